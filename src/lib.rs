@@ -88,7 +88,7 @@ pub use words::{
     Finished, Foreign, Gauge, Hedging, Hint, HintSource, Hold, Image, Limits, Marks, Message, ModelClass, ModelKind,
     NAME_BYTES_MAX, NoCallId, Note, OnExhausted, Original, OverBudget, Payload, Piece, Price, Priority, Proof,
     Reasoning, Reply, ReplyEvent, Reported, Reset, ResponseFormat, RetryAfter, Rule, Said, Sampling, Scope, Secret,
-    Source, StopReason, TargetId, Text, Tool, ToolCall, ToolChoice, ToolResult, UnknownName, Usage, UserPart,
+    Source, StopReason, TargetId, Text, Tool, ToolCall, ToolChoice, ToolResult, UnknownName, Unread, Usage, UserPart,
 };
 
 /// What is known of a target: its breaker, its gates, its measured times; and the numbers they are judged by.

@@ -9,12 +9,17 @@ use crate::policy::routing::{Candidate, ForeignParts, Needs, SkipReason};
 use crate::policy::snapshot::Disabled;
 use crate::spec::{MemberSpec, RouteSpec};
 use crate::wire;
-use crate::words::{ChatRequest, Demand, Demanded, FailureClass, Message, ModelKind, ResponseFormat, UserPart};
+use crate::words::{
+    ChatRequest, Demand, Demanded, Dialect, FailureClass, Message, ModelKind, ResponseFormat, UserPart,
+};
 
 impl Target {
     /// Returns why it cannot take something of a request; what a route leaves out is no reason.
     fn obstacle(&self, route: &RouteSpec, asked: &Asked, demand: &Demand) -> Option<SkipReason> {
-        let Work::Chat(request) = &asked.work else { return None };
+        let Work::Chat(request) = &asked.work else {
+            let takes = self.provider.spec.dialect == Dialect::OpenAiChat;
+            return (!takes).then_some(SkipReason::Foreign);
+        };
         let (provider, can) = (&self.provider.spec, self.spec().capabilities);
         match &demand.what {
             Demanded::Foreign(dialect, _) => {
@@ -26,6 +31,7 @@ impl Target {
             what if wire::takes(provider.dialect, provider.flavour, request, what) => None,
             Demanded::Audio => Some(SkipReason::Audio),
             Demanded::Document(_) | Demanded::DocumentUrl => Some(SkipReason::Documents),
+            Demanded::Tokens => Some(SkipReason::Foreign),
         }
     }
 

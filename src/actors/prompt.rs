@@ -24,7 +24,10 @@ pub(crate) struct Asked {
 
 impl Asked {
     fn new(work: Work, by_message: bool) -> Self {
-        let demands = if let Work::Chat(request) = &work { request.demands() } else { Vec::new() };
+        let demands = match &work {
+            Work::Chat(request) => request.demands(),
+            Work::Embed(request) => request.demands(),
+        };
         Self { work, by_message, prompts: Default::default(), demands, key: None }
     }
 
@@ -32,7 +35,7 @@ impl Asked {
     fn prompt(&self, measure: Measure) -> &Prompt {
         self.prompts[measure as usize].get_or_init(|| match &self.work {
             Work::Chat(request) => Prompt::of(request, measure, self.by_message),
-            Work::Embed(request) => Prompt::of_texts(&request.inputs, measure),
+            Work::Embed(request) => Prompt::of_texts(&request.inputs, &request.tokens, measure),
         })
     }
 

@@ -23,7 +23,7 @@ use crate::policy::explain::{Considered, Explanation, Happened, Skipped};
 use crate::policy::routing::{self, Needs, Plan, RouteState, Sessions, Skip, SkipReason, Sticky};
 use crate::policy::snapshot::Force;
 use crate::wire::place;
-use crate::words::{ChatRequest, Demanded, Error, TargetId};
+use crate::words::{ChatRequest, Demanded, Error, TargetId, Unread};
 
 pub(crate) struct Router;
 
@@ -220,6 +220,10 @@ fn unservable(plan: &Plan, accepted: &Accepted) -> Option<Error> {
         return Some(Error::NoTarget { route: route_name, why });
     };
     let remedy = match part.what {
+        Demanded::Tokens => {
+            "send the text itself (LangChain: `check_embedding_ctx_length=False`), or add a target of OpenAI's dialect \
+             to the route"
+        }
         Demanded::Foreign(..) => {
             "leave it out, add a target of its dialect to the route, or let the route leave it out with \
              `foreign_parts = \"drop\"`"
@@ -230,5 +234,14 @@ fn unservable(plan: &Plan, accepted: &Accepted) -> Option<Error> {
     let original = if let Work::Chat(request) = &asked.work { request.original.as_ref() } else { None };
     let place = original.and_then(|original| place(&original.body, part));
     let (field, what) = (place.unwrap_or_else(|| part.field.clone()), part.what.text());
+    let is_foreign = matches!(part.what, Demanded::Foreign(..));
+    let unread = original.filter(|_| is_foreign).and_then(|original| {
+        let unread = original.unread.iter();
+        unread.clone().find(|unread| unread.field.starts_with(&field)).or_else(|| unread.clone().next())
+    });
+    let (field, what) = match unread {
+        Some(Unread { field, problem }) => (field.clone(), format!("what is not understood here ({problem})")),
+        None => (field, what),
+    };
     Some(Error::NoTargetTakes { route: route_name, field, what, why, remedy })
 }

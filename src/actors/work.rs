@@ -69,7 +69,10 @@ impl Work {
     pub(super) fn is_long(&self) -> bool {
         let bytes = match self {
             Self::Chat(request) => request.original.as_ref().map_or(0, |original| original.body.len()),
-            Self::Embed(request) => request.inputs.iter().map(String::len).sum(),
+            Self::Embed(request) => {
+                let tokens: usize = request.tokens.iter().map(|tokens| size_of_val(&tokens[..])).sum();
+                tokens + request.inputs.iter().map(String::len).sum::<usize>()
+            }
         };
         bytes > LONG_BYTES
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::words::{AssistantPart, ChatRequest, ConfigError, Sampling, StopReason, TargetId};
+use crate::words::{AssistantPart, ChatRequest, ConfigError, Original, Sampling, StopReason, TargetId};
 
 /// How many answers a route keeps, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,7 +133,8 @@ fn digest_of(request: &ChatRequest, digest: &mut impl Hasher) {
         (name, value).hash(digest);
     }
     // What there are no words for stands in the body alone.
-    let beyond = original.as_ref().filter(|original| !original.lost.is_empty() || !original.left_out.is_empty());
+    let is_read = |it: &Original| it.lost.is_empty() && it.left_out.is_empty() && it.unread.is_empty();
+    let beyond = original.as_ref().filter(|original| !is_read(original));
     beyond.map(|original| &original.body).hash(digest);
 }
 
@@ -300,6 +301,7 @@ mod tests {
                 left_out: Vec::new(),
                 marks: crate::words::Marks::default(),
                 lost,
+                unread: Vec::new(),
                 method: "",
             };
             Key::of(&ChatRequest { original: Some(original), ..ask("hello") }, &secret)

@@ -141,7 +141,7 @@ pub(super) fn in_short(name: String) -> String {
 }
 
 fn bad(field: &str, problem: &str) -> BadRequest {
-    BadRequest { field: field.to_owned(), problem: problem.to_owned() }
+    BadRequest::new(field, problem)
 }
 
 /// Reads what is chosen by its name.

@@ -223,7 +223,7 @@ pub(super) fn lead(
 ) -> Result<(), Refusal> {
     if route.len() > NAME_BYTES_MAX {
         let problem = format!("is a name of {} bytes; {NAME_BYTES_MAX} are the most", route.len());
-        let bad = BadRequest { field: "model".to_owned(), problem };
+        let bad = BadRequest::new("model", problem);
         return Err(serve::refuse(face, Refused::Request(&bad)));
     }
     current.route(route);
@@ -246,7 +246,7 @@ fn keep_to_routes(
     let Some(field) = chooses.filter(|_| client.is_some_and(Client::is_limited)) else { return Ok(()) };
     state.turn_away(Reason::Route, head);
     let problem = "would choose who answers, and this key opens its routes alone: leave it out".to_owned();
-    Err(serve::refuse(face, Refused::Request(&BadRequest { field: field.to_owned(), problem })))
+    Err(serve::refuse(face, Refused::Request(&BadRequest::new(field, problem))))
 }
 
 pub(super) fn record(

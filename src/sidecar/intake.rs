@@ -159,5 +159,5 @@ impl Intake {
 }
 
 fn broken(face: Face, problem: String) -> Refusal {
-    refuse(face, Refused::Request(&BadRequest { field: String::new(), problem }))
+    refuse(face, Refused::Request(&BadRequest::new("", problem)))
 }

@@ -81,7 +81,7 @@ fn turn_away(state: &State, head: &Parts, stranger: &Stranger) -> Response<Reply
     let face = face_of(head.uri.path());
     let (reason, refusal) = match stranger {
         Stranger::NoHost => {
-            let bad = BadRequest { field: "host".into(), problem: "must be there, and once".into() };
+            let bad = BadRequest::new("host", "must be there, and once");
             (Reason::Host, serve::refuse(face, Refused::Request(&bad)))
         }
         Stranger::Host(host) => {

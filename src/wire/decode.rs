@@ -22,7 +22,7 @@ use super::responses;
 use super::sse::{SseItem, SseParser, TooLong};
 use super::stops::Stops;
 use super::verbatim::{Relay, Verbatim};
-use crate::words::{Dialect, Drift, Failure, FailureClass, Piece, Scope};
+use crate::words::{Dialect, Drift, DriftKind, Failure, FailureClass, Piece, Scope};
 
 /// The longest event of a stream. Whole tool calls and images come in one event; text is some hundred bytes.
 const EVENT_BYTES_MAX: usize = 8 << 20;
@@ -355,6 +355,10 @@ fn read_event(
         Err(failure) if failure.class == FailureClass::Cut => failure,
         read => return read,
     };
+    if says_nothing(data) {
+        draft.drifts.note(DriftKind::Event, if name.is_empty() { "data" } else { name });
+        return Ok(false);
+    }
     if let Some(mended) = halves::mark(data) {
         draft.halves = true;
         return read_data(dialect, draft, name, &mended, out);
@@ -364,6 +368,13 @@ fn read_event(
         return Err(failure);
     }
     values.into_iter().try_fold(false, |content, value| Ok(content | read_data(dialect, draft, name, value, out)?))
+}
+
+/// Tells whether an event's data cannot be a part of an answer, whole or broken off: no value, a plain word, as in some
+/// servers' signs of life. Whether the answer is whole is told by its end.
+fn says_nothing(data: &str) -> bool {
+    let data = data.trim();
+    !data.starts_with(['{', '[']) || (data.starts_with('[') && data[1..].trim_start() == "]")
 }
 
 /// Returns the values that follow each other in the data of an event, as where a blank line is missing between two.

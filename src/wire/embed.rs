@@ -61,8 +61,12 @@ pub fn encode_embed<'a>(
             return Err(unsupported("embeddings"));
         }
     };
+    if !request.tokens.is_empty() && dialect != Dialect::OpenAiChat {
+        return Err(unsupported("tokens"));
+    }
     let texts: usize = request.inputs.iter().map(String::len).sum();
-    let mut buffer = Vec::with_capacity(texts + texts / 8 + 96 * request.inputs.len() + 256);
+    let tokens: usize = request.tokens.iter().map(|tokens| 8 * tokens.len()).sum();
+    let mut buffer = Vec::with_capacity(tokens + texts + texts / 8 + 96 * request.asked() + 256);
     serde_json::to_writer(&mut buffer, &body).map_err(|problem| bad("request", &problem.to_string()))?;
     Ok(Encoded {
         path,
@@ -91,7 +95,10 @@ impl Serialize for Body<'_> {
             return body.end(None);
         }
         body.put("model", model)?;
-        body.put("input", &request.inputs)?;
+        match &request.tokens[..] {
+            [] => body.put("input", &request.inputs)?,
+            tokens => body.put("input", tokens)?,
+        }
         body.put_some("dimensions", request.dimensions.as_ref())?;
         body.end(extra.into_iter().flatten())
     }
@@ -153,7 +160,7 @@ pub fn decode_embed(body: &[u8], request: &EmbedRequest) -> Result<Embedded, Fai
 
 /// Puts vectors into the order of their texts, and checks them.
 fn sorted(listed: Vec<Entry>, request: &EmbedRequest) -> Result<Vec<Vec<f32>>, Failure> {
-    let (count, wanted) = (listed.len(), request.inputs.len());
+    let (count, wanted) = (listed.len(), request.asked());
     if count != wanted {
         return Err(unusable(&format!("{count} vectors came for {wanted} texts")));
     }

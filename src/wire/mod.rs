@@ -123,6 +123,7 @@ pub fn takes(dialect: Dialect, flavour: &Flavour, request: &ChatRequest, what: &
     use Dialect as D;
     match (dialect, what) {
         (_, W::Foreign(theirs, _)) => dialect.shares_fields(*theirs),
+        (_, W::Tokens) => dialect == D::OpenAiChat,
         _ if request::is_own(request, dialect) => true,
         (D::OpenAiChat, W::DocumentUrl) => flavour.file_urls,
         (D::OpenAiChat | D::OpenAiResponses, W::Document(_)) | (D::OpenAiResponses, W::DocumentUrl) => flavour.files,

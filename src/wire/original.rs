@@ -208,8 +208,9 @@ mod tests {
         let fields = object.members().iter().map(|member| member.name.to_string()).collect();
         let body = Bytes::from_static(body.as_bytes());
         let (stream, stream_usage, left_out, nulls, marks) = (false, None, Vec::new(), Vec::new(), Marks::default());
-        let (dialect, lost) = (Dialect::OpenAiChat, Vec::new());
-        Original { dialect, body, model, fields, nulls, stream, stream_usage, left_out, marks, lost, method: "" }
+        let (dialect, lost, unread) = (Dialect::OpenAiChat, Vec::new(), Vec::new());
+        let method = "";
+        Original { dialect, body, model, fields, nulls, stream, stream_usage, left_out, marks, lost, unread, method }
     }
 
     #[test]

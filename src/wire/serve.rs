@@ -8,6 +8,7 @@
 //! An answer that breaks off is never ended as if it were whole. Nothing here may know a socket, a route or a policy.
 
 mod anthropic;
+mod aside;
 mod embed;
 mod gemini;
 mod in_words;
@@ -37,8 +38,9 @@ use std::fmt;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use node::Object;
 
+use self::aside::Aside;
+use self::node::Object;
 use crate::words::{ChatRequest, CommitPolicy, Dialect, Original};
 
 /// The dialect a caller speaks.
@@ -163,11 +165,33 @@ pub struct BadRequest {
     pub field: String,
     /// What is wrong with it and what would be right.
     pub problem: String,
+    /// Whether it is no provider's to decide.
+    is_final: bool,
+    /// What is wrong beside it.
+    more: Vec<Self>,
 }
 
+/// The most entries of one list that are told beside the first.
+const MORE_MAX: usize = 1_000;
+
 impl BadRequest {
-    fn new(field: &str, problem: impl Into<String>) -> Self {
-        Self { field: field.to_owned(), problem: problem.into() }
+    /// Returns what is wrong with a field.
+    pub fn new(field: &str, problem: impl Into<String>) -> Self {
+        Self { field: field.to_owned(), problem: problem.into(), is_final: false, more: Vec::new() }
+    }
+
+    /// Tells whether more of the same list may be added.
+    fn has_room(&self) -> bool {
+        self.more.len() < MORE_MAX
+    }
+
+    /// Adds what else is wrong.
+    fn and(&mut self, mut other: Self) {
+        if other.is_final && !self.is_final {
+            std::mem::swap(self, &mut other);
+        }
+        self.more.append(&mut other.more);
+        self.more.push(other);
     }
 
     /// Returns the same, seen from the object that has the field.
@@ -177,6 +201,7 @@ impl BadRequest {
             inner if key.is_empty() || inner.starts_with('[') => format!("{key}{inner}"),
             inner => format!("{key}.{inner}"),
         };
+        self.more = self.more.into_iter().map(|bad| bad.within(key)).collect();
         self
     }
 
@@ -184,6 +209,7 @@ impl BadRequest {
     fn at(mut self, index: usize) -> Self {
         let dot = if self.field.is_empty() || self.field.starts_with('[') { "" } else { "." };
         self.field = format!("[{index}]{dot}{}", self.field);
+        self.more = self.more.into_iter().map(|bad| bad.at(index)).collect();
         self
     }
 }
@@ -202,10 +228,12 @@ impl std::error::Error for BadRequest {}
 /// Reads a caller's request. In Gemini's dialect the address says which model is asked, and whether for a stream; the
 /// others say so in the body. A request to count tokens is read in the same way.
 ///
+/// What cannot be read is set aside: targets of the caller's dialect get it as it came, and decide; others are not
+/// asked.
+///
 /// # Errors
 ///
-/// [`BadRequest`] names the field that cannot be understood. Values that are only unacceptable to providers are left to
-/// [`ChatRequest::check`] and to the providers.
+/// [`BadRequest`] names the field that cannot be understood and must be: JSON, the model, the conversation as such.
 pub fn read(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &Bytes) -> Result<Asked, BadRequest> {
     let read = |body: &Bytes| read_body(face, path_model, stream_by_path, body);
     // Only a body that is no JSON can have half a letter in it.
@@ -217,11 +245,33 @@ pub fn read(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &B
 
 fn read_body(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &Bytes) -> Result<Asked, BadRequest> {
     let body = &text(body)?;
-    let (object, values) = Object::parse(body)?;
+    let mut aside = Aside::default();
+    loop {
+        let bad = match read_once(face, path_model, body, &aside) {
+            Ok(mut asked) => {
+                asked.stream |= stream_by_path;
+                let original = asked.request.original.as_mut().expect("it was just read");
+                original.stream = asked.stream;
+                if original.marks.background {
+                    original.streamed();
+                }
+                aside.finish(&mut asked.request);
+                return Ok(asked);
+            }
+            Err(bad) => bad,
+        };
+        aside.learn(bad)?;
+    }
+}
+
+/// Reads a body without what is set aside.
+fn read_once(face: Face, path_model: Option<&str>, body: &ByteString, aside: &Aside) -> Result<Asked, BadRequest> {
+    let (mut object, values) = Object::parse(body)?;
     let chooses = twins::chooses(face, object.names(false));
     let original = original::of(face, body, &object);
     let mut lost = Vec::new();
     unread::notes(face, &object, &mut lost);
+    aside.set(face, &mut object);
     let (mut asked, more) = match face {
         Face::OpenAiChat => openai::read(object, path_model),
         Face::OpenAiResponses => responses::read(object, path_model),
@@ -231,16 +281,11 @@ fn read_body(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &
     for more in more {
         reading::note(&mut lost, more);
     }
-    asked.stream |= stream_by_path;
     asked.form.chooses = chooses;
     asked.values = values;
     asked.request.commit = CommitPolicy::Fail;
     asked.request.extra_dialect = Some(face.dialect());
-    let mut original = Original { stream: asked.stream, lost, ..original };
-    if original.marks.background {
-        original.streamed();
-    }
-    asked.request.original = Some(original);
+    asked.request.original = Some(Original { lost, ..original });
     asked.request.messages.retain_mut(reading::is_for_all);
     reading::name_results(&mut asked.request.messages);
     Ok(asked)

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use serde_json::value::RawValue;
 
 use super::phrase::Phrase;
-use super::request::{Notes, is_own, verbatim};
+use super::request::{Notes, is_own, is_theirs, verbatim};
 use crate::words::{AssistantPart, ChatRequest, Dialect, Message, Text, ToolCall, ToolResult, UserPart};
 
 /// The result of a call that has none.
@@ -117,7 +117,8 @@ fn said(result: &ToolResult) -> Phrase<'_> {
 /// Tells whether a request's parts are put in order for a dialect: a caller that speaks it knows what is right in it,
 /// and a conversation that its provider keeps is not all here.
 pub(super) fn mends(request: &ChatRequest, dialect: Dialect) -> bool {
-    !is_own(request, dialect) && request.extra_needed.is_empty()
+    let is_here = request.extra_needed.is_empty() || !is_theirs(dialect, request);
+    is_here && !is_own(request, dialect)
 }
 
 /// Tells whether a caller wants its last message continued. Clients of another dialect, Anthropic's and Google's, so

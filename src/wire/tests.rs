@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::words::{AssistantPart, Message, Piece, ToolCall};
@@ -149,4 +149,77 @@ fn a_refusal_that_quotes_a_name_is_short_however_long_the_name_is() {
         encode(Dialect::AnthropicMessages, flavour, &request, "claude-haiku-4-5", false).expect_err("no object");
     assert!(failure.message.starts_with("messages[1].arguments: those of `xxx"), "{}", failure.message);
     assert_eq!(failure.message.chars().count(), 500);
+}
+
+#[test]
+fn what_says_nothing_between_events_fails_nothing_in_any_dialect() {
+    const NOTHING: [&str; 13] = [
+        "data: null",
+        "data:",
+        "data:   ",
+        "data: []",
+        "data: {}",
+        "data: ping",
+        "data: true",
+        "data: \"ok\"",
+        ": keep-alive",
+        "event: ping\ndata: null",
+        "event: keepalive\ndata: 1764480000",
+        "event: x.y\ndata: {\"type\":\"x.y\"}",
+        "id: 5\nretry: 3000",
+    ];
+    let chat =
+        |delta: Value, reason: Value| json!({"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]});
+    let candidate = |text: &str, reason: Value| json!({"candidates": [{"content": {"parts": [{"text": text}]}, "finishReason": reason}]});
+    let answer = json!({"id": "r", "model": "m", "status": "completed", "output": []});
+    for (dialect, events) in [
+        (
+            Dialect::OpenAiChat,
+            vec![
+                chat(json!({"content": "a"}), Value::Null).to_string(),
+                chat(json!({}), json!("stop")).to_string(),
+                "[DONE]".to_owned(),
+            ],
+        ),
+        (
+            Dialect::OpenAiResponses,
+            vec![
+                json!({"type": "response.output_text.delta", "output_index": 0, "delta": "a"}).to_string(),
+                json!({"type": "response.completed", "response": answer}).to_string(),
+            ],
+        ),
+        (
+            Dialect::AnthropicMessages,
+            vec![
+                json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "a"}})
+                    .to_string(),
+                json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}}).to_string(),
+                json!({"type": "message_stop"}).to_string(),
+            ],
+        ),
+        (Dialect::Gemini, vec![candidate("a", Value::Null).to_string(), candidate("", json!("STOP")).to_string()]),
+    ] {
+        for nothing in NOTHING {
+            for verbatim in [false, true] {
+                let how = Verbatim { stream: true, ..Verbatim::default() };
+                let mut decoder = Decoder::new(dialect, true).verbatim(verbatim.then_some(how));
+                let mut out = Vec::new();
+                for event in &events {
+                    for event in [nothing.to_owned(), format!("data: {event}")] {
+                        let read = decoder.push(format!("{event}\n\n").as_bytes(), &mut out);
+                        read.unwrap_or_else(|failure| panic!("{dialect:?}: {event}: {failure}"));
+                    }
+                }
+                let ending = decoder.finish().unwrap_or_else(|failure| panic!("{dialect:?}: {nothing}: {failure}"));
+                let went_on = ending.verbatim.is_some_and(|rest| !rest.is_empty()) || !out.is_empty();
+                assert!(went_on, "{dialect:?}: {nothing}");
+            }
+        }
+        // An object that breaks off, and words of an error, are failures.
+        for broken in ["data: {\"choices\": [{", "event: error\ndata: upstream failed"] {
+            let mut decoder = Decoder::new(dialect, true);
+            let failure = decoder.push(format!("{broken}\n\n").as_bytes(), &mut Vec::new());
+            assert!(failure.is_err() || decoder.finish().is_err(), "{dialect:?}: {broken}");
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! What a request asks of the target that reads it: parts that not every target can take, each with its place.
 
-use super::{AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Foreign, Message, ToolChoice, UserPart};
+use super::{
+    AssistantPart, ChatRequest, Dialect, Document, DocumentSource, EmbedRequest, Foreign, Message, ToolChoice, UserPart,
+};
 
 /// A part of a request that not every target can take.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub enum Demanded {
     DocumentUrl,
     /// Something to be heard.
     Audio,
+    /// Tokens instead of a text.
+    Tokens,
 }
 
 impl Demanded {
@@ -35,6 +39,7 @@ impl Demanded {
             Self::Document(kind) => format!("a document (`{kind}`)"),
             Self::DocumentUrl => "a document at an address".to_owned(),
             Self::Audio => "audio".to_owned(),
+            Self::Tokens => "tokens instead of a text, which differ from model to model".to_owned(),
         }
     }
 }
@@ -60,6 +65,14 @@ impl Demand {
             DocumentSource::Base64 { media_type, data } => (Demanded::Document(media_type.clone()), data),
         };
         Some(Self { field, what, begin: begin(text) })
+    }
+}
+
+impl EmbedRequest {
+    /// Returns the parts of the request that not every target can take.
+    pub fn demands(&self) -> Vec<Demand> {
+        let tokens = || Demand { field: "input".to_owned(), what: Demanded::Tokens, begin: String::new() };
+        if self.tokens.is_empty() { Vec::new() } else { vec![tokens()] }
     }
 }
 

@@ -18,6 +18,9 @@ pub struct EmbedRequest {
     pub route: String,
     /// The texts, none of them empty: each becomes one vector.
     pub inputs: Vec<String>,
+    /// The texts as the tokens of one model, instead of `inputs`: each list becomes one vector. A target of another
+    /// model takes them for another text: a route should have one model only, and its targets OpenAI's dialect.
+    pub tokens: Vec<Vec<u32>>,
     /// How many numbers a vector must have; `None` leaves it to the model. An answer of another length is unusable.
     pub dimensions: Option<u32>,
     /// How much a second is worth to this caller.
@@ -47,6 +50,11 @@ pub struct EmbedRequest {
 }
 
 impl EmbedRequest {
+    /// Returns how many vectors are asked for.
+    pub(crate) fn asked(&self) -> usize {
+        self.inputs.len().max(self.tokens.len())
+    }
+
     /// Returns a request for a route and some texts.
     pub fn new<T: Into<String>>(route: impl Into<String>, inputs: impl IntoIterator<Item = T>) -> Self {
         Self { route: route.into(), inputs: inputs.into_iter().map(Into::into).collect(), ..Self::default() }
@@ -58,8 +66,14 @@ impl EmbedRequest {
     /// [`Error::Invalid`] names the field.
     pub fn check(&self) -> Result<(), Error> {
         let invalid = |field: String, problem: &str| Err(Error::Invalid { field, problem: problem.into() });
-        if self.inputs.is_empty() {
+        if self.inputs.is_empty() && self.tokens.is_empty() {
             return invalid("inputs".into(), "is empty; name at least one text");
+        }
+        if !self.inputs.is_empty() && !self.tokens.is_empty() {
+            return invalid("tokens".into(), "stand beside texts; send one or the other");
+        }
+        if let Some(at) = self.tokens.iter().position(Vec::is_empty) {
+            return invalid(format!("tokens[{at}]"), "is empty; no model embeds nothing");
         }
         if let Some(at) = self.inputs.iter().position(String::is_empty) {
             return invalid(format!("inputs[{at}]"), "is empty; no model embeds nothing");
@@ -111,6 +125,8 @@ mod tests {
         for (field, bad) in [
             ("inputs", EmbedRequest { inputs: Vec::new(), ..good.clone() }),
             ("inputs[1]", EmbedRequest::new("embed", ["a", ""])),
+            ("tokens", EmbedRequest { tokens: vec![vec![1]], ..good.clone() }),
+            ("tokens[1]", EmbedRequest { inputs: Vec::new(), tokens: vec![vec![1], vec![]], ..good.clone() }),
             ("dimensions", EmbedRequest { dimensions: Some(0), ..good.clone() }),
             ("deadline", EmbedRequest { deadline: Some(Duration::ZERO), ..good.clone() }),
         ] {

@@ -57,7 +57,7 @@ pub use named::UnknownName;
 pub use names::NAME_BYTES_MAX;
 pub use near::meant;
 pub(crate) use near::nearest;
-pub use original::{Marks, Original};
+pub use original::{Marks, Original, Unread};
 pub use payload::Payload;
 pub use reply::{Finished, Note, Piece, Reply, ReplyEvent, Source, StopReason, Usage};
 pub use rule::Rule;

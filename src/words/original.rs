@@ -33,8 +33,19 @@ pub struct Original {
     /// The parts of the body that the request beside it has no words for: a target of another dialect does not get
     /// them.
     pub lost: Vec<Note>,
+    /// The parts of the body that could not be read here: only a target of its dialect gets them, and decides.
+    pub unread: Vec<Unread>,
     /// What is asked for instead of an answer, as the address says it (`/compact`); empty for an answer.
     pub method: &'static str,
+}
+
+/// A part of a body that could not be read here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// The way to it in the body (`messages[2].content[0].text`).
+    pub field: String,
+    /// What is wrong with it, as this program sees it.
+    pub problem: String,
 }
 
 /// What a body has somewhere that not every target takes as it is. Without a mark the body need not be searched for it.

@@ -25,6 +25,7 @@ mod program;
 mod reload;
 mod secrets;
 mod tls;
+mod unread;
 mod walls;
 mod upstream;
 mod waits;

@@ -15,7 +15,7 @@ use crate::words::{
     CommitPolicy, Degraded, Dialect, Document, DocumentSource, Durable, Effort, Error, Failure, FailureClass, Finished,
     Foreign, Hedging, Image, Marks, Message, Note, OnExhausted, Original, OverBudget, Price, Priority, Proof,
     Reasoning, ReplyEvent, ResponseFormat, RetryAfter, Rule, Sampling, Scope, Source, StopReason, TargetId, Text, Tool,
-    ToolCall, ToolChoice, ToolResult, Usage, UserPart,
+    ToolCall, ToolChoice, ToolResult, Unread, Usage, UserPart,
 };
 
 /// Makes enums lasting whose variants have names, which are read back by their place.
@@ -149,7 +149,10 @@ lasting!(
         Function,
     }
 );
-lasting!(struct Original { dialect, body, model, fields, nulls, stream, stream_usage, left_out, marks, lost, method });
+lasting!(
+    struct Original { dialect, body, model, fields, nulls, stream, stream_usage, left_out, marks, lost, unread, method }
+);
+lasting!(struct Unread { field, problem });
 lasting!(struct Marks { developer, cached, scoped, invoice, sealed, proof, begun, background });
 lasting!(enum Note { Dropped(what), Converted(what), Trimmed { messages, tokens } });
 

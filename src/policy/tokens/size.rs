@@ -174,9 +174,11 @@ pub struct Prompt {
 }
 
 impl Prompt {
-    /// Counts texts that are no conversation.
-    pub fn of_texts(texts: &[String], measure: Measure) -> Self {
+    /// Counts texts that are no conversation, or their tokens.
+    pub fn of_texts(texts: &[String], tokens: &[Vec<u32>], measure: Measure) -> Self {
         let mut whole = PromptSize::default();
+        let tokens: usize = tokens.iter().map(Vec::len).sum();
+        whole.put(Feature::Text, tokens as f64);
         for text in texts {
             whole.add_text(text, measure);
         }

@@ -97,6 +97,10 @@ const WORD: Setting = Setting("effort", &["output_config.effort"]);
 fn fits(original: &Original, body: &Body<'_>, is_anothers: &dyn Fn() -> bool) -> bool {
     let said = std::str::from_utf8(&original.body).unwrap_or_default();
     let form = find(said, &["thinking", "type"]).and_then(text).unwrap_or_default();
+    // What is not known here is for its provider to take or refuse.
+    if !matches!(&*form, "disabled" | "adaptive" | "enabled") {
+        return true;
+    }
     // A model that is made to call a tool cannot think before that, and neither can one that does not get its earlier
     // thoughts.
     let free = !matches!(body.request.tool_choice, ToolChoice::Required | ToolChoice::Named(_));

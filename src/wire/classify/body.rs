@@ -283,7 +283,15 @@ fn told_status(text: &str) -> Option<u16> {
 /// Tells whether JSON is an error rather than an answer.
 pub(super) fn is_error(value: &Value) -> bool {
     let Some(object) = value.as_object().or_else(|| value.get(0)?.as_object()) else { return false };
-    let says = |key| object.get(key).is_some_and(|value| !matches!(value, Value::Null | Value::Bool(_)));
+    let says = |key| {
+        object.get(key).is_some_and(|value| match value {
+            Value::Null | Value::Bool(_) => false,
+            Value::String(text) => !text.is_empty(),
+            Value::Array(list) => !list.is_empty(),
+            Value::Object(fields) => !fields.is_empty(),
+            Value::Number(_) => true,
+        })
+    };
     let counts = |object: &Map<String, Value>, key| {
         object.get(key).is_some_and(|value| value.as_i64().is_some_and(|it| it != 0))
     };

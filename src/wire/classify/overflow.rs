@@ -20,8 +20,9 @@ pub(super) const CODES: &[&str] = &[
     "token_limit_exceeded",
     "tokens_limit_reached",
     "too_many_prompt_tokens",
-    // Z.ai.
+    // Z.ai, MiniMax.
     "1261",
+    "1039",
 ];
 
 /// Words that mean nothing else, each as one server or more says it; all of a shape's parts must be there.
@@ -90,12 +91,47 @@ const SHAPES: &[&[&str]] = &[
     &["prompt_tokens", "exceed"],
 ];
 
+/// Words that say as much where no other limit is spoken of.
+const BARE: &[&[&str]] = &[
+    &["token limit exceeded"],
+    &["token limit has been exceeded"],
+    &["exceed", "token limit"],
+    &["too many tokens"],
+    &["over the token limit"],
+    &["context overflow"],
+    &["context limit"],
+    &["n_keep"],
+    &["过长", "输入"],
+    &["过长", "上下文"],
+    &["太长", "输入"],
+    &["超长", "输入"],
+    &["超过", "token"],
+    &["超出", "token"],
+    &["长すぎ", "入力"],
+];
+
 /// What servers call a window, and how they say that something is beyond it: one of each says enough, whatever else is
 /// said of answers.
 const WINDOWS: &[&str] = &[
     "context length",
     "context size",
     "context limit",
+    "context_length",
+    "context len",
+    "maximum context",
+    "max context",
+    "prompt length",
+    "prompt size",
+    "prompt_length",
+    "input length",
+    "input_length",
+    "sequence length",
+    "sequence_length",
+    "position embeddings",
+    "max_position_embeddings",
+    "max_total_tokens",
+    "max_input_length",
+    "num_ctx",
     "maximum model length",
     "max_model_len",
     "max_seq_len",
@@ -106,6 +142,7 @@ const WINDOWS: &[&str] = &[
     "max prompt tokens",
     "max_prompt_tokens",
     "上下文长度",
+    "最大上下文",
     "输入长度",
 ];
 const BEYOND: &[&str] = &[
@@ -125,17 +162,32 @@ const BEYOND: &[&str] = &[
     "not fit",
     "reduce",
     "shorten",
+    "above",
+    "over the",
+    "reached",
+    "at most",
+    "too many",
+    "truncat",
     "超过",
     "超出",
 ];
 
 /// What is counted, what is bounded, and whose length it is: what the fallback wants one of each.
 const LIMITS: &[&str] =
-    &["maximum", "max ", "limit", "exceed", "too long", "too many", "too large", "longer", "at most"];
+    &["maximum", "max ", "limit", "exceed", "too long", "too many", "too large", "longer", "at most", "configured"];
 const WHOLES: &[&str] =
     &["prompt", "input", "context", "message", "conversation", "sequence", "request", "window", "you passed"];
 /// Of a limit on the answer's length, or by time: another thing.
 const OTHERS: &[&str] = &[
+    "daily",
+    "hourly",
+    "weekly",
+    "monthly",
+    "per week",
+    "per month",
+    "usage limit",
+    "budget",
+    "try again in",
     "per minute",
     "per day",
     "per hour",
@@ -152,8 +204,11 @@ const OTHERS: &[&str] = &[
     "the maximum value for `max_",
     "'max_tokens' is too large",
     "maximum tokens you requested",
+    "tokens to generate",
+    "generated tokens",
+    "new tokens",
+    "reasoning tokens",
     "max_tokens is too large",
-    "budget_tokens",
 ];
 /// No model's window is smaller.
 const WINDOW_MIN: u64 = 256;
@@ -169,25 +224,66 @@ pub(super) fn is_overflow(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>
     if error.has_code(CODES) || SHAPES.iter().any(says) || (any(WINDOWS) && any(BEYOND)) {
         return true;
     }
+    if any(OTHERS) {
+        return false;
+    }
     let counts = text.match_indices("token").any(|(at, _)| !text[at..].starts_with("tokenizer"));
-    let told = counts && any(LIMITS) && any(WHOLES) && !any(OTHERS);
-    told && matches!(status, None | Some(400 | 413 | 422)) && bears_out(text, sent.prompt_tokens.into())
+    let told = counts && any(LIMITS) && any(WHOLES);
+    let is_of_request = matches!(status, None | Some(400 | 413 | 422));
+    BARE.iter().any(says) || (told && is_of_request && bears_out(text, status, sent.prompt_tokens.into()))
 }
 
 /// Tells whether a message's numbers speak of too much: one that is above another, both as large as windows are, or a
-/// single one that is no more than what was sent.
-fn bears_out(text: &str, sent: u64) -> bool {
-    let mut numbers: Vec<u64> = text
-        .split(|letter: char| !letter.is_ascii_digit() && letter != ',' && letter != '_')
-        .filter_map(|digits| digits.replace([',', '_'], "").parse().ok())
-        .filter(|&number| number >= WINDOW_MIN)
-        .collect();
+/// single one that is no more than what was sent, where that is known.
+fn bears_out(text: &str, status: Option<u16>, sent: u64) -> bool {
+    let is_status = |number: u64| status.is_some_and(|status| number == u64::from(status));
+    let mut numbers: Vec<u64> = numbers(text).filter(|number| *number >= WINDOW_MIN && !is_status(*number)).collect();
     // Quoted text is there twice.
     numbers.sort_unstable();
     numbers.dedup();
     match numbers[..] {
         [] => false,
-        [limit] => limit <= sent.saturating_add(sent / 4),
+        [limit] => sent == 0 || limit <= sent.saturating_add(sent / 4),
         _ => true,
     }
+}
+
+/// Returns the numbers of a text: with marks between thousands, and thousands and millions by their letters; not those
+/// within names and dates.
+fn numbers(text: &str) -> impl Iterator<Item = u64> {
+    let is_digit = |letter: char| letter.is_ascii_digit();
+    let mut rest = text;
+    let mut before = None;
+    std::iter::from_fn(move || {
+        let begin = rest.find(is_digit)?;
+        before = rest[..begin].chars().next_back().or(before);
+        rest = &rest[begin..];
+        let mut number = String::new();
+        loop {
+            let end = rest.find(|letter: char| !is_digit(letter)).unwrap_or(rest.len());
+            number.push_str(&rest[..end]);
+            rest = &rest[end..];
+            // A mark between thousands has three digits behind it, and no fourth.
+            let mut behind = rest.chars();
+            let is_mark = matches!(behind.next(), Some(',' | '_' | '.' | '\'' | '\u{a0}' | '\u{202f}'));
+            let digits = behind.take_while(|letter| is_digit(*letter)).count();
+            if !is_mark || digits != 3 {
+                break;
+            }
+            rest = &rest[rest.char_indices().nth(1).map_or(rest.len(), |(at, _)| at)..];
+        }
+        let in_name = before.is_some_and(|letter| letter.is_alphanumeric() || matches!(letter, '-' | '_'));
+        before = number.chars().next_back();
+        let mut behind = rest.chars();
+        let (next, after) = (behind.next(), behind.next());
+        let is_end = |letter: Option<char>| letter.is_none_or(|letter| !letter.is_alphanumeric() && letter != '-');
+        let factor = match next {
+            Some('k') if is_end(after) => 1_000,
+            Some('m') if is_end(after) => 1_000_000,
+            next if next.is_none_or(|letter| !letter.is_ascii_alphanumeric() && letter != '-') => 1,
+            _ => 0,
+        };
+        let value = number.parse::<u64>().unwrap_or(0).saturating_mul(factor);
+        Some(if in_name { 0 } else { value })
+    })
 }

@@ -141,14 +141,16 @@ fn tools(draft: &mut Draft<'_>, body: &Body<'_>) {
             if !body.flavour.keeps_marks() {
                 tool.remove("cache_control");
             }
-            if inner.is_empty() {
-                rename(&mut tool, body.names, edits);
-            } else if let Some(mut function) = tool.get(inner).and_then(Object::of) {
-                rename(&mut function, body.names, edits);
-                if !body.flavour.keeps_marks() {
-                    function.remove("cache_control");
+            // Without an object of its own it is as responses have it, or as it was before tools.
+            match tool.get(inner).and_then(Object::of) {
+                Some(mut function) => {
+                    rename(&mut function, body.names, edits);
+                    if !body.flavour.keeps_marks() {
+                        function.remove("cache_control");
+                    }
+                    function.finish(edits);
                 }
-                function.finish(edits);
+                None => rename(&mut tool, body.names, edits),
             }
             tool.finish(edits);
         }

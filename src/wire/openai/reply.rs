@@ -120,7 +120,7 @@ struct Choice<'a> {
     #[serde(borrow, default)]
     message: Option<Delta<'a>>,
     #[serde(borrow, default)]
-    finish_reason: Scalar<'a>,
+    finish_reason: Reason<'a>,
     #[serde(borrow, default)]
     stop_reason: Scalar<'a>,
     #[serde(borrow, default)]
@@ -130,6 +130,41 @@ struct Choice<'a> {
     usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
+}
+
+/// Why an answer ended: a word or, of SGLang's engine, an object with the word and what is said of it.
+#[derive(Default)]
+struct Reason<'a> {
+    raw: Option<&'a RawValue>,
+    word: Scalar<'a>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Reason<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Told<'t> {
+            #[serde(borrow, default, rename = "type")]
+            kind: Scalar<'t>,
+        }
+        let raw = <&'de RawValue>::deserialize(deserializer)?;
+        let word = match raw.get() {
+            "null" => Ok(Scalar::Nothing),
+            told if told.starts_with('{') => serde_json::from_str::<Told<'de>>(told).map(|told| told.kind),
+            word => serde_json::from_str(word),
+        };
+        Ok(Self { raw: Some(raw), word: word.unwrap_or_default() })
+    }
+}
+
+impl Reason<'_> {
+    fn text(&self) -> &str {
+        self.word.text()
+    }
+
+    /// Returns what is said beside the word.
+    fn said(&self) -> Option<&str> {
+        self.raw.map(RawValue::get).filter(|raw| raw.starts_with('{'))
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -197,7 +232,8 @@ impl Choice<'_> {
             "" | "null" => {}
             // Z.ai's word for a model that failed, and those of SGLang and vLLM for one that was stopped.
             "error" | "network_error" | "abort" => {
-                return Err(Failure::new(FailureClass::Server, "the provider reports an error, not which"));
+                let nothing = || Failure::new(FailureClass::Server, "the provider reports an error, not which");
+                return Err(self.finish_reason.said().map_or_else(nothing, classify::in_band));
             }
             "insufficient_system_resource" => {
                 return Err(Failure::new(FailureClass::Overloaded, "insufficient system resource"));

@@ -526,3 +526,52 @@ fn text_without_escapes_is_borrowed() {
     let content: crate::wire::json::Content<'_> = serde_json::from_str("\"plain\"").expect("content");
     assert!(matches!(content.text, Cow::Borrowed("plain")));
 }
+
+#[test]
+fn an_answer_that_was_aborted_is_judged_by_what_is_said_of_it() {
+    let too_long = "The input (41213 tokens) is longer than the model's context length (32768 tokens).";
+    for (reason, class) in [
+        (json!("abort"), FailureClass::Server),
+        (json!({"type": "abort"}), FailureClass::Server),
+        (json!({"type": "abort", "message": too_long, "status_code": 400}), FailureClass::ContextTooLong),
+        (
+            json!({"type": "abort", "message": "The server is overloaded.", "status_code": 503}),
+            FailureClass::Overloaded,
+        ),
+    ] {
+        let last = json!({"choices": [{"delta": {}, "finish_reason": reason}]});
+        let failure = stream(&[delta(json!({"content": "x"})), last]).1.expect_err("a failure");
+        assert_eq!(failure.class, class, "{reason}: {failure}");
+    }
+    // In the same form a good end is one.
+    let last = json!({"choices": [{"delta": {}, "finish_reason": {"type": "length", "length": 9}}]});
+    let ending = stream(&[delta(json!({"content": "x"})), last]).1.expect("a good answer");
+    assert_eq!(ending.stop, StopReason::Length);
+}
+
+#[test]
+fn usage_beside_something_else_is_the_providers_own_and_goes_on() {
+    let text = delta(json!({"content": "x"}));
+    let usage = json!({"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2});
+    let stop = json!({"choices": [{"delta": {}, "finish_reason": "stop"}]});
+    let mut beside = stop.clone();
+    beside["usage"] = usage.clone();
+    for (chunks, goes_on) in
+        [(vec![text.clone(), beside], true), (vec![text, stop, json!({"choices": [], "usage": usage})], false)]
+    {
+        let how = crate::wire::Verbatim { stream: true, ..crate::wire::Verbatim::default() };
+        let mut decoder = Decoder::new(Dialect::OpenAiChat, true).verbatim(Some(how));
+        let (mut out, mut bytes) = (Vec::new(), Vec::new());
+        for chunk in chunks.iter().map(ToString::to_string).chain(["[DONE]".to_owned()]) {
+            decoder.push(format!("data: {chunk}\n\n").as_bytes(), &mut out).expect("a good chunk");
+        }
+        for piece in out {
+            let Piece::Verbatim(piece) = piece else { panic!("{piece:?}") };
+            bytes.extend_from_slice(&piece);
+        }
+        let ending = decoder.finish().expect("a good answer");
+        bytes.extend_from_slice(&ending.verbatim.expect("the rest"));
+        assert_eq!(ending.usage.map(|usage| usage.output), Some(1));
+        assert_eq!(String::from_utf8_lossy(&bytes).contains("usage"), goes_on, "{bytes:?}");
+    }
+}

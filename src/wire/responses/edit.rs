@@ -75,9 +75,10 @@ fn tools(draft: &mut Draft<'_>, names: &Names) {
     }
 }
 
-/// Replaces a tool's name by the one that is sent.
+/// Replaces a tool's name by the one that is sent, also within an object of its own, as chat completions have it.
 fn rename<'a>(tool: &'a str, names: &Names, edits: &mut Edits<'a>) {
-    let Some(value) = find(tool, &["name"]) else { return };
+    let places: [&[&str]; 3] = [&["name"], &["function", "name"], &["custom", "name"]];
+    let Some(value) = places.into_iter().find_map(|place| find(tool, place)) else { return };
     let Some(name) = text(value) else { return };
     let sent = names.sent(&name);
     if sent != name {

@@ -74,23 +74,27 @@ fn openai(mut body: Object<'_>, path_model: Option<&str>) -> Read<AskedVectors> 
             return Err(BadRequest::new("encoding_format", format!("is `{other}`; must be float or base64")));
         }
     };
-    let inputs = match body.need("input", "a string or an array of strings")? {
-        Node::Text(text) => vec![text.into()],
-        Node::List(list) => each("input", list, |node| match node {
-            Node::Text(text) => Ok(text.into()),
-            Node::Number(_) | Node::List(_) => Err(BadRequest::new("", NO_TOKENS)),
-            _ => Err(BadRequest::new("", "must be a string")),
-        })?,
-        _ => return Err(BadRequest::new("input", "must be a string or an array of strings")),
-    };
+    let (mut inputs, mut tokens) = (Vec::new(), Vec::new());
+    match body.need("input", "a string or an array of strings")? {
+        Node::Text(text) => inputs.push(text.into()),
+        Node::List(list) => match list.first() {
+            Some(Node::Number(_)) => tokens.push(self::tokens("input", list)?),
+            Some(Node::List(_)) => {
+                tokens = each("input", list, |node| self::tokens("", node.list("")?))?;
+            }
+            _ => inputs = each("input", list, |node| node.text(""))?,
+        },
+        other => return Err(other.not("input", "must be a string or an array of strings")),
+    }
     let dimensions = body.count("dimensions")?;
-    let request = EmbedRequest { route, inputs, dimensions, extra: body.rest(), ..EmbedRequest::default() };
+    let request = EmbedRequest { route, inputs, tokens, dimensions, extra: body.rest(), ..EmbedRequest::default() };
     Ok(AskedVectors { request, form, chooses: None, values: 0 })
 }
 
-/// Tokens mean something to one model only, and another may answer.
-const NO_TOKENS: &str = "is of tokens, which differ from model to model; send the text itself (LangChain: \
-                         `check_embedding_ctx_length=False`)";
+/// Reads a text that is given as its tokens.
+fn tokens(key: &str, list: Vec<Node<'_>>) -> Read<Vec<u32>> {
+    each(key, list, |node| node.count(""))
+}
 
 fn gemini(mut body: Object<'_>, path_model: Option<&str>) -> Read<AskedVectors> {
     if !body.has("requests") {

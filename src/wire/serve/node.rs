@@ -28,7 +28,12 @@ pub(super) enum Node<'a> {
     /// The value of a field that has more values than are read: code that needs it gets an error, all other code passes
     /// it by.
     Dense,
+    /// What could not be read: it is carried as it is. It is alone in an object.
+    Aside(Box<Self>),
 }
+
+/// The type and the role of what is set aside: one that no reader knows.
+const UNREAD: &str = "unread";
 
 /// What is between quotes.
 #[derive(Debug)]
@@ -68,7 +73,8 @@ impl<'a> Object<'a> {
         let mut parser = Parser::new(body, values_max);
         match parser.body() {
             Ok(Some(object)) => {
-                twins::check(object.0.iter().map(|(name, _)| &**name))?;
+                let twice = twins::check(object.0.iter().map(|(name, _)| &**name));
+                twice.map_err(|bad| BadRequest { is_final: true, ..bad })?;
                 Ok((object, values_max - parser.left()))
             }
             Ok(None) => Err(BadRequest::new("", "the body must be a JSON object")),
@@ -81,10 +87,28 @@ impl<'a> Object<'a> {
         Self(fields)
     }
 
-    /// Takes a field out.
+    /// Makes an object of what could not be read.
+    fn aside(node: Node<'a>) -> Self {
+        Self(vec![(UNREAD.into(), Node::Aside(Box::new(node)))])
+    }
+
+    /// Returns what is set aside in it, if it is such an object.
+    fn set_aside(&self) -> Option<&Node<'a>> {
+        if let [(_, Node::Aside(node))] = &self.0[..] { Some(node) } else { None }
+    }
+
+    /// Takes a field out; what is set aside stays.
     pub(super) fn take(&mut self, key: &str) -> Option<Node<'a>> {
         let at = self.0.iter().rposition(|(name, _)| name == key)?;
+        if self.0[at].1.is_aside() {
+            return None;
+        }
         Some(self.0.remove(at).1).filter(|node| !matches!(node, Node::Null))
+    }
+
+    /// Returns the value of a field whose name is this for a reader.
+    pub(super) fn named(&mut self, is_it: impl Fn(&str) -> bool) -> Option<&mut Node<'a>> {
+        self.0.iter_mut().rfind(|(name, _)| is_it(name)).map(|(_, node)| node)
     }
 
     /// Takes a field out, whichever of two names it has.
@@ -104,7 +128,11 @@ impl<'a> Object<'a> {
 
     /// Returns the text of a field, if it is one.
     pub(super) fn peek(&self, key: &str) -> &str {
-        if let Some(Node::Text(text)) = self.get(key) { text } else { "" }
+        match self.get(key) {
+            Some(Node::Text(text)) => text,
+            None if self.set_aside().is_some() => UNREAD,
+            _ => "",
+        }
     }
 
     /// Returns the text of a field as it is written in the body, if it is the only one of its name and has no escapes.
@@ -129,7 +157,7 @@ impl<'a> Object<'a> {
 
     /// Returns a flag, if it is one.
     pub(super) fn is(&self, key: &str) -> Option<bool> {
-        if let Node::Bool(flag) = self.get(key)? { Some(*flag) } else { None }
+        self.get(key)?.flag()
     }
 
     /// Returns the objects of a list, if it is one.
@@ -160,7 +188,8 @@ impl<'a> Object<'a> {
     }
 
     fn get(&self, key: &str) -> Option<&Node<'a>> {
-        self.0.iter().rfind(|(name, _)| name == key).map(|(_, node)| node)
+        let named = self.0.iter().rfind(|(name, _)| name == key).map(|(_, node)| node);
+        named.filter(|node| !node.is_aside())
     }
 
     /// Takes a field that must be there.
@@ -190,11 +219,8 @@ impl<'a> Object<'a> {
 
     /// Takes a flag.
     pub(super) fn flag(&mut self, key: &str) -> Read<Option<bool>> {
-        match self.take(key) {
-            None => Ok(None),
-            Some(Node::Bool(flag)) => Ok(Some(flag)),
-            Some(other) => Err(other.not(key, "must be true or false")),
-        }
+        let Some(node) = self.take(key) else { return Ok(None) };
+        node.flag().map(Some).ok_or_else(|| node.not(key, "must be true or false"))
     }
 
     /// Takes a number.
@@ -210,9 +236,9 @@ impl<'a> Object<'a> {
     /// Takes a limit. One below zero is none, as local servers have it; one of nothing stays where it is, since only
     /// the caller's own provider knows what that is to be.
     pub(super) fn limit(&mut self, key: &str) -> Read<Option<u32>> {
-        match self.get(key) {
-            Some(Node::Number(number)) if number.as_f64() == Some(0.0) => Ok(None),
-            Some(Node::Number(number)) if number.as_f64().is_some_and(|number| number < 0.0) => {
+        match self.get(key).and_then(Node::figure) {
+            Some(0.0) => Ok(None),
+            Some(..0.0) => {
                 self.take(key);
                 Ok(None)
             }
@@ -223,7 +249,7 @@ impl<'a> Object<'a> {
     /// Takes a seed. One that is no whole number here stays where it is.
     pub(super) fn seed(&mut self) -> Read<Option<i64>> {
         match self.get("seed") {
-            Some(Node::Number(number)) if number.as_i64().is_none() => Ok(None),
+            Some(seed) if seed.figure().is_some() && seed.whole().is_none() => Ok(None),
             _ => self.take("seed").map(|seed| seed.integer("seed")).transpose(),
         }
     }
@@ -251,7 +277,10 @@ impl<'a> Object<'a> {
     }
 
     /// Returns it as a value that owns itself.
-    pub(super) fn value(self) -> Read<Value> {
+    pub(super) fn value(mut self) -> Read<Value> {
+        if let [(_, Node::Aside(node))] = &mut self.0[..] {
+            return std::mem::take(&mut **node).value("");
+        }
         let each = self.0.into_iter().map(|(key, node)| Ok((node.value(&key)?, key)));
         let fields = each.map(|read| read.map(|(value, key)| (key.into_owned(), value)));
         fields.collect::<Read<_>>().map(Value::Object)
@@ -289,13 +318,63 @@ pub(super) fn texts(key: &str, list: Vec<Node<'_>>) -> Read<Vec<String>> {
 pub(super) fn each<'a, T>(key: &str, list: Vec<Node<'a>>, mut read: impl FnMut(Node<'a>) -> Read<T>) -> Read<Vec<T>> {
     // Of many short lists none has more room than it takes.
     let mut all = Vec::with_capacity(list.len());
+    let mut wrong: Option<BadRequest> = None;
     for (at, node) in list.into_iter().enumerate() {
-        all.push(read(node).map_err(|bad| bad.at(at).within(key))?);
+        match (read(node).map_err(|bad| bad.at(at).within(key)), &mut wrong) {
+            (Ok(read), None) => all.push(read),
+            (Ok(_), Some(_)) => {}
+            (Err(bad), None) => wrong = Some(bad),
+            (Err(bad), Some(first)) if first.has_room() => first.and(bad),
+            (Err(_), Some(_)) => break,
+        }
     }
-    Ok(all)
+    wrong.map_or(Ok(all), Err)
 }
 
 impl<'a> Node<'a> {
+    /// Sets it aside: readers pass it by, and it is written as it is.
+    pub(super) fn put_aside(&mut self) {
+        *self = Self::Object(Object::aside(std::mem::take(self)));
+    }
+
+    fn is_aside(&self) -> bool {
+        matches!(self, Self::Object(object) if object.set_aside().is_some())
+    }
+
+    /// Returns the number that it is, or that its text says, as many clients and all of Google's write numbers.
+    fn figure(&self) -> Option<f64> {
+        let number = match self {
+            Self::Number(number) => number.as_f64(),
+            Self::Text(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        number.filter(|number| number.is_finite())
+    }
+
+    /// The same of a whole number.
+    fn whole(&self) -> Option<i64> {
+        match self {
+            Self::Number(number) => number.as_i64(),
+            Self::Text(text) => text.trim().parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// Returns the flag that it is, or that its text or its number says.
+    fn flag(&self) -> Option<bool> {
+        match self {
+            Self::Bool(flag) => Some(*flag),
+            Self::Number(number) => match number.as_u64()? {
+                0 => Some(false),
+                1 => Some(true),
+                _ => None,
+            },
+            Self::Text(text) if text.eq_ignore_ascii_case("true") => Some(true),
+            Self::Text(text) if text.eq_ignore_ascii_case("false") => Some(false),
+            _ => None,
+        }
+    }
+
     /// Reads a text; `key` is its place.
     pub(super) fn text(self, key: &str) -> Read<String> {
         match self {
@@ -314,25 +393,20 @@ impl<'a> Node<'a> {
 
     /// Reads a number.
     pub(super) fn number(self, key: &str) -> Read<f64> {
-        let number = if let Self::Number(number) = &self { number.as_f64() } else { None };
-        number.ok_or_else(|| self.not(key, "must be a number"))
+        self.figure().ok_or_else(|| self.not(key, "must be a number"))
     }
 
     /// Reads a whole number, not negative.
     pub(super) fn count(self, key: &str) -> Read<u32> {
-        let number = match &self {
-            // Some callers compute it, and write 1024.0.
-            Self::Number(number) => number.as_u64().or_else(|| whole(number.as_f64()?)),
-            _ => None,
-        };
+        // Some callers compute it, and write 1024.0.
+        let number = self.whole().and_then(|number| u64::try_from(number).ok()).or_else(|| whole(self.figure()?));
         let count = number.and_then(|number| u32::try_from(number).ok());
         count.ok_or_else(|| self.not(key, "must be a whole number, 0 or more, and below 2^32"))
     }
 
     /// Reads a whole number.
     pub(super) fn integer(self, key: &str) -> Read<i64> {
-        let number = if let Self::Number(number) = &self { number.as_i64() } else { None };
-        number.ok_or_else(|| self.not(key, "must be a whole number"))
+        self.whole().ok_or_else(|| self.not(key, "must be a whole number"))
     }
 
     /// Reads a list.
@@ -353,7 +427,7 @@ impl<'a> Node<'a> {
 
     /// Returns the error of a value where another kind is needed.
     pub(super) fn not(&self, key: &str, what: &str) -> BadRequest {
-        BadRequest::new(key, if matches!(self, Self::Dense) { DENSE } else { what })
+        if matches!(self, Self::Dense) { dense(key) } else { BadRequest::new(key, what) }
     }
 
     /// Tells whether it has no more values than are left, and takes them off.
@@ -363,6 +437,7 @@ impl<'a> Node<'a> {
         match self {
             Self::List(list) => list.iter().all(|node| node.fits(left)),
             Self::Object(object) => object.0.iter().all(|(_, node)| node.fits(left)),
+            Self::Aside(node) => node.fits(left),
             _ => true,
         }
     }
@@ -376,7 +451,8 @@ impl<'a> Node<'a> {
             Self::Text(text) => Value::String(text.into()),
             Self::List(list) => Value::Array(each(key, list, |node| node.value(""))?),
             Self::Object(object) => object.value().map_err(|bad| bad.within(key))?,
-            Self::Dense => return Err(BadRequest::new(key, DENSE)),
+            Self::Aside(node) => node.value(key)?,
+            Self::Dense => return Err(dense(key)),
         })
     }
 
@@ -388,7 +464,11 @@ impl<'a> Node<'a> {
 
 /// Returns something as JSON. What is not read cannot be written, and nothing is put in its place.
 fn json(it: &impl Serialize) -> Read<String> {
-    serde_json::to_string(it).map_err(|_| BadRequest::new("", DENSE))
+    serde_json::to_string(it).map_err(|_| dense(""))
+}
+
+fn dense(key: &str) -> BadRequest {
+    BadRequest { is_final: true, ..BadRequest::new(key, DENSE) }
 }
 
 fn whole(number: f64) -> Option<u64> {
@@ -446,12 +526,16 @@ impl Serialize for Node<'_> {
             Self::Text(Quote::Escaped(text)) => Phrase::Its(text).serialize(serializer),
             Self::List(list) => serializer.collect_seq(list),
             Self::Object(object) => object.serialize(serializer),
+            Self::Aside(node) => node.serialize(serializer),
         }
     }
 }
 
 impl Serialize for Object<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Some(node) = self.set_aside() {
+            return node.serialize(serializer);
+        }
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (key, node) in &self.0 {
             map.serialize_entry(key, node)?;

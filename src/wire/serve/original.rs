@@ -33,6 +33,7 @@ pub(super) fn of(face: Face, body: &ByteString, object: &Object<'_>) -> Original
             ..marks(object)
         },
         lost: Vec::new(),
+        unread: Vec::new(),
         method: "",
     }
 }
@@ -61,7 +62,7 @@ fn mark(name: &str, node: &Node<'_>, marks: &mut Marks) {
         Node::List(list) => list.iter().for_each(|node| mark("", node, marks)),
         Node::Object(object) => object.fields().for_each(|(name, node)| mark(name, node, marks)),
         Node::Bool(true) => marks.begun |= BEGUN.contains(&name),
-        Node::Null | Node::Bool(false) | Node::Number(_) | Node::Dense => {}
+        Node::Null | Node::Bool(false) | Node::Number(_) | Node::Dense | Node::Aside(_) => {}
     }
 }
 

@@ -41,6 +41,10 @@ const CHAT_PARTS: &[Kind] = &[
     Kind(&["file"], &[("file", Of(&[("filename", All), ("file_data", All), ("file_id", All)]))]),
 ];
 const CHAT_FUNCTION: Known = &[("name", All), ("description", All), ("parameters", All), ("strict", All)];
+const CUSTOM: Known = &[("name", All), ("description", All), ("format", All)];
+/// A function in the form of one of OpenAI's dialects within that of the other.
+const EITHER_FUNCTION: Known =
+    &[("function", Of(CHAT_FUNCTION)), ("name", All), ("description", All), ("parameters", All), ("strict", All)];
 const CHAT_CALLED: Known = &[("name", All), ("arguments", All)];
 const CHAT: Known = &[
     (
@@ -73,7 +77,7 @@ const CHAT: Known = &[
             ],
         )]),
     ),
-    ("tools", Each(&[Kind(&["function", ""], &[("function", Of(CHAT_FUNCTION))])])),
+    ("tools", Each(&[Kind(&["function", ""], EITHER_FUNCTION)])),
     ("functions", Each(&[Kind(&[""], CHAT_FUNCTION)])),
 ];
 
@@ -100,8 +104,8 @@ const RESPONSES: Known = &[
     (
         "tools",
         Each(&[
-            Kind(&["function", ""], CHAT_FUNCTION),
-            Kind(&["custom"], &[("name", All), ("description", All), ("format", All)]),
+            Kind(&["function", ""], EITHER_FUNCTION),
+            Kind(&["custom"], &[("custom", Of(CUSTOM)), ("name", All), ("description", All), ("format", All)]),
         ]),
     ),
 ];
@@ -216,7 +220,7 @@ fn is_carried(object: &Object<'_>, known: Known) -> bool {
 }
 
 /// Tells whether a member has this name, at Google also in its other spelling.
-fn is_named(face: Face, name: &str, known: &str) -> bool {
+pub(super) fn is_named(face: Face, name: &str, known: &str) -> bool {
     let is_letter = |letter: &u8| *letter != b'_';
     let plain =
         |name: &str| name.bytes().filter(is_letter).map(|letter| letter.to_ascii_lowercase()).collect::<Vec<u8>>();

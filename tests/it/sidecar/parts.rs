@@ -1,7 +1,9 @@
 //! Documents, audio, and what only one dialect has: which target is asked, what arrives, and what its caller is told.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
-use standin::config::{DialectConfig, ModelConfig};
+use standin::config::{DialectConfig, KindConfig, ModelConfig};
 use standin::routing::ForeignParts;
 use standin::sidecar::{Settings, Sidecar};
 use standin::{ProviderConfig, RouteConfig, Strategy};
@@ -12,13 +14,13 @@ use super::upstream::{Bytes, Upstream};
 const PDF: &str = "JVBERi0xLjQKJcOkw7zDtsOfCg==";
 
 /// A sidecar over two providers by hand, each of a dialect: the route `r` asks the first, then the second.
-struct Scene {
+pub(super) struct Scene {
     sidecar: Sidecar,
     providers: [Upstream; 2],
 }
 
 impl Scene {
-    async fn of(dialects: [Caller; 2], edit: impl FnOnce(&mut Settings)) -> Self {
+    pub(super) async fn of(dialects: [Caller; 2], edit: impl FnOnce(&mut Settings)) -> Self {
         let providers = [Upstream::start().await, Upstream::start().await];
         let mut settings = Settings::default();
         settings.server.listen.set_port(0);
@@ -48,15 +50,32 @@ impl Scene {
         Self { sidecar: Sidecar::start(settings).await.expect("a sidecar"), providers }
     }
 
-    async fn ask(&self, caller: Caller, body: &Value) -> Response {
+    pub(super) async fn ask(&self, caller: Caller, body: &Value) -> Response {
         let (path, _) = caller.ask("r", "", false);
         Exchange::begin(self.sidecar.address(), "POST", &path, &[], &body.to_string()).await.end().await
     }
 
+    pub(super) fn address(&self) -> SocketAddr {
+        self.sidecar.address()
+    }
+
+    /// Lets a provider answer so.
+    pub(super) fn answers(&self, at: usize, answer: &Value) {
+        self.providers[at].answers(Bytes { body: answer.to_string(), piece: 10_000, cut: false, stream: false });
+    }
+
     /// What arrived at each provider.
-    fn arrived(&self) -> [Vec<Value>; 2] {
+    pub(super) fn arrived(&self) -> [Vec<Value>; 2] {
         let read = |body: &String| serde_json::from_str(body).expect("JSON");
         [0, 1].map(|at| self.providers[at].asked().iter().map(read).collect())
+    }
+}
+
+/// Lets all models embed, as one model at several places.
+pub(super) fn embeds(settings: &mut Settings) {
+    for model in settings.runtime.providers.values_mut().flat_map(|provider| provider.models.values_mut()) {
+        model.kind = Some(KindConfig::Embedding);
+        model.same_as = Some("text-embedding-3-small".to_owned());
     }
 }
 
@@ -120,7 +139,7 @@ fn document(caller: Caller) -> Value {
     }
 }
 
-fn other(caller: Caller) -> Caller {
+pub(super) fn other(caller: Caller) -> Caller {
     if caller == Caller::Anthropic { Caller::Chat } else { Caller::Anthropic }
 }
 

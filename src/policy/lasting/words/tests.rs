@@ -9,7 +9,7 @@ use crate::words::{
     Amount, AssistantPart, AttemptEnd, AttemptRecord, Audio, Barred, CallFacts, CallId, Cause, ChatRequest, Degraded,
     Dialect, Document, Durable, Effort, Error, Failure, FailureClass, Finished, Foreign, Hedging, Image, Marks,
     Message, Note, OnExhausted, Original, OverBudget, Price, Priority, Proof, Reasoning, ReplyEvent, ResponseFormat,
-    RetryAfter, Rule, Sampling, Source, StopReason, TargetId, Tool, ToolCall, ToolChoice, Usage, UserPart,
+    RetryAfter, Rule, Sampling, Source, StopReason, TargetId, Tool, ToolCall, ToolChoice, Unread, Usage, UserPart,
 };
 
 fn request() -> ChatRequest {
@@ -63,6 +63,7 @@ fn request() -> ChatRequest {
         left_out: vec![3],
         marks: Marks { cached: true, ..Marks::default() },
         lost: vec![Note::Dropped("tools"), Note::Trimmed { messages: 1, tokens: 2 }],
+        unread: vec![Unread { field: "a".into(), problem: "b".into() }],
         method: "/compact",
     });
     request

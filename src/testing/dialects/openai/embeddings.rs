@@ -42,11 +42,18 @@ pub(super) fn read(body: &[u8]) -> Checked<Texts> {
             return Err(wrong(Some("input"), Some("array_above_max_length"), format!("Invalid 'input': {problem}")));
         }
         Some(Value::Array(texts)) => {
+            // Tokens stand for a text that is told by nothing else here.
+            let tokens = |list: &[Value]| list.iter().all(Value::is_u64).then(|| Value::from(list).to_string());
             let text = |text: &Value| match text {
-                Value::String(text) => Ok(text.clone()),
-                other => Err(wrong_type("input", expected, other)),
+                Value::String(text) => Some(text.clone()),
+                Value::Array(list) => tokens(list).filter(|_| !list.is_empty()),
+                _ => None,
             };
-            texts.iter().map(text).collect::<Checked<_>>()?
+            let read = |each: &Value| text(each).ok_or_else(|| wrong_type("input", expected, each));
+            match tokens(texts) {
+                Some(one) => vec![one],
+                None => texts.iter().map(read).collect::<Checked<_>>()?,
+            }
         }
         Some(other) => return Err(wrong_type("input", expected, other)),
     };

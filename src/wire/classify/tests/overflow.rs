@@ -99,6 +99,20 @@ const OVERFLOWS: &[(&str, u16, &str)] = &[
     ("somebody", 400, "Your conversation has 41,213 tokens, which is over the limit of 32,768."),
     ("somebody", 400, "At most 16384 tokens are allowed in a request to this deployment."),
     ("somebody", 422, "prompt of 50000 tokens is larger than the maximum of 8192"),
+    ("somebody", 400, "This request has 150k tokens; the limit is 128k."),
+    ("somebody", 400, "The conversation has 41.213 tokens, more than the maximum of 32.768."),
+    ("MiniMax", 400, "token limit exceeded"),
+    ("somebody", 400, "too many tokens in request"),
+    ("somebody", 413, "Request has too many tokens"),
+    ("DS4", 400, "Prompt has 70000 tokens, but the configured context size is 65536 tokens"),
+    ("Poolside", 400, "Input length 300000 exceeds the maximum allowed input length of 262144 tokens."),
+    ("somebody", 400, "context_length exceeded"),
+    ("llama.cpp", 400, "n_keep must be smaller than n_ctx"),
+    ("somebody in China", 400, "输入内容过长，请缩短后重试"),
+    ("somebody in China", 400, "请求的 tokens 数超过模型限制"),
+    ("somebody", 400, "The input tokens exceed the configured limit of 128000."),
+    ("somebody", 400, "context overflow: please start a new conversation"),
+    ("somebody", 400, "Prompt length of 9001 is above what the model can take (8192)"),
 ];
 
 #[test]
@@ -143,8 +157,22 @@ fn a_limit_of_another_kind_is_no_conversation_too_long() {
         (429, "Rate limit reached: maximum of 30000 input tokens per minute. Please try again in 20s.", C::RateLimited),
         (400, "thinking.budget_tokens: must be at least 1024 tokens", C::BadRequest),
         (400, "Invalid token in prompt template", C::Declined),
+        (400, "model-20241022: the maximum is not known, tokens of the request are (req-1234567)", C::Declined),
+        (429, "Token limit exceeded: 30000 tokens per minute", C::RateLimited),
     ] {
         let body = serde_json::json!({"error": {"message": message, "type": "invalid_request_error"}}).to_string();
         assert_eq!(failure(status, &body).class, class, "{message}");
+    }
+}
+
+#[test]
+fn a_conversation_that_is_too_long_is_recognised_within_a_200() {
+    for body in [
+        r#"{"id":"x","choices":null,"base_resp":{"status_code":1039,"status_msg":"token limit exceeded"}}"#,
+        r#"{"error":{"message":"At most 16384 tokens are allowed in a request.","code":400}}"#,
+        r#"{"type":"abort","message":"The input (41213 tokens) is longer than the model's context length.","status_code":400}"#,
+        r#"{"error":{"message":"Requested token count exceeds the model's maximum context length","type":"BadRequestError"}}"#,
+    ] {
+        assert_eq!(super::super::in_band(body).class, C::ContextTooLong, "{body}");
     }
 }

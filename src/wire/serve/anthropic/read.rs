@@ -3,7 +3,8 @@
 use super::{INVOICE, REDACTED, SYSTEM};
 use crate::wire::original::without_invoice;
 use crate::wire::serve::node::{Node, Object, Read, each};
-use crate::wire::serve::reading::{Said, block, effort, foreign, image, joined, model, no_arguments, note, parts};
+use crate::wire::serve::openai::fits;
+use crate::wire::serve::reading::{Said, block, effort, foreign, image, joined, model, no_arguments, note};
 use crate::wire::serve::seal::{self, Proves};
 use crate::wire::serve::{Asked, BadRequest, Face, Form};
 use crate::words::{
@@ -26,6 +27,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     let mut messages = Reader::system(&mut body)?;
     Reader::messages(&mut body, &mut messages)?;
     let (tool_choice, parallel_tool_calls) = tool_choice(&mut body, &tools)?;
+    let tool_choice = fits("tool_choice", tool_choice, &tools, &foreign_tools)?;
     let thinking = reader.thinking(&mut body)?;
     let (response_format, effort) = reader.output(&mut body)?;
     let effort = effort.or(thinking);
@@ -164,11 +166,13 @@ impl Reader {
                 Some(rest) if rest.len() < said.len() => return Ok(Message::System(rest.into())),
                 Some(_) => {}
             }
-            Ok(match Self::part(block)? {
-                UserPart::Text(text) => Message::System(text),
-                UserPart::Foreign(block) => Message::Foreign(Foreign { kind: SYSTEM.to_owned(), ..block }),
-                _ => return Err(BadRequest::new("type", "must be text")),
-            })
+            let mut parts = Vec::with_capacity(1);
+            Self::part(block, &mut parts)?;
+            match parts.pop().filter(|_| parts.is_empty()) {
+                Some(UserPart::Text(text)) => Ok(Message::System(text)),
+                Some(UserPart::Foreign(block)) => Ok(Message::Foreign(Foreign { kind: SYSTEM.to_owned(), ..block })),
+                _ => Err(BadRequest::new("type", "must be text")),
+            }
         })
     }
 
@@ -193,8 +197,8 @@ impl Reader {
                     Ok(())
                 }
                 _ => {
-                    let parts = parts(content, |node| Self::part(node.object("")?))?;
-                    let text = joined(parts).ok_or_else(|| BadRequest::new("content", "must be text only"))?;
+                    let text =
+                        joined(Self::parts(content)?).ok_or_else(|| BadRequest::new("content", "must be text only"))?;
                     all.push(Message::System(text));
                     Ok(())
                 }
@@ -216,12 +220,11 @@ impl Reader {
         each("content", list, |node| {
             let mut block = node.object("")?;
             if block.peek("type") != "tool_result" {
-                said.push(Self::part(block)?);
-                return Ok(());
+                return Self::part(block, &mut said);
             }
             let content = match block.take("content") {
                 None => Vec::new(),
-                Some(content) => parts(content, |node| Self::part(node.object("")?))?,
+                Some(content) => Self::parts(content)?,
             };
             let call_id = block.need_text("tool_use_id")?;
             let is_error = block.flag("is_error")?.unwrap_or(false);
@@ -237,17 +240,31 @@ impl Reader {
         Ok(())
     }
 
-    fn part(mut block: Object<'_>) -> Read<UserPart> {
+    fn parts(content: Node<'_>) -> Read<Vec<UserPart>> {
+        let list = match content {
+            Node::Text(text) => return Ok(vec![UserPart::Text(text.into())]),
+            Node::List(list) => list,
+            other => return Err(other.not("content", "must be a string or an array of blocks")),
+        };
+        let mut parts = Vec::with_capacity(list.len());
+        each("content", list, |node| Self::part(node.object("")?, &mut parts))?;
+        Ok(parts)
+    }
+
+    /// Reads a block; one that is made of others becomes these.
+    fn part(mut block: Object<'_>, parts: &mut Vec<UserPart>) -> Read<()> {
         let source = block.within("source").map_or("", |source| source.peek("type"));
-        match (block.peek("type"), source) {
-            ("text", _) => block.need_words("text").map(UserPart::Text),
+        parts.push(match (block.peek("type"), source) {
+            ("text", _) => UserPart::Text(block.need_words("text")?),
             ("image", "" | "url" | "base64") => {
                 let mut source = block.need("source", "an object")?.object("source")?;
-                picture(&mut source).map_err(|bad| bad.within("source"))
+                picture(&mut source).map_err(|bad| bad.within("source"))?
             }
-            ("document", "" | "text" | "url" | "base64") => document(&mut block).map(UserPart::Document),
-            _ => self::block(OWN, block).map(UserPart::Foreign),
-        }
+            ("document", "" | "text" | "url" | "base64") => UserPart::Document(document(&mut block)?),
+            ("document", "content") => return made(&mut block, parts),
+            _ => UserPart::Foreign(self::block(OWN, block)?),
+        });
+        Ok(())
     }
 
     fn assistant(content: Node<'_>) -> Read<Vec<AssistantPart>> {
@@ -321,6 +338,32 @@ fn picture(source: &mut Object<'_>) -> Read<UserPart> {
     }
 }
 
+/// Reads a document that is made of blocks: each of its texts is one by itself, under the same title, with its images
+/// between them.
+fn made(block: &mut Object<'_>, parts: &mut Vec<UserPart>) -> Read<()> {
+    let mut source = block.need("source", "an object")?.object("source")?;
+    let blocks = source.need("content", "a string or an array of blocks").and_then(Reader::parts);
+    let blocks = blocks.map_err(|bad| bad.within("source"))?;
+    let about = about(block)?;
+    for shown in blocks {
+        parts.push(match shown {
+            UserPart::Text(text) => {
+                UserPart::Document(Document { source: DocumentSource::Text(text), ..about.clone() })
+            }
+            UserPart::Image(image) => UserPart::Image(image),
+            _ => return Err(BadRequest::new("source.content", "has a block that is neither a text nor an image")),
+        });
+    }
+    Ok(())
+}
+
+/// Reads what is said about a document.
+fn about(block: &mut Object<'_>) -> Read<Document> {
+    let citations = block.object("citations")?.is_some_and(|citations| citations.is("enabled") == Some(true));
+    let (title, context) = (block.text("title")?, block.text("context")?);
+    Ok(Document { title, context, citations, ..Document::text("") })
+}
+
 fn document(block: &mut Object<'_>) -> Read<Document> {
     let mut source = block.need("source", "an object")?.object("source")?;
     let read = |source: &mut Object<'_>| {
@@ -333,9 +376,7 @@ fn document(block: &mut Object<'_>) -> Read<Document> {
         })
     };
     let source = read(&mut source).map_err(|bad: BadRequest| bad.within("source"))?;
-    let citations = block.object("citations")?.is_some_and(|citations| citations.is("enabled") == Some(true));
-    let (title, context) = (block.text("title")?, block.text("context")?);
-    Ok(Document { title, context, citations, ..Document::new(source) })
+    Ok(Document { source, ..about(block)? })
 }
 
 /// Reads what cannot be read: a proof of another dialect under its seal, or the provider's own.

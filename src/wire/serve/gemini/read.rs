@@ -2,6 +2,7 @@
 
 use super::schema::json_schema;
 use crate::wire::serve::node::{Node, Object, Read, each};
+use crate::wire::serve::openai::{fits, named};
 use crate::wire::serve::reading::{effort, file, foreign, has_words, model, no_arguments, note, parts};
 use crate::wire::serve::seal;
 use crate::wire::serve::{Asked, BadRequest, Face, Form};
@@ -14,7 +15,8 @@ const OWN: Dialect = Dialect::Gemini;
 /// Fields that name something only its provider has.
 const KEPT: &str = "cachedContent";
 /// Settings that ask for something else than one text.
-const OTHER_ANSWERS: [&str; 4] = ["candidateCount", "responseModalities", "speechConfig", "imageConfig"];
+const OTHER_ANSWERS: [&str; 6] =
+    ["candidateCount", "responseModalities", "speechConfig", "imageConfig", "maxOutputTokens", "max_output_tokens"];
 /// Where Google keeps files: only Google can read them.
 const KEPT_FILES: [&str; 2] = ["gs://", "https://generativelanguage.googleapis.com/"];
 
@@ -34,6 +36,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     let model = model.strip_prefix("models/").unwrap_or(&model).to_owned();
     let (mut tools, foreign_tools) = tools(&mut body)?;
     let tool_choice = tool_choice(&mut body, &mut tools, &mut notes)?;
+    let tool_choice = fits("toolConfig", tool_choice, &tools, &foreign_tools)?;
     let mut messages = Vec::new();
     if let Some(system) = body.either("systemInstruction", "system_instruction") {
         let content = match system {
@@ -120,7 +123,7 @@ fn tool_choice(body: &mut Object<'_>, tools: &mut Vec<Tool>, notes: &mut Vec<Not
         match calling.text("mode")?.unwrap_or_default().to_ascii_uppercase().as_str() {
             "" | "AUTO" | "VALIDATED" | "MODE_UNSPECIFIED" => Ok(ToolChoice::Auto),
             "NONE" => Ok(ToolChoice::None),
-            "ANY" if names.len() == 1 => Ok(ToolChoice::Named(names.remove(0))),
+            "ANY" if names.len() == 1 => named("allowedFunctionNames", names.remove(0), tools),
             "ANY" => {
                 if !names.is_empty() {
                     tools.retain(|tool| names.contains(&tool.name));
@@ -159,10 +162,10 @@ fn generation(config: &mut Object<'_>, request: &mut ChatRequest, form: &mut For
         seed: config.seed()?,
         stop: crate::wire::serve::node::texts("stopSequences", stop)?,
     };
-    request.output_tokens_max = config
-        .either("maxOutputTokens", "max_output_tokens")
-        .map(|tokens| tokens.count("maxOutputTokens"))
-        .transpose()?;
+    request.output_tokens_max = match config.limit("maxOutputTokens")? {
+        None => config.limit("max_output_tokens")?,
+        limit => limit,
+    };
     request.response_format = format(config)?;
     if let Some(thinking) = config.either("thinkingConfig", "thinking_config") {
         let mut thinking = thinking.object("thinkingConfig")?;

@@ -39,6 +39,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     let functions = body.has("functions");
     let (mut tools, foreign_tools) = tools(&mut body)?;
     let tool_choice = tool_choice(&mut body, &mut tools, &mut notes)?;
+    let tool_choice = fits("tool_choice", tool_choice, &tools, &foreign_tools)?;
     let usage = match body.object("stream_options")? {
         Some(mut options) => options.flag("include_usage").map_err(|bad| bad.within("stream_options"))?,
         None => None,
@@ -132,22 +133,30 @@ pub(in crate::wire::serve) fn json_schema(format: &mut Object<'_>) -> Read<Respo
 fn tools(body: &mut Object<'_>) -> Read<(Vec<Tool>, Vec<Foreign>)> {
     let (mut tools, mut others) = (Vec::new(), Vec::new());
     each("tools", body.list("tools")?, |node| {
-        let mut tool = node.object("")?;
+        let tool = node.object("")?;
         let kind = tool.peek("type").to_owned();
         if !matches!(kind.as_str(), "" | "function") {
             others.push(foreign(OWN, &kind, tool)?);
             return Ok(());
         }
-        let mut tool = tool.need("function", "an object")?.object("function")?;
-        tools.push(function(&mut tool).map_err(|bad| bad.within("function"))?);
+        tools.push(declared(tool)?);
         Ok(())
     })?;
     tools.extend(each("functions", body.list("functions")?, |node| function(&mut node.object("")?))?);
     Ok((tools, others))
 }
 
+/// Reads a tool that is a function: in an object of its own as chat completions have it, or without one as responses.
+/// Servers and clients of one take those of the other.
+pub(in crate::wire::serve) fn declared(mut tool: Object<'_>) -> Read<Tool> {
+    match tool.take("function") {
+        Some(inner) => function(&mut inner.object("function")?).map_err(|bad| bad.within("function")),
+        None => function(&mut tool),
+    }
+}
+
 /// Reads a function's declaration.
-pub(in crate::wire::serve) fn function(tool: &mut Object<'_>) -> Read<Tool> {
+fn function(tool: &mut Object<'_>) -> Read<Tool> {
     Ok(Tool {
         name: tool.need_text("name")?,
         description: tool.text("description")?.unwrap_or_default(),
@@ -175,11 +184,36 @@ fn tool_choice(body: &mut Object<'_>, tools: &mut Vec<Tool>, notes: &mut Vec<Not
             return self::allowed(allowed, tools, notes).map_err(|bad| bad.within("allowed_tools").within(key));
         }
         "" if key == "function_call" => choice,
-        "function" => choice.object("function")?.ok_or_else(|| BadRequest::new(key, CHOICES))?,
+        "function" => choice.object("function").map_err(|bad| bad.within(key))?.unwrap_or(choice),
+        word @ ("auto" | "none" | "required" | "any") => return choice_word(key, word),
         "" => return Err(BadRequest::new(key, CHOICES)),
         _ => return block(OWN, choice).map(ToolChoice::Foreign),
     };
-    named.need_text("name").map(ToolChoice::Named).map_err(|bad| bad.within(key))
+    let name = named.need_text("name").map_err(|bad| bad.within(key))?;
+    self::named(key, name, tools)
+}
+
+/// Returns the choice of a function by its name, if it is one of the tools: else only its provider knows what is meant.
+pub(in crate::wire::serve) fn named(key: &str, name: String, tools: &[Tool]) -> Read<ToolChoice> {
+    if tools.iter().any(|tool| tool.name == name) {
+        return Ok(ToolChoice::Named(name));
+    }
+    Err(BadRequest::new(key, format!("names `{name}`, which is none of the request's tools")))
+}
+
+/// Refuses a choice that requires a tool where there is none.
+pub(in crate::wire::serve) fn fits(
+    key: &str,
+    choice: ToolChoice,
+    tools: &[Tool],
+    others: &[Foreign],
+) -> Read<ToolChoice> {
+    match choice {
+        ToolChoice::Required if tools.is_empty() && others.is_empty() => {
+            Err(BadRequest::new(key, "requires a tool, and there is none"))
+        }
+        choice => Ok(choice),
+    }
 }
 
 /// Reads a choice of one word.
@@ -266,7 +300,10 @@ impl Reader<'_> {
         }
         match role {
             Role::System => Ok(Message::System(joined(self.content(&mut message)?).unwrap_or_default())),
-            Role::User => Ok(Message::User(self.content(&mut message)?)),
+            Role::User => match self.content(&mut message)? {
+                parts if parts.is_empty() => Err(BadRequest::new("content", "is empty; must have a part")),
+                parts => Ok(Message::User(parts)),
+            },
             Role::Assistant => Ok(Message::Assistant(self.assistant(message)?)),
             Role::Tool => {
                 let call_id = message.text("tool_call_id")?.unwrap_or_default();

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::echo::echo;
 use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::openai::{
-    allowed, audio, by_data, choice_word, file_has_words, function, json_schema, names_functions,
+    allowed, audio, by_data, choice_word, declared, file_has_words, fits, json_schema, named, names_functions,
 };
 use crate::wire::serve::reading::{
     Said, block, effort, foreign, free_arguments, free_tool, image, joined, model, note, parts,
@@ -37,6 +37,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     let listed = each("tools", body.list("tools")?, |node| tools.read(node.object("")?))?;
     let mut listed: Vec<Tool> = listed.into_iter().flatten().collect();
     let tool_choice = tool_choice(&mut body, &mut listed, &mut notes)?;
+    let tool_choice = fits("tool_choice", tool_choice, &listed, &tools.others)?;
     let instructions = body.words("instructions")?;
     let messages = messages(&mut body, instructions.as_ref(), &mut notes)?;
     let (response_format, is_unread) = text(&mut body)?;
@@ -122,12 +123,13 @@ impl Tools {
         let kind = tool.peek("type").to_owned();
         match kind.as_str() {
             "function" | "" => {
-                let mut tool = function(&mut tool)?;
+                let mut tool = declared(tool)?;
                 // A missing value means yes in this dialect, for a schema that allows it.
                 tool.strict = tool.strict.or(is_closed(&tool.parameters).then_some(true));
                 Ok(Some(tool))
             }
             "custom" => {
+                let mut tool = tool.object("custom")?.unwrap_or(tool);
                 let name = tool.need_text("name")?;
                 let mut description = tool.text("description")?.unwrap_or_default();
                 if let Some(mut format) = tool.object("format")?
@@ -174,7 +176,12 @@ fn tool_choice(body: &mut Object<'_>, tools: &mut Vec<Tool>, notes: &mut Vec<Not
         "allowed_tools" if names_functions(Some(&choice)) => {
             allowed(choice, tools, notes).map_err(|bad| bad.within(key))
         }
-        "function" | "custom" => choice.need_text("name").map(ToolChoice::Named).map_err(|bad| bad.within(key)),
+        kind @ ("function" | "custom") => {
+            let kind = kind.to_owned();
+            let mut inner = choice.object(&kind).map_err(|bad| bad.within(key))?.unwrap_or(choice);
+            named(key, inner.need_text("name").map_err(|bad| bad.within(key))?, tools)
+        }
+        word @ ("auto" | "none" | "required" | "any") => choice_word(key, word),
         "" => Err(BadRequest::new(key, "must be none, auto, required, or an object that names a tool")),
         _ => block(OWN, choice).map(ToolChoice::Foreign),
     }
@@ -279,6 +286,7 @@ impl Items<'_> {
         }
         self.close();
         self.messages.push(match role.as_str() {
+            "user" if parts.is_empty() => return Err(BadRequest::new("content", "is empty; must have a part")),
             "user" => Message::User(parts),
             _ => Message::System(joined(parts).unwrap_or_default()),
         });

@@ -76,7 +76,8 @@ fn what_cannot_be_embedded_is_refused_by_the_fields_name() {
         (Face::OpenAiChat, json!({"model": "m"}), "input"),
         (Face::OpenAiChat, json!({"input": "a"}), "model"),
         (Face::OpenAiChat, json!({"model": "m", "input": {}}), "input"),
-        (Face::OpenAiChat, json!({"model": "m", "input": [1, 2]}), "input[0]"),
+        (Face::OpenAiChat, json!({"model": "m", "input": [1, "a"]}), "input[1]"),
+        (Face::OpenAiChat, json!({"model": "m", "input": [[1], [2, -1]]}), "input[1][1]"),
         (Face::OpenAiChat, json!({"model": "m", "input": ["a", [1, 2]]}), "input[1]"),
         (Face::OpenAiChat, json!({"model": "m", "input": "a", "encoding_format": "md5"}), "encoding_format"),
         (Face::OpenAiChat, json!({"model": "m", "input": "a", "dimensions": -1}), "dimensions"),
@@ -87,8 +88,21 @@ fn what_cannot_be_embedded_is_refused_by_the_fields_name() {
     ] {
         assert_eq!(asked(face, body.clone()).map_err(|bad| bad.field), Err(field.to_owned()), "{body}");
     }
-    let tokens = asked(Face::OpenAiChat, json!({"model": "m", "input": [[1, 2]]})).expect_err("tokens");
-    assert!(tokens.problem.contains("send the text itself"), "{tokens}");
+}
+
+#[test]
+fn tokens_are_read_as_what_they_are() {
+    for (input, tokens) in
+        [(json!([1, 2, 100_257]), vec![vec![1, 2, 100_257]]), (json!([[1, 2], [3]]), vec![vec![1, 2], vec![3]])]
+    {
+        let asked = asked(Face::OpenAiChat, json!({"model": "m", "input": input})).expect("a good request");
+        assert_eq!(
+            (asked.request.check(), &asked.request.inputs, asked.request.asked()),
+            (Ok(()), &vec![], tokens.len())
+        );
+        assert_eq!(asked.request.tokens, tokens);
+        assert_eq!(asked.request.demands().len(), 1, "not every target takes them");
+    }
 }
 
 #[test]
