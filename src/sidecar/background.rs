@@ -36,7 +36,7 @@ pub(super) async fn begin(
 ) -> Result<Response<ReplyBody>, Refusal> {
     let Prepared { mut request, stream, .. } = chat::prepare(state, current, head, client, asked)?;
     if let Some((field, problem)) = hindrance(state, &request) {
-        let bad = BadRequest { field: field.to_owned(), problem: problem.to_owned() };
+        let bad = BadRequest::new(field, problem);
         return Err(serve::refuse(FACE, Refused::Request(&bad)));
     }
     request.durable.get_or_insert(Durable::Again);
@@ -121,7 +121,7 @@ enum Reading {
 impl Reading {
     fn of(query: &str) -> Result<Self, BadRequest> {
         let value = |name: &str| query.split('&').filter_map(|pair| pair.split_once('=')).find(|it| it.0 == name);
-        let bad = |field: &str, problem: &str| BadRequest { field: field.to_owned(), problem: problem.to_owned() };
+        let bad = |field: &str, problem: &str| BadRequest::new(field, problem);
         let streams = match value("stream").map(|(_, value)| value) {
             None | Some("false" | "False") => false,
             Some("true" | "True") => true,
