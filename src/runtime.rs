@@ -711,7 +711,9 @@ impl Events {
         loop {
             match self.0.recv().await {
                 Ok(event) => return Some(event),
-                Err(broadcast::error::RecvError::Lagged(lost)) => tracing::warn!(lost, "an observer of events lags"),
+                Err(broadcast::error::RecvError::Lagged(lost)) => {
+                    tracing::warn!(lost, "a subscriber is too slow: events were lost")
+                }
                 Err(broadcast::error::RecvError::Closed) => return None,
             }
         }
@@ -723,7 +725,7 @@ impl Events {
             match self.0.try_recv() {
                 Ok(event) => return Some(event),
                 Err(broadcast::error::TryRecvError::Lagged(lost)) => {
-                    tracing::warn!(lost, "an observer of events lags");
+                    tracing::warn!(lost, "a subscriber is too slow: events were lost");
                 }
                 Err(_) => return None,
             }

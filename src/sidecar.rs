@@ -191,7 +191,7 @@ impl Sidecar {
         self.state.runtime.reconfigure(settings.runtime.clone()).await?;
         self.state.replace(Current::new(&settings, &targets, &current.access), tls);
         for field in waiting {
-            tracing::warn!(field, "what the configuration says of it now holds from the next start on");
+            tracing::warn!(field, "this setting was changed: it takes effect at the next start");
         }
         Ok(())
     }

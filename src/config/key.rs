@@ -96,7 +96,9 @@ impl KeyConfig {
         let wrong = |what: &str| Err(ConfigError::new(field, what));
         match &self.source {
             KeySource::Value(_) if self.expires_in.is_some() => {
-                return wrong("has an `expires_in` and stands here itself: it cannot be read again");
+                return wrong(
+                    "has an `expires_in`, and is written here itself: it cannot be read again; leave `expires_in` out",
+                );
             }
             KeySource::Value(secret) => {
                 if let Some(fault) = fault(secret.expose()) {

@@ -575,7 +575,7 @@ impl ProviderConfig {
         let usual = env.map_or(String::new(), |env| {
             format!("; the environment usually holds it: `keys = [{{ env = \"{env}\" }}]`")
         });
-        Some(ConfigError::new(field, format!("is empty, and `{name}` wants a key{usual}")))
+        Some(ConfigError::new(field, format!("is empty, and `{name}` needs a key{usual}")))
     }
 
     /// Returns the flavour it speaks with, if it is known.

@@ -215,7 +215,7 @@ impl RouteConfig {
                 refuse(".weight", "must be 0 or more, as 1.0".to_owned());
             }
             if !named.insert(&member.target) {
-                refuse("", "stands there twice".to_owned());
+                refuse("", "is listed twice".to_owned());
             }
             let at = match known.find(&member.target) {
                 Ok(at) => at,

@@ -53,7 +53,7 @@ pub(super) async fn recall(store: &Store, shared: &Shared, setup: &mut Setup) {
         match spent {
             Ok(spent) => setup.spent.extend(spent),
             Err(error) => {
-                tracing::error!(%budget, %error, "what was spent before cannot be read: the budget begins anew");
+                tracing::error!(%budget, %error, "what was spent before cannot be read: the budget starts from zero");
             }
         }
     }
@@ -72,7 +72,7 @@ pub(super) async fn recollect(store: &Store, shared: &Arc<Shared>, setup: &Setup
     let Recollection { kept, served } = match found {
         Ok(found) => found,
         Err(error) => {
-            tracing::error!(%error, "what was known before cannot be read: nothing is");
+            tracing::error!(%error, "the health kept from before cannot be read: all providers start without it");
             return nothing();
         }
     };
@@ -83,20 +83,20 @@ pub(super) async fn recollect(store: &Store, shared: &Arc<Shared>, setup: &Setup
         let (provider, ago) = (&*spec.name, kept.at.ago(&moment));
         clock_told = clock_told || tell_of_clock(ago);
         if !kept.is_ours() {
-            tracing::info!(provider, "what was known of it is of another version: it begins anew");
+            tracing::info!(provider, "its health kept from before is of another version: it starts without it");
             continue;
         }
         let then = ago.time().and_then(|time| now.checked_sub(time));
         let Some(memory) = kept.read(then, now) else {
-            tracing::warn!(provider, "what was known of it is damaged: it begins anew");
+            tracing::warn!(provider, "its health kept from before is damaged: it starts without it");
             continue;
         };
         match Known::from(memory, spec).await {
             Some(known) => {
-                tracing::info!(provider, age = ?ago.time(), "goes on with what was known of it");
+                tracing::info!(provider, age = ?ago.time(), "continues with its health kept from before");
                 recalled.insert(spec.name.clone(), known);
             }
-            None => tracing::info!(provider, "is at another address now: it begins anew"),
+            None => tracing::info!(provider, "has another address now: it starts without its health kept from before"),
         }
     }
     (recalled, served)
@@ -106,10 +106,14 @@ pub(super) async fn recollect(store: &Store, shared: &Arc<Shared>, setup: &Setup
 fn tell_of_clock(ago: Ago) -> bool {
     let what = match ago {
         Ago::Time(_) => return false,
-        Ago::Set { back: true, .. } => "the clock was set back meanwhile: what was known is as old as the machine says",
-        Ago::Set { .. } => "the clock was set forward meanwhile: what was known is as old as the machine says",
-        Ago::Before(_) => "the clock stands before the time of what was known: all of it that ages is dropped",
-        Ago::TooLong(_) => "what was known is too old, or the clock was set forward: all of it that ages is dropped",
+        Ago::Set { back: true, .. } => {
+            "the clock was set back meanwhile: the machine's own count gives the age of what was kept"
+        }
+        Ago::Set { .. } => {
+            "the clock was set forward meanwhile: the machine's own count gives the age of what was kept"
+        }
+        Ago::Before(_) => "the clock is earlier than what was kept: all of it that ages is dropped",
+        Ago::TooLong(_) => "what was kept is too old, or the clock was set forward: all of it that ages is dropped",
     };
     tracing::warn!(?ago, "{what}");
     true

@@ -17,7 +17,7 @@ impl Display for Explanation {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "route {}", self.route)?;
         if self.last_resort {
-            f.write_str(": every target is ill, one is asked as a last resort")?;
+            f.write_str(": no target is well, one is asked as a last resort")?;
         }
         if self.parked > 0 {
             write!(f, "; {} call(s) are parked", self.parked)?;

@@ -166,7 +166,7 @@ pub(super) fn to_reset(name: Option<&str>, key: Option<&str>) -> Result<Reset, E
         (Some(provider), None, None) => Ok(Reset::Provider(provider.into())),
         (_, Some((provider, model)), None) => Ok(Reset::Target(TargetId::new(provider, model))),
         (Some(provider), None, Some(key)) => Ok(Reset::Key { provider: provider.into(), key: key.into() }),
-        (None, _, Some(_)) => Err(invalid("say whose key: reset PROVIDER with it")),
+        (None, _, Some(_)) => Err(invalid("name the provider of this key: reset PROVIDER with it")),
         (_, Some(_), Some(_)) => Err(invalid("a key is reset for all models: name its provider alone")),
     }
 }

@@ -208,7 +208,7 @@ fn keep_to_routes(
 ) -> Result<(), Refusal> {
     let Some(field) = chooses.filter(|_| client.is_some_and(Client::is_limited)) else { return Ok(()) };
     state.turn_away(Reason::Route, head);
-    let problem = "would choose who answers, and this key opens its routes alone: leave it out".to_owned();
+    let problem = "would choose the target, and this key may use its routes only: leave it out".to_owned();
     Err(serve::refuse(face, Refused::Request(&BadRequest { field: field.to_owned(), problem })))
 }
 

@@ -451,7 +451,7 @@ impl<'de> de::VariantAccess<'de> for Variant<'_> {
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
         let (at, node) =
-            self.content.ok_or_else(|| Fault::new(What::Said(format!("`{}` wants a value", self.name))))?;
+            self.content.ok_or_else(|| Fault::new(What::Said(format!("`{}` needs a value", self.name))))?;
         seed.deserialize(Lenient::of(node)).map_err(|fault| fault.below(at))
     }
 

@@ -168,9 +168,9 @@ pub(super) async fn bind(
     let told = given.local_addr().and_then(|at| given.set_nonblocking(true).map(|()| at));
     let taken = told.and_then(|at| Ok((at, TcpListener::from_std(given)?)));
     let (at, listener) =
-        taken.map_err(|error| ConfigError::new(field, format!("the socket that was given is of no use: {error}")))?;
+        taken.map_err(|error| ConfigError::new(field, format!("the inherited socket cannot be used: {error}")))?;
     if at != address {
-        tracing::info!(field, %at, configured = %address, "listens on the socket that was given");
+        tracing::info!(field, %at, configured = %address, "listens on the inherited socket");
     }
     Ok(Arc::new(listener))
 }

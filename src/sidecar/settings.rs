@@ -158,10 +158,10 @@ impl ServerConfig {
                 refuse(&format!("keys[{at}].name"), "must be a name, by which logs and metrics know the client");
             }
             if !names.insert(&key.name) | !hashes.insert(key.sha256) {
-                refuse(&format!("keys[{at}]"), "stands there twice, by its name or its hash");
+                refuse(&format!("keys[{at}]"), "is listed twice, by its name or its hash");
             }
             if key.requests_per_minute == Some(0) {
-                let problem = "must be 1 or more; without it there is no limit, without the key no access";
+                let problem = "must be 1 or more; leave it out for no limit, or remove the key for no access";
                 refuse(&format!("keys[{at}].requests_per_minute"), problem);
             }
             if key.operator && !key.routes.is_empty() {

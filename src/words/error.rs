@@ -99,7 +99,7 @@ pub enum Error {
     #[error("durable: {0}")]
     NotDurable(String),
     /// The call was ended from outside.
-    #[error("cancelled: the call was ended by who holds it")]
+    #[error("cancelled: a holder of the call ended it")]
     Cancelled,
     /// The runtime is shutting down. Nothing was sent, or the call was cut off at the drain's deadline.
     #[error("draining: the runtime is shutting down")]

@@ -30,7 +30,7 @@ pub async fn run(options: super::Check) -> ExitCode {
         Ok(targets) => targets,
         Err(errors) => return failed(&errors),
     };
-    say!("{}: it is right", loaded.about);
+    say!("{}: it is valid", loaded.about);
     for warning in &loaded.warnings {
         say!("  warning: {warning}");
     }
@@ -53,11 +53,11 @@ pub async fn run(options: super::Check) -> ExitCode {
             say!("    {}", about(target, today));
         }
         for target in named.iter().filter(|target| ended(target, today)) {
-            say!("  warning: {} has ended: name another model, or its day as `retires`", target.id);
+            say!("  warning: {} has ended: name another model, or correct its last day (`retires`)", target.id);
         }
         let more = own.len() - named.len();
         if more > 0 {
-            say!("    and {more} more that nobody names: --all lists them");
+            say!("    and {more} more that neither a route nor a table names: --all lists them");
         }
     }
     for (name, route) in &config.routes {
@@ -166,7 +166,7 @@ fn cost(target: &Described) -> Option<f64> {
 async fn ask(config: standin::Config, targets: &[&Described]) -> ExitCode {
     let known: f64 = targets.iter().filter_map(|target| cost(target)).sum();
     let unknown = targets.iter().filter(|target| cost(target).is_none()).count();
-    let rest = if unknown > 0 { format!(", and what {unknown} of unknown price take") } else { String::new() };
+    let rest = if unknown > 0 { format!(", and {unknown} model(s) whose price is not known") } else { String::new() };
     say!("  asking {} model(s) for a word: at most ${}{rest}", targets.len(), dollars(known));
     let runtime = match Runtime::builder().config(config).start().await {
         Ok(runtime) => runtime,

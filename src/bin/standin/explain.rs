@@ -23,7 +23,7 @@ fn print(explained: &Value) {
         |value: &Value| value.as_f64().map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0));
     say!("route {}", text(&explained["route"]));
     if explained["last_resort"] == true {
-        say!("every target is ill; one is asked as a last resort");
+        say!("no target is well; one is asked as a last resort");
     }
     say!("{:<40} {:>6} {:<10} {:<32} {:>7}  why", "target", "share", "breaker", "time to first token", "errors");
     for one in explained["planned"].as_array().into_iter().flatten() {

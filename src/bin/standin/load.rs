@@ -52,7 +52,7 @@ pub fn read(file: &Path) -> Result<(Settings, Vec<String>), String> {
     let with_keys = Settings::holds_key(&text).then_some(file);
     let secret = with_keys.into_iter().chain(settings.server.tls.as_ref().map(|tls| &*tls.key));
     let warnings = secret.filter(|file| others_read(file)).map(|file| {
-        let remedy = "let nobody else read it (chmod o-r), or have keys read from elsewhere";
+        let remedy = "forbid others to read it (chmod o-r), or have keys read from the environment or other files";
         format!("{} holds a key, and every user of this machine may read it: {remedy}", file.display())
     });
     let mut warnings: Vec<String> = warnings.collect();
@@ -244,7 +244,7 @@ impl Found {
                         let fields: Vec<String> = fields.collect();
                         let (name, key) = (preset.name, variable.unwrap_or("its key"));
                         self.lacking.push(format!(
-                            "{key} is there, and {name} wants more than a key, in a file: {}",
+                            "{key} is set, and {name} needs more than a key; write in a file: {}",
                             fields.join(", ")
                         ));
                     }
@@ -287,7 +287,7 @@ impl Found {
         let unnamed = self.unnamed.iter().map(|(name, variable)| {
             let example = if *name == "openrouter" { "anthropic/claude-haiku-4.5" } else { "MODEL" };
             format!(
-                "{variable} is there, and {name} serves only models that are named: set {MODELS}={name}/{example} \
+                "{variable} is set, and {name} serves only models that are named: set {MODELS}={name}/{example} \
                  (several with commas between), or name them in a file"
             )
         });

@@ -53,7 +53,7 @@ impl Lines {
         // It bypasses the subscriber: the subscriber may have panicked.
         std::panic::set_hook(Box::new(move |panic| own.line(panicked(panic, form).as_bytes())));
         if bad {
-            tracing::warn!("RUST_LOG is not heeded: it must be levels such as `warn,standin=debug`");
+            tracing::warn!("RUST_LOG is ignored: it must be levels such as `warn,standin=debug`");
         }
         Ok(Self { log, form })
     }
@@ -117,7 +117,7 @@ fn panicked(panic: &PanicHookInfo<'_>, form: LogForm) -> String {
 
 fn lost_text(count: u64) -> String {
     let now = humantime::format_rfc3339_micros(SystemTime::now());
-    format!("{now}  WARN standin: {count} line(s) of the log were lost: nobody took them\n")
+    format!("{now}  WARN standin: {count} line(s) of the log were lost: they were not read in time\n")
 }
 
 fn lost_json(count: u64) -> String {

@@ -42,15 +42,15 @@ impl OperatorAddress {
         };
         let Ok(text) = answer.await else {
             let hint = "is `standin serve` running, and is this its operators' address (--admin)?";
-            return Err(format!("nobody answers at {base}; {hint}"));
+            return Err(format!("no answer from {base}; {hint}"));
         };
         let Ok(value) = serde_json::from_slice::<Value>(&text) else {
-            return Err(format!("{base} is no sidecar's admin address; see `server.admin`"));
+            return Err(format!("{base} does not answer as a sidecar's admin address; see `server.admin`"));
         };
         match (&value["error"], &value["error"]["message"]) {
             (Value::Null, _) => Ok(value),
             (Value::String(problem), _) | (_, Value::String(problem)) => Err(problem.clone()),
-            _ => Err("it refuses, and does not say why".to_owned()),
+            _ => Err("it refuses, and gives no reason".to_owned()),
         }
     }
 }

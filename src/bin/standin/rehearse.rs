@@ -96,7 +96,7 @@ pub async fn run(options: super::Drill) -> ExitCode {
         options.seconds
     );
     if let [only] = &providers[..] {
-        say!("its targets are all of `{only}`: where that fails there is nobody else to ask");
+        say!("all its targets are of `{only}`: when that fails, there is no other provider to ask");
     }
     say!("\n{:<46} {:>6} {:>7} {:>9} {:>8} {:>8}", "trouble", "calls", "failed", "attempts", "p50", "p99");
     let mut lost = 0;
@@ -110,7 +110,7 @@ pub async fn run(options: super::Drill) -> ExitCode {
             Err(problem) => return failed(&problem),
         }
     }
-    say!("\n{}", if lost == 0 { "no caller noticed anything".to_owned() } else { format!("{lost} call(s) failed") });
+    say!("\n{}", if lost == 0 { "no call failed".to_owned() } else { format!("{lost} call(s) failed") });
     if lost == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -17,7 +17,7 @@ pub async fn run(options: super::Reset) -> ExitCode {
     };
     let lifted = answer["lifted"].as_array().map_or(&[][..], Vec::as_slice);
     if lifted.is_empty() {
-        say!("nothing stood there");
+        say!("nothing was held");
     }
     lifted.iter().for_each(print);
     ExitCode::SUCCESS

@@ -67,7 +67,7 @@ pub async fn run(options: super::Serve, mut inherited: Inherited) -> ExitCode {
     }
     inherited.serves();
     let is_followed = until_told(signals, &sidecar, &next, file.as_deref(), options.listen).await;
-    lines.say(&format!("standin: draining, at most {} s; once more to stop at once", drain.as_secs()));
+    lines.say(&format!("standin: draining, {} s at most; interrupt again to stop at once", drain.as_secs()));
     let left = tokio::select! {
         left = async { if is_followed { sidecar.give_way(drain).await } else { sidecar.stop(drain).await } } => left,
         _ = tokio::signal::ctrl_c() => return ExitCode::from(130),
@@ -181,11 +181,11 @@ async fn until_told(
             _ = signals.terminate.recv() => return false,
             _ = signals.hand_over.recv() => match next.start(sidecar).await {
                 Ok(process) => {
-                    tracing::info!(process, "another serves on these sockets now");
+                    tracing::info!(process, "another process serves on these sockets now");
                     return true;
                 }
                 Err(problem) => {
-                    tracing::error!(problem, "nobody follows: this one goes on");
+                    tracing::error!(problem, "the next process did not start: this one goes on serving");
                     continue;
                 }
             },
@@ -208,7 +208,7 @@ async fn until_told(
         if now != seen_certificate {
             seen_certificate = now;
             match sidecar.renew_certificate() {
-                Ok(()) => tracing::info!("the certificate was taken anew"),
+                Ok(()) => tracing::info!("the certificate was reloaded"),
                 Err(error) => tracing::error!(%error, "the certificate stays as it was"),
             }
         }

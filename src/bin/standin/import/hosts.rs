@@ -93,7 +93,7 @@ pub fn litellm(model: &str, based: bool) -> Result<Host, String> {
                 if based {
                     Ok("openai")
                 } else {
-                    Err(format!("nobody here is known for `{model}`: write it with its provider, as openai/{model}"))
+                    Err(format!("no provider is known for `{model}`: write it with its provider, as openai/{model}"))
                 }
             })?,
             model,

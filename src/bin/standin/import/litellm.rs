@@ -554,7 +554,7 @@ fn aliases(settings: &Given, routes: &[Route], out: &mut Outcome) {
             continue;
         };
         if group.is("hidden") {
-            out.changed(group, "an alias that is listed: none is hidden");
+            out.changed(group, "an alias that is listed: aliases cannot be hidden");
         }
         let is_route = |name: &str| routes.iter().any(|route| route.name == name);
         match (is_route(name), is_route(leads)) {

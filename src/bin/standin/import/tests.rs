@@ -128,7 +128,7 @@ fn the_shapes_that_are_published_are_turned_into_ours() {
             &[
                 "rerank-v3` is not served",
                 "litellm_settings.cache -- no counterpart",
-                "guardrails -- no counterpart: what is said is not judged",
+                "guardrails -- no counterpart: the content of conversations is not checked",
             ],
         ),
         // Other names for local models.
@@ -136,7 +136,7 @@ fn the_shapes_that_are_published_are_turned_into_ours() {
             "model_list:\n- model_name: gpt-4\n  litellm_params:\n    model: ollama/llama2\n\
              - model_name: gpt-3.5\n  litellm_params:\n    model: ollama/llama2\n    temperature: 0.1\n    max_tokens: 20\n",
             Some(&["[providers.ollama]\npreset = \"ollama\"\nmodels.llama2 = {}", "[routes.\"gpt-3.5\"]"]),
-            &["temperature -- no counterpart: parameters are the caller's to send"],
+            &["temperature -- no counterpart: callers send parameters themselves"],
         ),
         // Only settings.
         Case(
