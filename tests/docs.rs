@@ -346,7 +346,7 @@ fn failures() -> String {
         let rest = it.rest.map_or("nothing".to_owned(), |Rest { whole_key, time, passes }| {
             let (what, time) = (if whole_key { "the key" } else { "key or model" }, time.as_secs());
             let time = if time < 60 { format!("{time} s") } else { format!("{} min", time / 60) };
-            format!("{what}, {time}{}", if passes { "" } else { ", until somebody does something" })
+            format!("{what}, {time}{}", if passes { "" } else { ", until an operator acts" })
         });
         let told = match it.told {
             Told::Invalid | Told::ContextTooLong | Told::ContentPolicy => "400",
