@@ -9,7 +9,7 @@
 //! Input: admissions, answers and overloads. Output: the most that may be in flight. Each admitted attempt gets a
 //! stamp. A cut begins a new generation, and an overload of an attempt of the old one changes nothing: so a burst of
 //! refusals is one cut. The limit grows by one for as many answers as it allows, as long as at least half of it is
-//! used. An attempt that is alone is no crowd: its overload is not caused by us.
+//! used. An overload of an attempt that is alone in flight is not caused by us, and cuts nothing.
 
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ impl Concurrency {
         self.cut(now).map_or(allowed, |cut| cut.limit.min(allowed))
     }
 
-    /// Takes in that an attempt was refused because too many were in flight.
+    /// Notes that an attempt was refused because too many were in flight.
     pub fn overloaded(&mut self, stamp: Stamp, now: Instant) {
         if stamp.generation != self.generation || stamp.in_flight < 2 {
             return;
@@ -65,7 +65,7 @@ impl Concurrency {
         self.generation = self.generation.wrapping_add(1);
     }
 
-    /// Takes in that an attempt was answered.
+    /// Notes that an attempt was answered.
     pub fn answered(&mut self, stamp: Stamp, now: Instant) {
         self.cut = self.cut(now);
         let Some(cut) = &mut self.cut else { return };

@@ -44,7 +44,7 @@ struct Heartbeat {
 pub struct LocalFault {
     run: Option<Run>,
     confirmed: Option<Instant>,
-    /// Until when we are not suspected again: a provider delivered right after we had been.
+    /// Until when no new fault is suspected, because a provider delivered right after the last suspicion.
     acquitted: Option<Instant>,
     heartbeat: Option<Heartbeat>,
 }

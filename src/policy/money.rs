@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   take(likely, most) ──▶ reserved ──▶ settle(paid): spent, alerts
-//!        │ does not fit                └▶ release: as if nothing had been
+//!        │ does not fit                └▶ release: as if nothing had been taken
 //!        └▶ Spent: which budget, how much, when it renews
 //! ```
 //!
@@ -65,7 +65,7 @@ pub enum Period {
     Week,
     /// A month of the calendar.
     Month,
-    /// The time just passed.
+    /// The last stretch of this length.
     Window(Duration),
 }
 
@@ -214,7 +214,7 @@ impl Estimate {
 pub struct Refused {
     /// What its caller is told.
     pub why: OverBudget,
-    /// Whether attempts in flight may still leave room.
+    /// Whether it may pass soon: attempts in flight may leave room when they end.
     pub passes: bool,
 }
 
@@ -232,7 +232,7 @@ pub struct Alert {
     pub share: u8,
 }
 
-/// How a call is routed whose soft budgets are spent.
+/// How a call is routed when its soft budgets are spent.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Mood {
     /// By the least cost.

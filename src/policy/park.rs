@@ -8,13 +8,12 @@
 //!                └──refuses again───┴── failed: one more, after a moment
 //! ```
 //!
-//! Input: calls that begin and cease to wait, what the targets say now, and what became of those that were let go.
-//! Output: those that may go, and when to look again. Calls that wait for the same targets are in one queue: by
-//! priority, then by deadline, then by arrival; but every eighth turn goes to the call that has waited longest, so that
-//! no call waits for ever. A target that is well and full takes the next call for each that leaves. A target that comes
-//! back is asked by one call; each answer lets two more go, and no second carries more than twice what the best second
-//! before it has proven. So a thousand calls that wait for one limit do not meet it at once. It never waits and knows
-//! no call.
+//! Input: calls that begin and cease to wait, what the targets say now, and reports on calls that were let go. Output:
+//! those that may go, and when to look again. Calls that wait for the same targets are in one queue: by priority, then
+//! by deadline, then by arrival; but every eighth turn goes to the call that has waited longest, so that no call waits
+//! for ever. A target that is well and full takes the next call for each that leaves. A target that comes back is asked
+//! by one call; each answer lets two more go, and no second carries more than twice what the best second before it has
+//! proven. So a thousand calls that wait for one limit do not meet it at once. It never waits and knows no call.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -61,15 +60,15 @@ pub struct Place {
 pub enum Gate {
     /// It admits this many more.
     Open(u32),
-    /// It is well and as many are there as may be: until one leaves, or until then.
+    /// It is well and full: until one leaves, or until this time.
     Full(Option<Instant>),
-    /// It is away until then.
+    /// It is out until this time.
     Until(Instant),
-    /// It is away until something lets it: a probe that is out, an operator's override.
+    /// It is out for an unknown time: its probe is in flight, or an operator's override holds it.
     Shut,
 }
 
-/// The result of a look at the lot.
+/// Which calls may go, and when to look again.
 #[derive(Debug)]
 pub struct Look<K, W> {
     /// The calls that may go, and where each of them is expected.
@@ -265,7 +264,7 @@ struct Pace {
     /// yet.
     free: u32,
     going: u32,
-    /// How many may go, for each that was answered.
+    /// How many calls may go, by the answers so far.
     may: u32,
     /// How many went without any report so far.
     out: u32,
@@ -306,7 +305,8 @@ impl Pace {
         }
     }
 
-    /// Takes in what the target says. One that has been away begins anew; one whose places are all taken is well.
+    /// Notes the target's gate. A target that was out starts with one call; a target whose places are all taken is
+    /// well.
     fn hear(&mut self, gate: Gate, now: Instant) {
         match gate {
             Gate::Open(free) => {
@@ -385,8 +385,7 @@ impl Pace {
     }
 }
 
-/// Returns the pause of a call that has tried in vain this many times since it first had to wait; `draw` is from 0
-/// to 1.
+/// Returns the pause of a call that has failed this many times since it first had to wait; `draw` is from 0 to 1.
 pub fn pause(rounds: u32, draw: f64) -> Duration {
     let most = PAUSE_BASE.saturating_mul(1 << rounds.saturating_sub(1).min(10)).min(PAUSE_MAX);
     most.mul_f64(0.5 + draw.clamp(0.0, 1.0) / 2.0)

@@ -60,7 +60,7 @@ impl Left {
 /// judged against.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
-    /// The median time to the first content, which of a whole answer is all of it.
+    /// The median time to the first content; for a whole answer, to its end.
     pub first: Duration,
     /// The 99th percentile of that.
     pub late: Duration,
@@ -104,8 +104,8 @@ impl Pace {
         (self.late * 2).max(LATE_MIN)
     }
 
-    /// Returns the time in which it all but surely answers: what others that share a call's time leave to it. Half of
-    /// all answers take longer than the median. Where that is a guess, only the usual time is left.
+    /// Returns the time in which it almost certainly answers: other targets that share a call's time leave it that.
+    /// Half of all answers take longer than the median. Where that is a guess, only the usual time is left.
     pub fn needs(&self) -> Duration {
         let time = if self.measured { self.answer.max(self.overdue()) } else { self.answer };
         time.max(NEEDS_MIN)

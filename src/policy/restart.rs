@@ -1,7 +1,7 @@
 //! When a crashed child is started again: OTP's restart intensity with backoff.
 //!
 //! Input: a crash and its time. Output: how long to wait, and whether that wait is a rest. It never starts anything
-//! itself and never gives up for good: at intensity the child rests, and every snapshot shows it.
+//! itself and never gives up for good: after too many crashes the child rests, and every snapshot shows it.
 //!
 //! Source: Erlang/OTP `supervisor` (intensity as a sliding window of restarts); the backoff is not OTP's.
 
@@ -27,8 +27,7 @@ pub struct RestartOptions {
     /// The longest wait before a restart. Default: 1 s.
     #[serde(with = "humantime_serde")]
     pub backoff_max: Duration,
-    /// How long a child rests that reached its intensity, before it is started again with a clean window. Default: 60
-    /// s.
+    /// How long a child rests after too many crashes, before it is started again with a clean window. Default: 60 s.
     #[serde(with = "humantime_serde")]
     pub rest: Duration,
 }

@@ -1,4 +1,4 @@
-//! How much the runtime may spend on second tries, so that a bad hour is not answered with a storm.
+//! How much the runtime may spend on second tries, so that an outage does not lead to a storm of retries.
 //!
 //! One bucket for all calls of a runtime, in thousandths of a token. Input: calls, attempts and successes. Output:
 //! permission. Atomics and `&self`: no lock, and no owner that could crash with it.
@@ -30,7 +30,7 @@ pub enum Spend {
     SameTarget,
 }
 
-/// The budget's numbers, in thousandths of a token: the simulator shows what each number buys.
+/// The budget's constants, in thousandths of a token; the simulator shows the effect of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetNumbers {
     /// What the bucket holds at first.
@@ -51,7 +51,7 @@ impl Default for BudgetNumbers {
 #[derive(Debug)]
 pub struct RetryBudget {
     numbers: BudgetNumbers,
-    /// What is spent on a second target for speed. That also takes from the bucket, like any other move.
+    /// The account of hedges, for a second target for speed. A hedge also takes from the bucket, like any other move.
     pub hedges: Hedges,
     bucket: AtomicI64,
     same_target: AtomicI64,

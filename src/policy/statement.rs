@@ -70,7 +70,7 @@ impl fmt::Display for By {
     }
 }
 
-/// A text names no kind of line of a statement.
+/// The error for a text that names no kind of line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of {}, or tag:NAME", By::ALL.map(|(name, _)| name).join(", "))]
 pub struct NoBy;
@@ -92,16 +92,16 @@ impl FromStr for By {
 pub struct Question {
     /// What each line is about.
     pub by: By,
-    /// From when on, to the hour: that of this time counts whole. From the beginning where absent.
+    /// Counts from this time on, in whole hours: the hour of this time counts. `None` is from the beginning.
     pub since: Option<SystemTime>,
-    /// Until when, to the hour: that of this time does not count. Until now where absent.
+    /// Counts until this time, in whole hours: the hour of this time does not count. `None` is until now.
     pub until: Option<SystemTime>,
     /// The most lines; those that cost most. 1 000 where it is 0.
     pub lines_max: u32,
 }
 
 impl Question {
-    /// Returns the question what everything cost, with lines of this kind.
+    /// Returns a question about all costs, with lines of this kind.
     pub fn by(by: By) -> Self {
         Self { by, ..Self::default() }
     }
@@ -202,7 +202,7 @@ impl Line {
 pub struct Statement {
     /// What each line is about.
     pub by: By,
-    /// The lines: by time in its order, all others with what cost most first.
+    /// The lines: those of times in their order, all others with the highest cost first.
     pub lines: Vec<Line>,
     /// All lines together.
     pub sum: Line,
@@ -210,8 +210,8 @@ pub struct Statement {
     pub cut: bool,
     /// Records that were lost since the file was begun; they are in no line.
     pub lost: u64,
-    /// Calls since the file was begun that were sent again after a restart: what was sent before it may have been
-    /// billed, too, and stands in no line.
+    /// Calls since the file was begun that were sent again after a restart: the sending before it may have been billed,
+    /// too, and is in no line.
     pub again: u64,
 }
 

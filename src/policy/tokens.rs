@@ -106,8 +106,8 @@ impl Vocabulary {
         }
     }
 
-    /// Returns what each feature is expected to cost: `OpenAI`'s cookbook (3 a prompt, 3 a message and its role), the
-    /// instructions for tools that Anthropic documents (346), and what recorded usage of small prompts leaves.
+    /// Returns the expected cost of each feature, from `OpenAI`'s cookbook (3 a prompt, 3 a message and its role), the
+    /// instructions for tools that Anthropic documents (346), and recorded usage of small prompts.
     #[rustfmt::skip]
     const fn prior(self) -> [f64; FEATURES] {
         match self {

@@ -1,4 +1,4 @@
-//! What keeps durable calls beyond the process: what is asked of it, whoever it is.
+//! The interface of a store that keeps durable calls beyond the process.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,15 +25,15 @@ pub struct KeptCall {
     pub request: Arc<ChatRequest>,
     /// What becomes of it after a restart.
     pub durable: Durable,
-    /// Whether nothing of it is told before it is whole.
+    /// Whether nothing of its answer is delivered before it is whole.
     pub is_whole: bool,
     /// Whether something of it may have been sent to a provider.
     pub is_sent: bool,
-    /// What was told of it.
+    /// What was delivered of it.
     pub items: Vec<Item>,
 }
 
-/// Resolves when something is on disk, whatever becomes of the process; to what is wrong where it never will be.
+/// Resolves once something is on disk, safe against the end of the process; or to an error, if it will never be.
 pub type Written = Pin<Box<dyn Future<Output = Result<(), Arc<str>>> + Send>>;
 
 /// Which calls.
@@ -48,15 +48,15 @@ pub enum Which {
     Before(SystemTime),
 }
 
-/// What keeps durable calls. What is read is read at once, from a disk: not where it holds up others.
+/// A store of durable calls. Its reads block on a disk: call them where that holds up no other task.
 pub trait Vault: Send + Sync + 'static {
-    /// Keeps a call, of which nothing was told yet.
+    /// Keeps a call of which nothing was delivered yet.
     fn accept(&self, call: &KeptCall) -> Written;
     /// Keeps that a call is about to be sent.
     fn sent(&self, call: CallId) -> Written;
     /// Keeps items of a call, the first of which has this place. The last ends it.
     fn tell(&self, call: CallId, at: usize, items: &[Item]) -> Written;
-    /// Forgets calls. Those that have not ended are none of them, unless one is named.
+    /// Forgets calls. A call that has not ended is forgotten only if it is named.
     fn forget(&self, which: Which) -> Written;
     /// Returns a call by its id.
     ///

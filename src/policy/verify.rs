@@ -1,7 +1,7 @@
 //! Whether an answer that ended well counts: it may not be in the form that was asked for.
 //!
-//! Input: the request and the answer. Output: the first objection of a list of validators. One that is added to the
-//! list holds for every dialect at once. Nothing here mends an answer.
+//! Input: the request and the answer. Output: the first objection of a list of validators. A validator in the list
+//! holds for every dialect. Nothing here changes an answer.
 
 use crate::words::{AssistantPart, ChatRequest, Failure, FailureClass, ResponseFormat, StopReason, ToolChoice};
 
@@ -14,7 +14,7 @@ pub struct Answer<'a> {
     pub parts: &'a [AssistantPart],
     /// The JSON of its text without the text around it, where there was any and JSON was asked for.
     pub json: Option<&'a str>,
-    /// Whether it has parts that there are no words for, and its caller reads them.
+    /// Whether it has parts that the common form cannot express, and its caller can read them.
     pub untold: bool,
 }
 

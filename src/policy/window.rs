@@ -1,8 +1,8 @@
 //! Percentiles of a latency, over the recent past ([`Window`]) or over days ([`Baseline`]).
 //!
 //! Input: samples. Output: quantiles, which are the samples' own where there are enough of them and a log-normal
-//! model's where there are not: a p99 of five samples is a rumour. Nothing here may judge a latency (that is `health`),
-//! and no number of samples may make it grow without bound or make a single record expensive.
+//! model's where there are not: a p99 of five samples means nothing. Nothing here may judge a latency (that is
+//! `health`), and no number of samples may make it grow without bound or make a single record expensive.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ const P99_BY_P90: f64 = 1.815_2;
 /// The model's q99.9 in medians: past it, something is wrong rather than slow.
 pub const MODEL_P999: f64 = 6.385_7;
 
-/// Samples from which a quantile is measured: so many that it is below the largest one with 95 % certainty, ln .05 / ln
+/// Samples from which a quantile is measured: enough that it is below the largest one with 95 % certainty, ln .05 / ln
 /// q (29 for p90, 59 for p95, 299 for p99); 8 do for a median.
 pub(super) const P50_SAMPLES: u32 = 8;
 pub(super) const P90_SAMPLES: u32 = 29;

@@ -1,4 +1,4 @@
-//! An answer as far as it is known: what every dialect's decoder fills in, and what makes an answer valid.
+//! An answer while it is decoded: every dialect's decoder fills it in, and here it is judged.
 //!
 //! Input: texts, reasoning, fragments of tool calls, the reason of the end and the usage. Output: pieces as they come,
 //! and one [`Ending`]. Which answers are cut, empty or unusable is decided here, once for all dialects.
@@ -41,8 +41,8 @@ pub struct Ending {
     pub parts: Vec<AssistantPart>,
     /// The bytes of an answer that goes on as it came that have not been handed out before its end.
     pub verbatim: Option<Bytes>,
-    /// Whether it has parts that there are no words for: what the provider's own tools did, images, calls of a kind
-    /// unknown.
+    /// Whether it has parts that the common form cannot express: what the provider's own tools did, images, calls of a
+    /// kind unknown.
     pub beyond: bool,
     /// Whether a tool call was left out because the answer's limit of tokens cut it.
     pub cut: bool,
@@ -132,7 +132,7 @@ pub(super) struct Told {
     pub(super) index: u64,
     /// Whether the call begins with it.
     pub(super) begins: bool,
-    /// Whether its name is a piece of the call's, and no repetition.
+    /// Whether its name is a new piece of the call's name, not a repetition.
     pub(super) named: bool,
     /// What it adds to the arguments, where that differs from what it holds.
     pub(super) added: Option<String>,
@@ -151,13 +151,14 @@ pub(super) struct Draft {
     pub(super) unfences: bool,
     /// The text of the event that is being read, where it is needed.
     pub(super) said: String,
-    /// A filter's reason alone is an answer to a caller that gets it as it came.
+    /// An end by a filter counts as an answer, for a caller that gets the answer unchanged.
     pub(super) filtered: bool,
     /// How the event that is being read is passed on.
     pub(super) turn: Turn,
-    /// Something came that can be shown: text, reasoning, and what there are no words for where it goes on as it came.
+    /// Something came that can be shown: text, reasoning, and what the common form cannot express where it goes on as
+    /// it came.
     pub(super) shows: bool,
-    /// A call came that the caller is to act on: what follows waits for the end.
+    /// A call came that the caller must act on: everything after it waits for the end.
     pub(super) acts: bool,
     /// Arguments came that replace the empty ones before: those must not reach the client.
     pub(super) instead: bool,
@@ -195,7 +196,7 @@ pub(super) struct Draft {
     spoke: bool,
     beyond: bool,
     refused: bool,
-    /// What its provider says went wrong, in an answer that goes on as it came.
+    /// The failure that its provider reports, in an answer that passes unchanged.
     flaw: Option<Failure>,
     /// Proofs that go out with the next content: alone they commit no caller to an answer.
     held: Vec<Proof>,
@@ -312,8 +313,8 @@ impl Draft {
         self.size += text.len();
     }
 
-    /// Takes note of content that there are no words for; tells whether the caller gets it: only an answer that goes on
-    /// as it came keeps it.
+    /// Takes note of content that the common form cannot express; tells whether the caller gets it: only an answer that
+    /// goes on as it came keeps it.
     pub(super) fn beyond(&mut self) -> bool {
         self.beyond = true;
         self.shows |= self.verbatim;
@@ -321,7 +322,7 @@ impl Draft {
         self.verbatim
     }
 
-    /// Takes note of a call that there are no words for and that the caller is to act on.
+    /// Takes note of a call that the common form cannot express and that the caller is to act on.
     pub(super) fn acts(&mut self) -> bool {
         self.acts = true;
         self.beyond = true;
@@ -501,8 +502,8 @@ impl Draft {
         }
     }
 
-    /// Takes the provider's word that the answer is a failure. A caller that gets it as it came may read that word; for
-    /// all others there is nothing to wait for.
+    /// Notes that the provider calls the answer a failure. A caller that gets the answer unchanged may still read it;
+    /// for all others the call fails now.
     pub(super) fn failed(&mut self, failure: Failure) -> Result<(), Failure> {
         if !self.verbatim {
             return Err(failure);
@@ -539,7 +540,7 @@ impl Draft {
         for (at, call) in self.calls.into_iter().enumerate() {
             parts.extend(said.by_ref().take(call.after - before));
             before = call.after;
-            // A call that begins where the limit ends has said nothing yet.
+            // A call that begins where the limit ends has no content yet.
             let is_bare = stop == StopReason::Length && at == last && call.arguments.trim().is_empty();
             match call.complete(&(self.salt, &self.id), called, &ids) {
                 Ok(None) => {}
@@ -574,8 +575,8 @@ impl Draft {
                     flaw = Some(Failure::new(FailureClass::ContentPolicy, problem));
                 }
                 StopReason::Length => {}
-                // That it ended of its own accord is for who reads it as it came: after a tool's result some models
-                // have nothing to add.
+                // An empty answer that ended by itself is valid for a caller that gets it unchanged: after a tool's
+                // result some models have nothing to add.
                 _ if self.verbatim && self.stop.is_some() => flaw = Some(empty()),
                 _ => return Err(empty()),
             }
@@ -690,7 +691,7 @@ impl PartialCall {
         }
         if id.is_empty() || ids.contains(&id) {
             // The result must name its call, at any provider it may be sent to, and ids must not repeat within a
-            // conversation: hash what tells this call from the others.
+            // conversation: hash the data that differs between calls.
             id = made_up(&(answer, position, &name, &arguments));
         }
         Ok(Some(ToolCall { id, name, arguments: arguments.into(), proof }))

@@ -1,4 +1,4 @@
-//! Notes what a provider sends that is not known here, so that an operator hears of it before it matters.
+//! Notes unknown events, fields and codes that a provider sends, so that an operator learns of them early.
 //!
 //! Input: names from outside. Output: a short list of them without repetition. Names are all that is kept: never a
 //! value, and nothing that is not spelled like a name. What is unknown is never an error.
@@ -48,7 +48,7 @@ impl Drifts {
             return;
         }
         self.looks += 1;
-        // The real reader has noticed what is no JSON.
+        // The decoder reports text that is no JSON.
         Walk { text, at: 0, drifts: self }.value(Some(shape), None);
     }
 
@@ -58,7 +58,8 @@ impl Drifts {
     }
 }
 
-/// Returns a name as it may be shown: what is no name, a key or a sentence say, is a question mark.
+/// Returns a name as it may be shown; a text that does not look like a name, such as a key or a sentence, becomes a
+/// question mark.
 pub(super) fn tidied(name: &str) -> Cow<'_, str> {
     let is_part = |letter: char| letter.is_ascii_alphanumeric() || "_-.:/@".contains(letter);
     if !name.chars().take(NAME_CHARS_MAX).all(is_part) || tidy(name) != name {

@@ -1,8 +1,8 @@
 //! Embeddings: texts out, vectors back, in the dialects that have them.
 //!
 //! Input: texts and an answer's whole body. Output: a request's body and one vector a text, in the texts' order. An
-//! answer with a vector too few, of another length or with a number that is none is no answer: a caller that stored it
-//! would find out much later.
+//! answer with a vector too few, of another length or with a number that is not finite is a failure: a caller that
+//! stored it would notice much later.
 
 use std::fmt;
 use std::sync::Arc;

@@ -35,7 +35,7 @@ fn half(text: &str) -> Option<u32> {
     u32::from_str_radix(digits, 16).ok().filter(|code| (0xd800..=0xdfff).contains(code))
 }
 
-/// The part of a text that has come; its last half may still find its other one.
+/// Joins halves in a text that comes in pieces; the last half may get its other half with the next piece.
 #[derive(Debug, Default)]
 pub(super) struct Joiner {
     first: Option<u32>,

@@ -1,9 +1,9 @@
 //! Floor 2: pure codecs, bytes to words and back.
 //!
 //! Input: requests and the bytes a provider sent. Output: bodies, pieces of answers and classified failures. Nothing
-//! here may ever touch a socket, a clock or a policy: what a failure means for routing is not known here.
+//! here may ever touch a socket, a clock or a policy: the consequence of a failure for routing is not known here.
 
-// What all dialects rest on.
+// Tools of all dialects.
 pub mod sse;
 mod when;
 pub mod headers;
@@ -133,7 +133,7 @@ pub fn takes(dialect: Dialect, flavour: &Flavour, request: &ChatRequest, what: &
     }
 }
 
-/// The header of gateways' marks: which of them a request came through.
+/// The header of gateways' marks: it names the gateways that a request came through.
 pub const VIA: HeaderName = HeaderName::from_static("x-standin-loop");
 
 /// Adds the marks of the gateways that a request came through to ours, for a provider that may lead back here: only
@@ -171,12 +171,12 @@ pub fn authorize(dialect: Dialect, flavour: &Flavour, key: &Secret, headers: &mu
         Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::Ollama => openai::authorize(flavour, key, headers),
         Dialect::AnthropicMessages => anthropic::authorize(flavour, key, headers),
         Dialect::Gemini | Dialect::Vertex => gemini::authorize(dialect, key, headers),
-        // There is no server that wants a key.
+        // A function has no server that needs a key.
         Dialect::Function => Ok(()),
     }
 }
 
-/// Tells whether these models, which speak a dialect, take only their own proofs, and not each other's.
+/// Tells whether models of a dialect accept only their own proofs, and not those of each other.
 pub fn has_several_makers<'a>(dialect: Dialect, models: impl Iterator<Item = &'a str>) -> bool {
     if dialect != Dialect::AnthropicMessages {
         return false;

@@ -27,7 +27,7 @@ pub(super) struct Pieces<'b> {
 }
 
 impl<'b> Pieces<'b> {
-    /// Begins one that may have parts of a body that came.
+    /// Begins a body that may share parts of the body that came.
     pub(super) fn of(source: Option<&'b Bytes>) -> Self {
         Self { source, made: Payload::default(), new: BytesMut::with_capacity(NEW_BYTES) }
     }

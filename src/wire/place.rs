@@ -1,5 +1,5 @@
-//! The place in a caller's body of something of which only the beginning is known, so that a refusal can name it as the
-//! caller counts. Only a refused request is read so.
+//! Finds the place of a part in a caller's body, so that a refusal can name it as the caller counts. Only refused
+//! requests are searched.
 
 use std::fmt;
 

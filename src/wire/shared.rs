@@ -1,7 +1,7 @@
-//! Fields of a request that both dialects of OpenAI have, on their way from one to the other.
+//! Fields of a request that both dialects of OpenAI have, carried from one to the other.
 //!
-//! Input: the fields of a caller that there are no words for. Output: those that a target's dialect has in the same
-//! words, at a provider that is known to have them. No other provider gets any.
+//! Input: the fields of a caller that the common form cannot express. Output: those that a target's dialect has in the
+//! same words, at a provider that is known to have them. No other provider gets any.
 
 use std::borrow::Cow;
 

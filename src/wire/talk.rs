@@ -17,7 +17,7 @@ use crate::words::{AssistantPart, ChatRequest, Dialect, Message, Text, ToolCall,
 
 /// The result of a call that has none.
 pub(super) const NO_RESULT: &str = "This tool was not run.";
-/// The text of a result that shows something and says nothing.
+/// The text of a result that has media and no text.
 const SEE_BELOW: &str = "(What it shows follows.)";
 
 /// The place of images and documents of a tool's result.
@@ -49,7 +49,7 @@ pub(super) enum Step<'a> {
 pub(super) enum Part<'a> {
     /// One of the caller's.
     Its(&'a UserPart),
-    /// What is said here about something.
+    /// A text that is made here.
     Told(String),
 }
 

@@ -235,9 +235,9 @@ impl From<&str> for ChatRequest {
     }
 }
 
-/// A part that there are no words for here: a block, an item, a tool, as its dialect writes it. It goes unchanged to
-/// targets of its dialect. Others cannot take it: a call with such a part is not sent to them, unless its route leaves
-/// such parts out.
+/// A part that the common form cannot express here: a block, an item, a tool, as its dialect writes it. It goes
+/// unchanged to targets of its dialect. Others cannot take it: a call with such a part is not sent to them, unless its
+/// route leaves such parts out.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Foreign {
     /// The dialect that it is written in.
@@ -284,7 +284,7 @@ impl Message {
         Self::Assistant(vec![AssistantPart::Text(text.into())])
     }
 
-    /// Returns the parts that there are no words for.
+    /// Returns the parts that the common form cannot express.
     pub fn foreign(&self) -> impl Iterator<Item = &Foreign> {
         let (whole, said, shown): (_, &[AssistantPart], &[UserPart]) = match self {
             Self::System(_) => (None, &[], &[]),

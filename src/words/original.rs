@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::{Dialect, Note};
 
 /// A request in a provider's dialect, as it came. Where a target speaks that dialect this goes out, edited where
-/// something must be different for it, instead of a body written anew: what there are no words for stays where it is.
-/// It must say what the request beside it says; code that changes the request must remove this.
+/// something must be different for it, instead of a body written anew: what the common form cannot express stays where
+/// it is. It must say what the request beside it says; code that changes the request must remove this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Original {
     /// The dialect that the body is written in.

@@ -150,7 +150,7 @@ pub struct Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Note {
-    /// Left out: the request's field or part, or the part of the `answer` that there are no words for.
+    /// Left out: the request's field or part, or the part of the `answer` that the common form cannot express.
     Dropped(&'static str),
     /// Sent in another form: the request's field or part.
     Converted(&'static str),

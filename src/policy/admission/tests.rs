@@ -381,7 +381,7 @@ fn a_key_whose_time_is_over_is_checked_by_one_call_while_others_have_another() {
     bench.now += 10 * MINUTE;
     let tickets: Vec<_> = (0..100).map(|_| bench.admit(0).unwrap()).collect();
     assert_eq!(tickets.iter().filter(|ticket| ticket.key == 0).count(), 1);
-    // One that leaves says nothing; the next minute another one goes.
+    // A look that is cancelled proves nothing; a minute later another one goes.
     bench.now += MINUTE;
     let keys: Vec<_> = (0..100).map(|_| bench.admit(0).unwrap()).filter(|ticket| ticket.key == 0).collect();
     assert_eq!(keys.len(), 1);
@@ -580,7 +580,7 @@ fn a_last_resort_that_answers_more_often_than_not_is_asked_by_many_at_a_time() {
     assert!(bench.ask(ASK).is_err(), "others have somewhere else to go");
     let resort = Ask { last_resort: true, ..ASK };
     assert!((0..9).all(|_| bench.ask(resort).is_ok()));
-    // Were it down for good, that would end soon.
+    // If it stayed down, that would soon end.
     for _ in 0..60 {
         bench.now += SECOND;
         if let Ok(ticket) = bench.ask(resort) {
@@ -814,7 +814,7 @@ fn what_is_said_of_a_provider_is_expected_of_it_and_is_no_evidence() {
     for well in [Some(Reported::Well), None] {
         assert_eq!(said(&mut bench, well).failure_rate, usual.failure_rate);
     }
-    // What was tried weighs more, and what was said fades.
+    // Attempts weigh more than hints, and hints fade.
     said(&mut bench, Some(Reported::Down));
     for _ in 0..30 {
         bench.succeed(0);
@@ -1196,7 +1196,7 @@ proptest! {
         let (mut other, same) = (Admission::new(options(2, 2), now), [Some(0), Some(1)]);
         other.carry(&known.expect("what was written"), &same, &same, now);
         let mut own = Admission::restore(&admission, true, now);
-        // Whether there is a network the other process finds out by itself.
+        // The other process finds out by itself whether the network works.
         own.delivered(now);
         for at in seconds.into_iter().map(|seconds| now + Duration::from_secs(seconds)) {
             for target in 0..2 {

@@ -227,7 +227,7 @@ fn a_recovering_target_is_back_once_it_carries_what_it_is_asked_for() {
     check(&format!("{ramp} ok +500ms ok"), "open half_open ramp");
     check(&format!("{ramp} +1s ok"), "open half_open ramp closed");
     check(&format!("{ramp} 2*ok +1s ok +1s ok"), "open half_open ramp closed");
-    // The longer it was ill the longer it must be well: a tenth, and half a minute at most.
+    // The longer the outage, the longer it must be well: a tenth of it, and half a minute at most.
     let long = "3*fail +100s 2*ok";
     check(&format!("{long} +5s ok"), "open half_open ramp");
     check(&format!("{long} +10s ok"), "open half_open ramp closed");
@@ -266,7 +266,7 @@ fn no_second_of_the_way_back_carries_more_than_twice_what_was_proven() {
         assert_eq!(admitted[0], 2);
         assert_eq!(*admitted.last().unwrap(), a_second, "{admitted:?}");
     }
-    // Half of twenty a second within three seconds, and after hours of illness within twelve.
+    // Half of twenty a second within three seconds, and after an outage of hours within twelve.
     assert!(herd("+2s", 20, Duration::from_millis(60))[3] >= 10);
     let slow = herd("+3h", 20, Duration::from_millis(60));
     assert!(slow[3] < 10 && slow[12] >= 10, "{slow:?}");
@@ -300,7 +300,7 @@ fn as_many_probes_as_must_work_may_be_on_their_way_and_no_more() {
     bench.report(begun[0], Evidence::NONE, Verdict::Ignored);
     let third = bench.take(false).expect("one has ended");
     bench.end(third, "content");
-    // Both stand still: the first that does takes the other along.
+    // Both are idle: the first that is idle ends the other's window, too.
     bench.report(begun[1], Evidence::relapse(1.0), Verdict::Overdue);
     bench.report(third, Evidence::relapse(1.0), Verdict::Overdue);
     assert_eq!(bench.breaker.state().name(), "open");

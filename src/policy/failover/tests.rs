@@ -330,7 +330,7 @@ impl Bench {
         panic!("no end: {:?}", self.trace)
     }
 
-    /// What happens after the end is ignored.
+    /// Ends the call: later events are ignored.
     fn end(&mut self, events: impl Iterator<Item = String>) -> String {
         assert!(!self.machine.targets.iter().any(Met::runs), "an attempt is left behind");
         events.for_each(|event| self.happen(&event));
@@ -367,7 +367,7 @@ fn what_is_the_requests_own_is_not_parked_and_not_asked_again_elsewhere() {
 
 #[test]
 fn each_failure_class_goes_its_way() {
-    // No one's fault: once again at once; then as any failure.
+    // Failures that are no fault of a target: once again at once; then as any failure.
     check("a b: unsent ok", "a a! =a");
     check("a b: unsent unsent ok", "a a! b =b");
     check("a: unsent unsent ok", "a a! ~ a =a");
@@ -536,7 +536,7 @@ fn the_commit_rule_holds() {
     check("a b stream: content cut content ok", "a >a b reset >b =b");
     check("a b fail: content cut", "a >a interrupted");
     check("a b: content cut content ok", "a b =b");
-    // The caller keeps what it has until something replaces it, for nothing may.
+    // The caller keeps what it has until another answer replaces it, because there may be none.
     check("a b stream max=2: content cut cut", "a >a b interrupted");
     check("a stream max=1: content cut", "a >a interrupted");
     check("a stream: content cut content ok", "a >a ~ a reset >a =a");
@@ -575,7 +575,7 @@ fn a_hedge_joins_a_slow_attempt_once_and_takes_nothing_from_other_attempts() {
     check("a b hedge=1s stream when: 900ms@content 60s@ok", "a@0 >a =a");
     check("a b hedge=1s when: 900ms@content 3s@ok", "a@0 =a");
     check("a b hedge=1s when: 900ms@heard 2s@ok", "a@0 =a");
-    // Once a call; an attempt that is late after that is followed as ever, and the call keeps all its attempts.
+    // Once a call; an attempt that is late after that is joined as always, and the call keeps all its attempts.
     check("a b c hedge=1s when: 3900ms@ok", "a@0 b@1000 -a =b");
     check("a b c d e hedge=1s when: 60s@ok", "a@0 b@1000 c@5000 d@9000 e@13000 -a -b -c -d =e");
     check("a b c d hedge=1s: 2s@b.cut 1s@a.cut cut cut", "a b c d exhausted");
@@ -723,7 +723,7 @@ fn the_same_target_is_asked_once_more_before_others_where_its_route_says_so() {
     assert!((1_100..=1_200).contains(&waited.as_millis()), "later than its hold, and not all at once: {waited:?}");
     // A target that still refuses then is no reason to wait on.
     check("a b again=1: rate_limited+1s refused+1s ok", "a ~ a b =b");
-    // Nothing else is worth that, and no caller that has read something waits.
+    // Only that is waited for, and never for a caller that has read some of an answer.
     for class in ["overloaded", "connect", "cut", "rate_limited", "declined"] {
         check(&format!("a b again=1: {class} ok"), "a b =b");
     }

@@ -23,7 +23,7 @@ pub struct RouteOptions {
     #[serde(with = "humantime_serde")]
     pub slo_ttft_p95: Option<Duration>,
     /// Whether a session keeps its target, and with it the provider's prompt cache. Under strategies that always have
-    /// one choice (priority, threshold, least-latency, least-cost) it says nothing. On by default.
+    /// one choice (priority, threshold, least-latency, least-cost) it has no effect. On by default.
     pub sticky: bool,
     /// The most one answer may be expected to cost, in dollars; more expensive targets are not eligible for the call. A
     /// target whose price is unknown counts as the most expensive known one of the route. No cap by default.
@@ -35,7 +35,7 @@ pub struct RouteOptions {
     pub numbers: RouteNumbers,
 }
 
-/// What should need no tuning of the choice: the simulator shows what each number buys.
+/// Constants of the choice that should need no tuning; the simulator shows the effect of each.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RouteNumbers {
     /// Up to this many times the best, a cost is as good as the best: our estimates are no finer.

@@ -10,7 +10,7 @@ use super::{Entrant, Standing};
 /// Another target must cost less than this part of the session's own one before the session moves: a cache is worth
 /// about a fifth.
 const BETTER: f64 = 0.8;
-/// A session that has just moved stays this long, at any score.
+/// A session that has just moved stays at least this long, at any score.
 const MOVED_MIN: Duration = Duration::from_secs(30);
 /// The number of sessions that are surely remembered.
 const SESSIONS_MAX: usize = 10_000;

@@ -1,8 +1,8 @@
-//! Makes a schema one that this dialect can hold an answer to.
+//! Adapts a schema so that this dialect can enforce it.
 
 use serde_json::{Map, Value};
 
-/// Keywords that the provider refuses in a schema that it must enforce: it makes a grammar of it, which cannot count.
+/// Keywords that the provider refuses in an enforced schema: it compiles a grammar, which cannot count.
 const UNCOUNTED: [&str; 12] = [
     "exclusiveMaximum",
     "exclusiveMinimum",

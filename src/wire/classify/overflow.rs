@@ -6,7 +6,7 @@
 use super::Sent;
 use super::body::ErrorBody;
 
-/// Codes that mean nothing else.
+/// Codes that mean only this.
 pub(super) const CODES: &[&str] = &[
     "context_length_exceeded",
     "context_window_exceeded",
@@ -24,7 +24,7 @@ pub(super) const CODES: &[&str] = &[
     "1261",
 ];
 
-/// Words that mean nothing else, each as one server or more says it; all of a shape's parts must be there.
+/// Texts that mean only this, each from one server or more; all parts of a text must be there.
 const SHAPES: &[&[&str]] = &[
     // OpenAI, DeepSeek, Mistral, Fireworks, OpenRouter, old vLLM.
     &["maximum context length"],
@@ -90,8 +90,7 @@ const SHAPES: &[&[&str]] = &[
     &["prompt_tokens", "exceed"],
 ];
 
-/// What servers call a window, and how they say that something is beyond it: one of each says enough, whatever else is
-/// said of answers.
+/// Names of a window, and words for being beyond it: one of each is enough, whatever the text says about answers.
 const WINDOWS: &[&str] = &[
     "context length",
     "context size",
@@ -129,12 +128,12 @@ const BEYOND: &[&str] = &[
     "超出",
 ];
 
-/// What is counted, what is bounded, and whose length it is: what the fallback wants one of each.
+/// What is counted, what is bounded, and whose length it is: the fallback needs one of each.
 const LIMITS: &[&str] =
     &["maximum", "max ", "limit", "exceed", "too long", "too many", "too large", "longer", "at most"];
 const WHOLES: &[&str] =
     &["prompt", "input", "context", "message", "conversation", "sequence", "request", "window", "you passed"];
-/// Of a limit on the answer's length, or by time: another thing.
+/// Texts about a limit on the answer's length, or about time: they mean something else.
 const OTHERS: &[&str] = &[
     "per minute",
     "per day",
@@ -174,8 +173,8 @@ pub(super) fn is_overflow(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>
     told && matches!(status, None | Some(400 | 413 | 422)) && bears_out(text, sent.prompt_tokens.into())
 }
 
-/// Tells whether a message's numbers speak of too much: one that is above another, both as large as windows are, or a
-/// single one that is no more than what was sent.
+/// Tells whether a message's numbers show that the prompt is too long: one that is above another, both as large as
+/// windows are, or a single one that is no more than what was sent.
 fn bears_out(text: &str, sent: u64) -> bool {
     let mut numbers: Vec<u64> = text
         .split(|letter: char| !letter.is_ascii_digit() && letter != ',' && letter != '_')

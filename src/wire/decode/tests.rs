@@ -64,7 +64,7 @@ fn an_error_that_is_no_event_ends_a_stream_with_its_own_words() {
         assert_eq!((failure.class, failure.status), (FailureClass::Overloaded, Some(503)), "{size}");
         assert_eq!(pieces, text("Hi"));
     }
-    // What is no error is no answer either, and half of one is a cut.
+    // JSON that is neither an error nor an answer is unusable, and half of it is a cut.
     let mut decoder = Decoder::new(Dialect::Gemini, true);
     let failure = decoder.push(format!("{event}{{}}").as_bytes(), &mut Vec::new()).expect_err("no end");
     assert_eq!(failure.class, FailureClass::Cut);
@@ -259,7 +259,8 @@ proptest! {
         });
         *chunk.pointer_mut(field).expect("a field") = serde_json::from_str(value).expect("JSON");
         let result = end_of(&format!("data: {chunk}\n\ndata: [DONE]\n\n"));
-        // Odd kinds of what names and counts cost nothing; odd kinds of what holds the answer are a broken protocol.
+        // Unexpected types of names and counts are ignored; unexpected types of the answer's own fields break the
+        // protocol.
         if matches!(field, "/id" | "/model" | "/choices/0/index" | "/usage" | "/usage/prompt_tokens" | "/x_groq"
             | "/usage/prompt_tokens_details" | "/choices/0/delta/reasoning" | "/choices/0/delta/content"
             | "/choices/0/delta/refusal" | "/choices/0/delta/tool_calls/0/index")

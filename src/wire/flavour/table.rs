@@ -21,7 +21,7 @@ pub(super) const OPENAI_MODELS: Models = Models {
 };
 const XAI_REASONERS: Models =
     Models { begin: &["grok-3-mini", "grok-4", "grok-5", "grok-code"], except: &["non-reasoning"] };
-/// Models of xAI that reason as much as they like, or not at all.
+/// Models of xAI whose reasoning cannot be set.
 const XAI_FIXED: Models = Models { begin: &["grok-2", "grok-3", "grok-4-", "grok-code"], except: &["-mini"] };
 
 /// Models whose providers want back what they thought before they called a tool, or refuse the next turn: Kimi
@@ -150,7 +150,7 @@ pub const GENERIC: Flavour = Flavour {
     unthought: "",
 };
 
-/// A server that is known, and has nothing that only some have.
+/// A server that is known, and has none of the fields that only some have.
 const KNOWN: Flavour = Flavour { functions: false, betas: Betas::Only(&[]), names: Some(NAMES), ..GENERIC };
 
 const OPENAI: Flavour = Flavour {
@@ -341,7 +341,7 @@ pub(super) const TABLE: &[Flavour] = &[
         thoughts: "reasoning",
         ..KNOWN
     },
-    // Gateways to many, in their own dialects and all others: they take what their providers take.
+    // Gateways to many, in their own dialects and all others: they accept what their providers accept.
     Flavour {
         name: "vercel",
         hosts: &[("ai-gateway.vercel.sh", "")],

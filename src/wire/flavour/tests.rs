@@ -353,7 +353,7 @@ fn a_deployment_whose_name_tells_nothing_is_treated_as_the_model_it_is() {
         assert_eq!((&body["model"], &body["messages"][0]["role"]), (&json!("my-deployment"), &json!(role)));
         assert_eq!((&body["temperature"], &body["reasoning_effort"]), (&temperature, &effort), "{model:?}");
     }
-    // Where no model is known to reason there is nothing to be taken for.
+    // In a row without reasoning models no model can be taken for one.
     assert_eq!(body("vllm", Model { reasons: true, ..unknown })["temperature"], 0.5);
 }
 

@@ -40,7 +40,7 @@ pub(super) enum Turn<'a> {
     Foreign(&'a RawValue),
 }
 
-/// One part of a turn: of a kind that there are words for, or as it came.
+/// One part of a turn: of a kind that the common form can express, or as it came.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are of the large one")]
@@ -225,7 +225,7 @@ impl<'a> Conversation<'a> {
         Ok(all)
     }
 
-    /// Adds parts to the last turn, if it is of the same role and they belong to it, else in one of their own.
+    /// Adds parts to the last turn, if it has the same role and they belong to it, else as a new turn.
     fn push(&mut self, role: &'static str, parts: Vec<Part<'a>>, joins: bool) {
         match self.contents.last_mut() {
             _ if parts.is_empty() => {}
@@ -284,7 +284,7 @@ impl<'a> Conversation<'a> {
         Ok(own)
     }
 
-    /// Sends reasoning back only with a proof. A proof alone is that of the text before it.
+    /// Sends reasoning back only with a proof. A proof without text belongs to the text before it.
     fn reasoning(&mut self, reasoning: &'a Reasoning, own: &mut Vec<Part<'a>>) {
         let Some(proof) = self.proof(reasoning.proof.as_ref()) else {
             if reasoning.proof.is_none() && !reasoning.text.is_empty() {

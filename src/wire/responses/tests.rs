@@ -255,7 +255,7 @@ fn encrypted_reasoning_goes_back_to_the_account_that_encrypted_it() {
     for (answer, provider, goes) in [
         (answer(decoder().issuer(&"openai".into())), "openai", true),
         (answer(decoder().issuer(&"openai".into())), "azure", false),
-        // It is not known which target answered: then any of the same dialect is asked.
+        // Without a known issuer the proof goes to any target of its dialect.
         (answer(decoder()), "azure", true),
     ] {
         let request = ChatRequest::new("r").message(answer).user("x");

@@ -110,12 +110,12 @@ pub(super) fn joined(mut parts: Vec<UserPart>) -> Option<Text> {
     Some(all.into())
 }
 
-/// Returns what there are no words for, as it came.
+/// Returns what the common form cannot express, as it came.
 pub(super) fn foreign(dialect: Dialect, kind: &str, object: Object<'_>) -> Read<Foreign> {
     object.json().map(|json| Foreign::new(dialect, kind, json))
 }
 
-/// Returns a block that there are no words for, by its type; one without any is none.
+/// Returns a block that the common form cannot express, by its type; one without any is none.
 pub(super) fn block(dialect: Dialect, block: Object<'_>) -> Read<Foreign> {
     match block.peek("type").to_owned() {
         kind if kind.is_empty() => Err(BadRequest::new("type", "is missing; must be the block's type")),
@@ -130,7 +130,7 @@ pub(super) fn data_url(url: &str) -> Option<(&str, &str)> {
     Some((kind.split(';').next().unwrap_or(kind), data))
 }
 
-/// Tells whether there are words for a file of a type.
+/// Tells whether the common form can express a file of a type.
 pub(super) fn has_words(media_type: &str) -> bool {
     !media_type.is_empty() && !media_type.starts_with("video/")
 }
@@ -196,7 +196,7 @@ impl Said {
         }
     }
 
-    /// Takes what there are no words for.
+    /// Takes what the common form cannot express.
     pub(super) fn foreign(&mut self, foreign: Foreign) {
         self.push(AssistantPart::Foreign(foreign));
     }

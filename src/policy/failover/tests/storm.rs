@@ -1,4 +1,4 @@
-//! Many calls at once over admission, routing, failover and the lot together, in weather that proptest makes up: the
+//! Many calls at once over admission, routing, failover and the lot together, with random faults from proptest: the
 //! pure half of the runtime, with an event queue in place of the actors.
 
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ struct Weather {
     percent: u32,
     /// in this way,
     class: FailureClass,
-    /// or say nothing at all, for ever,
+    /// or send nothing at all, without end,
     hangs: bool,
     /// asking for that wait,
     retry_after: Option<Duration>,
@@ -629,7 +629,7 @@ impl World {
         Ok(())
     }
 
-    /// Decides what becomes of an attempt, by the weather it set out in.
+    /// Decides how an attempt ends, by its provider's weather at its start.
     fn begin(&mut self, index: usize, this: Try, ticket: Ticket) {
         let age = (self.now - self.start).as_secs();
         let weather = self.script.weather.iter().filter(|weather| weather.target == this.target && weather.from <= age);
@@ -641,7 +641,7 @@ impl World {
             None => (after(2_000), after(4_000)),
         };
         let (content, end) = (content.min(end), content.max(end));
-        // What can come after content: all but what is said in place of it.
+        // The failures that can come after content: all but those of an answer's head.
         let flows = hit.as_ref().is_none_or(|weather| {
             use FailureClass as C;
             matches!(

@@ -42,7 +42,7 @@ fn part(part: &Value) -> UserPart {
     }
 }
 
-/// Tells whether there are words for all that a recorded body holds.
+/// Tells whether the common form can express all that a recorded body holds.
 fn has_words(recorded: &Value) -> bool {
     let known = |part: &Value| part["text"].is_string() || part["image_url"]["url"].is_string();
     let parts = |message: &Value| message["content"].as_array().is_none_or(|parts| parts.iter().all(known));

@@ -225,7 +225,7 @@ fn messages(body: &mut Object<'_>, notes: &mut Vec<Note>) -> Read<Vec<Message>> 
     each("messages", list, |node| reader.message(node.object("")?))
 }
 
-/// The role of a message, where there are words for it.
+/// The role of a message, where the common form can express it.
 #[derive(Clone, Copy)]
 enum Role {
     System,

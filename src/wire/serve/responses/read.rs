@@ -110,12 +110,12 @@ fn reasoning(body: &mut Object<'_>, notes: &mut Vec<Note>) -> Read<Option<Effort
 struct Tools {
     /// Names of those that take a text.
     free: Vec<String>,
-    /// Those that there are no words for.
+    /// Those that the common form cannot express.
     others: Vec<Foreign>,
 }
 
 impl Tools {
-    /// Reads a tool; `None` where it is one that there are no words for.
+    /// Reads a tool; `None` where it is one that the common form cannot express.
     fn read(&mut self, mut tool: Object<'_>) -> Read<Option<Tool>> {
         let kind = tool.peek("type").to_owned();
         match kind.as_str() {
