@@ -70,9 +70,9 @@ impl Table {
         }
     }
 
-    /// Returns a route's targets with their health as last published. A provider that is not there has none to admit.
-    /// Either those that are marked as `degraded`, or all others. A target that is gone, as the caller has just heard
-    /// or as is published, is replaced by its replacement.
+    /// Returns a route's targets with their health as last published. A target of a provider that is down admits
+    /// nothing. Either those that are marked as `degraded`, or all others. A target that is gone, as the caller has
+    /// just heard or as is published, is replaced by its replacement.
     pub(crate) fn candidates(
         &self,
         route: &RouteSpec,

@@ -1,4 +1,4 @@
-//! Health of all providers at one moment, as it is told.
+//! Health of all providers at one moment, as it is published.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,13 +13,13 @@ use crate::words::{Barred, Date, Drift, Hint, Hold, TargetId};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct HealthSnapshot {
-    /// When it was taken, on the clock that the times in it are of.
+    /// When it was taken, on the clock of its times.
     pub at: Instant,
     /// Calls in flight.
     pub calls: usize,
     /// Whether the runtime takes no new calls.
     pub draining: bool,
-    /// What this machine lacked when an attempt last failed for it.
+    /// What this machine lacked when an attempt last failed for that reason.
     pub lack: Option<Lack>,
     /// Calls that wait for a place.
     pub queued: usize,
@@ -27,11 +27,11 @@ pub struct HealthSnapshot {
     pub parked: Vec<ParkedCalls>,
     /// Each provider.
     pub providers: Vec<ProviderHealth>,
-    /// The observers that are told of everything that ends, and how they fare.
+    /// The observers, and the records that they lost.
     pub observers: Vec<ObserverHealth>,
-    /// What is spent of what may be, the purses first that are emptiest; a hundred of them at most.
+    /// The purses of budgets, the emptiest first; a hundred of them at most.
     pub budgets: Vec<PurseHealth>,
-    /// How the file fares that what ended is kept in, where there is one.
+    /// The state of the store, if there is one.
     pub store: Option<StoreHealth>,
 }
 
@@ -51,7 +51,7 @@ pub struct ParkedCalls {
     pub barred: Vec<Barred>,
 }
 
-/// How one observer fares.
+/// The state of one observer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ObserverHealth {
@@ -69,7 +69,7 @@ pub struct ObserverHealth {
 pub struct ProviderHealth {
     /// Its name.
     pub name: Arc<str>,
-    /// How its actor fares.
+    /// The state of its actor.
     pub status: ProviderStatus,
     /// How often its actor was started.
     pub incarnations: u64,

@@ -1,4 +1,4 @@
-//! The events of one call, kept in their order: for any number of readers, each from where it likes.
+//! The events of one call, kept in their order, for any number of readers, each from its own place.
 //!
 //! One task writes a log (`scribe`), and the holders of its call read it. A call that has a log belongs to all its
 //! holders together, and ends when there is none.
@@ -85,7 +85,7 @@ impl Log {
         self.begun_at
     }
 
-    /// Says that the call was accepted.
+    /// Notes that the call was accepted.
     pub(super) fn begin(&self) {
         let mut told = lock(&self.told);
         told.is_begun = true;
@@ -115,7 +115,7 @@ impl Log {
         lock(&self.told).bytes
     }
 
-    /// Returns something of it as soon as that is there.
+    /// Waits until a function of the log returns a value.
     async fn when<T>(&self, there: impl Fn(&Told) -> Option<T>) -> T {
         poll_fn(|cx| {
             let mut told = lock(&self.told);
@@ -245,7 +245,7 @@ fn bytes_of_part(part: &AssistantPart) -> usize {
     size_of::<AssistantPart>() + words
 }
 
-/// Returns how many bytes a request has, about: its words share the body that it came in, where it came in one.
+/// Returns about how many bytes a request has; if it came in a body, its texts share that body.
 pub(super) fn bytes_of_request(request: &ChatRequest) -> usize {
     let shown = |part: &UserPart| match part {
         UserPart::Text(text) => text.as_str().len(),

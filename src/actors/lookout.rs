@@ -1,7 +1,7 @@
-//! Who looks at what is said of a provider beside its calls, now and then.
+//! Reads a provider's status page and health address from time to time.
 //!
 //! A task of its own under the provider's supervisor: it may wait for the network, and no call waits for it. A source
-//! that fails says nothing, and what it said before counts for a while. It goes out as the provider's requests do, and
+//! that fails gives no new hint, and its last hint counts for a while. Requests go out as the provider's own do, but
 //! without a key.
 
 use std::hash::{BuildHasher, RandomState};
@@ -26,10 +26,10 @@ use crate::words::{Hint, HintSource};
 /// The longest that one look may take.
 const LOOK_MAX: Duration = Duration::from_secs(10);
 
-/// The kind of task that it is.
+/// The kind of this task.
 enum Lookout {}
 
-/// Starts to look, where the provider has a source.
+/// Starts the task, if the provider has a source.
 pub(super) async fn start(provider: Arc<Provider>, supervisor: ActorCell) -> Result<Option<ActorId>, SpawnErr> {
     if provider.spec.hints.is_none() {
         return Ok(None);
@@ -62,7 +62,7 @@ async fn look_out(provider: Arc<Provider>) {
     }
 }
 
-/// Asks a source; returns what it says, if that is known.
+/// Asks a source; returns its hint, if its answer is understood.
 async fn ask(provider: &Provider, source: HintSource, address: &str) -> Option<Hint> {
     let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
     let response = provider.slot.transport()?.get(address.to_owned(), headers).await.ok()?;

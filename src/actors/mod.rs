@@ -8,8 +8,8 @@
 //! ├── supervisor ×n           one per provider
 //! │    ├── provider           error kernel: owns health, breakers, keys; no I/O
 //! │    ├── attempt ×k         one try: encode, send, decode
-//! │    ├── lookout            looks at what is said of it beside its calls
-//! │    └── reading            one look at a key's source, while somebody needs it
+//! │    ├── lookout            reads its status page and health address
+//! │    └── reading            one reading of a key's source, while an attempt needs it
 //! └── calls
 //!      └── call ×m            drives one failover machine to its end
 //! ```
@@ -18,7 +18,7 @@
 //! and carries out the answer. Calls, attempts and readings are one async function each. No actor has a registered
 //! name, and no code keeps a raw reference to one that may restart: see [`slot`].
 
-// What all others rest on.
+// What all others use.
 pub(crate) mod clock;
 pub(crate) mod post;
 pub(crate) mod task;
@@ -48,7 +48,7 @@ pub(crate) mod parking;
 mod ward;
 mod accepted;
 
-// What is said, and what is shared.
+// Messages, and what is shared.
 pub(crate) mod to_router;
 pub(crate) mod to_front;
 pub(crate) mod to_root;

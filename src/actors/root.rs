@@ -80,7 +80,7 @@ pub(crate) struct State {
     shared: Arc<Shared>,
     children: HashMap<ActorId, (ActorCell, Child)>,
     restarts: HashMap<String, Restarts>,
-    /// When it was last told which models retire; not of this table yet, if `None`.
+    /// When retiring models were last published; `None` if not yet for this table.
     noticed: Option<Instant>,
     rng: SeededRng,
 }
@@ -201,7 +201,7 @@ impl State {
         let (wait, resting) = match (restarts.crashed(now, &mut self.rng), &child) {
             (Restart::After { wait, .. }, _) => (wait, false),
             (Restart::Rest(wait), Child::Supervisor(_)) => (wait, true),
-            // These have no substitute: their rest would be an outage of everything.
+            // These have no substitute: if they rested, no call would be served.
             (Restart::Rest(_), Child::Calls | Child::Keeper | Child::Front | Child::Router) => {
                 (self.shared.limits.restart.backoff_max, false)
             }
@@ -302,7 +302,7 @@ impl State {
         }
     }
 
-    /// Has all that is new of providers kept for the next process. It waits for no actor.
+    /// Gives the store what is new about providers, for the next process. It waits for no actor.
     #[cfg(feature = "store")]
     fn remember(&self) {
         if let Some(keeps) = self.shared.keeps() {
@@ -310,7 +310,7 @@ impl State {
         }
     }
 
-    /// Keeps it for the last time, with what the providers know by now.
+    /// Keeps it for the last time, with the providers' latest state.
     #[cfg(feature = "store")]
     async fn remember_last(&self) {
         if self.shared.keeps().is_none() {
@@ -339,7 +339,8 @@ impl State {
     }
 }
 
-/// The supervisor under which calls live. A call that crashes has answered by being dropped: nothing is left to do.
+/// The supervisor under which calls live. A call that crashes has sent its error by being dropped: nothing is left to
+/// do.
 pub(crate) struct Calls;
 
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]

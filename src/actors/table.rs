@@ -15,7 +15,7 @@ use crate::spec::{Layout, Place, ProviderSpec, RouteSpec, TargetSpec};
 use crate::wire;
 use crate::words::{Dialect, Error, Hint, TargetId, meant};
 
-/// A provider that is configured, and what survives its actor.
+/// A configured provider, and the state that survives its actor.
 pub(crate) struct Provider {
     pub(crate) spec: ProviderSpec,
     pub(crate) slot: Arc<Slot>,
@@ -51,7 +51,7 @@ impl Target {
         &self.spec().id
     }
 
-    /// Returns what it fails together with.
+    /// Returns its failure domain.
     pub(super) fn domain(&self) -> usize {
         self.place.domain.into()
     }

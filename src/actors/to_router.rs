@@ -1,4 +1,4 @@
-//! What the router is told.
+//! Messages to the router.
 
 use std::sync::Arc;
 #[cfg(feature = "store")]

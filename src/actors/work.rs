@@ -1,4 +1,4 @@
-//! What a call is about: the one place where chat and embeddings differ for the actors.
+//! The request of a call: the one place where chat and embeddings differ for the actors.
 //!
 //! A call, its attempts and the router ask only what all work has. Only the attempt knows it in bytes; only the call's
 //! last step knows the form of the answer.
@@ -24,7 +24,7 @@ pub(crate) enum Work {
     Embed(Arc<EmbedRequest>),
 }
 
-/// What an attempt brought.
+/// The result of an attempt.
 pub(super) enum Brought {
     /// An answer.
     Answer(Ending),
