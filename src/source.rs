@@ -1,7 +1,7 @@
-//! Floor 3: where a key comes from, and how it is read there: it is input from outside, as answers are.
+//! Floor 3: sources of keys, and how they are read: keys are input from outside, as answers are.
 //!
-//! Input: a source. Output: the key, or words that say which source failed and how: never what it gave, printed or
-//! returned. Only sources that a user named are read here, and nothing that may block is read on the runtime's threads.
+//! Input: a source. Output: the key, or an error text that names the source and the problem, and never the source's
+//! content. Only sources that a user named are read here, and nothing that may block is read on the runtime's threads.
 
 use std::fmt;
 use std::fs::File;
@@ -23,11 +23,11 @@ const READ_MAX: Duration = Duration::from_secs(10);
 /// The longest key: common servers take no longer header.
 const KEY_BYTES_MAX: usize = 16 * 1024;
 
-/// Where a key comes from.
+/// The source of a key.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeySource {
-    /// The configuration itself: this is the key, for ever.
+    /// The configuration itself: this is the key.
     Value(Secret),
     /// An environment variable of this name.
     Env(String),
@@ -44,7 +44,7 @@ pub enum KeySource {
     Function(KeyFunction),
 }
 
-/// A function that issues keys. Clones are the same function, and two are equal only so.
+/// A function that issues keys. Only clones of it are equal.
 #[derive(Clone)]
 pub struct KeyFunction(Arc<dyn Fn() -> BoxFuture<'static, Option<IssuedKey>> + Send + Sync>);
 
@@ -63,7 +63,7 @@ impl IssuedKey {
         Self { secret: Secret::new(secret), expires_in: None }
     }
 
-    /// Says how long it is good.
+    /// Sets how long it is good.
     #[must_use]
     pub fn expires_in(mut self, lifetime: Duration) -> Self {
         self.expires_in = Some(lifetime);
@@ -140,7 +140,7 @@ impl KeySource {
     /// Reads the key.
     ///
     /// # Errors
-    /// What went wrong, in words for people.
+    /// The problem, as a text for people.
     pub(crate) async fn read(&self) -> Result<IssuedKey, String> {
         let issued = match self {
             Self::Value(secret) => Ok(IssuedKey { secret: secret.clone(), expires_in: None }),
@@ -179,7 +179,7 @@ impl KeySource {
     }
 }
 
-/// Returns what is wrong with a key, if something is.
+/// Returns a key's fault, if it has one.
 pub(crate) fn fault(key: &str) -> Option<&'static str> {
     if key.trim().is_empty() {
         Some("is empty")
@@ -217,7 +217,7 @@ fn text(from: impl Read) -> io::Result<String> {
     Ok(text)
 }
 
-/// Does what may block for ever on a thread of its own, and waits for it no longer than this: a pipe that is never
+/// Runs work that may block for ever on a thread of its own, and waits for it no longer than this: a pipe that is never
 /// closed must not hold up the runtime's end.
 fn within<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, result) = mpsc::sync_channel(1);

@@ -1,4 +1,4 @@
-//! A key as a user sets it: where it comes from, and how long it is good.
+//! A key as a user sets it: its source, and how long it is good.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,16 +16,16 @@ use crate::words::{ConfigError, Secret};
 
 pub use crate::source::{IssuedKey, KeyFunction, KeySource};
 
-/// One key: itself, or where it is read when it is needed. What was read is read again shortly before it expires, and
-/// once when the provider refuses it.
+/// One key: the key itself, or the source from which it is read when it is needed. It is read again shortly before it
+/// expires, and once when the provider refuses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyConfig {
-    /// What the ledger and events call it. `key-1`, `key-2`, … where absent.
+    /// Its name in the ledger and in events. Default: `key-1`, `key-2`, …
     pub name: Option<String>,
-    /// Where it comes from.
+    /// Its source.
     pub source: KeySource,
-    /// How long what was read is good, where the source itself does not say. Absent, it is good until it is refused; a
-    /// file is looked at every minute besides.
+    /// How long a key is good after it was read, if the source does not say. Default: until it is refused; a file is
+    /// also read every minute.
     pub expires_in: Option<Duration>,
 }
 
@@ -84,7 +84,7 @@ impl KeyConfig {
         self
     }
 
-    /// Says how long what is read is good.
+    /// Sets how long a key is good after it was read.
     #[must_use]
     pub fn expires_in(mut self, lifetime: Duration) -> Self {
         self.expires_in = Some(lifetime);
@@ -125,8 +125,8 @@ impl KeyConfig {
     }
 }
 
-/// Returns the variable that other tools would read a key from, where the text is written as they write it. A text that
-/// does not look like a variable may be a key, and is not repeated.
+/// Returns the variable, if a text is a reference to one in another tool's notation. A text that does not look like a
+/// variable may be a key, and is not repeated.
 fn reference(text: &str) -> Option<&str> {
     let name = ["os.environ/", "os.environ[", "process.env.", "env.", "env:", "${", "{{", "$"];
     let name = name.into_iter().find_map(|before| text.trim().strip_prefix(before))?;
@@ -173,7 +173,7 @@ impl<'de> Deserialize<'de> for KeyConfig {
     }
 }
 
-/// Tells a text from a table, so that what is wrong in a table can be said.
+/// Tells a text from a table, so that errors within a table can be reported.
 struct KeyVisitor;
 
 impl<'de> Visitor<'de> for KeyVisitor {

@@ -1,4 +1,4 @@
-//! What is kept beyond the process, where the configuration says so.
+//! State that is kept beyond the process, if a store is configured.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,7 +18,7 @@ use crate::spec::{Limits, Setup};
 use crate::store::{self, LedgerError, Recollection, Served, Store};
 use crate::words::{ConfigError, TargetId};
 
-/// Opens the file that is configured, if there is one; its writer is told of everything that ends.
+/// Opens the configured store, if there is one; its writer gets a record of each attempt and call that ends.
 pub(super) async fn open(
     limits: &Limits,
     observers: &mut Vec<Observing>,
@@ -32,8 +32,8 @@ pub(super) async fn open(
     Ok(Some(store))
 }
 
-/// Looks up what was spent of the budgets that are not counted yet, as far as the file tells: before a process began,
-/// or before a reload brought them.
+/// Looks up in the store what was spent of budgets that are new: before the process began, or before a reload brought
+/// them.
 pub(super) async fn recall(store: &Store, shared: &Shared, setup: &mut Setup) {
     let counted = shared.purses.budgets();
     let is_new = |budget: &Budget| !counted.iter().any(|one| one.counts_as(budget));
@@ -59,8 +59,8 @@ pub(super) async fn recall(store: &Store, shared: &Shared, setup: &mut Setup) {
     }
 }
 
-/// Returns what processes before this one knew of the providers that are configured, and tells what is not believed.
-/// With any error a start goes on without it.
+/// Returns the state of the configured providers that earlier processes kept, and logs what is not used. After an error
+/// the start goes on without it.
 pub(super) async fn recollect(store: &Store, shared: &Arc<Shared>, setup: &Setup) -> (Recalled, Vec<Served>) {
     let nothing = || (Recalled::new(), Vec::new());
     if !shared.limits.store.as_ref().is_some_and(|spec| spec.warm) {
@@ -102,7 +102,7 @@ pub(super) async fn recollect(store: &Store, shared: &Arc<Shared>, setup: &Setup
     (recalled, served)
 }
 
-/// Tells of a clock that was set. Returns whether one was.
+/// Logs that the clock was set. Returns whether it was.
 fn tell_of_clock(ago: Ago) -> bool {
     let what = match ago {
         Ago::Time(_) => return false,
@@ -147,8 +147,8 @@ impl Runtime {
         looking.await.map_err(|_| StartError::Stopped)
     }
 
-    /// Answers a question about what was spent, from the file that everything is kept in: the answer holds all that had
-    /// ended before it was asked.
+    /// Answers a question about what was spent, from the store: the answer includes everything that ended before the
+    /// question.
     ///
     /// # Errors
     /// If nothing is kept, or the file cannot be read.

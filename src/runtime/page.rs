@@ -1,4 +1,4 @@
-//! What the runtime tells of itself, as text for people. A number that nothing was measured for says so.
+//! The runtime's state as text for people. A number without measurements is marked as assumed.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::{Duration, Instant};
@@ -137,12 +137,12 @@ impl Display for At<'_> {
     }
 }
 
-/// Returns what to say of a number that nothing was measured for.
+/// Returns the mark of a number without measurements.
 fn guess(samples: u32, measured: u32) -> &'static str {
     if samples < measured { " (assumed)" } else { "" }
 }
 
-/// What keeps something out, at a time.
+/// A hold, at a time.
 struct Held<'a>(&'a Hold, Instant);
 
 impl Display for Held<'_> {
@@ -161,7 +161,7 @@ impl Display for Held<'_> {
     }
 }
 
-/// A time in the unit that people would say it in.
+/// A time, in a unit that fits it.
 struct Time(Duration);
 
 impl Display for Time {

@@ -24,16 +24,16 @@ pub(crate) use target::{TargetSpec, Timers};
 
 use crate::policy::money::Budget;
 
-/// What is to be served, by which targets.
+/// What is served: providers, targets, routes, budgets.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Setup {
     /// Each provider with its targets.
     pub(crate) providers: Vec<ProviderSpec>,
     /// The place of everything.
     pub(crate) layout: Layout,
-    /// What may be spent.
+    /// The budgets.
     pub(crate) budgets: Vec<Budget>,
-    /// What was spent of those that are not counted yet.
+    /// What was spent of budgets that are new to this process.
     #[cfg(feature = "store")]
     pub(crate) spent: Vec<Spent>,
 }

@@ -14,12 +14,12 @@ use crate::words::{FailureClass, Usage};
 /// The most lines by default.
 const LINES_MAX: u32 = 1_000;
 
-/// What is summed of attempts, beside what they are grouped by; `end` is how they ended.
+/// The sums of attempts, beside the columns of their groups; `end` is how they ended.
 const SUMS: &str = "sum(attempts), sum(attempts * (end = 'won')), sum(unpriced), sum(input), sum(cached), \
                     sum(cache_write), sum(output), sum(reasoning), sum(cost), sum(estimated), \
                     sum(cost * (end <> 'won'))";
 
-/// The same before what is grouped by has its names: a hundredth of the rows.
+/// The same sums before the groups get their names: a hundredth of the rows.
 const INNER: &str = "sum(attempts) AS attempts, sum(unpriced) AS unpriced, sum(input) AS input, sum(cached) AS cached, \
                      sum(cache_write) AS cache_write, sum(output) AS output, sum(reasoning) AS reasoning, \
                      sum(cost) AS cost, sum(estimated) AS estimated";
@@ -97,12 +97,12 @@ fn sql(by: &By) -> String {
     )
 }
 
-/// Returns what a name of these is.
+/// Returns the SQL for a name in a column of numbers.
 fn of(column: &str) -> String {
     format!("(SELECT text FROM name WHERE id = {column})")
 }
 
-/// Returns what says why an attempt was waste, by how it ended.
+/// Returns the SQL for the reason of waste, by how an attempt ended.
 fn reasons() -> String {
     let reason = |class: &FailureClass| format!("WHEN '{}' THEN '{}'", class.name(), waste(*class));
     format!("CASE end {} ELSE 'failed' END", FailureClass::ALL.iter().map(reason).collect::<Vec<_>>().join(" "))

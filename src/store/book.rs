@@ -112,7 +112,7 @@ impl Book {
         forget::bytes(&self.file.connection).unwrap_or(0)
     }
 
-    /// Does to the connection what only tests do.
+    /// Runs SQL on the connection, for tests only.
     #[cfg(test)]
     pub(super) fn trouble(&self, sql: &str) -> rusqlite::Result<()> {
         self.file.connection.execute_batch(sql)
@@ -165,7 +165,7 @@ fn number(connection: &Connection, add: &str, find: &str, values: impl Params + 
     connection.prepare_cached(find)?.query_row(values, |row| row.get(0))
 }
 
-/// Remembers a number. Where too many are, all are found anew.
+/// Remembers a number. If there are too many, all are forgotten and looked up again.
 fn remember<K: Eq + Hash>(known: &mut HashMap<K, i64>, key: K, id: i64) {
     if known.len() >= NAMES_MAX {
         known.clear();

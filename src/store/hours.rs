@@ -58,7 +58,7 @@ impl Sum {
 
 /// Returns a count as the file has it.
 pub(super) fn whole(count: u64) -> i64 {
-    // Providers count their tokens themselves; sums of what they say must not overflow either.
+    // Providers count their tokens themselves; sums of wrong counts must not overflow.
     i64::try_from(count).unwrap_or(i64::MAX).min(1 << 40)
 }
 

@@ -97,7 +97,7 @@ impl Note {
                     add.execute(params![runtime, number, whole(at as u64), item])?;
                 }
                 if let Some(End { at, has_failed }) = end {
-                    // Who comes with the key of a call that failed makes another.
+                    // A caller with the key of a failed call makes a new call.
                     let set = "UPDATE kept SET ended_at = ?3, key = iif(?4, NULL, key) \
                                WHERE runtime = ?1 AND number = ?2";
                     connection.prepare_cached(set)?.execute(params![runtime, number, at, has_failed])?;

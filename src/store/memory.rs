@@ -1,4 +1,4 @@
-//! What is known of providers, for the next process: one row of each, replaced by the next.
+//! The state of providers, for the next process: one row of each, replaced each time.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::book::millis;
 use super::{OpenError, file};
 use crate::policy::memory::{Memory, Moment, Uptime};
 
-/// Where Linux tells which run of the machine it is, and how long that has lasted.
+/// Where Linux tells the number of the machine's run, and how long it has been running.
 const RUN: &str = "/proc/sys/kernel/random/boot_id";
 const UPTIME: &str = "/proc/uptime";
 /// Sessions are looked for among this many attempts.
@@ -47,7 +47,7 @@ pub(crate) struct Served {
     pub(crate) ago: Duration,
 }
 
-/// What a process finds of those before it.
+/// The state that earlier processes have kept.
 pub(crate) struct Recollection {
     /// Of each provider.
     pub(crate) kept: Vec<Kept>,
@@ -93,7 +93,7 @@ fn served(connection: &Connection, since: Duration) -> rusqlite::Result<Vec<Serv
     rows.collect()
 }
 
-/// What is known of a provider, and when this was told.
+/// The state of a provider, and when it was given to the store.
 pub(super) struct Told {
     memory: Memory,
     at: Instant,

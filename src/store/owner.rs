@@ -31,9 +31,9 @@ use crate::policy::vault::{Item, KeptCall, Vault, Which, Written};
 use crate::spec::StoreSpec;
 use crate::words::CallId;
 
-/// How long whoever comes next waits for the one before to let go: it may just be stopping.
+/// How long a new process waits for the old one to free the file: it may just be stopping.
 const HOLD_WAIT: Duration = Duration::from_secs(1);
-/// How often who follows another process looks whether that has let go.
+/// How often a process that follows another tries to take the file.
 const HOLD_LOOK: Duration = Duration::from_millis(50);
 /// Records that may wait: three seconds of a busy machine, or hours of an agent.
 const WAITING_MAX: usize = 16_384;
@@ -54,7 +54,7 @@ const FLUSH_MAX: Duration = Duration::from_secs(2);
 
 enum Job {
     Record(Record),
-    /// There is something new to be known of a provider.
+    /// There is a new state of a provider.
     Memory,
     /// Write this, and say when it is on the disk.
     Note(Note, oneshot::Sender<()>),
@@ -73,7 +73,7 @@ pub(crate) struct Store {
     owner: Option<JoinHandle<()>>,
 }
 
-/// What is to be kept of each provider: the latest of it.
+/// The latest state of each provider.
 type Memories = BTreeMap<Arc<str>, Told>;
 
 impl Store {
@@ -129,7 +129,7 @@ impl Store {
         Box::pin(async move {
             let (done, told) = oneshot::channel();
             let mut job = Job::Note(note, done);
-            // Whoever is behind by a whole queue is waited for.
+            // If the queue is full, this waits.
             loop {
                 job = match queue.try_send(job) {
                     Ok(()) => break,
@@ -148,7 +148,7 @@ impl Store {
     }
 }
 
-/// Why nothing can be written any more.
+/// The error once nothing can be written any more.
 const GONE: &str = "the store writes no more";
 
 impl Vault for Store {
@@ -220,25 +220,25 @@ impl Drop for Store {
     }
 }
 
-/// Who waits to hear how it went.
+/// The receiver of the result of opening.
 type Opened = oneshot::Sender<Result<(), OpenError>>;
 
 /// The thread's own.
 struct Owner {
     spec: StoreSpec,
-    /// Whether another process ends that has the file yet.
+    /// Whether another process, which is ending, still has the file.
     follows: bool,
     gauge: Gauge,
     closing: Arc<AtomicBool>,
     memories: Arc<Mutex<Memories>>,
-    /// What is to be kept of each provider, and was not yet.
+    /// States of providers that are not written yet.
     news: Memories,
-    /// What is kept, for a file that takes the place of one that is gone.
+    /// All kept states, for a new file if this one is gone.
     known: Memories,
     /// What is being written, and the number of its first.
     group: Vec<Record>,
     first: i64,
-    /// What is noted of durable calls, and who waits for that.
+    /// Notes of durable calls, and their waiters.
     notes: Vec<Note>,
     noted: Vec<oneshot::Sender<()>>,
     /// How often it panicked over this group.
@@ -308,7 +308,7 @@ impl Owner {
     }
 
     fn serve(&mut self, hold: &Hold, book: &mut Option<Book>, jobs: &Receiver<Job>) {
-        // What a panic left.
+        // The result of a panic.
         self.write(hold, book);
         let (mut more, mut groups) = (true, 0_u32);
         loop {
@@ -445,7 +445,7 @@ impl Owner {
         self.group.clear();
         self.news.clear();
         self.first = 0;
-        // Who waits is told by the end of its channel.
+        // Waiters see the end of their channel.
         self.notes.clear();
         self.noted.clear();
         self.panics = 0;

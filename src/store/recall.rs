@@ -48,7 +48,7 @@ fn hours(connection: &Connection, place: usize, budget: &Budget, since: i64) -> 
     let mut asked = connection.prepare(&sql)?;
     let rows = asked.query_map(params![since, one.as_deref().unwrap_or_default(), tag], |row| {
         let hour: i64 = row.get(1)?;
-        // Its middle: nearer to when it was spent than either end.
+        // The middle of the hour: nearer to the real time than either end.
         let at = UNIX_EPOCH + Duration::from_secs(u64::try_from(hour * HOUR + HOUR / 2).unwrap_or(0));
         Ok(Spent { budget: place, purse: row.get(0)?, amount: row.get(2)?, at })
     })?;

@@ -23,7 +23,7 @@ use crate::policy::tokens::{TokenModel, Vocabulary};
 use crate::spec::StoreSpec;
 use crate::words::{AttemptEnd, AttemptRecord, CallFacts, CallId, Failure, FailureClass, Price, TargetId, Usage};
 
-/// What is done to the connections of some files before each group.
+/// SQL that runs on the connections of some files before each group.
 static TROUBLE: Mutex<Option<HashMap<PathBuf, &'static str>>> = Mutex::new(None);
 /// A panic in the place of something in SQL.
 const PANIC: &str = "panic";
@@ -32,7 +32,7 @@ const FULL: &str = "PRAGMA max_page_count = 1";
 /// One that is mounted to be read.
 const READ_ONLY: &str = "PRAGMA query_only = 1";
 
-/// Does to a connection what a test wants.
+/// Runs a test's SQL on a connection.
 pub(super) fn trouble(path: &Path, run: impl FnOnce(&str) -> rusqlite::Result<()>) -> rusqlite::Result<()> {
     let trouble = TROUBLE.lock().unwrap_or_else(PoisonError::into_inner);
     let sql = trouble.as_ref().and_then(|trouble| trouble.get(path)).copied();
@@ -129,7 +129,7 @@ fn won(count: u64) -> Vec<Record> {
     (1..=count).map(|number| Record::Attempt(Arc::new(attempt(&about(number, "smart", "red"), 1, "a", None)))).collect()
 }
 
-/// Waits until a store fares so.
+/// Waits until a store is in this state.
 async fn until(store: &Store, is: impl Fn(&StoreHealth) -> bool) -> StoreHealth {
     let begun = Instant::now();
     loop {

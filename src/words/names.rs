@@ -1,4 +1,4 @@
-//! How long the names are that a caller gives: what remembers them must not be filled by one caller.
+//! Limits of the names that callers give, so that one caller cannot fill the memory of them.
 
 use std::collections::BTreeMap;
 

@@ -28,16 +28,15 @@ pub struct Original {
     pub stream_usage: Option<bool>,
     /// Which messages were left out of the request beside it, by their places.
     pub left_out: Vec<usize>,
-    /// What the body has somewhere that not every target takes.
+    /// Marks of things in the body that not every target takes.
     pub marks: Marks,
-    /// The parts of the body that the request beside it has no words for: a target of another dialect does not get
-    /// them.
+    /// The parts of the body that the request beside it does not have: a target of another dialect does not get them.
     pub lost: Vec<Note>,
-    /// What is asked for instead of an answer, as the address says it (`/compact`); empty for an answer.
+    /// The end of the address, if something other than an answer is asked for (`/compact`); empty for an answer.
     pub method: &'static str,
 }
 
-/// What a body has somewhere that not every target takes as it is. Without a mark the body need not be searched for it.
+/// Things in a body that not every target takes unchanged. If a mark is not set, the body need not be searched for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     /// A message has the role `developer`.
@@ -62,7 +61,7 @@ impl Original {
         std::str::from_utf8(self.body.get(self.model.clone()?)?).ok()
     }
 
-    /// Tells whether the body has a field that says something.
+    /// Tells whether the body has a field that is not null.
     pub fn has(&self, field: &str) -> bool {
         self.fields.iter().any(|name| name == field)
     }

@@ -1,8 +1,8 @@
 //! Texts of a conversation.
 //!
-//! A text is its own, or a part of a body that came: then all texts of that body share its bytes, and a text with
-//! escapes is decoded at first use. So a conversation of megabytes is held once, and code that hands it on as it came
-//! need not parse it.
+//! A text has memory of its own, or is a part of a body that came: then all texts of that body share its bytes, and a
+//! text with escapes is decoded at first use. So a conversation of megabytes is held once, and code that passes it on
+//! unchanged need not parse it.
 
 use std::borrow::Cow;
 use std::fmt;
