@@ -35,7 +35,7 @@ async fn send(drill: &Drill, bytes: &[u8]) -> (Vec<u8>, bool) {
     (got, is_reset)
 }
 
-/// Keeps a test that fails from waiting for ever; one that passes never gets near.
+/// The limit of a test that would otherwise wait for ever; a test that passes takes far less.
 async fn patient<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), future).await.expect("it ends within a minute")
 }
@@ -79,7 +79,7 @@ fn told((response, is_reset): (Vec<u8>, bool)) -> String {
     format!("{} {} {}", status(&response), retell(&body), if is_whole && !is_reset { '.' } else { '!' })
 }
 
-/// Waits until the provider's counts are so. Nothing depends on how long that takes.
+/// Waits until the provider's counts match. The time that takes does not matter.
 async fn until(drill: &Drill, are_so: impl Fn(Counts) -> bool) {
     patient(async {
         while !are_so(drill.handle().counts()) {

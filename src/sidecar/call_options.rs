@@ -37,7 +37,7 @@ pub(super) struct CallOptions {
     pub(super) key: Option<String>,
     /// Whether it outlives caller and process.
     pub(super) durable: Option<Durable>,
-    /// What becomes of the call where no target can answer now.
+    /// How the call goes on if no target can answer now.
     pub(super) on_exhausted: Option<OnExhausted>,
     /// How a stream is to be delivered.
     pub(super) streams: Option<Streams>,
@@ -127,7 +127,7 @@ impl CallOptions {
     }
 }
 
-/// Returns a name or, where it is longer than what is remembered, its hash.
+/// Returns a name, or its hash if it is longer than the limit.
 pub(super) fn in_short(name: String) -> String {
     if name.len() > NAME_BYTES_MAX { Hash::of(&name).to_string() } else { name }
 }
@@ -136,7 +136,7 @@ fn bad(field: &str, problem: &str) -> BadRequest {
     BadRequest { field: field.to_owned(), problem: problem.to_owned() }
 }
 
-/// Reads what is chosen by its name.
+/// Reads a choice by its name.
 fn chosen<T: FromStr<Err = UnknownName>>(field: &str, text: &str) -> Result<T, BadRequest> {
     text.parse().map_err(|unknown: UnknownName| bad(field, &unknown.to_string()))
 }

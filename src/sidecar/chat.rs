@@ -1,5 +1,5 @@
-//! An answer, in words or in vectors: the call is made with what the caller asked and what its headers set, and written
-//! in its dialect.
+//! Answers a request for text or vectors: makes the call by the request and its headers, and writes the answer in the
+//! caller's dialect.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -26,14 +26,14 @@ use crate::words::{
     ReplyEvent, TargetId,
 };
 
-/// The one header of a caller that goes on, and only to a provider of its dialect: without it fields of the body are
-/// refused there.
+/// The one header of a caller that is passed on, and only to a provider of its dialect: without it fields of the body
+/// are refused there.
 const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
-/// Tells answers apart: their ids are made of it and of the time.
+/// The number of the next answer; ids are made of it and of the time.
 static ANSWERS: AtomicU64 = AtomicU64::new(0);
 
-/// Answers a request that was understood, or says why it was not.
+/// Answers a request that was understood, or refuses it.
 pub(super) async fn answer(
     state: &Arc<State>,
     current: &Current,
@@ -80,7 +80,7 @@ pub(super) async fn answer(
         request.extra_headers.extend(asked_for);
     }
     let streams = streams.unwrap_or(current.server.streams);
-    // Of a durable call nothing is told that a restart could not tell again.
+    // A durable call is delivered only once it is whole, because its dialects cannot take back an answer.
     let is_durable = state.runtime.is_durable(&request);
     if stream && (streams == Streams::Buffered || is_durable) {
         request.commit = CommitPolicy::Buffered;
@@ -105,7 +105,7 @@ pub(super) async fn answer(
     }
 }
 
-/// A call, as its one caller has it or, where it has a key, all callers with that key.
+/// A call: of its one caller or, if it has a key, of all callers with that key.
 enum Call {
     Own(Runtime, Box<ChatRequest>),
     Shared(CallHandle),
@@ -147,7 +147,7 @@ impl Call {
     }
 }
 
-/// Answers a request for vectors that was understood, or says why it was not.
+/// Answers a request for vectors that was understood, or refuses it.
 pub(super) async fn embed(
     state: &Arc<State>,
     current: &Current,
@@ -216,7 +216,7 @@ fn record(state: &Arc<State>, client: Option<&Client>, face: Face, route: &str, 
     Record::new(state.clone(), Arc::from(route), name(face), client.map(|client| client.name.clone()), stream, place)
 }
 
-/// Writes down how a call failed, and says so in the caller's dialect.
+/// Records how a call failed, and returns the error in the caller's dialect.
 fn failed(face: Face, error: &Error, record: &mut Record) -> Refusal {
     record.failed(error);
     serve::refuse(face, Refused::Call(error))
@@ -279,7 +279,7 @@ async fn buffered(
     Ok(event_stream(headers, Streaming::buffered(reply, waits, told, writer, keep_alive, record)))
 }
 
-/// Reads a stream to its end; tells what it waits for on the way.
+/// Reads a stream to its end; reports what it waits for meanwhile.
 async fn whole(mut stream: ReplyStream, tell: &watch::Sender<Option<Waiting>>) -> Result<Reply, Error> {
     while let Some(event) = stream.next().await {
         match event? {
@@ -301,7 +301,7 @@ fn event_stream(headers: HeaderMap, streaming: Streaming) -> Response<ReplyBody>
     response
 }
 
-/// Says which target answered, and how many attempts it took.
+/// Sets headers: the target that answered, and the number of attempts.
 fn tell(headers: &mut HeaderMap, target: &TargetId, attempts: usize) {
     if let Ok(value) = HeaderValue::try_from(target.to_string()) {
         headers.insert(HeaderName::from_static("x-standin-target"), value);
@@ -309,7 +309,7 @@ fn tell(headers: &mut HeaderMap, target: &TargetId, attempts: usize) {
     headers.insert(HeaderName::from_static("x-standin-attempts"), HeaderValue::from(attempts));
 }
 
-/// Says that an answer is less than what was asked for, and how old it is where it was given before.
+/// Sets the header of an answer from a lower rung, with the age of a stale one.
 fn tell_degraded(headers: &mut HeaderMap, degraded: Option<Degraded>) {
     if let Some(rung) = degraded {
         headers.insert(HeaderName::from_static("x-standin-degraded"), HeaderValue::from_static(rung.name()));
@@ -336,7 +336,7 @@ fn tell_whole(headers: &mut HeaderMap, finished: &Finished) {
     }
 }
 
-/// Says how a call ended well.
+/// Sets the headers of a call that ended well.
 fn tell_finished(headers: &mut HeaderMap, call: CallId, target: &TargetId, attempts: usize, cost_usd: Option<f64>) {
     tell(headers, target, attempts);
     if let Ok(value) = HeaderValue::try_from(call.to_string()) {

@@ -1,8 +1,8 @@
-//! Reads a document's values without repeating one: what is wrong is told by its place, its kind and what it must be.
+//! Reads a document's values, and never repeats one in an error: errors tell the place, the kind and what it must be.
 //!
-//! Input: a document and the type of a part of it. Output: the right parts, and all errors. What is wrong is left out
-//! and the rest read again, until nothing is wrong: so the types that are read are the only list of what there may be.
-//! A key that was written where a list was expected is in no error, and so in no log.
+//! Input: a document and the type of a part of it. Output: the valid parts, and all errors. Wrong parts are left out
+//! and the rest is read again, until there are no errors: so the derived types are the only list of fields. A key in a
+//! wrong place is in no error, and so in no log.
 
 use std::fmt::{self, Display};
 
@@ -16,7 +16,7 @@ use crate::words::nearest;
 pub(super) struct Wrong {
     /// The way to the part that is left out for it.
     pub(super) path: Path,
-    /// The field's name, as far as it may be told.
+    /// The field's name, as far as it may be shown.
     pub(super) field: String,
     pub(super) problem: String,
 }
@@ -37,7 +37,7 @@ pub(super) fn read<T: de::DeserializeOwned + Default>(
             Err(fault) => fault,
         };
         let path: Path = path.iter().chain(fault.path.iter().rev()).copied().collect();
-        // A missing field may be one that was left out.
+        // A missing field may be among the parts that were left out.
         if !document.node(&path).lacks() {
             wrong.push(tell(document, &path, &fault, but));
         }
@@ -51,7 +51,7 @@ pub(super) fn read<T: de::DeserializeOwned + Default>(
     T::default()
 }
 
-/// Says what is wrong.
+/// Describes the error.
 fn tell(document: &Document<'_>, path: &[usize], fault: &Fault, but: Option<&str>) -> Wrong {
     let mut field = document.name(path);
     let dotted = match &fault.what {
@@ -114,7 +114,7 @@ fn is_field_name(name: &str) -> bool {
     name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
-/// The names of fields elsewhere, and here: in other gateways, in other tables of the file.
+/// Names of fields in other gateways or other tables, and the names here.
 const KIN: [(&str, &str); 30] = [
     ("address", "listen"),
     ("api_base", "base_url"),
@@ -179,7 +179,7 @@ struct Fault {
 
 #[derive(Debug)]
 enum What {
-    /// Words of a type that reads itself: it knows that it may not repeat the value.
+    /// The text of a type with a reader of its own, which never repeats the value.
     Said(String),
     Other {
         is: String,
@@ -246,7 +246,7 @@ impl de::Error for Fault {
     }
 }
 
-/// Says in words of the file what serde expects, and gives an example.
+/// Translates what serde expects into terms of the file, with an example.
 fn must(expected: &str) -> (String, &'static str) {
     let (must, example) = match expected {
         "a duration" => ("a time", "\"5s\""),

@@ -1,7 +1,7 @@
-//! What can be counted, for Prometheus: named by OpenTelemetry's conventions for generative AI where these have a name.
+//! Metrics for Prometheus, named by OpenTelemetry's conventions for generative AI where these have a name.
 //!
-//! Input: records of what ended. Output: text: an observer among others. What the runtime publishes itself (breakers,
-//! attempts in flight) is read on request. Labels are names out of the configuration, never what a caller wrote.
+//! Input: records of attempts and calls, as an observer. Output: text. What the runtime publishes itself (breakers,
+//! attempts in flight) is read on request. Labels are names from the configuration, never text of a caller.
 
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
@@ -109,9 +109,9 @@ struct BreakerLabels {
 
 type Seconds = Family<TargetLabels, Histogram, fn() -> Histogram>;
 
-/// What is counted.
+/// The metrics.
 pub(super) struct Metrics {
-    /// Held while the text is made: the values that others count are filled in for it.
+    /// Held while the text is made: values that other parts count are filled in first.
     rendering: Mutex<()>,
     registry: Registry,
     calls: Family<CallLabels, Counter>,
@@ -239,7 +239,7 @@ impl Metrics {
         let _ = self.log.set(log);
     }
 
-    /// Counts a request that was answered, or was not.
+    /// Counts a request, answered or not.
     pub(super) fn answered(&self, route: &Arc<str>, face: &'static str, outcome: &'static str) {
         self.calls.get_or_create(&CallLabels { route: Text(route.clone()), face, outcome }).inc();
     }
@@ -290,7 +290,7 @@ impl Metrics {
         }
     }
 
-    /// Returns everything as text, with what the runtime publishes now.
+    /// Returns everything as text, with the runtime's present health.
     pub(super) fn render(&self, health: &HealthSnapshot, refusals: &Refusals, connections: usize) -> String {
         let _alone = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
         self.breaker.clear();

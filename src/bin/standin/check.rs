@@ -12,7 +12,7 @@ use super::{failed, load};
 
 /// The longest a model may take to say a word.
 const WORD_MAX: Duration = Duration::from_secs(60);
-/// Tokens for a word, and for what a model thinks before it.
+/// Tokens for a word, and for the model's reasoning before it.
 const WORD_TOKENS: u32 = 256;
 /// Tokens of the question, as most models count them.
 const QUESTION_TOKENS: u32 = 32;
@@ -73,7 +73,7 @@ pub async fn run(options: super::Check) -> ExitCode {
     }
 }
 
-/// Says what a target costs, holds and can do.
+/// Describes a target: price, window, abilities.
 fn about(target: &Described, today: Date) -> String {
     let Described { id, price, capabilities, reasons, retires, .. } = target;
     let price = price.as_ref().map_or_else(

@@ -1,4 +1,4 @@
-//! `standin import`: makes a configuration from another gateway's, and says line by line what became of it.
+//! `standin import`: converts another gateway's configuration, and reports for each of its settings what became of it.
 
 mod given;
 mod groups;
@@ -66,7 +66,7 @@ pub fn run(options: &super::Import) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Checks what was made; a variable that is not set here may be set where it is served.
+/// Checks the result; a variable that is not set here may be set where it is served.
 fn checked(config: &str) -> Result<(), String> {
     let variable =
         |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).or_else(|| Some(stand_in(name)));

@@ -33,7 +33,7 @@ pub fn run(options: &super::Init) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The model of a provider that a starter names: middling in price and quick, where the catalogue has it.
+/// The model of each provider that a first configuration names, if the catalogue has it: quick and of a medium price.
 const PREFERRED: [(&str, &str); 8] = [
     ("openai", "gpt-5.4-mini"),
     ("anthropic", "claude-haiku-4-5"),
@@ -45,7 +45,7 @@ const PREFERRED: [(&str, &str); 8] = [
     ("ollama", "qwen3"),
 ];
 
-/// Writes a starter.
+/// Writes a first configuration.
 fn starter(found: &load::Found) -> String {
     let mut out = String::from(
         "# Providers, routes and the server. Every field: docs/configuration.md, and docs/sidecar.md for [server].\n\

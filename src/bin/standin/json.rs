@@ -1,7 +1,7 @@
 //! Events as JSON, an object a line.
 //!
 //! Input: an event and its spans. Output: its line, written straight from the event's fields: a call's line is written
-//! for every call, and the general way of the subscriber takes twice as long.
+//! for every call, and the subscriber's own format takes twice as long.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
-/// The form of a line: when, how grave, the event's fields, where it is from, and its spans, if any.
+/// The form of a line: time, level, the event's fields, its target, and its spans, if any.
 pub struct Json;
 
 impl<S, N> FormatEvent<S, N> for Json

@@ -1,4 +1,4 @@
-//! Tells what was spent: asks a running sidecar, or reads the file that it keeps.
+//! Prints what was spent: asks a running sidecar, or reads its store's file.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -47,7 +47,7 @@ fn read(file: &Path, options: &super::Ledger) -> Result<Value, String> {
     ask_file(file, &question).map(|statement| json!(statement)).map_err(|error| error.to_string())
 }
 
-/// Looks whether a file is whole.
+/// Checks a file.
 fn verify(file: &Path) -> ExitCode {
     match verify_file(file) {
         Err(error) => failed(&error),
@@ -64,7 +64,7 @@ fn verify(file: &Path) -> ExitCode {
     }
 }
 
-/// The columns of programs, and the place of each in a line.
+/// The columns of CSV, and the place of each in a line.
 const COLUMNS: [(&str, &str); 14] = [
     ("of", "/of"),
     ("attempts", "/attempts"),

@@ -1,6 +1,6 @@
-//! The sidecar's program. It alone reads the environment and files, prints, and hears signals.
+//! The sidecar's program. Only it reads the environment and files, prints, and handles signals.
 
-// These panic where the reader is gone: `say!` does not.
+// These macros panic if the reader is gone: `say!` does not.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 /// Prints a line; an error is ignored: there is nowhere to report it.
@@ -100,7 +100,7 @@ enum Command {
 struct ConfigFile {
     /// The configuration file. Without this option: the file that `STANDIN_CONFIG` names, else `standin.toml` in this
     /// folder, else a configuration made from the keys in the environment.
-    // Not clap's own reading of the environment: what an image or a shell has set once conflicts with no argument.
+    // Not by clap's `env`, so that a variable that an image or a shell sets does not conflict with arguments.
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -138,7 +138,7 @@ enum LogForm {
     Text,
     /// One JSON object per line.
     Json,
-    /// Nothing.
+    /// No log.
     Off,
 }
 
@@ -159,7 +159,7 @@ struct Check {
 
 #[derive(Debug, Args)]
 struct Init {
-    /// The file to write, which must not be there; `-` prints it.
+    /// The file to write; an existing file is not overwritten. `-` prints to standard output.
     #[arg(long, short, value_name = "FILE", default_value = "standin.toml")]
     out: PathBuf,
 }
@@ -170,7 +170,7 @@ struct Import {
     from: Gateway,
     /// The other gateway's file: YAML or JSON.
     file: PathBuf,
-    /// The file to write, which must not be there; `-` prints it.
+    /// The file to write; an existing file is not overwritten. `-` prints to standard output.
     #[arg(long, short, value_name = "FILE", default_value = "standin.toml")]
     out: PathBuf,
 }
@@ -185,7 +185,7 @@ enum Gateway {
 
 #[derive(Debug, Args)]
 struct Completions {
-    /// The shell that is to complete.
+    /// The shell.
     shell: clap_complete::Shell,
 }
 

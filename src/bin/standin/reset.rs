@@ -1,4 +1,4 @@
-//! Lifts what keeps targets or keys of a running sidecar out.
+//! Lifts holds of a running sidecar.
 
 use std::process::ExitCode;
 

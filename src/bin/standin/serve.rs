@@ -1,4 +1,4 @@
-//! Serves until a signal says otherwise.
+//! Serves until a signal ends it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use super::{failed, load, stage};
 const LOOK: Duration = Duration::from_secs(2);
 
 pub async fn run(options: super::Serve, mut inherited: Inherited) -> ExitCode {
-    // Before anybody replaces the program.
+    // Before the program's file may be replaced.
     let next = match Next::new() {
         Ok(next) => next,
         Err(error) => return failed(&error),
@@ -78,7 +78,7 @@ pub async fn run(options: super::Serve, mut inherited: Inherited) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Says where it is and what to do with it.
+/// Prints the addresses and a first request.
 fn introduce(lines: &Lines, sidecar: &Sidecar, settings: &Settings, about: &str) {
     let scheme = if settings.server.tls.is_some() { "https" } else { "http" };
     let address = sidecar.address();
@@ -103,7 +103,7 @@ fn introduce(lines: &Lines, sidecar: &Sidecar, settings: &Settings, about: &str)
     }
 }
 
-/// Returns the line that asks a first question.
+/// Returns a command for a first request.
 fn trial(settings: &Settings, address: SocketAddr) -> Option<String> {
     let Settings { server, runtime } = settings;
     let chats = |name: &&String| {
@@ -144,13 +144,13 @@ struct Signals {
     hang_up: Signal,
     terminate: Signal,
     interrupt: Signal,
-    /// Let the program that lies there now follow.
+    /// Start the program that is on the disk now as the next process.
     hand_over: Signal,
     /// This signal comes when a file, for example the log's, reaches the system's size limit; it would end the program.
     _file_full: Signal,
 }
 
-/// `SIGXFSZ`, on Linux as on the others.
+/// `SIGXFSZ`, the same number on all systems.
 const FILE_FULL: i32 = 25;
 
 impl Signals {
@@ -162,8 +162,8 @@ impl Signals {
     }
 }
 
-/// Serves until it is told to stop, or another serves in its place, and tells whether one does; reloads a file that
-/// changes, or when told to.
+/// Serves until a signal to stop, or until another process serves in its place, and tells whether one does. Reloads the
+/// file when it changes or at a signal.
 async fn until_told(
     mut signals: Signals,
     sidecar: &Sidecar,

@@ -1,6 +1,6 @@
-//! Which provider is meant by the names that other gateways use.
+//! Finds the provider behind the names that other gateways use.
 
-/// Where a model of another gateway is, in our words.
+/// The provider of another gateway's model, in our terms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Host {
     /// Its provider's name here.
@@ -68,7 +68,7 @@ const OTHERS: [(&str, &str, &str); 10] = [
     ("volcengine", "https://ark.cn-beijing.volces.com/api/v3", "VOLCENGINE_API_KEY"),
 ];
 
-/// Those that are spoken to in another way.
+/// Hosts with an interface that is not supported.
 const FOREIGN: [(&str, &str); 9] = [
     ("bedrock", "Bedrock's signed requests are not spoken; a gateway before it is a provider like any"),
     ("sagemaker", "SageMaker's signed requests are not spoken"),
@@ -168,12 +168,12 @@ fn guess(model: &str) -> Option<&'static str> {
     }
 }
 
-/// Returns a name as ours may be.
+/// Returns a name in the form of ours.
 fn tidy(name: &str) -> String {
     name.chars().map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '-' }).collect()
 }
 
-/// Returns an address as ours are: with what comes before the dialect's own path.
+/// Returns an address in the form of ours: the part before the dialect's own path.
 pub fn base_url(host: &Host, base: &str) -> String {
     let base = base.trim_end_matches('/');
     let base = ["/chat/completions", "/completions", "/messages", "/api/generate", "/api/chat", "/api"]

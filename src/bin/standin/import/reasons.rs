@@ -1,4 +1,4 @@
-//! Why something of `LiteLLM`'s has no counterpart here.
+//! Reasons why settings of `LiteLLM` have no counterpart here.
 
 /// Says why a part of the file has no counterpart, by its path.
 pub fn why_not(path: &str) -> &'static str {
@@ -18,7 +18,7 @@ fn why_no_table(name: &str) -> &'static str {
     }
 }
 
-/// Says why something has no counterpart.
+/// Says why a field has no counterpart.
 fn of_field(path: &str) -> &'static str {
     let last = path.rsplit('.').next().unwrap_or(path);
     let any = |words: &[&str]| words.iter().any(|word| path.contains(word));

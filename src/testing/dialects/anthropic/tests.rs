@@ -10,7 +10,7 @@ use crate::transport::{HttpRequest, Transport as _};
 
 const BODY: Value = Value::Null;
 
-/// What was asked, as far as an answer depends on it.
+/// Reads a question, as far as an answer depends on it.
 fn question(body: &Value) -> Question {
     Question {
         model: "claude-x@1".into(),
@@ -67,7 +67,7 @@ fn events(stream: &str) -> Vec<(String, Value)> {
     blocks.collect()
 }
 
-/// What a client puts together from a stream.
+/// Puts a stream together as a client would.
 fn collect(stream: &str) -> Value {
     let mut message = Value::Null;
     let mut arguments = String::new();

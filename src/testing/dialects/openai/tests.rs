@@ -13,7 +13,7 @@ fn speaking(flavour: Flavour) -> Scripted {
     Scripted::new(Script { flavour, ..Script::default() })
 }
 
-/// Where a provider of a flavour is asked.
+/// Returns the address of a flavour.
 fn place(flavour: Flavour) -> &'static str {
     match flavour {
         Flavour::Azure => "https://standin.test/openai/v1/chat/completions",
@@ -46,7 +46,7 @@ fn recorded(flavour: Flavour) -> Vec<Case> {
 
 /// Whether the real provider's request is one that is not simulated, and why.
 fn is_beyond(case: &Case, body: &Value) -> bool {
-    // One choice is all it makes.
+    // It makes only one choice.
     let many = body["n"].as_u64().is_some_and(|n| n > 1);
     // OpenAI's recordings hold two that are OpenRouter's.
     many || (case.provider == "openai" && case.text.contains("\"provider\""))
@@ -135,7 +135,7 @@ fn is_known_otherwise(flavour: Flavour, path: &str) -> bool {
         Flavour::Together => &["reasoning", "tool_calls"],
         Flavour::Qwen => &["reasoning_content", "completion_tokens_details"],
         Flavour::LlamaCpp => &["tool_calls"],
-        // Its calls had no place yet where they were streamed.
+        // Its streamed calls had no index yet.
         Flavour::Ollama => &["index"],
         _ => &[],
     };

@@ -70,7 +70,7 @@ struct Place<'a> {
 }
 
 impl Reader {
-    /// Reads a message; what is wrong in it is noted and left out.
+    /// Reads a message; faults are noted and left out.
     pub(super) fn message(&mut self, message: &Message, fields: &Map<String, Value>, path: &str) -> Map<String, Value> {
         let mut read = Map::new();
         for (key, value) in fields {
@@ -108,7 +108,7 @@ impl Reader {
                 };
                 Some(values.iter().enumerate().filter_map(read).collect())
             }
-            // One where many may be is a list of one.
+            // A single value in place of a list is a list of one.
             (Kind::List(kind), value) => {
                 let path = format!("{}[0]", place.path);
                 self.field(*kind, value, Place { path: &path, ..place }).map(|value| json!([value]))
@@ -184,8 +184,7 @@ impl Reader {
     }
 }
 
-/// Reads a value that has no parts, as protobuf does: numbers may be texts, whole numbers may have a fraction of
-/// nothing.
+/// Reads a value that has no parts, as protobuf does: numbers may be texts, whole numbers may have a fraction of zero.
 fn scalar(kind: Kind, value: &Value) -> Option<Value> {
     let number = || match value {
         Value::Number(number) => number.as_f64(),
