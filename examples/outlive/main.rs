@@ -5,8 +5,8 @@
 //! cargo run --release --features drill,store --example outlive -- 1000
 //! ```
 //!
-//! The number is how often the process is killed; 20 where it is missing. The provider says something else each time it
-//! is asked: whoever got the same twice got one answer.
+//! The number is how often the process is killed; 20 where it is missing. The provider gives another answer each time:
+//! a caller that gets the same text twice got one answer.
 
 mod storm;
 

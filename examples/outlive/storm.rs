@@ -1,4 +1,4 @@
-//! A parent that plays the provider, keeps the books and kills; a child that works, and remembers by its file alone.
+//! A parent that plays the provider, counts and kills; a child that makes calls, and whose only memory is its file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -18,21 +18,21 @@ use standin::{ChatRequest, Durable, Error, OnExhausted, ProviderConfig, Runtime}
 
 /// The argument that makes the program a child.
 const CHILD: &str = "--work";
-/// What a child says first.
+/// A child's first line.
 const BEGUN: &str = "begun";
 /// Calls that a child has under way at once.
 const WORKERS: u64 = 8;
 const MS: Duration = Duration::from_millis(1);
 
-/// What a child is told.
+/// A child's arguments.
 pub struct Arguments {
     file: PathBuf,
     provider: SocketAddr,
-    /// The number of the first call that nobody has asked for.
+    /// The number of the first call that was not made yet.
     first: u64,
 }
 
-/// Returns what a child is told, in a child.
+/// Returns a child's arguments, in a child.
 pub fn child() -> Option<Arguments> {
     let mut told = std::env::args().skip_while(|argument| argument != CHILD).skip(1);
     let file = told.next()?.into();
@@ -60,7 +60,7 @@ fn request(number: u64) -> ChatRequest {
         .on_exhausted(OnExhausted::Wait)
 }
 
-/// Makes calls until it is killed, and says which are accepted and what their answers are.
+/// Makes calls until it is killed, and prints which are accepted, and their answers.
 pub fn work(arguments: &Arguments) {
     let executor = tokio::runtime::Runtime::new().expect("an executor");
     executor.block_on(async {
@@ -90,14 +90,14 @@ pub fn work(arguments: &Arguments) {
     });
 }
 
-/// Says a line, whole.
+/// Prints a line, whole.
 fn say(line: &str) {
     let mut out = std::io::stdout().lock();
-    // Whoever listens may be gone.
+    // The reader may be gone.
     let _ = out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush());
 }
 
-/// What the parent knows.
+/// The parent's records.
 #[derive(Default)]
 struct Books {
     /// One more than the number of the last call that was asked for.
@@ -108,7 +108,7 @@ struct Books {
     runs: BTreeMap<u64, u32>,
 }
 
-/// Kills as often, and returns what came of it.
+/// Kills this number of processes, and returns the result.
 pub fn kill_again_and_again(kills: u32) -> String {
     let executor = tokio::runtime::Runtime::new().expect("an executor");
     let folder = std::env::temp_dir().join(format!("standin-outlive-{}", std::process::id()));
@@ -157,7 +157,7 @@ pub fn begin<'a>(arguments: impl IntoIterator<Item = &'a OsStr>, works: &str) ->
 }
 
 impl Books {
-    /// Takes what a child said.
+    /// Notes a child's lines.
     fn hear(&mut self, lines: &[String]) {
         for line in lines {
             let mut words = line.splitn(3, ' ');
@@ -174,11 +174,11 @@ impl Books {
                 _ => panic!("no call fails: {line}"),
             }
         }
-        // Some may have been asked for without a word: those have a number of nobody else's.
+        // Some calls may have been made without a line: their numbers are not used again.
         self.next += WORKERS;
     }
 
-    /// Takes what the provider saw of a process.
+    /// Notes the provider's requests of a process.
     fn count(&mut self, drill: &Drill) {
         let log = drill.handle().take_log();
         let numbers = log.iter().filter_map(|record| {

@@ -1,4 +1,4 @@
-//! What a scripted provider is when nothing is wrong with it.
+//! The script of a scripted provider: its behaviour without faults.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::{Answer, Question};
 /// The longest time a [`Latency`] yields: the tail of a log-normal is unbounded.
 const LATENCY_MAX: Duration = Duration::from_secs(3_600);
 
-/// What a scripted provider is when nothing is wrong with it. The default is a provider that answers at once, knows
+/// A scripted provider's behaviour without faults. The default is a provider that answers at once, knows
 /// every model, accepts any key and repeats what the user said.
 ///
 /// What must change while it runs are faults: see [`Scripted::inject`](super::Scripted::inject).

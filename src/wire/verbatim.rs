@@ -165,7 +165,7 @@ impl Relay {
             Cleaned::Data { data, kept: what } => {
                 (turn, kept) = (Turn::Instead(data), Some(what).filter(|_| !said.is_empty()));
             }
-            // It goes on as it is, and so does what was held back before.
+            // It passes unchanged, and so does the text held back before.
             Cleaned::Lost => {
                 if let Some(clean) = self.clean.take() {
                     self.cleaned(clean, &said);

@@ -1,4 +1,4 @@
-//! Calls that outlive their process: what a runtime finds that is started on the file of another.
+//! Durable calls: a runtime that starts on the file of another one finds them.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -106,7 +106,7 @@ async fn an_answer_is_read_the_same_by_every_process_from_every_place_and_found_
     let other = ChatRequest { messages: ask("other").messages, ..request.clone() };
     assert_eq!(second.chat(other).await, Err(Error::KeyConflict));
     assert_eq!((provider.received(), again(&second).await), (asked, 0));
-    // What is forgotten is gone, by whatever it is named.
+    // A forgotten call is gone, however it is named.
     second.forget(Which::Tag("team".into(), "blue".into())).await.expect("nothing to do");
     second.forget(Which::Before(SystemTime::UNIX_EPOCH)).await.expect("nothing to do");
     assert_eq!(second.resume(id).await.expect("kept").status(), CallStatus::Answered);

@@ -1,5 +1,4 @@
-//! The runtime seen from outside its usual place: other executors, actors that were stopped, configurations that are
-//! gone.
+//! The runtime in unusual places: other executors, stopped actors, configurations that are gone.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a status page and an address of a server say of a provider beside its calls.
+//! Hints about a provider: its status page and a health address.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::kit::{MS, S, World, ask, config, path, start, target};
 
-/// A way out that has pages beside a scripted provider.
+/// A transport that has status pages beside a scripted provider.
 #[derive(Clone, Debug)]
 struct Paged {
     provider: Scripted,

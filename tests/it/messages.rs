@@ -1,4 +1,4 @@
-//! The runtime as an actor among actors, its limits, and what it tells: books, events, flights.
+//! The runtime as an actor: messages, limits, ledger, events, recorder.
 
 use std::time::Duration;
 
@@ -209,7 +209,7 @@ async fn what_is_wrong_with_a_request_is_said_by_its_field_and_nothing_is_sent()
         ] {
             assert!(matches!(&error, Error::Invalid { field: named, .. } if named == field), "{error:?}");
         }
-        // A question where a call would go need not say what the call is about.
+        // A request for an explanation needs no conversation.
         match world.runtime.explain(request).await {
             Err(error) => assert!(matches!(&error, Error::Invalid { field: named, .. } if named == field), "{error:?}"),
             Ok(_) => assert_eq!(field, "messages"),

@@ -13,7 +13,7 @@ use super::kit::{S, ask, config, outcomes, path, provider, start, stream};
 
 /// Thinks within a budget.
 const SONNET: &str = "claude-sonnet-4-5";
-/// Thinks as it sees fit, and takes no sampling parameters.
+/// Decides itself how much to think, and takes no sampling parameters.
 const OPUS: &str = "claude-opus-4-8";
 
 /// Returns a provider of the dialect. `streams` is whether it is asked for streams even where the caller wants none.
@@ -229,7 +229,7 @@ async fn a_conversation_moves_to_another_model_without_its_thoughts_and_back_wit
     assert_eq!(last_body(&scripted)["messages"][1]["content"][0]["type"], "thinking");
 }
 
-/// What becomes of each error, for a caller with no other target.
+/// The class of each error, for a caller with no other target.
 fn class_of(error: ProviderError) -> Class {
     match error {
         ProviderError::Server | ProviderError::BadGateway | ProviderError::Timeout => Class::Server,

@@ -233,7 +233,7 @@ async fn tools_and_json_go_together_if_in_words() {
     }
 }
 
-/// What each error is to the runtime, at AI Studio and at Vertex AI.
+/// The class of each error, at AI Studio and at Vertex AI.
 const fn classes(error: ProviderError) -> [Class; 2] {
     match error {
         ProviderError::Server | ProviderError::BadGateway | ProviderError::Timeout => [Class::Server; 2],

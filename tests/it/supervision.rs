@@ -1,4 +1,4 @@
-//! If any actor dies in any way: what is paid for is delivered, no caller hangs, and what was learned is kept.
+//! If any actor dies in any way, answers that are paid for are delivered, no caller hangs, and statistics are kept.
 
 use std::time::Duration;
 

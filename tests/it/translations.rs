@@ -1,5 +1,5 @@
-//! Recorded requests of real callers, put into words and written in every dialect, before providers that refuse what
-//! the real ones would.
+//! Recorded requests of real callers, read into the common form and written in every dialect, to scripted providers
+//! that refuse what the real ones would.
 
 use std::fs;
 use std::path::Path;
@@ -71,7 +71,7 @@ fn request(case: &Value) -> Option<(String, ChatRequest)> {
     };
     let body = case["request"]["body"].as_str().filter(|_| case["kind"] == "ok")?;
     let mut request = serve::read(face, Some("m"), false, &body.to_owned().into()).ok()?.request;
-    // What only the provider of then knows, or has proven, means nothing to this one.
+    // Parts and proofs of the recorded provider mean nothing to this one.
     request.extra.clear();
     request.original = None;
     for message in &mut request.messages {

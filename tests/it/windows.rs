@@ -19,7 +19,7 @@ fn window(tokens: u32) -> ModelConfig {
     ModelConfig { context_tokens_max: Some(tokens), ..ModelConfig::default() }
 }
 
-/// Providers `a`, `b`, … with these windows, behind a route that does this with what they do not hold.
+/// Providers `a`, `b`, … with these windows, behind a route with this treatment of longer conversations.
 async fn windows(over_window: OverWindow, windows: &[Option<u32>]) -> World {
     let providers: Vec<Scripted> = windows.iter().map(|_| Scripted::new(Script::default())).collect();
     let mut config = config_with(&providers, &ModelConfig::default());
@@ -120,7 +120,7 @@ fn conversation(size: usize) -> ChatRequest {
     request
 }
 
-/// What a provider was sent last, a word a message.
+/// The last request to a provider, a word for each message.
 fn sent(provider: &Scripted) -> Vec<String> {
     let log = provider.log();
     let body: Value = serde_json::from_slice(&log.last().expect("a request").body).expect("JSON");

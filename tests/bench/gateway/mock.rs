@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Tokens of a streamed answer.
 pub const TOKENS: usize = 30;
-/// Where the body is looked at for whether it asks for a stream: its ends.
+/// How much of both ends of a body is searched for the request of a stream.
 const LOOK: usize = 2_048;
 
 /// One dialect's answers, heads included.

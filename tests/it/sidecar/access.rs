@@ -1,4 +1,4 @@
-//! Which clients may call, what for, how often; and that a client's key ends here.
+//! Access: which clients may call which routes, how often; and that a client's key is not passed on.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

@@ -1,5 +1,4 @@
-//! The first hour with the program: a file to begin with, another gateway's file, a first question, and what is said
-//! when something is not as it was meant.
+//! First steps with the program: a first configuration, an import, a first request, and the messages about mistakes.
 
 use std::fs;
 use std::io::Read as _;
@@ -163,7 +162,7 @@ fn no_user_is_warned_of_the_end_of_a_model_that_was_not_named() {
     assert!(text.contains("draining") && !text.contains("model retires"), "{text}");
 }
 
-/// What a sidecar said until it was stopped.
+/// Stops a sidecar and returns what it printed.
 fn stopped(mut served: Served) -> String {
     let mut stderr = served.stderr();
     served.signal("TERM");
@@ -191,7 +190,7 @@ async fn the_line_that_is_printed_asks_a_first_question_with_a_key_and_without()
         let served = Served::start(folder, &["--config", "given.toml"], |command| {
             command.stderr(Stdio::piped());
         });
-        // What is printed is read while it serves: the lines are there once it listens.
+        // The output is read while it serves: the lines are there once it listens.
         let listening = served.address;
         let text = {
             let mut served = served;
@@ -356,7 +355,7 @@ async fn check_tells_prices_windows_and_abilities_and_asks_as_few_as_it_is_told(
         }
     };
     let text = check(&[]).await;
-    // What a provider serves beside the named models is counted.
+    // Models beside the named ones are only counted.
     let whole = "[providers.openai]\nkeys = [\"k\"]\n[routes.smart]\ntargets = [\"openai/gpt-5-mini\"]\n";
     fs::write(program("check-whole").1.join("given.toml"), whole).expect("a file");
     let listed = |more: &[&str]| {

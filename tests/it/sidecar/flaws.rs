@@ -1,4 +1,4 @@
-//! Answers that are whole, and failures by their provider's own word.
+//! Whole answers that their provider itself calls failures.
 
 use serde_json::json;
 use standin::RouteConfig;

@@ -15,7 +15,7 @@ use standin::testing::Script;
 use super::child::{Served, free, program};
 use super::http::{self, Caller, PATIENCE};
 
-/// A folder with a configuration over a drill, and what is told to systemd.
+/// A folder with a configuration over a drill, and the socket of systemd's notifications.
 struct Scene {
     folder: PathBuf,
     name: String,
@@ -55,7 +55,7 @@ impl Scene {
         served
     }
 
-    /// Returns the next word to systemd.
+    /// Returns the next notification to systemd.
     fn hear(&self) -> String {
         let mut word = [0; 64];
         let length = self.told.recv(&mut word).expect("a word");

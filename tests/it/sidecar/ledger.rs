@@ -1,4 +1,4 @@
-//! What was spent, as the program, its operators' door and a Rust program tell it.
+//! The ledger, by the program, the operators' address and a Rust program.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use super::child::program;
 use super::http::{self, Caller, Exchange};
 use super::{Stage, stage, stage_with};
 
-/// A sidecar that keeps what ends in a new file.
+/// A sidecar with a store in a new file.
 async fn keeping(name: &str) -> (Stage, PathBuf) {
     let (_, folder) = program(name);
     for ending in ["", "-wal", "-shm", "-lock"] {

@@ -1,5 +1,5 @@
-//! Configurations that are not right: every table of the file is walked with names, kinds and values that are wrong,
-//! and twenty files of users in a hurry are read.
+//! Invalid configurations: every table of the file gets wrong names, kinds and values, and twenty files with typical
+//! mistakes are read.
 
 use std::collections::BTreeMap;
 
@@ -93,7 +93,7 @@ fn line(file: &Value, path: &[Step]) -> usize {
     file.as_object().expect("a table").keys().position(|name| name == first).expect("it is there") + 1
 }
 
-/// What no table has.
+/// A field that no table has.
 const NOBODY: &str = "zzzzzz";
 
 /// Returns the fields of a table, as the error of one that is not there tells them; none, if it is no table.
@@ -133,7 +133,7 @@ fn hold(file: &Value, path: &[Step], errors: &SettingsErrors, what: &str) {
     let about = errors.iter().filter(|(_, error)| about(&error.field)).count();
     assert!(about >= 1, "{what} at {name}: no error names it: {text}");
     for (place, error) in errors.iter() {
-        // What leads nowhere any more is told elsewhere.
+        // A name that leads nowhere because of this is reported at its own place.
         let own = error.field.starts_with(&name) || !error.problem.contains("that there is");
         assert!(place.is_some_and(|place| !own || place.0 == line(file, path)), "{what} at {name}: {text}");
         let says = [
@@ -227,7 +227,7 @@ fn every_table_is_walked_with_a_misspelt_field_a_wrong_kind_and_a_value_out_of_r
                 tried += 1;
                 if let Some(errors) = refused(&written(&file)) {
                     refusals += 1;
-                    // What is wrong with one field may be told of the one that it does not go with, in the same table.
+                    // An error of one field may be reported at another field of the same table that contradicts it.
                     let own = errors.iter().any(|(_, error)| error.field.starts_with(&named(&here(name))));
                     hold(&file, &if own { here(name) } else { table.clone() }, &errors, &kind.to_string());
                 }
@@ -239,7 +239,7 @@ fn every_table_is_walked_with_a_misspelt_field_a_wrong_kind_and_a_value_out_of_r
     assert!(tables.len() >= 23 && tried > 2_000 && told > 1_000, "{} {tried} {told}", tables.len());
 }
 
-/// A file that is right, as far as it goes.
+/// A valid part of a file.
 const REST: &str = "[providers.a]\nbase_url = 'http://x/v1'\nmodels.m = {}\n[routes.smart]\ntargets = ['a/m']\n";
 
 #[test]

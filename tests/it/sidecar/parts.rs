@@ -1,4 +1,5 @@
-//! Documents, audio, and what only one dialect has: which target is asked, what arrives, and what its caller is told.
+//! Documents, audio, and parts that only one dialect has: which target is asked, what arrives, and the caller's errors
+//! and notes.
 
 use serde_json::{Value, json};
 use standin::config::{DialectConfig, ModelConfig};
@@ -53,7 +54,7 @@ impl Scene {
         Exchange::begin(self.sidecar.address(), "POST", &path, &[], &body.to_string()).await.end().await
     }
 
-    /// What arrived at each provider.
+    /// The requests that arrived at each provider.
     fn arrived(&self) -> [Vec<Value>; 2] {
         let read = |body: &String| serde_json::from_str(body).expect("JSON");
         [0, 1].map(|at| self.providers[at].asked().iter().map(read).collect())

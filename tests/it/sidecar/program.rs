@@ -1,4 +1,4 @@
-//! The program itself, as a user types it.
+//! The program's commands, as users type them.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -68,7 +68,7 @@ fn what_is_no_file_or_has_no_end_is_no_configuration() {
     let endless = fs::File::create(folder.join("endless")).expect("a file");
     endless.set_len(1 << 40).expect("a file with a hole");
     for file in ["pipe", "/dev/zero", "endless"] {
-        // What a configuration names is read no otherwise.
+        // A named configuration is read in the same way.
         let tls = format!("[server]\ntls = {{ certificate = \"{file}\", key = \"{file}\" }}");
         let output = check("no-file", &GOOD.replace("[server]", &tls), &[("A_KEY", "sk-1")]);
         assert_eq!(output.status.code(), Some(2), "{output:?}");

@@ -1,4 +1,4 @@
-//! What callers get of providers that speak their own dialect: the answer as it came.
+//! Answers of providers that speak the caller's dialect: they pass unchanged.
 
 use serde_json::Value;
 use standin::config::DialectConfig;
@@ -101,7 +101,7 @@ fn anthropic(data: &str) -> String {
     event(&kind, data)
 }
 
-/// Answers full of what no other dialect has words for, and of what is unknown here: whole, and streamed.
+/// Answers with many parts that only one dialect has, or that are unknown here: whole, and streamed.
 fn rich(caller: Caller) -> (String, String) {
     match caller {
         Caller::Chat => (
@@ -301,7 +301,7 @@ fn calls(caller: Caller, text: bool) -> String {
     }
 }
 
-/// What ends such a stream.
+/// The end of such a stream.
 fn called(caller: Caller) -> String {
     match caller {
         Caller::Chat => {
@@ -431,7 +431,7 @@ async fn calls_that_no_client_could_tell_apart_are_mended_and_nothing_else_is() 
     let object = whole.replace(r#""{\"x\":1.0}""#, r#"{"x":1.0}"#);
     let reply = scene.streamed(&deltas(&[&object]), 11, false).await;
     assert_eq!(http::events(&reply.body), http::events(&deltas(&[whole])), "{}", reply.body);
-    // What is as it should be is not touched, however it is spelled.
+    // A correct call is not changed, however it is written.
     let odd = deltas(&[whole, &right.replace("\"index\"", " \"\\u0069ndex\" ")]);
     assert_eq!(scene.streamed(&odd, 11, false).await.body, odd);
 }
@@ -668,7 +668,7 @@ async fn text_around_json_is_left_out_of_a_stream_that_goes_on_as_it_came() {
                         "{about}"
                     );
                     assert_eq!(caller.streamed(&reply.body), expected, "{about}");
-                    // What is unknown is there, and the whole that is told again is the same.
+                    // Unknown fields are there, and the repeated whole is the same.
                     assert_eq!(reply.body.matches("x_new").count(), body.matches("x_new").count(), "{about}");
                     if caller == Caller::Responses {
                         let last = http::events(&reply.body).pop().expect("an event");

@@ -1,4 +1,4 @@
-//! What a body may say of its target, and that what goes on is what was read.
+//! Fields of a body that choose a target; and that the body sent on is the one that was read.
 
 use serde_json::{Value, json};
 use standin::sidecar::{ClientKey, Hash};

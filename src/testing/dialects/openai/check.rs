@@ -17,7 +17,7 @@ pub(crate) struct Rules {
     pub(super) parameters: Option<&'static [&'static str]>,
     /// The same for the fields of a message.
     pub(super) message_fields: Option<&'static [&'static str]>,
-    /// What messages may hold.
+    /// The parts that messages may have.
     pub(super) parts: Parts,
     /// Whether it is as strict as OpenAI about harmless faults: a tool choice without tools, a JSON form no message
     /// has, an effort of an unknown name.
@@ -33,7 +33,7 @@ pub(crate) struct Rules {
     pub(super) also: &'static [fn(&Fields) -> Checked<()>],
 }
 
-/// What messages may hold.
+/// The parts that messages may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Parts {
     /// As the official API says for each role.
