@@ -190,7 +190,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Takes a whole configuration; what was set before is gone.
+    /// Takes a whole configuration; it replaces all earlier settings.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
@@ -598,9 +598,9 @@ impl Runtime {
         Events(self.shared.events.subscribe())
     }
 
-    /// Replaces providers and routes. What did not change keeps its actor, its health and its connections; what is
-    /// gone is retired when its last attempt has ended; no call in flight is dropped. Limits of the runtime itself
-    /// (`calls_max`, `seed`, …) stay as they were.
+    /// Replaces providers and routes. A provider that did not change keeps its actor, its health and its connections;
+    /// one that is gone is retired when its last attempt has ended; no call in flight is dropped. Limits of the runtime
+    /// itself (`calls_max`, `seed`, …) stay as they were.
     ///
     /// # Errors
     /// If a field is not valid: the old configuration stays. If the runtime has stopped.

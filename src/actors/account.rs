@@ -67,7 +67,7 @@ pub(super) struct Account {
     pub(super) hedge: bool,
     /// Its expected cost, where it joined only for speed.
     pub(super) reserved: Option<Cost>,
-    /// What was reserved for it in budgets.
+    /// Its reservation in budgets.
     pub(super) purchase: Option<Purchase>,
     /// Whether its target is marked as degraded.
     pub(super) degraded: bool,

@@ -77,11 +77,11 @@ pub struct ProviderHealth {
     pub targets: Vec<(TargetId, Health)>,
     /// The last days of its models, of those where one is known.
     pub retires: Vec<(TargetId, Date)>,
-    /// What keeps its keys and targets out.
+    /// The holds of its keys and targets.
     pub holds: Vec<Hold>,
-    /// What sources beside its calls say of it: its status page, an address of its server.
+    /// The hints about it: from its status page and its health address.
     pub hints: Vec<Hint>,
-    /// What it sent that is not known here, and in how many answers. Counted as long as the provider is configured.
+    /// Unknown parts of its answers, and in how many they were. Counted as long as the provider is configured.
     pub drift: Vec<(Drift, u64)>,
 }
 
@@ -99,7 +99,7 @@ impl HealthSnapshot {
     }
 }
 
-/// What this machine lacked when an attempt failed for it last.
+/// What this machine lacked when an attempt last failed for that reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lack {

@@ -24,7 +24,7 @@ pub(super) struct Job {
     pub(super) buffered: bool,
     /// Whether its route has no other model: a caller that asks for the route means this one.
     pub(super) meant: bool,
-    /// Whether the proofs of an answer that goes on as it came must say whose they are.
+    /// Whether the proofs of an answer that passes unchanged must say whose they are.
     pub(super) signed: bool,
     /// Whether such an answer may be one that a filter held back whole.
     pub(super) filtered: bool,

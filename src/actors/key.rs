@@ -2,8 +2,8 @@
 //!
 //! An attempt that needs the key asks [`Key::current`]. A good key is there at once; when it is about to expire one
 //! attempt begins to read its source again, and the others go on with the old one; when it has expired all wait for one
-//! reading. A reading is an actor, for it may hang or crash, and it outlives the attempt that asked for it. What was
-//! read is kept in a cell, which providers share when one replaces the other.
+//! reading. A reading is an actor, for it may hang or crash, and it outlives the attempt that asked for it. The secret
+//! is kept in a cell, which providers share when one replaces the other.
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub(crate) struct Key {
     cell: Arc<Cell>,
 }
 
-/// What was read of a key.
+/// The secret of a key that was read.
 struct Cell(watch::Sender<State>);
 
 #[derive(Default)]
@@ -103,8 +103,8 @@ impl Key {
         }
     }
 
-    /// Returns another secret than one that was sent then and refused, if there is one: what others have read since, or
-    /// what the source gives now.
+    /// Returns another secret than one that was sent then and refused, if there is one: the one that others have read
+    /// since, or the source's present one.
     pub(super) async fn another(&self, refused: &Secret, sent: Instant, slot: &Slot) -> Option<Secret> {
         let known = match &self.cell.0.borrow().held {
             Some(held) if held.secret != *refused => Some(Some(held.secret.clone())),
@@ -171,7 +171,7 @@ fn cut_off() -> Failure {
     Failure::new(FailureClass::Crashed, "the key's reading was cut off: its provider's supervisor stops")
 }
 
-/// What a cell holds.
+/// The state of a cell.
 enum Look {
     Good(Secret),
     /// Still good, and it should be read again.

@@ -1,4 +1,4 @@
-//! What is known of a provider before it starts: from the one that it replaces, or from another process.
+//! The state of a provider before it starts: from the one that it replaces, or from another process.
 //!
 //! Input: how it is configured and what was known before. Output: its slot and, from time to time, the state to keep
 //! for the next process. Only what is configured as before is taken over: nothing is known of a new address or key, and
@@ -20,7 +20,7 @@ use crate::policy::memory::{Mark, Memory, Salt};
 use crate::policy::tokens::TokenModel;
 use crate::spec::ProviderSpec;
 
-/// What is known of a provider that is configured now, each thing in its present place.
+/// The known state of a configured provider, each part in its present place.
 pub(crate) struct Known {
     admission: Option<Arc<Admission>>,
     /// The place that each target had.

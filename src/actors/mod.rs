@@ -34,7 +34,7 @@ pub(crate) mod classify;
 #[cfg(feature = "store")]
 mod marks;
 
-// What is served, and to which callers.
+// The table of what is served, and the callers' ends.
 pub(crate) mod table;
 mod prompt;
 mod candidates;

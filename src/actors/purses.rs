@@ -70,7 +70,7 @@ impl Purses {
     }
 }
 
-/// What an attempt has taken. If it is dropped unsettled, it gives everything back.
+/// The amounts that an attempt has taken. If it is dropped unsettled, it gives everything back.
 pub(super) struct Purchase {
     taken: Option<Taken>,
     purses: Arc<Purses>,

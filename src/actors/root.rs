@@ -71,7 +71,7 @@ impl Child {
     }
 }
 
-/// What was known of each provider before this process.
+/// The state of each provider from before this process.
 pub(crate) type Recalled = HashMap<Arc<str>, Known>;
 
 pub(crate) struct Root;

@@ -36,7 +36,7 @@ pub(super) struct Running {
     pub(super) prompt_tokens: u32,
 }
 
-/// What an attempt did.
+/// An event of an attempt.
 pub(super) enum Happening {
     /// Its target was given up while it had no content.
     GivenUp(u32),

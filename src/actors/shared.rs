@@ -1,5 +1,5 @@
-//! What all actors of one runtime share: references that survive restarts, the table, and the observers of everything
-//! that ends.
+//! The state that all actors of one runtime share: references that survive restarts, the table, and the observers of
+//! everything that ends.
 //!
 //! Locks here are held for one read or one write, never across an await.
 
@@ -291,7 +291,7 @@ impl Shared {
     }
 }
 
-/// What the store is called among observers.
+/// The store's name among observers.
 pub(crate) const STORE: &str = "store";
 /// A shortage is logged again after no call met it for this long.
 const LACK_QUIET: Duration = Duration::from_secs(10);

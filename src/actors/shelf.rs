@@ -1,6 +1,6 @@
 //! Which calls have a log: those in flight, and those whose end is kept, by their ids and by the keys of their callers.
 //!
-//! What is kept in memory is bounded: of what has ended the oldest goes first.
+//! The memory of it is bounded: of the calls that have ended the oldest is forgotten first.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -31,7 +31,7 @@ struct Kept {
 type Name = (Option<Arc<str>>, String);
 
 struct Entry {
-    /// What was asked for: another request is another call.
+    /// The request: a key with another request is a conflict.
     request: Arc<ChatRequest>,
     log: Arc<Log>,
     /// The runtime's own part, in a call that belongs to it.

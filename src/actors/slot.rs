@@ -80,7 +80,7 @@ pub(crate) struct Slot {
     pub(crate) transport: RwLock<Option<Arc<dyn Transport>>>,
     /// Health of its targets, as last published.
     pub(crate) health: watch::Sender<Arc<[Health]>>,
-    /// What keeps its keys and targets out, as last published.
+    /// The holds of its keys and targets, as last published.
     pub(crate) barriers: Mutex<Vec<Barrier>>,
     /// Its state.
     pub(crate) status: watch::Sender<ProviderStatus>,
@@ -89,9 +89,9 @@ pub(crate) struct Slot {
     /// Ends of attempts that came while the provider was down: verdicts among them must not be lost. At most as many as
     /// were in flight.
     missed: Mutex<Vec<(Ticket, Report)>>,
-    /// What the provider sent that is not known, and in how many answers.
+    /// Unknown parts of the provider's answers, and in how many they were.
     drift: Mutex<BTreeMap<Drift, u64>>,
-    /// What sources beside its calls say of it, and until when that counts.
+    /// The hints about it, and until when they count.
     hints: Mutex<Vec<(Hint, Instant)>>,
     /// How often the provider was started.
     pub(crate) incarnations: AtomicU64,

@@ -1,5 +1,4 @@
-//! What is served, as the actors find it: providers with their slots and keys, targets and routes, by name and by
-//! place.
+//! The table of what is served: providers with their slots and keys, targets and routes, by name and by place.
 //!
 //! A table is immutable; a new configuration is a new table. A provider that did not change keeps its slot from table
 //! to table, and with it its actor, its health and its connections.

@@ -1,6 +1,6 @@
 //! Actors that run one async function and stop: for isolation and lifetime only.
 //!
-//! Calls, attempts and readings are such actors. What they own goes with them, however they end: a guard that is
+//! Calls, attempts and readings are such actors. Their data is dropped with them, however they end: a guard that is
 //! dropped reports that end.
 
 use std::convert::Infallible;
@@ -9,7 +9,7 @@ use std::pin::Pin;
 
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 
-/// What a task takes as messages: none. Its kind tells one sort of task from another.
+/// The messages of a task: none. Its kind tells one sort of task from another.
 pub(crate) struct Never<Kind>(PhantomData<fn() -> Kind>, Infallible);
 
 #[cfg(feature = "cluster")]

@@ -153,9 +153,9 @@ impl Work {
         matches!(self, Self::Chat(_)) && (provider.runs_on() || self.is_whole(provider, target))
     }
 
-    /// Tells whether and how the provider's answer goes on as it came: only to a caller that speaks its dialect, and
-    /// not before the end where it is `buffered`. Its proofs are `signed` where several targets could be taken for
-    /// their issuer. What a filter held back whole is an answer where it is `filtered`.
+    /// Tells whether and how the provider's answer passes unchanged: only to a caller that speaks its dialect, and not
+    /// before the end where it is `buffered`. Its proofs are `signed` where several targets could be taken for their
+    /// issuer. With `filtered` an answer that a filter held back counts, too.
     pub(super) fn verbatim(
         &self,
         provider: &ProviderSpec,

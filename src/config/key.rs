@@ -57,8 +57,8 @@ impl KeyConfig {
     }
 
     /// Returns a key that a function issues. It is called when there is no key yet, when the last one is about to
-    /// expire or was refused; never twice at once, and for 10 s at most. What it returns as an error is shown nowhere,
-    /// because it may hold secrets: let the function log it.
+    /// expire or was refused; never twice at once, and for 10 s at most. Its errors are shown nowhere, because they may
+    /// hold secrets: let the function log them.
     ///
     /// ```
     /// use std::time::Duration;

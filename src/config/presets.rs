@@ -37,9 +37,9 @@ pub struct Preset {
 /// The price of a model at a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bills {
-    /// What the catalogue says, of these vendors' models.
+    /// The catalogue's prices, for models of these vendors.
     As(&'static [&'static str]),
-    /// What the catalogue says, for models of any vendor.
+    /// The catalogue's prices, for models of any vendor.
     AsVendor,
     /// Prices of its own, which must be configured.
     Own,

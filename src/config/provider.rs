@@ -216,7 +216,7 @@ impl ProviderConfig {
         Self { base_url: Some(base_url.into()), ..Self::default() }
     }
 
-    /// Returns a provider that is known by name; [`presets`](super::presets()) lists them. What is set explicitly goes
+    /// Returns a provider that is known by name; [`presets`](super::presets()) lists them. Fields that are set go
     /// before the preset.
     pub fn preset(name: impl Into<String>) -> Self {
         Self { preset: Some(name.into()), ..Self::default() }

@@ -215,7 +215,8 @@ impl Connection {
     }
 }
 
-/// Waits until the client closes or resets the connection. What it sends meanwhile is its next request, and is kept.
+/// Waits until the client closes or resets the connection. Bytes that it sends meanwhile are its next request, and are
+/// kept.
 async fn client_leaves(stream: &mut TcpStream, input: &mut BytesMut) {
     while input.len() <= HEAD_MAX {
         if matches!(stream.read_buf(input).await, Ok(0) | Err(_)) {

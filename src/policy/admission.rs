@@ -36,7 +36,7 @@ pub use crate::policy::health::{HealthOptions, Outcome, Report, Unwanted};
 /// for one of its own.
 const SERIALS: u64 = 1 << 40;
 
-/// What a provider's admission is built from.
+/// The configuration of a provider's admission.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdmissionOptions {
     /// Its targets; tickets and effects name them by index.
@@ -115,7 +115,7 @@ pub struct Ticket {
     pub overdue_after: Duration,
     /// Length of a gap between tokens at which [`Report::Gap`] is due.
     pub gap_overdue_after: Duration,
-    /// What was admitted so far with its key, itself included.
+    /// The requests and tokens admitted so far with its key, itself included.
     pub used: Used,
     /// Tokens that it was expected to take.
     pub expected: u64,
@@ -127,7 +127,7 @@ pub struct Ticket {
     pub stamp: Stamp,
 }
 
-/// What is to be published.
+/// An effect to publish.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Effect {
     /// A breaker changed its state.
@@ -167,7 +167,7 @@ pub enum Effect {
         /// The class of the failure.
         class: FailureClass,
     },
-    /// What kept a key or a target out was lifted, by an operator or by an answer.
+    /// A hold of a key or a target was lifted, by an operator or by an answer.
     Lifted(Barrier),
 }
 

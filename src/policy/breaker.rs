@@ -11,10 +11,10 @@
 //! ```
 //!
 //! Input: admissions and reports of attempts. Output: passes and transitions. Each transition bumps the generation,
-//! which every pass carries: what an attempt of an older generation says may be true, but it is not about this state
-//! and never moves it. A Retry-After is a clock of its own beside the state, and nothing here ever passes it. How long
-//! a cooldown lasts and how fast the way back is follow from how long the trouble has lasted. The breaker knows no
-//! keys, no limits and no latencies.
+//! which every pass carries: a report of an attempt of an older generation may be true, but it is about an older state
+//! and never changes the present one. A Retry-After is a clock of its own beside the state, and nothing here ever
+//! passes it. How long a cooldown lasts and how fast the way back is follow from how long the trouble has lasted. The
+//! breaker knows no keys, no limits and no latencies.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ use crate::words::ConfigError;
 /// Longer cooldowns are refused: a target that is out for days is to be taken out.
 const COOLDOWN_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 const HALF_OPEN_SUCCESSES: (f64, f64) = (2.0, 5.0);
-/// What the first window of the way back carries: twice the one probe that worked at a time.
+/// The attempts in the first window of the recovery: twice the one probe that worked at a time.
 const PROVEN_FIRST: u32 = 1;
 /// The longest time of the pace: by then the target carries everything that is asked of it, or demand is below the
 /// pace.
@@ -58,7 +58,7 @@ impl Default for BreakerNumbers {
     }
 }
 
-/// What a user may tune of the breakers.
+/// The options of breakers.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BreakerOptions {
@@ -214,7 +214,7 @@ pub struct Transition {
     pub to: BreakerState,
 }
 
-/// What an attempt carries of the breaker that let it through.
+/// The data of the breaker that an attempt carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pass {
     /// The attempt's own number.
@@ -227,7 +227,7 @@ pub struct Pass {
     pub last_resort: bool,
 }
 
-/// What a report means to the breaker.
+/// The meaning of a report for the breaker.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Verdict {
     /// The attempt goes on.

@@ -13,12 +13,12 @@
 
 use std::time::{Duration, Instant};
 
-/// What a cut leaves of what was in flight.
+/// The part of the attempts in flight that a cut leaves.
 const CUT: f64 = 0.7;
 /// How long after its last cut a limit is forgotten.
 const FORGET: Duration = Duration::from_secs(600);
 
-/// What an attempt carries of the moment it was admitted.
+/// The stamp of an attempt, from the moment of its admission.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
     generation: u32,

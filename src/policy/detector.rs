@@ -15,8 +15,8 @@ const FADE: Duration = Duration::from_secs(10 * 60);
 /// Below this a fading CUSUM is 0: an exponential alone would never get there.
 const ZERO: f64 = 0.01;
 
-/// What an event says, as a sum of outcomes: linear, so that a part counts in part and a mistake is taken back by
-/// adding its negative.
+/// The evidence of an event, as a sum of outcomes: linear, so that fractions count in part and a mistake is corrected
+/// by adding its negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Evidence {
     /// Weight of failures.

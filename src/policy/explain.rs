@@ -1,4 +1,4 @@
-//! What was decided and why, for people and for programs: what a call would do now, and what became of one.
+//! Decisions and their reasons, for people and for programs: what a call would do now, and what happened to one.
 //!
 //! Plain data, made by the code that decided; nothing here decides.
 
@@ -39,7 +39,7 @@ pub struct Considered {
     pub score: Option<Score>,
     /// Its health as last published.
     pub health: Option<Health>,
-    /// What sources beside its calls say of its provider.
+    /// The hints about its provider.
     pub hints: Vec<Hint>,
 }
 
@@ -55,23 +55,23 @@ pub struct Skipped {
     pub back_in: Option<Duration>,
     /// Its health as last published.
     pub health: Option<Health>,
-    /// What sources beside its calls say of its provider.
+    /// The hints about its provider.
     pub hints: Vec<Hint>,
 }
 
-/// What became of one recent call: the flight recorder's page.
+/// The history of one recent call: the flight recorder's page.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Flight {
     /// The call.
     pub call: CallId,
-    /// What is known of it from its start on.
+    /// Its facts, known from its start on.
     pub about: Arc<CallFacts>,
     /// What happened, and how long after the call's start. The last says how it ended.
     pub steps: Vec<(Duration, Happened)>,
     /// From its start to its end.
     pub took: Duration,
-    /// Attempts of it that had ended by then. What is cancelled ends a moment later, in a record of its own.
+    /// Attempts of it that had ended by then. A cancelled attempt ends a moment later, in a record of its own.
     pub attempts: u32,
     /// Dollars of those, as far as their prices are known.
     pub cost_usd: f64,
@@ -103,7 +103,7 @@ pub enum Happened {
     Hinted {
         /// The provider.
         provider: Arc<str>,
-        /// What it says.
+        /// The hint.
         hint: Hint,
     },
     /// A target did not admit the attempt.

@@ -157,7 +157,7 @@ pub enum GiveUp {
     Interrupted(Failure),
 }
 
-/// What a failure leads to.
+/// The consequence of a failure.
 enum Consequence {
     /// The call ends, for this reason or because no other target may be asked.
     End(Option<GiveUp>),

@@ -38,7 +38,7 @@ const LEARN_MIN: u64 = 20;
 /// The part of a learnt limit that a refusal leaves, and the part by which it grows in a second in which it is used.
 const LEARN_CUT: f64 = 0.95;
 const LEARN_GROWTH: f64 = 0.05 / 60.0;
-/// What was learnt is forgotten after this long without a refusal.
+/// A learnt limit is forgotten after this long without a refusal.
 const LEARN_FORGET: Duration = Duration::from_secs(600);
 /// The parts of a minute in which admissions are counted.
 const SLICES: usize = 12;
@@ -51,7 +51,7 @@ pub struct Headroom {
     tokens: Option<Reading>,
     used: Used,
     last: Option<Instant>,
-    /// What refusals taught of requests and of tokens.
+    /// Limits learnt from refusals, of requests and of tokens.
     taught: [Taught; 2],
 }
 
@@ -59,7 +59,7 @@ pub struct Headroom {
 const REQUESTS: usize = 0;
 const TOKENS: usize = 1;
 
-/// What was admitted since the beginning.
+/// The sums of all admissions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Used {
     /// Requests.
@@ -77,7 +77,7 @@ pub struct Room {
     pub until: Option<Instant>,
 }
 
-/// What a provider said of one limit.
+/// A provider's last reading of one limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Reading {
     gauge: Gauge,
@@ -143,7 +143,7 @@ impl Reading {
     }
 }
 
-/// What was admitted within the last minute.
+/// The admissions of the last minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counted {
     since: Option<Instant>,
@@ -214,7 +214,7 @@ impl Learnt {
     }
 }
 
-/// What refusals taught of one kind of limit, and what was let in.
+/// A limit learnt from refusals, of one kind, and the admissions of the last minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Taught {
     counted: Counted,

@@ -50,7 +50,7 @@ const BURSTS_MAX: usize = 64;
 const TAKE_BACK_MAX: Duration = Duration::from_secs(5);
 const TAKE_BACK_STEP: Duration = Duration::from_millis(50);
 
-/// What a user may tune of a target's health.
+/// The options of a target's health.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HealthOptions {
@@ -67,7 +67,7 @@ pub struct HealthOptions {
     pub numbers: HealthNumbers,
 }
 
-/// What should need no tuning of a target's health: the simulator shows what each number buys.
+/// Constants of health that should need no tuning; the simulator shows the effect of each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HealthNumbers {
     /// What each attempt leaves of the weight of those before it: the last 33 decide.
@@ -229,7 +229,7 @@ pub enum Unwanted {
     Lost,
 }
 
-/// What an attempt has said so far, kept between its reports.
+/// An attempt's progress, kept between its reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Progress {
     /// Nothing.

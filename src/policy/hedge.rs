@@ -94,7 +94,7 @@ pub fn after(hedging: Hedging, first: &Latency, prompt_tokens: u32) -> Option<Du
     }
 }
 
-/// What an attempt is expected to cost, or did, in millionths of a dollar; `None` where its price is unknown.
+/// The expected or real cost of an attempt, in millionths of a dollar; `None` where its price is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost(Option<i64>);
 
@@ -116,7 +116,7 @@ impl Cost {
     }
 }
 
-/// What attempts cost in one minute, and those among them that were hedges.
+/// The cost of attempts in one minute, and of the hedges among them.
 #[derive(Debug, Default)]
 struct Minute {
     /// The minute's number, counted from 1.

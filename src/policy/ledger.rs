@@ -1,4 +1,4 @@
-//! What every attempt cost and why it ended.
+//! The ledger: the cost and the end of every attempt.
 //!
 //! Input: attempts as they end. Output: totals per target, and the attempts themselves, newest last. Bounded: old
 //! attempts are forgotten, totals never. It decides nothing.

@@ -36,14 +36,14 @@ pub trait Keeps: Send + Sync {
     fn keep(&self, memory: Memory);
 }
 
-/// What is known of a provider.
+/// The state of a provider.
 #[derive(Clone, Debug)]
 pub struct Memory {
     /// Its name.
     pub provider: Arc<str>,
     /// When it was taken, on the clock of its times.
     pub at: Instant,
-    /// What marks are made with.
+    /// The salt of its marks.
     pub salt: Salt,
     /// The mark of its address.
     pub address: Mark,
@@ -57,7 +57,7 @@ pub struct Memory {
     pub tokens: Vec<TokenModel>,
 }
 
-/// What marks are made with: another one in each memory.
+/// The salt of marks: a new one for each memory.
 pub type Salt = [u8; 16];
 
 /// A salted hash of a text that must not be readable.
@@ -83,7 +83,7 @@ impl Mark {
     }
 }
 
-/// What is written of a memory, beside its provider's name.
+/// The written form of a memory, without its provider's name.
 struct Written {
     salt: Salt,
     address: Mark,

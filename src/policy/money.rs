@@ -47,7 +47,7 @@ pub fn dollars(nanos: i64) -> f64 {
     nanos as f64 / NANOS
 }
 
-/// What is spent: dollars, or tokens.
+/// The unit of a budget: dollars, or tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Billionths of a dollar.
@@ -69,7 +69,7 @@ pub enum Period {
     Window(Duration),
 }
 
-/// What a budget is of.
+/// What a budget covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Of {
     /// Everything.
@@ -82,7 +82,7 @@ pub enum Of {
     Tag(String, Option<String>),
 }
 
-/// What becomes of calls once a budget is spent.
+/// How calls are treated once a budget is spent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum OnSpent {
     /// They are refused, and nothing is sent that may not be paid for.
@@ -100,7 +100,7 @@ pub enum OnSpent {
 pub struct Budget {
     /// Its name.
     pub name: Arc<str>,
-    /// What is counted.
+    /// The unit that is counted.
     pub unit: Unit,
     /// How much may be spent.
     pub limit: i64,
@@ -108,7 +108,7 @@ pub struct Budget {
     pub period: Period,
     /// On what.
     pub of: Of,
-    /// What becomes of calls then.
+    /// How calls are treated once it is spent.
     pub on_spent: OnSpent,
 }
 
@@ -170,7 +170,7 @@ impl Paid {
     }
 }
 
-/// What an attempt is expected to cost, and the most that it can cost.
+/// The expected cost of an attempt, and the most that it can cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
     /// As usual.
@@ -212,13 +212,13 @@ impl Estimate {
 /// Why an attempt may not be sent: a budget is spent, or nearly so.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refused {
-    /// What its caller is told.
+    /// The caller's error.
     pub why: OverBudget,
     /// Whether it may pass soon: attempts in flight may leave room when they end.
     pub passes: bool,
 }
 
-/// What was taken out of purses, to be settled or given back, once.
+/// Amounts taken out of purses, to be settled or given back, once.
 #[derive(Debug, Default, PartialEq, Eq)]
 #[must_use = "what is taken stays taken until it is settled or given back"]
 pub struct Taken(Vec<(Key, i64)>);
@@ -247,7 +247,7 @@ pub struct Mood {
 pub struct PurseHealth {
     /// Its budget, what it is of, its limit, what is spent, and when it renews.
     pub budget: OverBudget,
-    /// What is reserved for attempts in flight, at most.
+    /// The most that attempts in flight may still cost.
     pub reserved: Amount,
 }
 

@@ -55,7 +55,7 @@ pub struct Place {
     arrival: u64,
 }
 
-/// What a target says of calls that would go there now.
+/// A target's gate for waiting calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
     /// It admits this many more.

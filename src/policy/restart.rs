@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-/// What follows from crashes.
+/// The options of restarts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RestartOptions {
@@ -44,7 +44,7 @@ impl Default for RestartOptions {
     }
 }
 
-/// What to do about a crash.
+/// The reaction to a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
     /// Start it again after this long (zero: at once). `crashes` counts those within the window, this one included:

@@ -13,11 +13,11 @@ use super::hedge::Hedges;
 
 /// One token, in the bucket's unit.
 const TOKEN: i64 = 1_000;
-/// What the sub-limit of retries at the same target holds at first and at most.
+/// The tokens of the sub-limit for retries at the same target, at first and at most.
 const SAME_TARGET: i64 = 10 * TOKEN;
 /// Retries at the same target are allowed only above this.
 const SAME_TARGET_MIN: i64 = 5 * TOKEN;
-/// What a success adds to that sub-limit.
+/// The tokens that a success adds to that sub-limit.
 const PER_SUCCESS: i64 = TOKEN / 10;
 
 /// The kinds of tries that take from the budget: each takes one token of the bucket, some also from a sub-limit within
@@ -33,11 +33,11 @@ pub enum Spend {
 /// The budget's constants, in thousandths of a token; the simulator shows the effect of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetNumbers {
-    /// What the bucket holds at first.
+    /// The bucket's tokens at first.
     pub start: i64,
-    /// What a call adds.
+    /// The tokens that a call adds.
     pub per_call: i64,
-    /// What the bucket holds at most beside one token for each call in flight.
+    /// The bucket's largest number of tokens, beside one for each call in flight.
     pub capacity: i64,
 }
 

@@ -1,4 +1,4 @@
-//! What the machines of a target publish about it: numbers only, small and `Copy`, read by routing and by people.
+//! The published health of a target: numbers only, small and `Copy`, read by routing and by people.
 
 use std::time::{Duration, Instant};
 

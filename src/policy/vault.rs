@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::words::{CallId, ChatRequest, Durable, Error, ReplyEvent};
 
-/// What a reader gets of a call. `Finished` or an error is the last.
+/// An item that a reader gets of a call. `Finished` or an error is the last.
 pub type Item = Result<ReplyEvent, Error>;
 
 /// Tells whether nothing follows an item.
@@ -21,15 +21,15 @@ pub struct KeptCall {
     pub id: CallId,
     /// When it was accepted.
     pub begun_at: SystemTime,
-    /// What was asked for.
+    /// Its request.
     pub request: Arc<ChatRequest>,
-    /// What becomes of it after a restart.
+    /// How it goes on after a restart.
     pub durable: Durable,
     /// Whether nothing of its answer is delivered before it is whole.
     pub is_whole: bool,
     /// Whether something of it may have been sent to a provider.
     pub is_sent: bool,
-    /// What was delivered of it.
+    /// The delivered items.
     pub items: Vec<Item>,
 }
 

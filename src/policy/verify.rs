@@ -10,7 +10,7 @@ use crate::words::{AssistantPart, ChatRequest, Failure, FailureClass, ResponseFo
 pub struct Answer<'a> {
     /// Why it ended.
     pub stop: StopReason,
-    /// What it says, and which tools it calls.
+    /// Its text and tool calls.
     pub parts: &'a [AssistantPart],
     /// The JSON of its text without the text around it, where there was any and JSON was asked for.
     pub json: Option<&'a str>,

@@ -189,7 +189,7 @@ impl Window {
         Self { distribution: Distribution::new(scale, prior), slices }
     }
 
-    /// Counts a sample. What is out of range counts as the range's end.
+    /// Counts a sample. A sample out of range counts as the range's end.
     pub fn record(&mut self, latency: Duration, now: Instant) {
         self.rotate(now);
         let slice = self.slices.back_mut().expect("a window has a slice from its start");

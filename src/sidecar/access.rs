@@ -98,7 +98,7 @@ pub(super) enum Denied {
 }
 
 impl Access {
-    /// Takes keys. What a client has used of its limit stays used when they are replaced.
+    /// Takes keys. When keys are replaced, a client's used part of its limit stays used.
     pub(super) fn new(keys: &[ClientKey], before: &Self) -> Self {
         let client = |key: &ClientKey| Client {
             name: key.name.clone(),

@@ -31,7 +31,7 @@ pub(super) enum Endpoint {
     Explain { route: String },
     /// The page of a call.
     Why { call: String },
-    /// What was spent.
+    /// The ledger.
     Ledger,
     /// Lift holds: of a provider or `provider/model`; all if there is no name.
     Reset { name: Option<String> },

@@ -33,7 +33,7 @@ pub(super) struct Intake {
     readers: Apart,
 }
 
-/// A body's place in the room. What it holds is free again when this is dropped.
+/// A body's place in the room. Its room is free again when this is dropped.
 #[derive(Default)]
 pub(super) struct Place(Option<OwnedSemaphorePermit>);
 

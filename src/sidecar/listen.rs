@@ -36,7 +36,7 @@ const IDLE_MAX: Duration = Duration::from_secs(1);
 /// The longest a TLS handshake may take.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
-/// What a listener serves.
+/// A listener's parts.
 #[derive(Clone)]
 pub(super) struct Listening {
     pub(super) state: Arc<State>,

@@ -29,7 +29,7 @@ struct Shared {
     lost: AtomicU64,
 }
 
-/// What is to be written.
+/// Lines to write.
 #[derive(Default)]
 struct Pending {
     lines: Vec<u8>,

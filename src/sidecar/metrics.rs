@@ -1,6 +1,6 @@
 //! Metrics for Prometheus, named by OpenTelemetry's conventions for generative AI where these have a name.
 //!
-//! Input: records of attempts and calls, as an observer. Output: text. What the runtime publishes itself (breakers,
+//! Input: records of attempts and calls, as an observer. Output: text. The runtime's published state (breakers,
 //! attempts in flight) is read on request. Labels are names from the configuration, never text of a caller.
 
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! Floor 4: what is configured, ready to be run: providers, targets, routes and limits.
+//! Floor 4: the configuration, ready to be run: providers, targets, routes and limits.
 //!
 //! Plain data. Each thing has one name and is then known by its place; a reader of names finds the place once. The
 //! configuration is translated into it, the actors run it, and neither knows the other. There is no clock here, no

@@ -14,7 +14,8 @@ const LATENCY_MAX: Duration = Duration::from_secs(3_600);
 /// A scripted provider's behaviour without faults. The default is a provider that answers at once, knows
 /// every model, accepts any key and repeats what the user said.
 ///
-/// What must change while it runs are faults: see [`Scripted::inject`](super::Scripted::inject).
+/// It does not change while the provider runs. For changes use faults: see
+/// [`Scripted::inject`](super::Scripted::inject).
 #[derive(Clone, Debug)]
 pub struct Script {
     /// The flavour of OpenAI's dialects that it speaks.

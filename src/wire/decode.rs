@@ -33,7 +33,7 @@ const TOKEN_BYTES: usize = 4;
 /// The longest stream. An answer of 256 Ki tokens at 1 KiB a chunk, twice what any provider sends.
 const STREAM_BYTES_MAX: usize = 256 << 20;
 
-/// What a chunk of an answer's body contained.
+/// The result of reading a chunk of an answer's body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Something came, even if only a keep-alive.

@@ -32,21 +32,21 @@ const TOOL_CALLS_MAX: usize = 128;
 pub struct Ending {
     /// Why the model stopped.
     pub stop: StopReason,
-    /// What it cost, where the provider said so.
+    /// Its tokens, if the provider counted them.
     pub usage: Option<Usage>,
     /// The model's name as the provider spelled it.
     pub model: Option<Arc<str>>,
     /// The whole answer in the model's order, to be shown or sent back; its tool calls are complete. For an answer that
-    /// goes on as it came, only its calls, and its texts if they were asked for.
+    /// passes unchanged, only its calls, and its texts if they were asked for.
     pub parts: Vec<AssistantPart>,
-    /// The bytes of an answer that goes on as it came that have not been handed out before its end.
+    /// The bytes of an answer that passes unchanged that have not been handed out before its end.
     pub verbatim: Option<Bytes>,
     /// Whether it has parts that the common form cannot express: what the provider's own tools did, images, calls of a
     /// kind unknown.
     pub beyond: bool,
     /// Whether a tool call was left out because the answer's limit of tokens cut it.
     pub cut: bool,
-    /// Whether text around the JSON of a stream that goes on as it came was removed.
+    /// Whether text around the JSON of a stream that passes unchanged was removed.
     pub unfenced: bool,
     /// The stop sequence that ended it, where that is known.
     pub stop_sequence: Option<Arc<str>>,
@@ -54,8 +54,8 @@ pub struct Ending {
     pub sources: Vec<Source>,
     /// Whether some sources could not be read into words.
     pub unsaid: bool,
-    /// Why it is a failure although it is whole and goes on as it came: its provider says so by its own word. It is for
-    /// a caller that gets no other answer.
+    /// Why it is a failure although it is whole and passes unchanged: its provider says so by its own word. It is for a
+    /// caller that gets no other answer.
     pub flaw: Option<Failure>,
     /// Whether its reader has seen its beginning.
     pub told: bool,
@@ -78,7 +78,7 @@ impl Ending {
         self.verbatim = self.verbatim.take().map(|bytes| names.restored_in(bytes));
     }
 
-    /// Leaves no more than its calls among the parts of an answer that goes on as it came.
+    /// Leaves no more than its calls among the parts of an answer that passes unchanged.
     pub fn leave_to_verbatim(&mut self) {
         if self.verbatim.is_some() {
             self.parts.retain(|part| part.as_tool_call().is_some());
@@ -101,7 +101,7 @@ pub(super) struct Fragment<'a> {
     pub(super) proof: Option<Proof>,
 }
 
-/// How an event is passed on in an answer that goes on as it came.
+/// How an event is passed on in an answer that passes unchanged.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) enum Turn {
     /// It is passed on.
@@ -125,7 +125,7 @@ struct Taken {
     added: Option<String>,
 }
 
-/// What a fragment of a tool call must contain for the client.
+/// The parts that a fragment of a tool call must contain for the client.
 #[derive(Debug)]
 pub(super) struct Told {
     /// The call's index.
@@ -147,7 +147,7 @@ pub(super) struct Draft {
     pub(super) verbatim: bool,
     /// Its texts are not asked for in the end: they are not gathered.
     pub(super) forgets: bool,
-    /// It is a stream that goes on as it came, and JSON was asked for.
+    /// It is a stream that passes unchanged, and JSON was asked for.
     pub(super) unfences: bool,
     /// The text of the event that is being read, where it is needed.
     pub(super) said: String,
@@ -155,8 +155,8 @@ pub(super) struct Draft {
     pub(super) filtered: bool,
     /// How the event that is being read is passed on.
     pub(super) turn: Turn,
-    /// Something came that can be shown: text, reasoning, and what the common form cannot express where it goes on as
-    /// it came.
+    /// Something came that can be shown: text, reasoning, and what the common form cannot express where it passes
+    /// unchanged.
     pub(super) shows: bool,
     /// A call came that the caller must act on: everything after it waits for the end.
     pub(super) acts: bool,
@@ -314,7 +314,7 @@ impl Draft {
     }
 
     /// Takes note of content that the common form cannot express; tells whether the caller gets it: only an answer that
-    /// goes on as it came keeps it.
+    /// passes unchanged keeps it.
     pub(super) fn beyond(&mut self) -> bool {
         self.beyond = true;
         self.shows |= self.verbatim;

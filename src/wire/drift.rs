@@ -1,7 +1,7 @@
 //! Notes unknown events, fields and codes that a provider sends, so that an operator learns of them early.
 //!
 //! Input: names from outside. Output: a short list of them without repetition. Names are all that is kept: never a
-//! value, and nothing that is not spelled like a name. What is unknown is never an error.
+//! value, and nothing that is not spelled like a name. An unknown part is never an error.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -22,7 +22,7 @@ const LOOKS_MAX: u8 = 6;
 /// The longest text whose fields are looked at. Looking costs about 1 us a KiB.
 const LOOK_BYTES_MAX: usize = 16 << 10;
 
-/// What was unknown in one answer.
+/// The unknown parts of one answer.
 #[derive(Debug, Default)]
 pub(super) struct Drifts {
     noted: Vec<Drift>,

@@ -30,7 +30,7 @@ pub const EMBED_BYTES_MAX: usize = 256 << 20;
 pub struct Embedded {
     /// One for each text, in the texts' order.
     pub vectors: Vec<Vec<f32>>,
-    /// What it cost, where the provider said so.
+    /// Its tokens, if the provider counted them.
     pub usage: Option<Usage>,
     /// The model's name as the provider spelled it.
     pub model: Option<Arc<str>>,

@@ -30,13 +30,13 @@ pub(super) type Template = (&'static str, &'static str);
 /// One provider's flavour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flavour {
-    /// What the configuration calls it.
+    /// Its name in the configuration.
     pub name: &'static str,
     /// Its hosts, with what their address must hold besides: `api.x.ai` is also `eu.api.x.ai`.
     hosts: &'static [(&'static str, &'static str)],
     /// The header that holds the key; `authorization` holds it as a bearer token.
     pub(super) key_header: &'static str,
-    /// What is appended to the base URL for chat completions; `{}` is the place of the model.
+    /// The path that is appended to the base URL for chat completions; `{}` is the place of the model.
     chat_path: &'static str,
     /// The same for responses.
     pub(super) responses_path: &'static str,

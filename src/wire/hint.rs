@@ -1,4 +1,4 @@
-//! What a status page says, in the forms that are common: Atlassian Statuspage's `summary.json`, `status.json` and
+//! Reads status pages in their common forms: Atlassian Statuspage's `summary.json`, `status.json` and
 //! `components.json`, which incident.io and Rootly write as well; incident.io's own summary; Google Cloud's
 //! `incidents.json`; Better Stack's `index.json`.
 //!

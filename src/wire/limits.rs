@@ -14,7 +14,7 @@ use super::headers;
 use super::when::{self, WAIT_MAX};
 use crate::words::{Gauge, Limits, NamedLimit, RetryAfter};
 
-/// What a limit counts.
+/// The unit of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Requests,

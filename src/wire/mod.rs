@@ -146,7 +146,7 @@ pub fn mark(headers: &mut HeaderMap, via: &[String]) {
     }
 }
 
-/// What Anthropic's callers ask for in advance.
+/// The header in which Anthropic's callers ask for beta features.
 const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
 /// Returns the fields that a host takes, by the names that they have there.

@@ -1,4 +1,4 @@
-//! What the requests of all dialects share: checks, notes, and how words become JSON.
+//! Tools for requests of all dialects: checks, notes, and writing the common form as JSON.
 //!
 //! Bodies are written straight from the caller's words: agents send the same 200 kB to 2 MB again and again, so no tree
 //! of values is built in between, and what is in the caller's own body is not copied.
@@ -103,7 +103,7 @@ pub(super) fn unsupported(field: &str) -> Failure {
 #[derive(Debug, Default)]
 pub(super) struct Notes(pub(super) Vec<Note>);
 
-/// What a note is about.
+/// Returns the subject of a note.
 fn subject(note: &Note) -> &'static str {
     match note {
         Note::Dropped(what) | Note::Converted(what) => what,
@@ -263,7 +263,7 @@ pub(super) fn is_theirs(dialect: Dialect, request: &ChatRequest) -> bool {
     request.extra_dialect.is_none_or(|theirs| dialect.shares_fields(theirs))
 }
 
-/// Returns the caller's own fields, where the target's dialect is theirs; what is left out is noted.
+/// Returns the caller's own fields, where the target's dialect is theirs; fields that are left out are noted.
 pub(super) fn extra<'a>(
     dialect: Dialect,
     request: &'a ChatRequest,

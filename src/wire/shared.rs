@@ -27,7 +27,7 @@ const SHARED: [(&str, &str, &str); 10] = [
 ];
 
 /// Returns the caller's own fields for a target of one of OpenAI's dialects: where they are of the other, those that
-/// both have, at a provider that is known to have them. What is left out is noted.
+/// both have, at a provider that is known to have them. Fields that are left out are noted.
 pub(super) fn extra_of<'a>(
     dialect: Dialect,
     flavour: &Flavour,

@@ -3,7 +3,7 @@
 //!
 //! Input: sources in a provider's dialect, each with a place in the text so far in that dialect's measure. Output:
 //! [`Source`]s with places in characters. A place in a document that the caller sent, or a file, has no common form: it
-//! is only noted. An answer that goes on as it came keeps its own, and needs none of this.
+//! is only noted. An answer that passes unchanged keeps its own, and needs none of this.
 
 use std::ops::Range;
 

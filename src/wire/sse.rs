@@ -11,7 +11,7 @@ use std::str;
 
 use memchr::memchr2;
 
-/// What a stream holds.
+/// An item of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SseItem<'a> {
     /// A comment line: a keep-alive.

@@ -2,9 +2,9 @@
 //! turn together, in the order of the calls and before anything else that is said; unique ids of calls; no empty
 //! message.
 //!
-//! Input: a caller's messages. Output: steps that borrow them, and notes of what could not go as it was. What the
-//! caller wrote in the target's own dialect keeps its order: a caller that speaks a dialect knows what is right in it.
-//! Steps are only appended to as a conversation grows, and never rewritten, so that a provider's prompt cache holds.
+//! Input: a caller's messages. Output: steps that borrow them, and notes of what could not go as it was. A conversation
+//! in the target's own dialect keeps its order: a caller that speaks a dialect knows what is right in it. Steps are
+//! only appended to as a conversation grows, and never rewritten, so that a provider's prompt cache holds.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -32,15 +32,15 @@ pub(super) enum Media {
 /// One step of a conversation.
 #[derive(Debug)]
 pub(super) enum Step<'a> {
-    /// What the system says.
+    /// A text of the system.
     System(&'a Text),
-    /// What the user says and shows: never empty.
+    /// Texts and media of the user: never empty.
     User(Vec<Part<'a>>),
-    /// What the assistant said, thought and called.
+    /// Texts, reasoning and calls of the assistant.
     Assistant(Spoken<'a>),
     /// The result of a call.
     Result(Answer<'a>),
-    /// What only this dialect has, and what it is called.
+    /// A part that only this dialect has, and its name.
     Foreign(&'a str, &'a RawValue),
 }
 
@@ -64,7 +64,7 @@ impl Part<'_> {
     }
 }
 
-/// What an assistant said in one message.
+/// One message of an assistant.
 #[derive(Debug)]
 pub(super) struct Spoken<'a> {
     /// Its place among the caller's messages.
@@ -172,7 +172,7 @@ struct Talk<'a> {
     steps: Vec<Step<'a>>,
     /// The calls of the last turn of the assistant, and their results as far as they are known.
     calls: Vec<Open<'a>>,
-    /// What was said since.
+    /// The steps since then.
     said: Vec<Step<'a>>,
     /// Ids of calls in use.
     ids: HashSet<&'a str>,

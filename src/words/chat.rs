@@ -95,7 +95,7 @@ pub struct ChatRequest {
     pub extra_needed: Vec<String>,
     /// Marks of the gateways that it came through: sent along to targets that may lead back to one of them.
     pub via: Vec<String>,
-    /// How an answer that goes on as it came names its model; `None` as its provider does.
+    /// How an answer that passes unchanged names its model; `None` as its provider does.
     pub model_as: Option<String>,
     /// The same request as its caller wrote it, for targets that speak the caller's dialect. A sidecar has it.
     pub original: Option<Original>,

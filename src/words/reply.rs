@@ -103,7 +103,7 @@ pub enum ReplyEvent {
 pub struct Finished {
     /// The call, for `why`.
     pub call: CallId,
-    /// The whole answer: text, reasoning and tool calls in the model's order. Of an answer that goes on as it came, no
+    /// The whole answer: text, reasoning and tool calls in the model's order. Of an answer that passes unchanged, no
     /// more than its calls.
     pub parts: Vec<AssistantPart>,
     /// The rest of an answer that passes unchanged: all of it where it is whole, its end where it is a stream. `None`

@@ -28,7 +28,7 @@ struct Call {
     problem: Option<String>,
 }
 
-/// What goes wrong in a row of the report, and where.
+/// A row of the report: a failure, and its provider.
 struct Row {
     title: String,
     trouble: Option<(String, Trouble)>,
@@ -42,7 +42,7 @@ enum Trouble {
     Crash,
 }
 
-/// What goes wrong, in this order, at every provider of the route in turn.
+/// Returns the failures, in their order; each is played at every provider of the route in turn.
 fn troubles() -> [(&'static str, Trouble); 7] {
     let fault = Trouble::Fault;
     [

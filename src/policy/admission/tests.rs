@@ -985,7 +985,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..250)
 }
 
-/// What the property test knows without asking the machine.
+/// The property test's own model of the machine.
 struct Model {
     bench: Bench,
     live: Vec<(Ticket, bool)>,

@@ -28,7 +28,7 @@ impl Bench {
         Self { breaker, now, rng: StdRng::seed_from_u64(7), serial: 0, held: None, trace: Vec::new() }
     }
 
-    /// What the gates would say.
+    /// Tells whether the gates would admit an attempt.
     fn passes(&self, last_resort: bool) -> bool {
         match self.breaker.state() {
             BreakerState::Closed | BreakerState::Ramp { .. } => true,

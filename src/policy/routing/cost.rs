@@ -24,7 +24,7 @@ const CACHED_SHARE: f64 = 0.9;
 const SLO_CHARGE: f64 = 0.25;
 const TOKENS_PRICED: f64 = 1e6;
 
-/// What an answer of a target is expected to cost.
+/// The expected cost of an answer of a target.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Score {
@@ -44,7 +44,7 @@ pub struct Score {
     pub j_healthy: f64,
 }
 
-/// What is known of an answer before the request, and what it may cost.
+/// The known facts of an answer before the request, and its price cap.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Answer {
     output_tokens: u32,

@@ -50,7 +50,7 @@ use crate::words::{Capabilities, ModelKind, Price, Priority, Rule};
 /// A target that could be probed but was not for this long is probed by the next call.
 const PROBE_OVERDUE: Duration = Duration::from_secs(60);
 
-/// What a call asks of a target. Small, computed before the router, so that nothing of the request itself travels.
+/// The needs of a call. Small, computed before the router, so that the request itself is not passed on.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Needs {
     /// The kind of model that it needs.
@@ -65,7 +65,7 @@ pub struct Needs {
     pub json: bool,
     /// Whether the answer must fit a schema.
     pub json_schema: bool,
-    /// What a target must carry: the request's labels and the route's.
+    /// The labels that a target must carry: the request's and the route's.
     pub labels: LabelSet,
     /// How much a second is worth.
     pub priority: Priority,
@@ -113,9 +113,9 @@ pub struct Candidate {
     pub prompt_tokens: u32,
     /// Whether the answer would come whole, in one burst.
     pub whole: bool,
-    /// What it costs; `None` is unknown.
+    /// Its price; `None` is unknown.
     pub price: Option<Price>,
-    /// What it can do.
+    /// Its abilities.
     pub capabilities: Capabilities,
     /// The parts of the call that it cannot take, in any dialect.
     pub obstacle: Option<SkipReason>,
@@ -158,8 +158,7 @@ pub struct Plan {
     pub skipped: Vec<Skip>,
     /// Whether nothing was admissible and the picks must be asked as a last resort.
     pub last_resort: bool,
-    /// What the session should remember from now on; `None` where it has no target, or has just
-    /// lost it.
+    /// The session's new memory; `None` where it has no target, or has just lost it.
     pub sticky: Option<Sticky>,
 }
 
@@ -171,7 +170,7 @@ pub struct Pick {
     pub target: usize,
     /// The reason for its place.
     pub why: Why,
-    /// What it was expected to cost; only the adaptive strategy computes that.
+    /// Its expected cost; only the adaptive strategy computes that.
     pub score: Option<Score>,
 }
 

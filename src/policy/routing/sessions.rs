@@ -17,7 +17,7 @@ const SESSIONS_MAX: usize = 10_000;
 /// Providers' prompt caches are gone after minutes, a pause at lunch is not.
 pub const IDLE_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// What a session remembers.
+/// A session's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sticky {
     /// Index of its target in the table.

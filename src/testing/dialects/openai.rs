@@ -205,7 +205,7 @@ fn write_head(shapes: &Shapes, utterance: &Utterance<'_>, out: &mut Vec<u8>, hol
     }
 }
 
-/// What all chunks of one stream share.
+/// The common parts of all chunks of one stream.
 struct Frame<'a> {
     shapes: &'a Shapes,
     before_choices: String,

@@ -1,6 +1,6 @@
-//! What the generations of models take and refuse: the table, and how a model's name tells its generation.
+//! Properties of the generations of models: the table, and how a model's name tells its generation.
 
-/// What a generation of models takes.
+/// The properties of a generation of models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Traits {
     /// The longest answer where the caller sets no limit: this dialect must name one. The model's own limit, except

@@ -200,7 +200,7 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// Reads a block as it begins, which is all of it in a whole message. What the provider's own tools do is no
+    /// Reads a block as it begins, which is all of it in a whole message. Blocks of the provider's own tools are no
     /// part of the answer.
     fn begin(&self, index: Option<u64>, whole: bool, draft: &mut Draft, out: &mut Vec<Piece>) -> Result<bool, Failure> {
         match self.kind.text() {

@@ -1,4 +1,4 @@
-//! Writes requests: what is asked for besides the conversation, and the body around both.
+//! Writes requests: the settings besides the conversation, and the body around both.
 
 use std::borrow::Cow;
 use std::cell::LazyCell;

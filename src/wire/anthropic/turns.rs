@@ -106,7 +106,7 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// What a tool returned.
+/// The content of a tool's result.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Content<'a> {

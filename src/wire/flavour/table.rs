@@ -66,8 +66,8 @@ const THREE: [&str; 7] = ["", "low", "low", "medium", "high", "high", "high"];
 const NONE_AND_THREE: [&str; 7] = ["none", "low", "low", "medium", "high", "high", "high"];
 const EFFORT: &[Template] = &[("reasoning_effort", r#""{}""#)];
 
-/// What OpenAI's models call each effort, from their refusals, which list what they take. The first `gpt-5` has minimal
-/// and no none, from 5.1 on it is the other way round; `xhigh` came with 5.1-codex-max and 5.2, `max` with 6.
+/// The names of efforts of OpenAI's models, from their refusals, which list them. The first `gpt-5` has minimal and no
+/// none, from 5.1 on it is the other way round; `xhigh` came with 5.1-codex-max and 5.2, `max` with 6.
 const OPENAI_EFFORTS: &[(Models, [&str; 7])] = &[
     (named(&["o1", "o3", "o4", "o5", "gpt-5-codex"]), THREE),
     (named(&["gpt-5-pro"]), ["", "high", "high", "high", "high", "high", "high"]),

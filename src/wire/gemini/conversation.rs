@@ -19,10 +19,10 @@ use crate::words::{
     ToolCall, ToolResult, UserPart,
 };
 
-/// What Google documents to be sent as the proof of a tool call that another model made.
+/// The proof for tool calls of other models, from Google's documentation.
 const NO_PROOF: &str = "skip_thought_signature_validator";
 
-/// What the user says where a conversation begins with a call of a tool.
+/// The user's text where a conversation begins with a tool call.
 const OPENING: &str = "(The conversation begins here.)";
 
 /// One turn.
@@ -98,7 +98,7 @@ struct FunctionResponse<'a> {
     id: Option<Cow<'a, str>>,
     name: &'a str,
     response: Response<'a>,
-    /// What it shows.
+    /// Its media.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     parts: Vec<Part<'a>>,
 }
@@ -151,7 +151,7 @@ pub(super) struct Conversation<'a> {
     pub(super) system: Vec<Part<'a>>,
     /// The turns.
     pub(super) contents: Vec<Turn<'a>>,
-    /// What could not go as it was.
+    /// The notes of converted and dropped parts.
     pub(super) notes: Notes,
     dialect: Dialect,
     /// Names of tools that are sent instead of the caller's own.

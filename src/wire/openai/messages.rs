@@ -166,7 +166,7 @@ struct WireResult<'a> {
     content: &'a Phrase<'a>,
 }
 
-/// What a user says in one or several messages.
+/// The content of one or several messages of a user.
 struct User<'a>(&'a [Step<'a>]);
 
 impl Serialize for User<'_> {
@@ -183,7 +183,7 @@ impl Serialize for User<'_> {
     }
 }
 
-/// What an assistant says in one or several messages.
+/// The content of one or several messages of an assistant.
 struct Assistant<'a> {
     messages: &'a Messages<'a>,
     run: &'a [Step<'a>],

@@ -282,7 +282,7 @@ impl Input<'_> {
         }
     }
 
-    /// Returns the item of a thought, if it can go: what this dialect encrypted, else what is visible.
+    /// Returns the item of a thought, if it can go: the encrypted item of this dialect, else the visible text.
     fn reasoning<'a>(&self, thought: &'a Reasoning) -> Option<Thought<'a>> {
         let is_own = |proof: &&Proof| proof.dialect == Dialect::OpenAiResponses && proof.is_of(self.provider);
         let own = thought.proof.as_ref().filter(is_own);
@@ -364,7 +364,7 @@ impl Serialize for Input<'_> {
 enum Thought<'a> {
     /// Its item, as it came.
     Encrypted(&'a RawValue),
-    /// What can be read of it.
+    /// Its visible text.
     Visible(&'a Text),
 }
 

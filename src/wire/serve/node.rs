@@ -30,7 +30,7 @@ pub(super) enum Node<'a> {
     Dense,
 }
 
-/// What is between quotes.
+/// A JSON string.
 #[derive(Debug)]
 pub(super) enum Quote<'a> {
     /// A part of a body, and the body.
@@ -386,7 +386,7 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Returns something as JSON. What is not read cannot be written, and nothing is put in its place.
+/// Returns something as JSON. A field that is not read cannot be written, and is not replaced.
 fn json(it: &impl Serialize) -> Read<String> {
     serde_json::to_string(it).map_err(|_| BadRequest::new("", DENSE))
 }

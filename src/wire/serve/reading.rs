@@ -1,4 +1,4 @@
-//! What the readers of all dialects share.
+//! Tools of the readers of all dialects.
 
 use std::collections::HashMap;
 
@@ -154,7 +154,7 @@ pub(super) fn image(url: Text) -> UserPart {
     UserPart::Image(Image::Url(url))
 }
 
-/// What an assistant said, thought and called, as it is put together again.
+/// The parts of an assistant's message, as they are collected.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     pub(super) parts: Vec<AssistantPart>,

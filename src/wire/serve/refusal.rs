@@ -117,7 +117,7 @@ fn seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
-/// What went wrong, in the kinds that all dialects have.
+/// The kind of an error, in terms that all dialects have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Invalid,

@@ -188,7 +188,7 @@ fn is_read(face: Face, node: &Node<'_>, inner: Inner) -> bool {
 
 fn is_of_kinds(face: Face, node: &Node<'_>, kinds: &[Kind]) -> bool {
     let Node::Object(object) = node else { return true };
-    // What one kind alone is of is told apart by nothing.
+    // A list with only one kind of objects needs no `type` to tell them apart.
     let found = match kinds {
         [Kind(only, known)] if *only == [""] => Some(*known),
         _ => kinds.iter().find(|Kind(names, _)| names.contains(&object.peek("type"))).map(|Kind(_, known)| *known),

@@ -36,7 +36,7 @@ pub(super) trait Voice: std::fmt::Debug + Send + Sync {
     fn whole(&self, answer: &Finished, out: &mut Vec<u8>);
 }
 
-/// Writes one answer, as a stream of events or whole. One that goes on as it came is not written here: its bytes pass.
+/// Writes one answer, as a stream of events or whole. One that passes unchanged is not written here: its bytes pass.
 #[derive(Debug)]
 pub struct Writer {
     form: Form,

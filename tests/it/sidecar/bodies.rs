@@ -69,7 +69,7 @@ async fn a_field_with_too_many_values_is_passed_by_and_named_where_it_is_needed(
         asked.await.end().await
     };
     let answer = ask(&zeros("unknown", MANY)).await;
-    // It goes on as it came; the provider is a strict one.
+    // It passes unchanged; the provider is a strict one.
     assert!(Caller::Chat.message(&answer.json()).contains("Unknown parameter: 'unknown'"), "{answer:?}");
     // So within a message.
     let answer = ask(&zeros("within", MANY)).await;

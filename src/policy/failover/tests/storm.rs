@@ -22,10 +22,10 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(50);
 /// Providers; the last one has two models.
 const PROVIDERS: usize = 3;
 const TARGETS: usize = PROVIDERS + 1;
-/// What hedges may cost of what all else does.
+/// The most that hedges may cost, as a part of all other attempts.
 const HEDGE_SHARE_MAX: f64 = 0.5;
 
-/// What a provider does to requests that arrive.
+/// A provider's faults for requests that arrive.
 #[derive(Clone, Debug)]
 struct Weather {
     /// From this second on.
@@ -125,7 +125,7 @@ struct Live {
     target: usize,
     /// Whether it has had content.
     content: bool,
-    /// What it was taken to cost, if it was a hedge.
+    /// Its expected cost, if it was a hedge.
     hedge: Option<Cost>,
     outcome: Option<(FailureClass, Option<Duration>)>,
 }
@@ -151,7 +151,7 @@ struct Call {
     parks: bool,
     /// How often it was parked after attempts, and how many those were.
     rounds: (u32, u32),
-    /// Whose content the caller has.
+    /// The attempt whose content the caller has.
     visible: Option<u32>,
     won: Option<u32>,
     ends: u32,
@@ -371,7 +371,7 @@ impl World {
         }
     }
 
-    /// What a target says of calls that would go there, as published.
+    /// A target's gate for waiting calls, as published.
     fn door(&mut self, target: usize) -> Door {
         let health = self.candidate(target).health;
         match health.refusal(false, self.now) {

@@ -111,7 +111,7 @@ impl Reader {
         let Some(mut thinking) = body.object("thinking")? else { return Ok(None) };
         let mut read = |thinking: &mut Object<'_>| match thinking.need_text("type")?.as_str() {
             "disabled" => Ok(Some(Effort::None)),
-            // What it is where nothing else is said.
+            // The default.
             "adaptive" => Ok(Some(Effort::High)),
             "enabled" => Ok(Some(match thinking.count("budget_tokens")? {
                 Some(..=LOW_TOKENS_MAX) => Effort::Low,
@@ -274,7 +274,7 @@ impl Reader {
                     let input = input.map_err(|bad| bad.within("input"))?;
                     said.call(block.need_text("id")?, block.need_text("name")?, input.into());
                 }
-                // What the provider's own tools did, among others.
+                // Blocks of the provider's own tools, among others.
                 _ => said.foreign(self::block(OWN, block)?),
             }
             Ok(())

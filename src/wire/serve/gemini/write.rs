@@ -18,12 +18,12 @@ use crate::words::{AssistantPart, Dialect, Finished, Proof, Source, StopReason, 
 pub(in crate::wire::serve) struct Contents {
     form: Form,
     id: String,
-    /// What follows the parts of a chunk that is not the last.
+    /// The bytes after the parts of a chunk that is not the last.
     after: Vec<u8>,
     last: Last,
 }
 
-/// What was told last: a proof belongs to it.
+/// The last part that was written: a proof belongs to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Last {
     Text,

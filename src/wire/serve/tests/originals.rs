@@ -1,4 +1,4 @@
-//! Requests that go on as they came, and those that must not.
+//! Requests that pass unchanged, and those that must not.
 
 use super::*;
 use crate::wire::{Flavour, encode};
@@ -13,7 +13,7 @@ fn sent(face: Face, body: &Value, to: (Dialect, &str, &str), streaming: bool) ->
     (serde_json::from_slice(&encoded.body.whole()).expect("JSON"), encoded.notes)
 }
 
-/// What no words are known for: only as it came does it stay where it is.
+/// Parts that the common form cannot express: they stay in place only in a body that passes unchanged.
 fn marked(face: Face) -> Value {
     match face {
         Face::OpenAiChat => json!({"model": "smart", "messages": [{"role": "user", "name": "ann", "content": [
@@ -226,7 +226,7 @@ fn a_message_that_must_go_first_moves_and_nothing_else_changes() {
         assert_eq!(joined["messages"], json!([lead, bob, last]), "{flavour}");
         let (texts, _) = of(json!([late, last, {"role": "system", "content": "later"}]));
         assert_eq!(texts["messages"], json!([{"role": "system", "name": "s", "content": "late\n\nlater"}, last]));
-        // What need not move is not touched.
+        // Parts that need not move are not changed.
         assert_eq!(of(json!([late, bob, said, last])).0["messages"], json!([late, bob, said, last]));
     }
 }

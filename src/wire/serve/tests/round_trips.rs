@@ -240,7 +240,7 @@ fn remembered(face: Face, stream: &str) -> Value {
     }
 }
 
-/// What a client keeps of a whole answer.
+/// The part of a whole answer that a client keeps.
 fn kept(face: Face, body: &Value) -> Value {
     match face {
         Face::OpenAiChat => body["choices"][0]["message"].clone(),

@@ -20,7 +20,7 @@ pub(super) struct Talk {
     pub(super) user: Option<String>,
     /// Text of the last turn.
     pub(super) last: Option<String>,
-    /// What the tools said, if they were the last to speak.
+    /// The tools' results, if they are the last.
     pub(super) tool_results: Vec<String>,
     /// Words of it all.
     pub(super) tokens: u64,

@@ -1,5 +1,5 @@
 //! Protobuf's JSON, read as strictly as Google reads it: every field known, every value of its type, names in either
-//! spelling. What comes out has every name as protobuf spells it, and lists where lists are.
+//! spelling. The result has every name as protobuf spells it, and lists where lists are expected.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::super::Host;
 use super::super::proof;
 
-/// What is wrong with one field.
+/// The fault of one field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Violation {
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -34,7 +34,7 @@ pub(super) enum Known {
     Third,
 }
 
-/// What a field holds.
+/// The type of a field.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Text,
