@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_key_is_told() {
+    fn a_text_that_cannot_be_a_key_is_refused() {
         for (key, expected) in [
             ("sk-1", None),
             (" \t", Some("is empty")),

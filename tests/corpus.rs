@@ -187,7 +187,7 @@ fn the_reader_of_an_answer_follows_from_the_api_or_the_address() {
 }
 
 #[test]
-fn what_is_no_chat_is_answered_and_its_errors_are_classified() {
+fn cases_that_are_no_chat_have_a_row_and_their_errors_are_classified() {
     for api in ["models", "count-tokens", "health", "completions", "embeddings"] {
         let case = |status, body: &str| {
             let case = json!({"api": api, "response": {"status": status, "body": body}});

@@ -85,7 +85,7 @@ fn one(words: &[&str], at: &mut usize, allowed: &BTreeSet<String>) -> bool {
 }
 
 #[test]
-fn a_licence_is_allowed_if_what_must_be_kept_of_it_is() {
+fn a_licence_expression_is_allowed_if_its_required_parts_are() {
     let allowed = BTreeSet::from(["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"].map(str::to_owned));
     for (expression, expected) in [
         ("MIT", true),

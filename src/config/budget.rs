@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_of_range_is_told_by_its_field() {
+    fn a_value_out_of_range_is_refused_by_its_field() {
         let second = Period::Window(Duration::from_secs(1));
         for (budget, field) in [
             (BudgetConfig::dollars(0.0, Period::Day), "budgets.b.dollars"),

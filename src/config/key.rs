@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_is_not_right_is_refused_and_the_error_says_why() {
+    fn an_invalid_table_is_refused_with_the_reason() {
         for (text, expected) in [
             ("{}", "a key has one of `value`, `env`, `file` and `command`"),
             (r#"{"value": "sk-1", "env": "X"}"#, "a key has one of"),
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn two_keys_are_one_if_their_sources_are() {
+    fn two_keys_are_equal_if_their_sources_are() {
         let issue = || async { Ok::<_, ()>(IssuedKey::new("sk-1")) };
         let renewing = KeyConfig::renewing("cloud", issue);
         assert_eq!(renewing, renewing.clone());

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vendors_models_are_those_that_live_and_speak_the_dialect() {
+    fn a_vendors_models_are_those_that_are_not_retired_and_speak_the_dialect() {
         let models = |preset: &str| {
             let preset = Preset::named(preset).expect("it is there");
             preset.models(preset.dialect)

@@ -686,7 +686,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_costs_what_its_host_takes_for_it() {
+    fn a_models_price_is_its_hosts_price() {
         let price = |preset: &str, model: &str, options: ModelConfig| {
             let provider = ProviderConfig::preset(preset).key("k").model_with(model, options);
             let provider = ProviderConfig { resource: (preset == "azure").then(|| "r".into()), ..provider };
@@ -715,7 +715,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_a_model_holds_for_its_deployments_and_gives_way_to_what_is_said() {
+    fn the_catalogue_applies_to_a_models_deployments_and_the_configuration_goes_first() {
         let target = |options: ModelConfig| {
             let provider = ProviderConfig::azure("r").key("k").model_with("fast", options);
             checked(provider).expect("a good provider").targets.remove(0)

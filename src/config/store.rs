@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_of_range_is_told_by_its_field() {
+    fn a_value_out_of_range_is_refused_by_its_field() {
         let ill = StoreConfig { keep: Duration::ZERO, size_max: 7, ..StoreConfig::new("") };
         let mut errors = Vec::new();
         ill.check(&mut errors);

@@ -120,7 +120,7 @@ async fn every_fault_shows_on_the_socket() {
 }
 
 #[tokio::test]
-async fn both_faces_play_the_same_bytes() {
+async fn in_process_and_on_sockets_the_same_bytes_are_played() {
     let script = || Script { seed: 11, ..Script::default() };
     let (drill, in_process) = (Drill::start(script()).await.unwrap(), Scripted::new(script()));
     for provider in [drill.handle(), &in_process] {
@@ -216,7 +216,7 @@ async fn a_request_may_come_in_chunks_byte_by_byte_or_after_a_continue() {
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_answered_and_closed() {
+async fn bytes_that_are_no_request_are_refused_and_the_connection_closes() {
     let drill = drill().await;
     let post = "POST /v1/chat/completions HTTP/1.1\r\n";
     let table = [

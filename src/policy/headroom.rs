@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_known_before_anything_is_said() {
+    fn nothing_is_known_before_the_first_reading() {
         let mut headroom = Headroom::default();
         headroom.admit(9, Instant::now());
         assert_eq!(headroom.share(Instant::now()), None);
@@ -470,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_larger_than_all_that_may_be_taken_goes_where_all_of_it_is_there() {
+    fn a_request_larger_than_the_usable_limit_goes_when_the_limit_is_full() {
         let now = Instant::now();
         let mut headroom = Headroom::default();
         for remaining in [930, 920, 910, 900] {
@@ -571,7 +571,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_share_is_between_nothing_and_all(
+        fn a_share_is_between_0_and_1(
             limits in any::<[u64; 4]>(),
             used in any::<[u64; 2]>(),
             reset in any::<Option<u64>>(),

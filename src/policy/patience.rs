@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn others_keep_what_they_need_and_where_there_is_too_little_everybody_gets_a_part() {
+    fn others_keep_the_time_that_they_need_and_if_there_is_too_little_each_gets_a_part() {
         let now = Instant::now();
         let share = |left, own, others: &[Duration]| Left::until(now + left, now).share(own, others.iter().copied());
         assert_eq!(share(SECOND * 9, SECOND, &[]), SECOND * 9);
@@ -176,7 +176,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn everybodys_part_is_above_nothing_and_all_parts_together_are_what_is_left(
+        fn every_part_is_above_zero_and_all_parts_add_up_to_the_time_left(
             left in 1_u64..600_000, needs in prop::collection::vec(1_u64..60_000, 1..9)
         ) {
             let now = Instant::now();

@@ -243,7 +243,7 @@ mod tests {
     use crate::policy::money::nanos;
 
     #[test]
-    fn what_a_statement_is_by_is_read_back_from_how_it_is_written() {
+    fn every_grouping_is_read_back_from_its_name() {
         let tag = By::Tag("team".into());
         for by in By::ALL.into_iter().map(|(_, by)| by).chain([tag]) {
             assert_eq!(by.to_string().parse(), Ok(by));

@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_to_be_json_is_json_unless_it_was_cut_short() {
+    fn an_answer_to_a_request_of_json_is_json_unless_it_was_cut_short() {
         let json = asks(ResponseFormat::Json, ToolChoice::Auto);
         let text = |text: &str| [AssistantPart::Text(text.into())];
         let objects = Some("the answer is not the JSON that was asked for");
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_required_tool_is_called_unless_the_answer_says_what_there_are_no_words_for() {
+    fn a_required_tool_is_called_unless_the_answer_has_parts_without_a_common_form() {
         let request = asks(ResponseFormat::Text, ToolChoice::Required);
         let call = ToolCall { id: "1".into(), name: "f".into(), arguments: "{}".into(), ..ToolCall::default() };
         assert_eq!(objection(&request, &[], |_| {}).as_deref(), Some("no tool was called, and one was required"));

@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn without_samples_the_model_speaks() {
+    fn without_samples_the_quantiles_are_the_models() {
         let now = Instant::now();
         let latency = window(now).latency(now);
         assert_eq!((latency.p50, latency.samples), (SECOND, 0));
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_slices_hold_is_what_is_counted() {
+    fn the_counts_are_the_sum_of_the_slices() {
         let mut now = Instant::now();
         let mut window = window(now);
         for step in 0..5_000_u64 {

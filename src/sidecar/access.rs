@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn without_keys_everybody_may_call() {
+    fn without_keys_every_caller_is_let_in() {
         assert!(Access::default().admit(&HeaderMap::new(), None, Instant::now()).is_ok_and(|client| client.is_none()));
     }
 

@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn whose_list_of_models_is_wanted_is_told_by_a_header_of_its_clients() {
+    fn the_dialect_of_a_list_of_models_is_told_by_a_header_of_its_clients() {
         for (name, face) in [
             ("anthropic-version", Face::Anthropic),
             ("x-goog-api-key", Face::Gemini),

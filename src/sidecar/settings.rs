@@ -608,7 +608,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_toml_says_where() {
+    fn text_that_is_no_toml_is_refused_with_its_place() {
         assert!(refused("[server\n").starts_with("1:"));
         assert!(
             refused("[server]\nlisten = true").starts_with("2:1: server.listen: is true or false; must be an address")

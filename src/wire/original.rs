@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_anthropics_books_is_one_line() {
+    fn the_billing_text_for_anthropic_is_one_line() {
         for (text, rest) in [
             ("You are an agent.", Some("You are an agent.")),
             ("x-anthropic-billing-header: cc_version=2; cch=7;", None),

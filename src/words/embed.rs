@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_provider_could_embed_is_refused_by_the_fields_name() {
+    fn texts_that_no_provider_could_embed_are_refused_by_the_fields_name() {
         let good = EmbedRequest::new("embed", ["a", "b"]);
         assert_eq!(good.check(), Ok(()));
         for (field, bad) in [

@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn how_a_text_begins_is_told_with_any_escapes() {
+    fn a_texts_beginning_is_recognised_with_any_escapes() {
         for (json, prefix, does) in [
             (r"ab\ncd", "ab", true),
             (r"ab\ncd", "ac", false),
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_appended_to_a_part_is_the_texts_own() {
+    fn appending_to_a_part_of_a_body_makes_a_text_of_its_own() {
         let mut text = escaped(r"a\n");
         text.push_str("b");
         assert_eq!((&*text, text.json()), ("a\nb", None));

@@ -59,7 +59,7 @@ fn all_blocks() -> Vec<Block> {
 }
 
 #[test]
-fn every_block_says_in_a_language_that_something_is_done_with() {
+fn every_block_has_a_language_that_is_tested() {
     for block in all_blocks() {
         let known = ["sh", "toml", "json", "rust", "rust,no_run", "python", "js", "text"].contains(&&*block.language);
         assert!(known, "{}: nothing is done with `{}`", block.place, block.language);
@@ -100,7 +100,7 @@ fn is_run(block: &Block) -> bool {
 }
 
 #[test]
-fn what_cargo_and_docker_are_told_is_there() {
+fn arguments_of_cargo_and_docker_name_things_that_exist() {
     let manifest: toml::Value = toml::from_str(&read("Cargo.toml")).expect("a manifest");
     let named = |kind: &str| -> Vec<String> {
         let targets = manifest.get(kind).and_then(toml::Value::as_array).into_iter().flatten();

@@ -162,7 +162,7 @@ async fn each_field_that_is_not_right_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_unusual_and_right_is_taken() {
+async fn unusual_but_valid_configurations_are_taken() {
     let edits: &[Edit] = &[
         |_| {},
         |config| config.routes.clear(),

@@ -64,7 +64,7 @@ async fn a_users_own_actor_asks_by_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_message_does_what_the_method_does() {
+async fn every_message_has_the_effect_of_its_method() {
     let world = world(2, unhurried()).await;
     let router = world.runtime.router().expect("it runs");
 

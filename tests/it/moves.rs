@@ -802,7 +802,7 @@ async fn a_conversation_whose_provider_fails_at_every_turn_loses_nothing_that_ca
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_model_that_cannot_see_is_not_sent_what_shows_a_picture() {
+async fn a_model_without_images_gets_no_conversation_with_a_picture() {
     let world = world().await;
     let mut talk = Talk { messages: Vec::new() };
     talk.ask(&TURNS[8]);
@@ -819,7 +819,7 @@ async fn a_model_that_cannot_see_is_not_sent_what_shows_a_picture() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn audio_is_heard_by_a_model_that_hears_in_the_conversation_that_moves() {
+async fn audio_reaches_a_model_that_takes_audio_in_a_conversation_that_moves() {
     let world = world().await;
     let clip = Audio { media_type: "audio/wav".into(), data: "UklGRg==".into() };
     let asked = |route: &str| {

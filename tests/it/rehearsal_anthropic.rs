@@ -164,7 +164,7 @@ async fn json_comes_in_the_form_of_a_schema() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_one_generation_takes_is_not_sent_to_another() {
+async fn parameters_of_one_generation_are_not_sent_to_another() {
     for model in [SONNET, OPUS] {
         let (scripted, runtime) = alone(model, true).await;
         let mut request = ask("Hi").message(Message::assistant("Yes, ")).tool(tool("f"));
@@ -307,7 +307,7 @@ async fn a_refusal_in_the_middle_is_told_as_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn headers_that_lie_throttle_no_call() {
+async fn false_headers_throttle_no_call() {
     for streams in [true, false] {
         let (scripted, runtime) = alone(SONNET, streams).await;
         scripted.always(Fault::LyingHeaders);

@@ -105,7 +105,7 @@ fn meanings() -> [Meaning; Sick::ALL.len()] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_error_of_every_flavour_is_known_for_what_it_is() {
+async fn every_error_of_every_flavour_has_its_class() {
     let mut wrong = Vec::new();
     for (error, class, others) in meanings() {
         for flavour in Flavour::ALL {

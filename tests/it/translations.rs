@@ -106,7 +106,7 @@ async fn send(scripted: &Scripted, request: HttpRequest) -> (u16, String) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_real_callers_asked_is_taken_in_every_dialect() {
+async fn recorded_requests_of_real_callers_are_taken_in_every_dialect() {
     let (key, scripted) = (Secret::new("k"), Scripted::new(Script { keys: vec!["k".into()], ..Script::default() }));
     let (mut taken, mut rich, mut refused, mut wrong) = (0, 0, 0, Vec::new());
     let requests = requests();

@@ -67,7 +67,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_guess_is_told_as_a_guess() {
+    fn a_guessed_latency_is_marked_as_assumed() {
         let latency = |p50: f64, samples: u64, assumed: bool| {
             super::latency(&json!({"p50": p50, "p95": 2.0 * p50, "samples": samples, "assumed": assumed}))
         };

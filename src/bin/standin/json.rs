@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_what_the_subscribers_own_would_say() {
+    fn a_line_has_the_same_fields_as_the_subscribers_own_format() {
         let (ours, theirs) = (Sink::default(), Sink::default());
         let say = || {
             tracing::info!(text = "a \"b\"\n é", shown = %"x\\y", none = None::<&str>, count = 7, low = -1, part = 0.5, yes = true, "said {}", 1);

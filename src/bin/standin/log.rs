@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_logged_is_a_list_of_levels_and_one_that_cannot_be_read_changes_nothing() {
+    fn rust_log_is_a_list_of_levels_and_an_invalid_one_is_ignored() {
         let usual = LOGGED.parse::<Targets>().unwrap();
         assert_eq!(logged(""), (usual.clone(), false));
         assert_eq!(logged("error,standin=debug"), ("error,standin=debug".parse().unwrap(), false));

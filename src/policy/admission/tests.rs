@@ -251,7 +251,7 @@ fn a_401_disables_the_key_for_ten_minutes_and_the_provider_only_without_another(
 }
 
 #[test]
-fn a_disabled_key_is_told_once_and_again_when_the_check_fails() {
+fn a_disabled_key_is_published_once_and_again_when_the_check_fails() {
     let mut bench = Bench::new(1, 1);
     let class = FailureClass::OutOfMoney;
     let tickets = [bench.admit(0).unwrap(), bench.admit(0).unwrap()];
@@ -358,7 +358,7 @@ fn a_429_of_the_model_holds_the_target_for_all_keys() {
 }
 
 #[test]
-fn a_limit_that_time_mends_is_told_before_a_key_that_an_operator_must_mend() {
+fn a_limit_that_ends_with_time_is_the_cause_rather_than_a_key_that_needs_an_operator() {
     for (first, second) in [
         (FailureClass::Unauthorised, FailureClass::RateLimited),
         (FailureClass::RateLimited, FailureClass::Unauthorised),
@@ -527,7 +527,7 @@ fn a_full_target_refuses_and_does_not_know_until_when() {
 }
 
 #[test]
-fn an_outage_opens_is_probed_ramps_and_closes_and_all_of_it_is_told() {
+fn an_outage_opens_is_probed_ramps_and_closes_and_every_transition_is_published() {
     let mut bench = Bench::new(1, 1);
     bench.break_it(0);
     assert_eq!(gate(bench.admit(0)), Gate::Breaker);
@@ -610,7 +610,7 @@ fn a_last_resort_passes_open_alone_and_never_a_limit_or_a_verdict() {
 }
 
 #[test]
-fn an_unused_probe_frees_its_slot_and_says_nothing() {
+fn an_unused_probe_frees_its_slot_and_proves_nothing() {
     let mut bench = Bench::new(1, 1);
     bench.break_it(0);
     bench.now += 5 * SECOND;
@@ -723,7 +723,7 @@ fn an_operator_overrides_the_breaker_and_nothing_else() {
 }
 
 #[test]
-fn the_flag_is_told_as_it_is_raised_and_lowered() {
+fn the_flag_is_published_when_it_is_raised_and_lowered() {
     let mut bench = Bench::new(1, 1);
     let mut told = Vec::new();
     for round in 0..150 {

@@ -140,7 +140,7 @@ fn failures_that_fade_do_not_add_up() {
 }
 
 #[test]
-fn what_is_not_the_targets_fault_never_opens() {
+fn failures_that_are_not_the_targets_fault_never_open() {
     check("9*429 9*bad", "");
 }
 
@@ -170,7 +170,7 @@ fn one_probe_at_a_time() {
 }
 
 #[test]
-fn two_probes_close_what_was_hard_down() {
+fn two_probes_close_a_breaker_of_a_target_that_was_down() {
     check("3*fail +5s ok", "open half_open");
     check("3*fail +5s ok ok", "open half_open ramp");
 }
@@ -190,7 +190,7 @@ fn any_failed_probe_reopens_429_included() {
 }
 
 #[test]
-fn a_probe_that_says_nothing_frees_its_slot() {
+fn a_probe_that_proves_nothing_frees_its_slot() {
     check("3*fail +5s bad bad ok ok", "open half_open ramp");
 }
 

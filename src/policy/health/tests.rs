@@ -486,7 +486,7 @@ fn the_posterior_decays_by_event_and_has_a_prior_of_ten() {
 }
 
 #[test]
-fn streams_that_break_long_after_they_began_do_not_fail_more_often_than_always() {
+fn streams_that_always_break_late_have_a_failure_rate_of_one_at_most() {
     let mut bench = Bench::new();
     let mut attempts: Vec<_> = (0..60).map(|_| bench.start()).collect();
     for attempt in &mut attempts {
@@ -501,7 +501,7 @@ fn streams_that_break_long_after_they_began_do_not_fail_more_often_than_always()
 }
 
 #[test]
-fn degraded_is_raised_by_what_does_not_open() {
+fn degraded_is_raised_by_failures_that_do_not_open() {
     let mut bench = Bench::new();
     let mut requests = 0;
     while !bench.health.is_degraded(bench.now) {

@@ -168,7 +168,7 @@ fn a_soft_budget_that_is_spent_changes_where_calls_go_and_refuses_none() {
 }
 
 #[test]
-fn other_budgets_keep_what_those_before_them_had_counted() {
+fn replaced_budgets_keep_their_counts() {
     let mut money = Money::new(vec![budget(DOLLAR, Of::All), budget(DOLLAR, Of::Route(None))]);
     let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
     assert!(spend(&mut money, &call, DOLLAR, now).is_ok());

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thought_of_another_dialect_is_none() {
+    fn a_thought_of_another_dialect_is_left_out() {
         let proof = Some(Proof::new(Dialect::Gemini, "ErUB=="));
         assert_eq!(unwrap(&Reasoning { text: "Hm.".into(), proof }, "claude-opus-4-8"), None);
         assert_eq!(unwrap(&Reasoning::from("Hm.".to_owned()), "claude-opus-4-8"), None);

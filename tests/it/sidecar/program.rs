@@ -33,7 +33,7 @@ targets = ["a/m"]
 "#;
 
 #[test]
-fn a_good_file_is_told_in_short() {
+fn a_valid_file_is_described_in_short() {
     let output = check("good", GOOD, &[("A_KEY", "sk-1")]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{output:?}");

@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn yaml_and_json_are_read_with_their_lines_and_what_was_not_looked_at_is_known() {
+    fn yaml_and_json_are_read_with_their_lines_and_unread_parts_are_listed() {
         for text in [
             "a:\n  b: 20_000\n  c: True\n  d: [x, y]\ne: null\n",
             "{\"a\":\n{\"b\": 20000,\n\"c\": true,\n\"d\": [\"x\", \"y\"]},\n\"e\": null}",

@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_others_are_known_and_those_that_are_not_served_say_why() {
+    fn other_gateways_names_are_mapped_and_unsupported_ones_give_the_reason() {
         for (model, based, expected) in [
             ("gpt-5-mini", false, Ok(("openai", "openai", "gpt-5-mini"))),
             ("openai/gpt-5-mini", false, Ok(("openai", "openai", "gpt-5-mini"))),
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_end_where_ours_do() {
+    fn addresses_are_cut_before_the_dialects_own_path() {
         let url = |model: &str, base: &str| base_url(&litellm(model, true).expect(model), base);
         for (model, base, expected) in [
             ("ollama/x", "http://o:11434", "http://o:11434/v1"),

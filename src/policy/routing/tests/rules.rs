@@ -516,7 +516,7 @@ fn those_that_are_worse_than_they_usually_are_are_explored_for_one_percent() {
 }
 
 #[test]
-fn a_guess_is_compared_with_nothing() {
+fn a_guess_is_never_compared_with_measurements() {
     let mut desk = Desk::of(2).with(1, |unknown| unknown.health.ttft = Latency::around(10 * SECOND));
     let scores = desk.scores();
     assert!(near(scores[&0].share, 0.5) && near(scores[&1].share, 0.5), "{scores:?}");
@@ -525,7 +525,7 @@ fn a_guess_is_compared_with_nothing() {
 }
 
 #[test]
-fn flags_say_nothing_that_the_cost_does_not() {
+fn flags_do_not_change_the_choice() {
     let mut desk = Desk::of(2).with(0, |flagged| (flagged.health.degraded, flagged.health.slow) = (true, true));
     assert!(near(desk.score(0).share, 0.5));
 }
@@ -581,7 +581,7 @@ fn a_tier_spills_for_latency_against_its_own_baseline_not_the_others() {
 }
 
 #[test]
-fn when_every_tier_is_ill_their_order_holds() {
+fn when_every_tier_fails_their_order_holds() {
     let mut desk = Desk::tiers(3);
     for target in &mut desk.targets {
         target.health.failure_rate = 0.9;
@@ -648,7 +648,7 @@ fn a_session_keeps_its_target_until_that_is_inadmissible() {
 }
 
 #[test]
-fn a_session_says_nothing_where_switched_off_or_where_the_rule_has_one_choice() {
+fn a_session_has_no_effect_where_switched_off_or_where_the_rule_has_one_choice() {
     let mut desk = Desk::of(2).with(1, |target| target.price = price(30.0));
     desk.sticky = Some(Sticky::new(1, desk.now));
     assert_eq!(desk.first(), 1);

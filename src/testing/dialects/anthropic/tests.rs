@@ -196,7 +196,7 @@ fn a_proof_holds_for_its_thought_and_model_alone() {
 }
 
 #[test]
-fn an_id_goes_into_anthropics_refusals_alone() {
+fn only_anthropics_own_refusals_have_an_id() {
     let stamped = |host: Host, error: ProviderError| {
         let dialect = Messages(host);
         String::from_utf8(dialect.stamp(dialect.error(error, "m"), "0123456789abcdef").body.to_vec()).unwrap()
@@ -339,7 +339,7 @@ async fn models_are_listed_and_tokens_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn limits_are_told_with_dates() {
+async fn limits_have_resets_as_dates() {
     let own = Scripted::new(Script { requests_per_minute: 60, ..Script::default() });
     let body = json!({"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "hi"}]});
     let (_, headers, _) = exchange(&own, "/v1/messages", &[("anthropic-version", "2023-06-01")], &body).await;

@@ -206,7 +206,7 @@ async fn a_head_has_the_limits_of_recorded_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_flavour_alone_refuses_is_refused_in_its_shape() {
+async fn requests_that_only_one_flavour_refuses_are_refused_in_its_shape() {
     let tools = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
     let call = |id: &str| json!([{"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}}]);
     let looped = |id: &str| {
@@ -308,7 +308,7 @@ async fn llama_cpp_answers_as_the_model_it_has() {
 }
 
 #[test]
-fn what_each_provider_refuses_is_refused() {
+fn each_provider_refuses_what_the_real_one_refuses() {
     let said = |messages: Value| json!({"model": "grok-4", "messages": messages});
     let user = json!({"role": "user", "content": "hi"});
     let (system, assistant) = (json!({"role": "system", "content": "s"}), json!({"role": "assistant", "content": "a"}));

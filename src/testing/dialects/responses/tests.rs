@@ -137,7 +137,7 @@ async fn a_whole_answer_is_the_object_that_a_stream_ends_with() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_within_goes_on_where_the_stream_was() {
+async fn a_failure_within_a_stream_continues_its_numbering() {
     let provider = Scripted::new(Script::default());
     provider.always(Fault::ErrorEvent { after: 2 });
     let told = events(&exchange(&provider, &json!({"model": "m", "input": "a b c d", "stream": true})).await);

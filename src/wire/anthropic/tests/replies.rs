@@ -310,7 +310,7 @@ fn signs_of_life_are_not_content() {
 }
 
 #[test]
-fn counts_usage_as_everybody_does_and_takes_totals_for_totals() {
+fn counts_cached_tokens_as_input_and_takes_totals_for_totals() {
     let usage = |usage: Value| json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage});
     for (events, [input, output, cached, cache_write, reasoning]) in [
         (vec![usage(json!({"output_tokens": 5}))], [3, 5, 0, 0, 0]),
