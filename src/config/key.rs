@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_where_a_key_is_and_neither_it_nor_a_commands_arguments() {
+    fn debug_shows_a_keys_source_but_neither_the_key_nor_a_commands_arguments() {
         let issue = || async { Ok::<_, ()>(IssuedKey::new("sk-secret")) };
         for (key, shown) in [
             (KeyConfig::value("sk-secret"), "[redacted]"),

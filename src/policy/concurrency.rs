@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn one_alone_is_no_crowd_and_what_was_learnt_is_forgotten_after_ten_minutes() {
+    fn an_overload_of_a_lone_attempt_cuts_nothing_and_a_learnt_limit_is_forgotten_after_ten_minutes() {
         let (mut it, now) = (Concurrency::default(), Instant::now());
         it.overloaded(it.admit(0), now);
         assert_eq!(it.limit(99, now), 99);

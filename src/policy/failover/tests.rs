@@ -442,7 +442,7 @@ fn what_is_the_keys_goes_to_the_next_key_at_once_and_costs_nothing() {
 }
 
 #[test]
-fn what_all_that_were_asked_refused_is_refused_though_others_are_left() {
+fn a_request_that_all_asked_targets_refused_is_rejected_though_others_are_left() {
     check("a b c d: declined declined unsupported", "a b c rejected");
     check("a b c-30s max=2: declined declined", "a b rejected");
     check("a b c-30s: declined declined", "a b exhausted+30s");
@@ -550,7 +550,7 @@ fn the_commit_rule_holds() {
 }
 
 #[test]
-fn two_attempts_in_flight_are_no_other_case_than_one() {
+fn two_attempts_in_flight_follow_the_same_rules_as_one() {
     check("a b c race stream: a.content a.ok", "a b >a -b =a");
     check("a b c race stream: b.content a.ok a.content b.ok", "a b >b -a =b");
     check("a b c race: b.content a.ok b.ok", "a b -b =a");

@@ -69,7 +69,7 @@ async fn what_init_writes_is_right_and_serves_and_is_not_written_over() {
 }
 
 #[test]
-fn another_gateways_file_is_recognised_and_imported_and_what_comes_of_it_is_right() {
+fn a_file_of_another_gateway_is_recognised_and_its_result_is_valid() {
     const THEIRS: &str = "model_list:\n  - model_name: fast\n    litellm_params:\n      model: openai/gpt-5-mini\n      \
                           api_key: os.environ/OPENAI_API_KEY\n  - model_name: fast\n    litellm_params:\n      model: groq/oss\n      \
                           api_key: sk-written-out\n      order: 2\ngeneral_settings:\n  database_url: postgres://u:p@h/d\n";

@@ -44,7 +44,7 @@ fn hold(cases: &[Case]) {
 }
 
 #[test]
-fn the_shapes_that_are_published_are_turned_into_ours() {
+fn published_examples_are_converted() {
     hold(&[
         // One model by two keys and a reseller, with limits beside the parameters.
         Case(
@@ -148,7 +148,7 @@ fn the_shapes_that_are_published_are_turned_into_ours() {
 }
 
 #[test]
-fn twenty_shapes_of_real_projects_are_turned_into_ours() {
+fn twenty_configurations_of_real_projects_are_converted() {
     hold(&[
         // Two vendors, one file, a default that names neither.
         Case(
@@ -413,7 +413,7 @@ fn twenty_shapes_of_real_projects_are_turned_into_ours() {
 }
 
 #[test]
-fn a_tree_of_portkeys_becomes_a_route() {
+fn portkeys_tree_of_targets_becomes_one_route() {
     let json = r#"{
         "strategy": {"mode": "fallback", "on_status_codes": [429, 503]},
         "retry": {"attempts": 2},
