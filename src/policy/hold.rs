@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_honoured_of_a_word_can_be_shortened_and_lengthened_again_and_a_guess_stays() {
+    fn a_told_hold_follows_retry_after_max_and_a_guessed_one_stays() {
         let now = Instant::now();
         let mut hold = told(DAY, DAY, now).expect("it lies ahead");
         for wait_max in [MINUTE, DAY, 60 * MINUTE, 2 * DAY] {

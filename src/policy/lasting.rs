@@ -485,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_as_old_as_it_has_become() {
+    fn times_are_read_with_the_age_they_have_by_then() {
         let now = Instant::now();
         let bytes = write(&point(now), now);
         assert_eq!(read::<Point>(&bytes, now), Some(point(now)));

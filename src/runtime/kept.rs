@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_dated_is_dropped_and_what_has_no_age_stays() {
+    async fn kept_health_is_dropped_only_if_its_age_is_unknown_or_it_is_damaged() {
         let folder = std::env::temp_dir().join(format!("standin-undated-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let file = folder.join("kept.db");

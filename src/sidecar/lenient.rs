@@ -474,7 +474,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fields_are_called_elsewhere_leads_to_a_field_that_there_is() {
+    fn names_of_fields_elsewhere_lead_to_existing_fields() {
         assert_eq!(kin("timeout", &["targets", "failover"]), Some("failover.deadline"));
         assert_eq!(kin("timeout", &["attempts_max", "deadline"]), Some("deadline"));
         assert_eq!((kin("timeout", &["listen"]), kin("listen", &["listen"])), (None, None));

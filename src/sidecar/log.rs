@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_strangers_say_commands_no_terminal_and_makes_no_second_line() {
+    fn control_characters_in_the_log_are_escaped() {
         let said = printable("a\u{1b}[31m\n\u{9b}2J\u{7f} é\t\u{202e}");
         assert_eq!(said, "a\\u{1b}[31m\\n\\u{9b}2J\\u{7f} é\\t\u{202e}");
     }

@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_expected_but_to_be_told_to_go_on() {
+    fn only_100_continue_is_accepted_in_expect() {
         let of = |values: &[&str]| {
             let values: Vec<_> = values.iter().map(|value| ("expect", *value)).collect();
             expects(&head(&values).headers)

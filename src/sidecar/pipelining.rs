@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_comes_behind_a_request_waits_for_its_answer_and_a_hang_up_does_not() {
+    async fn pipelined_bytes_wait_for_the_answer_and_a_hang_up_does_not() {
         let (near, mut far) = duplex(1024);
         let line = Line::new();
         let mut orderly = Unpipelined::new(near, line.clone());

@@ -96,7 +96,7 @@ async fn an_open_breaker_and_an_operators_hand_are_reset_as_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_to_be_reset_must_be_there_and_the_error_says_what_is() {
+async fn a_reset_of_an_unknown_name_is_refused_and_the_error_lists_the_known_ones() {
     let world = world(2, Script::default()).await;
     for (what, expected) in [
         (Reset::Provider("x".into()), "provider: no provider `x`; there are: a, b"),

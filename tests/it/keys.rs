@@ -398,7 +398,7 @@ async fn a_file_is_looked_at_every_minute_and_one_that_is_gone_for_a_while_does_
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_read_survives_a_crash_and_a_change_that_is_not_its_sources() {
+async fn a_key_that_was_read_survives_a_crash_and_a_change_of_other_fields() {
     let mint = Mint::default();
     let accounts = Accounts::new(&["token-1", "token-2"]);
     let key = mint.key(S, |number| Some(IssuedKey::new(format!("token-{number}"))));

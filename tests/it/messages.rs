@@ -189,7 +189,7 @@ async fn a_flood_of_messages_is_answered_to_the_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_wrong_with_a_request_is_said_by_its_field_and_nothing_is_sent() {
+async fn an_invalid_request_is_refused_by_its_field_and_nothing_is_sent() {
     use standin::{Message, Sampling, ToolChoice};
     let world = world(1, Script::default()).await;
     let base = || ask("hello");

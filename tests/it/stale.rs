@@ -102,7 +102,7 @@ async fn an_old_answer_crosses_no_wall_and_goes_to_no_other_caller() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rungs_that_have_nothing_to_say_are_passed_and_what_is_less_is_never_kept() {
+async fn rungs_without_a_fitting_answer_are_skipped_and_degraded_answers_are_never_kept() {
     let world = world_with(2, numbered(), |config| {
         keeping(config, vec![RungConfig::Text("no JSON".into()), stale(), RungConfig::Targets]);
         config.routes.get_mut("smart").expect("there").targets[1].degraded = true;

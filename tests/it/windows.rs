@@ -72,7 +72,7 @@ async fn each_target_learns_how_it_counts_and_keeps_that_when_it_restarts_or_its
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_provider_claims_to_have_counted_is_not_believed_at_once() {
+async fn a_few_wrong_token_counts_of_a_provider_change_no_window() {
     let lies = Answers::by(|question| {
         let usage = Usage {
             input: if question.user.contains("lie") { 900_000 } else { question.tokens },

@@ -313,7 +313,7 @@ fn a_429_limits_the_key_at_that_target_only() {
 }
 
 #[test]
-fn a_429_without_a_word_waits_a_little_and_weighs_nothing() {
+fn a_429_without_a_time_waits_a_little_and_is_no_failure() {
     let mut bench = Bench::new(1, 1);
     bench.fail(0, failure(FailureClass::RateLimited));
     assert_eq!(bench.admit(0).unwrap_err().until, Some(bench.now + RATE_LIMIT_DEFAULT));
@@ -427,7 +427,7 @@ fn a_sole_targets_verdict_is_looked_at_after_a_minute_by_one_call_and_an_answer_
 }
 
 #[test]
-fn a_time_that_was_told_is_looked_at_after_an_hour_and_not_before() {
+fn a_hold_of_a_retry_after_is_tested_after_an_hour_and_not_before() {
     for class in [FailureClass::RateLimited, FailureClass::Overloaded] {
         let mut bench = Bench::new(1, 1);
         bench.fail(0, retry_after(class, bench.now + 24 * 60 * MINUTE));
@@ -444,7 +444,7 @@ fn a_time_that_was_told_is_looked_at_after_an_hour_and_not_before() {
 }
 
 #[test]
-fn a_look_hears_what_the_provider_says_now_though_it_be_sooner() {
+fn a_test_of_a_hold_replaces_its_end_by_a_sooner_one_of_the_provider() {
     let mut bench = Bench::new(1, 1);
     bench.fail(0, retry_after(FailureClass::RateLimited, bench.now + 24 * 60 * MINUTE));
     bench.now += 60 * MINUTE;
@@ -499,7 +499,7 @@ fn an_operator_lifts_all_holds_and_is_told_what_they_were() {
 }
 
 #[test]
-fn what_is_honoured_is_what_the_configuration_says_now_of_holds_that_stand_too() {
+fn a_new_retry_after_max_applies_to_existing_holds_too() {
     for class in [FailureClass::RateLimited, FailureClass::Overloaded] {
         let mut bench = Bench::new(1, 1);
         bench.fail(0, retry_after(class, bench.now + 24 * 60 * MINUTE));
@@ -735,7 +735,7 @@ fn the_flag_is_published_when_it_is_raised_and_lowered() {
 }
 
 #[test]
-fn an_outage_leaves_nothing_on_a_target_that_recovers_but_what_luck_could_explain() {
+fn after_an_outage_a_recovered_target_is_neither_degraded_nor_slow() {
     let mut bench = Bench::new(1, 1);
     (0..3).for_each(|_| drop(bench.fail(0, failure(FailureClass::NoFirstToken))));
     for _ in 0..3 {
@@ -784,7 +784,7 @@ fn our_networks_failure_is_taken_back_and_pauses_probes_until_something_is_deliv
 }
 
 #[test]
-fn what_was_to_pass_has_passed_while_the_machine_slept() {
+fn holds_that_ended_during_the_machines_sleep_are_over() {
     let mut bench = Bench::new(1, 1);
     bench.fail(0, retry_after(FailureClass::RateLimited, bench.now + 3_600 * SECOND));
     let held = |bench: &Bench| bench.health(0).rate_limited_until.map(|until| until - bench.now);
@@ -797,7 +797,7 @@ fn what_was_to_pass_has_passed_while_the_machine_slept() {
 }
 
 #[test]
-fn what_is_said_of_a_provider_is_expected_of_it_and_is_no_evidence() {
+fn a_hint_moves_the_expected_failure_rate_and_is_no_evidence() {
     use crate::words::Reported;
     let mut bench = Bench::new(1, 1);
     let usual = bench.health(0);
@@ -1180,7 +1180,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
     #[test]
-    fn what_is_written_down_and_read_by_another_process_is_as_it_would_have_become(
+    fn written_health_read_by_another_process_equals_health_that_went_on(
         steps in steps(),
         seconds in prop::collection::vec(0..20_000_u64, 4),
     ) {

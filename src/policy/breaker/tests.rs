@@ -322,7 +322,7 @@ fn the_alarm_is_at_0_on_entry_to_closed() {
 }
 
 #[test]
-fn what_an_attempt_of_an_old_generation_says_moves_nothing() {
+fn an_attempt_of_an_old_generation_changes_no_state() {
     check("take 3*fail held:ok held:fail", "open");
     check("take 3*fail +5s held:fail ok ok", "open half_open ramp");
     check("take 3*fail +5s 2*ok 1*fail held:fail held:fail", "open half_open ramp");
@@ -395,7 +395,7 @@ fn trouble_goes_on_unless_all_was_well_for_as_long_as_it_had_lasted() {
 }
 
 #[test]
-fn failures_that_were_our_networks_are_taken_back_and_what_they_opened_closes() {
+fn failures_of_our_own_network_are_taken_back_and_the_breaker_they_opened_closes() {
     let mut bench = Bench::run("3*fail");
     let since = bench.now;
     let transition = bench.breaker.take_back(Evidence::failure(-3.0), since, since).unwrap();

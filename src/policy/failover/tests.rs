@@ -357,7 +357,7 @@ fn a_call_with_nothing_left_to_try_is_parked_and_begins_again() {
 }
 
 #[test]
-fn what_is_the_requests_own_is_not_parked_and_not_asked_again_elsewhere() {
+fn a_call_whose_request_is_at_fault_is_neither_parked_nor_asked_again() {
     check("a b parks: bad_request", "a rejected");
     check("a parks: unsupported", "a rejected");
     check("a b parks: empty empty empty", "a a b exhausted");
@@ -366,7 +366,7 @@ fn what_is_the_requests_own_is_not_parked_and_not_asked_again_elsewhere() {
 }
 
 #[test]
-fn each_failure_class_goes_its_way() {
+fn each_failure_class_has_its_own_next_step() {
     // Failures that are no fault of a target: once again at once; then as any failure.
     check("a b: unsent ok", "a a! =a");
     check("a b: unsent unsent ok", "a a! b =b");
@@ -420,7 +420,7 @@ fn each_failure_class_goes_its_way() {
 }
 
 #[test]
-fn what_is_the_keys_goes_to_the_next_key_at_once_and_costs_nothing() {
+fn a_failure_of_the_key_goes_to_the_next_key_at_once_and_uses_no_attempt() {
     for class in ["out_of_money", "unauthorised", "forbidden", "rate_limited", "rate_limited+1h"] {
         check(&format!("a#2 b: {class} ok"), "a a =a");
         check(&format!("a#2 b: {class} {class} ok"), "a a b =b");
@@ -450,7 +450,7 @@ fn a_request_that_all_asked_targets_refused_is_rejected_though_others_are_left()
 }
 
 #[test]
-fn of_several_refusals_the_caller_hears_the_most_telling() {
+fn of_several_refusals_the_caller_gets_the_most_specific() {
     use FailureClass as C;
     let said = |class, code: Option<&str>| Failure { code: code.map(str::to_owned), ..Failure::new(class, "no") };
     let rising = [
@@ -669,7 +669,7 @@ fn an_attempt_that_is_silent_for_too_long_is_joined_by_the_next_and_may_still_wi
 }
 
 #[test]
-fn silence_leaves_to_those_behind_what_they_usually_need() {
+fn a_silent_target_leaves_the_usual_time_to_the_targets_behind_it() {
     check("a b by=3s when: 2900ms@ok", "a@0 b@1928 -a =b");
     check("a b by=6s when: 2s@heard 3500ms@ok", "a@0 b@4928 -a =b");
     // Too little for all: each gets a part.

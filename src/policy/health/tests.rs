@@ -636,7 +636,7 @@ fn the_time_to_detect_is_the_mean_age_of_failures() {
 }
 
 #[test]
-fn what_a_target_remembers_is_bounded() {
+fn the_memory_of_a_target_is_bounded() {
     let mut bench = Bench::new();
     for _ in 0..20_000 {
         bench.now += MS(3);

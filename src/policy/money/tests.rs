@@ -103,7 +103,7 @@ fn a_window_slides_and_lets_in_again_what_has_passed() {
 }
 
 #[test]
-fn what_is_taken_is_given_back_or_gives_way_to_what_it_did_cost() {
+fn a_reservation_is_released_or_replaced_by_the_real_cost() {
     let mut money = Money::new(vec![budget(DOLLAR, Of::All), budget(DOLLAR / 2, Of::Route(None))]);
     let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
     let taken = money.take(&call, &costs(DOLLAR / 2, DOLLAR / 2), now).expect("room");

@@ -309,7 +309,7 @@ fn said(pieces: &[Piece]) -> String {
 }
 
 #[test]
-fn what_can_be_read_is_read_however_carelessly_it_is_framed() {
+fn readable_events_are_read_however_carelessly_they_are_framed() {
     let (hi, stop) = (delta("Hi"), STOP.trim_end());
     let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5}}";
     for (name, body) in [
@@ -365,7 +365,7 @@ fn the_last_event_counts_in_every_dialect_though_no_blank_line_follows() {
 }
 
 #[test]
-fn what_was_cut_is_never_whole() {
+fn a_cut_answer_is_never_taken_for_whole() {
     for body in [
         delta("Hi"),
         delta("Hi").trim_end().to_owned(),

@@ -498,7 +498,7 @@ fn a_key_that_is_not_there_is_warned_of_and_a_reference_of_another_tool_is_no_ke
 }
 
 #[test]
-fn what_a_check_finds_late_has_its_place_and_a_model_that_has_ended_says_so() {
+fn late_errors_of_a_check_name_their_line_and_a_retired_model_is_reported() {
     let (_, folder) = fresh("places");
     let check = |text: &[u8]| {
         fs::write(folder.join("standin.toml"), text).expect("a file");

@@ -114,7 +114,7 @@ async fn a_connection_serves_one_request_after_another() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_closes_its_connection_and_nothing_else() {
+async fn bytes_that_are_no_http_close_their_connection_and_nothing_else() {
     let stage = stage(1).await;
     let to = stage.sidecar.address();
     for garbage in ["\u{16}\u{3}\u{1}\u{2}\r\n\r\n", "GET\r\n\r\n", &format!("GET /{} ", "x".repeat(1 << 20))] {

@@ -142,7 +142,7 @@ async fn another_process_follows_and_no_connection_is_refused_nor_an_answer_cut_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_nobody_can_follow_goes_on() {
+async fn a_process_whose_successor_cannot_start_goes_on() {
     let scene = Scene::new("handover-fails").await;
     let mut first = scene.serve();
     fs::write(scene.folder.join("kept.toml"), "no = [ configuration").expect("a file");

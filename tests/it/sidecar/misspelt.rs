@@ -392,7 +392,7 @@ fn twenty_files_of_people_in_a_hurry_are_told_what_they_meant() {
 }
 
 #[test]
-fn what_follows_from_something_wrong_is_not_told_beside_it() {
+fn an_error_that_follows_from_another_is_not_reported() {
     for text in [
         // The provider that the route names is there once its name is spelt right.
         REST.replace("[providers.a]", "[provider.a]"),

@@ -58,7 +58,7 @@ async fn requests_on_one_connection_are_answered_in_their_order() {
 }
 
 #[tokio::test]
-async fn what_could_be_read_in_two_ways_is_refused() {
+async fn an_ambiguous_head_is_refused() {
     let stage = stage(1).await;
     let to = stage.sidecar.address();
     let body = r#"{"model":"smart","messages":[{"role":"user","content":"one two"}]}"#;

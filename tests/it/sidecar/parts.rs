@@ -211,7 +211,7 @@ async fn a_target_that_reads_no_documents_is_not_asked_and_the_refusal_says_so()
 }
 
 #[tokio::test]
-async fn what_only_a_provider_keeps_goes_to_its_dialect_alone() {
+async fn references_to_state_of_a_provider_go_to_its_dialect_alone() {
     let chat = |field: &str, value: Value| {
         let mut body = with_part(Caller::Chat, &json!({"type": "text", "text": "x"}));
         body[field] = value;

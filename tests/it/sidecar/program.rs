@@ -60,7 +60,7 @@ fn a_file_that_is_not_right_is_refused_by_its_field_and_with_a_remedy() {
 }
 
 #[test]
-fn what_is_no_file_or_has_no_end_is_no_configuration() {
+fn pipes_devices_and_endless_files_are_no_configuration() {
     let (_, folder) = program("no-file");
     let pipe = folder.join("pipe");
     let _ = fs::remove_file(&pipe);

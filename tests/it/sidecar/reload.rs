@@ -98,7 +98,7 @@ async fn a_reload_opens_no_door_of_a_socket_that_is_bound() {
 }
 
 #[tokio::test]
-async fn what_only_a_start_can_change_is_told_by_its_field() {
+async fn a_reload_names_the_fields_that_only_a_start_can_change() {
     let drill = Drill::start(Script::default()).await.expect("a drill");
     let provider = drill.address();
     let address = free();

@@ -451,7 +451,7 @@ async fn an_answer_that_is_no_use_is_not_handed_on() {
 }
 
 #[tokio::test]
-async fn what_a_filter_held_back_whole_is_an_answer_with_its_reason() {
+async fn an_answer_that_a_filter_held_back_is_an_answer_with_its_reason() {
     let declined = [
         r#"{"type":"message_start","message":{"id":"msg_1","model":"m","content":[],"usage":{"input_tokens":5,"output_tokens":1}}}"#,
         r#"{"type":"message_delta","delta":{"stop_reason":"refusal","stop_details":{"category":"x"}},"usage":{"output_tokens":2}}"#,

@@ -281,7 +281,7 @@ fn a_call_probes_one_target_and_the_others_wait_behind_all_tiers() {
 }
 
 #[test]
-fn who_is_said_to_be_well_is_probed_first_and_what_is_said_moves_nobody_else() {
+fn hints_order_probes_and_no_other_targets() {
     use crate::words::Reported;
     let said = |desk: Desk, target, reported| desk.with(target, |it| it.health.hint = Some(reported));
     let desk = Desk::tiers(5).probe_ready(1).probe_ready(2).probe_ready(3).probe_ready(4);

@@ -98,7 +98,7 @@ fn an_ordinary_request_is_understood() {
 }
 
 #[test]
-fn what_the_user_says_behind_results_is_the_question() {
+fn text_behind_tool_results_is_the_question() {
     let body =
         talk(json!([user(json!("a")), assistant(json!([call("x")])), user(json!([result("x"), said("and now b")])),]));
     let question = check(&body).unwrap();

@@ -91,7 +91,7 @@ fn an_ordinary_request_is_understood_in_either_spelling() {
 }
 
 #[test]
-fn what_is_no_protobuf_is_refused_with_every_place_named() {
+fn a_body_that_is_no_protobuf_is_refused_with_every_place_named() {
     let body = json!({
         "mood": 1,
         "contents": [{"role": "user", "parts": [{"text": 5, "image": {}}, "hi", {"text": ["a"]}, {"text": {}}]}],
