@@ -221,14 +221,14 @@ impl Job {
     async fn send(&mut self, piece: Piece, watchdog: &mut Watchdog) -> Result<(), Failure> {
         let piece = match self.pieces.try_send(piece) {
             Ok(()) => return Ok(()),
-            Err(mpsc::error::TrySendError::Closed(_)) => return Err(cancelled("nobody reads the answer")),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(cancelled("the answer is no longer read")),
             Err(mpsc::error::TrySendError::Full(piece)) => piece,
         };
         let since = now();
         let stall_max = self.account.shared.limits.consumer_stall_max;
         match tokio::time::timeout(stall_max, self.pieces.send(piece)).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(cancelled("nobody reads the answer")),
+            Ok(Err(_)) => return Err(cancelled("the answer is no longer read")),
             Err(_) => return Err(cancelled("the reader took nothing for too long")),
         }
         let now = now();

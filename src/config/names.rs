@@ -57,7 +57,7 @@ impl<'a> Known<'a> {
         id.and_then(|id| self.setup.layout.index(&id)).ok_or_else(|| {
             let says = || {
                 let names: BTreeSet<String> = self.setup.targets().map(|target| target.id.to_string()).collect();
-                format!("is no `provider/model` that there is; {}", meant(name, names.iter().map(String::as_str)))
+                format!("is no known `provider/model`; {}", meant(name, names.iter().map(String::as_str)))
             };
             (!(self.doubtful)(name)).then(says)
         })
@@ -115,7 +115,7 @@ pub(super) fn replace(
                 None => {
                     let names: BTreeSet<String> = ids.iter().map(ToString::to_string).collect();
                     let meant = meant(replacement, names.iter().map(String::as_str));
-                    errors.push(ConfigError::new(field(name, model), format!("is no model that there is; {meant}")));
+                    errors.push(ConfigError::new(field(name, model), format!("is no known model; {meant}")));
                 }
             }
         }

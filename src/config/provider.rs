@@ -421,7 +421,7 @@ impl ProviderConfig {
         if flavour.is_none() {
             let names: Vec<&str> = Flavour::names().collect();
             let meant = meant(self.flavour.as_deref().unwrap_or_default(), names);
-            errors.push(ConfigError::new(at("flavour"), format!("is none that is known; {meant}")));
+            errors.push(ConfigError::new(at("flavour"), format!("is unknown; {meant}")));
         }
         errors.extend(self.check_key(preset, &at("keys")));
         let keys = self.named_keys(&at("keys"), errors);
@@ -510,7 +510,7 @@ impl ProviderConfig {
         let refuse = |field: &str, problem: String| Err(ConfigError::new(format!("providers.{name}.{field}"), problem));
         match (&self.preset, Preset::named(self.preset.as_deref().unwrap_or(name))) {
             (Some(_), Some(preset)) => Ok(Some(preset)),
-            (Some(unknown), None) => refuse("preset", format!("is none that is known; {}", known(unknown))),
+            (Some(unknown), None) => refuse("preset", format!("is unknown; {}", known(unknown))),
             (None, preset) if self.base_url.is_none() => match preset {
                 Some(preset) => Ok(Some(preset)),
                 None => refuse(

@@ -119,7 +119,7 @@ impl CallOptions {
                 }
                 None => {
                     let known = "priority, deadline, session, labels, strategy, hedging, on-exhausted, durable, stream, tag-NAME";
-                    return Err(bad(field, &format!("is none that is known; there are {OURS}: {known}")));
+                    return Err(bad(field, &format!("is unknown; there are {OURS}: {known}")));
                 }
             },
         }
@@ -195,7 +195,7 @@ mod tests {
                 serde_json::json!({}),
                 "x-standin-on-exhausted: must be one of fail, wait, degrade",
             ),
-            (&[("x-standin-priorty", "batch")], serde_json::json!({}), "x-standin-priorty: is none that is known"),
+            (&[("x-standin-priorty", "batch")], serde_json::json!({}), "x-standin-priorty: is unknown"),
             (&[], serde_json::json!({"x-standin-deadline": "0"}), "metadata.x-standin-deadline: must be seconds"),
             (&[], serde_json::json!({"x-standin-session": 7}), "metadata.x-standin-session: must be a string"),
         ] {

@@ -80,12 +80,12 @@ fn tell(document: &Document<'_>, path: &[usize], fault: &Fault, but: Option<&str
             if !is_name {
                 field = document.name(&path[..path.len().saturating_sub(1)]);
             }
-            let what = if is_name { "is no field that is known" } else { "has a field that is not known" };
+            let what = if is_name { "is no known field" } else { "has an unknown field" };
             let but = but.filter(|_| path.len() == 1);
             let expected: Vec<&str> = expected.iter().copied().chain(but).collect();
             format!("{what}; {}", among(found, &expected, '`'))
         }
-        What::Variant { found, expected } => format!("is none that is known; {}", among(found, expected, '"')),
+        What::Variant { found, expected } => format!("is unknown; {}", among(found, expected, '"')),
     };
     Wrong { path: path.to_vec(), field: if field.is_empty() { "configuration".into() } else { field }, problem }
 }

@@ -122,7 +122,7 @@ fn lost_text(count: u64) -> String {
 
 fn lost_json(count: u64) -> String {
     let now = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
-    let message = "lines of the log were lost: nobody took them";
+    let message = "lines of the log were lost: they were not read in time";
     let line = serde_json::json!({
         "timestamp": now, "level": "WARN", "message": message, "lost": count, "target": "standin",
     });

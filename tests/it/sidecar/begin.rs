@@ -380,7 +380,7 @@ async fn check_tells_prices_windows_and_abilities_and_asks_as_few_as_it_is_told(
     for (more, asked, names) in [
         (&["--try"][..], 2, &["a/mine: answers", "b/other: answers"][..]),
         (&["--try", "--route", "a/gpt-5-mini"], 1, &["a/gpt-5-mini: answers", "at most $0.00052"]),
-        (&["--try", "--route", "smart"], 2, &["a/mine: answers", "what 2 of unknown price take"]),
+        (&["--try", "--route", "smart"], 2, &["a/mine: answers", "2 model(s) whose price is not known"]),
         (&["--try", "--all"], 4, &["a/text-embedding-3-small: answers"]),
         (&["--try", "--route", "nowhere"], 0, &["no route `nowhere`; there are: smart"]),
     ] {

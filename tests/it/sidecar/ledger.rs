@@ -100,7 +100,7 @@ async fn what_was_spent_is_told_by_the_program_the_door_and_the_runtime_and_equa
     );
     let table = run(&["--by", "route", "--file", &file, "--since", "7d"]);
     assert!(table.starts_with("route ") && table.contains("smart "), "{table}");
-    assert!(run(&["--file", &file, "--verify"]).starts_with("all is well: 8 attempts and 5 calls"));
+    assert!(run(&["--file", &file, "--verify"]).starts_with("the file is whole: 8 attempts and 5 calls"));
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ pub fn strategy(router: Option<&Given>, deployments: &[Deployment], out: &mut Ou
         "cost-based-routing" => (text("least-cost"), true),
         "usage-based-routing" | "usage-based-routing-v2" => (text("adaptive"), false),
         _ => {
-            out.lost(given, "is no strategy of LiteLLM's that is known: routes choose as they do by themselves");
+            out.lost(given, "is no known strategy of LiteLLM: routes choose as they do by themselves");
             return if weighed { text("weighted") } else { None };
         }
     };

@@ -123,7 +123,7 @@ fn deployment(given: &Given, credentials: &BTreeMap<&str, &Given>, out: &mut Out
     if let Some(given) = info.and_then(|info| info.get("mode"))
         && !["chat", "embedding", "completion", "responses"].contains(&mode)
     {
-        out.lost(given, "is no kind of work that is known: it is served as conversations");
+        out.lost(given, "is no known kind of work: it is served as conversations");
     }
     let vendor = own("custom_llm_provider").and_then(Given::as_text);
     let full =
@@ -417,7 +417,7 @@ fn times(settings: &Given, routes: &[Route], out: &mut Outcome) {
         let tiers = routes.iter().flat_map(|route| &route.targets).map(|target| target.tier).max().unwrap_or(0);
         let attempts = retries + 1.0 + f64::from(tiers);
         if set(&mut out.failover, "attempts_max", Toml::Number(attempts)) {
-            out.changed(given, format!("failover.attempts_max = {attempts}: all attempts of a call, whoever is asked"));
+            out.changed(given, format!("failover.attempts_max = {attempts}: all attempts of a call, at all targets"));
         } else {
             out.lost(given, SAID);
         }

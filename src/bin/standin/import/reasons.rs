@@ -11,7 +11,7 @@ fn why_no_table(name: &str) -> &'static str {
         ("include", _) => "not read: copy what the files hold that it names into this one, models included",
         (name, _) if name.starts_with(['x', '.', '_']) => "not needed: it is used where the file refers to it",
         (_, "no counterpart") => {
-            "is no table of LiteLLM's that is known: there are model_list, router_settings, litellm_settings, \
+            "is no known table of LiteLLM: there are model_list, router_settings, litellm_settings, \
              general_settings, environment_variables and credential_list"
         }
         (_, why) => why,

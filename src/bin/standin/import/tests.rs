@@ -614,7 +614,7 @@ fn what_is_told_as_kept_is_kept_and_what_is_not_says_why() {
                 "max_parallel_requests -- is no number of calls",
                 "tpm -- not needed",
                 "input_cost_per_token -- is no price",
-                "routing_strategy -- is no strategy of LiteLLM's that is known",
+                "routing_strategy -- is no known strategy of LiteLLM",
                 "default_fallbacks -- none of its groups is served; not there: nobody",
                 "litellm_settings.num_retries -- not taken: another line",
                 "general_settings.max_parallel_requests -- no counterpart for all deployments",
@@ -623,7 +623,7 @@ fn what_is_told_as_kept_is_kept_and_what_is_not_says_why() {
                 "health_check_interval -- not needed",
                 "pass_through_endpoints -- no counterpart: only conversations",
                 "include -- not read: put what the files hold",
-                "model_lists -- is no table of LiteLLM's that is known",
+                "model_lists -- is no known table of LiteLLM",
             ],
         ),
         // A gateway on this machine has the usual port.
