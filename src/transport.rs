@@ -82,7 +82,7 @@ pub enum TransportError {
     #[error("connection closed before a response: {0}")]
     Unsent(String),
     /// No connection, because this machine has no socket, port or memory left, or cannot resolve any name.
-    #[error("this machine lacks what a connection takes: {0}")]
+    #[error("this machine lacks a resource that a connection needs: {0}")]
     Lack(String),
     /// No connection: refused, no such host, TLS, connect timeout.
     #[error("cannot connect: {0}")]

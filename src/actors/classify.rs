@@ -121,7 +121,7 @@ impl Classify {
         let Self::Actor(ask) = self else { return self.at_once(&arrival) };
         let own = arrival.work.priority();
         ask(arrival).await.unwrap_or_else(|| {
-            tracing::error!("the actor that classifies calls said nothing in time; its caller's priority holds");
+            tracing::error!("the actor that classifies calls gave no answer in time; its caller's priority holds");
             own
         })
     }

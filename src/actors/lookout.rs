@@ -53,7 +53,7 @@ async fn look_out(provider: Arc<Provider>) {
             };
             let words = hint.to_string();
             if provider.slot.hinted(hint, now() + options.fades()) {
-                tracing::info!(provider = %provider.spec.name, %words, "what is said of a provider has changed");
+                tracing::info!(provider = %provider.spec.name, %words, "the hints about a provider have changed");
             }
         }
         let reported = hint::all(&provider.slot.hints(now()));

@@ -269,7 +269,7 @@ impl State {
         self.shared.router.send(RouterCommand::Retabled(old.clone()));
         let table = self.shared.table();
         for (route, target) in self.shared.lift_pins(&table) {
-            tracing::warn!(%route, target_id = %target, "a pin is lifted: the target is none of the route's any more");
+            tracing::warn!(%route, target_id = %target, "a pin is lifted: the target is no longer one of the route's");
             self.shared.tell(Event::Unpinned { route, target });
         }
         let stays: HashSet<*const Provider> = table.providers.iter().map(Arc::as_ptr).collect();
@@ -287,7 +287,10 @@ impl State {
     fn beat(&mut self) {
         let (wall, now) = (SystemTime::now(), now());
         if let Some(Slept { since, by }) = self.shared.heartbeat(wall, Instant::now(), now) {
-            tracing::warn!(?by, "the machine slept; recent failures are taken back, and waits have gone on");
+            tracing::warn!(
+                ?by,
+                "the machine slept; recent failures are taken back, and waiting times went on meanwhile"
+            );
             for provider in &self.shared.table().providers {
                 since.map(|since| provider.slot.provider.send(ProviderMessage::LocalFault(since)));
                 provider.slot.provider.send(ProviderMessage::Slept(by));

@@ -267,7 +267,7 @@ impl Shared {
         let mut lack = lock(&self.lack);
         let before = lack.take();
         if before.as_ref().is_none_or(|before| now.saturating_duration_since(before.at) >= LACK_QUIET) {
-            tracing::warn!(what, "this machine lacks what attempts take; no provider is blamed");
+            tracing::warn!(what, "this machine lacks a resource that attempts need; no provider is blamed");
         }
         let count = before.map_or(0, |before| before.count).saturating_add(1);
         *lack = Some(Lack { what: what.to_owned(), count, at: now });

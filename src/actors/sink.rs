@@ -119,7 +119,7 @@ fn serve(name: &str, observer: &dyn Observer, queue: &Receiver<Record>, gone: &A
 fn guarded(name: &str, observer: &dyn Observer, record: &Record, gone: &AtomicBool) -> bool {
     let survived = catch_unwind(AssertUnwindSafe(|| observer.observe(record))).is_ok();
     if !survived && !gone.swap(true, Relaxed) {
-        tracing::error!(observer = name, "an observer panicked; it is told nothing more");
+        tracing::error!(observer = name, "an observer panicked; it gets no more records");
     }
     survived
 }

@@ -85,7 +85,7 @@ impl Refusals {
     pub(super) fn note(&self, reason: Reason, peer: Option<SocketAddr>, now: Instant) {
         let Some(count) = self.count(reason, now) else { return };
         let peer = peer.map(|peer| peer.ip().to_string());
-        tracing::warn!(reason = reason.name(), peer, count, "turned away, or made to wait");
+        tracing::warn!(reason = reason.name(), peer, count, "a request was refused, or had to wait");
     }
 
     /// Counts one; returns how many there were since the last line, if there is to be one.

@@ -271,7 +271,7 @@ impl Owner {
             if served.is_ok() {
                 return;
             }
-            tracing::error!(path = %self.spec.path.display(), "the store's thread panicked; it begins anew");
+            tracing::error!(path = %self.spec.path.display(), "the store's thread panicked; it is started again");
             book = None;
             self.panics += 1;
             if self.panics > 1 {
@@ -302,7 +302,7 @@ impl Owner {
             None => {
                 let lost = jobs.try_iter().filter(|job| matches!(job, Job::Record(_))).count() as u64;
                 self.gauge.given_up(lost);
-                tracing::error!(path = %self.spec.path.display(), %error, lost, "the store never got its file");
+                tracing::error!(path = %self.spec.path.display(), %error, lost, "the store could not take its file: the records that waited are lost");
             }
         }
     }
@@ -403,7 +403,7 @@ impl Owner {
 
     fn try_write(&mut self, hold: &Hold, book: &mut Option<Book>) -> Result<(), String> {
         if book.as_ref().is_some_and(|book| !book.is_of(hold)) {
-            tracing::error!(path = %self.spec.path.display(), "the store's file is gone; another is begun");
+            tracing::error!(path = %self.spec.path.display(), "the store's file is gone; a new one is made");
             *book = None;
         }
         let open = match book {
@@ -441,7 +441,7 @@ impl Owner {
     fn give_up(&mut self) {
         let lost = self.group.len() as u64;
         self.gauge.given_up(lost);
-        tracing::error!(path = %self.spec.path.display(), lost, "the store gives records up");
+        tracing::error!(path = %self.spec.path.display(), lost, "these records could not be written and are dropped");
         self.group.clear();
         self.news.clear();
         self.first = 0;
