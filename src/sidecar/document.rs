@@ -75,15 +75,15 @@ impl<'t> Document<'t> {
             let told = errors.iter().map(|error| {
                 // Beside the message an error quotes its line.
                 let message = match error.message().lines().next().unwrap_or("is no TOML") {
-                    "duplicate key" => "this name stands there twice; put what both say into one",
+                    "duplicate key" => "this name is there twice; put both into one",
                     "string values must be quoted, expected literal string" => {
-                        "a text or a time must stand in plain quotes, as \"smart\" or \"30s\""
+                        "a text or a time must be in plain quotes, as \"smart\" or \"30s\""
                     }
                     message if message.contains("unicode value digits") || message.contains("escape") => {
                         "in \"…\" a backslash begins an escape; write a path in plain quotes, as 'C:\\keys\\mine'"
                     }
                     message if message.starts_with("cannot extend value of type inline table") => {
-                        "this table stands above as `{ … }`, and is closed; put all of it into one of the two"
+                        "this table is written above as `{ … }`, and is closed; put all of it into one of the two"
                     }
                     message => message,
                 };

@@ -103,7 +103,7 @@ pub(super) fn check<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), BadR
         };
         if !is_new {
             let name: String = name.chars().take(64).collect();
-            return Err(BadRequest::new(&name, "stands there twice"));
+            return Err(BadRequest::new(&name, "is there twice, capitals ignored; send it once"));
         }
     }
     Ok(())

@@ -146,7 +146,7 @@ fn hold(file: &Value, path: &[Step], errors: &SettingsErrors, what: &str) {
             "is no ",
             "needs ",
             "has no ",
-            "stands ",
+            "twice",
             "has a ",
             "has one of",
             "leave it out",
@@ -334,7 +334,7 @@ fn twenty_files_of_people_in_a_hurry_are_told_what_they_meant() {
         (provider("keys = ['${NONE'"), &["f.toml:"]),
         (
             format!("{REST}timeout = 30s"),
-            &["f.toml:6:11: configuration: a text or a time must stand in plain quotes, as \"smart\" or \"30s\""],
+            &["f.toml:6:11: configuration: a text or a time must be in plain quotes, as \"smart\" or \"30s\""],
         ),
         (
             format!("{REST}timeout = '30s'\nfallbacks = ['b/m']\nstrategy = 'weighted'\nnum_retries = 2"),
@@ -361,11 +361,11 @@ fn twenty_files_of_people_in_a_hurry_are_told_what_they_meant() {
         (
             format!("{REST}{REST}"),
             &[
-                "f.toml:6:12: configuration: this name stands there twice; put what both say into one",
-                "f.toml:7:1: configuration: this name stands there twice",
-                "f.toml:8:8: configuration: this name stands there twice",
-                "f.toml:9:9: configuration: this name stands there twice",
-                "f.toml:10:1: configuration: this name stands there twice",
+                "f.toml:6:12: configuration: this name is there twice; put both into one",
+                "f.toml:7:1: configuration: this name is there twice",
+                "f.toml:8:8: configuration: this name is there twice",
+                "f.toml:9:9: configuration: this name is there twice",
+                "f.toml:10:1: configuration: this name is there twice",
             ],
         ),
     ] {
