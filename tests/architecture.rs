@@ -17,7 +17,7 @@ struct Room {
     name: &'static str,
     floor: u8,
     knows: &'static [&'static str],
-    /// Exceptions: what it may name although it is banned on its floor.
+    /// Exceptions: names that it may use although they are banned on its floor.
     may: &'static [&'static str],
 }
 

@@ -12,7 +12,7 @@ use crate::wire;
 use crate::words::{ChatRequest, Demand, Demanded, FailureClass, Message, ModelKind, ResponseFormat, UserPart};
 
 impl Target {
-    /// Returns why it cannot take something of a request; what a route leaves out is no reason.
+    /// Returns why it cannot take a part of a request. Parts that the route leaves out do not count.
     fn obstacle(&self, route: &RouteSpec, asked: &Asked, demand: &Demand) -> Option<SkipReason> {
         let Work::Chat(request) = &asked.work else { return None };
         let (provider, can) = (&self.provider.spec, self.spec().capabilities);

@@ -19,9 +19,9 @@ pub struct Model {
     pub vendor: &'static str,
     /// Its name there.
     pub id: &'static str,
-    /// What it costs there, where that is one price.
+    /// Its price there, where that is one price.
     pub price: Option<Price>,
-    /// What it is known not to do, and its windows; all else is assumed.
+    /// Abilities that it is known to lack, and its windows; all others are assumed.
     pub capabilities: Capabilities,
     /// Whether it can think before it answers.
     pub reasons: bool,

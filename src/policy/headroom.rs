@@ -2,8 +2,8 @@
 //! provider says nothing, what its refusals have taught.
 //!
 //! Input: what answers say, what is admitted, what it took in the end, and refusals. Output: a share, which orders
-//! keys, and whether there is room for one more request. What an answer says was true when its request arrived, so all
-//! that was admitted after that request counts against it: one reading does not send all calls to one key.
+//! keys, and whether there is room for one more request. The headers of an answer were true when its request arrived,
+//! so every request admitted after that counts against them: one reading does not send all calls to one key.
 //!
 //! ```text
 //!   limit ├──────────────── may be taken at once ────────────────┤ a tenth is kept back ┤

@@ -188,7 +188,7 @@ impl Estimate {
             asked.unwrap_or_else(|| usual.saturating_mul(times).max(least)).min(target_max.unwrap_or(u32::MAX));
         let usual = usual.min(longest);
         let usage = |input: u32, output: u32| Usage { input: input.into(), output: output.into(), ..Usage::default() };
-        // Prompts are estimated, and may be an eighth over; what is cached may cost more than what is not.
+        // Prompts are estimated, and may be an eighth over; tokens written to a cache may cost more than others.
         let (likely, most) = (usage(input, usual), usage(input.saturating_add(input / 8), longest));
         let dear = |price: Price| Price {
             input: price.input.max(price.cache_write),

@@ -56,8 +56,8 @@ impl Left {
     }
 }
 
-/// How long an answer takes at a target, as far as is known: what a call's time is shared by, and what silence is
-/// judged against.
+/// How long an answer takes at a target, as far as is known. A call's time is shared out by it, and silence is compared
+/// with it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
     /// The median time to the first content; for a whole answer, to its end.

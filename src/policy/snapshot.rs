@@ -145,7 +145,7 @@ pub struct Health {
     /// test whether it still holds; `None` where there is none.
     pub look_from: Option<Instant>,
     /// What is left of the limits of the key that is used next, 0 to 1: as its provider last said, less what was
-    /// admitted since. `None` is unknown. Advice: it orders keys and refuses nothing.
+    /// admitted since. `None` is unknown. It only orders keys and refuses nothing.
     pub headroom: Option<f64>,
     /// Its provider's state by hints, if there are any.
     pub hint: Option<Reported>,

@@ -1,7 +1,7 @@
 //! The questions to a kept ledger, and its answers: plain data, the same in tables, JSON and CSV.
 //!
-//! Money is counted in billionths of a dollar, so that sums of parts are the sum. What an attempt cost is waste
-//! unless its answer was its call's answer; why it is waste follows from how it ended.
+//! Money is counted in billionths of a dollar, so that sums of parts are the sum. The cost of an attempt is waste
+//! unless its answer became its call's answer. The reason follows from how it ended.
 
 use std::fmt;
 use std::str::FromStr;
@@ -132,7 +132,7 @@ impl Question {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Line {
-    /// What the line is about.
+    /// The group that the line sums, such as a route's name or a day; `all` for the sum of all lines.
     pub of: String,
     /// Attempts that ended; of a statement by outcome, calls.
     pub attempts: u64,

@@ -242,7 +242,7 @@ mod tests {
         let admitted = (0..60).take_while(|_| access.admit(&headers, None, start).is_ok()).count();
         assert_eq!(admitted, 10);
         assert_eq!(access.admit(&headers, None, start).err(), Some(Denied::TooMany(Duration::from_secs(1))));
-        // What is used stays used when the keys are replaced.
+        // Requests that were counted stay counted when the keys are replaced.
         let again = Access::new(&[limited], &access);
         assert_eq!(again.admit(&headers, None, start).err(), Some(Denied::TooMany(Duration::from_secs(1))));
         assert!(again.admit(&headers, None, start + Duration::from_secs(1)).is_ok());

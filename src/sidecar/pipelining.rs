@@ -120,7 +120,7 @@ pub(super) struct Unpipelined<S> {
     stream: S,
     line: Arc<Line>,
     scan: Scan,
-    /// What came behind the request that is being answered.
+    /// The bytes that came behind the request that is being answered.
     waiting: Vec<u8>,
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Setup {
     pub(crate) layout: Layout,
     /// The budgets.
     pub(crate) budgets: Vec<Budget>,
-    /// What was spent of budgets that are new to this process.
+    /// The money already spent of budgets that are new to this process.
     #[cfg(feature = "store")]
     pub(crate) spent: Vec<Spent>,
 }

@@ -191,7 +191,7 @@ impl Sheet {
     }
 
     /// Returns the pieces: the first token comes after `first`, each later one `per_token` after the one before, and a
-    /// piece of several with its last; what has no content comes at once.
+    /// piece of several with its last; a piece without content comes at once.
     pub(crate) fn beats(self, first: Duration, per_token: Duration) -> Vec<Beat> {
         let mut rest = Bytes::from(self.bytes);
         let mut begin = 0;

@@ -91,7 +91,7 @@ impl Ending {
     }
 }
 
-/// A fragment of a tool call as it came in one chunk; what the chunk did not hold is empty.
+/// A fragment of a tool call as it came in one chunk; fields that the chunk did not have are empty.
 #[derive(Debug, Default)]
 pub(super) struct Fragment<'a> {
     pub(super) index: Option<u64>,

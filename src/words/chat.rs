@@ -47,7 +47,7 @@ pub struct ChatRequest {
     pub parallel_tool_calls: Option<bool>,
     /// The form of the answer's text. An answer that does not have it is an unusable answer and fails over.
     pub response_format: ResponseFormat,
-    /// Sampling parameters; what is `None` is not sent.
+    /// Sampling parameters. A parameter that is `None` is not sent.
     pub sampling: Sampling,
     /// How hard a reasoning model should think; `None` leaves it to the provider.
     pub effort: Option<Effort>,
@@ -634,7 +634,7 @@ pub enum ResponseFormat {
     },
 }
 
-/// Sampling parameters; what is `None` is not sent.
+/// Sampling parameters. A parameter that is `None` is not sent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sampling {
     /// 0 to 2 at most providers.

@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::{Dialect, Note};
 
-/// A request in a provider's dialect, as it came. Where a target speaks that dialect this goes out, edited where
-/// something must be different for it, instead of a body written anew: what the common form cannot express stays where
-/// it is. It must say what the request beside it says; code that changes the request must remove this.
+/// A request in a provider's dialect, as it came. A target that speaks that dialect gets these bytes, edited where it
+/// needs something different, instead of a new body. So parts that the common form cannot express are kept. It must
+/// have the same content as the request beside it; code that changes the request must remove this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Original {
     /// The dialect that the body is written in.
@@ -24,7 +24,7 @@ pub struct Original {
     pub nulls: Vec<String>,
     /// Whether it asks for a stream.
     pub stream: bool,
-    /// What it says of the usage at a stream's end, where that is the caller's choice.
+    /// Whether it asks for the usage at a stream's end, where that is the caller's choice.
     pub stream_usage: Option<bool>,
     /// Which messages were left out of the request beside it, by their places.
     pub left_out: Vec<usize>,

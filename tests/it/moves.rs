@@ -274,7 +274,7 @@ impl Talk {
         };
         assert_eq!(calls.is_empty(), turn.user.is_some(), "a turn is the user's or the tools'");
         for (at, call) in calls.iter().enumerate() {
-            // What a tool returns is an object, or a text.
+            // A tool returns an object, or a text.
             let content = if at == 0 { json!({"found": call.id}).to_string() } else { format!("{} is wide", call.id) };
             let mut result = Message::tool_result(call, content);
             if let (Message::Tool(result), true, 1) = (&mut result, turn.provider == "openai", at) {

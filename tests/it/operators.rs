@@ -184,7 +184,7 @@ async fn stir(world: &World, rng: &mut StdRng) {
         }
         sleep(S * rng.random_range(0..4)).await;
     }
-    // What is published is the present state.
+    // The published state is the present one.
     settle().await;
 }
 

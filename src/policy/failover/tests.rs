@@ -350,7 +350,8 @@ fn a_call_with_nothing_left_to_try_is_parked_and_begins_again() {
     check("a-1s parks: ok", "parked a =a");
     check("a b parks max=2: server server ok", "a b parked a =a");
     check("a parks: rate_limited+3s ok", "a parked a =a");
-    // What is free for a new call is free for one that begins anew; all further attempts are paid for.
+    // The attempt that is free for a new call is also free for a parked call that goes on; all further attempts are
+    // paid for.
     check("a b c parks broke: rate_limited rate_limited rate_limited ok", "a b parked a parked a =a");
     // It keeps its place in the end: three times here.
     check("a-never parks:", "parked parked parked parked exhausted");
@@ -517,7 +518,7 @@ fn pauses_at_a_sole_target_grow_and_keep_the_deadline() {
     }
     assert!(pauses_of_many[2..].iter().any(|pause| *pause > 1_000), "no longer than any wait: {pauses_of_many:?}");
     assert!(pauses("a by=5s max=12 show").iter().sum::<u64>() <= 5_000);
-    // What the provider asks for is a wish: waited for no longer than for any other target.
+    // The wait that a provider asks for is a wish: the call waits no longer than for any other target.
     check("a show: server+1s ok", "a ~1000 a =a");
     check("a: server+30s", "a exhausted+30s");
 }
@@ -608,7 +609,7 @@ fn a_hedge_is_paid_out_of_a_budget_of_its_own_and_a_move_like_any_other() {
     assert_eq!(bench.run("2s@ok"), "a b -a =b");
     assert_eq!(bench.budget.tokens(), 10, "the first move of a call is free");
     assert!(!bench.budget.hedges.take(0.05, Cost::of(None), bench.now), "the one that nothing was spent for is taken");
-    // What was refused is given back.
+    // A refused hedge gives its money back.
     let mut bench = Bench::new("a b-full hedge=1s");
     bench.targets[1].out = None;
     assert_eq!(bench.run("refused ok"), "a b =b");
@@ -664,7 +665,7 @@ fn an_attempt_that_is_silent_for_too_long_is_joined_by_the_next_and_may_still_wi
     check("a b when: 3s@heard 5s@ok", "a@0 b@6000 -a =b");
     // A target's own limit ends its attempt.
     check("a*1000 b when: 600ms@nothing 400ms@a.no_first_token ok", "a@0 b@500 =b");
-    // What the caller reads is never late.
+    // An attempt whose content the caller reads is never late.
     check("a b stream: content 60s@ok", "a >a =a");
 }
 
@@ -711,7 +712,7 @@ fn the_same_target_is_asked_once_more_before_others_where_its_route_says_so() {
     check("a b again=1: server server ok", "a ~ a b =b");
     check("a b again=2: server server ok", "a ~ a ~ a =a");
     check("a b again=1 max=2: server server", "a ~ a exhausted");
-    // What it asks for is waited for, if that is short.
+    // The call waits for the time that the target asks for, if that is short.
     check("a b again=1: rate_limited+1s ok", "a ~ a =a");
     check("a b again=1: overloaded+1s ok", "a ~ a =a");
     check("a b again=1: rate_limited+2s ok", "a b =b");

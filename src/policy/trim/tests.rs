@@ -22,7 +22,7 @@ fn message(word: &str, text: &str) -> Message {
     }
 }
 
-/// What is left of a conversation of one token a message that is to be this much shorter.
+/// The rest of a conversation of one token a message that must become this much shorter.
 fn cut(notation: &str, excess: u32) -> String {
     let messages = conversation(notation);
     let Some(cut) = Cut::find(&messages, |_| 1.0, excess.into()) else { return "nothing".into() };

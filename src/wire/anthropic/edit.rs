@@ -1,4 +1,4 @@
-//! Edits requests that came in this dialect, block by block: what the target takes stays as it came.
+//! Edits requests that came in this dialect, block by block: blocks that the target accepts stay unchanged.
 
 use super::models::{maker, may_rest};
 use super::proof::{REDACTED, parted};

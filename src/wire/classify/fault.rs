@@ -248,7 +248,7 @@ pub(super) fn is_gone(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>) ->
         return false;
     }
     let named = match sent.model {
-        // What is deprecated "for this model" is a parameter.
+        // A text with "for this model" means a parameter, not a missing model.
         "" => {
             let of_it = ["for this model", "with this model"].iter().any(|words| error.text.contains(words));
             !of_it && ["model", "models"].iter().any(|word| holds(&error.text, word))

@@ -128,7 +128,7 @@ const BEYOND: &[&str] = &[
     "超出",
 ];
 
-/// What is counted, what is bounded, and whose length it is: the fallback needs one of each.
+/// Words for a limit, a unit and the request: the fallback needs one of each.
 const LIMITS: &[&str] =
     &["maximum", "max ", "limit", "exceed", "too long", "too many", "too large", "longer", "at most"];
 const WHOLES: &[&str] =

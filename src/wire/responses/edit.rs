@@ -1,4 +1,4 @@
-//! Edits requests that came in this dialect, item by item: what the target takes stays as it came.
+//! Edits requests that came in this dialect, item by item: items that the target accepts stay unchanged.
 
 use super::request::{Body, CALL_ID, nameless};
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};

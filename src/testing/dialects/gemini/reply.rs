@@ -356,7 +356,7 @@ impl<'a> Voice<'a> {
     }
 }
 
-/// Counts as Google does: what was thought is no part of the candidates.
+/// Counts as Google does: tokens of thoughts are not among those of the candidates.
 fn usage(host: Host, used: Usage) -> UsageMetadata {
     let some = |count: u64| (count > 0).then_some(count);
     let text = |token_count| [Modality { modality: "TEXT", token_count }];

@@ -405,7 +405,7 @@ fn other_dialects_addresses_are_not_googles() {
     }
 }
 
-/// The paths of all keys in an object; what is below a call's arguments is the caller's.
+/// The paths of all keys in an object. A call's arguments are not walked: their fields are the caller's.
 fn keys(object: &Value, path: &str, found: &mut BTreeSet<String>) {
     match object {
         Value::Object(fields) => {

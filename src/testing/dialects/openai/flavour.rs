@@ -1,7 +1,7 @@
 //! How servers that speak OpenAI's dialects differ: a table of data, from recorded traffic.
 //!
-//! No provider's name is in the code around it: what a provider accepts ([`Rules`]), what it answers ([`Shapes`]) and
-//! how it refuses ([`Wording`]) are templates and words.
+//! No provider's name is in the code around it: the requests that it accepts ([`Rules`]), its answers ([`Shapes`]) and
+//! its refusals ([`Wording`]) are templates and words.
 
 mod rules;
 mod shapes;

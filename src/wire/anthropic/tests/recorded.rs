@@ -94,7 +94,7 @@ fn messages(turn: &Value) -> Vec<Message> {
     blocks.iter().map(message).collect()
 }
 
-/// Reads a recorded body into a caller's words. What the common form cannot express goes into the extra fields.
+/// Reads a recorded body into a caller's words. Parts that the common form cannot express go into the extra fields.
 fn request_of(body: &Value) -> ChatRequest {
     let mut extra = body.as_object().expect("an object").clone();
     let mut take = |key: &str| extra.remove(key).unwrap_or_default();
