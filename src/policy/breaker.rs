@@ -29,7 +29,8 @@ use crate::words::ConfigError;
 /// Longer cooldowns are refused: a target that is out for days is to be taken out.
 const COOLDOWN_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 const HALF_OPEN_SUCCESSES: (f64, f64) = (2.0, 5.0);
-/// The attempts in the first window of the recovery: twice the one probe that worked at a time.
+/// The attempts that count as proven when the recovery begins: one probe worked at a time, so the first window admits
+/// two.
 const PROVEN_FIRST: u32 = 1;
 /// The longest time of the pace: by then the target carries everything that is asked of it, or demand is below the
 /// pace.
