@@ -66,7 +66,7 @@ pub struct Flavour {
     extra: Option<&'static [&'static str]>,
     /// Whether it knows functions in the form that was before tools.
     pub(super) functions: bool,
-    /// Whether it reads marks of what is to be cached in chat completions.
+    /// Whether it reads cache marks in chat completions.
     pub(super) marks: bool,
     /// Whether it knows in Anthropic's dialect that a tool's arguments are to be held to their schema.
     pub(super) holds_tools: bool,
@@ -270,8 +270,8 @@ impl Flavour {
         self.name == GENERIC.name
     }
 
-    /// Tells whether marks of what is to be cached may stand in chat completions: where they are not read they are
-    /// refused, as far as is known.
+    /// Tells whether cache marks may be sent in chat completions: servers that do not read them refuse them, as far as
+    /// is known.
     pub(super) fn keeps_marks(&self) -> bool {
         self.marks || self.is_generic()
     }

@@ -7,7 +7,7 @@ use super::{AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Forei
 pub struct Demand {
     /// Its place: the request's field in the common form (`messages[2].content[0]`).
     pub field: String,
-    /// What it is.
+    /// Its kind.
     pub what: Demanded,
     /// How it begins, so that its caller recognises it.
     pub begin: String,

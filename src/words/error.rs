@@ -34,7 +34,7 @@ pub enum Error {
         route: String,
         /// The part's place in the request.
         field: String,
-        /// What it is.
+        /// The part itself, or its kind, as the message prints it.
         what: String,
         /// Each target and why not.
         why: String,

@@ -69,7 +69,7 @@ pub enum Event {
         target: Option<TargetId>,
         /// The key's name; `None` where it was for all keys.
         key: Option<Arc<str>>,
-        /// What it was.
+        /// Why it was out.
         cause: Cause,
     },
     /// A model no longer answers, or will stop within 14 days. Published a second after the start and after each

@@ -41,9 +41,9 @@ pub struct Original {
 pub struct Marks {
     /// A message has the role `developer`.
     pub developer: bool,
-    /// A mark of what a provider is to cache.
+    /// A part carries a cache mark (`cache_control`).
     pub cached: bool,
-    /// How far such a mark reaches.
+    /// A cache mark carries a `scope`.
     pub scoped: bool,
     /// A text for Anthropic's invoice.
     pub invoice: bool,

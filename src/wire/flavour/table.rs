@@ -248,7 +248,7 @@ pub(super) const TABLE: &[Flavour] = &[
         ..KNOWN
     },
     // "parameter.enable_thinking must be set to false for non-streaming calls"; nor can it be forced to call a tool
-    // while it thinks. Marks of what is to be cached are those of Anthropic (its guide to explicit caches).
+    // while it thinks. Cache marks are those of Anthropic (its guide to explicit caches).
     Flavour {
         name: "qwen",
         runs_on: true,
