@@ -323,7 +323,7 @@ fn failures() -> String {
             Whose::Account => "the account's",
             Whose::Request => "the request's",
             Whose::Ours => "ours",
-            Whose::Nobody => "nobody's",
+            Whose::Nobody => "none",
             _ => "?",
         };
         let scope = match it.scope {

@@ -106,7 +106,7 @@ fn a_licence_expression_is_allowed_if_its_required_parts_are() {
 }
 
 #[test]
-fn what_is_built_in_comes_from_one_registry_with_its_hash_and_nothing_is_banned() {
+fn dependencies_come_from_one_registry_with_their_hashes_and_none_is_banned() {
     let (lock, deny) = (table("Cargo.lock"), table("deny.toml"));
     let names = |list: &toml::Value| -> Vec<String> {
         let names = list.as_array().into_iter().flatten().filter_map(|one| one.get("crate")?.as_str());

@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_admitted_after_the_request_that_a_reading_answers_counts_against_it() {
+    fn calls_admitted_after_the_request_of_a_reading_count_against_it() {
         let now = Instant::now();
         let mut headroom = Headroom::default();
         let asked = headroom.admit(100, now);

@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_address_is_known_to_be_unsaid() {
+    fn a_source_without_an_address_is_noted_as_left_out() {
         let mut sources = Sources::default();
         sources.citations(raw(r#"[{"type":"char_location","document_index":0,"cited_text":"x"}]"#));
         assert_eq!(sources.finish(&[]), (vec![], true));

@@ -61,7 +61,7 @@ fn broken(rng: &mut StdRng, head: usize, among: &[Vec<u8>]) -> Vec<u8> {
 }
 
 #[test]
-fn what_must_hold_of_codecs_files_and_doors_holds_for_inputs_that_are_nearly_right() {
+fn no_nearly_valid_input_crashes_a_codec_a_reader_or_an_endpoint() {
     for (at, (name, target, folder, head)) in TARGETS.into_iter().enumerate() {
         let among = seeds(folder);
         let (mut rng, until, mut tried) = (StdRng::seed_from_u64(at as u64), Instant::now() + EACH, 0_u64);

@@ -98,7 +98,7 @@ async fn a_hundred_calls_at_once_stay_within_their_budget_and_nothing_stays_rese
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_reserved_is_free_again_after_every_end_of_its_attempt() {
+async fn a_reservation_is_released_after_every_end_of_its_attempt() {
     let providers = providers(1, &unhurried());
     let runtime = start(with(priced(&providers), [("all", BudgetConfig::tokens(1_000_000, Period::Day))])).await;
     let reserved = |runtime: &Runtime| runtime.health().budgets[0].reserved.number();

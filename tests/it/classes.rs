@@ -111,7 +111,7 @@ async fn way(world: &World, request: ChatRequest) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_follows_each_kind_of_failure_is_as_the_table_says() {
+async fn each_kind_of_failure_has_the_consequences_of_the_table() {
     for Case { fault, two, one, weight } in cases() {
         for (targets, expected) in [(2, two), (1, one)] {
             let world = world(targets, unhurried()).await;

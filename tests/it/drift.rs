@@ -23,7 +23,7 @@ fn odd_reply(field: &str) -> Fault {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_unknown_is_counted_by_provider_and_told_once() {
+async fn unknown_parts_of_answers_are_counted_by_provider_and_reported_once() {
     let world = world(2, Script::default()).await;
     let mut told = world.runtime.subscribe();
     for _ in 0..3 {

@@ -57,7 +57,7 @@ async fn again(runtime: &Runtime) -> u64 {
 }
 
 #[tokio::test]
-async fn what_was_accepted_is_finished_by_the_next_process_and_the_ledger_says_what_may_be_billed_twice() {
+async fn an_accepted_call_is_finished_by_the_next_process_and_the_ledger_counts_repeated_attempts() {
     let file = File::new();
     let provider = Scripted::new(Script::default());
     provider.next(2, Fault::Hang);
@@ -120,7 +120,7 @@ async fn an_answer_is_read_the_same_by_every_process_from_every_place_and_found_
 }
 
 #[tokio::test]
-async fn who_has_the_beginning_of_an_answer_is_told_to_drop_it_or_that_it_broke_off() {
+async fn a_reader_of_an_answers_beginning_gets_a_reset_or_an_error() {
     let file = File::new();
     let provider = Scripted::new(Script::default());
     provider.next(3, Fault::StallAfter(2));
@@ -149,7 +149,7 @@ async fn who_has_the_beginning_of_an_answer_is_told_to_drop_it_or_that_it_broke_
 }
 
 #[tokio::test]
-async fn what_cannot_be_kept_is_refused_and_what_need_not_be_is_not_kept() {
+async fn a_durable_call_without_a_store_is_refused_and_other_calls_are_not_kept() {
     let file = File::new();
     let provider = Scripted::new(Script::default());
     let without = start(config(std::slice::from_ref(&provider))).await;

@@ -75,7 +75,7 @@ fn outage() -> serde_json::Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_status_page_says_is_told_everywhere_and_closes_nothing() {
+async fn the_state_of_a_status_page_is_shown_everywhere_and_opens_no_breaker() {
     let (world, paged) = with_hints(page()).await;
     sleep(7 * S).await;
     let said = |world: &World| world.runtime.health().providers[0].hints.clone();

@@ -222,7 +222,7 @@ async fn a_drain_ends_parked_calls_at_once_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_brings_a_target_back_wakes_the_calls_that_wait_for_it() {
+async fn every_return_of_a_target_wakes_the_calls_that_wait_for_it() {
     // A reconfiguration that adds a target.
     let world = waiting(1).await;
     limited(&world, 0, 3_600 * S).await;

@@ -90,7 +90,7 @@ async fn after_a_restart_in_an_outage_no_call_finds_it_again() {
 }
 
 #[tokio::test]
-async fn what_is_configured_otherwise_now_begins_anew_and_so_does_all_where_nothing_is_to_be_kept() {
+async fn changed_providers_and_cold_starts_begin_without_kept_health() {
     type Edit = fn(&mut Config);
     let cases: [(&str, Edit, [bool; 3]); 4] = [
         ("nothing", |_| {}, [false, false, false]),

@@ -749,7 +749,7 @@ fn a_calls_first_move_is_free_and_the_next_ones_are_not() {
 }
 
 #[test]
-fn what_a_try_took_is_given_back_when_its_target_refuses() {
+fn the_budget_of_a_try_is_given_back_when_its_target_refuses() {
     for (script, spent) in [
         ("a b c: cut cut ok", 1),
         ("a b c: forbidden forbidden away away away away", 0),

@@ -579,7 +579,7 @@ fn an_answer_as_long_as_it_may_be_was_cut_by_that_whichever_reason_its_provider_
 }
 
 #[test]
-fn what_the_limit_cut_is_an_answer_in_every_dialect() {
+fn an_answer_that_the_token_limit_cut_is_an_answer_in_every_dialect() {
     let anthropic = r#"{"content":[{"type":"text","text":"Hi"},{"type":"tool_use","id":"a","name":"f","input":{}}],"stop_reason":"max_tokens"}"#;
     let window = anthropic.replace("max_tokens", "model_context_window_exceeded");
     let gemini = r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"MAX_TOKENS"}]}"#;

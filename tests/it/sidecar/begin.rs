@@ -34,7 +34,7 @@ fn run(folder: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
 }
 
 #[tokio::test]
-async fn what_init_writes_is_right_and_serves_and_is_not_written_over() {
+async fn the_file_of_init_is_valid_and_is_not_overwritten() {
     for (name, variables, parts) in [
         (
             "init-keys",

@@ -437,7 +437,7 @@ async fn an_error_in_the_place_of_an_answer_goes_to_the_next_target_in_any_shape
 }
 
 #[tokio::test]
-async fn what_says_nothing_is_no_answer_in_any_shape() {
+async fn a_body_without_an_answer_moves_to_the_next_target_in_any_shape() {
     let nothing = ["", "null", "{}", "[]", "\"hello\"", "upstream error", "<html><title>Oops</title></html>"];
     let nothing: Vec<String> = nothing.map(str::to_owned).into();
     for dialect in Caller::ALL {

@@ -126,7 +126,7 @@ fn other(caller: Caller) -> Caller {
 }
 
 #[tokio::test]
-async fn what_has_no_words_goes_as_it_came_only_to_its_own_dialect() {
+async fn unknown_parts_go_unchanged_to_their_own_dialect_only() {
     for caller in Caller::ALL {
         let scene = Scene::of([other(caller), caller], |_| {}).await;
         let body = with_part(caller, &unknown(caller));

@@ -596,7 +596,7 @@ fn every_target_of_portkeys_keeps_its_address_its_key_and_its_model() {
 }
 
 #[test]
-fn what_is_told_as_kept_is_kept_and_what_is_not_says_why() {
+fn a_report_says_kept_only_of_kept_settings_and_gives_a_reason_for_others() {
     hold(&[
         Case(
             "model_list:\n\

@@ -116,7 +116,7 @@ fn every_reason_to_skip_is_told() {
 }
 
 #[test]
-fn what_is_unknown_excludes_no_target_and_limits_are_inclusive() {
+fn unknown_limits_exclude_no_target_and_limits_are_inclusive() {
     let mut desk = Desk::of(2).with(0, |target| target.capabilities.context_tokens_max = Some(1_500)).prompt(1_125);
     desk.targets[1].capabilities = Capabilities::default();
     desk.needs = Needs { tools: true, images: true, json: true, json_schema: true, ..desk.needs };
