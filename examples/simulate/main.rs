@@ -220,7 +220,7 @@ fn mixed(rate: f64, seeds: u64) {
     }
 }
 
-/// What each kind of outage costs.
+/// The cost of each kind of outage.
 fn outages(rate: f64, seeds: u64) {
     let mut kinds: std::collections::BTreeMap<String, (usize, usize, usize, f64, f64)> =
         std::collections::BTreeMap::new();

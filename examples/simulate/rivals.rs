@@ -125,7 +125,7 @@ impl<R: Rule> Gateway for Sequence<R> {
     }
 }
 
-/// Knows each target's true state, and not what becomes of one request.
+/// Knows each target's true state, and not the outcome of a single request.
 pub struct Oracle;
 
 impl Rule for Oracle {

@@ -233,7 +233,7 @@ impl Account {
         redact::names(&self.shared.table(), &self.secrets, &mut self.drift);
         for Drift { kind, name } in self.drift.drain(..).filter_map(|drift| provider.slot.drifted(drift)) {
             let (provider, what) = (provider.spec.name.clone(), kind);
-            tracing::warn!(%provider, what = what.name(), %name, "the provider sent something that this version does not know");
+            tracing::warn!(%provider, what = what.name(), %name, "the provider sent something unknown to this version");
             self.shared.tell(Event::Drift { provider, what, name });
         }
     }

@@ -44,7 +44,7 @@ fn statement(connection: &Connection, question: &Question) -> rusqlite::Result<S
         _ => "",
     };
     let mut asked = connection.prepare(&sql(&question.by))?;
-    // One more than is shown tells whether there are more.
+    // One line more than is shown is read: it tells whether there are more.
     let rows = asked.query_map(params![since, until, i64::from(lines_max) + 1, tag], line)?;
     let mut lines = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     let cut = lines.len() > lines_max as usize;
@@ -56,7 +56,7 @@ fn statement(connection: &Connection, question: &Question) -> rusqlite::Result<S
     Ok(Statement { again: read_count(connection, "again")?, ..statement })
 }
 
-/// Returns what a question is in SQL: of a time from ?1 on until ?2, at most ?3 lines, of a tag ?4.
+/// Returns a question in SQL: the time from ?1 to ?2, at most ?3 lines, the tag ?4.
 fn sql(by: &By) -> String {
     let group = match by {
         By::Outcome => {

@@ -125,7 +125,7 @@ fn last(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached(last)?.query_row((), |row| row.get(0))
 }
 
-/// Returns what was counted under a name so far.
+/// Returns the count under a name so far.
 pub(super) fn read_count(connection: &Connection, name: &str) -> rusqlite::Result<u64> {
     let count = connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional()?;
     Ok(count.map_or(0, |count: i64| u64::try_from(count).unwrap_or(0)))

@@ -16,7 +16,7 @@ const UPTIME: &str = "/proc/uptime";
 /// Sessions are looked for among this many attempts.
 const ATTEMPTS_MAX: u32 = 50_000;
 
-/// What was kept of a provider.
+/// The kept health of a provider.
 pub(crate) struct Kept {
     pub(crate) provider: String,
     /// When.
@@ -32,7 +32,7 @@ impl Kept {
         self.form == Memory::form()
     }
 
-    /// Reads it, for a process in which it was written then; without a time what has an age is left out.
+    /// Reads it, as written at this time of the reading process; without a time everything that ages is left out.
     pub(crate) fn read(&self, then: Option<Instant>, now: Instant) -> Option<Memory> {
         Memory::read(&self.provider, &self.bytes, self.sum, then, now)
     }
@@ -106,7 +106,7 @@ impl Told {
     }
 }
 
-/// Writes what is known of a provider, as old as it has become meanwhile.
+/// Writes the health of a provider, with the age that it has by now.
 pub(super) fn write(connection: &Connection, Told { memory, at }: &Told) -> rusqlite::Result<()> {
     let (at, waited) = (moment(), at.elapsed());
     let Some((bytes, sum)) = memory.write(memory.at + waited) else { return Ok(()) };

@@ -112,7 +112,7 @@ impl Store {
         self.gauge.path()
     }
 
-    /// Waits until what was given before is written, or was tried; not for long.
+    /// Waits until everything given before is written, or was tried; not for long.
     pub(crate) async fn flush(&self) {
         let (done, told) = oneshot::channel();
         let sent = self.queue.as_ref().is_some_and(|queue| queue.try_send(Job::Flush(done)).is_ok());
@@ -235,7 +235,7 @@ struct Owner {
     news: Memories,
     /// All kept states, for a new file if this one is gone.
     known: Memories,
-    /// What is being written, and the number of its first.
+    /// The group that is being written, and the number of its first record.
     group: Vec<Record>,
     first: i64,
     /// Notes of durable calls, and their waiters.
@@ -258,7 +258,7 @@ impl Owner {
         let mut book = match Book::open(&hold) {
             Ok(book) => Some(book),
             Err(error) if opened.is_some() => return self.refused(jobs, opened, error),
-            // The next group finds out what it is.
+            // Writing the next group finds the problem.
             Err(_) => None,
         };
         if let Some(book) = &book {
@@ -280,7 +280,7 @@ impl Owner {
         }
     }
 
-    /// Takes the file. Who follows another process says that all is well, and takes it once that has let go.
+    /// Takes the file. A process that follows another reports success at once, and takes it when the other has let go.
     fn hold(&self, opened: &mut Option<Opened>) -> Result<Hold, OpenError> {
         let wait = if self.follows { Duration::ZERO } else { HOLD_WAIT };
         loop {
@@ -295,14 +295,14 @@ impl Owner {
         }
     }
 
-    /// Says why there is no file; who was told before that all is well loses what waits.
+    /// Says why there is no file. After an early report of success the waiting records are lost.
     fn refused(&self, jobs: &Receiver<Job>, opened: Option<Opened>, error: OpenError) {
         match opened {
             Some(opened) => drop(opened.send(Err(error))),
             None => {
                 let lost = jobs.try_iter().filter(|job| matches!(job, Job::Record(_))).count() as u64;
                 self.gauge.given_up(lost);
-                tracing::error!(path = %self.spec.path.display(), %error, lost, "the store could not take its file: the records that waited are lost");
+                tracing::error!(path = %self.spec.path.display(), %error, lost, "the store has no file; records are lost");
             }
         }
     }
@@ -363,7 +363,7 @@ impl Owner {
         }
     }
 
-    /// Forgets some of what is too old; returns whether there is more.
+    /// Forgets some entries that are too old; returns whether there are more.
     fn look(&mut self, book: &mut Option<Book>) -> bool {
         let forgotten = book.as_mut().map(|book| (book.forget(&self.spec, wall()), book.bytes()));
         match forgotten {
@@ -371,7 +371,7 @@ impl Owner {
                 self.gauge.written(0, bytes);
                 more
             }
-            // The next group finds out what it is.
+            // Writing the next group finds the problem.
             Some((Err(_), _)) => {
                 *book = None;
                 false
@@ -380,7 +380,7 @@ impl Owner {
         }
     }
 
-    /// Writes the group, however long that takes: what fails is closed, opened anew and tried again.
+    /// Writes the group, however long that takes: after a failure the file is closed, opened again and tried again.
     fn write(&mut self, hold: &Hold, book: &mut Option<Book>) {
         let (mut wait, mut tries) = (AGAIN.0, 0);
         while let Err(problem) = self.try_write(hold, book) {

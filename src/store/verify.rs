@@ -17,7 +17,7 @@ pub struct Verified {
     pub calls: u64,
     /// Records that were lost, by its own account.
     pub lost: u64,
-    /// What is wrong with it; empty where all is well.
+    /// The problems found; empty if there are none.
     pub problems: Vec<String>,
 }
 

@@ -53,7 +53,7 @@ fn starter(found: &load::Found) -> String {
          [server]\n\
          # Where clients connect. Beyond loopback `[[server.keys]]` are needed: `standin key NAME` makes one.\n\
          listen = \"127.0.0.1:4000\"\n\
-         # A request for a model that is not known here goes to this route, so that agents can keep the names they use.\n\
+         # A request for an unknown model goes to this route, so that agents can keep the names they use.\n\
          default_route = \"smart\"\n",
     );
     let mut targets = Vec::new();
@@ -89,14 +89,14 @@ fn starter(found: &load::Found) -> String {
     }
     if targets.is_empty() {
         out.push_str(
-            "\n# There was no key in the environment. A model on this machine needs none: https://ollama.com, `ollama pull qwen3`.\n\
+            "\n# No key was in the environment. A model on this machine needs none: https://ollama.com, `ollama pull qwen3`.\n\
              [providers.ollama]\nmodels.\"qwen3\" = {}\n\n\
              # [providers.anthropic]\n# keys = [{ env = \"ANTHROPIC_API_KEY\" }]\n",
         );
         targets.push("ollama/qwen3".to_owned());
     }
     out.push_str(
-        "\n[routes.smart]\n# The targets that may serve it. The best by price, speed and health is asked first, the others when it fails.\n\
+        "\n[routes.smart]\n# Its targets. The best by price, speed and health is asked first, the others when it fails.\n\
          # { target = \"…\", tier = 1 } is asked when the others cannot.\ntargets = [\n",
     );
     for target in &targets {

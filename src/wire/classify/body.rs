@@ -62,7 +62,7 @@ pub(super) struct ErrorBody {
 impl ErrorBody {
     /// Reads a body: JSON of any shape, a page, or plain text.
     pub(super) fn parse(body: &str, home: Zone) -> Self {
-        // A time may stand before the words that tell whose it is.
+        // A time may come before the words that it belongs to.
         let home_of = |body: &str| if speaks_of_beijing(body) { Zone::BEIJING } else { home };
         let body = body.trim_start_matches('\u{feff}').trim();
         if let Ok(value) = serde_json::from_str::<Value>(body) {

@@ -236,7 +236,7 @@ const VALIDATORS: &[&str] = &[
     "url in the request",
 ];
 
-/// Tells whether an error speaks of what passes by itself.
+/// Tells whether an error speaks of trouble that passes by itself.
 pub(super) fn passes(error: &ErrorBody) -> bool {
     PASSING.iter().any(|words| error.text.contains(words))
 }

@@ -478,10 +478,10 @@ pub(super) const LIMITS: &[Rule] = &[
             "is allowed for this model",
             "may only be set to 1 when thinking",
             "only allowed for string type",
-            // What schemas OpenAI takes.
+            // The schemas that OpenAI takes.
             "at the top level",
             "'required' is required to be supplied",
-            // What one provider keeps, or wants beside something.
+            // State that one provider keeps, or a field that it needs beside another.
             "while downloading",
             "zero data retention",
             "must contain the word 'json'",
@@ -596,7 +596,7 @@ pub(super) const REQUEST: &[Rule] = &[
             "thought_signature",
             "thought signature",
             "only works in thinking mode",
-            // Anthropic, of what one model takes and another does not: sampling, limits, schemas, thinking.
+            // Anthropic, of settings that some models take and others do not: sampling, limits, schemas, thinking.
             "is deprecated for this model",
             "cannot both be specified",
             "too many optional parameters",

@@ -85,7 +85,7 @@ pub(super) fn free_input(arguments: &str) -> String {
     }
 }
 
-/// What a user or a tool said: texts and images, of blocks that every face spells in its own way.
+/// The content of a user or a tool: texts and images, from blocks that every face spells in its own way.
 pub(super) fn parts(content: Node<'_>, block: impl FnMut(Node<'_>) -> Read<UserPart>) -> Read<Vec<UserPart>> {
     match content {
         Node::Text(text) => Ok(vec![UserPart::Text(text.into())]),
@@ -110,7 +110,7 @@ pub(super) fn joined(mut parts: Vec<UserPart>) -> Option<Text> {
     Some(all.into())
 }
 
-/// Returns what the common form cannot express, as it came.
+/// Returns a part that the common form cannot express, unchanged.
 pub(super) fn foreign(dialect: Dialect, kind: &str, object: Object<'_>) -> Read<Foreign> {
     object.json().map(|json| Foreign::new(dialect, kind, json))
 }
@@ -196,7 +196,7 @@ impl Said {
         }
     }
 
-    /// Takes what the common form cannot express.
+    /// Takes a part that the common form cannot express.
     pub(super) fn foreign(&mut self, foreign: Foreign) {
         self.push(AssistantPart::Foreign(foreign));
     }

@@ -27,7 +27,7 @@ enum Inner {
     Each(&'static [Kind]),
 }
 
-/// A kind of object: its `type`, and the fields that are read. There are words for all of these.
+/// A kind of object: its `type`, and the fields that are read. The common form can express all of these.
 struct Kind(&'static [&'static str], Known);
 
 use Inner::{All, Each, Of};
@@ -223,7 +223,7 @@ fn is_named(face: Face, name: &str, known: &str) -> bool {
     name == known || (face == Face::Gemini && name.contains('_') && plain(name) == plain(known))
 }
 
-/// Tells whether a value is none: clients fill in what was not there.
+/// Tells whether a value is none: clients fill in missing fields.
 fn says_nothing(node: &Node<'_>) -> bool {
     match node {
         Node::Null | Node::Bool(false) => true,

@@ -146,7 +146,7 @@ const REFUSALS: &[(u16, &str, FailureClass)] = &[
     (400, r#"{"error":{"message":"gone","code":"model_not_found"}}"#, C::ModelGone),
     (404, r#"{"error":{"message":"The model x-large does not exist"}}"#, C::Server),
     (404, r#"{"error":{"message":"x is temporarily unavailable"}}"#, C::Server),
-    // What names a field that this target does not know: another may.
+    // Texts that name a field which this target does not know: another may.
     (400, r#"{"error":{"message":"property 'store' is unsupported","type":"invalid_request_error"}}"#, C::Unsupported),
     (400, r#"{"error":{"message":"Additional properties are not allowed ('store' was unexpected)"}}"#, C::Unsupported),
     (

@@ -282,7 +282,7 @@ impl Reader {
         Ok(said.parts)
     }
 
-    /// Reads what is said of the answer: its form, and how hard to think.
+    /// Reads the settings of the answer: its form, and how hard to think.
     fn output(&mut self, body: &mut Object<'_>) -> Read<(ResponseFormat, Option<Effort>)> {
         let mut config = body.object("output_config")?.unwrap_or_default();
         let effort = match config.text("effort")? {
@@ -338,7 +338,7 @@ fn document(block: &mut Object<'_>) -> Read<Document> {
     Ok(Document { title, context, citations, ..Document::new(source) })
 }
 
-/// Reads what cannot be read: a proof of another dialect under its seal, or the provider's own.
+/// Reads encrypted reasoning: a proof of another dialect under its seal, or the provider's own.
 fn redacted(data: String) -> (Proves, Proof) {
     seal::open(&data).unwrap_or_else(|| {
         let data = format!("{REDACTED}{data}");

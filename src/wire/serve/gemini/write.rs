@@ -28,7 +28,7 @@ pub(in crate::wire::serve) struct Contents {
 enum Last {
     Text,
     Thought,
-    /// A thought that is not shown, and whose proof is of no use without it.
+    /// A thought that is not shown: its proof is of no use without it.
     Hidden,
 }
 
@@ -208,7 +208,7 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Returns what an answer rests on: its sources, and which part of the text rests on each, in bytes.
+/// Returns the sources of an answer, and the parts of the text that rest on each, in bytes.
 fn grounding(answer: &Finished) -> Option<Value> {
     if answer.sources.is_empty() {
         return None;
