@@ -1,6 +1,5 @@
 //! Tells the program its version and, of a release, the commit it is made of: of the repository, or of the package that
-//! was made of one. Where neither is there the version is all that is known. The library is told nothing, and nothing
-//! is run for it.
+//! was made of one. Without both only the version is known. The library gets none of it, and no command is run.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -15,7 +14,7 @@ fn main() {
     let version = env::var("CARGO_PKG_VERSION").unwrap_or_default();
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let given = env::var("STANDIN_COMMIT").ok().filter(|commit| !commit.is_empty());
-    // While it is worked on, a commit is no reason to build everything again.
+    // In builds without release a new commit does not rebuild everything.
     let is_release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
     let known = || repository(&root).or_else(|| package(&root));
     let commit = given.or_else(|| is_release.then(known).flatten());
@@ -23,7 +22,7 @@ fn main() {
     println!("cargo::rustc-env=STANDIN_VERSION={version}{commit}");
 }
 
-/// Returns the commit of the repository whose root this is: another's around it says nothing.
+/// Returns the commit of the repository whose root this is: a repository around it does not count.
 fn repository(root: &Path) -> Option<String> {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").current_dir(root).args(arguments).output().ok()?;

@@ -1,7 +1,7 @@
 //! The tool loop: the model calls tools until it has what it needs, with any target answering each turn.
 //!
 //! With `OPENAI_API_KEY` or `ANTHROPIC_API_KEY` a real model is asked; without them, or when it fails, a function of
-//! this program that does with the same tools what it can:
+//! this program that uses the same tools:
 //!
 //! ```text
 //! cargo run --example tools
@@ -24,7 +24,7 @@ struct Place {
     city: String,
 }
 
-/// Does what a call asks for. What went wrong goes back to the model, which may know better.
+/// Runs a call. An error goes back to the model, which may try something else.
 fn carry_out(call: &ToolCall) -> ToolResult {
     let answer = match call.name.as_str() {
         "weather" => serde_json::from_str(&call.arguments).map_err(|error| error.to_string()).map(weather),
@@ -39,7 +39,7 @@ fn weather(place: Place) -> String {
     format!("It is raining in {}, 12 degrees.", place.city)
 }
 
-/// Answers where no model does: calls the tool once, and repeats what it said.
+/// Answers without a model: calls the tool once, and repeats its result.
 async fn stand_in(request: ChatRequest) -> Result<Answer, Failure> {
     Ok(match request.messages.last() {
         Some(Message::Tool(result)) => format!("As far as I can tell: {}", result.text()).into(),
@@ -50,7 +50,7 @@ async fn stand_in(request: ChatRequest) -> Result<Answer, Failure> {
 /// Asks until the model calls no more tools; returns what happened, a line each.
 ///
 /// # Errors
-/// If a call ends without an answer, or a tool was called with what it cannot read.
+/// If a call ends without an answer, or a tool was called with arguments that it cannot read.
 pub async fn converse(question: &str) -> Result<Vec<String>, Report> {
     let runtime = Runtime::builder()
         .provider("openai", ProviderConfig::openai().key_env("OPENAI_API_KEY"))

@@ -1,4 +1,4 @@
-//! What a user can set: plain structs, gathered here and checked once.
+//! The configuration: plain structs, gathered here and checked once.
 //!
 //! `Runtime::builder()` edits a [`Config`]; a file deserialises into one. Options of a machine are declared beside
 //! the machine. It reads no environment and no file: a key whose source is one is read when it is needed.
@@ -53,17 +53,17 @@ const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The most calls in flight that can be asked for: what a semaphore can count.
 const CALLS_MAX: usize = u32::MAX as usize;
 
-/// What is known of a target before it is asked.
+/// The known properties of a target.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Described {
     /// Which target it is.
     pub id: TargetId,
-    /// What it costs, where that is known.
+    /// Its price, if it is known.
     pub price: Option<Price>,
-    /// What it is for, what it can do, and how much.
+    /// Its kind, its abilities and its limits.
     pub capabilities: Capabilities,
-    /// Whether it thinks before it answers, unasked.
+    /// Whether it reasons by default.
     pub reasons: bool,
     /// Its last day, where one was announced.
     pub retires: Option<Date>,
@@ -98,7 +98,7 @@ pub struct Config {
     /// The longest answer, in tokens: each event with content counts as one at least, and four bytes do.
     /// Default: 1 048 576.
     pub answer_tokens_max: usize,
-    /// What may be kept in memory of all answers in flight; beyond it attempts at long answers fail. Default: 512 MiB.
+    /// The memory for all answers in flight, in bytes; beyond it attempts at long answers fail. Default: 512 MiB.
     pub answers_bytes_max: usize,
     /// How long the result of a call is kept in memory after its end, where it was asked for with a key or submitted.
     /// Default: 10 min.
@@ -115,7 +115,7 @@ pub struct Config {
     pub prices: PricesConfig,
     /// What may be spent, by the name that errors and health show. Without bounds, where empty.
     pub budgets: BTreeMap<String, BudgetConfig>,
-    /// Where everything that ended is kept. Nowhere, where absent: it is forgotten with the process.
+    /// Where records of attempts and calls are kept. Without it they end with the process.
     pub store: Option<StoreConfig>,
     /// Seed of every draw: the same seed and the same events give the same choices. Drawn at random if it is `None`.
     pub seed: Option<u64>,
@@ -149,7 +149,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Checks everything, and returns each target that can be called, with its price, where that is known.
+    /// Checks everything, and returns each target that can be called, with its price if that is known.
     ///
     /// # Errors
     /// All errors; each names its field.
@@ -159,7 +159,7 @@ impl Config {
         Ok(targets.map(|target| (target.id, target.price)).collect())
     }
 
-    /// Checks everything, and returns what is known of each target: what the catalogue says, and what is configured.
+    /// Checks everything, and returns the known properties of each target, from the catalogue and the configuration.
     ///
     /// # Errors
     /// All errors; each names its field.
@@ -190,8 +190,8 @@ impl Config {
         self.check_beside(&|_| false)
     }
 
-    /// The same for the right parts of a file with errors. An unknown name is no error if it may be known once the file
-    /// is right: `doubtful` tells.
+    /// The same for the valid parts of a file with errors. An unknown name is no error if it may become known once the
+    /// file is corrected: `doubtful` tells.
     pub(crate) fn check_beside(&self, doubtful: &dyn Fn(&str) -> bool) -> Result<(Limits, Setup), ConfigErrors> {
         let mut errors = Vec::new();
         self.check_limits(&mut errors);
@@ -279,7 +279,7 @@ impl Config {
         Ok((limits, setup))
     }
 
-    /// Checks what depends on nothing else.
+    /// Checks the fields that depend on no others.
     fn check_limits(&self, errors: &mut Vec<ConfigError>) {
         if self.calls_max == 0 || self.calls_max > CALLS_MAX {
             errors.push(ConfigError::new("calls_max", format!("must be 1 to {CALLS_MAX}")));

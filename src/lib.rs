@@ -8,7 +8,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Report> {
-//! // Who may answer: providers that are known by name, and at last a function of this program.
+//! // Providers that are known by name, and as the last resort a function of this program.
 //! let runtime = Runtime::builder()
 //!     .provider("openai", ProviderConfig::openai().key_env("OPENAI_API_KEY"))
 //!     .provider("anthropic", ProviderConfig::anthropic().key_env("ANTHROPIC_API_KEY"))
@@ -27,8 +27,8 @@
 //! | | |
 //! |---|---|
 //! | [`Runtime`] | starts everything, answers, explains, and does what operators ask |
-//! | [`ChatRequest`], [`Tool`], [`EmbedRequest`] | what is asked |
-//! | [`Reply`], [`ReplyEvent`], [`Error`] | what comes back: whole, as a stream, or not at all |
+//! | [`ChatRequest`], [`Tool`], [`EmbedRequest`] | requests |
+//! | [`Reply`], [`ReplyEvent`], [`Error`] | answers: whole, as a stream, or an error |
 //! | [`RouterMessage`] | the same by message, for [ractor] actors |
 //! | [`ProviderConfig`], [`RouteConfig`], [`config`] | which targets may answer, and how a route chooses |
 //! | [`health`], [`routing`], [`models`], [`consequence`] | what is known of targets, how routes choose, prices and windows, what a failure means |
@@ -37,7 +37,7 @@
 //!
 //! The guide, every field of a configuration, and what exactly is promised are in the folder `docs` of the source.
 
-// What a library may not do, but its tests may.
+// Lints that tests need not obey.
 #![cfg_attr(
     not(test),
     warn(clippy::disallowed_methods, clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)
@@ -73,7 +73,7 @@ pub mod drill;
 #[cfg(feature = "sidecar")]
 pub mod sidecar;
 
-// The public face, name by name: docs/public.md has the list, and a test compares.
+// The public interface, name by name: docs/public.md has the list, and a test compares.
 pub use ractor;
 
 pub use config::{Answer, Config, ModelConfig, ProviderConfig, RouteConfig};
@@ -91,7 +91,7 @@ pub use words::{
     Source, StopReason, TargetId, Text, Tool, ToolCall, ToolChoice, ToolResult, UnknownName, Unread, Usage, UserPart,
 };
 
-/// What is known of a target: its breaker, its gates, its measured times; and the numbers they are judged by.
+/// The health of targets: breakers, gates, measured times; and the options that they are judged by.
 pub mod health {
     pub use crate::policy::breaker::BreakerOptions;
     pub use crate::policy::detector::DetectorOptions;
@@ -110,12 +110,12 @@ pub mod routing {
     pub use crate::policy::trim::OverWindow;
 }
 
-/// What is known of models without asking a provider: prices, windows, abilities.
+/// The catalogue of models: prices, windows, abilities.
 pub mod models {
     pub use crate::catalog::{Model, PriceList, as_of, family, find, kind, models};
 }
 
-/// Modules without any promise: for this package's own benchmarks, fuzz targets and simulator.
+/// Modules without any stability promise: for this package's own benchmarks, fuzz targets and simulator.
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals {

@@ -1,4 +1,4 @@
-//! The public face: one handle for everything.
+//! The public interface: one handle for everything.
 
 #[cfg(feature = "store")]
 mod kept;
@@ -82,8 +82,8 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 /// assert_eq!(reply.text, "You said: hello");
 ///
 /// println!("{}", runtime.explain("local/echo").await?); // where the next call would go, and why
-/// println!("{}", runtime.health()); // how everybody is
-/// println!("{}", runtime.why(reply.finished.call).expect("a recent call")); // what became of this one
+/// println!("{}", runtime.health()); // the state of all targets
+/// println!("{}", runtime.why(reply.finished.call).expect("a recent call")); // what happened to this one
 /// runtime.drain(std::time::Duration::from_secs(5)).await;
 /// # Ok(())
 /// # }
@@ -94,7 +94,7 @@ pub struct Runtime {
     root: Arc<Stop>,
     /// The executor that it runs on; a caller may be on another.
     executor: Handle,
-    /// The store of everything that ends.
+    /// The store of records.
     #[cfg(feature = "store")]
     store: Option<Arc<Store>>,
 }
@@ -103,7 +103,7 @@ struct Stop(ActorRef<RootMessage>, Arc<AtomicBool>);
 
 impl Drop for Stop {
     fn drop(&mut self) {
-        // Calls that end now end because of this.
+        // From now on calls end because the runtime stops.
         self.1.store(true, Relaxed);
         self.0.stop(None);
     }
@@ -119,7 +119,7 @@ impl fmt::Debug for Runtime {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The configuration is not right; each error names its field.
+    /// The configuration is not valid; each error names its field.
     #[error(transparent)]
     Config(#[from] ConfigErrors),
     /// The actors did not start: the supervisor they were to be linked to is stopping.
@@ -192,7 +192,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Takes a whole configuration; what was set before is gone.
+    /// Takes a whole configuration; it replaces all earlier settings.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
@@ -220,7 +220,7 @@ impl Builder {
         self
     }
 
-    /// Adds an observer, which is told of everything that ends, under the name that health shows.
+    /// Adds an observer, which gets a record of each attempt and call that ends. Health shows it under this name.
     ///
     /// ```
     /// use standin::runtime::{Observer, Record};
@@ -242,8 +242,8 @@ impl Builder {
         self.observed(Observing { name: name.into(), observer: Arc::new(observer), in_place: false })
     }
 
-    /// Lets a function say how urgent calls are, from what comes in and from the load: the priority says how much a
-    /// second is worth, and whether a second target is asked for speed. It runs where calls are made and must be quick.
+    /// Lets a function set the priority of calls, from the request and the load: the priority sets the value of a
+    /// second, and whether a second target is asked for speed. It runs on the caller's thread and must be quick.
     ///
     /// ```
     /// use standin::{Priority, Runtime};
@@ -260,8 +260,8 @@ impl Builder {
         self
     }
 
-    /// Lets an actor say how urgent calls are, as [`classify`](Self::classify) lets a function. Each call waits for its
-    /// word, for a quarter of a second at most; without one its caller's priority holds.
+    /// Lets an actor set the priority of calls, as [`classify`](Self::classify) lets a function. Each call waits for
+    /// its answer, for a quarter of a second at most; without an answer the caller's priority holds.
     ///
     /// ```
     /// use standin::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -311,14 +311,14 @@ impl Builder {
         self
     }
 
-    /// Says whether another process ends that has the file yet in which records are kept.
+    /// Sets whether another process, which is ending, still has the store's file.
     #[cfg(feature = "sidecar")]
     pub(crate) fn follows(mut self, follows: bool) -> Self {
         self.follows = follows;
         self
     }
 
-    /// Adds one of our own observers, which is told in place and loses nothing.
+    /// Adds one of our own observers, which is called in place and loses nothing.
     #[cfg(feature = "sidecar")]
     pub(crate) fn observer_in_place(self, name: &str, observer: Arc<dyn Observer>) -> Self {
         self.observed(Observing { name: name.into(), observer, in_place: true })
@@ -332,7 +332,7 @@ impl Builder {
     /// Checks the configuration and starts the runtime.
     ///
     /// # Errors
-    /// If a field of the configuration is not right: the error names it.
+    /// If a field of the configuration is not valid: the error names it.
     pub async fn start(self) -> Result<Runtime, StartError> {
         self.start_under(None).await
     }
@@ -341,7 +341,7 @@ impl Builder {
     /// runtime stops, too.
     ///
     /// # Errors
-    /// If a field of the configuration is not right, or the supervisor is stopping.
+    /// If a field of the configuration is not valid, or the supervisor is stopping.
     pub async fn start_linked(self, supervisor: ActorCell) -> Result<Runtime, StartError> {
         self.start_under(Some(supervisor)).await
     }
@@ -518,11 +518,11 @@ impl Runtime {
     }
 
     /// Tells what a request would do now, and why: each target in order, its numbers, or why it would be skipped. The
-    /// first is where the next call goes. Draws nothing and changes nothing. A route's name asks it of a request of
-    /// which no more is known: `runtime.explain("smart")`.
+    /// first is where the next call goes. Draws nothing and changes nothing. A route's name alone is an empty request:
+    /// `runtime.explain("smart")`.
     ///
     /// # Errors
-    /// If the request or its route is not right, or the router restarts just now.
+    /// If the request or its route is not valid, or the router restarts just now.
     pub async fn explain(&self, request: impl Into<ChatRequest>) -> Result<Explanation, Error> {
         let request = Box::new(request.into());
         self.ask(|port| RouterMessage::Explain(request, port)).await
@@ -561,8 +561,8 @@ impl Runtime {
         if sent { answer.await.unwrap_or(Err(Error::Unavailable)) } else { Err(Error::Unavailable) }
     }
 
-    /// Lifts what keeps a key, a target, a provider's all, or everything out (a provider's word, an open breaker, an
-    /// operator's override), and returns what that was. The next call asks as if nothing had happened.
+    /// Lifts the holds of a key, a target, a provider, or everything (a provider's refusal, an open breaker, an
+    /// operator's override), and returns them. The next call asks as if nothing had happened.
     ///
     /// # Errors
     /// If there is no such provider, target or key.
@@ -580,13 +580,13 @@ impl Runtime {
         Ok(u64::from(table.estimate(route, request)))
     }
 
-    /// Returns what became of a recent call: what was planned, scored, refused, waited for. The recorder remembers
-    /// the last `recorder_max` calls that ended; of one that is parked it tells what has happened so far.
+    /// Returns what happened to a recent call: plans, scores, refusals, waits, attempts. The recorder remembers the
+    /// last `recorder_max` calls that ended; of a parked call it returns the events so far.
     pub fn why(&self, call: CallId) -> Option<Arc<Flight>> {
         self.shared.books.flight(call).or_else(|| self.shared.parking.flight(call))
     }
 
-    /// Returns the calls that the recorder remembers, the last to end last.
+    /// Returns the calls that the recorder remembers, in the order of their ends.
     pub fn recent(&self) -> Vec<Arc<Flight>> {
         self.shared.books.flights()
     }
@@ -607,12 +607,12 @@ impl Runtime {
         Events(self.shared.events.subscribe())
     }
 
-    /// Replaces providers and routes. What did not change keeps its actor, its health and its connections; what is
-    /// gone is retired when its last attempt has ended; no call in flight is dropped. Limits of the runtime itself
-    /// (`calls_max`, `seed`, …) stay as they were.
+    /// Replaces providers and routes. A provider that did not change keeps its actor, its health and its connections;
+    /// one that is gone is retired when its last attempt has ended; no call in flight is dropped. Limits of the runtime
+    /// itself (`calls_max`, `seed`, …) stay as they were.
     ///
     /// # Errors
-    /// If a field is not right: the old configuration stays. If the runtime has stopped.
+    /// If a field is not valid: the old configuration stays. If the runtime has stopped.
     pub async fn reconfigure(&self, config: Config) -> Result<(), StartError> {
         let (_, setup) = config.check()?;
         let (sender, done) = oneshot::channel();
@@ -665,7 +665,7 @@ impl Runtime {
             }
             left
         };
-        // It runs on its own executor, wherever the caller is: there it is not left half done, and finds timers.
+        // It runs on the runtime's executor, wherever the caller is: there it is finished and finds timers.
         #[expect(clippy::disallowed_methods, reason = "who stops everything has no supervisor left")]
         let stopping = self.within(|| tokio::spawn(stopping));
         // When the executor is gone, all actors are gone, too.
@@ -710,8 +710,8 @@ impl Front {
     /// Sends a message.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] while the front is started anew, and once the runtime has stopped. A port in the message
-    /// is then closed unanswered.
+    /// [`Error::Unavailable`] while the front is restarted, and once the runtime has stopped. A port in the message is
+    /// then closed unanswered.
     pub fn send(&self, message: RouterMessage) -> Result<(), Error> {
         if self.0.front.send(message) { Ok(()) } else { Err(Error::Unavailable) }
     }
@@ -733,13 +733,15 @@ impl fmt::Debug for Front {
 pub struct Events(broadcast::Receiver<Event>);
 
 impl Events {
-    /// Returns the next event; `None` once the runtime is gone. An observer that is more than 1 024 events behind
+    /// Returns the next event; `None` once the runtime is gone. A subscriber that is more than 1 024 events behind
     /// loses the oldest.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             match self.0.recv().await {
                 Ok(event) => return Some(event),
-                Err(broadcast::error::RecvError::Lagged(lost)) => tracing::warn!(lost, "an observer of events lags"),
+                Err(broadcast::error::RecvError::Lagged(lost)) => {
+                    tracing::warn!(lost, "a subscriber is too slow: events were lost")
+                }
                 Err(broadcast::error::RecvError::Closed) => return None,
             }
         }
@@ -751,7 +753,7 @@ impl Events {
             match self.0.try_recv() {
                 Ok(event) => return Some(event),
                 Err(broadcast::error::TryRecvError::Lagged(lost)) => {
-                    tracing::warn!(lost, "an observer of events lags");
+                    tracing::warn!(lost, "a subscriber is too slow: events were lost");
                 }
                 Err(_) => return None,
             }

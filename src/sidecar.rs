@@ -1,11 +1,11 @@
-//! Floor 7: the sidecar, a face of [`Runtime`] for agents in any language: OpenAI's, Anthropic's and Google's HTTP on
-//! an address of its own.
+//! Floor 7: the sidecar, which serves a [`Runtime`] to agents in any language: OpenAI's, Anthropic's and Google's HTTP
+//! on an address of its own.
 //!
 //! Input: HTTP requests of clients that changed nothing but their base URL. Output: answers of any provider that can
 //! give them, in the caller's dialect. It knows the runtime by its public face and no actor, sends nothing anywhere by
 //! itself, and never ends an answer that broke off as if it were whole.
 
-// Which events are told, and which part tells them.
+// Settings, access and the log.
 mod access;
 mod document;
 mod lenient;
@@ -48,7 +48,7 @@ use tokio::task::JoinSet;
 use crate::runtime::{Runtime, StartError};
 use crate::words::ConfigError;
 
-/// Says which of the known names was likely meant, or which there are.
+/// Says which known name was probably meant, and which there are.
 pub use crate::words::meant;
 
 use access::Access;
@@ -66,7 +66,7 @@ pub use record::dollars;
 pub use settings::{ModelNames, ServerConfig, Settings, SettingsErrors, Streams, Targets, address};
 pub use tls::TlsConfig;
 
-/// How long a connection may take to ask its first question after another process has taken over.
+/// How long a connection may take to send its first request after another process has taken over.
 const HEARD_AFTER: Duration = Duration::from_millis(500);
 /// How long connections may take to close once their last answer is out.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
@@ -85,7 +85,7 @@ impl Sidecar {
     /// Starts a runtime and serves it.
     ///
     /// # Errors
-    /// If a field is not right, or an address is taken; the error names the field.
+    /// If a field is not valid, or an address is taken; the error names the field.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         Self::start_on(Sockets::default(), settings).await
     }
@@ -93,7 +93,7 @@ impl Sidecar {
     /// Starts a runtime and serves it on sockets that listen already, as far as there are any.
     ///
     /// # Errors
-    /// If a field is not right, an address is taken, or a socket does not listen; the error names the field.
+    /// If a field is not valid, an address is taken, or a socket does not listen; the error names the field.
     pub async fn start_on(sockets: Sockets, mut settings: Settings) -> Result<Self, StartError> {
         let targets = settings.check()?;
         let mark = loop_marks::Mark::new();
@@ -177,11 +177,11 @@ impl Sidecar {
         &self.state.runtime
     }
 
-    /// Takes up new settings without dropping a call: providers, routes, keys, times and certificates. Addresses, the
-    /// number of connections and whether TLS is spoken stay as they were, and the log says which of them would change.
+    /// Applies new settings without dropping a call: providers, routes, keys, times and certificates. Addresses, the
+    /// number of connections and the use of TLS stay as they were; the log names those that only a restart changes.
     ///
     /// # Errors
-    /// If a field is not right, by itself or on the sockets that are bound: everything stays as it was.
+    /// If a field is not valid, by itself or on the sockets that are bound: everything stays as it was.
     pub async fn reload(&self, mut settings: Settings) -> Result<(), StartError> {
         let targets = settings.check()?;
         let current = self.state.current();
@@ -192,7 +192,7 @@ impl Sidecar {
         self.state.runtime.reconfigure(settings.runtime.clone()).await?;
         self.state.replace(Current::new(&settings, &targets, &current.access), tls);
         for field in waiting {
-            tracing::warn!(field, "what the configuration says of it now holds from the next start on");
+            tracing::warn!(field, "this setting was changed: it takes effect at the next start");
         }
         Ok(())
     }
@@ -214,8 +214,8 @@ impl Sidecar {
         current.server.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]).collect()
     }
 
-    /// Stops as [`stop`](Self::stop) does, for another process that accepts on the same sockets: what was accepted here
-    /// is heard first, so that no connection ends without an answer that had just come.
+    /// Stops as [`stop`](Self::stop) does, for another process that accepts on the same sockets: connections accepted
+    /// here are served first, so that a request that has just come gets its answer.
     pub async fn give_way(mut self, deadline: Duration) -> usize {
         self.listeners.shutdown().await;
         tokio::time::sleep(HEARD_AFTER).await;
@@ -229,7 +229,7 @@ impl Sidecar {
         drop(self.bound);
         while self.listeners.join_next().await.is_some() {}
         let left = self.state.runtime.drain(deadline).await;
-        // The callers of cut-off calls are told, and the last bytes go out.
+        // The callers of cut-off calls get an error, and the last bytes go out.
         let _ = tokio::time::timeout(CLOSE_MAX, self.state.places.all_free()).await;
         left
     }

@@ -24,11 +24,11 @@ const READ_MAX: Duration = Duration::from_secs(10);
 /// The longest key: common servers take no longer header.
 const KEY_BYTES_MAX: usize = 16 * 1024;
 
-/// Where a key comes from.
+/// The source of a key.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeySource {
-    /// The configuration itself: this is the key, for ever.
+    /// The configuration itself: this is the key.
     Value(Secret),
     /// An environment variable of this name.
     Env(String),
@@ -45,7 +45,7 @@ pub enum KeySource {
     Function(KeyFunction),
 }
 
-/// A function that issues keys. Clones are the same function, and two are equal only so.
+/// A function that issues keys. Only clones of it are equal.
 #[derive(Clone)]
 pub struct KeyFunction(Arc<dyn Fn() -> BoxFuture<'static, Option<IssuedKey>> + Send + Sync>);
 
@@ -64,7 +64,7 @@ impl IssuedKey {
         Self { secret: Secret::new(secret), expires_in: None }
     }
 
-    /// Says how long it is good.
+    /// Sets how long it is good.
     #[must_use]
     pub fn expires_in(mut self, lifetime: Duration) -> Self {
         self.expires_in = Some(lifetime);
@@ -141,7 +141,7 @@ impl KeySource {
     /// Reads the key.
     ///
     /// # Errors
-    /// What went wrong, in words for people.
+    /// The problem, as a text for people.
     pub(crate) async fn read(&self) -> Result<IssuedKey, String> {
         let issued = match self {
             Self::Value(secret) => Ok(IssuedKey { secret: secret.clone(), expires_in: None }),
@@ -265,7 +265,7 @@ fn text(from: impl Read) -> io::Result<String> {
     Ok(text)
 }
 
-/// Does what may block for ever on a thread of its own, and waits for it no longer than this: a pipe that is never
+/// Runs work that may block for ever on a thread of its own, and waits for it no longer than this: a pipe that is never
 /// closed must not hold up the runtime's end.
 fn within<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, result) = mpsc::sync_channel(1);
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_key_is_told() {
+    fn a_text_that_cannot_be_a_key_is_refused() {
         for (key, expected) in [
             ("sk-1", None),
             (" \t", Some("is empty")),

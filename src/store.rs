@@ -36,7 +36,7 @@ pub(crate) enum OpenError {
         .0.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
     )]
     Taken(Option<u32>),
-    /// It is none of ours.
+    /// It is another program's.
     #[error("is no store of standin's: name another file")]
     Foreign,
     /// A later version wrote it.
@@ -67,7 +67,7 @@ pub enum LedgerError {
     },
 }
 
-/// Says what is wrong with a database, and what helps.
+/// Describes a database error and its remedy.
 fn told(error: &rusqlite::Error) -> String {
     use rusqlite::ErrorCode as Code;
     let remedy = match error.sqlite_error_code() {
@@ -90,7 +90,7 @@ pub fn ask_file(
     ask::answer(path, question)
 }
 
-/// What the store tells of itself, for health.
+/// The store's counters, for health.
 pub(crate) type Gauge = Arc<crate::policy::keeping::StoreGauge>;
 
 #[cfg(test)]

@@ -39,8 +39,8 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
     /// If no head came: see [`TransportError`].
     fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, TransportError>>;
 
-    /// Sends a GET, for what is asked beside calls: how a provider is, by a source of hints. One that only posts says
-    /// so, and nothing depends on it.
+    /// Sends a GET to a status page or a health address. A transport without GET returns an error; then there are no
+    /// hints.
     ///
     /// # Errors
     /// If no head came: see [`TransportError`].
@@ -82,7 +82,7 @@ pub enum TransportError {
     #[error("connection closed before a response: {0}")]
     Unsent(String),
     /// No connection, because this machine has no socket, port or memory left, or cannot resolve any name.
-    #[error("this machine lacks what a connection takes: {0}")]
+    #[error("this machine lacks a resource that a connection needs: {0}")]
     Lack(String),
     /// No connection: refused, no such host, TLS, connect timeout.
     #[error("cannot connect: {0}")]
@@ -127,8 +127,8 @@ impl Default for TransportOptions {
 #[derive(Debug)]
 pub struct Http {
     options: TransportOptions,
-    /// Made when something is first sent: the system's certificates are read for it, which takes milliseconds, and of
-    /// ten thousand providers few are ever asked.
+    /// Made at the first request: reading the system's certificates takes milliseconds, and of ten thousand providers
+    /// few are ever asked.
     client: OnceLock<Result<reqwest::Client, String>>,
     /// The addresses that were asked, taken apart once: a provider has a few for each of its models.
     addresses: RwLock<HashMap<String, Url>>,
@@ -194,7 +194,7 @@ impl Http {
 
 fn proxy(options: &TransportOptions) -> Result<Option<reqwest::Proxy>, String> {
     let proxy = options.proxy.as_ref().map(reqwest::Proxy::all);
-    // What is wrong with an address may repeat it, and some hold a password.
+    // The error about an address may repeat it, and some addresses hold a password.
     proxy.transpose().map_err(|_| "must be an address, as \"http://proxy.internal:3128\"".to_owned())
 }
 
@@ -323,13 +323,13 @@ fn no_head(error: &reqwest::Error) -> TransportError {
     }
 }
 
-/// What a resolver's library says when no server answers it, by glibc and by musl.
+/// The texts of glibc and musl for a resolver that no server answers.
 const NO_RESOLVER: [&str; 2] =
     ["Temporary failure in name resolution", "failed to lookup address information: Try again"];
 /// Unix' error numbers of what can run out: files of this process, files of the system, memory, and Linux' of buffers.
 const RUN_OUT: [i32; 4] = [24, 23, 12, 105];
 
-/// Tells whether no connection came about because something is missing here.
+/// Tells whether a connection failed because this machine lacks something.
 fn lacks(error: &reqwest::Error, text: &str) -> bool {
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,7 +1,7 @@
 //! Keeps the floors of `docs/architecture.md`: which floor may know which, and what a floor may not do.
 //!
-//! Reads the sources as text, comments and literals blanked, and every path in them: in `use` trees and in line. What
-//! types must be known for (a clock behind another name) is clippy's part, in `.clippy.toml`.
+//! Reads the sources as text, comments and literals blanked, and every path in them: in `use` trees and in line. Checks
+//! that need types (a clock behind another name) are clippy's, in `.clippy.toml`.
 
 #[expect(dead_code, reason = "the other half is for `docs`")]
 #[path = "architecture/literals.rs"]
@@ -17,7 +17,7 @@ struct Room {
     name: &'static str,
     floor: u8,
     knows: &'static [&'static str],
-    /// What it may name that is banned on its floor.
+    /// Exceptions: names that it may use although they are banned on its floor.
     may: &'static [&'static str],
 }
 
@@ -48,7 +48,7 @@ const ROOMS: [Room; 15] = [
     room("bin", 8, &["words", "config", "runtime", "testing", "drill", "sidecar"]),
 ];
 
-/// What may not be named below a floor.
+/// What is banned below a floor.
 const BANS: [(u8, &[&str], &str); 7] = [
     (5, &["Instant::now", "SystemTime::now"], "the time is an argument"),
     (5, &["tokio", "ractor"], "only actors wait, spawn and have mailboxes"),
@@ -167,7 +167,7 @@ fn sources(folder: &Path) -> Vec<std::path::PathBuf> {
     found
 }
 
-/// Checks one file, named by its path below `src`. Returns what is wrong in which line.
+/// Checks one file, named by its path below `src`. Returns its faults with their lines.
 fn check(file: &str, source: &str) -> Vec<(usize, String)> {
     let module: Vec<&str> =
         file.trim_end_matches(".rs").trim_end_matches("/mod").split('/').filter(|part| !part.is_empty()).collect();
@@ -222,7 +222,7 @@ fn banned(room: &Room, segments: &[&str]) -> Option<String> {
         let pattern: Vec<&str> = pattern.split("::").collect();
         segments.windows(pattern.len()).any(|window| window == pattern)
     };
-    // The program, too, asks a running one.
+    // The program, too: it asks a running one.
     if names("reqwest") && !["transport", "bin"].contains(&room.name) {
         return Some("`reqwest`: the only outgoing socket is `transport`'s".to_owned());
     }

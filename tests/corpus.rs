@@ -1,8 +1,8 @@
 //! Answers of providers through the decoding example, and thereby through the public codecs.
 //!
-//! `tests/recorded` holds cases that were written for this, from the providers' documentation: what each says is in its
-//! `expect`, and every dialect and every failure that an answer can show has some. `corpus/oracle.rs` reads recorded
-//! traffic beside them where there is some.
+//! `tests/recorded` holds cases that were written for this, from the providers' documentation: the expected result of
+//! each is in its `expect`, and every dialect and every failure that an answer can show has some. `corpus/oracle.rs`
+//! reads recorded traffic beside them where there is some.
 
 #[path = "../examples/decode/case.rs"]
 mod case;
@@ -19,7 +19,7 @@ use standin::FailureClass;
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recorded");
 /// The files of the folder, one for each dialect that has bytes of its own.
 const DIALECTS: [&str; 6] = ["anthropic", "chat-completions", "gemini", "ollama", "responses", "vertex"];
-/// Whose chat completions differ most from each other's.
+/// The flavours that differ most from each other.
 const FLAVOURS: [&str; 10] =
     ["openai", "azure", "deepseek", "mistral", "qwen", "openrouter", "groq", "vllm", "xai", "kimi"];
 /// Failures that no answer shows, and why.
@@ -54,8 +54,8 @@ fn read(case: &Value) -> Value {
     serde_json::to_value(case::read(case.to_string().as_bytes())).expect("a row is JSON")
 }
 
-/// Returns what a row must hold: of an answer all that it says, of a failure what it means and what came before it.
-/// What `expect` leaves out is not there.
+/// Returns what a row must hold: the content of an answer, or the class of a failure with the content before it. What
+/// `expect` leaves out must not be there.
 fn expected(case: &Value) -> Vec<(&'static str, Value)> {
     let expect =
         |field: &str, absent: Value| Some(&case["expect"][field]).filter(|v| !v.is_null()).map_or(absent, Value::clone);
@@ -187,7 +187,7 @@ fn the_reader_of_an_answer_follows_from_the_api_or_the_address() {
 }
 
 #[test]
-fn what_is_no_chat_is_answered_and_its_errors_are_classified() {
+fn cases_that_are_no_chat_have_a_row_and_their_errors_are_classified() {
     for api in ["models", "count-tokens", "health", "completions", "embeddings"] {
         let case = |status, body: &str| {
             let case = json!({"api": api, "response": {"status": status, "body": body}});

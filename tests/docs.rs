@@ -1,6 +1,6 @@
 //! Holds the documents to the code: examples parse and start, every field is documented, named tests exist, links lead
-//! somewhere, what is printed works (`printed`), and the public face is as it is written down (`public`). Snippets of
-//! Rust are doc-tests of the crate.
+//! somewhere, printed commands work (`printed`), and the public interface is as docs/public.md lists it (`public`).
+//! Snippets of Rust are doc-tests of the crate.
 
 #[expect(dead_code, reason = "an example's `main` is for whoever runs it")]
 #[path = "../examples/tools.rs"]
@@ -184,7 +184,8 @@ async fn every_provider_and_flavour_is_documented_and_the_short_examples_start()
     }
 }
 
-/// Returns what the codecs name of a request, `sampling.stop` for one: what they drop, convert or cannot serve.
+/// Returns the fields of requests that the codecs name, such as `sampling.stop`: those that they drop, convert or
+/// cannot serve.
 fn fields_of_requests(source: &str) -> Vec<&str> {
     const FIELDS: [&str; 9] = [
         "messages",
@@ -204,7 +205,7 @@ fn fields_of_requests(source: &str) -> Vec<&str> {
 #[test]
 fn everything_that_a_move_may_drop_or_convert_is_explained() {
     let text = read("docs/providers.md");
-    // What of a caller's dialect is not understood is dropped before any move.
+    // Unknown parts of a caller's dialect are dropped before any move.
     let root = root();
     let is_test = |file: &Path| {
         let inside = file.strip_prefix(&root).expect("below the root").to_string_lossy().into_owned();
@@ -283,13 +284,13 @@ fn the_readmes_first_program_is_the_example() {
     assert!(read("README.md").contains(&format!("```rust,no_run\n{program}```")), "README has another one");
 }
 
-/// How long a model that a page teaches answers at least, from the day of the catalogue on.
+/// How long a model that a page names must still answer, from the day of the catalogue on.
 const TAUGHT_DAYS: i64 = 90;
 
 #[test]
 fn no_page_teaches_a_model_that_ends_soon() {
     let soon = standin::models::as_of().expect("a day").plus(TAUGHT_DAYS);
-    // The reference shows one that ends, with its replacement.
+    // The reference is not among them: it shows a model that ends, with its replacement.
     let pages = ["README.md", "docs/guide.md", "examples/embed.rs", "examples/tools.rs"];
     let mut taught = 0;
     for page in pages {
@@ -324,7 +325,7 @@ fn failures() -> String {
             Whose::Account => "the account's",
             Whose::Request => "the request's",
             Whose::Ours => "ours",
-            Whose::Nobody => "nobody's",
+            Whose::Nobody => "none",
             _ => "?",
         };
         let scope = match it.scope {
@@ -348,7 +349,7 @@ fn failures() -> String {
         let rest = it.rest.map_or("nothing".to_owned(), |Rest { whole_key, time, passes }| {
             let (what, time) = (if whole_key { "the key" } else { "key or model" }, time.as_secs());
             let time = if time < 60 { format!("{time} s") } else { format!("{} min", time / 60) };
-            format!("{what}, {time}{}", if passes { "" } else { ", until somebody does something" })
+            format!("{what}, {time}{}", if passes { "" } else { ", until an operator acts" })
         });
         let told = match it.told {
             Told::Invalid | Told::ContextTooLong | Told::ContentPolicy => "400",

@@ -1,5 +1,5 @@
-//! Holds what is built in to `deny.toml`: licences, sources, crates that have no place here. Writes the program's bill
-//! of materials on the way, as `CycloneDX`, to `target/tmp/standin.cdx.json`.
+//! Checks all dependencies against `deny.toml`: licences, sources, banned crates. Writes the program's bill of
+//! materials on the way, as `CycloneDX`, to `target/tmp/standin.cdx.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,7 +20,7 @@ fn table(file: &str) -> toml::Table {
     text.parse().unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// Asks cargo what there is: everything, or where nothing can be fetched what this was built with.
+/// Asks cargo for all packages; without a network, for those of this build.
 fn metadata() -> Value {
     let ask = |more: &[&str]| {
         let mut command = Command::new(env!("CARGO"));
@@ -85,7 +85,7 @@ fn one(words: &[&str], at: &mut usize, allowed: &BTreeSet<String>) -> bool {
 }
 
 #[test]
-fn a_licence_is_allowed_if_what_must_be_kept_of_it_is() {
+fn a_licence_expression_is_allowed_if_its_required_parts_are() {
     let allowed = BTreeSet::from(["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"].map(str::to_owned));
     for (expression, expected) in [
         ("MIT", true),
@@ -106,7 +106,7 @@ fn a_licence_is_allowed_if_what_must_be_kept_of_it_is() {
 }
 
 #[test]
-fn what_is_built_in_comes_from_one_registry_with_its_hash_and_nothing_is_banned() {
+fn dependencies_come_from_one_registry_with_their_hashes_and_none_is_banned() {
     let (lock, deny) = (table("Cargo.lock"), table("deny.toml"));
     let names = |list: &toml::Value| -> Vec<String> {
         let names = list.as_array().into_iter().flatten().filter_map(|one| one.get("crate")?.as_str());
@@ -148,7 +148,7 @@ fn every_licence_that_is_built_in_is_allowed_and_the_bill_of_materials_tells_all
     let nodes: BTreeMap<&str, &Value> = nodes.iter().filter_map(|one| Some((one["id"].as_str()?, one))).collect();
     let own = metadata["resolve"]["root"].as_str().expect("a root");
 
-    // What is built in, and what builds it; not what only tests need.
+    // Dependencies of the program and its build, without those of tests.
     let (mut inside, mut open) = (BTreeMap::<&str, Vec<&str>>::new(), vec![own]);
     while let Some(id) = open.pop() {
         if inside.contains_key(id) {

@@ -1,4 +1,4 @@
-//! One recorded case: which dialect reads it, what it says, and what a failure leads to.
+//! One recorded case: its dialect, its content, and the consequence of a failure.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use standin::{Dialect, Failure, FailureClass, Piece, RetryAfter, Scope, StopReas
 /// A rate limit that lasts longer is a quota of a day, or might as well be one.
 const LONG_WAIT: Duration = Duration::from_secs(600);
 
-/// What one case came to. What does not apply is null.
+/// The result of one case. Fields that do not apply are null.
 #[derive(Debug, Default, Serialize)]
 pub struct Row {
     pub case: Option<String>,
@@ -89,7 +89,7 @@ struct Response {
 #[derive(Clone, Copy)]
 enum Reader {
     Dialect(Dialect),
-    /// No chat: there is nothing to decode, only errors to classify.
+    /// No chat: only errors are classified, nothing is decoded.
     Nobody,
 }
 
@@ -178,7 +178,7 @@ fn answer(dialect: Dialect, streaming: bool, body: &[u8], headers: &HeaderMap) -
     let mut decoder = Decoder::new(dialect, streaming);
     let (mut pieces, mut committed) = (Vec::new(), false);
     let mut pushed = Ok(());
-    // In such portions sockets deliver.
+    // Portions as sockets deliver them.
     for chunk in body.chunks(4 << 10) {
         match decoder.push(chunk, &mut pieces) {
             Ok(progress) => committed |= progress.content,
@@ -254,7 +254,7 @@ fn failed(failure: &Failure, headers: &HeaderMap) -> Row {
     }
 }
 
-/// Returns what a class is called elsewhere, and what the runtime does about it, the first thing first.
+/// Returns a class's name in other projects, and the runtime's first action.
 fn meaning(class: FailureClass, long: bool) -> (&'static str, &'static str) {
     use FailureClass as C;
     match class {

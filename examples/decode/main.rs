@@ -1,8 +1,8 @@
 //! Decodes recorded HTTP answers with the crate's codecs: `cargo run --release --example decode -- CASES.jsonl…`.
 //!
 //! A case is one line of JSON: `case`, `provider`, `api`, `streaming`, `request` {`host`, `path`} and `response`
-//! {`status`, `headers`, `body`}; `-` reads them from standard input. For each case one line of JSON goes out:
-//! what the answer says, or which failure it is and what the runtime makes of that.
+//! {`status`, `headers`, `body`}; `-` reads them from standard input. For each case one line of JSON is printed: the
+//! answer, or the failure and its consequence.
 
 mod case;
 

@@ -18,7 +18,7 @@ use crate::stage::ROUTE;
 
 /// A conversation of this many messages is done: six turns. The next task begins with an empty one.
 const MESSAGES_MAX: usize = 24;
-/// What the agent does between two turns, beside waiting for models.
+/// The agent's own work between two turns.
 const THINK: Duration = Duration::from_millis(10);
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -34,7 +34,7 @@ pub struct Arguments {
     pub number: usize,
     pub router: ActorRef<RouterMessage>,
     pub crew: ActorRef<CrewMessage>,
-    /// What it wants when no target can answer.
+    /// How its calls go on if no target can answer.
     pub on_exhausted: OnExhausted,
 }
 
@@ -42,7 +42,7 @@ pub struct State {
     me: Arguments,
     turns: u32,
     conversation: Vec<Message>,
-    /// Tickets that the tool has looked up: each once, or something was done twice.
+    /// Tickets that the tool has looked up: a ticket twice would mean that a call ran twice.
     looked_up: HashSet<String>,
 }
 
@@ -56,7 +56,7 @@ struct Said {
     resets: u32,
     /// How long it waited for a target to come back.
     waited: Duration,
-    /// Whether it is a word for the meantime.
+    /// Whether it is an answer from a lower rung.
     less: bool,
 }
 

@@ -1,5 +1,5 @@
-//! The crew: the actor over the agents. It starts them, hears how their calls went, asks the router how the providers
-//! are, and sends the agents home in the end.
+//! The crew: the actor over the agents. It starts them, collects the results of their calls, asks the router for the
+//! providers' health, and stops the agents in the end.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::agent::{Agent, Arguments};
 use crate::report::percentile;
 
 pub const AGENTS: usize = 12;
-/// What "now" means on the screen.
+/// The time that "now" covers on the screen.
 const RECENT: Duration = Duration::from_secs(2);
 /// An agent that is sent home still takes its turn to the end.
 const TURN_MAX: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ pub enum CrewMessage {
     Trouble(String),
     /// How are things?
     Look(RpcReplyPort<Picture>),
-    /// Everybody goes home; the port is answered when all have.
+    /// All agents stop; the port is answered when all have.
     GoHome(RpcReplyPort<()>),
     /// What has happened so far?
     Account(RpcReplyPort<Account>),
@@ -49,7 +49,7 @@ pub struct Call {
     pub attempts: u32,
     pub resets: u32,
     pub answered: bool,
-    /// Whether the answer is of a target that was asked beside another, which was silent.
+    /// Whether the answer is from a target that was asked beside a silent one.
     pub hedged: bool,
     /// Attempts that others overtook, what they cost, and what all attempts did, in dollars.
     pub overtaken: u32,
@@ -57,7 +57,7 @@ pub struct Call {
     pub usd: f64,
     /// How long no target could answer.
     pub waited: Duration,
-    /// Whether it took a word for the meantime.
+    /// Whether its answer was from a lower rung.
     pub less: bool,
 }
 
@@ -92,7 +92,7 @@ pub struct Account {
     pub troubles: Vec<String>,
 }
 
-/// What the screen shows.
+/// The content of the screen.
 pub struct Picture {
     pub health: HealthSnapshot,
     pub calls: usize,
@@ -126,7 +126,7 @@ impl Actor for Crew {
         router: ActorRef<RouterMessage>,
     ) -> Result<State, ActorProcessingErr> {
         for number in 1..=AGENTS {
-            // One is in a hurry: a word for the meantime is more to it than an answer later.
+            // One agent is in a hurry: it prefers a lesser answer now to a full one later.
             let on_exhausted = if number == AGENTS { OnExhausted::Degrade } else { OnExhausted::Wait };
             let arguments = Arguments { number, router: router.clone(), crew: myself.clone(), on_exhausted };
             Actor::spawn_linked(None, Agent, arguments, myself.get_cell()).await?;

@@ -37,7 +37,7 @@ use terminal::put;
 /// Eight pictures a second.
 const FRAME: Duration = Duration::from_millis(125);
 const DRAIN_MAX: Duration = Duration::from_secs(5);
-/// What a shell expects of a program that was ended by Ctrl-C.
+/// The exit status that shells expect after Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
 #[tokio::main]

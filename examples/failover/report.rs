@@ -1,4 +1,4 @@
-//! The verdict: what the agents saw, set against what the providers' own logs say.
+//! The verdict: the agents' results, compared with the providers' own logs.
 
 use std::fmt::Write as _;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! What a person sees: a picture, eight times a second, or plain lines where there is no terminal.
+//! The screen: a picture, eight times a second, or plain lines without a terminal.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::terminal::{BOLD, CYAN, DIM, GREEN, RED, Terminal, YELLOW, is_taken, p
 const STRIP: usize = 76;
 /// Events that are shown; with them the picture has 23 lines.
 const EVENTS_MAX: usize = 8;
-/// What a picture leaves of the traffic before it: shares are of the last second, about.
+/// The factor by which each picture reduces earlier traffic: shares are of about the last second.
 const TRAFFIC_DECAY: f64 = 0.9;
 
 pub struct Screen {
@@ -29,7 +29,7 @@ pub struct Screen {
     strip: [Duration; STRIP],
     received: [u64; 3],
     traffic: [f64; 3],
-    /// How the agents fared when last seen.
+    /// The agents' results at the last look.
     tally: String,
 }
 
@@ -143,7 +143,7 @@ impl Screen {
     }
 }
 
-/// Returns what a provider's gates are like, and the colour of it.
+/// Returns the state of a provider's gates, and its colour.
 fn state(provider: &ProviderHealth, health: &Health, at: Instant) -> (String, &'static str) {
     let left = |until: Instant| format!("{:.1} s", until.saturating_duration_since(at).as_secs_f64());
     if provider.status != ProviderStatus::Up {

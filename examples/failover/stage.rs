@@ -14,7 +14,7 @@ use standin::{ModelConfig, ProviderConfig, RouteConfig, Runtime};
 /// The route the agents ask for.
 pub const ROUTE: &str = "smart";
 
-/// One provider: a cheaper one is slower, so that choosing is worth something.
+/// One provider: a cheaper one is slower, so that the choice matters.
 pub struct Provider {
     pub name: &'static str,
     dialect: DialectConfig,
@@ -50,7 +50,7 @@ pub const PROVIDERS: [Provider; 3] = [
 ];
 
 impl Provider {
-    /// Returns whose dialect it speaks.
+    /// Returns its dialect's name.
     pub fn speaks(&self) -> &'static str {
         match self.dialect {
             Anthropic => "anthropic",
@@ -59,7 +59,7 @@ impl Provider {
         }
     }
 
-    /// Returns how it is reached at an address: Google's dialect has a version of its own in the path.
+    /// Returns its base URL: Google's dialect has a version of its own in the path.
     fn at(&self, base_url: &str) -> ProviderConfig {
         let version = if self.dialect == Gemini { "beta" } else { "" };
         let mut config = ProviderConfig::new(format!("{base_url}{version}")).key("rehearsal");
@@ -80,7 +80,7 @@ pub async fn set() -> Result<(Vec<Drill>, Runtime), Box<dyn Error>> {
             seed,
             first_token: Latency::LogNormal { median: provider.first_token, sigma: 0.25 },
             per_token: Duration::from_millis(4),
-            // The counts are all that is read in the end.
+            // Only the counts are read in the end.
             log_max: 0,
             ..Script::default()
         })

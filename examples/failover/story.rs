@@ -1,5 +1,5 @@
-//! The story: what goes wrong, at which provider, and for how long. In all acts but one a provider is well, though
-//! others may still be recovering; in that one none is, and calls wait, or take a fixed text.
+//! The story: faults, their providers, and their times. In every act but one some provider is well, though others may
+//! still be recovering; in that one none is, and calls wait or take a fixed text.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const ALDER: usize = 0;
 const BIRCH: usize = 1;
 const CEDAR: usize = 2;
 
-/// A part of the story. What it breaks is whole again when the next one begins.
+/// A part of the story. Its faults end when the next one begins.
 pub struct Act {
     pub title: &'static str,
     pub lasts: Duration,
@@ -21,7 +21,7 @@ pub struct Act {
 }
 
 enum Trouble {
-    /// The provider answers so, with this probability.
+    /// The provider answers with this fault, with this probability.
     Fault(usize, f64, Fault),
     /// The provider's actor within the runtime dies.
     Crash(fn(String) -> Crash, usize),
@@ -37,7 +37,7 @@ impl Act {
         !self.troubles.is_empty()
     }
 
-    /// Mends everything, then breaks what this act breaks.
+    /// Ends all faults, then begins those of this act.
     pub fn begin(&self, drills: &[Drill], runtime: &Runtime) {
         for drill in drills {
             drill.handle().clear();

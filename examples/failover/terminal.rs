@@ -11,7 +11,7 @@ pub const GREEN: &str = "32";
 pub const YELLOW: &str = "33";
 pub const CYAN: &str = "36";
 
-/// Whether the terminal shows our picture. Global, for a panic must be able to give it back.
+/// Whether the terminal shows our picture. Global, because a panic must be able to give it back.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// Shows pictures on a terminal, and lines elsewhere.
@@ -24,7 +24,7 @@ impl Terminal {
     pub fn take() -> Self {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            // The story's own crashes are no news.
+            // The story's own crashes are not printed.
             let text = panic.payload().downcast_ref::<&str>().copied().unwrap_or_default();
             if !text.contains("asked for by the crash hook") {
                 give_back();
@@ -72,7 +72,7 @@ fn give_back() {
     }
 }
 
-/// Writes to stdout. A reader that left is no reason to stop: the exit status still tells how it went.
+/// Writes to stdout. If the reader has left this goes on: the exit status still tells the result.
 pub fn put(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

@@ -29,15 +29,15 @@ pub const BEGUN: &str = "begun";
 pub const WORKERS: u64 = 8;
 pub const MS: Duration = Duration::from_millis(1);
 
-/// What a child is told.
+/// A child's arguments.
 pub struct Arguments {
     file: PathBuf,
     provider: SocketAddr,
-    /// The number of the first call that nobody has asked for.
+    /// The number of the first call that was not made yet.
     first: u64,
 }
 
-/// Returns what a child is told, in a child.
+/// Returns a child's arguments, in a child.
 pub fn child() -> Option<Arguments> {
     let mut told = std::env::args().skip_while(|argument| argument != CHILD).skip(1);
     let file = told.next()?.into();
@@ -65,7 +65,7 @@ fn request(number: u64) -> ChatRequest {
         .on_exhausted(OnExhausted::Wait)
 }
 
-/// Makes calls until it is killed, and says which are accepted and what their answers are.
+/// Makes calls until it is killed, and prints which are accepted, and their answers.
 pub fn work(arguments: &Arguments) {
     let executor = tokio::runtime::Runtime::new().expect("an executor");
     executor.block_on(async {
@@ -98,11 +98,11 @@ pub fn work(arguments: &Arguments) {
 /// Says a line, whole.
 pub fn say(line: &str) {
     let mut out = std::io::stdout().lock();
-    // Whoever listens may be gone.
+    // The reader may be gone.
     let _ = out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush());
 }
 
-/// What the parent knows.
+/// The parent's records.
 #[derive(Default)]
 pub struct Books {
     /// One more than the number of the last call that was asked for.
@@ -116,7 +116,7 @@ pub struct Books {
     noted: BTreeSet<u64>,
 }
 
-/// Kills as often, and returns what came of it.
+/// Kills this number of processes, and returns the result.
 pub fn kill_again_and_again(kills: u32) -> String {
     with_file("runtime", async |file| {
         let (drill, books) = storm(file, kills, |provider, first| {
@@ -192,7 +192,7 @@ pub fn start<'a>(arguments: impl IntoIterator<Item = &'a OsStr>) -> (Child, BufR
 }
 
 impl Books {
-    /// Takes what a child said.
+    /// Notes a child's lines.
     fn hear(&mut self, lines: &[String]) {
         for line in lines {
             let mut words = line.splitn(3, ' ');
@@ -208,7 +208,7 @@ impl Books {
             };
             assert_eq!(before, None, "{line}: twice");
         }
-        // Some may have been asked for without a word: those have a number of nobody else's.
+        // Some calls may have been made without a line: their numbers are not used again.
         self.next += WORKERS;
     }
 

@@ -52,7 +52,7 @@ struct Provider {
     admission: Admission,
     born: Instant,
     published: (Instant, Vec<Health>),
-    /// When what it was told meanwhile is published.
+    /// When the reports since the last publication are published.
     due: Option<Instant>,
     rng: Luck,
 }
@@ -64,7 +64,7 @@ impl Provider {
         self.due = None;
     }
 
-    /// Publishes what would have been published by now. It was told nothing since.
+    /// Publishes the state that would have been published by now: there were no reports since.
     fn catch_up(&mut self, now: Instant) {
         if let Some(due) = self.due.filter(|due| *due <= now) {
             self.publish(due);
@@ -76,7 +76,7 @@ impl Provider {
         }
     }
 
-    /// Publishes what it was told, now or soon.
+    /// Publishes the reports, now or soon.
     fn told(&mut self, urgent: bool, now: Instant) {
         let next = self.published.0 + PUBLISH_EVERY;
         if urgent || next <= now {
@@ -100,7 +100,7 @@ struct Live {
     first_token_max: Option<Duration>,
     stalled: Option<Instant>,
     content: bool,
-    /// What it was expected to cost, where it was for speed.
+    /// Its expected cost, where it was started for speed.
     hedge: Option<Cost>,
 }
 
@@ -134,7 +134,7 @@ pub struct Standin {
     prompt: u32,
     priority: Priority,
     prices: Vec<Price>,
-    /// What a timer is for.
+    /// The purpose of a timer.
     tokens: BTreeMap<u64, Timer>,
     token: u64,
 }
@@ -317,7 +317,7 @@ impl Standin {
         let needs = self.needs(call, net);
         let (options, now) = (&self.tuning.route, net.now);
         let running = self.calls.get_mut(&call).expect("it runs");
-        // The router plans first, and what the call plans later is its own.
+        // The router makes the first plan; later plans are made by the call.
         let plan = match &mut running.rng {
             Some(rng) => routing::plan(options, &mut running.state, &candidates, &needs, None, None, now, rng),
             None => {

@@ -10,7 +10,7 @@ pub struct Number {
     pub what: &'static str,
     pub get: fn(&Tuning) -> f64,
     pub set: fn(&mut Tuning, f64),
-    /// What it is tried at beside what it is.
+    /// The other values that are tried.
     pub others: &'static [f64],
 }
 

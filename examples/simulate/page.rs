@@ -28,7 +28,7 @@ const fn metric(name: &'static str, unit: &'static str, digits: usize, of: fn(&S
     Metric { name, unit, of, digits }
 }
 
-/// Everything that is told of a run beside its cost.
+/// All figures of a run beside its cost.
 const METRICS: [Metric; 15] = [
     metric("answered in time", "%", 3, |score| Some(100.0 * score.success())),
     metric("excess of first choices", "%", 3, |score| Some(100.0 * score.regret())),
@@ -74,7 +74,7 @@ impl Runs {
         told.collect::<Vec<_>>().join("; ")
     }
 
-    /// Returns what a metric says of them.
+    /// Returns the value of a metric for them.
     fn told(&self, index: usize) -> String {
         if self.numbers[index].is_empty() {
             return "-".to_owned();

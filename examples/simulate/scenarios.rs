@@ -1,4 +1,4 @@
-//! What happens to providers: the list of scenarios, and the cases of two targets.
+//! The list of scenarios, which say what happens to providers, and the cases of two targets.
 
 use std::time::Duration;
 

@@ -19,7 +19,7 @@ pub struct Done {
 struct Choice {
     at: f64,
     target: usize,
-    /// What it cost more than the best choice, in expectation.
+    /// Its cost above that of the best choice, in expectation.
     excess: f64,
     avoidable: bool,
 }
@@ -131,12 +131,12 @@ impl Score {
         share(self.done.iter().filter(|done| done.good).count(), self.done.len())
     }
 
-    /// What the first choices cost more than the best ones, in expectation, as a share.
+    /// The cost of the first choices above that of the best ones, in expectation, as a share.
     pub fn regret(&self) -> f64 {
         self.choices.iter().map(|choice| choice.excess).sum::<f64>() / self.best.max(f64::MIN_POSITIVE)
     }
 
-    /// What calls really cost, dollars and seconds, those that failed for as long as they may last.
+    /// The real cost of calls, dollars and seconds; a failed call counts as the longest time that it may last.
     pub fn cost(&self) -> f64 {
         self.mean(&self.done.iter().collect::<Vec<_>>())
     }

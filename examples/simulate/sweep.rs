@@ -12,7 +12,7 @@ use super::scenarios;
 use super::score::{Score, interval};
 use super::world::{Scenario, run};
 
-/// What is played, by name.
+/// The runs to play, by name.
 const SETS: [&str; 4] = [
     "two weeks of real outages, 2 calls a minute",
     "every kind of trouble, 10 a minute",
@@ -129,7 +129,7 @@ fn point<'a>(value: f64, runs: impl Fn(usize) -> (&'a Vec<Came>, &'a Vec<Came>))
 }
 
 impl Point {
-    /// Returns the mean over the sets of what it costs more.
+    /// Returns the mean of the additional cost over the sets.
     fn all(&self) -> (f64, f64) {
         let sets = SETS.len() as f64;
         let half = self.cost.iter().map(|(_, half)| half.powi(2)).sum::<f64>().sqrt() / sets;

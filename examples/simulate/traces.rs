@@ -1,6 +1,6 @@
 //! Recorded histories in place of made-up ones: incidents of status pages, and when real calls arrived.
 //!
-//! The files are looked for in a directory that the user names; what is not there is not played.
+//! The files are looked for in a directory that the user names; missing files are not played.
 
 use std::collections::BTreeMap;
 use std::path::Path;

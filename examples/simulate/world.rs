@@ -39,7 +39,7 @@ pub enum How {
     Empty,
 }
 
-/// What is true of a target at a time.
+/// The true state of a target at a time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Truth {
     /// Share of requests that fail.
@@ -82,7 +82,7 @@ impl Truth {
     }
 }
 
-/// A target: what it costs, with which others it fails, and its state from which time on.
+/// A target: its price, the targets that it fails with, and its state from each time on.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// Dollars for a million tokens in and out.
@@ -135,7 +135,7 @@ pub struct Scenario {
 const BILLED: f64 = 0.3;
 
 impl Scenario {
-    /// Returns what an answer costs at a target.
+    /// Returns the price of an answer at a target.
     pub fn dollars(&self, target: usize, tokens: u32) -> f64 {
         let (input, output) = self.targets[target].price;
         (input * f64::from(self.prompt) + output * f64::from(tokens)) / 1e6
@@ -202,7 +202,7 @@ pub enum End {
     Bad(FailureClass, Option<Duration>),
 }
 
-/// A driver of calls over targets. It is told what happens and does what it likes with the [`Net`].
+/// A driver of calls over targets. It gets every event, and starts and stops attempts by the [`Net`].
 pub trait Gateway {
     fn start(&mut self, call: usize, net: &mut Net);
     fn content(&mut self, attempt: usize, net: &mut Net);
@@ -254,7 +254,7 @@ pub struct Call {
     dollars: f64,
 }
 
-/// What a gateway may do, and see.
+/// The actions and views that a gateway has.
 pub struct Net<'a> {
     pub scenario: &'a Scenario,
     pub start: Instant,
@@ -294,7 +294,7 @@ impl Net<'_> {
         self.scenario.targets.len()
     }
 
-    /// Returns what an attempt that is over cost.
+    /// Returns the cost of an attempt that is over.
     pub fn spent(&self, attempt: usize) -> f64 {
         self.attempts[attempt].spent
     }
@@ -440,7 +440,7 @@ impl Net<'_> {
         takes
     }
 
-    /// Stops an attempt, for this reason; what it cost is wasted.
+    /// Stops an attempt, for this reason; its cost is waste.
     pub fn cancel(&mut self, attempt: usize, why: &'static str) {
         if self.attempts[attempt].over {
             return;
@@ -519,7 +519,7 @@ pub fn run(scenario: &Scenario, gateway: &mut dyn Gateway, seed: u64) -> Score {
     play(scenario, gateway, seed, false).0
 }
 
-/// Runs a scenario to its end, and returns what was asked when, too.
+/// Runs a scenario to its end, and also returns which target was asked at which time.
 pub fn play(scenario: &Scenario, gateway: &mut dyn Gateway, seed: u64, log: bool) -> (Score, Vec<String>) {
     let start = Instant::now();
     let targets = scenario.targets.len();

@@ -57,8 +57,8 @@ pub(crate) struct Accepted {
     pub(crate) wanted: Wanted,
     pub(crate) seat: Seat,
     pub(crate) span: tracing::Span,
-    /// What keeps it, where it is durable.
+    /// Its part of the store, if it is durable.
     pub(super) ward: Option<Ward>,
-    /// Under which id it was accepted before a restart, and whether it had been sent.
+    /// The id under which it was accepted before a restart, and whether it had been sent.
     pub(super) taken_up: Option<(CallId, bool)>,
 }

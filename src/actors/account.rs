@@ -28,7 +28,7 @@ use crate::words::{
     AttemptEnd, AttemptRecord, CallFacts, Drift, Event, Failure, FailureClass, Note, RetryAfter, Secret, Usage,
 };
 
-/// This much of an answer may always be kept, however much is kept of others: only the long ones give way.
+/// This much of an answer may always be kept, however much is kept of others: only long answers are refused memory.
 const KEPT_FAIR: usize = 256 * 1024;
 
 /// How a try ended, for its call.
@@ -36,13 +36,13 @@ pub(super) struct Ended {
     pub(super) record: Arc<AttemptRecord>,
     /// When the target may be asked again, where it said so.
     pub(super) back: Option<Instant>,
-    /// The answer, if it is whole; for a failure that only its provider calls one, that answer.
+    /// The answer, if it is whole; also the answer that its provider itself called a failure.
     pub(super) brought: Option<Brought>,
     /// The parts of the conversation that the target could not take as they were.
     pub(super) notes: Vec<Note>,
 }
 
-/// The result of the try so far. If it is dropped unsettled, it says that the try crashed or never began.
+/// The result of the try so far. If it is dropped unsettled, it reports that the try crashed or never began.
 pub(super) struct Account {
     pub(super) permit: Permit,
     pub(super) target: Arc<Target>,
@@ -56,7 +56,7 @@ pub(super) struct Account {
     /// Tokens of the answer that its provider bills though it was cancelled before they came.
     pub(super) runs_on: u32,
     pub(super) begun: Option<Instant>,
-    /// When the last response's head came, and what time it was then at the provider.
+    /// When the last response's head came, and the provider's own time then.
     pub(super) head: Option<(Instant, SystemTime)>,
     pub(super) first_token: Option<Instant>,
     pub(super) content_bytes: usize,
@@ -67,7 +67,7 @@ pub(super) struct Account {
     pub(super) hedge: bool,
     /// Its expected cost, where it joined only for speed.
     pub(super) reserved: Option<Cost>,
-    /// What was reserved for it in budgets.
+    /// Its reservation in budgets.
     pub(super) purchase: Option<Purchase>,
     /// Whether its target is marked as degraded.
     pub(super) degraded: bool,
@@ -96,7 +96,7 @@ impl Account {
         Watchdog::new(self.permit.ticket(), first_token_max, self.target.spec().stall(), self.pulse.clone(), now)
     }
 
-    /// Counts content: the first ends the first-token timer, each begins the stall timer anew.
+    /// Counts content: the first ends the first-token timer, and each restarts the stall timer.
     pub(super) fn content(&mut self, watchdog: &mut Watchdog, now: Instant) {
         if self.first_token.is_none() {
             self.first_token = Some(now);
@@ -106,7 +106,7 @@ impl Account {
         watchdog.content(now, &self.permit);
     }
 
-    /// Takes note of how much of the answer is kept in memory; what is kept of all answers has a limit.
+    /// Notes how much of the answer is kept in memory; all answers together have a limit.
     pub(super) fn keep(&mut self, bytes: usize) -> Result<(), Failure> {
         let before = std::mem::replace(&mut self.kept, bytes);
         let Some(more) = bytes.checked_sub(before) else {
@@ -233,7 +233,7 @@ impl Account {
         redact::names(&self.shared.table(), &self.secrets, &mut self.drift);
         for Drift { kind, name } in self.drift.drain(..).filter_map(|drift| provider.slot.drifted(drift)) {
             let (provider, what) = (provider.spec.name.clone(), kind);
-            tracing::warn!(%provider, what = what.name(), %name, "the provider sent what is not known here");
+            tracing::warn!(%provider, what = what.name(), %name, "the provider sent something unknown to this version");
             self.shared.tell(Event::Drift { provider, what, name });
         }
     }

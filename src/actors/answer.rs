@@ -12,7 +12,7 @@ use crate::words::{Embeddings, Error, Reply};
 
 /// How often a message's reply port is polled, because it cannot be awaited.
 const PORT_LOOK: Duration = Duration::from_millis(250);
-/// Where an answer goes. If it is dropped unanswered, it says why: no caller hangs.
+/// The receiver of an answer. If it is dropped unanswered, it sends the reason as an error: no caller hangs.
 pub(crate) struct Answer<T> {
     to: Option<To<T>>,
     pub(super) begun: bool,

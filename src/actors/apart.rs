@@ -5,7 +5,7 @@
 
 use tokio::sync::Semaphore;
 
-/// A request of more bytes is long. What is done with a shorter one takes less than a millisecond.
+/// A request of more bytes is long. Work on a shorter one takes less than a millisecond.
 pub(crate) const LONG_BYTES: usize = 256 * 1024;
 /// How many run at once: each takes a processor.
 const AT_ONCE: usize = 2;

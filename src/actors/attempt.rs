@@ -27,7 +27,7 @@ use crate::words::{Failure, FailureClass, Note, Scope, Secret};
 const UNSENT_MAX: Duration = Duration::from_secs(1);
 /// The most of an error's body that is read.
 const ERROR_BODY_MAX: usize = 64 * 1024;
-/// How long an error's body is waited for: its head says what it is.
+/// How long an error's body is waited for: its head already gives the kind of error.
 const ERROR_BODY_WAIT: Duration = Duration::from_millis(500);
 /// How long a body may go on after its terminal marker before its connection is given up.
 const REST_MAX: Duration = Duration::from_millis(100);
@@ -60,7 +60,7 @@ async fn run(mut job: Box<Job>, unwanted: oneshot::Receiver<Unwanted>) {
             Unwanted::Lost => Failure::new(FailureClass::HedgeLost, "another attempt was faster"),
         })
     });
-    // The channel closes before the end is told, so that a reader that drained it has everything.
+    // The channel closes before the end is reported, so that a reader that drained it has everything.
     let Job { pieces, mut account, rest, .. } = *job;
     drop(pieces);
     account.settle(result);
@@ -173,7 +173,7 @@ impl Job {
                 }
             }
         };
-        // The head has decided; the part of the body that came until then says the rest.
+        // The head decides; the part of the body that has come adds details.
         let _ = watchdog.guard(tokio::time::timeout(ERROR_BODY_WAIT, read), &self.account.permit).await?;
         self.account.received += received;
         let (model, prompt_tokens) = (&*self.account.target.id().model, self.account.prompt.tokens);

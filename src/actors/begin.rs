@@ -20,20 +20,20 @@ use crate::policy::routing::Needs;
 use crate::spec::RouteSpec;
 use crate::words::{CallFacts, CallId, Error, Priority, Rule};
 
-/// The most time for a call, even if its caller sets more: a year, which no clock overflows on.
+/// The most time for a call, even if its caller sets more: a year, which overflows no clock.
 const DEADLINE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A call that has its id before it begins.
 pub(super) struct Named {
     pub(super) id: CallId,
-    /// What keeps it, where it is durable.
+    /// Its part of the store, if it is durable.
     pub(super) ward: Option<Ward>,
-    /// Under which id it was accepted before a restart, and whether it had been sent.
+    /// The id under which it was accepted before a restart, and whether it had been sent.
     pub(super) taken_up: Option<(CallId, bool)>,
 }
 
-/// Accepts a call and hands it to the router, or answers: at once, unless it is long, or an actor says how urgent it
-/// is. A call that has an id already keeps it.
+/// Accepts a call and hands it to the router, or answers it. This is done at once, except for long requests and where
+/// an actor decides the priority. A call that has an id already keeps it.
 pub(super) fn call(shared: &Arc<Shared>, named: Option<Named>, work: Work, wanted: Wanted) {
     let is_long = work.is_long();
     if !is_long && shared.slow_classify().is_none() {
@@ -99,7 +99,7 @@ fn start(
     let span = tracing::info_span!(target: CALLS, "call", id = %about.id, route = %route.name);
     let accepted =
         Accepted { about, asked, table, route, needs, started, deadline, wanted, seat, span, ward, taken_up };
-    // Dropped with its answer if there is no router, which then says so.
+    // If there is no router it is dropped with its answer, which then sends the error.
     shared.router.send(RouterCommand::Start(Box::new(accepted)));
 }
 

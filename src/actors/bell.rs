@@ -1,4 +1,5 @@
-//! How waiting calls are told that something may have changed: no look is missed, and none is made without a waiter.
+//! Tells the keeper of waiting calls that something may have changed: no look is missed, and none is made without a
+//! waiter.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
@@ -29,7 +30,7 @@ impl Bell {
         }
     }
 
-    /// Names the living keeper, which looks at once: a message to its predecessor may be lost.
+    /// Sets the living keeper, which looks at once: a message to its predecessor may be lost.
     pub(super) fn kept_by(&self, keeper: ActorRef<Look>) {
         self.keeper.set(keeper);
         self.rung.store(true, SeqCst);
@@ -42,7 +43,7 @@ impl Bell {
         self.keeper.get()
     }
 
-    /// Says that the keeper looks now: later changes are told again.
+    /// Notes that the keeper looks now: later changes send a new message.
     pub(super) fn heard(&self) {
         self.rung.store(false, SeqCst);
     }

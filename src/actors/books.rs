@@ -55,7 +55,7 @@ impl Observer for Books {
     }
 }
 
-/// Writes a line of everything that ends. Not the providers' own words: they may repeat the prompt.
+/// Writes a log line for each attempt and call that ends, without the providers' own words: they may repeat the prompt.
 pub(crate) struct Lines;
 
 impl Observer for Lines {

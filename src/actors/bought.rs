@@ -14,8 +14,8 @@ use crate::words::{Amount, AttemptRecord, Error, OverBudget};
 const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Driver {
-    /// Tells whether one attempt more leaves the call within its price: with all that it has cost, and what is in
-    /// flight. The first one was judged when it was planned.
+    /// Tells whether one more attempt keeps the call within its price cap, together with its cost so far and its
+    /// attempts in flight. The first attempt was checked when it was planned.
     pub(super) fn afford(&self, target: usize, prompt_tokens: u32) -> Result<(), Refused> {
         let Some(most) = [self.route.options.price_max, self.needs.price_max].into_iter().flatten().reduce(f64::min)
         else {

@@ -1,7 +1,7 @@
 //! One call: drives its failover machine to its one end, and owns the caller's reply.
 //!
 //! A task of its own: one async function, then it stops. It decides nothing: it asks `policy::failover` what to do,
-//! does it, and waits for the caller's leaving, one timer, or its attempts.
+//! does it, and waits for its caller to leave, for one timer, or for its attempts.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -123,7 +123,7 @@ async fn seated(
                     turn.proved();
                     return Ok(place);
                 }
-                // A call that came just then took it.
+                // Another call took the place just then.
                 None => queued.again(),
             },
             Woken::Look if shared.draining.load(Relaxed) => return Err(Some(Error::Draining)),
@@ -150,7 +150,7 @@ impl Driver {
                 }
                 Step::Cancel(number, why) => self.cancel(number, why).await,
                 Step::Wait(until) => {
-                    // A turn that led to nothing goes to another call.
+                    // An unused turn goes to another call.
                     self.waits.turn.take_if(|turn| !turn.has_arrived());
                     if self.running.is_empty() {
                         let wait = until.saturating_duration_since(now());
@@ -187,7 +187,7 @@ impl Driver {
         }
     }
 
-    /// Tells the machine when the attempts in flight were last heard of, and from when on those that were not are slow.
+    /// Tells the machine when each attempt in flight last had content, and when those without content become slow.
     fn listen(&mut self) {
         let hedging = self.hedging();
         for running in &self.running {
@@ -281,7 +281,7 @@ impl Driver {
     }
 
     fn give_up(&mut self, why: GiveUp, outlet: Outlet) {
-        // To a caller of the same dialect, the provider's own failure says more than that there is no answer.
+        // For a caller of the same dialect, the provider's own failed answer is more useful than an error of ours.
         let says_more = match &why {
             GiveUp::Exhausted(_) => true,
             GiveUp::Rejected(failure) => failure.class == FailureClass::ContentPolicy,

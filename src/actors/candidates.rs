@@ -14,7 +14,7 @@ use crate::words::{
 };
 
 impl Target {
-    /// Returns why it cannot take something of a request; what a route leaves out is no reason.
+    /// Returns why it cannot take a part of a request. Parts that the route leaves out do not count.
     fn obstacle(&self, route: &RouteSpec, asked: &Asked, demand: &Demand) -> Option<SkipReason> {
         let Work::Chat(request) = &asked.work else {
             let takes = self.provider.spec.dialect == Dialect::OpenAiChat;
@@ -76,9 +76,9 @@ impl Table {
         }
     }
 
-    /// Returns a route's targets with their health as last published. A provider that is not there has none to admit.
-    /// Either those that are marked as `degraded`, or all others. A target that is gone, as the caller has just heard
-    /// or as is published, is replaced by its replacement.
+    /// Returns a route's targets with their health as last published. A target of a provider that is down admits
+    /// nothing. Either those that are marked as `degraded`, or all others. A target that is gone, as the caller has
+    /// just heard or as is published, is replaced by its replacement.
     pub(crate) fn candidates(
         &self,
         route: &RouteSpec,

@@ -1,4 +1,4 @@
-//! A classifier: it says how urgent a call is, beside the caller.
+//! A classifier: it decides a call's priority, beside the caller.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -61,13 +61,13 @@ impl Arrival {
     }
 }
 
-/// The longest that an actor's word on a call is waited for.
+/// The longest wait for an actor's answer about a call.
 const WORD_MAX: Duration = Duration::from_millis(250);
 
 type Function = dyn Fn(&Incoming<'_>) -> Priority + Send + Sync;
 type Asked = dyn Fn(Arrival) -> BoxFuture<'static, Option<Priority>> + Send + Sync;
 
-/// Who derives a call's priority.
+/// The classifier of a runtime.
 #[derive(Clone)]
 pub(crate) enum Classify {
     /// A function.
@@ -101,13 +101,13 @@ impl Classify {
         }))
     }
 
-    /// Tells whether its word has to be waited for.
+    /// Tells whether its answer has to be waited for.
     pub(super) const fn is_waited_for(&self) -> bool {
         matches!(self, Self::Actor(_))
     }
 
-    /// Returns a call's priority as far as that can be told at once: its caller's, should the function panic, or an
-    /// actor have to be asked.
+    /// Returns a call's priority as far as it is known at once: the caller's, if the function panics or an actor must
+    /// be asked.
     pub(super) fn at_once(&self, arrival: &Arrival) -> Priority {
         let Self::Function(hook) = self else { return arrival.work.priority() };
         catch_unwind(AssertUnwindSafe(|| hook(&arrival.incoming()))).unwrap_or_else(|_| {
@@ -116,12 +116,12 @@ impl Classify {
         })
     }
 
-    /// Returns a call's priority: its caller's, should the actor say nothing in time.
+    /// Returns a call's priority: the caller's, if the actor does not answer in time.
     pub(super) async fn priority(&self, arrival: Arrival) -> Priority {
         let Self::Actor(ask) = self else { return self.at_once(&arrival) };
         let own = arrival.work.priority();
         ask(arrival).await.unwrap_or_else(|| {
-            tracing::error!("the actor that classifies calls said nothing in time; its caller's priority holds");
+            tracing::error!("the actor that classifies calls gave no answer in time; its caller's priority holds");
             own
         })
     }

@@ -1,4 +1,4 @@
-//! What a call knows while it runs, and how it plans: by the same rule as the router, on the table as it is published.
+//! The state of a call while it runs, and its planning: by the same rule as the router, on the published table.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,7 +54,7 @@ pub(super) struct Driver {
     pub(super) waits: Waits,
     /// The budget that had no room for the last try.
     pub(super) over: Option<Box<OverBudget>>,
-    /// What keeps a durable call, until it is told that the call is sent.
+    /// The store's part of a durable call, until it has noted that the call is sent.
     pub(super) ward: Option<Ward>,
 }
 
@@ -84,7 +84,7 @@ impl Driver {
         }
     }
 
-    /// Notes what is said of the providers of a plan that are not well.
+    /// Notes the hints about providers of a plan that are not well.
     fn note_hints(&mut self, plan: &Plan) {
         let targets = plan.picks.iter().map(|pick| pick.target).chain(plan.skipped.iter().map(|skip| skip.target));
         let mut known: Vec<&Arc<Provider>> = Vec::new();
@@ -132,8 +132,8 @@ impl Driver {
         self.machine.reindex(|target| self.table.index(old.targets.get(target)?.id()));
     }
 
-    /// Returns what the call needs. Many calls that lose their target at the same moment, before any of them is
-    /// admitted elsewhere, would all go to the same place under a rule that draws nothing.
+    /// Returns what the call needs. Calls that lose their target at the same moment, before any of them is admitted
+    /// elsewhere, would all go to one target under a rule without a draw: those plans are drawn.
     fn scattering(&self) -> Needs {
         let draws = self.needs.rule.map_or(self.route.options.strategy, Strategy::from).draws();
         let rule = if self.machine.is_scattered() && !draws { Some(Rule::Weighted) } else { self.needs.rule };
@@ -158,14 +158,14 @@ impl Driver {
         hedge::slow_after(hedging, &health, whole, self.fit(target, 0).tokens)
     }
 
-    /// Returns what it would cost to ask a target for speed only; `None` where it is busy or not well.
+    /// Returns the expected cost of a hedge at a target; `None` where it is busy or not well.
     fn hedge_cost(&self, pick: &Pick, health: &Health, prompt_tokens: u32) -> Option<Cost> {
         let output = self.state.output_tokens(self.needs.output_tokens);
         let price = self.table.targets[pick.target].price;
         hedge::is_there(health).then(|| Cost::expected(price, prompt_tokens, output))
     }
 
-    /// Returns what a target fails together with. Where all of the route fail together, each counts alone.
+    /// Returns a target's failure domain. If all targets of the route are in one domain, each counts as its own.
     fn domain(&self, target: usize) -> usize {
         let domain = |target: usize| self.table.targets[target].domain();
         let several = self.route.members.iter().any(|member| domain(member.target) != domain(target));

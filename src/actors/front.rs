@@ -1,4 +1,4 @@
-//! The public face among actors: the one reference that stays valid for the runtime's life.
+//! The public actor: the one reference that stays valid for the runtime's life.
 //!
 //! Stateless: it accepts a call and hands it to the living router, or answers at once that it cannot.
 
@@ -126,10 +126,10 @@ async fn drain(shared: Arc<Shared>, target: TargetId, port: RpcReplyPort<Result<
     let _ = port.send(forced);
 }
 
-/// The longest that a provider's word on a reset is waited for. It takes microseconds; only a bug takes longer.
+/// The longest wait for a provider's answer to a reset. It takes microseconds; only a bug takes longer.
 const RESET_MAX: Duration = Duration::from_secs(1);
 
-/// Lifts what keeps something out, and says what that was.
+/// Lifts holds, and returns them.
 async fn reset(shared: &Shared, what: &Reset) -> Result<Vec<Hold>, Error> {
     let table = shared.table();
     let known = |name: &str| {
@@ -162,7 +162,7 @@ async fn reset(shared: &Shared, what: &Reset) -> Result<Vec<Hold>, Error> {
         let (reply, told) = tokio::sync::oneshot::channel();
         let sent = provider.slot.provider.send(ProviderMessage::Reset(target, key, reply));
         let told = if sent { tokio::time::timeout(RESET_MAX, told).await.ok().and_then(Result::ok) } else { None };
-        // A child that is not there begins with its checkpoint.
+        // A provider's actor that is down starts from its checkpoint.
         let barriers = told.unwrap_or_else(|| {
             let mut checkpoint = lock(&provider.slot.checkpoint);
             checkpoint.as_mut().map_or_else(Vec::new, |known| Arc::make_mut(known).reset(target, key, now()))

@@ -1,4 +1,4 @@
-//! A call that does not belong to one caller, as its holders have it.
+//! The handle of a call that does not belong to one caller.
 
 #[cfg(feature = "sidecar")]
 use std::sync::Arc;
@@ -36,7 +36,7 @@ use crate::words::{CallId, Error, Reply, ReplyEvent};
 #[derive(Clone, Debug)]
 pub struct CallHandle(Hold);
 
-/// How far a call is.
+/// The state of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CallStatus {
@@ -81,13 +81,13 @@ impl CallHandle {
         self.0.reply().await
     }
 
-    /// Returns its events from a place on, counted from 0: those that came and those that will come. What has that
-    /// place is the same whenever it is read. Behind the last there is nothing.
+    /// Returns its events from an index on, counted from 0: past events, then new ones as they come. The event at an
+    /// index is always the same. A place behind the last event gives none.
     pub fn stream_from(&self, offset: usize) -> ReplyStream {
         ReplyStream::read(Reader::new(self.0.clone(), offset))
     }
 
-    /// Returns how far it is.
+    /// Returns its state.
     pub fn status(&self) -> CallStatus {
         self.0.look(|last| match last {
             Some(Ok(ReplyEvent::Finished(_))) => CallStatus::Answered,

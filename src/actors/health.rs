@@ -1,4 +1,4 @@
-//! Health of all providers at one moment, as it is told.
+//! Health of all providers at one moment, as it is published.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,13 +14,13 @@ use crate::words::{Barred, Date, Drift, Hint, Hold, TargetId};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct HealthSnapshot {
-    /// When it was taken, on the clock that the times in it are of.
+    /// When it was taken, on the clock of its times.
     pub at: Instant,
     /// Calls in flight.
     pub calls: usize,
     /// Whether the runtime takes no new calls.
     pub draining: bool,
-    /// What this machine lacked when an attempt last failed for it.
+    /// What this machine lacked when an attempt last failed for that reason.
     pub lack: Option<Lack>,
     /// Calls that wait for a place.
     pub queued: usize,
@@ -28,7 +28,7 @@ pub struct HealthSnapshot {
     pub parked: Vec<ParkedCalls>,
     /// Each provider.
     pub providers: Vec<ProviderHealth>,
-    /// The observers that are told of everything that ends, and how they fare.
+    /// The observers, and the records that they lost.
     pub observers: Vec<ObserverHealth>,
     /// The lists of prices that are named, and how they fare.
     pub prices: Vec<PricesHealth>,
@@ -36,7 +36,7 @@ pub struct HealthSnapshot {
     pub unpriced: Vec<TargetId>,
     /// What is spent of what may be, the purses first that are emptiest; a hundred of them at most.
     pub budgets: Vec<PurseHealth>,
-    /// How the file fares that what ended is kept in, where there is one.
+    /// The state of the store, if there is one.
     pub store: Option<StoreHealth>,
 }
 
@@ -56,7 +56,7 @@ pub struct ParkedCalls {
     pub barred: Vec<Barred>,
 }
 
-/// How one observer fares.
+/// The state of one observer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ObserverHealth {
@@ -74,7 +74,7 @@ pub struct ObserverHealth {
 pub struct ProviderHealth {
     /// Its name.
     pub name: Arc<str>,
-    /// How its actor fares.
+    /// The state of its actor.
     pub status: ProviderStatus,
     /// How often its actor was started.
     pub incarnations: u64,
@@ -82,11 +82,11 @@ pub struct ProviderHealth {
     pub targets: Vec<(TargetId, Health)>,
     /// The last days of its models, of those where one is known.
     pub retires: Vec<(TargetId, Date)>,
-    /// What keeps its keys and targets out.
+    /// The holds of its keys and targets.
     pub holds: Vec<Hold>,
-    /// What sources beside its calls say of it: its status page, an address of its server.
+    /// The hints about it: from its status page and its health address.
     pub hints: Vec<Hint>,
-    /// What it sent that is not known here, and in how many answers. Counted as long as the provider is configured.
+    /// Unknown parts of its answers, and in how many they were. Counted as long as the provider is configured.
     pub drift: Vec<(Drift, u64)>,
 }
 
@@ -104,7 +104,7 @@ impl HealthSnapshot {
     }
 }
 
-/// What this machine lacked when an attempt failed for it last.
+/// What this machine lacked when an attempt last failed for that reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lack {

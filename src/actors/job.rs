@@ -24,15 +24,15 @@ pub(super) struct Job {
     pub(super) buffered: bool,
     /// Whether its route has no other model: a caller that asks for the route means this one.
     pub(super) meant: bool,
-    /// Whether the proofs of an answer that goes on as it came must say whose they are.
+    /// Whether the proofs of an answer that passes unchanged must say whose they are.
     pub(super) signed: bool,
     /// Whether such an answer may be one that a filter held back whole.
     pub(super) filtered: bool,
-    /// Whether its answer's text is kept, to be given again when nobody answers.
+    /// Whether its answer's text is kept, to be given again when no target answers.
     pub(super) kept: bool,
     pub(super) pieces: mpsc::Sender<Piece>,
     pub(super) account: Account,
-    /// What follows the answer's terminal marker.
+    /// The body after the answer's terminal marker.
     pub(super) rest: Option<Body>,
     /// Takes JSON out of the text around it, where JSON was asked for.
     pub(super) unfence: Option<Unfence>,

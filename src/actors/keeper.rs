@@ -54,7 +54,7 @@ impl Actor for Keeper {
     }
 }
 
-/// Returns what a target says of calls that would go there, as published.
+/// Returns a target's gate for waiting calls, as published.
 fn gate(table: &Table, target: &TargetId) -> Gate {
     let target = table.index(target).map(|at| &table.targets[at]);
     let health = target.and_then(|target| target.provider.slot.health(target.index));

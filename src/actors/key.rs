@@ -1,9 +1,9 @@
-//! One key of a provider: where it comes from, and what was read there last.
+//! One key of a provider: its source, and the secret that was read there last.
 //!
 //! An attempt that needs the key asks [`Key::current`]. A good key is there at once; when it is about to expire one
 //! attempt begins to read its source again, and the others go on with the old one; when it has expired all wait for one
-//! reading. A reading is an actor, for it may hang or crash, and it outlives the attempt that asked for it. What was
-//! read is kept in a cell, which providers share when one replaces the other.
+//! reading. A reading is an actor, for it may hang or crash, and it outlives the attempt that asked for it. The secret
+//! is kept in a cell, which providers share when one replaces the other.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use crate::words::{Failure, FailureClass, Secret};
 const MARGIN_MAX: Duration = Duration::from_secs(60);
 /// How long a failed reading is not tried again while the old key is still good.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How often a file is looked at that is good for no stated time: about as often as orchestrators replace them.
+/// How often a file without a stated lifetime is read again: about as often as orchestrators replace such files.
 const FILE_EVERY: Duration = Duration::from_secs(60);
-/// How long a failure that no waiter heard is kept for the next one that asks: else a source that hangs for longer than
-/// its callers wait would never be at fault.
+/// How long a failure that reached no waiter is kept for the next one that asks: otherwise a source that hangs for
+/// longer than its callers wait would never count as failed.
 const UNTOLD_MAX: Duration = Duration::from_secs(60);
 /// How often a reading that was killed with its provider's supervisor is begun again.
 const KILLED_MAX: u32 = 3;
@@ -37,7 +37,7 @@ pub(crate) struct Key {
     cell: Arc<Cell>,
 }
 
-/// What was read of a key.
+/// The secret of a key that was read.
 struct Cell(watch::Sender<State>);
 
 #[derive(Default)]
@@ -49,7 +49,7 @@ struct State {
     ended: u64,
     /// When and how the last of them failed, if it did.
     failed: Option<(Instant, String)>,
-    /// Whether no waiter was there to hear it: all that had waited were gone.
+    /// Whether it reached no waiter, because all had left.
     untold: bool,
 }
 
@@ -83,7 +83,7 @@ impl Key {
         }
     }
 
-    /// Returns the secret to be sent, if the provider wants one: at once, unless none is held that is good.
+    /// Returns the secret to be sent, if the provider needs one: at once, unless none is held that is good.
     ///
     /// # Errors
     /// `Unauthorised` where its source cannot be read.
@@ -103,8 +103,8 @@ impl Key {
         }
     }
 
-    /// Returns another secret than one that was sent then and refused, if there is one: what others have read since, or
-    /// what the source gives now.
+    /// Returns another secret than one that was sent then and refused, if there is one: the one that others have read
+    /// since, or the source's present one.
     pub(super) async fn another(&self, refused: &Secret, sent: Instant, slot: &Slot) -> Option<Secret> {
         let known = match &self.cell.0.borrow().held {
             Some(held) if held.secret != *refused => Some(Some(held.secret.clone())),
@@ -153,7 +153,7 @@ impl Key {
         task::run::<Reading>(Box::pin(reading(self.clone(), claim)), supervisor).await.map_err(|_| cut_off())
     }
 
-    /// Returns what is to be held of a secret that was asked for then.
+    /// Returns the state for a secret that was requested at that time.
     fn hold(&self, issued: IssuedKey, asked: Instant) -> Held {
         let lifetime = issued.expires_in.or(self.spec.expires_in);
         let renew_after = match (&self.spec.source, lifetime) {
@@ -171,7 +171,7 @@ fn cut_off() -> Failure {
     Failure::new(FailureClass::Crashed, "the key's reading was cut off: its provider's supervisor stops")
 }
 
-/// What a cell holds.
+/// The state of a cell.
 enum Look {
     Good(Secret),
     /// Still good, and it should be read again.
@@ -197,7 +197,7 @@ impl Cell {
 }
 
 impl Cell {
-    /// Takes the failure that no waiter heard, if there is one that is not old.
+    /// Takes the failure that reached no waiter, if there is one that is not old.
     fn untold(&self, now: Instant) -> Option<String> {
         let mut problem = None;
         self.0.send_if_modified(|state| {

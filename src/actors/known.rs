@@ -1,8 +1,8 @@
-//! What is known of a provider before it starts: from the one that it replaces, or from another process.
+//! The state of a provider before it starts: from the one that it replaces, or from another process.
 //!
-//! Input: how it is configured and what was known before. Output: its slot and, now and then, what is to outlive this
-//! process. What is configured otherwise now is something else: nothing is known of another address or another key, and
-//! no verdict holds for a model that has changed.
+//! Input: how it is configured and what was known before. Output: its slot and, from time to time, the state to keep
+//! for the next process. Only what is configured as before is taken over: nothing is known of a new address or key, and
+//! verdicts on a changed model end.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::policy::memory::{Mark, Memory, Salt};
 use crate::policy::tokens::TokenModel;
 use crate::spec::ProviderSpec;
 
-/// What is known of a provider that is configured now, each thing in its present place.
+/// The known state of a configured provider, each part in its present place.
 pub(crate) struct Known {
     admission: Option<Arc<Admission>>,
     /// The place that each target had.
@@ -101,7 +101,7 @@ pub(super) fn memory(provider: &Provider) -> Option<Memory> {
     })
 }
 
-/// Returns the keys whose source may give another one than before: it may have changed before the reload.
+/// Returns the keys whose source may give another key than before the reload.
 pub(super) fn changeable(spec: &ProviderSpec) -> Vec<usize> {
     spec.keys.iter().enumerate().filter(|(_, key)| key.may_change()).map(|(index, _)| index).collect()
 }

@@ -1,4 +1,4 @@
-//! The events of one call, kept in their order: for any number of readers, each from where it likes.
+//! The events of one call, kept in their order, for any number of readers, each from its own place.
 //!
 //! One task writes a log (`scribe`), and the holders of its call read it. A call that has a log belongs to all its
 //! holders together, and ends when there is none.
@@ -124,7 +124,7 @@ impl Log {
         bytes_of_request(&self.request) + lock(&self.told).bytes
     }
 
-    /// Returns something of it as soon as that is there.
+    /// Waits until a function of the log returns a value.
     async fn when<T>(&self, there: impl Fn(&Told) -> Option<T>) -> T {
         poll_fn(|cx| {
             let mut told = lock(&self.told);

@@ -1,4 +1,4 @@
-//! Who looks at what is said of a provider beside its calls, now and then.
+//! Reads a provider's status page and health address from time to time.
 //!
 //! A task of its own under the provider's supervisor, which also asks targets that are out for a word where that is
 //! allowed: it may wait for the network, and no call waits for it. A source
@@ -31,7 +31,7 @@ use crate::words::{Hint, HintSource};
 /// The longest that one look may take.
 const LOOK_MAX: Duration = Duration::from_secs(10);
 
-/// The kind of task that it is.
+/// The kind of this task.
 enum Lookout {}
 
 /// Starts to look, where the provider has a source or may be asked for a word.
@@ -68,7 +68,7 @@ async fn look_out(provider: Arc<Provider>) {
             };
             let words = hint.to_string();
             if provider.slot.hinted(hint, now() + options.fades()) {
-                tracing::info!(provider = %provider.spec.name, %words, "what is said of a provider has changed");
+                tracing::info!(provider = %provider.spec.name, %words, "the hints about a provider have changed");
             }
         }
         let reported = hint::all(&provider.slot.hints(now()));
@@ -77,7 +77,7 @@ async fn look_out(provider: Arc<Provider>) {
     }
 }
 
-/// Asks a source; returns what it says, if that is known.
+/// Asks a source; returns its hint, if its answer is understood.
 async fn ask(provider: &Provider, source: HintSource, address: &str) -> Option<Hint> {
     let (address, mut headers) = match source {
         HintSource::Models => one_model(provider).await?,

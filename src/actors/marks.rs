@@ -1,6 +1,6 @@
-//! The marks by which the next process recognises a provider, and what is kept of it.
+//! The marks by which the next process recognises a provider and its targets and keys.
 //!
-//! Input: how it is configured and what was read of its keys. Output: marks, in which neither can be read. The key of a
+//! Input: its configuration and its keys. Output: marks (salted hashes), from which neither can be read. The key of a
 //! file or a variable is its content; that of a command or a function, which gives another one each time, is known by
 //! its source.
 
@@ -25,9 +25,9 @@ pub(super) struct Marks {
     pub(super) address: Mark,
     /// Of each target its model, and how it is configured.
     pub(super) targets: Vec<(String, Mark)>,
-    /// Those of the keys as far as they were read before this process; of nothing where they were not.
+    /// The marks of keys as far as they were read before this process; otherwise the mark of nothing.
     keys: Vec<Mark>,
-    /// What was kept of it last.
+    /// The machine that was kept last.
     kept: Mutex<Weak<Admission>>,
 }
 
@@ -46,7 +46,7 @@ impl Marks {
         if mark.is_none() { self.keys.get(at).copied().unwrap_or_default() } else { mark }
     }
 
-    /// Notes that this is kept of it; tells whether it was not yet.
+    /// Notes that this machine is kept; tells whether it is new.
     pub(super) fn keeps(&self, admission: &Arc<Admission>) -> bool {
         let mut kept = lock(&self.kept);
         let is_news = !Weak::ptr_eq(&kept, &Arc::downgrade(admission));
@@ -79,12 +79,12 @@ fn of_key(salt: &Salt, key: &KeySpec, known: Option<&Secret>) -> Mark {
     }
 }
 
-/// Tells whether a key is another one each time that it is read.
+/// Tells whether each reading of a key gives another one.
 pub(super) fn changes(key: &KeySpec) -> bool {
     matches!(key.source, Some(KeySource::Function(_) | KeySource::Command { .. }))
 }
 
-/// Returns the marks of some keys as they are now: files and variables are read for that, each for a moment at most.
+/// Returns the present marks of some keys: files and variables are read for that, each within a short time limit.
 pub(super) async fn of_keys(salt: &Salt, keys: &[KeySpec]) -> Vec<Mark> {
     join_all(keys.iter().map(|key| async move {
         let known = match &key.source {

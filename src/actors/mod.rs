@@ -19,7 +19,7 @@
 //! and carries out the answer. Calls, attempts and readings are one async function each. No actor has a registered
 //! name, and no code keeps a raw reference to one that may restart: see [`slot`].
 
-// What all others rest on.
+// What all others use.
 pub(crate) mod clock;
 pub(crate) mod post;
 pub(crate) mod task;
@@ -50,7 +50,7 @@ pub(crate) mod parking;
 mod ward;
 mod accepted;
 
-// What is said, and what is shared.
+// Messages, and what is shared.
 pub(crate) mod to_router;
 pub(crate) mod to_front;
 pub(crate) mod to_root;

@@ -18,15 +18,14 @@ pub(super) enum Outlet {
     Vectors(Answer<Embeddings>),
 }
 
-/// What a caller gets in the end.
+/// A caller's final result.
 pub(super) enum Product {
     Answer(Finished),
     Vectors(Embeddings),
 }
 
 impl Outlet {
-    /// Opens the outlet that a caller wants, and says what it may get when: by the work's own policy where it is
-    /// streamed.
+    /// Opens the outlet that a caller wants, and returns the commit policy: the work's own one, if it is streamed.
     pub(super) fn open(wanted: Wanted, streamed: CommitPolicy, draining: &Arc<AtomicBool>) -> (CommitPolicy, Self) {
         match wanted {
             Wanted::Whole(mut answer) => {
@@ -92,7 +91,7 @@ impl Outlet {
     }
 }
 
-/// Returns the pieces that a whole answer would have come in. What goes on as it came is told with the end.
+/// Returns the pieces that a whole answer would have come in. An answer that passes unchanged goes out with the end.
 pub(super) fn pieces_of(brought: &Brought) -> VecDeque<Piece> {
     match brought {
         Brought::Answer(ending) if ending.verbatim.is_none() => ending.parts.iter().flat_map(pieces).collect(),

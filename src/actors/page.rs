@@ -1,4 +1,4 @@
-//! What is noted of a call while it runs: its one record, which is told however the call ends.
+//! The record of a running call, which observers get however the call ends.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use crate::policy::explain::{Flight, Happened};
 use crate::policy::record::Record;
 use crate::words::{AttemptRecord, CallFacts, CallId};
 
-/// The record of a call that runs. If it is dropped before its end, it says that the call was cut off.
+/// The record of a call that runs. If it is dropped before its end, it records that the call was cut off.
 pub(super) struct Page {
     flight: Flight,
     started: Instant,
@@ -46,7 +46,7 @@ impl Page {
         self.flight.count(attempt);
     }
 
-    /// Ends the call: its record is there before the end is told.
+    /// Ends the call: observers have its record before the caller gets the end.
     pub(super) fn end(&mut self, how: Happened) {
         if std::mem::replace(&mut self.told, true) {
             return;

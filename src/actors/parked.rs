@@ -1,5 +1,4 @@
-//! What a call does that no target can answer now, and that need not end so: it waits for a place, or for a target that
-//! comes back.
+//! A call that no target can answer now, and that may wait: for a place, or for a target that comes back.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -16,14 +15,14 @@ use crate::policy::park::{self, Awaited};
 use crate::policy::routing;
 use crate::words::{Barred, OnExhausted};
 
-/// How far two expectations must differ to be told.
+/// How far two expected times must differ for a new event.
 const TOLD_APART: Duration = Duration::from_secs(1);
 
 /// How a call with nothing left to try goes on.
 pub(super) enum Rest {
-    /// It tries anew.
+    /// It starts again.
     Anew,
-    /// It does not: it ends as if it could not have waited.
+    /// It ends as a call that may not wait.
     Over,
     /// Its caller has left.
     Left,
@@ -32,7 +31,7 @@ pub(super) enum Rest {
 }
 
 impl Driver {
-    /// Tells whether others already wait for this call's targets, and go before it.
+    /// Tells whether other calls already wait for this call's targets, and go before it.
     pub(super) fn is_behind_others(&self) -> bool {
         let parking = &self.shared.parking;
         if parking.bell.waiting() == 0 {
@@ -44,8 +43,8 @@ impl Driver {
         parking.is_before(spots, self.needs.priority, self.machine.deadline(), waits)
     }
 
-    /// Puts the call among those that wait for a place at a target; returns until when it can be answered in time.
-    /// Tells the machine where it cannot.
+    /// Puts the call among those that wait for a place at a target; returns until when it can be answered in time. If
+    /// it cannot be in time, the machine is told so.
     pub(super) fn line_up(&mut self) -> Option<(Queued, Instant)> {
         self.waits.turn = None;
         let (now, due) = (now(), self.machine.deadline());
@@ -159,7 +158,7 @@ impl Driver {
         self.machine.anew();
     }
 
-    /// Returns how long a call pauses that has just tried in vain: longer each time.
+    /// Returns the pause of a call that has just failed: longer each time.
     fn pause(&mut self) -> Duration {
         if self.machine.attempts() == self.waits.attempts {
             return Duration::ZERO;
@@ -197,7 +196,7 @@ impl Driver {
     }
 }
 
-/// Tells whether the present expectation differs enough from what was told.
+/// Tells whether the present expectation differs enough from the last event.
 fn differs(told: &(Option<Instant>, Vec<Barred>), now: (Option<Instant>, &[Barred])) -> bool {
     let causes = |barred: &[Barred]| barred.iter().map(|one| (one.target.clone(), one.cause)).collect::<Vec<_>>();
     let moved = match (told.0, now.0) {

@@ -18,7 +18,7 @@ use crate::policy::explain::Flight;
 use crate::policy::park::{Gate, Lot, Place};
 use crate::words::{Barred, CallId, Priority, TargetId};
 
-/// What calls wait for.
+/// What a call waits for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Spot {
     /// A place among the calls in flight.
@@ -56,7 +56,7 @@ pub(crate) struct Parking {
     parked_max: usize,
     /// Rung when a call may go.
     pub(crate) bell: Arc<Bell>,
-    /// Changes when every waiting call is to look by itself: another table, or the end.
+    /// Changes when every waiting call must check by itself: at a new table, or at the runtime's end.
     all: watch::Sender<()>,
 }
 
@@ -80,12 +80,12 @@ impl Parking {
         }
     }
 
-    /// Lets every waiting call look by itself.
+    /// Lets every waiting call check by itself.
     pub(crate) fn wake_all(&self) {
         self.all.send_replace(());
     }
 
-    /// Returns what changes, from now on, when every waiting call is to look by itself.
+    /// Returns a receiver that changes when every waiting call must check by itself.
     pub(super) fn changes(&self) -> watch::Receiver<()> {
         self.all.subscribe()
     }
@@ -155,7 +155,7 @@ impl Parking {
         look.go.iter().for_each(|(waiter, _)| guard.left(waiter));
         drop(guard);
         for (waiter, spot) in look.go {
-            // A call that has left meanwhile gives its turn back by not taking it.
+            // If the call has left meanwhile, the turn is dropped and goes to another call.
             let _ = waiter.waker.send(Turn { spot, arrived: false, taken: false, parking: self.clone() });
         }
         look.next
@@ -227,13 +227,13 @@ pub(crate) struct Queued {
     parking: Arc<Parking>,
 }
 
-/// What becomes of a waiting call.
+/// Why a waiting call wakes.
 pub(super) enum Woken {
     /// It is its turn.
     Turn(Turn),
     /// Too many wait, and it was the last.
     Away,
-    /// Every waiting call is to look by itself.
+    /// Every waiting call must check by itself.
     Look,
 }
 
@@ -289,7 +289,7 @@ impl Turn {
         self.arrived
     }
 
-    /// Says that the call has a place.
+    /// Reports that the call has a place.
     pub(super) fn arrived(&mut self) {
         if !std::mem::replace(&mut self.arrived, true) {
             lock(&self.parking.queues).lot.arrived(&self.spot);

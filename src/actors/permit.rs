@@ -13,14 +13,15 @@ pub(super) trait Desk: Send + Sync + 'static {
     fn enter(&self, target: usize);
     /// Gives it back.
     fn leave(&self, target: usize);
-    /// Hears something about an attempt. An end is never lost.
+    /// Takes a report of an attempt. An end is never lost.
     fn report(&self, ticket: Ticket, report: Report);
-    /// Hears what is left of the key's limits.
+    /// Takes what is left of the key's limits.
     fn limits(&self, ticket: Ticket, limits: Limits);
 }
 
 /// Permission to try, given by the provider, and a place in flight. Settled exactly once: by the attempt, or by being
-/// dropped, which says that the attempt crashed or never began. So panic, kill and abort need no bookkeeping anywhere.
+/// dropped, which reports that the attempt crashed or never began. So panic, kill and abort need no bookkeeping
+/// anywhere.
 pub(crate) struct Permit {
     desk: Arc<dyn Desk>,
     ticket: Ticket,
@@ -30,14 +31,14 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
-    /// Takes a place in flight; only the provider does, and compares.
+    /// Takes a place in flight. Only the provider calls this, after it has checked the limit.
     pub(super) fn new(desk: Arc<dyn Desk>, ticket: Ticket) -> Self {
         desk.enter(ticket.target);
         let pulse = Arc::new(Pulse::new(ticket.started));
         Self { desk, ticket, pulse, used: false, settled: false }
     }
 
-    /// Returns what is told of the attempt without a message.
+    /// Returns the attempt's pulse, which carries its progress without messages.
     pub(super) fn pulse(&self) -> &Arc<Pulse> {
         &self.pulse
     }
@@ -46,7 +47,7 @@ impl Permit {
         &self.ticket
     }
 
-    /// Says that something is being sent: from now on a drop means a crash, and all ages are counted.
+    /// Notes that the request is being sent: from now on a drop means a crash, and all ages count.
     pub(crate) fn begin(&mut self, now: Instant) {
         self.used = true;
         self.ticket.started = now;
@@ -67,12 +68,12 @@ impl Permit {
         self.ticket.named = limit;
     }
 
-    /// Tells what the answer's head says is left of the key's limits.
+    /// Reports what is left of the key's limits, from the answer's head.
     pub(crate) fn limits(&self, limits: Limits) {
         self.desk.limits(self.ticket, limits);
     }
 
-    /// Gives the place back and then reports the attempt's end: when the end is heard, the place is free.
+    /// Gives the place back and then reports the attempt's end: when the report arrives, the place is free.
     pub(crate) fn settle(&mut self, outcome: Outcome) {
         if std::mem::replace(&mut self.settled, true) {
             return;

@@ -1,4 +1,4 @@
-//! Where to find the living incarnation of an actor that may restart, and a lock that outlives panics.
+//! A reference to the living incarnation of an actor that may restart, and a lock that survives panics.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -14,7 +14,7 @@ impl<M> Default for Post<M> {
 }
 
 impl<M: Message> Post<M> {
-    /// Names the living incarnation.
+    /// Sets the living incarnation.
     pub(crate) fn set(&self, actor: ActorRef<M>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(actor);
     }

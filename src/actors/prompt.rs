@@ -18,7 +18,7 @@ pub(crate) struct Asked {
     prompts: [OnceLock<Prompt>; Measure::COUNT],
     /// The parts of it that not every target can take.
     pub(super) demands: Vec<Demand>,
-    /// By what its answer is found again, where its route keeps such.
+    /// The key of its answer, if its route keeps answers.
     pub(super) key: Option<Key>,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct Fitted {
     pub(crate) size: PromptSize,
     /// The same by the target's own weights.
     pub(crate) tokens: u32,
-    /// What is left out for its window's sake.
+    /// The messages that are left out to fit its window.
     pub(crate) cut: Option<Cut>,
     /// The tokens of that.
     pub(crate) left_out: u32,

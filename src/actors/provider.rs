@@ -102,7 +102,7 @@ impl Actor for Provider {
             ProviderMessage::Admit(ask, reply) => {
                 if !reply.is_closed() {
                     let admitted = state.admit(ask, now);
-                    // When it is heard, the remaining ones can be read.
+                    // A receiver of this event can read the provider's other targets at once.
                     state.set_room(ask.target, now);
                     let _ = reply.send(admitted);
                 }
@@ -193,7 +193,7 @@ impl Waiting {
         self.0.push((target, Arc::downgrade(pulse)));
     }
 
-    /// Tells the calls of those that wait for a target that it was given up.
+    /// Tells calls that wait for a target without content that it was given up.
     fn give_up(&self, target: usize) {
         let there = self.0.iter().filter(|(at, _)| *at == target);
         there.filter_map(|(_, pulse)| pulse.upgrade()).for_each(|pulse| pulse.give_up());
@@ -250,7 +250,7 @@ impl State {
         }
     }
 
-    /// Says what changed, to observers and to the log.
+    /// Publishes an effect as an event and a log line.
     fn tell(&self, effect: Effect, now: Instant) {
         let spec = &self.configured.spec;
         let id = |target: usize| spec.targets[target].id.clone();

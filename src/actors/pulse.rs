@@ -1,4 +1,4 @@
-//! What an attempt's call, its provider and itself tell each other without a message.
+//! State that an attempt shares with its call and its provider, without messages.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -44,7 +44,7 @@ impl Pulse {
         self.over.store(true, Release);
     }
 
-    /// Tells the attempt's call that its target was given up, unless it has had content or its end.
+    /// Tells the attempt's call that its target was given up, unless the attempt has had content or has ended.
     pub(super) fn give_up(&self) {
         if self.last.load(Relaxed) == 0 && !self.over.load(Acquire) {
             self.given_up.store(true, Release);

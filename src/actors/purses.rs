@@ -34,7 +34,7 @@ impl Purses {
         lock(&self.money).budgets().to_vec()
     }
 
-    /// Counts what was spent before it was counted here.
+    /// Adds what was spent before this process, or before the budget existed.
     #[cfg(feature = "store")]
     pub(super) fn recall(&self, spent: &[Spent]) {
         let mut money = lock(&self.money);
@@ -70,7 +70,7 @@ impl Purses {
     }
 }
 
-/// What an attempt has taken. If it is dropped unsettled, it gives everything back.
+/// The amounts that an attempt has taken. If it is dropped unsettled, it gives everything back.
 pub(super) struct Purchase {
     taken: Option<Taken>,
     purses: Arc<Purses>,

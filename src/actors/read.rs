@@ -18,7 +18,7 @@ use crate::words::{AssistantPart, ChatRequest, EmbedRequest, Failure, FailureCla
 
 /// The most chunks that go on together, because they came at once.
 const CHUNKS_AT_ONCE: usize = 32;
-/// How long a body may pause once its answer's end was told, if not by a terminal marker: usage follows at once.
+/// How long a body may pause after the end of its answer, if no terminal marker came: usage follows at once.
 const TAIL_MAX: Duration = Duration::from_secs(1);
 
 impl Job {
@@ -49,8 +49,8 @@ impl Job {
         ending.call_by_own_names(names);
         let text = if self.unfence.is_some() { ending.text() } else { String::new() };
         let json = wire::unfenced(&text).map(str::to_owned);
-        // A caller that has seen the beginning gets the end, too; a caller that gets nothing better gets all of it as
-        // it came.
+        // A caller that has seen the beginning gets the end, too; a caller that gets no better answer gets all of it
+        // unchanged.
         if !ending.told
             && let Err(failure) = judge(request, &mut ending, json.as_deref())
         {
@@ -223,14 +223,14 @@ impl Job {
     async fn send(&mut self, piece: Piece, watchdog: &mut Watchdog) -> Result<(), Failure> {
         let piece = match self.pieces.try_send(piece) {
             Ok(()) => return Ok(()),
-            Err(mpsc::error::TrySendError::Closed(_)) => return Err(cancelled("nobody reads the answer")),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(cancelled("the answer is no longer read")),
             Err(mpsc::error::TrySendError::Full(piece)) => piece,
         };
         let since = now();
         let stall_max = self.account.shared.limits.consumer_stall_max;
         match tokio::time::timeout(stall_max, self.pieces.send(piece)).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(cancelled("nobody reads the answer")),
+            Ok(Err(_)) => return Err(cancelled("the answer is no longer read")),
             Err(_) => return Err(cancelled("the reader took nothing for too long")),
         }
         let now = now();
@@ -240,13 +240,13 @@ impl Job {
     }
 }
 
-/// Judges a whole answer: by what its provider says of it, and by what was asked for.
+/// Judges a whole answer by its provider's end and by the request.
 fn judge(request: &ChatRequest, ending: &mut Ending, json: Option<&str>) -> Result<(), Failure> {
     if let Some(flaw) = ending.flaw.take() {
         return Err(flaw);
     }
     let (stop, parts) = (ending.stop, &ending.parts);
-    // A part without words may be a call, and goes on as it came.
+    // A part that the common form cannot express may be a call, and passes unchanged.
     let untold = ending.beyond && ending.verbatim.is_some();
     verify::verify(request, &verify::Answer { stop, parts, json, untold })
 }

@@ -1,6 +1,6 @@
-//! Takes secrets out of what providers say.
+//! Removes secrets from providers' texts.
 //!
-//! Input: words that are to be passed on. Output: the same without any key that was sent or is configured.
+//! Input: texts that are passed on. Output: the same texts without any key that was sent or is configured.
 
 use super::key::Key;
 use super::table::Table;
@@ -13,11 +13,11 @@ fn secrets(table: &Table, sent: &[Option<Secret>]) -> Vec<Secret> {
     sent.iter().flatten().cloned().chain(keys.filter_map(Key::known)).collect()
 }
 
-/// Takes them out of a failure's words.
+/// Removes them from a failure's text.
 pub(super) fn failure(table: &Table, sent: &[Option<Secret>], mut failure: Failure) -> Failure {
     let secrets = secrets(table, sent);
     for text in std::iter::once(&mut failure.message).chain(&mut failure.code) {
-        // Words of this length were cut.
+        // A text of this length was cut, perhaps within a secret.
         let cut = text.len() >= wire::classify::MESSAGE_CHARS_MAX;
         for secret in &secrets {
             conceal(text, secret.expose(), cut);
@@ -26,7 +26,7 @@ pub(super) fn failure(table: &Table, sent: &[Option<Secret>], mut failure: Failu
     failure
 }
 
-/// Takes them out of names that are not known: one that holds a secret is none.
+/// Removes unknown names that hold a secret.
 pub(super) fn names(table: &Table, sent: &[Option<Secret>], drift: &mut [Drift]) {
     if drift.is_empty() {
         return;

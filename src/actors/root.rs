@@ -73,7 +73,7 @@ impl Child {
     }
 }
 
-/// What was known of each provider before this process.
+/// The state of each provider from before this process.
 pub(crate) type Recalled = HashMap<Arc<str>, Known>;
 
 pub(crate) struct Root;
@@ -82,7 +82,7 @@ pub(crate) struct State {
     shared: Arc<Shared>,
     children: HashMap<ActorId, (ActorCell, Child)>,
     restarts: HashMap<String, Restarts>,
-    /// When it was last told which models retire; not of this table yet, if `None`.
+    /// When retiring models were last published; `None` if not yet for this table.
     noticed: Option<Instant>,
     rng: SeededRng,
 }
@@ -276,7 +276,7 @@ impl State {
         self.shared.router.send(RouterCommand::Retabled(old.clone()));
         let table = self.shared.table();
         for (route, target) in self.shared.lift_pins(&table) {
-            tracing::warn!(%route, target_id = %target, "a pin is lifted: the target is none of the route's any more");
+            tracing::warn!(%route, target_id = %target, "a pin is lifted: the target is no longer one of the route's");
             self.shared.tell(Event::Unpinned { route, target });
         }
         let stays: HashSet<*const Provider> = table.providers.iter().map(Arc::as_ptr).collect();
@@ -304,7 +304,10 @@ impl State {
     fn beat(&mut self) {
         let (wall, now) = (SystemTime::now(), now());
         if let Some(Slept { since, by }) = self.shared.heartbeat(wall, Instant::now(), now) {
-            tracing::warn!(?by, "the machine slept; recent failures are taken back, and waits have gone on");
+            tracing::warn!(
+                ?by,
+                "the machine slept; recent failures are taken back, and waiting times went on meanwhile"
+            );
             for provider in &self.shared.table().providers {
                 since.map(|since| provider.slot.provider.send(ProviderMessage::LocalFault(since)));
                 provider.slot.provider.send(ProviderMessage::Slept(by));
@@ -319,7 +322,7 @@ impl State {
         }
     }
 
-    /// Has all that is new of providers kept for the next process. It waits for no actor.
+    /// Gives the store what is new about providers, for the next process. It waits for no actor.
     #[cfg(feature = "store")]
     fn remember(&self) {
         if let Some(keeps) = self.shared.keeps() {
@@ -327,7 +330,7 @@ impl State {
         }
     }
 
-    /// Keeps it for the last time, with what the providers know by now.
+    /// Keeps it for the last time, with the providers' latest state.
     #[cfg(feature = "store")]
     async fn remember_last(&self) {
         if self.shared.keeps().is_none() {
@@ -356,7 +359,8 @@ impl State {
     }
 }
 
-/// The supervisor under which calls live. A call that crashes has answered by being dropped: nothing is left to do.
+/// The supervisor under which calls live. A call that crashes has sent its error by being dropped: nothing is left to
+/// do.
 pub(crate) struct Calls;
 
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]

@@ -1,4 +1,4 @@
-//! The router: owns what routes and sessions remember, picks the first targets of each call, starts the call.
+//! The router: owns the memory of routes and sessions, picks the first targets of each call, and starts the call.
 //!
 //! Input: accepted calls and operators' wishes. Output: calls and explanations. It is free again in microseconds: it
 //! picks from published health, by the rules of `policy::routing`. A running call no longer needs it.
@@ -63,7 +63,7 @@ impl Actor for Router {
             }
             RouterCommand::Answered { route, session, target, output } => {
                 state.routes.entry(route).or_default().answered(output);
-                // By the table as it is now: the call may have begun under an older one.
+                // By the present table: the call may have begun under an older one.
                 if let Some(session) = session
                     && let Some(target) = state.shared.table().index(&target)
                 {
@@ -120,7 +120,7 @@ impl State {
         let state = memory.clone();
         let rng = SeededRng::from_rng(&mut self.rng);
         let job = Box::new(Job { accepted, page, plan, state, sticky, rng });
-        // If the call cannot be started it is dropped, and its answer says that the runtime is not available.
+        // If the call cannot be started it is dropped, and its answer sends `Unavailable`.
         let _ = call::start(job, self.shared.clone(), calls).await;
     }
 
@@ -230,7 +230,7 @@ fn unservable(plan: &Plan, accepted: &Accepted) -> Option<Error> {
         }
         _ => "leave it out, or add a target to the route that reads it",
     };
-    // Its caller is treated as one of its own dialect.
+    // A call without a dialect is treated as one of the target's own.
     let original = if let Work::Chat(request) = &asked.work { request.original.as_ref() } else { None };
     let place = original.and_then(|original| place(&original.body, part));
     let (field, what) = (place.unwrap_or_else(|| part.field.clone()), part.what.text());

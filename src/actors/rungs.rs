@@ -1,4 +1,4 @@
-//! What a call does that has nothing left to try: it waits, or it takes less, from the rungs of its route in their
+//! A call that has nothing left to try: it waits, or it takes an answer from the lower rungs of its route, in their
 //! order.
 
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use crate::words::{
     AssistantPart, AttemptRecord, Degraded, Finished, OnExhausted, Piece, ResponseFormat, StopReason, TargetId, Usage,
 };
 
-/// The provider that a text of the configuration is said to be of.
+/// The provider's name in the reply of a fixed text.
 const OURS: &str = "standin";
 
 impl Driver {
     /// Goes on with a call that has nothing left to try.
     pub(super) async fn exhausted(&mut self, back: Option<Instant>, outlet: &mut Outlet) -> Rest {
         self.waits.turn = None;
-        // What a provider calls a failure, and answered, is told as it came.
+        // An answer that its provider itself calls a failure is passed on unchanged.
         let has_words = self.ended.iter().any(|ended| ended.brought.is_some());
         let rest = match self.on_exhausted {
             _ if has_words => Rest::Over,
@@ -41,7 +41,7 @@ impl Driver {
         rest
     }
 
-    /// Asks the targets of the next rung that is made of some, unless a rung before it has an answer.
+    /// Asks the targets of the next rung of targets, unless a rung before it has an answer.
     fn step_down(&mut self) -> Rest {
         while let Some(rung) = self.route.rungs.get(self.waits.rungs).cloned() {
             if self.words_of(&rung).is_some() {
@@ -60,7 +60,7 @@ impl Driver {
         Rest::Over
     }
 
-    /// Returns what a rung has to say by itself, if that fits what was asked for.
+    /// Returns a rung's own text, if it fits the form that was asked for.
     fn words_of(&self, rung: &Rung) -> Option<(Answer, Degraded)> {
         let Work::Chat(request) = &self.asked.work else { return None };
         let (answer, rung) = match rung {
@@ -68,7 +68,7 @@ impl Driver {
             Rung::Stale(options) => {
                 let key = self.asked.key.as_ref()?;
                 let (answer, age) = self.shared.stale.find(&self.route.name, key, options)?;
-                // Walls may have been moved since.
+                // Labels may have changed since.
                 let place = self.table.layout.targets[self.table.index(&answer.target)?];
                 (place.labels.carries(self.needs.labels).then_some(answer)?, Degraded::Stale { age })
             }
@@ -80,8 +80,7 @@ impl Driver {
         verify::fits(request, &answer.text).then_some((answer, rung))
     }
 
-    /// Returns what a call gets in the end that nobody answers, and that takes less: what a rung of its route has to
-    /// say by itself.
+    /// Returns the final answer of a call that no target answers: a text from a rung of its route.
     pub(super) fn last_words(&mut self, outlet: &Outlet, attempts: &[AttemptRecord]) -> Option<Product> {
         if self.on_exhausted != OnExhausted::Degrade || outlet.is_vectors() {
             return None;
@@ -112,7 +111,7 @@ impl Driver {
         }))
     }
 
-    /// Keeps an answer that may be given once more, where the route does that.
+    /// Keeps an answer that may be given again, if the route has that rung.
     pub(super) fn keep(&mut self, ending: &Ending, target: &TargetId) {
         let Work::Chat(request) = &self.asked.work else { return };
         let is_whole = !ending.beyond && !ending.cut && is_good(ending.stop, &ending.parts);

@@ -22,9 +22,9 @@ pub(super) struct Running {
     ended: Option<oneshot::Receiver<Ended>>,
     /// Used or dropped, it stops the attempt.
     unwanted: oneshot::Sender<Unwanted>,
-    /// When it was last heard of, and whether its target was given up.
+    /// When it last had content, and whether its target was given up.
     pulse: Arc<Pulse>,
-    /// Whether the call knows that.
+    /// Whether the call knows that its target was given up.
     given_up: bool,
     /// Whether it could pass an open breaker.
     pub(super) last_resort: bool,
@@ -36,7 +36,7 @@ pub(super) struct Running {
     pub(super) prompt_tokens: u32,
 }
 
-/// What an attempt did.
+/// An event of an attempt.
 pub(super) enum Happening {
     /// Its target was given up while it had no content.
     GivenUp(u32),
@@ -104,12 +104,13 @@ impl Running {
                     self.first = Some(piece);
                     return Poll::Ready(Happening::Content(self.number));
                 }
-                // It is not wanted piece by piece, or the first piece would have been handed over: the end has it all.
+                // Its call waits for the whole answer, or the first piece would have been handed over: the end has all
+                // of it.
                 Some(_) => {}
                 None => self.pieces = None,
             }
         }
-        // The channel closes before the end is told, so nothing is left behind.
+        // The channel closes before the end is reported, so nothing is left in it.
         let Some(ended) = &mut self.ended else { return Poll::Pending };
         let ended = ready!(std::pin::Pin::new(ended).poll(cx));
         self.ended = None;
@@ -120,7 +121,7 @@ impl Running {
     }
 }
 
-/// Resolves with what the first of some attempts does; never, if there are none.
+/// Resolves with the first event of some attempts; never, if there are none.
 pub(super) async fn next_happening(running: &mut [Running]) -> Happening {
     std::future::poll_fn(|cx| {
         let happening = running.iter_mut().find_map(|running| match running.poll(cx) {

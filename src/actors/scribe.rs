@@ -8,7 +8,7 @@
 //!                 call ──stream─▶ scribe
 //! ```
 //!
-//! A call without a key that is neither submitted nor durable has no log: nothing here is in its way.
+//! A call without a key that is neither submitted nor durable has no log, and bypasses this file.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -37,7 +37,7 @@ const BATCH_MAX: usize = 256;
 /// The form of the answer: that of the first caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// Nothing is told before it is whole.
+    /// Nothing is delivered before it is whole.
     Whole,
     /// As it comes.
     Stream,
@@ -59,8 +59,8 @@ pub(crate) fn serve(shared: &Arc<Shared>, work: Work, wanted: Wanted) {
     });
 }
 
-/// Makes or finds a call that has a log, and says when it was accepted. It belongs to who gets the handle, and to the
-/// runtime where it is `own` or durable.
+/// Makes or finds a call that has a log, and answers when it is accepted. It belongs to the receiver of the handle, and
+/// also to the runtime if it is `own` or durable.
 pub(crate) fn keep(
     shared: &Arc<Shared>,
     request: Arc<ChatRequest>,
@@ -93,7 +93,7 @@ pub(crate) fn resume(shared: &Arc<Shared>, id: CallId, mut wanted: Answer<CallHa
     spawn(async move { wanted.send(recall(&shared, id).await.map(CallHandle::new)) });
 }
 
-/// Looks for a durable call in what keeps those.
+/// Looks for a durable call in the store.
 async fn recall(shared: &Arc<Shared>, id: CallId) -> Result<Hold, Error> {
     let vault = shared.vault.clone().ok_or(Error::NotKept(id))?;
     let found = shared.apart.run(true, move || vault.call(id)).await;
@@ -222,9 +222,9 @@ struct Script {
     request: Arc<ChatRequest>,
     form: Form,
     durable: Durable,
-    /// What keeps it, where it is durable.
+    /// Its part of the store, if it is durable.
     ward: Option<Ward>,
-    /// What was done of it before a restart.
+    /// Its state from before a restart.
     taken_up: Option<TakenUp>,
 }
 
@@ -235,7 +235,7 @@ struct TakenUp {
     is_told: bool,
 }
 
-/// Makes a call and writes down what it says, until it ends or has no holder any more. Its end is kept for a while.
+/// Makes a call and writes its events down, until it ends or has no holder any more. Its end is kept for a while.
 async fn write(shared: Arc<Shared>, script: Script) {
     let Script { log, ward, .. } = &script;
     let kept_for = shared.limits.kept_for;
@@ -266,7 +266,7 @@ async fn forget(shelf: std::sync::Weak<Shelf>, id: CallId, after: Duration) {
     }
 }
 
-/// Makes the call, and returns the last of what it says. All before that is written down.
+/// Makes the call, writes its events down except the last, and returns the last.
 async fn play(shared: &Arc<Shared>, script: &Script) -> Result<Vec<Item>, Error> {
     let Script { log, request, form, durable, ward, taken_up } = script;
     let mut request = request.clone();
@@ -292,7 +292,7 @@ async fn play(shared: &Arc<Shared>, script: &Script) -> Result<Vec<Item>, Error>
         Form::Whole => Wanted::Buffered(answer_to),
         Form::Stream => Wanted::Stream(answer_to),
     };
-    // What was done before a restart stands in the books under its id: this is another call there.
+    // In the ledger the part before a restart has the old id: here it is a new call.
     let (id, first) = (if taken_up.is_some() { shared.next_call() } else { log.id() }, log.id());
     let named = Named { id, ward: ward.clone(), taken_up: taken_up.map(|it| (first, it.is_sent)) };
     begin::call(shared, Some(named), Work::Chat(request), wanted);
@@ -310,7 +310,7 @@ async fn play(shared: &Arc<Shared>, script: &Script) -> Result<Vec<Item>, Error>
     }
 }
 
-/// Returns what has come. A call of a tool comes with the answer's end: it is never handed out as another.
+/// Returns the events that have come. A tool call comes together with the answer's end, so it is never delivered twice.
 async fn batch(stream: &mut ReplyStream) -> Option<Vec<Item>> {
     let mut batch = vec![stream.next().await?];
     while batch.last().is_some_and(|item| !is_last(item)) {
@@ -356,7 +356,7 @@ async fn again(
     Ok(Arc::new(ChatRequest { deadline: Some(left), ..ChatRequest::clone(&request) }))
 }
 
-/// Returns why a call ends early: it was ended from outside, or has had no holder for a while.
+/// Returns why a call ends early: it was cancelled, or has had no holder for a while.
 async fn deserted(shelf: &Shelf, log: &Log) -> Error {
     let mut held = log.held();
     // The log is there, and so is its writer.
@@ -377,7 +377,7 @@ async fn deserted(shelf: &Shelf, log: &Log) -> Error {
     }
 }
 
-/// A log that is being written. Dropped before its end, it says that the call was cut off.
+/// A log that is being written. If it is dropped before its end, its last item is that the call was cut off.
 struct Page {
     log: Arc<Log>,
     shelf: Arc<Shelf>,
@@ -390,7 +390,7 @@ impl Page {
         self.tell(last);
     }
 
-    /// The shelf first: a caller that hears of an error and asks again makes another call.
+    /// The shelf first: a caller that gets an error and asks again makes a new call.
     fn tell(&mut self, last: Vec<Item>) {
         if !std::mem::replace(&mut self.told, true) {
             self.shelf.end(&self.log, &last);

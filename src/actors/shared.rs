@@ -1,5 +1,5 @@
-//! What all actors of one runtime share: references that survive restarts, the table, and the observers of everything
-//! that ends.
+//! The state that all actors of one runtime share: references that survive restarts, the table, and the observers of
+//! everything that ends.
 //!
 //! Locks here are held for one read or one write, never across an await.
 
@@ -53,7 +53,7 @@ pub(crate) struct Shared {
     pub(crate) parking: Arc<Parking>,
     /// The calls that have a log.
     pub(super) shelf: Arc<Shelf>,
-    /// What keeps durable calls.
+    /// The store of durable calls.
     pub(crate) vault: Option<Arc<dyn Vault>>,
     /// The lists of prices.
     pub(crate) prices: Prices,
@@ -64,7 +64,7 @@ pub(crate) struct Shared {
     /// Whether the runtime stops; answers hold it, too.
     pub(crate) draining: Arc<AtomicBool>,
     pub(crate) crash: CrashHook,
-    /// The classifiers: they say how urgent calls are, beside the callers.
+    /// The classifier of calls' priorities.
     classify: Option<Classify>,
     /// Where long requests are counted and written.
     pub(crate) apart: Apart,
@@ -73,12 +73,12 @@ pub(crate) struct Shared {
     lack: Mutex<Option<Lack>>,
     /// The ledger and the flight recorder.
     pub(crate) books: Arc<Books>,
-    /// Everything that ends is told only here.
+    /// The observers: records go only through here.
     pub(crate) sink: Sink,
     /// The part that keeps everything in a file.
     #[cfg(feature = "store")]
     store: Option<Arc<dyn Keeps>>,
-    /// Tells this runtime's calls from those of all others.
+    /// The runtime's number, which makes its calls' ids unique.
     runtime: u64,
     calls_begun: AtomicU64,
     pins: Mutex<HashMap<Arc<str>, TargetId>>,
@@ -158,12 +158,12 @@ impl Shared {
         Error::Overloaded { calls_max: self.limits.calls_max, retry_after }
     }
 
-    /// Returns who says how urgent calls are, if its word has to be waited for.
+    /// Returns the classifier, if its answer has to be waited for.
     pub(super) fn slow_classify(&self) -> Option<&Classify> {
         self.classify.as_ref().filter(|classify| classify.is_waited_for())
     }
 
-    /// Returns how urgent a call is, as far as that can be told at once.
+    /// Returns a call's priority, as far as it is known at once.
     pub(super) fn priority(&self, work: &Work) -> Priority {
         self.classify.as_ref().map_or_else(|| work.priority(), |classify| classify.at_once(&self.arrival(work)))
     }
@@ -199,7 +199,7 @@ impl Shared {
         self.tell(Event::Retiring { target: id.clone(), on, replacement: replaced_by.clone() });
     }
 
-    /// Returns how the observers of everything that ends fare. What the store loses it loses by itself, later.
+    /// Returns the state of the observers. The store counts its losses itself.
     pub(crate) fn observers(&self) -> Vec<ObserverHealth> {
         let mut observers = self.sink.health();
         if let Some(store) = self.store() {
@@ -208,7 +208,7 @@ impl Shared {
         observers
     }
 
-    /// Returns how the file fares that everything is kept in, if there is one.
+    /// Returns the state of the store, if there is one.
     #[cfg(feature = "store")]
     pub(crate) fn store(&self) -> Option<StoreHealth> {
         self.store.as_ref().map(|store| store.health())
@@ -271,7 +271,7 @@ impl Shared {
         let mut lack = lock(&self.lack);
         let before = lack.take();
         if before.as_ref().is_none_or(|before| now.saturating_duration_since(before.at) >= LACK_QUIET) {
-            tracing::warn!(what, "this machine lacks what attempts take; no provider is blamed");
+            tracing::warn!(what, "this machine lacks a resource that attempts need; no provider is blamed");
         }
         let count = before.map_or(0, |before| before.count).saturating_add(1);
         *lack = Some(Lack { what: what.to_owned(), count, at: now });
@@ -295,9 +295,9 @@ impl Shared {
     }
 }
 
-/// What the store is called among observers.
+/// The store's name among observers.
 pub(crate) const STORE: &str = "store";
-/// A lack that was told of is told again when no call met it for this long.
+/// A shortage is logged again after no call met it for this long.
 const LACK_QUIET: Duration = Duration::from_secs(10);
 /// Events that a slow observer may be behind before it loses the oldest.
 const EVENTS_MAX: usize = 1_024;

@@ -1,6 +1,6 @@
 //! Which calls have a log: those in flight, and those whose end is kept, by their ids and by the keys of their callers.
 //!
-//! What is kept in memory is bounded: of what has ended the oldest goes first.
+//! The memory of it is bounded: of the calls that have ended the oldest is forgotten first.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -24,11 +24,11 @@ struct Kept {
     names: HashMap<Name, CallId>,
     /// Those that ended, the oldest first; some may be gone.
     ended: VecDeque<CallId>,
-    /// What those take that ended.
+    /// Bytes of the ended calls.
     bytes: usize,
 }
 
-/// A key, and whose it is: no caller finds the call of another.
+/// A key with its client: no client finds the call of another.
 type Name = (Option<Arc<str>>, String);
 
 struct Entry {
@@ -37,7 +37,7 @@ struct Entry {
     is_durable: bool,
     /// The runtime's own part, in a call that belongs to it.
     own: Option<Hold>,
-    /// What it takes, once it has ended.
+    /// Its bytes, once it has ended.
     bytes: usize,
     ended_at: Option<SystemTime>,
 }
@@ -127,8 +127,8 @@ impl Shelf {
         is_deserted
     }
 
-    /// Keeps what a call ended with: an answer, and of a call that is the runtime's own an error, too. A caller with
-    /// the key of a call that failed makes another.
+    /// Keeps a call's end: an answer, or an error if the call is the runtime's own. A caller with the key of a failed
+    /// call makes a new call.
     pub(super) fn end(&self, log: &Log, last: &[Item]) {
         let mut kept = lock(&self.kept);
         let id = log.id();
@@ -154,7 +154,7 @@ impl Shelf {
         }
     }
 
-    /// Forgets a call. Who holds it still reads it.
+    /// Forgets a call. Its holders can still read it.
     pub(super) fn forget(&self, id: CallId) {
         lock(&self.kept).remove(id);
     }

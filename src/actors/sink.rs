@@ -1,7 +1,7 @@
-//! Where everything that ends is told: one list of observers, each behind a wall of its own.
+//! The list of observers that get a record of each attempt and call that ended, isolated from each other.
 //!
-//! The runtime's own are told in place and lose nothing; they are quick and hold a lock for an entry at most. A user's
-//! has a queue and a thread, so that it may take its time. In both cases a panic ends only that observer.
+//! The runtime's own are called in place and lose nothing; they are quick and hold a lock for one entry at most. A
+//! user's observer has a queue and a thread, so that it may be slow. A panic ends only the observer that panicked.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,12 +13,12 @@ use std::thread;
 use super::health::ObserverHealth;
 use crate::policy::record::{Observer, QUEUE_MAX, Record};
 
-/// An observer that is to be told, before there is a runtime.
+/// An observer that was added before the runtime started.
 #[derive(Clone)]
 pub(crate) struct Observing {
     pub(crate) name: Arc<str>,
     pub(crate) observer: Arc<dyn Observer>,
-    /// Whether it is told in place, and loses nothing: one of ours.
+    /// Whether it is called in place, and loses nothing: one of ours.
     pub(crate) in_place: bool,
 }
 
@@ -49,14 +49,14 @@ impl Sink {
         Self(observers.into_iter().map(Watcher::new).collect())
     }
 
-    /// Tells all observers.
+    /// Gives a record to all observers.
     pub(crate) fn tell(&self, record: &Record) {
         for watcher in &self.0 {
             watcher.tell(record);
         }
     }
 
-    /// Returns how the observers fare.
+    /// Returns the state of the observers.
     pub(crate) fn health(&self) -> Vec<ObserverHealth> {
         let health = |watcher: &Watcher| ObserverHealth {
             name: watcher.name.clone(),
@@ -106,7 +106,7 @@ impl Watcher {
     }
 }
 
-/// Tells an observer what is queued for it, as long as there is a runtime.
+/// Gives an observer its queued records, as long as there is a runtime.
 fn serve(name: &str, observer: &dyn Observer, queue: &Receiver<Record>, gone: &AtomicBool) {
     while let Ok(record) = queue.recv() {
         if !guarded(name, observer, &record, gone) {
@@ -115,11 +115,11 @@ fn serve(name: &str, observer: &dyn Observer, queue: &Receiver<Record>, gone: &A
     }
 }
 
-/// Tells an observer one record. Returns whether it survived that.
+/// Gives an observer one record. Returns whether it did not panic.
 fn guarded(name: &str, observer: &dyn Observer, record: &Record, gone: &AtomicBool) -> bool {
     let survived = catch_unwind(AssertUnwindSafe(|| observer.observe(record))).is_ok();
     if !survived && !gone.swap(true, Relaxed) {
-        tracing::error!(observer = name, "an observer panicked; it is told nothing more");
+        tracing::error!(observer = name, "an observer panicked; it gets no more records");
     }
     survived
 }

@@ -1,4 +1,4 @@
-//! What survives a provider's restarts: where to find its living incarnation, and what it last published.
+//! State that survives a provider's restarts: a reference to its living incarnation, and its last published health.
 //!
 //! Readers never queue behind the actor and never wait for it: while it restarts they read what it last published.
 
@@ -58,7 +58,7 @@ impl ProviderStatus {
 struct LiveRoom {
     /// For how many requests, plus one: 0 is unknown.
     requests: AtomicU32,
-    /// Until when there is none: microseconds after the slot's beginning; 0 where there is.
+    /// Until when there is no room, in microseconds after the slot was made; 0 where there is room.
     until: AtomicU64,
     /// The most that may be in flight.
     in_flight_max: AtomicU32,
@@ -80,7 +80,7 @@ pub(crate) struct Slot {
     pub(crate) transport: RwLock<Option<Arc<dyn Transport>>>,
     /// Health of its targets, as last published.
     pub(crate) health: watch::Sender<Arc<[Health]>>,
-    /// What keeps its keys and targets out, as last published.
+    /// The holds of its keys and targets, as last published.
     pub(crate) barriers: Mutex<Vec<Barrier>>,
     /// Its state.
     pub(crate) status: watch::Sender<ProviderStatus>,
@@ -89,15 +89,15 @@ pub(crate) struct Slot {
     /// Ends of attempts that came while the provider was down: verdicts among them must not be lost. At most as many as
     /// were in flight.
     missed: Mutex<Vec<(Ticket, Report)>>,
-    /// What the provider sent that is not known, and in how many answers.
+    /// Unknown parts of the provider's answers, and in how many they were.
     drift: Mutex<BTreeMap<Drift, u64>>,
-    /// What sources beside its calls say of it, and until when that counts.
+    /// The hints about it, and until when they count.
     hints: Mutex<Vec<(Hint, Instant)>>,
     /// How often the provider was started.
     pub(crate) incarnations: AtomicU64,
     /// Attempts in flight, per target.
     gauges: Box<[AtomicU32]>,
-    /// Whether each target's limits have room, as its provider last said: between what it publishes, too.
+    /// Whether each target's limits have room; newer than the published health.
     rooms: Box<[LiveRoom]>,
     begun: Instant,
     /// All attempts ever admitted, per target: counted here, so that a crash of the provider loses none.
@@ -151,7 +151,7 @@ impl Slot {
         Some(health)
     }
 
-    /// Says whether a target's limits have room, and how many may be in flight.
+    /// Sets whether a target's limits have room, and how many may be in flight.
     pub(crate) fn set_room(&self, target: usize, room: Room, in_flight_max: u32) {
         let Some(live) = self.rooms.get(target) else { return };
         let requests = room.requests.map_or(0, |requests| requests.saturating_add(1));
@@ -197,7 +197,7 @@ impl Slot {
         }
     }
 
-    /// Returns what is known of a target's counting, for one that takes its place.
+    /// Returns a target's token model, for the target that replaces it.
     pub(crate) fn token_model(&self, target: usize) -> Option<TokenModel> {
         Some(lock(self.tokens.get(target)?).clone())
     }
@@ -223,7 +223,7 @@ impl Slot {
         lock(&self.drift).iter().map(|(drift, count)| (drift.clone(), *count)).collect()
     }
 
-    /// Takes in what a source says, until a time; tells whether it says otherwise than before.
+    /// Notes a source's hint until a time; tells whether it differs from the last one.
     pub(super) fn hinted(&self, hint: Hint, until: Instant) -> bool {
         let mut hints = lock(&self.hints);
         let before = hints.iter().position(|(known, _)| known.source == hint.source);
@@ -239,7 +239,7 @@ impl Slot {
         hints.iter().filter(|(_, until)| *until > now).map(|(hint, _)| hint.clone()).collect()
     }
 
-    /// Names the living provider, and hands it what came while there was none.
+    /// Sets the living provider, and hands it the reports that came while there was none.
     pub(crate) fn up(&self, provider: ActorRef<ProviderMessage>) {
         let mut missed = lock(&self.missed);
         self.provider.set(provider);
@@ -251,7 +251,7 @@ impl Slot {
         self.bell.ring();
     }
 
-    /// Says that the provider is not there, and its state.
+    /// Notes that the provider is down, and its state.
     pub(crate) fn down(&self, status: ProviderStatus) {
         self.provider.clear();
         self.status.send_replace(status);
@@ -287,7 +287,7 @@ impl Desk for Slot {
         if send() || !matches!(report, Report::Ended(_)) {
             return;
         }
-        // It is asked again under the lock, so that no provider starts between a lost report and its note.
+        // The post is read again under the lock, so that no provider starts between a lost report and its note.
         let mut missed = lock(&self.missed);
         if !send() {
             missed.push((ticket, report));

@@ -1,4 +1,4 @@
-//! The last good answers of all routes that keep some, for when nobody can give a new one.
+//! The last good answers of all routes that keep some, for calls that no target can answer.
 
 use std::collections::HashMap;
 use std::hash::RandomState;
@@ -20,7 +20,7 @@ pub(crate) struct Stale {
 }
 
 impl Stale {
-    /// Returns the key of what is asked of a route that keeps its answers.
+    /// Returns the key of a request, if its route keeps answers.
     pub(super) fn key(&self, route: &RouteSpec, work: &Work) -> Option<Key> {
         let Work::Chat(request) = work else { return None };
         route.stale().and_then(|_| Key::of(request, &self.secret))

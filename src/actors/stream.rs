@@ -1,7 +1,7 @@
-//! What a caller holds of a streamed answer.
+//! The caller's end of a streamed answer.
 //!
 //! Content comes straight from the attempt that is committed: its channel's receiver is handed over, so no token passes
-//! the call or any mailbox. When a segment ends, the stream waits for what the call says of it.
+//! the call or any mailbox. When a segment ends, the stream waits for the call's message about it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use super::log::Reader;
 use crate::words::{AssistantPart, Barred, CallId, Error, Failure, Finished, Piece, ReplyEvent, TargetId, ToolCall};
 
-/// What a call says to its caller's stream.
+/// A message of a call to its caller's stream.
 pub(super) enum Word {
     Segment {
         call: CallId,
@@ -48,7 +48,7 @@ enum Of {
     Log(Reader),
 }
 
-/// What a call says to its only reader.
+/// The messages of a call to its only reader.
 struct Spoken {
     words: mpsc::UnboundedReceiver<Word>,
     first: VecDeque<Piece>,
@@ -148,7 +148,7 @@ impl Stream for ReplyStream {
     }
 }
 
-/// Returns why a call ends that did not end by itself: the runtime stops, or the call crashed.
+/// Returns why a call was cut off: the runtime stops, or the call crashed.
 pub(super) fn cut_off(draining: &AtomicBool) -> Error {
     if draining.load(Relaxed) { Error::Draining } else { Error::Crashed }
 }

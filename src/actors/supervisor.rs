@@ -1,8 +1,8 @@
 //! One provider's supervisor: starts its provider again, keeps its attempts alive meanwhile.
 //!
-//! Attempts are the provider's siblings: a crash of the bookkeeping does not take along what is paid for. At restart
-//! intensity the supervisor does not die (that would kill them) but rests: the slot is empty, all calls see `down`, and
-//! the provider is started again later.
+//! Attempts are the provider's siblings: a crash of the bookkeeping does not end attempts that are paid for. After too
+//! many crashes the supervisor does not die (that would kill them) but rests: the slot is empty, all calls see `down`,
+//! and the provider is started again later.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -23,7 +23,7 @@ use super::to_supervisor::SupervisorMessage;
 use crate::policy::restart::{Restart, Restarts};
 use crate::words::Event;
 
-/// When somebody looks again after a crash at what is said of a provider.
+/// How long after a crash the lookout is started again.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// How often a retired provider's supervisor looks whether the last attempt has ended.
 const RETIRED_LOOK: Duration = Duration::from_millis(50);
@@ -37,7 +37,7 @@ pub(crate) struct State {
     rng: SeededRng,
     /// The living provider.
     child: Option<(ActorId, JoinHandle<()>)>,
-    /// The task that looks at what is said of it beside its calls.
+    /// The task that reads its status page and health address.
     lookout: Option<ActorId>,
     /// Counts starts and crashes, so that a late start is recognised.
     epoch: u64,
@@ -127,7 +127,7 @@ impl State {
         }
     }
 
-    /// Starts who looks at what is said of the provider beside its calls, where there is anything to look at.
+    /// Starts the lookout, if the provider has a status page or a health address.
     async fn look_out(&mut self, myself: &ActorRef<SupervisorMessage>) {
         self.lookout =
             lookout::start(self.configured.clone(), self.shared.clone(), myself.get_cell()).await.ok().flatten();

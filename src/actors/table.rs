@@ -1,5 +1,4 @@
-//! What is served, as the actors find it: providers with their slots and keys, targets and routes, by name and by
-//! place.
+//! The table of what is served: providers with their slots and keys, targets and routes, by name and by place.
 //!
 //! A table is immutable; a new configuration is a new table. A provider that did not change keeps its slot from table
 //! to table, and with it its actor, its health and its connections.
@@ -16,7 +15,7 @@ use crate::spec::{Layout, Place, ProviderSpec, RouteSpec, TargetSpec};
 use crate::wire;
 use crate::words::{Dialect, Error, Hint, Price, TargetId, meant};
 
-/// A provider that is configured, and what survives its actor.
+/// A configured provider, and the state that survives its actor.
 pub(crate) struct Provider {
     pub(crate) spec: ProviderSpec,
     pub(crate) slot: Arc<Slot>,
@@ -54,7 +53,7 @@ impl Target {
         &self.spec().id
     }
 
-    /// Returns what it fails together with.
+    /// Returns its failure domain.
     pub(super) fn domain(&self) -> usize {
         self.place.domain.into()
     }

@@ -1,6 +1,6 @@
 //! Actors that run one async function and stop: for isolation and lifetime only.
 //!
-//! Calls, attempts and readings are such actors. What they own goes with them, however they end: a guard that is
+//! Calls, attempts and readings are such actors. Their data is dropped with them, however they end: a guard that is
 //! dropped reports that end.
 
 use std::convert::Infallible;
@@ -9,14 +9,14 @@ use std::pin::Pin;
 
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 
-/// What a task takes as messages: none. Its kind tells one sort of task from another.
+/// The messages of a task: none. Its kind tells one sort of task from another.
 pub(crate) struct Never<Kind>(PhantomData<fn() -> Kind>, Infallible);
 
 #[cfg(feature = "cluster")]
 impl<Kind: 'static> ractor::Message for Never<Kind> {}
 
-/// What a task does. It is made where it is boxed: otherwise the future that starts a task would be as large as all
-/// that the task holds, and an actor's handlers are moved with every message.
+/// The future of a task, boxed by its starter: otherwise the future that starts a task would be as large as the task's
+/// own, and an actor's handlers are moved with every message.
 pub(super) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct Task<Kind>(PhantomData<fn() -> Kind>);
@@ -49,13 +49,13 @@ pub(super) async fn run<Kind: 'static>(work: Work, supervisor: ActorCell) -> Res
     spawn::<Kind>(work, supervisor).await.map(drop)
 }
 
-/// The same, for who wants to know it.
+/// The same, and returns the actor.
 pub(super) async fn spawn<Kind: 'static>(work: Work, supervisor: ActorCell) -> Result<ActorCell, SpawnErr> {
     let (task, _) = Actor::spawn_linked(None, Task::<Kind>(PhantomData), work, supervisor).await?;
     Ok(task.get_cell())
 }
 
-/// Returns which child died and how, if that is what an event says.
+/// Returns which child died and how, if the event is a death.
 pub(super) fn died(event: SupervisionEvent) -> Option<(ActorCell, String)> {
     match event {
         SupervisionEvent::ActorFailed(who, error) => Some((who, error.to_string())),

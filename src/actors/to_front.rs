@@ -1,4 +1,4 @@
-//! What any actor may ask of the runtime.
+//! Messages from any actor to the runtime.
 
 use ractor::RpcReplyPort;
 
@@ -9,7 +9,7 @@ use crate::policy::explain::Explanation;
 use crate::policy::snapshot::Force;
 use crate::words::{CallId, ChatRequest, EmbedRequest, Embeddings, Error, Hold, Reply, Reset, TargetId};
 
-/// What any actor may ask of the runtime. The port is last, so that `ractor::call!` works.
+/// A message from any actor to the runtime. The port is last, so that `ractor::call!` works.
 ///
 /// ```
 /// use standin::ractor::{ActorRef, call};
@@ -48,7 +48,7 @@ pub enum RouterMessage {
     Embed(Box<EmbedRequest>, RpcReplyPort<Result<Embeddings, Error>>),
     /// Health of all providers and their targets, as last published.
     Health(RpcReplyPort<HealthSnapshot>),
-    /// What a request would do now, and why.
+    /// Explains what a request would do now, and why.
     Explain(Box<ChatRequest>, RpcReplyPort<Result<Explanation, Error>>),
     /// Sends all calls of a route to one of its targets, as long as it admits them; `None` lifts the pin.
     Pin(String, Option<TargetId>, RpcReplyPort<Result<(), Error>>),

@@ -1,4 +1,4 @@
-//! What a provider's actor is told.
+//! Messages to a provider's actor.
 
 use std::time::{Duration, Instant};
 
@@ -14,23 +14,23 @@ pub(crate) enum ProviderMessage {
     Admit(Ask, oneshot::Sender<Result<Permit, Refusal>>),
     /// How it ended.
     Report(Ticket, Report),
-    /// What its answer's head says is left of its key's limits.
+    /// What is left of its key's limits, from its answer's head.
     Limits(Ticket, Limits),
     /// An operator's override.
     Force(usize, Force),
-    /// Lift what keeps a target out, a key, or everything; say what that was.
+    /// Lift the holds of a target, of a key, or all; answer with them.
     Reset(Option<usize>, Option<usize>, oneshot::Sender<Vec<Barrier>>),
     /// These keys may have changed.
     Renew(Vec<usize>),
     /// The local network failed since then.
     LocalFault(Instant),
-    /// The machine slept so long.
+    /// The machine slept for this time.
     Slept(Duration),
-    /// How sources beside its calls say that it is, and until when that counts.
+    /// Its state by hints, and until when they count.
     Hint(Option<Reported>, Instant),
     /// It works again.
     Delivered,
-    /// Publish what has gathered since the last time.
+    /// Publish the changes since the last time.
     Publish,
     /// Save the machine, and say so to the sender.
     Checkpoint(Option<oneshot::Sender<()>>),

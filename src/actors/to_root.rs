@@ -1,4 +1,4 @@
-//! What the root is told.
+//! Messages to the root.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What the router is told.
+//! Messages to the router.
 
 use std::sync::Arc;
 #[cfg(feature = "store")]
@@ -13,7 +13,7 @@ use crate::policy::explain::Explanation;
 use crate::policy::snapshot::Force;
 use crate::words::{ChatRequest, Error, TargetId};
 
-/// What the runtime's front tells the router.
+/// A message of the runtime's front to the router.
 pub(crate) enum RouterCommand {
     /// Start this call.
     Start(Box<Accepted>),

@@ -1,9 +1,9 @@
-//! What a provider's supervisor is told.
+//! Messages to a provider's supervisor.
 
 pub(crate) enum SupervisorMessage {
     /// Start the provider, unless it has been since.
     Start { epoch: u64, keep_statistics: bool },
-    /// Look again at what is said of the provider beside its calls.
+    /// Start the lookout again.
     LookOut,
     /// Admit nothing more, and stop when the last attempt has ended.
     Retire,

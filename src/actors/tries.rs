@@ -65,7 +65,7 @@ impl Driver {
         }
     }
 
-    /// Says that an attempt is joined by another one.
+    /// Records that an attempt is joined by another one.
     fn joined(&mut self, attempt: u32, by: &TargetId, why: Join) {
         self.page.note(Happened::Joined { attempt, why });
         let target = self.running.iter().find(|running| running.number == attempt).map(|running| &running.target);

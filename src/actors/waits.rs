@@ -1,11 +1,11 @@
-//! What a call that may wait, or take less, knows of its waiting.
+//! The state of a call that may wait, or take less.
 
 use std::time::{Duration, Instant};
 
 use super::parking::Turn;
 use crate::policy::park::Place;
 
-/// What a call that may wait knows of its waiting.
+/// The state of a call that may wait.
 #[derive(Default)]
 pub(super) struct Waits {
     /// Its place among the waiting calls, once it has had to wait.
@@ -14,12 +14,12 @@ pub(super) struct Waits {
     pub(super) placed: Option<Instant>,
     /// Its permission to ask, until the result is known.
     pub(super) turn: Option<Turn>,
-    /// Attempts that had been started when it tried anew last, and how often that led to nothing.
+    /// The number of attempts when it last started again, and how often that failed.
     pub(super) attempts: u32,
     pub(super) rounds: u32,
     /// How long it has been parked in all.
     pub(super) waited: Duration,
-    /// Whether it has said what is said of its providers.
+    /// Whether hints about its providers are recorded.
     pub(super) hinted: bool,
     /// Rungs that it has used up.
     pub(super) rungs: usize,

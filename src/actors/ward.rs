@@ -1,4 +1,4 @@
-//! A durable call, as its own writer sees what keeps it.
+//! The part of the store that belongs to one durable call, as its writer uses it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::words::{CallId, Error};
 /// The longest that a caller waits for its call to be kept, and a call to be noted as sent.
 const WRITE_MAX: Duration = Duration::from_secs(10);
 
-/// What keeps one call. Cheap to clone.
+/// Keeps one call. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Ward {
     vault: Arc<dyn Vault>,
@@ -23,7 +23,7 @@ impl Ward {
         Self { vault, id, sent }
     }
 
-    /// Keeps the call before it is accepted. One that could not be kept in time is forgotten, whatever comes of it.
+    /// Keeps the call before it is accepted. A call that could not be kept in time is forgotten in the store, too.
     pub(super) async fn accept(&self, call: &KeptCall) -> Result<(), Error> {
         let why = match tokio::time::timeout(WRITE_MAX, self.vault.accept(call)).await {
             Ok(Ok(_)) => return Ok(()),
@@ -42,7 +42,7 @@ impl Ward {
         }
     }
 
-    /// Keeps what is about to be told, however long that takes.
+    /// Keeps items before they are delivered, however long that takes.
     pub(super) async fn tell(&self, at: usize, items: &[Item]) {
         if let Err(why) = self.vault.tell(self.id, at, items).await {
             tracing::error!(id = %self.id, %why, "what a durable call said is not kept");

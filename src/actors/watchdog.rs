@@ -1,6 +1,6 @@
-//! An attempt's timers: first token, stall, and the earlier ones that the provider wants to hear of.
+//! An attempt's timers: first token, stall, and the earlier ones that are reported to the provider.
 //!
-//! One tokio timer serves them all, and it is set anew only when it fires: content merely notes its time. So a token
+//! One tokio timer serves them all, and it is set again only when it fires: content only notes its time. So a token
 //! costs no timer.
 
 use std::pin::{Pin, pin};

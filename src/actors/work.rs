@@ -1,4 +1,4 @@
-//! What a call is about: the one place where chat and embeddings differ for the actors.
+//! The request of a call: the one place where chat and embeddings differ for the actors.
 //!
 //! A call, its attempts and the router ask only what all work has. Only the attempt knows it in bytes; only the call's
 //! last step knows the form of the answer.
@@ -24,7 +24,7 @@ pub(crate) enum Work {
     Embed(Arc<EmbedRequest>),
 }
 
-/// What an attempt brought.
+/// The result of an attempt.
 pub(super) enum Brought {
     /// An answer.
     Answer(Ending),
@@ -156,9 +156,9 @@ impl Work {
         matches!(self, Self::Chat(_)) && (provider.runs_on() || self.is_whole(provider, target))
     }
 
-    /// Tells whether and how the provider's answer goes on as it came: only to a caller that speaks its dialect, and
-    /// not before the end where it is `buffered`. Its proofs are `signed` where several targets could be taken for
-    /// their issuer. What a filter held back whole is an answer where it is `filtered`.
+    /// Tells whether and how the provider's answer passes unchanged: only to a caller that speaks its dialect, and not
+    /// before the end where it is `buffered`. Its proofs are `signed` where several targets could be taken for their
+    /// issuer. With `filtered` an answer that a filter held back counts, too.
     pub(super) fn verbatim(
         &self,
         provider: &ProviderSpec,

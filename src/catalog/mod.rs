@@ -24,13 +24,13 @@ pub struct Model {
     pub vendor: &'static str,
     /// Its name there.
     pub id: &'static str,
-    /// What it costs there, where that is one price.
+    /// Its price there, where that is one price.
     pub price: Option<Price>,
-    /// What it is known not to do, and its windows; all else is assumed.
+    /// Abilities that it is known to lack, and its windows; all others are assumed.
     pub capabilities: Capabilities,
     /// Whether it can think before it answers.
     pub reasons: bool,
-    /// Whether it does so unless told otherwise.
+    /// Whether it does so by default.
     pub reasons_unasked: bool,
     /// Whether it takes temperature, `top_p` and their like.
     pub samples: bool,
@@ -94,7 +94,8 @@ fn is_spelled(id: &str, name: &str) -> bool {
     id.len() == name.len() && id.bytes().map(letter).eq(name.bytes().map(letter))
 }
 
-/// Cuts off how a host serves a model (`:free`, `:fastest`). What holds a digit is a size, of another model: `:8b`.
+/// Cuts off a host's suffix for its way to serve a model (`:free`, `:fastest`). A suffix with a digit is a size, of
+/// another model: `:8b`.
 fn without_variant(name: &str) -> &str {
     match name.split_once(':') {
         Some((front, variant)) if !variant.bytes().any(|byte| byte.is_ascii_digit()) => front,

@@ -16,25 +16,25 @@ const WINDOW_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// The shortest one: its steps are seconds.
 const WINDOW_MIN: Duration = Duration::from_secs(60);
 
-/// How much may be spent: of dollars or of tokens, in which time, on what, and what becomes of calls then.
+/// A limit of spending: in dollars or tokens, in which period, on what, and how calls are treated once it is spent.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetConfig {
-    /// This many dollars. Either these or `tokens`.
+    /// The limit in dollars, above 0. Either this or `tokens`.
     #[serde(default)]
     pub dollars: Option<f64>,
-    /// This many tokens of prompts and answers.
+    /// The limit in tokens of prompts and answers, 1 or more.
     #[serde(default)]
     pub tokens: Option<u64>,
-    /// In which time: `"day"`, `"week"` (from Monday), `"month"`, in UTC, or a window that slides, as `"6h"`.
+    /// The period: `"day"`, `"week"` (from Monday), `"month"`, in UTC, or a sliding window, such as `"6h"`.
     #[serde(deserialize_with = "a_period")]
     pub per: Period,
-    /// On what: `"all"`, `"route:NAME"`, `"client:NAME"`, `"tag:NAME=VALUE"`; or each alone: `"route"`, `"client"`,
-    /// `"tag:NAME"`. All.
+    /// What it covers: `"all"`, `"route:NAME"`, `"client:NAME"`, `"tag:NAME=VALUE"`; or a purse for each: `"route"`,
+    /// `"client"`, `"tag:NAME"`. Default: all.
     #[serde(default = "all", deserialize_with = "a_scope")]
     pub of: Of,
-    /// What becomes of calls once it is spent: `"refuse"`, `"warn"`, `"least-cost"`, or `{ price_max = 0.01 }`.
-    /// Refused.
+    /// How calls are treated once it is spent: `"refuse"`, `"warn"`, `"least-cost"`, or `{ price_max = 0.01 }`.
+    /// Default: `"refuse"`.
     #[serde(default = "refuse", deserialize_with = "a_consequence")]
     pub on_spent: OnSpent,
 }
@@ -115,15 +115,15 @@ const fn refuse() -> OnSpent {
     OnSpent::Refuse
 }
 
-/// What a period must be.
+/// The periods, for errors.
 const PERIOD: &str = "\"day\", \"week\", \"month\", or a window, as \"6h\"";
-/// What a budget can be of.
+/// What a budget can cover, for errors.
 const SCOPE: &str = "\"all\", \"route:NAME\", \"client:NAME\", \"tag:NAME=VALUE\", or each for itself: \"route\", \
                      \"client\", \"tag:NAME\"";
-/// What can become of calls.
+/// The treatments of calls, for errors.
 const CONSEQUENCE: &str = "\"refuse\", \"warn\", \"least-cost\", or a price, as { price_max = 0.01 }";
 
-/// A text is none of the known ones.
+/// The error for an unknown text.
 struct Other;
 
 struct Read<T>(T);
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_of_range_is_told_by_its_field() {
+    fn a_value_out_of_range_is_refused_by_its_field() {
         let second = Period::Window(Duration::from_secs(1));
         for (budget, field) in [
             (BudgetConfig::dollars(0.0, Period::Day), "budgets.b.dollars"),

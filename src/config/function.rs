@@ -1,4 +1,4 @@
-//! A provider that is a function of this program: asked in words, answering in words, without a socket.
+//! A provider that is a function of this program: it takes and gives the common form, without a socket.
 //!
 //! For all other code it is a provider: supervised, timed, measured, with breakers. Its transport calls the function
 //! and writes its answer in the dialect of functions.
@@ -17,7 +17,7 @@ use crate::transport::{Body, BoxFuture, HttpRequest, HttpResponse, Transport, Tr
 use crate::wire::function;
 use crate::words::{ChatRequest, Failure, FailureClass, Said, ToolCall};
 
-/// What a function answers: a text, calls of tools, or a stream of pieces.
+/// A function's answer: a text, tool calls, or a stream of pieces.
 ///
 /// ```
 /// use standin::{Answer, Said};
@@ -35,8 +35,8 @@ impl Answer {
         ToolCall::new(name, arguments).into()
     }
 
-    /// Returns an answer that comes bit by bit. It is whole when the stream ends, and has failed when that yields an
-    /// error.
+    /// Returns an answer that comes in pieces. It is whole when the stream ends, and has failed when the stream yields
+    /// an error.
     pub fn stream(said: impl Stream<Item = Result<Said, Failure>> + Send + 'static) -> Self {
         Self(Box::pin(said))
     }
@@ -84,7 +84,7 @@ impl From<Vec<Said>> for Answer {
     }
 }
 
-/// The function, as a way out.
+/// The function, as a transport.
 pub(super) struct Function(Box<Call>);
 
 type Call = dyn Fn(ChatRequest) -> BoxFuture<'static, Result<Answer, Failure>> + Send + Sync;

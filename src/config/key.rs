@@ -1,4 +1,4 @@
-//! A key as a user sets it: where it comes from, and how long it is good.
+//! A key as a user sets it: its source, and how long it is good.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,16 +16,16 @@ use crate::words::{ConfigError, Secret};
 
 pub use crate::source::{IssuedKey, KeyFunction, KeySource};
 
-/// One key: itself, or where it is read when it is needed. What was read is read again shortly before it expires, and
-/// once when the provider refuses it.
+/// One key: the key itself, or the source from which it is read when it is needed. It is read again shortly before it
+/// expires, and once when the provider refuses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyConfig {
-    /// What the ledger and events call it. `key-1`, `key-2`, … where absent.
+    /// Its name in the ledger and in events. Default: `key-1`, `key-2`, …
     pub name: Option<String>,
-    /// Where it comes from.
+    /// Its source.
     pub source: KeySource,
-    /// How long what was read is good, where the source itself does not say. Absent, it is good until it is refused; a
-    /// file is looked at every minute besides.
+    /// How long a key is good after it was read, if the source does not say. Default: until it is refused; a file is
+    /// also read every minute.
     pub expires_in: Option<Duration>,
 }
 
@@ -57,8 +57,8 @@ impl KeyConfig {
     }
 
     /// Returns a key that a function issues. It is called when there is no key yet, when the last one is about to
-    /// expire or was refused; never twice at once, and for 10 s at most. What it returns as an error is shown nowhere,
-    /// because it may hold secrets: let the function log it.
+    /// expire or was refused; never twice at once, and for 10 s at most. Its errors are shown nowhere, because they may
+    /// hold secrets: let the function log them.
     ///
     /// ```
     /// use std::time::Duration;
@@ -84,7 +84,7 @@ impl KeyConfig {
         self
     }
 
-    /// Says how long what is read is good.
+    /// Sets how long a key is good after it was read.
     #[must_use]
     pub fn expires_in(mut self, lifetime: Duration) -> Self {
         self.expires_in = Some(lifetime);
@@ -96,7 +96,9 @@ impl KeyConfig {
         let wrong = |what: &str| Err(ConfigError::new(field, what));
         match &self.source {
             KeySource::Value(_) if self.expires_in.is_some() => {
-                return wrong("has an `expires_in` and stands here itself: it cannot be read again");
+                return wrong(
+                    "has an `expires_in`, and is written here itself: it cannot be read again; leave `expires_in` out",
+                );
             }
             KeySource::Value(secret) => {
                 if let Some(fault) = fault(secret.expose()) {
@@ -123,8 +125,8 @@ impl KeyConfig {
     }
 }
 
-/// Returns the variable that other tools would read a key from, where the text is written as they write it. A text that
-/// does not look like a variable may be a key, and is not repeated.
+/// Returns the variable, if a text is a reference to one in another tool's notation. A text that does not look like a
+/// variable may be a key, and is not repeated.
 fn reference(text: &str) -> Option<&str> {
     let name = ["os.environ/", "os.environ[", "process.env.", "env.", "env:", "${", "{{", "$"];
     let name = name.into_iter().find_map(|before| text.trim().strip_prefix(before))?;
@@ -171,7 +173,7 @@ impl<'de> Deserialize<'de> for KeyConfig {
     }
 }
 
-/// Tells a text from a table, so that what is wrong in a table can be said.
+/// Tells a text from a table, so that errors within a table can be reported.
 struct KeyVisitor;
 
 impl<'de> Visitor<'de> for KeyVisitor {
@@ -222,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_is_not_right_is_refused_and_the_error_says_why() {
+    fn an_invalid_table_is_refused_with_the_reason() {
         for (text, expected) in [
             ("{}", "a key has one of `value`, `env`, `file` and `command`"),
             (r#"{"value": "sk-1", "env": "X"}"#, "a key has one of"),
@@ -258,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_where_a_key_is_and_neither_it_nor_a_commands_arguments() {
+    fn debug_shows_a_keys_source_but_neither_the_key_nor_a_commands_arguments() {
         let issue = || async { Ok::<_, ()>(IssuedKey::new("sk-secret")) };
         for (key, shown) in [
             (KeyConfig::value("sk-secret"), "[redacted]"),
@@ -278,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn two_keys_are_one_if_their_sources_are() {
+    fn two_keys_are_equal_if_their_sources_are() {
         let issue = || async { Ok::<_, ()>(IssuedKey::new("sk-1")) };
         let renewing = KeyConfig::renewing("cloud", issue);
         assert_eq!(renewing, renewing.clone());

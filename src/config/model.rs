@@ -1,4 +1,4 @@
-//! A model at a provider as a user sets it; the catalogue says what is left out.
+//! A model at a provider as a user sets it; the catalogue fills in the rest.
 
 use std::time::Duration;
 
@@ -17,37 +17,37 @@ use crate::words::{Capabilities, ConfigError, Date, ModelClass, ModelKind, Price
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelConfig {
-    /// The model it is, by its vendor's name, where its name here does not tell: an Azure deployment, a local
-    /// quantisation. Everything that is known of that model is taken for this one.
+    /// The vendor's name of this model, if its name here does not tell: an Azure deployment, a local quantisation. All
+    /// known properties of that model are used for this one.
     pub same_as: Option<String>,
     /// Whether it answers conversations, `chat`, or turns texts into vectors, `embedding`: it is asked for nothing
-    /// else. `embedding` where its name has `embed` in it, else `chat`.
+    /// else. Default: `embedding` if its name contains `embed`, else `chat`.
     pub kind: Option<KindConfig>,
     /// The model that serves in its place, as `provider/model` or a model of the same provider, once its provider
     /// refuses it because it is gone.
     pub replaced_by: Option<String>,
-    /// The last day it answers, `2026-12-11`. What the catalogue says where absent.
+    /// The last day it answers, `2026-12-11`. Default: by the catalogue.
     #[serde(deserialize_with = "date")]
     pub retires: Option<Date>,
-    /// Whether it thinks before it answers: sets first guesses of its latency, and its timers. What the catalogue says
-    /// of it where absent.
+    /// Whether it thinks before it answers: sets first guesses of its latency, and its timers. Default: by the
+    /// catalogue.
     pub reasoning: Option<bool>,
-    /// What it costs. The catalogue's price where absent; one that is unknown there, too, counts as the most expensive
-    /// known one of the route.
+    /// Its price. Default: the catalogue's; a price that is unknown there, too, counts as the most expensive known one
+    /// of the route.
     pub price: Option<PriceConfig>,
-    /// What it cannot do: `tools`, `images`, `documents`, `audio`, `json`, `json_schema`. What the catalogue says where
-    /// absent.
+    /// Abilities that it lacks: `tools`, `images`, `documents`, `audio`, `json`, `json_schema`. Default: by the
+    /// catalogue.
     pub lacks: Option<Vec<Ability>>,
-    /// Prompt and answer together, in tokens. What the catalogue says where absent.
+    /// The most tokens of prompt and answer together. Default: by the catalogue.
     pub context_tokens_max: Option<u32>,
-    /// The answer, in tokens. What the catalogue says where absent.
+    /// The most tokens of the answer. Default: by the catalogue.
     pub output_tokens_max: Option<u32>,
     /// Labels beside its provider's.
     pub labels: Vec<String>,
     /// The most attempts in flight. Default: 2 048.
     pub in_flight_max: Option<u32>,
-    /// The longest an attempt may be without content. From the measured latency where absent: 8 to 30 s, for
-    /// reasoning models 60 to 300 s.
+    /// The longest an attempt may be without content. Default: from the measured latency, 8 to 30 s, for reasoning
+    /// models 60 to 300 s.
     #[serde(with = "humantime_serde")]
     pub first_token: Option<Duration>,
     /// The longest pause between two pieces of content. Default: 15 s, for reasoning models 90 s.
@@ -64,7 +64,7 @@ fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::E
     Date::parse(&text).map(Some).ok_or_else(|| D::Error::custom("is no day; one looks like 2026-12-11"))
 }
 
-/// What a model takes over from its provider.
+/// The properties that a model takes from its provider.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HostOfModels<'a> {
     /// Its preset's name, where it has one.
@@ -103,15 +103,15 @@ pub enum Ability {
     Images,
     /// Read documents that are more than plain text.
     Documents,
-    /// Hear.
+    /// Take audio.
     Audio,
     /// Answer in JSON when told so.
     Json,
-    /// Hold an answer to a JSON schema.
+    /// Enforce a JSON schema on the answer.
     JsonSchema,
 }
 
-/// What a model is for.
+/// The kind of work of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KindConfig {
@@ -129,13 +129,13 @@ pub struct PriceConfig {
     pub input: f64,
     /// Answer tokens.
     pub output: f64,
-    /// Prompt tokens read from the cache; as `input` where absent.
+    /// Prompt tokens read from the cache. Default: `input`.
     #[serde(default)]
     pub cached_input: Option<f64>,
-    /// Prompt tokens written to the cache; as `input` where absent.
+    /// Prompt tokens written to the cache. Default: `input`.
     #[serde(default)]
     pub cache_write: Option<f64>,
-    /// Answer tokens spent on reasoning; as `output` where absent.
+    /// Answer tokens spent on reasoning. Default: `output`.
     #[serde(default)]
     pub reasoning: Option<f64>,
 }

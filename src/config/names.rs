@@ -1,7 +1,7 @@
-//! Names for others: aliases of routes, and models that serve in the place of those that are gone.
+//! Names that stand for others: aliases of routes, and replacements of models that are gone.
 //!
-//! Input: what a user wrote and what is there. Output: names that lead to a target: chains are followed to their end,
-//! and circles refused, so that later code need not check for them.
+//! Input: the user's names and the known ones. Output: names that lead to a target. Chains are followed to their end
+//! and circles are refused, so that later code need not check for them.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Display;
@@ -11,7 +11,8 @@ use super::ProviderConfig;
 use crate::spec::{Layout, ProviderSpec, Setup};
 use crate::words::{ConfigError, TargetId, meant};
 
-/// Gives each alias the route that it leads to; `doubtful` tells names that may be good once something else is.
+/// Gives each alias the route that it leads to; `doubtful` tells names that may become valid once other errors are
+/// corrected.
 pub(super) fn alias(
     layout: &mut Layout,
     aliases: &BTreeMap<String, String>,
@@ -56,7 +57,7 @@ impl<'a> Known<'a> {
         id.and_then(|id| self.setup.layout.index(&id)).ok_or_else(|| {
             let says = || {
                 let names: BTreeSet<String> = self.setup.targets().map(|target| target.id.to_string()).collect();
-                format!("is no `provider/model` that there is; {}", meant(name, names.iter().map(String::as_str)))
+                format!("is no known `provider/model`; {}", meant(name, names.iter().map(String::as_str)))
             };
             (!(self.doubtful)(name)).then(says)
         })
@@ -89,8 +90,8 @@ fn circle(name: &impl Display, by: &impl Display) -> String {
     if name == by { "leads to itself".to_owned() } else { format!("goes in a circle by way of `{by}`") }
 }
 
-/// Tells which model replaces each model that has a replacement; `doubtful` tells names that may be good once something
-/// else is.
+/// Tells which model replaces each model that has a replacement; `doubtful` tells names that may become valid once
+/// other errors are corrected.
 pub(super) fn replace(
     configs: &BTreeMap<String, ProviderConfig>,
     providers: &mut [ProviderSpec],
@@ -114,7 +115,7 @@ pub(super) fn replace(
                 None => {
                     let names: BTreeSet<String> = ids.iter().map(ToString::to_string).collect();
                     let meant = meant(replacement, names.iter().map(String::as_str));
-                    errors.push(ConfigError::new(field(name, model), format!("is no model that there is; {meant}")));
+                    errors.push(ConfigError::new(field(name, model), format!("is no known model; {meant}")));
                 }
             }
         }

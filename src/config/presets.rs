@@ -1,8 +1,9 @@
-//! Providers by name: a table of data from which a provider of a configuration takes what it does not say itself.
+//! Providers by name: a table of data that fills in the fields which a provider's configuration leaves out.
 //!
 //! Input: a preset's name. Output: an address, a dialect and a flavour, the company that runs it, and the models of the
 //! catalogue that it sells. Flavours are known by their hosts (`wire::flavour`) and named here only for servers whose
-//! host tells nothing. It reads no environment: the variable that usually holds a key is a datum, for programs.
+//! host does not tell. It reads no environment: the name of the variable that usually holds a key is data, for
+//! programs.
 
 use std::collections::BTreeMap;
 
@@ -16,17 +17,17 @@ use crate::words::nearest;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Preset {
-    /// What the configuration calls it.
+    /// Its name in the configuration.
     pub name: &'static str,
     /// Its address; `{resource}`, `{project}` and `{location}` are replaced by the provider's fields of these names.
     pub base_url: &'static str,
-    /// How it speaks.
+    /// Its dialect.
     pub dialect: DialectConfig,
     /// The environment variable that usually holds its key.
     pub env: Option<&'static str>,
     /// Its flavour, where its host does not tell it.
     pub(super) flavour: Option<&'static str>,
-    /// The company that runs it; each on its own, where absent.
+    /// The company that runs it; `None`: its provider's name.
     pub(super) domain: Option<&'static str>,
     /// The vendor whose models it serves, all of them and by their names; where absent they must be named.
     pub(super) serves: Option<&'static str>,
@@ -36,13 +37,13 @@ pub struct Preset {
 /// The price of a model at a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bills {
-    /// What the catalogue says, of these vendors' models.
+    /// The catalogue's prices, for models of these vendors.
     As(&'static [&'static str]),
-    /// What the catalogue says, for models of any vendor.
+    /// The catalogue's prices, for models of any vendor.
     AsVendor,
     /// Prices of its own, which must be configured.
     Own,
-    /// Nothing: it is the user's own machine, and wants no key.
+    /// Nothing: it is the user's own machine, and needs no key.
     Nothing,
 }
 
@@ -133,7 +134,7 @@ const TABLE: &[Preset] = &[
     Preset { bills: Bills::As(CLOSED), ..host("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY") },
     Preset { bills: Bills::As(CLOSED), ..host("vercel", "https://ai-gateway.vercel.sh/v1", "AI_GATEWAY_API_KEY") },
     host("tokenmix", "https://api.tokenmix.ai/v1", "TOKENMIX_API_KEY"),
-    // The user's own gateway to others, which bill.
+    // The user's own gateway to other providers, which bill.
     Preset {
         flavour: Some("litellm"),
         domain: None,
@@ -225,7 +226,7 @@ impl Bills {
     }
 }
 
-/// Says which preset was likely meant, or which there are.
+/// Says which preset was probably meant, and which there are.
 pub(super) fn known(name: &str) -> String {
     let names: Vec<&str> = TABLE.iter().map(|preset| preset.name).collect();
     let meant = nearest(name, names.iter().copied()).map_or(String::new(), |near| format!("did you mean `{near}`? "));
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vendors_models_are_those_that_live_and_speak_the_dialect() {
+    fn a_vendors_models_are_those_that_are_not_retired_and_speak_the_dialect() {
         let models = |preset: &str| {
             let preset = Preset::named(preset).expect("it is there");
             preset.models(preset.dialect)

@@ -1,4 +1,4 @@
-//! A provider as a user sets it: where it is, how it speaks, with which keys.
+//! A provider as a user sets it: its address, dialect and keys.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ use crate::words::{ChatRequest, ConfigError, Dialect, Failure, TargetId, meant};
 #[serde(default, deny_unknown_fields)]
 pub struct ProviderConfig {
     /// Which known provider it is, by name (`openai`, `anthropic`, …: [`presets`](super::presets())), which gives
-    /// everything that is not set here. Where absent, a provider without a base URL is the preset of its own name.
+    /// everything that is not set here. Default for a provider without a base URL: the preset of its own name.
     pub preset: Option<String>,
     /// The resource's name at Azure.
     pub resource: Option<String>,
@@ -37,19 +37,19 @@ pub struct ProviderConfig {
     pub project: Option<String>,
     /// The location at Vertex AI: `global`, `us-east5`, …
     pub location: Option<String>,
-    /// Everything before what the dialect appends. The preset's where absent. Before `/chat/completions`, `/responses`
-    /// or `/messages`: `https://api.openai.com/v1`, `https://api.anthropic.com/v1`; at Azure everything before and with
-    /// `/openai/v1`, or, for its older addresses, everything before `/openai/deployments`. Before `/models/…`:
-    /// `https://generativelanguage.googleapis.com/v1beta` at AI Studio,
+    /// The part of the address before what the dialect appends. Default: the preset's. Before `/chat/completions`,
+    /// `/responses` or `/messages`: `https://api.openai.com/v1`, `https://api.anthropic.com/v1`; at Azure everything
+    /// before and with `/openai/v1`, or, for its older addresses, everything before `/openai/deployments`. Before
+    /// `/models/…`: `https://generativelanguage.googleapis.com/v1beta` at AI Studio,
     /// `https://{location}-aiplatform.googleapis.com/v1/projects/{project}/locations/{location}/publishers/google` at
     /// Vertex AI, with `anthropic` at the end for Claude.
     pub base_url: Option<String>,
-    /// How its HTTP speaks. The preset's dialect where absent; without one, OpenAI's chat completions.
+    /// The dialect of its HTTP. Default: the preset's, else OpenAI's chat completions.
     pub dialect: Option<DialectConfig>,
-    /// Whose flavour it speaks: `openai`, `azure`, `azure-deployments`, `deepseek`, `mistral`, `qwen`, `groq`, `xai`,
-    /// `together`, `openrouter`, `perplexity`, `vllm`, `ollama`, `llamacpp`, `lmstudio`, `vertex-anthropic` or
-    /// `generic`, which means none. The preset's where absent, else by the base URL's host; a local server's host tells
-    /// nothing.
+    /// The flavour that it speaks: `openai`, `azure`, `azure-deployments`, `deepseek`, `mistral`, `qwen`, `groq`,
+    /// `xai`, `together`, `openrouter`, `perplexity`, `vllm`, `ollama`, `llamacpp`, `lmstudio`, `vertex-anthropic` or
+    /// `generic`, which means none. Default: the preset's, else by the base URL's host; the host of a local server does
+    /// not tell.
     pub flavour: Option<String>,
     /// Parameters added to every address, Azure's `api-version` for one.
     pub query: BTreeMap<String, String>,
@@ -61,14 +61,14 @@ pub struct ProviderConfig {
     pub models: BTreeMap<String, ModelConfig>,
     /// Labels of all its models: region, zero retention, … Routes and requests may require them.
     pub labels: Vec<String>,
-    /// The company that runs it (a vendor, a cloud, an aggregator); failovers prefer another. The preset's where
-    /// absent, else the provider's name.
+    /// The company that runs it (a vendor, a cloud, an aggregator); failovers prefer another company. Default: the
+    /// preset's, else the provider's name.
     pub domain: Option<String>,
     /// Headers sent with every request. Not for keys: they would be printed.
     pub headers: BTreeMap<String, String>,
     /// Whether a whole answer, too, is asked for as a stream: only then can a hanging provider be told from a long
-    /// thought. Where absent it is, except for a request that came to the sidecar in this provider's own dialect, which
-    /// goes out as it came.
+    /// thought. Default: yes, except for a request that came to the sidecar in this provider's own dialect, which goes
+    /// out unchanged.
     pub stream_upstream: Option<bool>,
     /// How connections are made.
     pub transport: TransportOptions,
@@ -76,7 +76,7 @@ pub struct ProviderConfig {
     pub breaker: BreakerOptions,
     /// Tuning of its health.
     pub health: HealthOptions,
-    /// Where else it is seen how it is: a status page, an address of its server.
+    /// Sources of hints: a status page, a health address of its server.
     pub hints: HintOptions,
     /// Requests of our own to targets that are out, and what they may cost. None, where absent.
     pub probe: Option<ProbeOptions>,
@@ -188,7 +188,7 @@ impl From<DialectConfig> for Dialect {
 }
 
 impl Default for ProviderConfig {
-    /// Only defaults: it is the preset of the name that it gets.
+    /// Returns a provider with defaults alone: the preset of the name that it gets.
     fn default() -> Self {
         Self {
             preset: None,
@@ -221,7 +221,7 @@ impl ProviderConfig {
         Self { base_url: Some(base_url.into()), ..Self::default() }
     }
 
-    /// Returns a provider that is known by name; [`presets`](super::presets()) lists them. What is set explicitly goes
+    /// Returns a provider that is known by name; [`presets`](super::presets()) lists them. Fields that are set go
     /// before the preset.
     pub fn preset(name: impl Into<String>) -> Self {
         Self { preset: Some(name.into()), ..Self::default() }
@@ -264,8 +264,8 @@ impl ProviderConfig {
 
     /// Returns a provider that is a function of this program: a model that runs in it, a library, or a text for the
     /// case that no other target answers. It is a provider like all others: supervised, timed, measured, with breakers;
-    /// a panic in it ends only that attempt. It is asked in words, opens no socket and costs nothing, so give it a tier
-    /// of its own where it is to be asked last.
+    /// a panic in it ends only that attempt. It takes requests in the common form, opens no socket and costs nothing,
+    /// so give it a tier of its own if it is to be asked last.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -285,9 +285,9 @@ impl ProviderConfig {
     /// # }
     /// ```
     ///
-    /// An [`Answer`] may also call tools or come bit by bit. A [`Failure`] is told by its class, as every other
-    /// provider's: `Server` for what may pass, `Declined` for what this function does not do, `RateLimited` with the
-    /// time to wait.
+    /// An [`Answer`] may also call tools or come in pieces. A [`Failure`] has a class, as every other provider's:
+    /// `Server` for trouble that may pass, `Declined` for requests that this function does not serve, `RateLimited`
+    /// with the time to wait.
     pub fn from_fn<F, Fut, A>(function: F) -> Self
     where
         F: Fn(ChatRequest) -> Fut + Send + Sync + 'static,
@@ -295,7 +295,7 @@ impl ProviderConfig {
         A: Into<Answer>,
     {
         let custom: Arc<dyn Transport> = Arc::new(Function::new(function));
-        // A reserved address: it is shown, and never asked.
+        // A reserved address: it is shown, and never contacted.
         let base_url = Some("http://function.invalid".to_owned());
         Self { base_url, dialect: Some(DialectConfig::Function), custom: Some(custom), ..Self::default() }
     }
@@ -350,7 +350,7 @@ impl ProviderConfig {
         Self::from_fn(move |request| ask(actor.clone(), message.clone(), request))
     }
 
-    /// Takes another way out than a socket: a scripted provider of a test, or any other carrier of requests.
+    /// Sets a transport other than sockets: a scripted provider of a test, or any other carrier of requests.
     #[must_use]
     pub fn over(mut self, transport: impl Transport) -> Self {
         self.custom = Some(Arc::new(transport));
@@ -392,7 +392,7 @@ impl ProviderConfig {
 }
 
 impl ProviderConfig {
-    /// Returns its specification, if all of it is right.
+    /// Returns its specification, if all of it is valid.
     pub(super) fn check(
         &self,
         name: &str,
@@ -426,7 +426,7 @@ impl ProviderConfig {
         if flavour.is_none() {
             let names: Vec<&str> = Flavour::names().collect();
             let meant = meant(self.flavour.as_deref().unwrap_or_default(), names);
-            errors.push(ConfigError::new(at("flavour"), format!("is none that is known; {meant}")));
+            errors.push(ConfigError::new(at("flavour"), format!("is unknown; {meant}")));
         }
         errors.extend(self.check_key(preset, &at("keys")));
         let keys = self.named_keys(&at("keys"), errors);
@@ -513,12 +513,12 @@ impl ProviderConfig {
         })
     }
 
-    /// Returns the preset that it is named after, if it is.
+    /// Returns its preset, if it has one.
     fn find_preset(&self, name: &str) -> Result<Option<&'static Preset>, ConfigError> {
         let refuse = |field: &str, problem: String| Err(ConfigError::new(format!("providers.{name}.{field}"), problem));
         match (&self.preset, Preset::named(self.preset.as_deref().unwrap_or(name))) {
             (Some(_), Some(preset)) => Ok(Some(preset)),
-            (Some(unknown), None) => refuse("preset", format!("is none that is known; {}", known(unknown))),
+            (Some(unknown), None) => refuse("preset", format!("is unknown; {}", known(unknown))),
             (None, preset) if self.base_url.is_none() => match preset {
                 Some(preset) => Ok(Some(preset)),
                 None => refuse(
@@ -574,8 +574,8 @@ impl ProviderConfig {
         Ok(Cow::Owned(preset.models(dialect)))
     }
 
-    /// Reports a preset that needs a key and has none. Behind an address or a transport of the user's own a proxy may
-    /// hold it.
+    /// Reports a preset that needs a key and has none. If the user sets an address or a transport, a proxy there may
+    /// hold the key.
     fn check_key(&self, preset: Option<&Preset>, field: &str) -> Option<ConfigError> {
         let own_way = self.base_url.is_some() || self.custom.is_some();
         let Preset { name, env, .. } =
@@ -583,7 +583,7 @@ impl ProviderConfig {
         let usual = env.map_or(String::new(), |env| {
             format!("; the environment usually holds it: `keys = [{{ env = \"{env}\" }}]`")
         });
-        Some(ConfigError::new(field, format!("is empty, and `{name}` wants a key{usual}")))
+        Some(ConfigError::new(field, format!("is empty, and `{name}` needs a key{usual}")))
     }
 
     /// Returns the flavour it speaks with, if it is known.
@@ -694,7 +694,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_costs_what_its_host_takes_for_it() {
+    fn a_models_price_is_its_hosts_price() {
         let price = |preset: &str, model: &str, options: ModelConfig| {
             let provider = ProviderConfig::preset(preset).key("k").model_with(model, options);
             let provider = ProviderConfig { resource: (preset == "azure").then(|| "r".into()), ..provider };
@@ -723,7 +723,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_a_model_holds_for_its_deployments_and_gives_way_to_what_is_said() {
+    fn the_catalogue_applies_to_a_models_deployments_and_the_configuration_goes_first() {
         let target = |options: ModelConfig| {
             let provider = ProviderConfig::azure("r").key("k").model_with("fast", options);
             checked(provider).expect("a good provider").targets.remove(0)

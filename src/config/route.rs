@@ -23,9 +23,9 @@ use crate::words::{ConfigError, Durable, ModelKind, OnExhausted, meant};
 pub struct RouteConfig {
     /// The targets that may serve it, in order of preference for strategies that have one.
     pub targets: Vec<MemberConfig>,
-    /// How it chooses.
+    /// Options of its choice.
     pub options: RouteOptions,
-    /// How long and how often its calls may try; the configuration's `failover` where absent.
+    /// How long and how often its calls may try. Default: the configuration's `failover`.
     pub failover: Option<FailoverOptions>,
     /// Labels that a target must carry to serve it.
     pub labels: Vec<String>,
@@ -33,20 +33,19 @@ pub struct RouteConfig {
     /// its oldest part.
     pub over_window: OverWindow,
     /// The rungs that give an answer once no other target can, in this order, for calls with
-    /// `on_exhausted = "degrade"`. Where it is empty: the targets that are marked as degraded.
+    /// `on_exhausted = "degrade"`. Default: the targets that are marked as degraded.
     pub degrade: Vec<RungConfig>,
     /// How parts are treated that only one dialect has words for, where a target speaks another: `refuse` does not ask
-    /// such a target, and refuses a call that no target of the route could take; `drop` leaves the parts out there, and
-    /// says so.
+    /// such a target, and refuses a call that no target of the route could take; `drop` leaves the parts out for that
+    /// target, and the reply's notes say so.
     pub foreign_parts: ForeignParts,
-    /// Whether its calls outlive their callers and the process, where they do not say so themselves: `true` or
-    /// `"again"` sends again after a restart what had been sent before, `"once"` ends that as interrupted. It needs a
-    /// `store`.
+    /// Whether its calls outlive their callers and the process, if a request does not say. After a restart `true` or
+    /// `"again"` sends calls again that had been sent, `"once"` ends them as interrupted. It needs a `store`.
     #[serde(deserialize_with = "durable")]
     pub durable: Durable,
 }
 
-/// Reads whether something is durable: yes and no, or how.
+/// Reads `durable`: true, false, or a name.
 fn durable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Durable, D::Error> {
     struct How;
 
@@ -76,11 +75,11 @@ fn durable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Durable, D::Err
 pub enum RungConfig {
     /// The targets that are marked as degraded.
     Targets,
-    /// The last good answer to the same request of the same caller behind the same walls: its text, as it was. The
-    /// route keeps such answers in memory, as many and for as long as this says. One that calls a tool is none.
+    /// The last good answer to the same request of the same caller with the same labels: its unchanged text. The route
+    /// keeps such answers in memory, within these limits. Answers that call tools are not kept.
     #[serde(rename = "stale_if_error")]
     StaleIfError(StaleOptions),
-    /// This text, where a text is the form that was asked for: not for vectors, and for JSON only if the text is JSON.
+    /// This text. Never for vectors; for a request of JSON only if the text is JSON.
     Text(String),
 }
 
@@ -121,7 +120,7 @@ impl<'de> Deserialize<'de> for MemberConfig {
     }
 }
 
-/// Tells a text from a table, so that what is wrong in a table can be said.
+/// Tells a text from a table, so that errors within a table can be reported.
 struct MemberVisitor;
 
 impl<'de> Visitor<'de> for MemberVisitor {
@@ -160,7 +159,7 @@ impl RouteConfig {
         self
     }
 
-    /// Sets what becomes of a call that no target can answer now, and leaves the rest of `failover` as it is.
+    /// Sets how a call goes on that no target can answer now, and leaves the rest of `failover` as it is.
     #[must_use]
     pub fn on_exhausted(mut self, on_exhausted: OnExhausted) -> Self {
         self.failover.get_or_insert_default().on_exhausted = on_exhausted;
@@ -174,7 +173,7 @@ impl RouteConfig {
         self
     }
 
-    /// Adds a rung from which a call is answered that takes less.
+    /// Adds a rung: a source of lesser answers.
     #[must_use]
     pub fn rung(mut self, rung: RungConfig) -> Self {
         self.degrade.push(rung);
@@ -215,7 +214,7 @@ impl RouteConfig {
                 refuse(".weight", "must be 0 or more, as 1.0".to_owned());
             }
             if !named.insert(&member.target) {
-                refuse("", "stands there twice".to_owned());
+                refuse("", "is listed twice".to_owned());
             }
             let at = match known.find(&member.target) {
                 Ok(at) => at,
@@ -257,7 +256,7 @@ impl RouteConfig {
         })
     }
 
-    /// Tells of labels that leave the route without a target.
+    /// Reports labels that leave the route without a target.
     fn check_labels<'a>(
         &self,
         at: &str,

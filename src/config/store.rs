@@ -13,30 +13,32 @@ use crate::words::ConfigError;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// The longest that anything is kept.
+/// The longest time that can be set for keeping.
 const KEEP_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 /// The smallest file: its tables alone take a tenth of it.
 const BYTES_MIN: u64 = 1 << 20;
 
-/// Where what ended is kept: a file that outlives the process. It needs the feature `store`, which the program has.
+/// Where records of attempts and calls are kept: a file that outlives the process. It needs the feature `store`, which
+/// the program has.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreConfig {
     /// The file. It is made where it is missing, for its owner alone, and belongs to one process at a time.
     pub path: PathBuf,
-    /// How long each attempt and each call is kept. 30 days.
+    /// How long each attempt and each call is kept. Default: 30 days.
     #[serde(default = "keep", with = "humantime_serde")]
     pub keep: Duration,
-    /// How long the sums of each hour are kept, which the ledger's questions are answered from. 400 days.
+    /// How long the sums of each hour are kept, from which the ledger answers. Default: 400 days.
     #[serde(default = "keep_totals", with = "humantime_serde")]
     pub keep_totals: Duration,
-    /// How long durable calls are kept after their end, with what was asked and answered. A day.
+    /// How long durable calls are kept after their end, with their requests and answers. Default: a day.
     #[serde(default = "durable_for", with = "humantime_serde")]
     pub durable_for: Duration,
-    /// How long the file may grow, as `"2GB"`; beyond it the oldest records go. 1 GiB.
+    /// The largest size of the file, such as `"2GB"`; beyond it the oldest records are deleted. Default: 1 GiB.
     #[serde(default = "size_max", deserialize_with = "a_size")]
     pub size_max: u64,
-    /// Whether what is known of providers is kept for the next start, too: breakers, holds, limits, latencies. True.
+    /// Whether the state of providers is kept for the next start, too: breakers, holds, limits, latencies. Default:
+    /// true.
     #[serde(default = "warm")]
     pub warm: bool,
 }
@@ -107,9 +109,9 @@ const fn size_max() -> u64 {
     1 << 30
 }
 
-/// What a size must be.
+/// The forms of a size, for errors.
 const SIZE: &str = "a size, as \"512MB\", \"2GB\", or a number of bytes";
-/// What follows a number, and how many bytes it means.
+/// Units behind a number, and their bytes.
 const UNITS: [(&str, u64); 9] = [
     ("kib", 1 << 10),
     ("mib", 1 << 20),
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_of_range_is_told_by_its_field() {
+    fn a_value_out_of_range_is_refused_by_its_field() {
         let ill = StoreConfig { keep: Duration::ZERO, size_max: 7, ..StoreConfig::new("") };
         let mut errors = Vec::new();
         ill.check(&mut errors);

@@ -19,9 +19,9 @@ const DISCARD_MAX: (Duration, usize) = (Duration::from_secs(1), 64 * 1_024 * 1_0
 /// One connection.
 pub(super) struct Connection {
     stream: TcpStream,
-    /// What was read and not used yet.
+    /// Bytes that were read and not used yet.
     input: BytesMut,
-    /// What is to be written with the next flush.
+    /// Bytes to write with the next flush.
     output: Vec<u8>,
     provider: Scripted,
     phase: watch::Receiver<Phase>,
@@ -30,7 +30,7 @@ pub(super) struct Connection {
 /// The client is gone.
 struct Gone;
 
-/// What comes after an answer.
+/// What happens after an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum After {
     /// Another request.
@@ -215,7 +215,8 @@ impl Connection {
     }
 }
 
-/// Waits until the client closes or resets the connection. What it sends meanwhile is its next request, and is kept.
+/// Waits until the client closes or resets the connection. Bytes that it sends meanwhile are its next request, and are
+/// kept.
 async fn client_leaves(stream: &mut TcpStream, input: &mut BytesMut) {
     while input.len() <= HEAD_MAX {
         if matches!(stream.read_buf(input).await, Ok(0) | Err(_)) {

@@ -19,7 +19,8 @@ const BACKLOG: u32 = 1_024;
 /// The longest that answers under way may take when the drill stops.
 const STOP_MAX: Duration = Duration::from_secs(5);
 
-/// Before accepting or binding again after the operating system refused, most likely because file descriptors ran out.
+/// The pause before accepting or binding again after an error of the operating system, most likely a lack of file
+/// descriptors.
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// Owns the port and all connections.
@@ -76,7 +77,7 @@ impl Listener {
         self.port = Port::Lost;
         phase.send_replace(Phase::Stopping);
         let all_done = async { while connections.join_next().await.is_some() {} };
-        // What is not done by then is aborted with the set.
+        // Connections that still run then are aborted with the set.
         let _ = timeout(STOP_MAX, all_done).await;
     }
 

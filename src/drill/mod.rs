@@ -71,7 +71,7 @@ impl Drill {
         Self::serve(Scripted::new(script)).await
     }
 
-    /// Lets a provider listen on a free port of 127.0.0.1; its face in process still works.
+    /// Lets a provider listen on a free port of 127.0.0.1; it can still be used in process, too.
     ///
     /// # Errors
     /// The operating system's: no port, no file descriptor.
@@ -91,7 +91,7 @@ impl Drill {
         self.address
     }
 
-    /// Returns what a client is configured with, `http://127.0.0.1:PORT/v1`.
+    /// Returns the base URL for clients, `http://127.0.0.1:PORT/v1`.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.address)
     }

@@ -44,7 +44,7 @@ const BROKEN: Unreadable = Unreadable::Bad(400, "Broken request");
 const TOO_LARGE: Unreadable = Unreadable::Bad(431, "Request header fields too large");
 const BODY_TOO_LARGE: Unreadable = Unreadable::Bad(413, "Request body too large");
 
-/// What a body is delimited by.
+/// How the end of a body is known.
 enum Framing {
     Length(usize),
     Chunked,

@@ -35,7 +35,7 @@ async fn send(drill: &Drill, bytes: &[u8]) -> (Vec<u8>, bool) {
     (got, is_reset)
 }
 
-/// Keeps a test that fails from waiting for ever; one that passes never gets near.
+/// The limit of a test that would otherwise wait for ever; a test that passes takes far less.
 async fn patient<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), future).await.expect("it ends within a minute")
 }
@@ -79,7 +79,7 @@ fn told((response, is_reset): (Vec<u8>, bool)) -> String {
     format!("{} {} {}", status(&response), retell(&body), if is_whole && !is_reset { '.' } else { '!' })
 }
 
-/// Waits until the provider's counts are so. Nothing depends on how long that takes.
+/// Waits until the provider's counts match. The time that takes does not matter.
 async fn until(drill: &Drill, are_so: impl Fn(Counts) -> bool) {
     patient(async {
         while !are_so(drill.handle().counts()) {
@@ -120,7 +120,7 @@ async fn every_fault_shows_on_the_socket() {
 }
 
 #[tokio::test]
-async fn both_faces_play_the_same_bytes() {
+async fn in_process_and_on_sockets_the_same_bytes_are_played() {
     let script = || Script { seed: 11, ..Script::default() };
     let (drill, in_process) = (Drill::start(script()).await.unwrap(), Scripted::new(script()));
     for provider in [drill.handle(), &in_process] {
@@ -216,7 +216,7 @@ async fn a_request_may_come_in_chunks_byte_by_byte_or_after_a_continue() {
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_answered_and_closed() {
+async fn bytes_that_are_no_request_are_refused_and_the_connection_closes() {
     let drill = drill().await;
     let post = "POST /v1/chat/completions HTTP/1.1\r\n";
     let table = [

@@ -4,10 +4,10 @@
 //! come back, and effects to publish. A target has a health, a breaker, an operator's override and a hold; a key has a
 //! hold; a key at a target has another one. These are independent gates, each with its own clock, none of which changes
 //! another. The scope of a failure decides which hold it makes: a failure of the key holds the key, and the target only
-//! once no key is left. A hold only ever moves later, except by an operator's word or by the answer to a look. Of the
-//! keys that may be used, the one with the most headroom is chosen; where no key has room beyond its reserve, the
-//! target is full. A target is also full when as many attempts are in flight as it can take. Any report of a ticket is
-//! survivable: stragglers of an old generation, or of a crashed predecessor, feed statistics and never a transition.
+//! once no key is left. A hold's end only moves later, except by an operator or by the answer to a look. Of the keys
+//! that may be used, the one with the most headroom is chosen; where no key has room beyond its reserve, the target is
+//! full. A target is also full when as many attempts are in flight as it can take. Reports of old tickets (of an
+//! earlier generation, or of a predecessor that crashed) are allowed: they count in statistics and cause no transition.
 
 mod target;
 
@@ -36,12 +36,12 @@ pub use crate::policy::health::{HealthOptions, Outcome, Report, Unwanted};
 /// for one of its own.
 const SERIALS: u64 = 1 << 40;
 
-/// What a provider's admission is built from.
+/// The configuration of a provider's admission.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdmissionOptions {
     /// Its targets; tickets and effects name them by index.
     pub targets: Vec<TargetOptions>,
-    /// How many keys it has; 0, for a provider that wants none, counts as 1.
+    /// How many keys it has; 0, for a provider that needs none, counts as 1.
     pub keys: usize,
     /// Tuning of the breakers.
     pub breaker: BreakerOptions,
@@ -58,7 +58,8 @@ pub struct TargetOptions {
     pub in_flight_max: u32,
     /// Median time to first token, where the user knows better than its class.
     pub ttft_median: Option<Duration>,
-    /// Whether the user has set how long it may be silent: beyond that it has failed, however long it usually takes.
+    /// Whether the user has configured how long it may be silent. A longer silence is then a failure, however long the
+    /// target usually takes.
     pub limited: bool,
 }
 
@@ -98,7 +99,7 @@ pub struct Ticket {
     pub generation: u64,
     /// Whether it is a probe.
     pub probe: bool,
-    /// Whether it passed a breaker that lets through probes at most only because it is the last resort.
+    /// Whether it passed a breaker that is not Closed only because it is the last resort.
     pub last_resort: bool,
     /// When it was given.
     pub started: Instant,
@@ -106,7 +107,7 @@ pub struct Ticket {
     pub prompt_tokens: u32,
     /// Whether the answer comes whole, in one burst.
     pub whole: bool,
-    /// Whether it passed a hold, to see whether that is still so.
+    /// Whether it passed a hold, to test whether the hold is still right.
     pub look: bool,
     /// The caller's limit of the answer, in tokens.
     pub output_max: Option<u32>,
@@ -114,7 +115,7 @@ pub struct Ticket {
     pub overdue_after: Duration,
     /// Length of a gap between tokens at which [`Report::Gap`] is due.
     pub gap_overdue_after: Duration,
-    /// What was admitted so far with its key, itself included.
+    /// The requests and tokens admitted so far with its key, itself included.
     pub used: Used,
     /// Tokens that it was expected to take.
     pub expected: u64,
@@ -122,11 +123,11 @@ pub struct Ticket {
     pub taken: Option<u64>,
     /// The limit that its refusal named.
     pub named: Option<NamedLimit>,
-    /// How many were in flight, and by which limit.
+    /// How many attempts were in flight at its admission, and the generation of the limit.
     pub stamp: Stamp,
 }
 
-/// What is to be published.
+/// An effect to publish.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Effect {
     /// A breaker changed its state.
@@ -166,7 +167,7 @@ pub enum Effect {
         /// The class of the failure.
         class: FailureClass,
     },
-    /// What kept a key or a target out was lifted, by an operator or by an answer.
+    /// A hold of a key or a target was lifted, by an operator or by an answer.
     Lifted(Barrier),
 }
 
@@ -181,7 +182,7 @@ pub struct Admission {
     /// How the provider is said to be, and until when that counts.
     hint: Option<(Reported, Instant)>,
     serial: u64,
-    /// What the attempts that have said something, and not yet ended, have said.
+    /// The progress of attempts that have reported something and have not ended, by serial.
     progress: BTreeMap<u64, Progress>,
     /// The most of them that can be in flight.
     progress_max: usize,
@@ -249,7 +250,7 @@ impl Admission {
             carried.breaker.retune(self.options.breaker.clone(), now);
             let guess = |options: &TargetOptions| (options.class, options.ttft_median);
             if self.options.health != old.options.health || guess(&target.options) != guess(&known.options) {
-                // Numbers that were measured against other expectations mean something else.
+                // Statistics that were measured with other options do not fit the new ones.
                 carried.health = target.health.clone();
             }
             *target = carried;
@@ -374,7 +375,7 @@ impl Admission {
         self.effects()
     }
 
-    /// Takes in what an attempt's end says of its target's limits.
+    /// Learns what an attempt's end says about its target's limits.
     fn took(&mut self, ticket: &Ticket, outcome: Outcome, now: Instant) {
         let target = &mut self.targets[ticket.target];
         let headroom = target.headroom.get_mut(ticket.key);
@@ -383,8 +384,8 @@ impl Admission {
                 target.concurrency.overloaded(ticket.stamp, now);
             }
             Outcome::Failure { class: FailureClass::RateLimited, retry_after, .. } => {
-                // Where its limits have room, too many requests came at once. Where nothing is said of its limits, a
-                // told time to come back means a limit per minute.
+                // If the limits have room, too many requests came at once. If the provider says nothing about its
+                // limits, a Retry-After means a limit per minute.
                 let left = headroom.as_ref().and_then(|headroom| headroom.share(now));
                 if left.map_or(retry_after.is_none(), |left| left > KEPT_BACK) {
                     target.concurrency.overloaded(ticket.stamp, now);
@@ -402,7 +403,7 @@ impl Admission {
         }
     }
 
-    /// Takes in what an answer's head says is left of the limits of its attempt's key.
+    /// Learns from an answer's head what is left of the limits of its attempt's key.
     pub fn limits(&mut self, ticket: &Ticket, limits: Limits, now: Instant) {
         let target = self.targets.get_mut(ticket.target);
         if let Some(headroom) = target.and_then(|target| target.headroom.get_mut(ticket.key)) {
@@ -410,7 +411,7 @@ impl Admission {
         }
     }
 
-    /// Overrides a target by an operator's word, or ends that.
+    /// Sets or ends an operator's override of a target.
     ///
     /// # Panics
     /// When there is no such target.
@@ -443,7 +444,7 @@ impl Admission {
             {
                 all.push(alone(Cause::Operator, of.override_since, until));
             }
-            // What a Retry-After opened is told by that.
+            // An open breaker with a Retry-After is reported as that hold.
             let told = of.breaker.hold().is_some_and(|hold| hold.stands(now));
             if let Some(since) = of.breaker.open_since().filter(|_| !told) {
                 let until = match of.breaker.state() {
@@ -456,9 +457,9 @@ impl Admission {
         all
     }
 
-    /// Lifts all that keeps a target, a key or everything out, and returns it: holds go, a breaker closes, an
-    /// operator's override is lifted. `target` alone is a target with all that its keys suffer, `key` alone that key at
-    /// every target.
+    /// Lifts everything that keeps targets and keys out, and returns it: holds end, breakers close, operators'
+    /// overrides end. `target` alone means a target and all holds of keys there, `key` alone means that key at every
+    /// target, neither means everything.
     pub fn reset(&mut self, target: Option<usize>, key: Option<usize>, now: Instant) -> Vec<Barrier> {
         let concerned = |barrier: &Barrier| {
             let of_target = target.is_none_or(|target| barrier.target.is_none_or(|of| of == target));
@@ -483,8 +484,8 @@ impl Admission {
         lifted
     }
 
-    /// Notes that our own network has failed since then: connect failures that counted since are taken back, none
-    /// counts and nothing is probed until something is delivered, or for [`LOCAL_FAULT_MAX`].
+    /// Notes that our own network has failed since then. Connect failures counted since then are taken back. Until a
+    /// provider delivers something, or for [`LOCAL_FAULT_MAX`], no connect failure counts and nothing is probed.
     pub fn local_fault(&mut self, since: Instant, now: Instant) -> Vec<Effect> {
         self.offline_until = self.offline_until.max(Some(now + LOCAL_FAULT_MAX));
         for index in 0..self.targets.len() {
@@ -497,7 +498,7 @@ impl Admission {
         self.effects()
     }
 
-    /// Notes that the machine slept so long: our clock stood still, and theirs did not.
+    /// Notes that the machine slept for this time: our clock stood still, the providers' clocks did not.
     pub fn slept(&mut self, by: Duration) {
         self.keys.iter_mut().flatten().for_each(|hold| hold.slept(by));
         for target in &mut self.targets {
@@ -506,17 +507,17 @@ impl Admission {
         }
     }
 
-    /// Takes in how the provider is said to be by sources beside its calls. It opens and closes nothing.
+    /// Notes what sources beside its calls say about the provider's state. It opens and closes nothing.
     pub fn hint(&mut self, reported: Option<Reported>, until: Instant) {
         self.hint = reported.map(|reported| (reported, until));
     }
 
-    /// Notes that a provider, any, delivered a byte: the network works.
+    /// Notes that some provider delivered a byte: the network works.
     pub fn delivered(&mut self, _now: Instant) {
         self.offline_until = None;
     }
 
-    /// Returns what happened and was not told yet: an admission cannot return it.
+    /// Returns effects that were not returned yet, such as those of an admission.
     pub fn effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
     }
@@ -598,7 +599,7 @@ impl Admission {
         self.targets.len()
     }
 
-    /// Tells whether a target is anything but as it began: somebody asked it, or heard of it, or keeps it out.
+    /// Tells whether a target has any history: it was asked, has statistics, or is held.
     ///
     /// # Panics
     /// When there is no such target.
@@ -607,7 +608,7 @@ impl Admission {
         self.targets[target].is_known()
     }
 
-    /// Returns it as if it had these targets alone.
+    /// Returns a copy with these targets alone.
     #[cfg(feature = "store")]
     #[must_use]
     pub fn only(&self, targets: &[usize]) -> Self {
@@ -623,8 +624,8 @@ impl Admission {
         self.offline_until.filter(|&until| until > now)
     }
 
-    /// Keeps what an attempt said until it says more. Should ends get lost, the oldest are forgotten: memory is bounded
-    /// by what can be in flight.
+    /// Keeps an attempt's progress until its next report. If ends get lost, the oldest entries are forgotten: memory is
+    /// bounded by the attempts that can be in flight.
     fn keep(&mut self, serial: u64, progress: Progress) {
         self.progress.insert(serial, progress);
         if self.progress.len() > self.progress_max {
@@ -654,7 +655,7 @@ impl Admission {
         }
     }
 
-    /// Holds what a failure speaks of: the key everywhere, the key at that target, or the target.
+    /// Holds what a failure is about: the key everywhere, the key at that target, or the target.
     fn hold(&mut self, ticket: &Ticket, class: FailureClass, scope: Scope, told: Option<Hold>, now: Instant) {
         let Some(rest) = class.consequences().rest else { return };
         // A limit whose end was told is no guess.
@@ -687,7 +688,7 @@ impl Admission {
         }
     }
 
-    /// An answer came: the holds that its key and target had when it was requested end.
+    /// An answer came: it ends the holds that its key and target had when it was requested.
     fn answered(&mut self, ticket: &Ticket, now: Instant) {
         let (index, key) = (ticket.target, ticket.key);
         let target = &mut self.targets[index];
@@ -735,7 +736,7 @@ impl Admission {
 }
 
 /// Returns what a report means to the breaker. A 429 weighs nothing on health, but is no proof of recovery either; only
-/// a server that fails can ask for the whole target's patience.
+/// a failure of the server can hold the whole target by its Retry-After.
 fn verdict(report: Report, offline: bool, hold: Option<Hold>) -> Verdict {
     match report {
         Report::Overdue | Report::Gap => Verdict::Overdue,
@@ -761,7 +762,7 @@ impl Ticket {
 
 lasting!(struct TargetOptions { class, in_flight_max, ttft_median, limited });
 lasting!(struct AdmissionOptions { targets, keys, breaker, health });
-// Only to be carried on: what runs is made anew, by what is configured now.
+// Only a carrier for `carry`: the running machine is built from the present configuration.
 lasting!(struct Admission { options, targets, keys, serial } anew {
     offline_until, hint, progress, progress_max, effects,
 });

@@ -11,10 +11,10 @@
 //! ```
 //!
 //! Input: admissions and reports of attempts. Output: passes and transitions. Each transition bumps the generation,
-//! which every pass carries: what an attempt of an older generation says may be true, but it is not about this state
-//! and never moves it. A Retry-After is a clock of its own beside the state, and nothing here ever passes it. How long
-//! a cooldown lasts and how fast the way back is follow from how long the trouble has lasted. The breaker knows no
-//! keys, no limits and no latencies.
+//! which every pass carries: a report of an attempt of an older generation may be true, but it is about an older state
+//! and never changes the present one. A Retry-After is a clock of its own beside the state, and nothing here ever
+//! passes it. How long a cooldown lasts and how fast the way back is follow from how long the trouble has lasted. The
+//! breaker knows no keys, no limits and no latencies.
 
 use std::time::{Duration, Instant};
 
@@ -29,20 +29,22 @@ use crate::words::ConfigError;
 /// Longer cooldowns are refused: a target that is out for days is to be taken out.
 const COOLDOWN_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 const HALF_OPEN_SUCCESSES: (f64, f64) = (2.0, 5.0);
-/// What the first window of the way back carries: twice the one probe that worked at a time.
+/// The attempts that count as proven when the recovery begins: one probe worked at a time, so the first window admits
+/// two.
 const PROVEN_FIRST: u32 = 1;
-/// The pace lasts no longer: by then no more was asked for than it allows, or everything was proven.
+/// The longest time of the pace: by then the target carries everything that is asked of it, or demand is below the
+/// pace.
 const RAMP_MAX: Duration = Duration::from_secs(60);
 /// Each time that a trouble has lasted this long, the window grows by its own length, up to this many times.
 const WINDOW_OUTAGE: Duration = Duration::from_secs(60);
 const WINDOWS_MAX: f64 = 3.0;
 
-/// What should need no tuning of the breakers: the simulator shows what each number buys.
+/// Constants of the breakers that should need no tuning; the simulator shows the effect of each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BreakerNumbers {
     /// A cooldown lasts this part of the time since the trouble began: a return is noticed at most this much too late.
     pub cooldown_share: f64,
-    /// Chance with which a target that fails as before passes HalfOpen: sets how many probes must work.
+    /// Chance that a target which fails as before passes HalfOpen by luck; it sets how many probes must work.
     pub half_open_luck: f64,
     /// Where the alarm starts in Ramp, in parts of its height: two failures close together reach it, one among many
     /// does not.
@@ -57,7 +59,7 @@ impl Default for BreakerNumbers {
     }
 }
 
-/// What a user may tune of the breakers.
+/// The options of breakers.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BreakerOptions {
@@ -67,7 +69,7 @@ pub struct BreakerOptions {
     /// The longest cooldown, at least `cooldown_base` and at most a day.
     #[serde(with = "humantime_serde")]
     pub cooldown_max: Duration,
-    /// The longest Retry-After that is honoured: a provider's slip must not take it out for a year.
+    /// The longest Retry-After that is honoured: a provider's mistake must not take it out for a year.
     #[serde(with = "humantime_serde")]
     pub retry_after_max: Duration,
     /// How long a recovering target carries at most twice what it has proven, before that may double. After long
@@ -133,19 +135,19 @@ enum State {
     },
 }
 
-/// What a recovering target carries: in each window at most twice what worked in the best before it, so that its return
-/// is no herd.
+/// What a recovering target carries: in each window at most twice what worked in the best window before it, so that its
+/// calls do not return all at once.
 #[derive(Clone, Copy, Debug)]
 struct Load {
     window: Duration,
     /// When the window that runs began.
     from: Instant,
-    /// What it admitted, and how many of those had content in it.
+    /// How many attempts it admitted, and how many of them had content in it.
     admitted: u32,
     worked: u32,
     /// The most that had content in one window before it.
     proven: u32,
-    /// Whether the window before it was full: then more might have come.
+    /// Whether the window before it was full: then demand may have been higher.
     was_full: bool,
 }
 
@@ -161,7 +163,7 @@ impl Load {
             return self;
         }
         let proven = self.proven.max(self.worked);
-        // Windows in which nothing happened are none.
+        // Windows without attempts do not count.
         let was_full = self.is_full() && age < self.window * 2;
         Self { from: now, admitted: 0, worked: 0, proven, was_full, ..self }
     }
@@ -211,7 +213,7 @@ pub struct Transition {
     pub to: BreakerState,
 }
 
-/// What an attempt carries of the breaker that let it through.
+/// The data of the breaker that an attempt carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pass {
     /// The attempt's own number.
@@ -220,11 +222,11 @@ pub struct Pass {
     pub generation: u64,
     /// Whether it holds the probe slot.
     pub probe: bool,
-    /// Whether it is there only because no other target could serve: its failure proves nothing new.
+    /// Whether it passed only because no other target could serve: its failure proves nothing new.
     pub last_resort: bool,
 }
 
-/// What a report means to the breaker.
+/// The meaning of a report for the breaker.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Verdict {
     /// The attempt goes on.
@@ -264,7 +266,7 @@ pub struct Breaker {
     is_silent: bool,
     /// The open CUSUM. It belongs to the generation: it listens in Closed and Ramp only, and starts again with each.
     alarm: Cusum,
-    /// Everything that the alarm heard since it was last at 0.
+    /// All evidence since the alarm was last at 0.
     run: Evidence,
     /// The failure rate that was known of the target when that began: a rate that is no worse is not evidence.
     known: Option<f64>,
@@ -337,13 +339,13 @@ impl Breaker {
         self.generation
     }
 
-    /// Tells whether it ever changed its state, or heard anything lately.
+    /// Tells whether it ever changed its state, or has recent evidence.
     #[cfg(feature = "store")]
     pub fn is_known(&self) -> bool {
         self.generation > 0 || self.run != Evidence::NONE
     }
 
-    /// Returns the Retry-After that nothing passes but a look.
+    /// Returns the Retry-After, which only a look may pass.
     pub fn hold(&self) -> Option<&Hold> {
         self.hold.as_ref()
     }
@@ -395,7 +397,7 @@ impl Breaker {
         (Pass { serial, generation: self.generation, probe, last_resort: probe && last_resort }, transition)
     }
 
-    /// Takes in what an attempt says, and makes the transition that follows, if one does.
+    /// Handles a report of an attempt, and makes the transition that follows, if any.
     pub fn report(
         &mut self,
         pass: Pass,
@@ -460,7 +462,7 @@ impl Breaker {
                 }
                 ramp => ramp,
             },
-            // Another probe need not wait for it: it may hang for a minute.
+            // Other probes do not wait for it: it may hang for a minute.
             (State::HalfOpen { successes }, Verdict::Overdue) if pass.probe && !pass.last_resort => {
                 let mut open = self.trip(now, rng);
                 if let State::Open { late, .. } = &mut open {
@@ -478,7 +480,7 @@ impl Breaker {
         Some(self.enter(next, now))
     }
 
-    /// Takes in what a sibling's failure says.
+    /// Handles evidence from a failure of a sibling.
     pub fn overhear(&mut self, evidence: Evidence, known: f64, now: Instant, rng: &mut impl Rng) -> Option<Transition> {
         let pass = Pass { serial: 0, generation: self.generation, probe: false, last_resort: false };
         self.report(pass, evidence, known, Verdict::Pending, now, rng)
@@ -501,7 +503,7 @@ impl Breaker {
         }
     }
 
-    /// Takes in that the machine slept so long: what an open breaker waits for has passed.
+    /// Notes that the machine slept for this time: an open breaker's waits are shortened by it.
     pub fn slept(&mut self, by: Duration) {
         self.hold.iter_mut().for_each(|hold| hold.slept(by));
         if let State::Open { until, .. } = &mut self.state {
@@ -528,7 +530,7 @@ impl Breaker {
         self.options = options;
     }
 
-    /// Listens where an alarm means something, and tells whether there is one.
+    /// Adds evidence in the states that have an alarm, and tells whether it is raised.
     fn listen(&mut self, evidence: Evidence, known: f64, now: Instant) -> bool {
         if !matches!(self.state, State::Closed | State::Ramp { .. }) {
             return false;
@@ -540,7 +542,8 @@ impl Breaker {
         self.alarm.add_beyond(*self.known.get_or_insert(known), evidence, now)
     }
 
-    /// Returns the state of an alarm or a failed probe: Open, for longer the longer it has been so.
+    /// Returns the state after an alarm or a failed probe: Open, for a cooldown that grows with the length of the
+    /// trouble.
     fn trip(&mut self, now: Instant, rng: &mut impl Rng) -> State {
         match self.state {
             State::Closed => self.alarmed = Some(now),
@@ -583,8 +586,8 @@ impl Breaker {
         }
     }
 
-    /// Freezes how many probes must work: so many that luck alone would rarely pass them at the failure rate that
-    /// opened the breaker.
+    /// Fixes how many probes must work: enough that they would rarely all work by luck at the failure rate that opened
+    /// the breaker.
     fn freeze(&mut self) {
         let (min, max) = HALF_OPEN_SUCCESSES;
         let luck = self.options.numbers.half_open_luck;

@@ -19,7 +19,7 @@
 
 use std::time::{Duration, Instant};
 
-/// What a cut leaves of what was in flight.
+/// The part of the attempts in flight that a cut leaves.
 const CUT: f64 = 0.7;
 /// How long after its last cut a limit is forgotten.
 const FORGET: Duration = Duration::from_secs(600);
@@ -28,7 +28,7 @@ const FIRM_MAX: u32 = 3;
 /// The recent past is this long at least, and twice as long at most.
 const LATELY: Duration = Duration::from_secs(300);
 
-/// What an attempt carries of the moment it was admitted.
+/// The stamp of an attempt, from the moment of its admission.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
     generation: u32,
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn one_alone_is_no_crowd_and_what_was_learnt_is_forgotten_after_ten_minutes() {
+    fn an_overload_of_a_lone_attempt_cuts_nothing_and_a_learnt_limit_is_forgotten_after_ten_minutes() {
         let (mut it, now) = (Concurrency::default(), Instant::now());
         assert_eq!(overload(&mut it, 0, now), 99);
         assert_eq!(overload(&mut it, 1, now), 1);

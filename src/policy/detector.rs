@@ -15,15 +15,15 @@ const FADE: Duration = Duration::from_secs(10 * 60);
 /// Below this a fading CUSUM is 0: an exponential alone would never get there.
 const ZERO: f64 = 0.01;
 
-/// What an event says, as a sum of outcomes: linear, so that a part counts in part and a mistake is taken back by
-/// adding its negative.
+/// The evidence of an event, as a sum of outcomes: linear, so that fractions count in part and a mistake is corrected
+/// by adding its negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Evidence {
     /// Weight of failures.
     pub failures: f64,
     /// Weight of successes.
     pub successes: f64,
-    /// Attempts that are heard of for the first time, by weight; one that fails after it had succeeded is not.
+    /// Weight of attempts that are counted for the first time; a failure after a counted success is not one.
     pub attempts: f64,
 }
 
@@ -33,7 +33,7 @@ impl Evidence {
     /// An attempt works.
     pub const SUCCESS: Self = Self { failures: 0.0, successes: 1.0, attempts: 1.0 };
 
-    /// Returns the evidence of an attempt that failed before anything was heard of it.
+    /// Returns the evidence of an attempt that failed before it reported anything.
     pub const fn failure(weight: f64) -> Self {
         Self { failures: weight, successes: 0.0, attempts: weight }
     }
@@ -57,7 +57,7 @@ impl AddAssign for Evidence {
     }
 }
 
-/// What a detector tells apart, and how sure it must be.
+/// Which failure shares a detector tells apart, and how certain it must be.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectorOptions {
@@ -109,8 +109,8 @@ impl Cusum {
         self.add_beyond(0.0, evidence, now)
     }
 
-    /// Adds evidence of what is worse than a share of failures that is known: where that is above `p0` it takes its
-    /// place, and `p1` lies beyond it by the same ratio of odds.
+    /// Adds evidence against a known share of failures: if that is above `p0` it replaces `p0`, and `p1` is moved by
+    /// the same ratio of odds.
     pub fn add_beyond(&mut self, known: f64, evidence: Evidence, now: Instant) -> bool {
         let was_raised = self.is_raised(now);
         // e^failure and e^success are p1/p0 and (1-p1)/(1-p0).

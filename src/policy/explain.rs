@@ -1,4 +1,4 @@
-//! What was decided and why, for people and for programs: what a call would do now, and what became of one.
+//! Decisions and their reasons, for people and for programs: what a call would do now, and what happened to one.
 //!
 //! Plain data, made by the code that decided; nothing here decides.
 
@@ -21,7 +21,7 @@ pub struct Explanation {
     pub planned: Vec<Considered>,
     /// Targets that would not be tried.
     pub skipped: Vec<Skipped>,
-    /// Whether every target is ill and the planned ones would be asked as a last resort.
+    /// Whether no target is well, and the planned ones would be asked as a last resort.
     pub last_resort: bool,
     /// Calls of the route that are parked.
     pub parked: usize,
@@ -39,7 +39,7 @@ pub struct Considered {
     pub score: Option<Score>,
     /// Its health as last published.
     pub health: Option<Health>,
-    /// What sources beside its calls say of its provider.
+    /// The hints about its provider.
     pub hints: Vec<Hint>,
 }
 
@@ -55,29 +55,29 @@ pub struct Skipped {
     pub back_in: Option<Duration>,
     /// Its health as last published.
     pub health: Option<Health>,
-    /// What sources beside its calls say of its provider.
+    /// The hints about its provider.
     pub hints: Vec<Hint>,
 }
 
-/// What became of one recent call: the flight recorder's page.
+/// The history of one recent call: the flight recorder's page.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Flight {
     /// The call.
     pub call: CallId,
-    /// What is known of it from its start on.
+    /// Its facts, known from its start on.
     pub about: Arc<CallFacts>,
     /// What happened, and how long after the call's start. The last says how it ended.
     pub steps: Vec<(Duration, Happened)>,
     /// From its start to its end.
     pub took: Duration,
-    /// Attempts of it that had ended by then. What is cancelled ends a moment later, in a record of its own.
+    /// Attempts of it that had ended by then. A cancelled attempt ends a moment later, in a record of its own.
     pub attempts: u32,
     /// Dollars of those, as far as their prices are known.
     pub cost_usd: f64,
     /// Dollars of those among them that did not answer it.
     pub wasted_usd: f64,
-    /// Whether it was sent before a restart and is sent again: what was sent then may have been billed, too.
+    /// Whether it was sent before a restart and is sent again: the first sending may have been billed, too.
     pub again: bool,
 }
 
@@ -85,7 +85,7 @@ pub struct Flight {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Happened {
-    /// The runtime was started anew, and took the call up.
+    /// The runtime was restarted, and took the call up.
     TakenUp {
         /// The id that it was accepted under.
         call: CallId,
@@ -96,14 +96,14 @@ pub enum Happened {
         picks: Vec<(TargetId, Why, Option<Score>)>,
         /// The others, with why not and when they come back.
         skipped: Vec<(TargetId, SkipReason, Option<Duration>)>,
-        /// Whether every target is ill.
+        /// Whether no target is well, and these are asked as a last resort.
         last_resort: bool,
     },
     /// A source beside the calls says that a provider of these is not well.
     Hinted {
         /// The provider.
         provider: Arc<str>,
-        /// What it says.
+        /// The hint.
         hint: Hint,
     },
     /// A target did not admit the attempt.
@@ -175,7 +175,7 @@ impl Flight {
         Self { call, about, steps, took: Duration::ZERO, attempts: 0, cost_usd: 0.0, wasted_usd: 0.0, again: false }
     }
 
-    /// Counts an attempt that ended.
+    /// Adds the cost of an attempt that ended.
     pub fn count(&mut self, attempt: &AttemptRecord) {
         let cost = attempt.cost_usd.unwrap_or(0.0);
         self.attempts += 1;
@@ -199,7 +199,7 @@ impl Flight {
 }
 
 impl Flight {
-    /// Returns how old its answer was, where that was given before.
+    /// Returns the age of its answer, if that was a stale one.
     pub fn age(&self) -> Option<Duration> {
         match self.steps.last() {
             Some((_, Happened::Degraded(rung))) => rung.age(),

@@ -20,10 +20,10 @@
 //! asked beside it. How long that is follows from how long the target usually takes, and from what those that were not
 //! asked need of the time that is left.
 //!
-//! The whole memory of a call is one list of the targets it met, each in one standing. What a failure means for its
-//! target is only for what reason the target is asked again, and from when on; or that it is spent. Reasons are
-//! ordered: another key or a broken connection goes before other targets, a shorter conversation or a pause at the same
-//! target after them. What is the key's costs nothing: no attempt, no budget, for the provider rests that key alone.
+//! The whole state of a call is one list of the targets it has met, each in one standing. A failure only decides for
+//! what reason its target is asked again, and from when on; or that the target is spent. Reasons are ordered: another
+//! key or a broken connection goes before other targets, a shorter conversation or a pause at the same target after
+//! them. A failure of the key costs nothing: no attempt, no budget, because the provider rests that key alone.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -54,11 +54,11 @@ const PAUSE_MAX: Duration = Duration::from_secs(8);
 const LOOKS_BESIDE: u32 = 16;
 const LOOK_BESIDE_MIN: Duration = Duration::from_millis(50);
 const LOOK_BESIDE_MAX: Duration = Duration::from_secs(2);
-/// By how much longer a target holds than it said, and a little more.
+/// The factor by which a target may hold longer than it said, with a little slack.
 const WAIT_SLACK: f64 = 1.15;
-/// The shortest wait, for a target that says it is back already: tokio's timers know nothing shorter.
+/// The shortest wait, for a target that says it is back already: tokio's timers have no shorter one.
 const WAIT_MIN: Duration = Duration::from_millis(1);
-/// A later attempt does not start with less time left than this: no answer comes sooner.
+/// With less time left than this no later attempt starts: no answer comes that quickly.
 const TRY_MIN: Duration = Duration::from_millis(25);
 /// No pause within an answer is late before this.
 const PAUSE_LATE_MIN: Duration = Duration::from_millis(300);
@@ -80,17 +80,17 @@ pub struct Planned {
     pub keys: u32,
     /// The most time until its first token.
     pub first_token_max: Duration,
-    /// The time in which it all but surely gives a usable answer.
+    /// The time in which it almost certainly gives a usable answer.
     pub needs: Duration,
     /// How long it may be silent before another is asked beside it, where time allows: until its first content …
     pub patience: Duration,
     /// … and after.
     pub pause_max: Duration,
-    /// What it fails together with: no second one is asked there for speed.
+    /// Its failure domain: no second target in the same domain is asked for speed.
     pub domain: usize,
     /// The age without content from which a second one may be asked for speed; `None` is never.
     pub hedge_after: Option<Duration>,
-    /// What it is expected to cost if it is asked for speed; `None` where it is not to be.
+    /// Its expected cost if it is asked for speed; `None` if it must not be.
     pub hedge: Option<Cost>,
 }
 
@@ -111,7 +111,7 @@ pub struct Try {
     pub first_token_max: Option<Duration>,
     /// The attempt that it joins, and why.
     pub beside: Option<(u32, Join)>,
-    /// What it is expected to cost, where it is asked for speed only.
+    /// Its expected cost, if it is asked for speed only.
     pub hedge: Option<Cost>,
 }
 
@@ -123,19 +123,20 @@ pub enum Step {
     /// Ask this target for a permit and start an attempt; then report [`Failover::admitted`] or
     /// [`Failover::refused`].
     Try(Try),
-    /// Tell the caller to drop what it has of an answer: it broke off so, and another one follows at once.
+    /// Tell the caller to drop what it has of an answer: the answer broke off with this failure, and another one
+    /// follows at once.
     Reset(Failure),
     /// Hand this attempt's content to the caller from now on.
     Commit(u32),
     /// Stop this attempt; its end need not be reported.
     Cancel(u32, Unwanted),
-    /// Nothing to do until an event, or until then.
+    /// Nothing to do until an event, or until this time.
     Wait(Instant),
     /// The same, but a target that could not say when it has a place may have one before: report [`Failover::woken`]
     /// when that is known, and [`Failover::unplaced`] when it would be too late.
     Queue(Instant),
-    /// Nothing is left to try now, and the call need not end so; a target may come back then. What follows is
-    /// [`Failover::anew`] or [`Failover::end_exhausted`].
+    /// Nothing is left to try now, but the call may go on in another way; the first target may come back at this time.
+    /// What follows is [`Failover::anew`] or [`Failover::end_exhausted`].
     Exhausted(Option<Instant>),
     /// The call ended well, with this attempt's answer. The last step.
     Finish(u32),
@@ -148,7 +149,7 @@ pub enum Step {
 pub enum GiveUp {
     /// The failure is the request's own; no other target is asked.
     Rejected(Failure),
-    /// Nothing is left to try; a target may come back then.
+    /// Nothing is left to try; the first target may come back at this time.
     Exhausted(Option<Instant>),
     /// The time is up, or too short for another attempt.
     Deadline,
@@ -156,9 +157,9 @@ pub enum GiveUp {
     Interrupted(Failure),
 }
 
-/// What a failure leads to.
+/// The consequence of a failure.
 enum Consequence {
-    /// The call is over, for this reason or because nothing that is left may help.
+    /// The call ends, for this reason or because no other target may be asked.
     End(Option<GiveUp>),
     /// The target is done with.
     Spent,
@@ -173,7 +174,7 @@ pub struct Failover {
     commit: CommitPolicy,
     deadline: Instant,
     targets: Vec<Met>,
-    /// Steps that an event brought about and that are still to be said.
+    /// Steps that an event caused and that `next` has not returned yet.
     said: VecDeque<Step>,
     /// Attempts that were started, and those among them that count.
     attempts: u32,
@@ -186,15 +187,15 @@ pub struct Failover {
     too_small: u32,
     last_resort: bool,
     committed: Option<u32>,
-    /// How the content broke off that the caller still has.
+    /// The failure that broke off the content which the caller still has.
     broken: Option<Failure>,
-    /// Of the failures that are the request's own, though another target might have taken it, the most telling.
+    /// The most informative of the refusals that are about the request itself.
     own: Option<Failure>,
     /// Whether a target was left out because time was too short.
     hurried: bool,
     /// When the first target comes back that does not admit the call now.
     back: Option<Instant>,
-    /// What the call may wait for, where no time is known.
+    /// What the call may wait for without a known time.
     uncertain: Option<Uncertain>,
     /// Whether something changed since the last plan, and how many plans led to nothing.
     stale: bool,
@@ -205,7 +206,7 @@ pub struct Failover {
     hedging: Option<u32>,
     /// Whether an attempt was joined for speed: once a call.
     hedged: bool,
-    /// Whether its target was given up while it waited, as others' calls were.
+    /// Whether its target was given up while it waited, together with those of other calls.
     scattered: bool,
     /// Whether it may go on in another way once nothing is left to try.
     goes_on: bool,
@@ -257,13 +258,13 @@ impl Failover {
         self.deadline
     }
 
-    /// Sets when it is.
+    /// Sets the time at which the call's time is up.
     pub fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = deadline;
     }
 
-    /// Begins again after [`Step::Exhausted`]: targets may have come back, or others are asked. What the request itself
-    /// was refused for stays refused; attempts are counted from 0 again, and the first of them is free.
+    /// Begins again after [`Step::Exhausted`]: targets may have come back, or others are asked. Targets that refused
+    /// the request itself are not asked again; attempts are counted from 0 again, and the first of them is free.
     pub fn anew(&mut self) {
         self.targets.retain(|met| matches!(met.standing, Standing::Spent { own: true, .. }));
         (self.counted, self.moved, self.unusable) = (0, false, 0);
@@ -277,7 +278,7 @@ impl Failover {
         self.goes_on = false;
     }
 
-    /// Returns the targets that the request is not for.
+    /// Returns the targets that refused the request itself.
     pub fn refusing(&self) -> Vec<usize> {
         let own = |met: &&Met| matches!(met.standing, Standing::Spent { own: true, .. });
         self.targets.iter().filter(own).map(|met| met.planned.target).collect()
@@ -306,8 +307,8 @@ impl Failover {
         });
     }
 
-    /// Takes a plan: targets in the order they should be tried, and what those said that do not admit the call now. A
-    /// target that is to be asked again keeps its reason and its time.
+    /// Takes a plan: targets in the order they should be tried, and when those come back that do not admit the call
+    /// now. A target that is to be asked again keeps its reason and its time.
     pub fn planned(
         &mut self,
         picks: impl IntoIterator<Item = Planned>,
@@ -321,7 +322,7 @@ impl Failover {
         (self.back, self.uncertain) = (None, None);
         refusals.into_iter().for_each(|refusal| self.note_refusal(refusal, now));
         self.targets.retain(|met| !met.is_new());
-        // Those of one plan differ from each other.
+        // No target is twice in one plan.
         let known = self.targets.len();
         for planned in picks {
             let met = self.targets[..known].iter_mut().find(|met| met.planned.target == planned.target);
@@ -376,7 +377,7 @@ impl Failover {
         let back = comes_back(refusal, now);
         self.targets[at].standing = match (reason, back) {
             (Reason::New, _) => {
-                // The next plan knows better.
+                // The next plan has newer health.
                 self.targets.remove(at);
                 return;
             }
@@ -444,7 +445,7 @@ impl Failover {
         self.uncertain = self.uncertain.max(Uncertain::of(refusal));
     }
 
-    /// Reports that others wait for a place at all targets that are well, and go before this call.
+    /// Reports that at all healthy targets other calls wait for a place, and go before this one.
     pub fn stand_behind(&mut self) {
         (self.stale, self.uncertain) = (false, Some(Uncertain::Place));
     }
@@ -584,8 +585,8 @@ impl Failover {
         patience.min(left.share(self.targets[at].planned.needs, self.behind(patience, now)))
     }
 
-    /// Returns until when to wait for the first target that may be asked again, if that is near: then things may look
-    /// different. Beside an attempt that is late nothing is lost by waiting, nor where there is only no place.
+    /// Returns until when to wait for the first target that may be asked again, if that is near: by then another plan
+    /// may help. Beside an attempt that is late nothing is lost by waiting, nor where there is only no place.
     fn wait(&mut self, budget: &RetryBudget, now: Instant) -> Option<Step> {
         let beside = self.targets.iter().any(Met::runs);
         let left = self.deadline.saturating_duration_since(now);
@@ -686,8 +687,8 @@ impl Failover {
         }
     }
 
-    /// Tells whether others are asked what one rejected: where the route lets them, and where only one host's list of
-    /// words refuses it.
+    /// Tells whether other targets are asked after a rejection: where the route allows it, and where only one host's
+    /// word filter refuses it.
     fn others_are_asked(&self, failure: &Failure) -> bool {
         if failure.class == FailureClass::ContentPolicy {
             failure.scope != Scope::Request || self.options.content_policy_failover
@@ -733,7 +734,7 @@ impl Failover {
         }
     }
 
-    /// Ends the call badly. Where the caller has half an answer, that is what matters most to it.
+    /// Ends the call with an error. If the caller has half an answer, the error is that it broke off.
     fn give_up(&mut self, why: GiveUp) {
         self.cancel_all_but(0, Unwanted::Ended);
         let why = self.broken.take().map_or(why, GiveUp::Interrupted);
@@ -783,7 +784,7 @@ fn is_own(class: FailureClass) -> bool {
     class.consequences().telling.is_some()
 }
 
-/// Returns how much a refusal tells a caller: what it can do something about before what it can only read.
+/// Ranks a refusal by its use to a caller: one that the caller can correct comes before all others.
 fn telling(failure: &Failure) -> (Option<u8>, bool) {
     (failure.class.consequences().telling, failure.code.is_some())
 }

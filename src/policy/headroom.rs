@@ -1,9 +1,9 @@
-//! What a key has left of its limits at a target: what its provider said last, less what was admitted since; and, where
-//! the provider says nothing, what its refusals have taught.
+//! What a key has left of its limits at a target: what its provider said last, less what was admitted since; or, if the
+//! provider says nothing, what its refusals have taught.
 //!
 //! Input: what answers say, what is admitted, what it took in the end, and refusals. Output: a share, which orders
-//! keys, and whether there is room for one more request. What an answer says was true when its request arrived, so all
-//! that was admitted after that request counts against it: one reading does not send all calls to one key.
+//! keys, and whether there is room for one more request. The headers of an answer were true when its request arrived,
+//! so every request admitted after that counts against them: one reading does not send all calls to one key.
 //!
 //! ```text
 //!   limit ├──────────────── may be taken at once ────────────────┤ a tenth is kept back ┤
@@ -38,7 +38,7 @@ const LEARN_MIN: u64 = 20;
 /// The part of a learnt limit that a refusal leaves, and the part by which it grows in a second in which it is used.
 const LEARN_CUT: f64 = 0.95;
 const LEARN_GROWTH: f64 = 0.05 / 60.0;
-/// What was learnt is forgotten after this long without a refusal.
+/// A learnt limit is forgotten after this long without a refusal.
 const LEARN_FORGET: Duration = Duration::from_secs(600);
 /// The parts of a minute in which admissions are counted.
 const SLICES: usize = 12;
@@ -51,15 +51,15 @@ pub struct Headroom {
     tokens: Option<Reading>,
     used: Used,
     last: Option<Instant>,
-    /// What refusals taught of requests and of tokens.
+    /// Limits learnt from refusals, of requests and of tokens.
     taught: [Taught; 2],
 }
 
-/// Where those stand.
+/// The index of requests in `taught`.
 const REQUESTS: usize = 0;
 const TOKENS: usize = 1;
 
-/// What was admitted since the beginning.
+/// The sums of all admissions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Used {
     /// Requests.
@@ -77,7 +77,7 @@ pub struct Room {
     pub until: Option<Instant>,
 }
 
-/// What a provider said of one limit.
+/// A provider's last reading of one limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Reading {
     gauge: Gauge,
@@ -85,14 +85,14 @@ struct Reading {
     used: u64,
     at: Instant,
     fades: Instant,
-    /// What comes back in a second, as far as it was measured.
+    /// How much comes back in a second, as far as it was measured.
     refill: f64,
-    /// How often it fell.
+    /// How often the reading fell.
     falls: u8,
 }
 
 impl Reading {
-    /// Takes in what an answer said, after what an answer before it did.
+    /// Returns the reading after one more answer.
     fn next(before: Option<Self>, gauge: Gauge, used: u64, now: Instant) -> Self {
         let fades = now + gauge.reset.map_or(FADE_MAX, |reset| reset.min(FADE_MAX));
         let Some(before) = before.filter(|before| before.gauge.limit == gauge.limit) else {
@@ -102,7 +102,7 @@ impl Reading {
         let span = now.saturating_duration_since(before.at).as_secs_f64();
         let limit = gauge.limit as f64;
         let came = gauge.remaining as f64 + used as f64 - before.gauge.remaining as f64 - before.used as f64;
-        // Where all of it came at once it is a new minute, and a full limit cannot grow.
+        // If all of it came back at once it is a new minute, and a full limit cannot grow.
         let says = before.fades > now && came < limit / 2.0 && gauge.remaining < gauge.limit - gauge.limit / RESERVE;
         let refill = if says {
             let measured = (before.refill * REFILL_SPAN + came) / (REFILL_SPAN + span);
@@ -143,7 +143,7 @@ impl Reading {
     }
 }
 
-/// What was admitted within the last minute.
+/// The admissions of the last minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counted {
     since: Option<Instant>,
@@ -169,7 +169,7 @@ impl Counted {
         self.slices[0] = self.slices[0].saturating_sub(expected).saturating_add(taken);
     }
 
-    /// Tells whether it has counted for a minute: what came in a burst says nothing of one.
+    /// Tells whether it has counted for a minute: a burst says nothing about a minute.
     fn is_whole(&self) -> bool {
         self.slices[SLICES - 1] > 0
     }
@@ -214,7 +214,7 @@ impl Learnt {
     }
 }
 
-/// What refusals taught of one kind of limit, and what was let in.
+/// A limit learnt from refusals, of one kind, and the admissions of the last minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Taught {
     counted: Counted,
@@ -272,7 +272,7 @@ impl Headroom {
         self.taught[TOKENS].settle(expected, taken);
     }
 
-    /// Takes in what an answer said, and what had been admitted when it was asked for.
+    /// Notes what an answer said of the limits, and what had been admitted when its request was sent.
     pub fn read(&mut self, limits: Limits, used: Used, now: Instant) {
         let next = |before: Option<Reading>, gauge: Option<Gauge>, used| {
             gauge.map(|gauge| Reading::next(before, gauge, used, now)).or(before)
@@ -281,8 +281,8 @@ impl Headroom {
         self.tokens = next(self.tokens, limits.tokens, used.tokens);
     }
 
-    /// Takes in that the provider's limit refused one that was expected to take so many tokens: where it says nothing
-    /// of that limit in its headers, that says how many it lets in, of what the refusal names or else of requests.
+    /// Notes that the provider's limit refused a request that was expected to take this many tokens. If no header tells
+    /// that limit, it is learnt from what was let in, for the kind that the refusal names or else for requests.
     pub fn refused(&mut self, named: Option<NamedLimit>, tokens: u64, back: Option<Instant>, now: Instant) {
         self.taught[REQUESTS].counted.correct(1, 0);
         self.taught[TOKENS].counted.correct(tokens, 0);
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_known_before_anything_is_said() {
+    fn nothing_is_known_before_the_first_reading() {
         let mut headroom = Headroom::default();
         headroom.admit(9, Instant::now());
         assert_eq!(headroom.share(Instant::now()), None);
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_admitted_after_the_request_that_a_reading_answers_counts_against_it() {
+    fn calls_admitted_after_the_request_of_a_reading_count_against_it() {
         let now = Instant::now();
         let mut headroom = Headroom::default();
         let asked = headroom.admit(100, now);
@@ -470,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_larger_than_all_that_may_be_taken_goes_where_all_of_it_is_there() {
+    fn a_request_larger_than_the_usable_limit_goes_when_the_limit_is_full() {
         let now = Instant::now();
         let mut headroom = Headroom::default();
         for remaining in [930, 920, 910, 900] {
@@ -511,9 +511,9 @@ mod tests {
         assert_eq!(told.room(0, at(120)).until, None);
     }
 
-    /// A provider that lets in so many tokens a minute, all the time, and says so in its refusals at most: asked as
-    /// fast as there is room, each for so many that take half as many in the end. Returns what it let in and refused
-    /// from the second minute on.
+    /// A provider that lets in this many tokens a minute, all the time, and tells its limit in its refusals at most. It
+    /// is asked as fast as there is room; each request expects this many tokens and takes half of them in the end.
+    /// Returns what it let in and refused from the second minute on.
     fn plays(limit: f64, named: NamedLimit, tokens: u64) -> (u64, u64) {
         let start = Instant::now();
         let (mut headroom, mut level) = (Headroom::default(), limit / 10.0);
@@ -571,7 +571,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_share_is_between_nothing_and_all(
+        fn a_share_is_between_0_and_1(
             limits in any::<[u64; 4]>(),
             used in any::<[u64; 2]>(),
             reset in any::<Option<u64>>(),

@@ -1,8 +1,8 @@
 //! The health of one target: how often it fails, how fast it answers, and whether both are as they should be.
 //!
 //! Input: the reports of attempts. Output: numbers, two flags, and the [`Evidence`] of a report, which the breaker's
-//! alarm uses, too. This is the one place that knows what an event is worth: when a success counts, that a burst is one
-//! event, that an overdue attempt failed until its token comes. It never admits, refuses or opens anything.
+//! alarm uses, too. This is the one place that weighs events: when a success counts, that a burst is one event, that an
+//! overdue attempt counts as failed until its token comes. It never admits, refuses or opens anything.
 
 mod bursts;
 
@@ -19,12 +19,12 @@ use crate::policy::snapshot::Latency;
 use crate::policy::window::{Baseline, MODEL_P999, P90_SAMPLES, Scale, Window};
 use crate::words::{AttemptEnd, ConfigError, FailureClass, ModelClass, Scope};
 
-/// No failure rate is believed to be higher: no target is lost for ever.
+/// The highest failure rate that is believed, so that no target is excluded for ever.
 const FAILURE_RATE_MAX: f64 = 0.999;
-/// Guess of the age at which attempts fail, and its weight in attempts.
+/// Guess of the age at which attempts fail, and the weight of that guess in attempts.
 const DETECT_PRIOR: Duration = Duration::from_secs(1);
 const DETECT_PRIOR_MASS: f64 = 2.0;
-/// No attempt is older, as far as means go.
+/// In means no attempt counts as older than this.
 const DETECT_MAX: Duration = Duration::from_secs(600);
 /// Guess of the time per output token.
 const PER_TOKEN_PRIOR: Duration = Duration::from_millis(20);
@@ -47,7 +47,7 @@ const GAP_OVERDUE_MIN: Duration = Duration::from_secs(1);
 const TAKE_BACK_MAX: Duration = Duration::from_secs(5);
 const TAKE_BACK_STEP: Duration = Duration::from_millis(50);
 
-/// What a user may tune of a target's health.
+/// The options of a target's health.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HealthOptions {
@@ -64,7 +64,7 @@ pub struct HealthOptions {
     pub numbers: HealthNumbers,
 }
 
-/// What should need no tuning of a target's health: the simulator shows what each number buys.
+/// Constants of health that should need no tuning; the simulator shows the effect of each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HealthNumbers {
     /// What each attempt leaves of the weight of those before it: the last 33 decide.
@@ -124,7 +124,7 @@ impl HealthOptions {
     }
 }
 
-/// What an attempt has to say.
+/// A report of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Report {
     /// `overdue_after` passed without content. Once an attempt.
@@ -226,17 +226,17 @@ pub enum Unwanted {
     Lost,
 }
 
-/// What an attempt has said so far, kept between its reports.
+/// An attempt's progress, kept between its reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Progress {
     /// Nothing.
     #[default]
     Waiting,
-    /// That it is overdue: counts as a failure of this weight until content comes.
+    /// It is overdue: it counts as a failure of this weight until content comes.
     Overdue(f64),
-    /// That content came.
+    /// Its content came.
     Flowing,
-    /// That content paused: counts as a failure of this weight until it goes on.
+    /// Its content paused: it counts as a failure of this weight until it goes on.
     Stalled(f64),
 }
 
@@ -259,7 +259,7 @@ pub struct Circumstances {
     pub offline: bool,
 }
 
-/// What a report amounts to.
+/// The evidence of a report.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Finding {
     /// For the target itself.
@@ -306,7 +306,7 @@ pub struct TargetHealth {
     degraded: Cusum,
     slow: Cusum,
     failure_rate: DecayedMean,
-    /// The same, and what outages it had: a rate that is no worse is not evidence.
+    /// The failure rate with past outages included: a rate that is no worse is not evidence.
     known_rate: DecayedMean,
     detect: DecayedMean,
     ttft: Tempo,
@@ -317,7 +317,7 @@ pub struct TargetHealth {
     /// What its failures weigh on its siblings.
     sibling_weight: f64,
     bursts: Bursts,
-    /// When it was last heard of.
+    /// When its last report came.
     heard: Option<Instant>,
     /// What counted by a guess since then.
     guessed: Option<Guessed>,
@@ -390,7 +390,7 @@ impl TargetHealth {
                     silent = self.says_silent(attempt, why, now);
                     self.cancelled(*progress, attempt, why, now)
                 }
-                // A pause that cost a call its answer, or another attempt's answer that came in its place.
+                // Its content paused, and the call ended or another attempt answered it instead.
                 Progress::Stalled(standing) if standing == 0.0 && why != Unwanted::Left => Evidence::relapse(DOUBT),
                 Progress::Stalled(_) => {
                     self.took_to_fail(attempt, now);
@@ -426,8 +426,8 @@ impl TargetHealth {
         evidence
     }
 
-    /// Begins again, for a target whose probes worked, and would have worked with this chance had nothing changed: its
-    /// price keeps that part of the failures of its outage. Its flags are about its present state.
+    /// Starts again for a target whose probes worked. `luck` is the chance that they would have worked without a
+    /// recovery: that part of the outage's failures is kept. The flags start at their present state.
     pub fn recovering(&mut self, luck: f64, now: Instant) {
         self.degraded.restart(0.0, now);
         self.slow.restart(0.0, now);
@@ -455,8 +455,8 @@ impl TargetHealth {
         (rate + (rate * (1.0 - rate) / mass).sqrt()).min(1.0)
     }
 
-    /// Returns the failure rate as it is where more is expected to fail than usual: it weighs as much as what is usual,
-    /// and is no evidence.
+    /// Returns the failure rate where a hint lets more failures be expected: the hint weighs as much as the prior, and
+    /// is no evidence.
     pub fn expected_failure_rate(&self, prior: Option<f64>, now: Instant) -> f64 {
         let more = prior.map_or(0.0, |prior| (prior - self.failure_rate.prior()).max(0.0));
         let weight = self.failure_rate.prior_mass() / self.failure_rate.mass(now);
@@ -526,7 +526,7 @@ impl TargetHealth {
                 (latency.p50.mul_f64(MODEL_P999), (Duration::from_secs(60), Duration::from_secs(300)))
             }
         };
-        // A guess ends no attempt that another may join: it has all the time of its class.
+        // A guessed limit ends no attempt that another may join: it has all the time of its class.
         let patience = if whole || pace.measured { patience.clamp(min, max) } else { max };
         Timers {
             overdue_after: pace.overdue(),
@@ -557,8 +557,8 @@ impl TargetHealth {
         Evidence::failure(standing)
     }
 
-    /// No call waits any longer for an attempt that had no content: what that says depends on how long it was silent,
-    /// compared with how long it usually is.
+    /// Handles an attempt without content for which no call waits any more: its weight depends on how long it was
+    /// silent, compared with the usual time.
     fn cancelled(&mut self, progress: Progress, attempt: Circumstances, why: Unwanted, now: Instant) -> Evidence {
         let plain = plain(age(attempt, now), attempt.prompt_tokens);
         let stands = matches!(progress, Progress::Overdue(standing) if standing > 0.0);
@@ -673,8 +673,8 @@ impl TargetHealth {
         Evidence { failures: -standing, successes: 1.0, attempts: 1.0 - standing }
     }
 
-    /// Content paused: the attempt, whose success has counted, fails until it goes on, if it is known how its
-    /// target usually is.
+    /// Content paused: the attempt, whose success has counted, counts as failed until it goes on, if the target's usual
+    /// times are known.
     fn stall(&self, progress: &mut Progress, now: Instant) -> Evidence {
         if *progress != Progress::Flowing {
             return Evidence::NONE;

@@ -14,7 +14,7 @@ use crate::words::{Hedging, Price, Priority, Usage};
 
 /// No second target is asked sooner than this, however quick the first one usually is.
 const AFTER_MIN: Duration = Duration::from_millis(100);
-/// With so few samples it is not known what is slow.
+/// Below this many samples it is not known what is slow.
 const SAMPLES_MIN: u32 = 20;
 /// A limit of what may be in flight is near from these parts of it on.
 const BUSY: (u64, u64) = (4, 5);
@@ -22,7 +22,7 @@ const BUSY: (u64, u64) = (4, 5);
 const CALL_SHARE: i64 = 64;
 /// One, in the unit of that share.
 const WHOLE: i64 = 1_000_000;
-/// Above this part of the last calls everything is slow, and not one straggler.
+/// If more than this part of the last calls would hedge, all targets are slow, not one attempt.
 const DUE_MAX: i64 = WHOLE / 10 * 3;
 /// Dollars are counted in millionths.
 const MICROS: f64 = 1e6;
@@ -85,7 +85,7 @@ pub fn is_busy(in_flight: impl Into<u64>, in_flight_max: impl Into<u64>) -> bool
     in_flight.into().saturating_mul(BUSY.1) > in_flight_max.into().saturating_mul(BUSY.0)
 }
 
-/// Returns the age from which an attempt without content may be joined for speed, for what its target takes lately.
+/// Returns the age from which an attempt without content may be joined for speed, by its target's recent times.
 pub fn after(hedging: Hedging, first: &Latency, prompt_tokens: u32) -> Option<Duration> {
     match hedging {
         Hedging::Race => Some(Duration::ZERO),
@@ -128,7 +128,7 @@ impl Cost {
     }
 }
 
-/// What attempts cost in one minute, and those among them that were hedges.
+/// The cost of attempts in one minute, and of the hedges among them.
 #[derive(Debug, Default)]
 struct Minute {
     /// The minute's number, counted from 1.
@@ -144,7 +144,7 @@ struct Minute {
 pub struct Hedges {
     began: OnceLock<Instant>,
     minutes: [Minute; MINUTES],
-    /// For which part of the last calls that would hedge a hedge was wanted.
+    /// The part of the last calls in which a hedge became due.
     due: AtomicI64,
 }
 
@@ -191,7 +191,7 @@ impl Hedges {
         if share_max <= 0.0 {
             return false;
         }
-        // Counted first, so that none of several at once takes itself for the only one.
+        // Counted first, so that several at once see each other.
         let minute = self.minute(now);
         minute.hedges.fetch_add(1, Relaxed);
         minute.hedged.fetch_add(cost.micros(), Relaxed);

@@ -1,8 +1,8 @@
-//! What is made of what a source beside the calls says of a provider: its status page, an address of its server.
+//! How hints about a provider are used: what its status page, or a health address of its server, says beside its calls.
 //!
-//! In flow what such sources say, out flow how often to look at them, how long their words count, and what is expected
-//! of a provider by them. They raise what is expected before anything was tried, and say who is probed first. They open
-//! and close nothing: pages are late, and say "operational" while half of all calls fail.
+//! Input: what such sources say. Output: how often to look at them, how long their words count, and the failure rate
+//! that is expected by them. They raise the failure rate that is expected before anything was tried, and order probes.
+//! They open and close nothing: pages are late, and say "operational" while half of all calls fail.
 
 use std::time::Duration;
 
@@ -13,23 +13,23 @@ use crate::words::{ConfigError, Hint, Reported};
 /// The shortest time between two looks at a source: pages are renewed every minute or so.
 const EVERY_MIN: Duration = Duration::from_secs(15);
 const EVERY_MAX: Duration = Duration::from_secs(60 * 60);
-/// How much of that time is drawn, so that not everybody looks at once.
+/// The random part of that time, so that not all runtimes look at once.
 const JITTER: f64 = 0.4;
 /// How many looks may fail before what was said counts no more.
 const FADES_AFTER: u32 = 3;
 
-/// What is said of an address that is none.
+/// The error for a text that is no address.
 const NO_ADDRESS: &str = "is no address; one looks like \"https://status.example.com/api/v2/summary.json\", and holds \
                           no name or password: it is asked without any";
 
-/// Where, beside its calls, it is seen how a provider is.
+/// The sources beside its calls that tell a provider's state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HintOptions {
-    /// The address of its status page's JSON: `summary.json`, `status.json` or `components.json` of Statuspage and who
-    /// writes the same, incident.io's own summary, Google Cloud's `incidents.json`, Better Stack's `index.json`.
+    /// The address of its status page's JSON: `summary.json`, `status.json` or `components.json` of Statuspage and
+    /// compatible pages, incident.io's own summary, Google Cloud's `incidents.json`, Better Stack's `index.json`.
     pub status_page: Option<String>,
-    /// The component of that page that counts, by its name; else the page as a whole does.
+    /// The component of that page that counts, by its name. Default: the whole page.
     pub component: Option<String>,
     /// An address of its server that answers 200 where all is well, and 500 or more where it is not.
     pub health: Option<String>,
@@ -100,12 +100,13 @@ pub(crate) fn is_address(address: &str) -> bool {
     matches!(uri.scheme_str(), Some("http" | "https")) && bare
 }
 
-/// Returns how a provider is, by all that is said of it: the worst of it.
+/// Returns a provider's state by all hints: the worst one counts.
 pub fn all(hints: &[Hint]) -> Option<Reported> {
     hints.iter().map(|hint| hint.reported).max()
 }
 
-/// Returns what part of attempts is expected to fail by what is said, before any is made; `None` is no more than usual.
+/// Returns the part of attempts that is expected to fail by the hints, before any is made; `None` is no more than
+/// usual.
 pub const fn prior(reported: Reported) -> Option<f64> {
     match reported {
         Reported::Well => None,

@@ -1,4 +1,4 @@
-//! A hold: a provider's word that a key or a target is out, and until when.
+//! A hold: a key or a target is out by a provider's answer, until a time.
 //!
 //! ```text
 //!                        until                    an answer
@@ -18,28 +18,28 @@ use rand::{Rng, RngExt};
 
 use crate::words::FailureClass;
 
-/// A guess is looked at after this, and then twice as long after each look that found no change.
+/// A guess is tested after this time, and then after twice as long each time that a test found no change.
 const LOOK_AFTER: Duration = Duration::from_secs(60);
-/// A told time is looked at this seldom, and a guess at least as often: 24 vain requests a day are bearable.
+/// A told time is tested this seldom, and a guess at least as often: 24 failed requests a day are acceptable.
 const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
-/// How long a call that checks whether a limit is still exhausted goes alone, where others need not check.
+/// How long one call alone checks whether a limit is still exhausted, while other calls use other keys.
 const CHECK_MAX: Duration = Duration::from_secs(60);
 /// What is added to a wait at most, as a part of it and in all, so that not all calls come back at once: times are kept
 /// to the minute.
 const SCATTER: f64 = 0.1;
 const SCATTER_MAX: Duration = Duration::from_secs(5);
 
-/// A word that something is out, until it is checked again.
+/// A key or target is out, until it is checked again.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Hold {
     /// Why.
     pub class: FailureClass,
-    /// Since when it has not been seen to work.
+    /// Since when it did not work.
     pub since: Instant,
     /// Until when nothing is admitted.
     pub until: Instant,
-    /// When the last word came.
+    /// When the provider last said so.
     said: Instant,
     /// Until when it holds by the provider's own word; `None` where that is our guess.
     told: Option<Instant>,
@@ -109,7 +109,7 @@ impl Hold {
         self.looks > 0 && now < self.looked + CHECK_MAX
     }
 
-    /// Takes in that the machine slept so long, while its clock stood still: what was to pass has passed.
+    /// Notes that the machine slept for this time while its clock stood still: the hold is shortened by it.
     pub fn slept(&mut self, by: Duration) {
         let told = self.told.as_mut();
         for at in [&mut self.since, &mut self.until, &mut self.said, &mut self.looked].into_iter().chain(told) {
@@ -117,7 +117,7 @@ impl Hold {
         }
     }
 
-    /// Holds no longer than an operator now says that a provider's word is honoured.
+    /// Cuts the hold to the longest time that is now configured to be honoured.
     pub fn retune(&mut self, wait_max: Duration) {
         if let Some(told) = self.told {
             let wait = told.saturating_duration_since(self.said).min(wait_max);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_honoured_of_a_word_can_be_shortened_and_lengthened_again_and_a_guess_stays() {
+    fn a_told_hold_follows_retry_after_max_and_a_guessed_one_stays() {
         let now = Instant::now();
         let mut hold = told(DAY, DAY, now).expect("it lies ahead");
         for wait_max in [MINUTE, DAY, 60 * MINUTE, 2 * DAY] {

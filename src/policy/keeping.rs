@@ -1,4 +1,4 @@
-//! How the keeper of records fares: counted by the keeper, read by requests for health.
+//! The state of the store, counted by the store and read by requests for health.
 //!
 //! Atomics and `&self`: a reader never waits for a disk.
 
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 #[cfg(feature = "store")]
 use std::sync::{Mutex, PoisonError};
 
-/// How the store fares.
+/// The state of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreHealth {
@@ -23,13 +23,13 @@ pub struct StoreHealth {
     pub waiting: u64,
     /// Records that were written since the start.
     pub written: u64,
-    /// Records that will never be: more were waiting than memory is for.
+    /// Records that were lost: more were waiting than the queue holds.
     pub lost: u64,
     /// How long the file is, in bytes.
     pub bytes: u64,
 }
 
-/// What the store tells of itself.
+/// The counters that the store updates.
 #[cfg(feature = "store")]
 #[derive(Debug)]
 pub struct StoreGauge {
@@ -92,7 +92,7 @@ impl StoreGauge {
         true
     }
 
-    /// Returns how the store fares.
+    /// Returns the state of the store.
     pub fn health(&self) -> StoreHealth {
         let written = self.written.load(Relaxed);
         StoreHealth {

@@ -1,10 +1,10 @@
-//! What outlives a process: what machines know, requests and answers, written down in bytes, and read again by the next
-//! process.
+//! Data that outlives a process: the state of machines, requests and answers, written in bytes and read again by the
+//! next process.
 //!
 //! Input: values. Output: bytes, and the way back. A moment is written as its distance from now, so that it means the
-//! same to a process whose clock began elsewhere: the reader says how long ago "now" was, and everything in it is as
-//! old as it would have become. The [`form`] of a type is a number made of the names and kinds of all its parts. Bytes
-//! of another form are never read, so that no field can be taken for another. It reads no clock.
+//! same to a process whose clock began elsewhere: the reader says how long ago "now" was, and all ages are as if the
+//! process had run on. The [`form`] of a type is a number made of the names and kinds of all its parts. Bytes of
+//! another form are never read, so that no field can be taken for another. It reads no clock.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use crate::words::{Gauge, ModelClass};
 
-/// What can be written down and read again.
+/// A type that can be written down and read again.
 pub trait Lasting: Sized {
-    /// Tells of what parts it is.
+    /// Describes its parts.
     fn form(form: &mut Form);
     /// Writes it down.
     fn write(&self, to: &mut Writer);
@@ -62,7 +62,7 @@ fn whole<T: Lasting>(mut from: Reader<'_>) -> Option<T> {
 /// Start and factor of FNV-1a.
 const FNV: (u64, u64) = (0xcbf2_9ce4_8422_2325, 0x0100_0000_01b3);
 
-/// Returns a sum by which bytes that a disk has changed are known.
+/// Returns a checksum that shows whether a disk has changed bytes.
 pub fn sum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(FNV.0, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(FNV.1))
 }
@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Makes a type lasting by its parts. `anew` names those that begin anew.
+/// Makes a type lasting by its parts. `anew` names parts that are not kept and start from their default.
 macro_rules! lasting {
     (struct $name:ident { $($field:ident),* $(,)? } $(anew { $($anew:ident),* $(,)? })?) => {
         impl $crate::policy::lasting::Lasting for $name {
@@ -279,7 +279,7 @@ impl Lasting for f64 {
         to.bytes.extend(self.to_le_bytes());
     }
 
-    /// Nothing here is ever no number.
+    /// No value here is ever NaN.
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         let (bytes, rest) = from.bytes.split_first_chunk()?;
         from.bytes = rest;
@@ -488,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_as_old_as_it_has_become() {
+    fn times_are_read_with_the_age_they_have_by_then() {
         let now = Instant::now();
         let bytes = write(&point(now), now);
         assert_eq!(read::<Point>(&bytes, now), Some(point(now)));

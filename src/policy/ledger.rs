@@ -1,4 +1,4 @@
-//! What every attempt cost and why it ended.
+//! The ledger: the cost and the end of every attempt.
 //!
 //! Input: attempts as they end. Output: totals per target, and the attempts themselves, newest last. Bounded: old
 //! attempts are forgotten, totals never. It decides nothing.
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_win_is_waste_and_totals_balance() {
+    fn attempts_that_did_not_win_are_waste_and_totals_balance() {
         let mut ledger = Ledger::new(10);
         ledger.enter(record(1, AttemptEnd::Failed(Failure::new(FailureClass::Cut, "")), 0.25).into());
         ledger.enter(record(1, AttemptEnd::Won, 1.0).into());

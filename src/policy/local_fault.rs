@@ -44,7 +44,7 @@ struct Heartbeat {
 pub struct LocalFault {
     run: Option<Run>,
     confirmed: Option<Instant>,
-    /// Until when we are not suspected again: a provider delivered right after we had been.
+    /// Until when no new fault is suspected, because a provider delivered right after the last suspicion.
     acquitted: Option<Instant>,
     heartbeat: Option<Heartbeat>,
 }
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn two_hosts_that_fail_together_are_our_fault_and_it_is_said_once() {
+    fn two_hosts_that_fail_together_are_our_fault_and_it_is_reported_once() {
         let (mut guard, now) = (LocalFault::default(), Instant::now());
         assert_eq!(guard.failed("a", now), None);
         assert_eq!(guard.failed("b", now + SECOND * 4), Some(now));

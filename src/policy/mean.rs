@@ -98,7 +98,7 @@ impl DecayedMean {
     }
 }
 
-/// What a time is expected to be: the recent mean, and the mean of the days in which all was well.
+/// The expected value of a time: the recent mean, and the mean of days without trouble.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
     /// Its prior is what is usual.

@@ -1,8 +1,8 @@
-//! What one process leaves to the next: all that is known of a provider, and how long ago that was.
+//! What one process leaves to the next: everything known about a provider, and its age.
 //!
-//! Input: what a provider's machine knew last. Output: bytes for a file, and back. Where it was, which models and which
-//! keys it had is known by marks: a hash, made with a salt of its own, so that neither addresses nor keys can be read
-//! in it. What has another mark now is something else, and nothing is known of it.
+//! Input: what a provider's machine knew last. Output: bytes for a file, and back. Its address, models and keys are
+//! compared by marks: hashes made with a salt of their own, so that neither addresses nor keys can be read in the file.
+//! An address, model or key with another mark is a different one, and what was kept does not apply to it.
 //!
 //! Two clocks outlive a process: the wall's, which a user may set, and the machine's own, which no user can set, but
 //! which begins anew with the machine. Within one run of the machine its own clock says how long it was; otherwise the
@@ -18,49 +18,49 @@ use super::keeping::StoreHealth;
 use super::lasting::{self, Form, Lasting, Reader, Writer};
 use super::tokens::TokenModel;
 
-/// To be raised when what is written means something else by the same names.
+/// Raise it when a field means something else under the same name.
 const MEANING: u64 = 1;
 /// Clocks that differ by less were not set: they are read one after the other, and drift.
 const DRIFT: Duration = Duration::from_secs(2);
-/// By how much the wall's clock may have gone another way than the machine's before that is said.
+/// By how much the wall's clock may differ from the machine's before that is reported.
 const SET_MIN: Duration = Duration::from_secs(10);
 /// The longest absence that is believed by the wall's clock alone.
 const AWAY_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// The keeper of what is to outlive the process.
+/// Keeps what is known of providers beyond the process.
 pub trait Keeps: Send + Sync {
-    /// Returns how that goes.
+    /// Returns the state of the store.
     fn health(&self) -> StoreHealth;
 
     /// Keeps what is known of a provider, instead of what was known of it before. It waits for nothing.
     fn keep(&self, memory: Memory);
 }
 
-/// What is known of a provider.
+/// The state of a provider.
 #[derive(Clone, Debug)]
 pub struct Memory {
     /// Its name.
     pub provider: Arc<str>,
-    /// When it was known, on the clock that its times are of.
+    /// When it was taken, on the clock of its times.
     pub at: Instant,
-    /// What marks are made with.
+    /// The salt of its marks.
     pub salt: Salt,
     /// The mark of its address.
     pub address: Mark,
     /// Of each target its model, and the mark of how it is configured.
     pub targets: Vec<(String, Mark)>,
-    /// The mark of each key; that of nothing where it was never read.
+    /// The mark of each key; the mark of nothing for a key that was never read.
     pub keys: Vec<Mark>,
-    /// Its machine; `None` if it cannot be told how old that is.
+    /// Its machine; `None` if its age is not known.
     pub admission: Option<Arc<Admission>>,
     /// How each target counts tokens.
     pub tokens: Vec<TokenModel>,
 }
 
-/// What marks are made with: another one in each memory.
+/// The salt of marks: a new one for each memory.
 pub type Salt = [u8; 16];
 
-/// What something is known by that is not to be read.
+/// A salted hash of a text that must not be readable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark([u8; 16]);
 
@@ -77,13 +77,13 @@ impl Mark {
         mark
     }
 
-    /// Tells whether it is that of nothing.
+    /// Tells whether it is the mark of nothing.
     pub fn is_none(self) -> bool {
         self == Self::default()
     }
 }
 
-/// What is written of a memory, beside its provider's name.
+/// The written form of a memory, without its provider's name.
 struct Written {
     salt: Salt,
     address: Mark,
@@ -144,8 +144,8 @@ impl Memory {
         Some((bytes, sum))
     }
 
-    /// Reads what was written then, by the reader's clock; `None` if it is damaged. Without a time what has an age is
-    /// left out.
+    /// Reads what was written then, by the reader's clock; `None` if it is damaged. Without a time everything that has
+    /// an age is left out.
     pub fn read(provider: &str, bytes: &[u8], sum: i64, then: Option<Instant>, now: Instant) -> Option<Self> {
         if lasting::sum(bytes).cast_signed() != sum {
             return None;

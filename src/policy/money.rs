@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   take(likely, most) ──▶ reserved ──▶ settle(paid): spent, alerts
-//!        │ does not fit                └▶ release: as if nothing had been
+//!        │ does not fit                └▶ release: as if nothing had been taken
 //!        └▶ Spent: which budget, how much, when it renews
 //! ```
 //!
@@ -47,7 +47,7 @@ pub fn dollars(nanos: i64) -> f64 {
     nanos as f64 / NANOS
 }
 
-/// What is spent: dollars, or tokens.
+/// The unit of a budget: dollars, or tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Billionths of a dollar.
@@ -65,11 +65,11 @@ pub enum Period {
     Week,
     /// A month of the calendar.
     Month,
-    /// The time just passed.
+    /// The last stretch of this length.
     Window(Duration),
 }
 
-/// What a budget is of.
+/// What a budget covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Of {
     /// Everything.
@@ -82,7 +82,7 @@ pub enum Of {
     Tag(String, Option<String>),
 }
 
-/// What becomes of calls once a budget is spent.
+/// How calls are treated once a budget is spent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum OnSpent {
     /// They are refused, and nothing is sent that may not be paid for.
@@ -100,7 +100,7 @@ pub enum OnSpent {
 pub struct Budget {
     /// Its name.
     pub name: Arc<str>,
-    /// What is counted.
+    /// The unit that is counted.
     pub unit: Unit,
     /// How much may be spent.
     pub limit: i64,
@@ -108,7 +108,7 @@ pub struct Budget {
     pub period: Period,
     /// On what.
     pub of: Of,
-    /// What becomes of calls then.
+    /// How calls are treated once it is spent.
     pub on_spent: OnSpent,
 }
 
@@ -170,7 +170,7 @@ impl Paid {
     }
 }
 
-/// What an attempt is expected to cost, and the most that it can cost.
+/// The expected cost of an attempt, and the most that it can cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
     /// As usual.
@@ -188,7 +188,7 @@ impl Estimate {
             asked.unwrap_or_else(|| usual.saturating_mul(times).max(least)).min(target_max.unwrap_or(u32::MAX));
         let usual = usual.min(longest);
         let usage = |input: u32, output: u32| Usage { input: input.into(), output: output.into(), ..Usage::default() };
-        // Prompts are estimated, and may be an eighth over; what is cached may cost more than what is not.
+        // Prompts are estimated, and may be an eighth over; tokens written to a cache may cost more than others.
         let (likely, most) = (usage(input, usual), usage(input.saturating_add(input / 8), longest));
         let dear = |price: Price| Price {
             input: price.input.max(price.cache_write),
@@ -212,13 +212,13 @@ impl Estimate {
 /// Why an attempt may not be sent: a budget is spent, or nearly so.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refused {
-    /// What its caller is told.
+    /// The caller's error.
     pub why: OverBudget,
-    /// Whether attempts in flight may still leave room.
+    /// Whether it may pass soon: attempts in flight may leave room when they end.
     pub passes: bool,
 }
 
-/// What was taken out of purses, to be settled or given back, once.
+/// Amounts taken out of purses, to be settled or given back, once.
 #[derive(Debug, Default, PartialEq, Eq)]
 #[must_use = "what is taken stays taken until it is settled or given back"]
 pub struct Taken(Vec<(Key, i64)>);
@@ -232,7 +232,7 @@ pub struct Alert {
     pub share: u8,
 }
 
-/// How a call is routed whose soft budgets are spent.
+/// How a call is routed when its soft budgets are spent.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Mood {
     /// By the least cost.
@@ -247,7 +247,7 @@ pub struct Mood {
 pub struct PurseHealth {
     /// Its budget, what it is of, its limit, what is spent, and when it renews.
     pub budget: OverBudget,
-    /// What is reserved for attempts in flight, at most.
+    /// The most that attempts in flight may still cost.
     pub reserved: Amount,
 }
 

@@ -71,20 +71,20 @@ pub struct Place {
     is_due: bool,
 }
 
-/// What a target says of calls that would go there now.
+/// A target's gate for waiting calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
     /// It admits this many more.
     Open(u32),
-    /// It is well and as many are there as may be: until one leaves, or until then.
+    /// It is well and full: until one leaves, or until this time.
     Full(Option<Instant>),
-    /// It is away until then.
+    /// It is out until this time.
     Until(Instant),
-    /// It is away until something lets it: a probe that is out, an operator's override.
+    /// It is out for an unknown time: its probe is in flight, or an operator's override holds it.
     Shut,
 }
 
-/// The result of a look at the lot.
+/// Which calls may go, and when to look again.
 #[derive(Debug)]
 pub struct Look<K, W> {
     /// The calls that may go, and where each of them is expected.
@@ -305,7 +305,7 @@ struct Pace {
     /// yet.
     free: u32,
     going: u32,
-    /// How many may go, for each that was answered.
+    /// How many calls may go, by the answers so far.
     may: u32,
     /// How many went without any report so far.
     out: u32,
@@ -389,7 +389,8 @@ impl Pace {
         }
     }
 
-    /// Takes in what the target says. One that has been away begins anew; one whose places are all taken is well.
+    /// Notes the target's gate. A target that was out starts with one call; a target whose places are all taken is
+    /// well.
     fn hear(&mut self, gate: Gate, now: Instant) {
         match gate {
             Gate::Open(free) => {
@@ -469,8 +470,7 @@ impl Pace {
     }
 }
 
-/// Returns the pause of a call that has tried in vain this many times since it first had to wait; `draw` is from 0
-/// to 1.
+/// Returns the pause of a call that has failed this many times since it first had to wait; `draw` is from 0 to 1.
 pub fn pause(rounds: u32, draw: f64) -> Duration {
     let most = PAUSE_BASE.saturating_mul(1 << rounds.saturating_sub(1).min(10)).min(PAUSE_MAX);
     most.mul_f64(0.5 + draw.clamp(0.0, 1.0) / 2.0)

@@ -61,11 +61,11 @@ impl Left {
     }
 }
 
-/// How long an answer takes at a target, as far as is known: what a call's time is shared by, and what silence is
-/// judged against.
+/// How long an answer takes at a target, as far as is known. A call's time is shared out by it, and silence is compared
+/// with it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
-    /// The median time to the first content, which of a whole answer is all of it.
+    /// The median time to the first content; for a whole answer, to its end.
     pub first: Duration,
     /// The 99th percentile of that.
     pub late: Duration,
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn others_keep_what_they_need_and_where_there_is_too_little_everybody_gets_a_part() {
+    fn others_keep_the_time_that_they_need_and_if_there_is_too_little_each_gets_a_part() {
         let now = Instant::now();
         let share = |left, own, others: &[Duration]| Left::until(now + left, now).share(own, others.iter().copied());
         assert_eq!(share(SECOND * 9, SECOND, &[]), SECOND * 9);
@@ -193,7 +193,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn everybodys_part_is_above_nothing_and_all_parts_together_are_what_is_left(
+        fn every_part_is_above_zero_and_all_parts_add_up_to_the_time_left(
             left in 1_u64..600_000, needs in prop::collection::vec(1_u64..60_000, 1..9)
         ) {
             let now = Instant::now();

@@ -1,4 +1,4 @@
-//! What observers get: one record of everything that ended.
+//! What observers get: one record of each attempt and each call that ended.
 //!
 //! Plain data, and the observers that take it. A part that counts, bills, stores or sends what a runtime does is an
 //! observer.
@@ -12,16 +12,16 @@ use crate::words::AttemptRecord;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Record {
-    /// An attempt. Each is told once, before its call hears of it.
+    /// An attempt. Each is recorded once, before its call gets the attempt's end.
     Attempt(Arc<AttemptRecord>),
-    /// A call that a router had accepted. Each is told once, before its caller is answered.
+    /// A call that a router had accepted. Each is recorded once, before its caller is answered.
     Call(Arc<Flight>),
 }
 
 /// A listener that is told of everything that ends.
 ///
-/// It can neither slow nor break a call: it is told on a thread of its own, in order. One that is more than
-/// [`QUEUE_MAX`] records behind loses the next ones, and health says how many; one that panics is told nothing more.
+/// It can neither slow nor break a call: it gets its records on a thread of its own, in order. One that is more than
+/// [`QUEUE_MAX`] records behind loses the next ones, and health says how many; one that panics gets no more records.
 pub trait Observer: Send + Sync + 'static {
     /// Takes a record.
     fn observe(&self, record: &Record);

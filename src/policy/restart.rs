@@ -1,7 +1,7 @@
 //! When a crashed child is started again: OTP's restart intensity with backoff.
 //!
 //! Input: a crash and its time. Output: how long to wait, and whether that wait is a rest. It never starts anything
-//! itself and never gives up for good: at intensity the child rests, and every snapshot shows it.
+//! itself and never gives up for good: after too many crashes the child rests, and every snapshot shows it.
 //!
 //! Source: Erlang/OTP `supervisor` (intensity as a sliding window of restarts); the backoff is not OTP's.
 
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-/// What follows from crashes.
+/// The options of restarts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RestartOptions {
@@ -27,8 +27,7 @@ pub struct RestartOptions {
     /// The longest wait before a restart. Default: 1 s.
     #[serde(with = "humantime_serde")]
     pub backoff_max: Duration,
-    /// How long a child rests that reached its intensity, before it is started again with a clean window. Default: 60
-    /// s.
+    /// How long a child rests after too many crashes, before it is started again with a clean window. Default: 60 s.
     #[serde(with = "humantime_serde")]
     pub rest: Duration,
 }
@@ -45,7 +44,7 @@ impl Default for RestartOptions {
     }
 }
 
-/// What to do about a crash.
+/// The reaction to a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
     /// Start it again after this long (zero: at once). `crashes` counts those within the window, this one included:

@@ -1,4 +1,4 @@
-//! How much the runtime may spend on second tries, so that a bad hour is not answered with a storm.
+//! How much the runtime may spend on second tries, so that an outage does not lead to a storm of retries.
 //!
 //! One bucket for all calls of a runtime, in thousandths of a token. Input: calls, attempts and successes. Output:
 //! permission. Atomics and `&self`: no lock, and no owner that could crash with it.
@@ -13,11 +13,11 @@ use super::hedge::Hedges;
 
 /// One token, in the bucket's unit.
 const TOKEN: i64 = 1_000;
-/// What the sub-limit of retries at the same target holds at first and at most.
+/// The tokens of the sub-limit for retries at the same target, at first and at most.
 const SAME_TARGET: i64 = 10 * TOKEN;
 /// Retries at the same target are allowed only above this.
 const SAME_TARGET_MIN: i64 = 5 * TOKEN;
-/// What a success adds to that sub-limit.
+/// The tokens that a success adds to that sub-limit.
 const PER_SUCCESS: i64 = TOKEN / 10;
 
 /// The kinds of tries that take from the budget: each takes one token of the bucket, some also from a sub-limit within
@@ -30,14 +30,14 @@ pub enum Spend {
     SameTarget,
 }
 
-/// The budget's numbers, in thousandths of a token: the simulator shows what each number buys.
+/// The budget's constants, in thousandths of a token; the simulator shows the effect of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetNumbers {
-    /// What the bucket holds at first.
+    /// The bucket's tokens at first.
     pub start: i64,
-    /// What a call adds.
+    /// The tokens that a call adds.
     pub per_call: i64,
-    /// What the bucket holds at most beside one token for each call in flight.
+    /// The bucket's largest number of tokens, beside one for each call in flight.
     pub capacity: i64,
 }
 
@@ -51,7 +51,7 @@ impl Default for BudgetNumbers {
 #[derive(Debug)]
 pub struct RetryBudget {
     numbers: BudgetNumbers,
-    /// What is spent on a second target for speed. That also takes from the bucket, like any other move.
+    /// The account of hedges, for a second target for speed. A hedge also takes from the bucket, like any other move.
     pub hedges: Hedges,
     bucket: AtomicI64,
     same_target: AtomicI64,

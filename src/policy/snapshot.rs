@@ -1,4 +1,4 @@
-//! What the machines of a target publish about it: numbers only, small and `Copy`, read by routing and by people.
+//! The published health of a target: numbers only, small and `Copy`, read by routing and by people.
 
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,7 @@ pub struct Latency {
     pub samples: u32,
 }
 
-/// Why a target is out, in any state of its breaker.
+/// Why a target is out, whatever the state of its breaker.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Disabled {
@@ -129,25 +129,25 @@ pub struct Health {
     pub degraded: bool,
     /// Whether the latency detector says so.
     pub slow: bool,
-    /// Whether the target is out, in any state of its breaker.
+    /// Whether the target is out, whatever the state of its breaker, and why.
     pub disabled: Option<Disabled>,
     /// Whether an operator forces it on, overriding the breaker.
     pub forced_on: bool,
     /// When the first of its keys is past its rate limit; `None` while one is.
     pub rate_limited_until: Option<Instant>,
-    /// Until when it wants to be left alone, by its Retry-After beside a failure of its own.
+    /// The end of its Retry-After beside a failure of its own.
     pub overloaded_until: Option<Instant>,
     /// Until when the limits of all its keys are used up except their reserve.
     pub paced_until: Option<Instant>,
     /// How many more requests those limits leave room for, as far as they are known.
     pub room: Option<u32>,
     /// From when on one call that has no other target to ask may be let through a limit, an overload or a verdict, to
-    /// see whether it is still so; `None` where there is none.
+    /// test whether it still holds; `None` where there is none.
     pub look_from: Option<Instant>,
     /// What is left of the limits of the key that is used next, 0 to 1: as its provider last said, less what was
-    /// admitted since. `None` is unknown. Advice: it orders keys and refuses nothing.
+    /// admitted since. `None` is unknown. It only orders keys and refuses nothing.
     pub headroom: Option<f64>,
-    /// How it is said to be by sources beside its calls, where they say anything.
+    /// Its provider's state by hints, if there are any.
     pub hint: Option<Reported>,
     /// Posterior mean of the probability that an attempt fails.
     pub failure_rate: f64,
@@ -352,7 +352,7 @@ pub enum Gate {
     RateLimited,
     /// The limits of all keys are used up except their reserve.
     Paced,
-    /// It asked for patience beside a failure of its own.
+    /// Its Retry-After beside a failure of its own has not passed.
     Overloaded,
     /// The breaker is open, or its probe is taken.
     Breaker,

@@ -1,7 +1,7 @@
-//! The last good answers of a route, for when nobody can give a new one.
+//! The last good answers of a route, for calls that no target can answer.
 //!
-//! In flow answers that counted, each with the request that it is of; out flows the last one to the same request of the
-//! same caller behind the same walls, with its age. Bounded in number, in bytes and in age: the oldest go first.
+//! Input: good answers, each with its request. Output: the last one to the same request of the same caller with the
+//! same labels, with its age. Bounded in number, in bytes and in age: the oldest go first.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hash, Hasher};
@@ -16,7 +16,7 @@ use crate::words::{AssistantPart, ChatRequest, ConfigError, Original, Sampling, 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StaleOptions {
-    /// The oldest answer that is given once more. Default: 1 h.
+    /// The oldest answer that is given again. Default: 1 h.
     #[serde(with = "humantime_serde")]
     pub age_max: Duration,
     /// The most answers that are kept. Default: 1 000.
@@ -32,7 +32,7 @@ impl Default for StaleOptions {
 }
 
 impl StaleOptions {
-    /// The oldest that an answer may be allowed to be: a year.
+    /// The largest `age_max`: a year.
     const AGE_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
     /// Returns what is wrong with it.
@@ -64,12 +64,12 @@ impl Moment {
     }
 }
 
-/// Whose request it is, behind which walls, and what it asks.
+/// The caller of a request, its labels, and what it asks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     client: Option<Arc<str>>,
     labels: Box<[String]>,
-    /// Of the request's meaning, under a secret of this process.
+    /// A hash of the request's meaning, with a secret of this process.
     digest: u64,
 }
 
@@ -105,12 +105,12 @@ fn digest_of(request: &ChatRequest, digest: &mut impl Hasher) {
         extra_headers,
         extra_dialect,
         original,
-        // Who asks and behind which walls is in the key beside.
+        // The caller and the labels are in the key beside it.
         client: _,
         labels: _,
         // Each route has a store of its own.
         route: _,
-        // How and when it is answered, and not what.
+        // These say how and when it is answered, not what.
         priority: _,
         rule: _,
         hedging: _,
@@ -138,12 +138,12 @@ fn digest_of(request: &ChatRequest, digest: &mut impl Hasher) {
     beyond.map(|original| &original.body).hash(digest);
 }
 
-/// An answer that may be given once more: its text, and who gave it.
+/// An answer that may be given again: its text, and the target that gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// Its text.
     pub text: Arc<str>,
-    /// Who gave it.
+    /// The target that gave it.
     pub target: TargetId,
     /// The model's name as its provider spelled it.
     pub model: Option<Arc<str>>,
@@ -151,8 +151,8 @@ pub struct Answer {
     pub stop: StopReason,
 }
 
-/// Tells whether an answer of these parts is one that may be given once more: it ended by itself or by its limit, and
-/// calls nobody. To call a tool is an act, and an old act is not repeated.
+/// Tells whether an answer of these parts may be given again: it ended by itself or by its limit, and calls no tool. A
+/// tool call is an action, and an old action must not be repeated.
 pub fn is_good(stop: StopReason, parts: &[AssistantPart]) -> bool {
     matches!(stop, StopReason::Stop | StopReason::Length)
         && !parts.iter().any(|part| matches!(part, AssistantPart::ToolCall(_) | AssistantPart::Foreign(_)))
@@ -177,7 +177,7 @@ struct Kept {
 }
 
 impl LastAnswers {
-    /// Keeps an answer in the place of the one before it; the oldest give way.
+    /// Keeps an answer and replaces the earlier one to the same request; beyond the limits the oldest are dropped.
     pub fn keep(&mut self, key: Key, answer: Answer, options: &StaleOptions, at: Moment) {
         self.forget(&key);
         if answer.text.len() > options.bytes_max {
@@ -252,7 +252,7 @@ mod tests {
         let secret = RandomState::new();
         let key = |request: &ChatRequest| Key::of(request, &secret).expect("it asks for an answer");
         let first = ask("hello").system("Be brief.");
-        // When, how urgently and in which session is no matter; nor is the order of labels.
+        // Time, urgency and session do not count; nor does the order of labels.
         let same = ChatRequest { route: "other".into(), ..first.clone() }.session("s").deadline(S);
         assert_eq!(key(&first), key(&same));
         let labelled = |labels: &[&str]| ChatRequest {

@@ -1,7 +1,7 @@
 //! The questions to a kept ledger, and its answers: plain data, the same in tables, JSON and CSV.
 //!
-//! Money is counted in billionths of a dollar, so that sums of parts are the sum. What an attempt cost is waste
-//! unless its answer was its call's answer; why it is waste follows from how it ended.
+//! Money is counted in billionths of a dollar, so that sums of parts are the sum. The cost of an attempt is waste
+//! unless its answer became its call's answer. The reason follows from how it ended.
 
 use std::fmt;
 use std::str::FromStr;
@@ -73,7 +73,7 @@ impl fmt::Display for By {
     }
 }
 
-/// A text names no kind of line of a statement.
+/// The error for a text that names no kind of line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of {}, or tag:NAME", By::ALL.map(|(name, _)| name).join(", "))]
 pub struct NoBy;
@@ -95,16 +95,16 @@ impl FromStr for By {
 pub struct Question {
     /// What each line is about.
     pub by: By,
-    /// From when on, to the hour: that of this time counts whole. From the beginning where absent.
+    /// Counts from this time on, in whole hours: the hour of this time counts. `None` is from the beginning.
     pub since: Option<SystemTime>,
-    /// Until when, to the hour: that of this time does not count. Until now where absent.
+    /// Counts until this time, in whole hours: the hour of this time does not count. `None` is until now.
     pub until: Option<SystemTime>,
     /// The most lines; those that cost most. 1 000 where it is 0.
     pub lines_max: u32,
 }
 
 impl Question {
-    /// Returns the question what everything cost, with lines of this kind.
+    /// Returns a question about all costs, with lines of this kind.
     pub fn by(by: By) -> Self {
         Self { by, ..Self::default() }
     }
@@ -135,7 +135,7 @@ impl Question {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Line {
-    /// What the line is about.
+    /// The group that the line sums, such as a route's name or a day; `all` for the sum of all lines.
     pub of: String,
     /// Attempts that ended; of a statement by outcome, calls.
     pub attempts: u64,
@@ -205,7 +205,7 @@ impl Line {
 pub struct Statement {
     /// What each line is about.
     pub by: By,
-    /// The lines: by time in its order, all others with what cost most first.
+    /// The lines: those of times in their order, all others with the highest cost first.
     pub lines: Vec<Line>,
     /// All lines together.
     pub sum: Line,
@@ -213,8 +213,8 @@ pub struct Statement {
     pub cut: bool,
     /// Records that were lost since the file was begun; they are in no line.
     pub lost: u64,
-    /// Calls since the file was begun that were sent again after a restart: what was sent before it may have been
-    /// billed, too, and stands in no line.
+    /// Calls since the file was begun that were sent again after a restart: the sending before it may have been billed,
+    /// too, and is in no line.
     pub again: u64,
 }
 
@@ -246,7 +246,7 @@ mod tests {
     use crate::policy::money::nanos;
 
     #[test]
-    fn what_a_statement_is_by_is_read_back_from_how_it_is_written() {
+    fn every_grouping_is_read_back_from_its_name() {
         let tag = By::Tag("team".into());
         for by in By::ALL.into_iter().map(|(_, by)| by).chain([tag]) {
             assert_eq!(by.to_string().parse(), Ok(by));

@@ -106,8 +106,8 @@ impl Vocabulary {
         }
     }
 
-    /// Returns what each feature is expected to cost: `OpenAI`'s cookbook (3 a prompt, 3 a message and its role), the
-    /// instructions for tools that Anthropic documents (346), and what recorded usage of small prompts leaves.
+    /// Returns the expected cost of each feature, from `OpenAI`'s cookbook (3 a prompt, 3 a message and its role), the
+    /// instructions for tools that Anthropic documents (346), and recorded usage of small prompts.
     #[rustfmt::skip]
     const fn prior(self) -> [f64; FEATURES] {
         match self {
@@ -159,7 +159,7 @@ const SHORT_MIN: f64 = 0.6;
 /// A small number of tokens of text: those of a longer prompt beyond it cost what was learned.
 const SHORT: f64 = 24.0;
 
-/// What each feature of a prompt costs at a target, as far as is known now.
+/// The tokens of each feature of a prompt at a target, as far as is known now.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Weights {
     learned: [f64; FEATURES],
@@ -197,8 +197,8 @@ pub(super) fn whole(tokens: f64) -> u32 {
     tokens.max(1)
 }
 
-/// What has been learned of a target's counting: recursive least squares with a prior and forgetting, that is a Kalman
-/// filter whose state are the weights, made robust by Huber's bounded influence.
+/// The model of a target's counting: recursive least squares with a prior and forgetting, that is a Kalman filter whose
+/// state are the weights, made robust by Huber's bounded influence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenModel {
     vocabulary: Vocabulary,

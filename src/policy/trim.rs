@@ -1,4 +1,4 @@
-//! What happens to a conversation that does not fit a target's window.
+//! Conversations that do not fit a target's window.
 //!
 //! Input: estimates of a prompt and its messages, and the window. Output: whether it fits, and which messages to leave
 //! out so that it does:
@@ -16,7 +16,7 @@ use serde::Deserialize;
 use super::tokens::whole;
 use crate::words::{AssistantPart, ChatRequest, Message};
 
-/// What a route does with a conversation that does not fit a target's window.
+/// How a route treats a conversation that does not fit a target's window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]

@@ -1,4 +1,4 @@
-//! What keeps durable calls beyond the process: what is asked of it, whoever it is.
+//! The interface of a store that keeps durable calls beyond the process.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::words::{CallId, ChatRequest, Durable, Error, ReplyEvent};
 
-/// What a reader gets of a call. `Finished` or an error is the last.
+/// An item that a reader gets of a call. `Finished` or an error is the last.
 pub type Item = Result<ReplyEvent, Error>;
 
 /// Tells whether nothing follows an item.
@@ -21,11 +21,11 @@ pub struct KeptCall {
     pub id: CallId,
     /// When it was accepted.
     pub begun_at: SystemTime,
-    /// What was asked for.
+    /// Its request.
     pub request: Arc<ChatRequest>,
-    /// What becomes of it after a restart.
+    /// How it goes on after a restart.
     pub durable: Durable,
-    /// Whether nothing of it is told before it is whole.
+    /// Whether nothing of its answer is delivered before it is whole.
     pub is_whole: bool,
     /// In how many processes it was about to be sent to a provider, or was sent.
     pub sent: u32,
@@ -49,16 +49,16 @@ pub enum Which {
     Before(SystemTime),
 }
 
-/// What keeps durable calls. What is read is read at once, from a disk: not where it holds up others.
+/// A store of durable calls. Its reads block on a disk: call them where that holds up no other task.
 pub trait Vault: Send + Sync + 'static {
-    /// Keeps a call, of which nothing was told yet.
+    /// Keeps a call of which nothing was delivered yet.
     fn accept(&self, call: &KeptCall) -> Written;
     /// Keeps that a call is about to be sent, in so many processes by now.
     fn sent(&self, call: CallId, processes: u32) -> Written;
     /// Keeps items of a call, the first of which has this place. The last ends it, and counts it if it was to be sent
     /// in more than one process.
     fn tell(&self, call: CallId, at: usize, items: &[Item]) -> Written;
-    /// Forgets calls. Those that have not ended are none of them, unless one is named.
+    /// Forgets calls. A call that has not ended is forgotten only if it is named.
     fn forget(&self, which: Which) -> Written;
     /// Returns a call by its id.
     ///

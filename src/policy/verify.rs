@@ -1,7 +1,7 @@
 //! Whether an answer that ended well counts: it may not be in the form that was asked for.
 //!
-//! Input: the request and the answer. Output: the first objection of a list of validators. One that is added to the
-//! list holds for every dialect at once. Nothing here mends an answer.
+//! Input: the request and the answer. Output: the first objection of a list of validators. A validator in the list
+//! holds for every dialect. Nothing here changes an answer.
 
 use crate::words::{AssistantPart, ChatRequest, Failure, FailureClass, ResponseFormat, StopReason, ToolChoice};
 
@@ -10,11 +10,11 @@ use crate::words::{AssistantPart, ChatRequest, Failure, FailureClass, ResponseFo
 pub struct Answer<'a> {
     /// Why it ended.
     pub stop: StopReason,
-    /// What it says, and which tools it calls.
+    /// Its text and tool calls.
     pub parts: &'a [AssistantPart],
     /// The JSON of its text without the text around it, where there was any and JSON was asked for.
     pub json: Option<&'a str>,
-    /// Whether it has parts that there are no words for, and its caller reads them.
+    /// Whether it has parts that the common form cannot express, and its caller can read them.
     pub untold: bool,
 }
 
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_to_be_json_is_json_unless_it_was_cut_short() {
+    fn an_answer_to_a_request_of_json_is_json_unless_it_was_cut_short() {
         let json = asks(ResponseFormat::Json, ToolChoice::Auto);
         let text = |text: &str| [AssistantPart::Text(text.into())];
         let objects = Some("the answer is not the JSON that was asked for");
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_required_tool_is_called_unless_the_answer_says_what_there_are_no_words_for() {
+    fn a_required_tool_is_called_unless_the_answer_has_parts_without_a_common_form() {
         let request = asks(ResponseFormat::Text, ToolChoice::Required);
         let call = ToolCall { id: "1".into(), name: "f".into(), arguments: "{}".into(), ..ToolCall::default() };
         assert_eq!(objection(&request, &[], |_| {}).as_deref(), Some("no tool was called, and one was required"));

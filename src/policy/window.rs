@@ -1,8 +1,8 @@
 //! Percentiles of a latency, over the recent past ([`Window`]) or over days ([`Baseline`]).
 //!
 //! Input: samples. Output: quantiles, which are the samples' own where there are enough of them and a log-normal
-//! model's where there are not: a p99 of five samples is a rumour. Nothing here may judge a latency (that is `health`),
-//! and no number of samples may make it grow without bound or make a single record expensive.
+//! model's where there are not: a p99 of five samples means nothing. Nothing here may judge a latency (that is
+//! `health`), and no number of samples may make it grow without bound or make a single record expensive.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ const P99_BY_P90: f64 = 1.815_2;
 /// The model's q99.9 in medians: past it, something is wrong rather than slow.
 pub const MODEL_P999: f64 = 6.385_7;
 
-/// Samples from which a quantile is measured: so many that it is below the largest one with 95 % certainty, ln .05 / ln
+/// Samples from which a quantile is measured: enough that it is below the largest one with 95 % certainty, ln .05 / ln
 /// q (29 for p90, 59 for p95, 299 for p99); 8 do for a median.
 pub(super) const P50_SAMPLES: u32 = 8;
 pub(super) const P90_SAMPLES: u32 = 29;
@@ -192,7 +192,7 @@ impl Window {
         Self { distribution: Distribution::new(scale, prior), slices }
     }
 
-    /// Counts a sample. What is out of range counts as the range's end.
+    /// Counts a sample. A sample out of range counts as the range's end.
     pub fn record(&mut self, latency: Duration, now: Instant) {
         self.rotate(now);
         let slice = self.slices.back_mut().expect("a window has a slice from its start");
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn without_samples_the_model_speaks() {
+    fn without_samples_the_quantiles_are_the_models() {
         let now = Instant::now();
         let latency = window(now).latency(now);
         assert_eq!((latency.p50, latency.samples), (SECOND, 0));
@@ -485,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_slices_hold_is_what_is_counted() {
+    fn the_counts_are_the_sum_of_the_slices() {
         let mut now = Instant::now();
         let mut window = window(now);
         for step in 0..5_000_u64 {

@@ -1,4 +1,4 @@
-//! What is kept beyond the process, where the configuration says so.
+//! State that is kept beyond the process, if a store is configured.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,7 +18,7 @@ use crate::spec::{Limits, Setup};
 use crate::store::{self, LedgerError, Recollection, Served, Store};
 use crate::words::{ConfigError, TargetId};
 
-/// Opens the file that is configured, if there is one; its writer is told of everything that ends.
+/// Opens the configured store, if there is one; its writer gets a record of each attempt and call that ends.
 pub(super) async fn open(
     limits: &Limits,
     observers: &mut Vec<Observing>,
@@ -32,8 +32,8 @@ pub(super) async fn open(
     Ok(Some(store))
 }
 
-/// Looks up what was spent of the budgets that are not counted yet, as far as the file tells: before a process began,
-/// or before a reload brought them.
+/// Looks up in the store what was spent of budgets that are new: before the process began, or before a reload brought
+/// them.
 pub(super) async fn recall(store: &Store, shared: &Shared, setup: &mut Setup) {
     let counted = shared.purses.budgets();
     let is_new = |budget: &Budget| !counted.iter().any(|one| one.counts_as(budget));
@@ -53,14 +53,14 @@ pub(super) async fn recall(store: &Store, shared: &Shared, setup: &mut Setup) {
         match spent {
             Ok(spent) => setup.spent.extend(spent),
             Err(error) => {
-                tracing::error!(%budget, %error, "what was spent before cannot be read: the budget begins anew");
+                tracing::error!(%budget, %error, "what was spent before cannot be read: the budget starts from zero");
             }
         }
     }
 }
 
-/// Returns what processes before this one knew of the providers that are configured, and tells what is not believed.
-/// With any error a start goes on without it.
+/// Returns the state of the configured providers that earlier processes kept, and logs what is not used. After an error
+/// the start goes on without it.
 pub(super) async fn recollect(store: &Store, shared: &Arc<Shared>, setup: &Setup) -> (Recalled, Vec<Served>) {
     let nothing = || (Recalled::new(), Vec::new());
     if !shared.limits.store.as_ref().is_some_and(|spec| spec.warm) {
@@ -72,7 +72,7 @@ pub(super) async fn recollect(store: &Store, shared: &Arc<Shared>, setup: &Setup
     let Recollection { kept, served } = match found {
         Ok(found) => found,
         Err(error) => {
-            tracing::error!(%error, "what was known before cannot be read: nothing is");
+            tracing::error!(%error, "the health kept from before cannot be read: all providers start without it");
             return nothing();
         }
     };
@@ -83,33 +83,37 @@ pub(super) async fn recollect(store: &Store, shared: &Arc<Shared>, setup: &Setup
         let (provider, ago) = (&*spec.name, kept.at.ago(&moment));
         clock_told = clock_told || tell_of_clock(ago);
         if !kept.is_ours() {
-            tracing::info!(provider, "what was known of it is of another version: it begins anew");
+            tracing::info!(provider, "its health kept from before is of another version: it starts without it");
             continue;
         }
         let then = ago.time().and_then(|time| now.checked_sub(time));
         let Some(memory) = kept.read(then, now) else {
-            tracing::warn!(provider, "what was known of it is damaged: it begins anew");
+            tracing::warn!(provider, "its health kept from before is damaged: it starts without it");
             continue;
         };
         match Known::from(memory, spec).await {
             Some(known) => {
-                tracing::info!(provider, age = ?ago.time(), "goes on with what was known of it");
+                tracing::info!(provider, age = ?ago.time(), "continues with its health kept from before");
                 recalled.insert(spec.name.clone(), known);
             }
-            None => tracing::info!(provider, "is at another address now: it begins anew"),
+            None => tracing::info!(provider, "has another address now: it starts without its health kept from before"),
         }
     }
     (recalled, served)
 }
 
-/// Tells of a clock that was set. Returns whether one was.
+/// Logs that the clock was set. Returns whether it was.
 fn tell_of_clock(ago: Ago) -> bool {
     let what = match ago {
         Ago::Time(_) => return false,
-        Ago::Set { back: true, .. } => "the clock was set back meanwhile: what was known is as old as the machine says",
-        Ago::Set { .. } => "the clock was set forward meanwhile: what was known is as old as the machine says",
-        Ago::Before(_) => "the clock stands before the time of what was known: all of it that ages is dropped",
-        Ago::TooLong(_) => "what was known is too old, or the clock was set forward: all of it that ages is dropped",
+        Ago::Set { back: true, .. } => {
+            "the clock was set back meanwhile: the machine's own count gives the age of what was kept"
+        }
+        Ago::Set { .. } => {
+            "the clock was set forward meanwhile: the machine's own count gives the age of what was kept"
+        }
+        Ago::Before(_) => "the clock is earlier than what was kept: all of it that ages is dropped",
+        Ago::TooLong(_) => "what was kept is too old, or the clock was set forward: all of it that ages is dropped",
     };
     tracing::warn!(?ago, "{what}");
     true
@@ -178,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_dated_is_dropped_and_what_has_no_age_stays() {
+    async fn kept_health_is_dropped_only_if_its_age_is_unknown_or_it_is_damaged() {
         let folder = std::env::temp_dir().join(format!("standin-undated-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let file = folder.join("kept.db");

@@ -1,4 +1,4 @@
-//! What the runtime tells of itself, as text for people. A number that nothing was measured for says so.
+//! The runtime's state as text for people. A number without measurements is marked as assumed.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ impl Display for Explanation {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "route {}", self.route)?;
         if self.last_resort {
-            f.write_str(": every target is ill, one is asked as a last resort")?;
+            f.write_str(": no target is well, one is asked as a last resort")?;
         }
         if self.parked > 0 {
             write!(f, "; {} call(s) are parked", self.parked)?;
@@ -142,12 +142,12 @@ impl Display for At<'_> {
     }
 }
 
-/// Returns what to say of a number that nothing was measured for.
+/// Returns the mark of a number without measurements.
 fn guess(samples: u32, measured: u32) -> &'static str {
     if samples < measured { " (assumed)" } else { "" }
 }
 
-/// What keeps something out, at a time.
+/// A hold, at a time.
 struct Held<'a>(&'a Hold, Instant);
 
 impl Display for Held<'_> {
@@ -166,7 +166,7 @@ impl Display for Held<'_> {
     }
 }
 
-/// A time in the unit that people would say it in.
+/// A time, in a unit that fits it.
 struct Time(Duration);
 
 impl Display for Time {

@@ -1,7 +1,7 @@
 //! The clients that may call: their keys, kept as hashes, with routes and limits of their own.
 //!
-//! Input: a request's headers. Output: the client or a refusal. A client's key ends here: it never goes upstream, and
-//! only its hash is ever in memory.
+//! Input: a request's headers. Output: the client or a refusal. A client's key is used only here: it never goes
+//! upstream, and only its hash is kept in memory.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,14 +16,14 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientKey {
-    /// What logs and metrics call the client.
+    /// The client's name in logs and metrics.
     pub name: String,
     /// SHA-256 of the key, 64 hexadecimal digits: `standin key` makes a key and its hash.
     pub sha256: Hash,
-    /// The routes it may ask for; all where absent.
+    /// The routes it may ask for. Default: all.
     #[serde(default)]
     pub routes: Vec<String>,
-    /// The most requests a minute, 1 or more, of which a sixth may come at once; no limit where absent.
+    /// The most requests a minute, 1 or more, of which a sixth may come at once. Default: no limit.
     #[serde(default)]
     pub requests_per_minute: Option<u32>,
     /// Whether it is an operator's: it opens health, metrics and explanations, and makes no calls.
@@ -98,7 +98,7 @@ pub(super) enum Denied {
 }
 
 impl Access {
-    /// Takes keys. What a client has used of its limit stays used when they are replaced.
+    /// Takes keys. When keys are replaced, a client's used part of its limit stays used.
     pub(super) fn new(keys: &[ClientKey], before: &Self) -> Self {
         let client = |key: &ClientKey| Client {
             name: key.name.clone(),
@@ -112,17 +112,17 @@ impl Access {
         Self { clients: keys.iter().map(|key| (key.sha256, client(key))).collect() }
     }
 
-    /// Tells whether callers are asked for a key.
+    /// Tells whether callers need a key.
     pub(super) fn asks(&self) -> bool {
         self.clients.values().any(|client| !client.operator)
     }
 
-    /// Tells whether operators are.
+    /// Tells whether operators need a key.
     pub(super) fn asks_operators(&self) -> bool {
         !self.clients.is_empty()
     }
 
-    /// Returns the client that calls: none in particular where no keys are configured.
+    /// Returns the calling client; an unnamed one if no keys are configured.
     pub(super) fn admit(
         &self,
         headers: &HeaderMap,
@@ -132,7 +132,7 @@ impl Access {
         if self.asks() { self.find(false, headers, query, now).map(Some) } else { Ok(None) }
     }
 
-    /// Tells whether an operator asks; where no keys are configured, every caller is one.
+    /// Tells whether the caller is an operator; if no keys are configured, every caller is one.
     pub(super) fn admit_operator(&self, headers: &HeaderMap, query: Option<&str>, now: Instant) -> Result<(), Denied> {
         if self.asks_operators() { self.find(true, headers, query, now).map(drop) } else { Ok(()) }
     }
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn without_keys_everybody_may_call() {
+    fn without_keys_every_caller_is_let_in() {
         assert!(Access::default().admit(&HeaderMap::new(), None, Instant::now()).is_ok_and(|client| client.is_none()));
     }
 
@@ -242,7 +242,7 @@ mod tests {
         let admitted = (0..60).take_while(|_| access.admit(&headers, None, start).is_ok()).count();
         assert_eq!(admitted, 10);
         assert_eq!(access.admit(&headers, None, start).err(), Some(Denied::TooMany(Duration::from_secs(1))));
-        // What is used stays used when the keys are replaced.
+        // Requests that were counted stay counted when the keys are replaced.
         let again = Access::new(&[limited], &access);
         assert_eq!(again.admit(&headers, None, start).err(), Some(Denied::TooMany(Duration::from_secs(1))));
         assert!(again.admit(&headers, None, start + Duration::from_secs(1)).is_ok());

@@ -1,6 +1,6 @@
-//! What operators ask: health, readiness, metrics, and where a call would go.
+//! The operators' endpoints: health, readiness, metrics, explanations.
 //!
-//! Input: what the runtime publishes. Output: JSON with times as seconds from now. It knows no caller's words.
+//! Input: what the runtime publishes. Output: JSON with times as seconds from now. It has no text of any caller.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,7 +16,7 @@ use crate::runtime::{
 use crate::wire::serve::call_of;
 use crate::words::{Date, Error, Hint, Hold, Reset, TargetId};
 
-/// Tells whether calls can be answered: some target lets through.
+/// Tells whether calls can be answered: some target admits them.
 pub(super) fn is_ready(snapshot: &HealthSnapshot) -> bool {
     let mut targets = snapshot.providers.iter().flat_map(|provider| &provider.targets);
     !snapshot.draining && targets.any(|(_, health)| lets_through(health))
@@ -115,14 +115,14 @@ fn provider(provider: &ProviderHealth, now: Instant) -> Value {
     })
 }
 
-/// Returns what sources beside its calls say of a provider.
+/// Returns the hints about a provider.
 fn said(hints: &[Hint]) -> Vec<Value> {
     let one =
         |hint: &Hint| json!({"source": hint.source.text(), "reported": hint.reported.name(), "says": &*hint.says});
     hints.iter().map(one).collect()
 }
 
-/// Returns something that keeps a key or a target out: why, for how long it has, and for how long it will.
+/// Returns a hold of a key or a target: its cause, its age, and its remaining time.
 fn hold(hold: &Hold, now: Instant) -> Value {
     json!({
         "model": hold.model.as_deref(),
@@ -133,7 +133,7 @@ fn hold(hold: &Hold, now: Instant) -> Value {
     })
 }
 
-/// Reads what the ledger is asked: `by`, `since`, `until` and `lines` of an address's query.
+/// Reads a question to the ledger: `by`, `since`, `until` and `lines` of an address's query.
 pub(super) fn to_question(query: &str, now: SystemTime) -> Result<Question, String> {
     let mut question = Question::default();
     for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
@@ -156,7 +156,7 @@ pub(super) fn to_question(query: &str, now: SystemTime) -> Result<Question, Stri
 /// The most lines of an answer.
 const LINES_MAX: u32 = 10_000;
 
-/// What a moment must be.
+/// The forms of a moment, for errors.
 pub const MOMENT: &str = "a day, as 2026-11-29, or how long ago, as 7d or 12h";
 
 /// Reads a moment as people write it: a day, or how long ago it was.
@@ -199,12 +199,12 @@ pub(super) fn to_reset(name: Option<&str>, key: Option<&str>) -> Result<Reset, E
         (Some(provider), None, None) => Ok(Reset::Provider(provider.into())),
         (_, Some((provider, model)), None) => Ok(Reset::Target(TargetId::new(provider, model))),
         (Some(provider), None, Some(key)) => Ok(Reset::Key { provider: provider.into(), key: key.into() }),
-        (None, _, Some(_)) => Err(invalid("say whose key: reset PROVIDER with it")),
+        (None, _, Some(_)) => Err(invalid("name the provider of this key: reset PROVIDER with it")),
         (_, Some(_), Some(_)) => Err(invalid("a key is reset for all models: name its provider alone")),
     }
 }
 
-/// Returns what was lifted as JSON.
+/// Returns lifted holds as JSON.
 pub(super) fn lifted(lifted: &[Hold], now: Instant) -> Value {
     let one = |one: &Hold| {
         let mut value = hold(one, now);
@@ -265,7 +265,7 @@ pub(super) fn explanation(explanation: &Explanation, now: Instant) -> Value {
     })
 }
 
-/// Returns what became of a call as JSON, and as a page for people.
+/// Returns a call's page as JSON, and as text for people.
 pub(super) fn flight(flight: &Flight) -> Value {
     json!({"call": flight.call.to_string(), "told": flight.to_string(), "flight": flight})
 }

@@ -88,13 +88,13 @@ enum Source {
     Buffered(Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>),
 }
 
-/// How far the body is.
+/// The state of the body.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pace {
     Running,
     /// The last bytes are out; `true` if the end is clean.
     Ended(bool),
-    /// What is out is being flushed; then the connection breaks.
+    /// The last bytes are being flushed; then the connection breaks.
     Breaking,
     Over,
 }
@@ -117,7 +117,7 @@ impl Streaming {
         streaming
     }
 
-    /// Returns the body of a stream that tells the whole answer, and shows that it lives while it waits for that.
+    /// Returns the body of a stream that sends the whole answer at its end, and keep-alives while it waits.
     pub(super) fn buffered(
         reply: Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>,
         waits: bool,
@@ -210,7 +210,7 @@ impl Streaming {
         }
     }
 
-    /// Writes what is there; tells whether more may come at once.
+    /// Writes the events that are there; tells whether more may come at once.
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.source {
             Source::Live(stream, _) => match Pin::new(stream).poll_next(cx) {
@@ -247,7 +247,7 @@ impl Streaming {
         }
         match self.state {
             Pace::Running => {
-                // The timer is set anew when it fires, and not for every token.
+                // The timer is set again when it fires, and not for every token.
                 while self.quiet.as_mut().poll(cx).is_ready() {
                     let due = self.spoke + self.keep_alive;
                     if due <= Instant::now() {

@@ -37,7 +37,7 @@ pub(super) struct CallOptions {
     pub(super) key: Option<String>,
     /// Whether it outlives caller and process.
     pub(super) durable: Option<Durable>,
-    /// What becomes of the call where no target can answer now.
+    /// How the call goes on if no target can answer now.
     pub(super) on_exhausted: Option<OnExhausted>,
     /// How a stream is to be delivered.
     pub(super) streams: Option<Streams>,
@@ -127,7 +127,7 @@ impl CallOptions {
                 }
                 None => {
                     let known = "priority, deadline, session, labels, strategy, hedging, on-exhausted, durable, stream, tag-NAME";
-                    return Err(bad(field, &format!("is none that is known; there are {OURS}: {known}")));
+                    return Err(bad(field, &format!("is unknown; there are {OURS}: {known}")));
                 }
             },
         }
@@ -135,7 +135,7 @@ impl CallOptions {
     }
 }
 
-/// Returns a name or, where it is longer than what is remembered, its hash.
+/// Returns a name, or its hash if it is longer than the limit.
 pub(super) fn in_short(name: String) -> String {
     if name.len() > NAME_BYTES_MAX { Hash::of(&name).to_string() } else { name }
 }
@@ -144,7 +144,7 @@ fn bad(field: &str, problem: &str) -> BadRequest {
     BadRequest::new(field, problem)
 }
 
-/// Reads what is chosen by its name.
+/// Reads a choice by its name.
 fn chosen<T: FromStr<Err = UnknownName>>(field: &str, text: &str) -> Result<T, BadRequest> {
     text.parse().map_err(|unknown: UnknownName| bad(field, &unknown.to_string()))
 }
@@ -203,7 +203,7 @@ mod tests {
                 serde_json::json!({}),
                 "x-standin-on-exhausted: must be one of fail, wait, degrade",
             ),
-            (&[("x-standin-priorty", "batch")], serde_json::json!({}), "x-standin-priorty: is none that is known"),
+            (&[("x-standin-priorty", "batch")], serde_json::json!({}), "x-standin-priorty: is unknown"),
             (&[], serde_json::json!({"x-standin-deadline": "0"}), "metadata.x-standin-deadline: must be seconds"),
             (&[], serde_json::json!({"x-standin-session": 7}), "metadata.x-standin-session: must be a string"),
         ] {

@@ -1,5 +1,5 @@
-//! An answer, in words or in vectors: the call is made with what the caller asked and what its headers set, and written
-//! in its dialect.
+//! Answers a request for text or vectors: makes the call by the request and its headers, and writes the answer in the
+//! caller's dialect.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -26,11 +26,11 @@ use crate::words::{
     ReplyEvent, TargetId,
 };
 
-/// The one header of a caller that goes on, and only to a provider of its dialect: without it fields of the body are
-/// refused there.
+/// The one header of a caller that is passed on, and only to a provider of its dialect: without it fields of the body
+/// are refused there.
 const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
-/// Tells answers apart: their ids are made of it and of the time.
+/// The number of the next answer; ids are made of it and of the time.
 static ANSWERS: AtomicU64 = AtomicU64::new(0);
 
 /// A call that can be made: what its caller asked, with what its headers set.
@@ -125,7 +125,7 @@ pub(super) async fn answer(
     }
 }
 
-/// A call, as its one caller has it or, where it has a key, all callers with that key.
+/// A call: of its one caller or, if it has a key, of all callers with that key.
 enum Call {
     Own(Runtime, Box<ChatRequest>),
     Shared { call: CallHandle, face: Face, stream: bool },
@@ -181,7 +181,7 @@ impl Call {
     }
 }
 
-/// Answers a request for vectors that was understood, or says why it was not.
+/// Answers a request for vectors that was understood, or refuses it.
 pub(super) async fn embed(
     state: &Arc<State>,
     current: &Current,
@@ -366,7 +366,7 @@ pub(super) fn event_stream(headers: HeaderMap, streaming: Streaming) -> Response
     response
 }
 
-/// Says which target answered, and how many attempts it took.
+/// Sets headers: the target that answered, and the number of attempts.
 fn tell(headers: &mut HeaderMap, target: &TargetId, attempts: usize) {
     if let Ok(value) = HeaderValue::try_from(target.to_string()) {
         headers.insert(HeaderName::from_static("x-standin-target"), value);
@@ -374,7 +374,7 @@ fn tell(headers: &mut HeaderMap, target: &TargetId, attempts: usize) {
     headers.insert(HeaderName::from_static("x-standin-attempts"), HeaderValue::from(attempts));
 }
 
-/// Says that an answer is less than what was asked for, and how old it is where it was given before.
+/// Sets the header of an answer from a lower rung, with the age of a stale one.
 fn tell_degraded(headers: &mut HeaderMap, degraded: Option<Degraded>) {
     if let Some(rung) = degraded {
         headers.insert(HeaderName::from_static("x-standin-degraded"), HeaderValue::from_static(rung.name()));
@@ -401,7 +401,7 @@ pub(super) fn tell_whole(headers: &mut HeaderMap, finished: &Finished) {
     }
 }
 
-/// Says how a call ended well.
+/// Sets the headers of a call that ended well.
 fn tell_finished(headers: &mut HeaderMap, call: CallId, target: &TargetId, attempts: usize, cost_usd: Option<f64>) {
     tell(headers, target, attempts);
     if let Ok(value) = HeaderValue::try_from(call.to_string()) {

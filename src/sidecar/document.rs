@@ -1,7 +1,7 @@
 //! A configuration's text as a tree whose parts know their places.
 //!
-//! Input: a text. Output: values with their places, or the part that is no TOML. What is wrong is left out, so that the
-//! rest can be read, and a field is found by the path that an error names. No error repeats the text.
+//! Input: a text. Output: values with their places, or the part that is no TOML. Wrong parts can be left out, so that
+//! the rest can be read, and a field is found by the path that an error names. No error repeats the text.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -16,7 +16,7 @@ pub(super) struct Node {
     pub(super) value: Value,
     /// Its bytes in the text.
     span: Range<usize>,
-    /// Whether it is left out, because it is not right.
+    /// Whether it is left out, because it is wrong.
     pub(super) out: bool,
 }
 
@@ -75,15 +75,15 @@ impl<'t> Document<'t> {
             let told = errors.iter().map(|error| {
                 // Beside the message an error quotes its line.
                 let message = match error.message().lines().next().unwrap_or("is no TOML") {
-                    "duplicate key" => "this name stands there twice; put what both say into one",
+                    "duplicate key" => "this name is there twice; put both into one",
                     "string values must be quoted, expected literal string" => {
-                        "a text or a time must stand in plain quotes, as \"smart\" or \"30s\""
+                        "a text or a time must be in plain quotes, as \"smart\" or \"30s\""
                     }
                     message if message.contains("unicode value digits") || message.contains("escape") => {
                         "in \"…\" a backslash begins an escape; write a path in plain quotes, as 'C:\\keys\\mine'"
                     }
                     message if message.starts_with("cannot extend value of type inline table") => {
-                        "this table stands above as `{ … }`, and is closed; put all of it into one of the two"
+                        "this table is written above as `{ … }`, and is closed; put all of it into one of the two"
                     }
                     message => message,
                 };
@@ -189,7 +189,7 @@ impl<'t> Document<'t> {
         let path = self.find(&error.field).path;
         let on_the_way = (0..path.len()).any(|length| self.node(&path[..length]).out);
         let node = self.node(&path);
-        // A present field is judged alone; a missing one by what is left out around it.
+        // A present field is checked alone; a missing one may be among the parts that are left out.
         on_the_way || node.out || node.lacks_deep()
     }
 
@@ -203,7 +203,7 @@ impl<'t> Document<'t> {
         on_the_way || (exact && self.node(&path).lacks_deep()) || may_be_named_so
     }
 
-    /// Tells whether the text holds a provider's key itself, and not only where it is read.
+    /// Tells whether the text holds a provider's key itself, and not only its source.
     pub(super) fn holds_key(&self) -> bool {
         let providers = self.root.fields().iter().filter(|field| field.name == "providers");
         let providers = providers.flat_map(|field| field.node.fields());
@@ -293,7 +293,7 @@ fn place(text: &str, at: usize) -> Place {
     (line, column)
 }
 
-/// Says what a text that is no TOML is, where that can be told, and what to do with it.
+/// Describes a text that is no TOML, if its format is recognised, and how to correct it.
 fn foreign(text: &str) -> Option<String> {
     let text = text.trim_start_matches('\u{feff}');
     let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with('#'));

@@ -1,4 +1,4 @@
-//! Which address asks for what.
+//! Endpoints, by address and method.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use http::{HeaderMap, Method};
 
 use crate::wire::serve::Face;
 
-/// What an address and a method ask for.
+/// An endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
     /// An answer; Gemini's address names the model and whether to stream.
@@ -17,9 +17,9 @@ pub(super) enum Endpoint {
     Compact,
     /// Vectors; Gemini's address names the model.
     Embed { face: Face, model: Option<String> },
-    /// How long a prompt is.
+    /// The number of a prompt's tokens.
     CountTokens { face: Face, model: Option<String> },
-    /// The names one may ask for, or one of them.
+    /// The list of models, or one of them.
     Models { face: Face, one: Option<String> },
     /// The runtime's health.
     Health,
@@ -29,17 +29,17 @@ pub(super) enum Endpoint {
     Live,
     /// Counters, for Prometheus.
     Metrics,
-    /// Where a call of a route would go.
+    /// The explanation of a route.
     Explain { route: String },
-    /// What became of a call.
+    /// The page of a call.
     Why { call: String },
-    /// What was spent.
+    /// The ledger.
     Ledger,
     /// Forget what was asked and answered.
     Forget,
     /// Lift what keeps a key or a target out: a provider or `provider/model`; all where there is no name.
     Reset { name: Option<String> },
-    /// Only that something listens.
+    /// The root, which only tells that the sidecar listens.
     Root,
     /// An endpoint, but for another method.
     WrongMethod { allow: &'static str },
@@ -101,8 +101,8 @@ impl Endpoint {
     }
 }
 
-/// Returns an address as it is meant: base URLs that end in a slash are joined with paths that begin with one, and some
-/// clients escape the colon before Google's methods.
+/// Returns an address in its normal form: base URLs that end in a slash are joined with paths that begin with one, and
+/// some clients escape the colon before Google's methods.
 fn tidy(path: &str) -> Cow<'_, str> {
     let mut path = Cow::Borrowed(path);
     while path.contains("//") {
@@ -198,7 +198,7 @@ fn gemini(rest: &str) -> Option<(Endpoint, &'static str)> {
     Some((endpoint, "POST"))
 }
 
-/// Reads `%2F` and its like; what is no escape stays as it is.
+/// Reads escapes such as `%2F`; all else stays as it is.
 pub(super) fn unescaped(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn whose_list_of_models_is_wanted_is_told_by_a_header_of_its_clients() {
+    fn the_dialect_of_a_list_of_models_is_told_by_a_header_of_its_clients() {
         for (name, face) in [
             ("anthropic-version", Face::Anthropic),
             ("x-goog-api-key", Face::Gemini),

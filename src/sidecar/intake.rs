@@ -1,8 +1,7 @@
-//! Bodies of requests: taken in within their limits, and read where they delay no other request.
+//! Bodies of requests: received within limits, and read where they delay no other request.
 //!
-//! Input: a body's pieces. Output: its bytes, and a place for them in what all bodies share. It never holds more of a
-//! body than there is room for, never makes anything of it without room, and never reads a long one on a thread that
-//! serves connections.
+//! Input: a body's pieces. Output: its bytes, and its part of the memory that all bodies share. It never holds or
+//! parses more of a body than there is room for, and never reads a long one on a thread that serves connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +18,14 @@ use crate::wire::serve::{self, Asked, AskedVectors, BadRequest, Face, Refusal, R
 
 /// The unit of room.
 const UNIT: usize = 1024;
-/// Room is asked for in steps: a client that announces much and sends little holds little.
+/// Room is taken in steps: a client that announces much and sends little holds little.
 const STEP: usize = 64 * UNIT;
 /// How long a body may wait for room.
 const ROOM_WAIT: Duration = Duration::from_secs(10);
-/// What is made of a value takes this many bytes: while it is read, and while it is written for a provider.
+/// A parsed value takes this many bytes, while it is read and while it is written for a provider.
 const VALUE_BYTES: usize = 128;
 
-/// What all bodies share.
+/// The memory that all bodies share.
 pub(super) struct Intake {
     room: Arc<Semaphore>,
     /// All of the room, in units.
@@ -34,7 +33,7 @@ pub(super) struct Intake {
     readers: Apart,
 }
 
-/// A body's place in the room. What it holds is free again when this is dropped.
+/// A body's place in the room. Its room is free again when this is dropped.
 #[derive(Default)]
 pub(super) struct Place(Option<OwnedSemaphorePermit>);
 
@@ -50,7 +49,7 @@ impl Place {
     }
 }
 
-/// What was understood of a body.
+/// A parsed body.
 pub(super) trait Understood: Send + 'static {
     /// Returns how many values of it were read.
     fn values(&self) -> usize;
@@ -123,7 +122,7 @@ impl Intake {
         Ok((taken.into(), place))
     }
 
-    /// Makes room for this many bytes in a place, or for all that fit into the room: a request that is alone is served.
+    /// Makes room for this many bytes, at most for the whole room: a request that is alone is always served.
     async fn hold(&self, place: &mut Place, bytes: usize, face: Face) -> Result<(), Refusal> {
         let more = bytes.div_ceil(UNIT).min(self.units).saturating_sub(place.units());
         let Some(more) = u32::try_from(more).ok().filter(|more| *more > 0) else { return Ok(()) };
@@ -136,7 +135,8 @@ impl Intake {
         Ok(())
     }
 
-    /// Reads a body. Before it is read there is room for the most that may be made of it, and then for what was made.
+    /// Reads a body. Before it is read, room is taken for the most values that it may have; afterwards, for those that
+    /// it had.
     pub(super) async fn read<T: Understood>(
         &self,
         body: Bytes,

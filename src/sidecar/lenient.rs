@@ -1,8 +1,8 @@
-//! Reads a document's values without repeating one: what is wrong is told by its place, its kind and what it must be.
+//! Reads a document's values, and never repeats one in an error: errors tell the place, the kind and what it must be.
 //!
-//! Input: a document and the type of a part of it. Output: the right parts, and all errors. What is wrong is left out
-//! and the rest read again, until nothing is wrong: so the types that are read are the only list of what there may be.
-//! A key that was written where a list was expected is in no error, and so in no log.
+//! Input: a document and the type of a part of it. Output: the valid parts, and all errors. Wrong parts are left out
+//! and the rest is read again, until there are no errors: so the derived types are the only list of fields. A key in a
+//! wrong place is in no error, and so in no log.
 
 use std::fmt::{self, Display};
 
@@ -16,7 +16,7 @@ use crate::words::nearest;
 pub(super) struct Wrong {
     /// The way to the part that is left out for it.
     pub(super) path: Path,
-    /// The field's name, as far as it may be told.
+    /// The field's name, as far as it may be shown.
     pub(super) field: String,
     pub(super) problem: String,
 }
@@ -37,7 +37,7 @@ pub(super) fn read<T: de::DeserializeOwned + Default>(
             Err(fault) => fault,
         };
         let path: Path = path.iter().chain(fault.path.iter().rev()).copied().collect();
-        // A missing field may be one that was left out.
+        // A missing field may be among the parts that were left out.
         if !document.node(&path).lacks() {
             wrong.push(tell(document, &path, &fault, but));
         }
@@ -51,7 +51,7 @@ pub(super) fn read<T: de::DeserializeOwned + Default>(
     T::default()
 }
 
-/// Says what is wrong.
+/// Describes the error.
 fn tell(document: &Document<'_>, path: &[usize], fault: &Fault, but: Option<&str>) -> Wrong {
     let mut field = document.name(path);
     let dotted = match &fault.what {
@@ -80,12 +80,12 @@ fn tell(document: &Document<'_>, path: &[usize], fault: &Fault, but: Option<&str
             if !is_name {
                 field = document.name(&path[..path.len().saturating_sub(1)]);
             }
-            let what = if is_name { "is no field that is known" } else { "has a field that is not known" };
+            let what = if is_name { "is no known field" } else { "has an unknown field" };
             let but = but.filter(|_| path.len() == 1);
             let expected: Vec<&str> = expected.iter().copied().chain(but).collect();
             format!("{what}; {}", among(found, &expected, '`'))
         }
-        What::Variant { found, expected } => format!("is none that is known; {}", among(found, expected, '"')),
+        What::Variant { found, expected } => format!("is unknown; {}", among(found, expected, '"')),
     };
     Wrong { path: path.to_vec(), field: if field.is_empty() { "configuration".into() } else { field }, problem }
 }
@@ -114,7 +114,7 @@ fn is_field_name(name: &str) -> bool {
     name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
-/// The names of fields elsewhere, and here: in other gateways, in other tables of the file.
+/// Names of fields in other gateways or other tables, and the names here.
 const KIN: [(&str, &str); 30] = [
     ("address", "listen"),
     ("api_base", "base_url"),
@@ -179,7 +179,7 @@ struct Fault {
 
 #[derive(Debug)]
 enum What {
-    /// Words of a type that reads itself: it knows that it may not repeat the value.
+    /// The text of a type with a reader of its own, which never repeats the value.
     Said(String),
     Other {
         is: String,
@@ -246,7 +246,7 @@ impl de::Error for Fault {
     }
 }
 
-/// Says in words of the file what serde expects, and gives an example.
+/// Translates what serde expects into terms of the file, with an example.
 fn must(expected: &str) -> (String, &'static str) {
     let (must, example) = match expected {
         "a duration" => ("a time", "\"5s\""),
@@ -451,7 +451,7 @@ impl<'de> de::VariantAccess<'de> for Variant<'_> {
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
         let (at, node) =
-            self.content.ok_or_else(|| Fault::new(What::Said(format!("`{}` wants a value", self.name))))?;
+            self.content.ok_or_else(|| Fault::new(What::Said(format!("`{}` needs a value", self.name))))?;
         seed.deserialize(Lenient::of(node)).map_err(|fault| fault.below(at))
     }
 
@@ -474,7 +474,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fields_are_called_elsewhere_leads_to_a_field_that_there_is() {
+    fn names_of_fields_elsewhere_lead_to_existing_fields() {
         assert_eq!(kin("timeout", &["targets", "failover"]), Some("failover.deadline"));
         assert_eq!(kin("timeout", &["attempts_max", "deadline"]), Some("deadline"));
         assert_eq!((kin("timeout", &["listen"]), kin("listen", &["listen"])), (None, None));

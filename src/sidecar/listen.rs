@@ -1,7 +1,7 @@
 //! Connections: accepted, bounded, timed and drained. HTTP/1.1, by TLS where configured.
 //!
-//! Input: sockets. Output: requests to the service. It never gives an idle or slow connection more than its time, for
-//! sending or for taking, and never accepts more connections than its limit.
+//! Input: sockets. Output: requests to the service. It limits the time of idle and slow connections, for sending and
+//! for reading, and never accepts more connections than its limit.
 
 use std::convert::Infallible;
 use std::io;
@@ -36,7 +36,7 @@ const IDLE_MAX: Duration = Duration::from_secs(1);
 /// The longest a TLS handshake may take.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
-/// What a listener serves.
+/// A listener's parts.
 #[derive(Clone)]
 pub(super) struct Listening {
     pub(super) state: Arc<State>,
@@ -44,7 +44,7 @@ pub(super) struct Listening {
     /// Whether it speaks TLS.
     pub(super) tls: bool,
     pub(super) places: Arc<Places>,
-    /// Turns true when nothing new is to be accepted.
+    /// Becomes true when no more connections are to be accepted.
     pub(super) stopping: watch::Receiver<bool>,
 }
 
@@ -86,7 +86,7 @@ impl Listening {
     async fn serve(self, stream: TcpStream, peer: SocketAddr, _place: OwnedSemaphorePermit) {
         // Without it small writes wait 40 ms for the client's acknowledgement.
         let _ = stream.set_nodelay(true);
-        // A certificate that was renewed is for connections from then on.
+        // A renewed certificate is used for later connections.
         let line = Line::new();
         let Some(tls) = self.state.tls().filter(|_| self.tls) else { return self.speak(stream, peer, line).await };
         let accepted = tokio::select! {
@@ -108,7 +108,7 @@ impl Listening {
         drop(current);
         let turns = line.clone();
         let service = service_fn(move |request| {
-            // In a box: an idle connection keeps no room for a future answer.
+            // Boxed, so that an idle connection has no memory for a future answer.
             let (turn, answering) = (turns.begin(), Box::pin(answer(state.clone(), endpoints, peer, request)));
             async move { Ok::<_, Infallible>(answering.await?.map(|body| Turned::new(body, turn))) }
         });
@@ -147,18 +147,19 @@ async fn gives_way(places: &Places, line: &Line) {
     }
 }
 
-/// Sockets that listen already, to be served instead of new ones.
+/// Sockets that already listen, to be served instead of new ones.
 #[derive(Debug, Default)]
 pub struct Sockets {
     /// Where clients connect.
     pub clients: Option<StdListener>,
     /// Where operators connect, if that is an address of its own.
     pub admin: Option<StdListener>,
-    /// Whether they come from a process that ends: then it has the store's file yet, and records wait for that.
+    /// Whether they come from a process that is ending: it still has the store's file, and records wait until it is
+    /// free.
     pub follows: bool,
 }
 
-/// Takes a socket that listens already, or binds an address; says which, where it cannot.
+/// Takes a socket that already listens, or binds an address; an error names the address.
 pub(super) async fn bind(
     field: &str,
     address: SocketAddr,
@@ -168,9 +169,9 @@ pub(super) async fn bind(
     let told = given.local_addr().and_then(|at| given.set_nonblocking(true).map(|()| at));
     let taken = told.and_then(|at| Ok((at, TcpListener::from_std(given)?)));
     let (at, listener) =
-        taken.map_err(|error| ConfigError::new(field, format!("the socket that was given is of no use: {error}")))?;
+        taken.map_err(|error| ConfigError::new(field, format!("the inherited socket cannot be used: {error}")))?;
     if at != address {
-        tracing::info!(field, %at, configured = %address, "listens on the socket that was given");
+        tracing::info!(field, %at, configured = %address, "listens on the inherited socket");
     }
     Ok(Arc::new(listener))
 }

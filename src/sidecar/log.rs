@@ -1,8 +1,8 @@
-//! Lines that are written down beside calls, by a thread of their own.
+//! The log: lines that a thread of its own writes, so that no call waits.
 //!
-//! Input: lines. Output: the same to a sink that may be slow, full, closed or asleep. The writer of a line never waits
-//! for that sink and never hears of its errors: lines that it does not take in time are dropped and counted, and a line
-//! says how many once it takes lines again.
+//! Input: lines. Output: the same to a sink that may be slow, full, closed or asleep. The caller of the log never waits
+//! for that sink and never gets its errors: lines that the sink does not take in time are dropped and counted, and a
+//! later line tells how many.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -13,7 +13,8 @@ use memchr::memchr_iter;
 
 /// The most bytes that wait for the sink: some seconds of a busy sidecar's lines.
 const BYTES_MAX: usize = 1024 * 1024;
-/// How long the first line waits for others: a busy sidecar writes them together, and wakes the log's thread for none.
+/// How long the first line waits for others: a busy sidecar writes them together, and does not wake the log's thread
+/// for each.
 const GATHER: Duration = Duration::from_millis(10);
 /// How long to wait for a sink that takes nothing at the moment.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -28,7 +29,7 @@ struct Shared {
     lost: AtomicU64,
 }
 
-/// What is to be written.
+/// Lines to write.
 #[derive(Default)]
 struct Pending {
     lines: Vec<u8>,
@@ -114,7 +115,7 @@ fn write(sink: &mut impl Write, lines: &[u8]) -> u64 {
             Ok(0) => break,
             Ok(written) => rest = &rest[written.min(rest.len())..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // Another process made it a sink that does not wait: it will take more in a while.
+            // Another process made the sink non-blocking: it will take more after a while.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => nap(PAUSE),
             Err(_) => break,
         }
@@ -127,7 +128,7 @@ fn nap(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// Writes strangers' words so that no terminal takes them for a command, and no line becomes two.
+/// Escapes foreign text so that it cannot control a terminal or begin a second line.
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -142,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    /// A sink that treats each write as it is told, and tells what it took.
+    /// A sink for tests: it handles each write as scripted, and records what it took.
     struct Sink {
         orders: Receiver<io::Result<()>>,
         taken: Sender<String>,
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_strangers_say_commands_no_terminal_and_makes_no_second_line() {
+    fn control_characters_in_the_log_are_escaped() {
         let said = printable("a\u{1b}[31m\n\u{9b}2J\u{7f} é\t\u{202e}");
         assert_eq!(said, "a\\u{1b}[31m\\n\\u{9b}2J\\u{7f} é\\t\u{202e}");
     }

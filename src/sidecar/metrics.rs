@@ -1,7 +1,7 @@
-//! What can be counted, for Prometheus: named by OpenTelemetry's conventions for generative AI where these have a name.
+//! Metrics for Prometheus, named by OpenTelemetry's conventions for generative AI where these have a name.
 //!
-//! Input: records of what ended. Output: text: an observer among others. What the runtime publishes itself (breakers,
-//! attempts in flight) is read on request. Labels are names out of the configuration, never what a caller wrote.
+//! Input: records of attempts and calls, as an observer. Output: text. The runtime's published state (breakers,
+//! attempts in flight) is read on request. Labels are names from the configuration, never text of a caller.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -197,7 +197,7 @@ impl Metrics {
         let mut registry = Registry::default();
         registry.register("standin_calls", "Calls that ended, by route, dialect and outcome", metrics.calls.clone());
         registry.register("standin_failovers", "Attempts beyond a call's first", metrics.failovers.clone());
-        let hedges = "Attempts that were made beside another one, by why that was joined";
+        let hedges = "Attempts started beside another one, by reason";
         registry.register("standin_hedges", hedges, metrics.hedges.clone());
         registry.register("standin_calls_queued_now", "Calls that wait for a place", metrics.queued.clone());
         registry.register(
@@ -206,7 +206,7 @@ impl Metrics {
             metrics.parked.clone(),
         );
         registry.register("standin_calls_parked", "Calls that ended and had been parked", metrics.parkings.clone());
-        registry.register("standin_calls_degraded", "Calls that went a rung lower", metrics.degraded.clone());
+        registry.register("standin_calls_degraded", "Calls that took a lower rung", metrics.degraded.clone());
         registry.register("standin_attempts", "Attempts that ended, by outcome", metrics.attempts.clone());
         registry.register("gen_ai_client_tokens", "Tokens used, by type", metrics.tokens.clone());
         let kinds = "Tokens among those of gen_ai_client_tokens, by kind";
@@ -232,11 +232,11 @@ impl Metrics {
         registry.register("standin_attempts_in_flight", "Attempts in flight", metrics.in_flight.clone());
         registry.register("standin_calls_in_flight", "Calls in flight", metrics.calls_in_flight.clone());
         registry.register("standin_connections", "Connections of clients", metrics.connections.clone());
-        let lacks = "Attempts that failed for what this machine lacked: sockets, memory, a resolver";
+        let lacks = "Attempts that failed because this machine lacked sockets, memory or a resolver";
         registry.register("standin_lacks", lacks, metrics.lacks.clone());
         let lost = "Records that an observer did not get: it was too slow, or panicked";
         registry.register("standin_records_lost", lost, metrics.records_lost.clone());
-        let budgets = "Which part of a budget is spent; of several purses that of the emptiest";
+        let budgets = "Part of a budget that is spent; with several purses, that of the emptiest";
         registry.register("standin_budget_spent_share", budgets, metrics.budgets.clone());
         let waiting = "Records that wait to be written to the store";
         registry.register("standin_store_waiting", waiting, metrics.store_waiting.clone());
@@ -247,7 +247,7 @@ impl Metrics {
         registry.register("standin_store_bytes", "How long the store's file is", metrics.store_bytes.clone());
         let lost = "Lines of the log that nobody took in time";
         registry.register("standin_log_lines_lost", lost, metrics.log_lines_lost.clone());
-        let refusals = "Requests turned away before anybody asked what they want";
+        let refusals = "Requests refused before they were read";
         registry.register("standin_refusals", refusals, metrics.refusals.clone());
         Self { registry, ..metrics }
     }
@@ -257,7 +257,7 @@ impl Metrics {
         let _ = self.log.set(log);
     }
 
-    /// Counts a request that was answered, or was not.
+    /// Counts a request, answered or not.
     pub(super) fn answered(&self, route: &Arc<str>, face: &'static str, outcome: &'static str) {
         self.calls.get_or_create(&CallLabels { route: Text(route.clone()), face, outcome }).inc();
     }

@@ -1,8 +1,8 @@
 //! The sender of a request: a program, or a web page in a browser that sends to this address.
 //!
-//! Input: a request's head and what the configuration says of names and pages. Output: permission to go on, with the
-//! headers by which a browser lets a page read the answer, or why there is none. A browser says which site a page is
-//! of, and by which name it looked for this address: a page that is not invited gets nothing and can spend nothing.
+//! Input: a request's head, and the configured host names and origins. Output: permission, with the headers by which a
+//! browser lets a page read the answer, or a refusal. A browser sends the site of its page and the host name of this
+//! address: a page that is not allowed gets nothing and can spend nothing.
 
 use std::net::IpAddr;
 
@@ -16,23 +16,23 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 
 use super::settings::ServerConfig;
 
-/// The header in which browsers say how near a page's site is to the address.
+/// The header in which browsers say whether a page is of the same site as the address.
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// How they ask whether a page of the wide web may reach a machine at home, and how that is granted.
+/// The headers in which browsers ask whether a public page may reach a private address, and in which that is granted.
 const ASKS_PRIVATE: HeaderName = HeaderName::from_static("access-control-request-private-network");
 const GRANTS_PRIVATE: HeaderName = HeaderName::from_static("access-control-allow-private-network");
-/// What a page may read beside what every page may.
+/// The headers that a page may read, beside those that every page may.
 const SHOWN: &str =
     "retry-after, x-should-retry, x-standin-attempts, x-standin-call, x-standin-cost-usd, x-standin-target";
 /// Names by which containers reach the machine they run on; no stranger can own them.
 const OF_THE_MACHINE: [&str; 2] = ["host.docker.internal", "host.containers.internal"];
 
-/// Why a request is refused before it is looked at what it wants.
+/// Why a request is refused before its endpoint is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stranger {
-    /// It does not say by which name it came, or says so twice.
+    /// It has no host, or two.
     NoHost,
-    /// It came by a name that is not ours.
+    /// Its host is not one of ours.
     Host(String),
     /// A page of another site sent it.
     Page(String),
@@ -41,12 +41,11 @@ pub(super) enum Stranger {
 /// Permission to go on.
 #[derive(Debug, Default)]
 pub(super) struct Leave {
-    /// The page's origin, where one that is invited asks.
+    /// The page's origin, if an allowed page asks.
     page: Option<HeaderValue>,
 }
 
-/// Looks at a request. `strict` is whether it must have come by a known name: where a key is asked for, a page that
-/// came by another gets no further.
+/// Checks a request. With `strict` its host must be a known name; where a key is needed that is not necessary.
 pub(super) fn look(server: &ServerConfig, strict: bool, head: &Parts) -> Result<Leave, Stranger> {
     let host = host(head)?;
     if (strict || !server.hosts.is_empty()) && host.is_some_and(|host| !is_known(server, name(host))) {
@@ -74,7 +73,7 @@ pub(super) fn look(server: &ServerConfig, strict: bool, head: &Parts) -> Result<
     }
 }
 
-/// Tells whether this only asks whether a page may ask.
+/// Tells whether this is a preflight request.
 pub(super) fn is_preflight(head: &Parts) -> bool {
     head.method == Method::OPTIONS
         && head.headers.contains_key(ORIGIN)
@@ -90,7 +89,7 @@ impl Leave {
         headers.append(VARY, HeaderValue::from_static("origin"));
     }
 
-    /// Lets the page ask.
+    /// Adds the headers of a preflight answer.
     pub(super) fn tell_before(&self, asked: &HeaderMap, headers: &mut HeaderMap) {
         if self.page.is_none() {
             return;
@@ -109,8 +108,8 @@ impl Leave {
     }
 }
 
-/// Returns what a body is said to be, if that is not JSON. A body without a type is taken for JSON: a page that gives
-/// none is recognised by its origin.
+/// Returns a body's content type, if it is not JSON. A body without a type is taken for JSON: a page that sends none is
+/// recognised by its origin.
 pub(super) fn other_content(headers: &HeaderMap) -> Option<String> {
     let other = headers.get_all(CONTENT_TYPE).iter().find(|kind| {
         let kind = kind.to_str().unwrap_or("?").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -119,14 +118,14 @@ pub(super) fn other_content(headers: &HeaderMap) -> Option<String> {
     Some(short(&String::from_utf8_lossy(other.as_bytes())))
 }
 
-/// Returns what a request expects before its body is sent, if that is not the word to send it: a client that waits for
-/// something else would wait in vain.
+/// Returns the `expect` of a request, if it is not `100-continue`: a client that waits for anything else would never
+/// send its body.
 pub(super) fn expects(headers: &HeaderMap) -> Option<String> {
     let other = headers.get_all(EXPECT).iter().find(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue"))?;
     Some(short(&String::from_utf8_lossy(other.as_bytes())))
 }
 
-/// Returns the name and port that it came by; requests of HTTP/1.0 need not say so.
+/// Returns the host and port of a request; requests of HTTP/1.0 need not have them.
 fn host(head: &Parts) -> Result<Option<&str>, Stranger> {
     let mut hosts = head.headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
@@ -134,7 +133,7 @@ fn host(head: &Parts) -> Result<Option<&str>, Stranger> {
         (None, None) if head.version == Version::HTTP_10 => None,
         _ => return Err(Stranger::NoHost),
     };
-    // A target of the form that proxies are sent names it, too.
+    // A request target in absolute form has it, too.
     match (head.uri.authority().map(http::uri::Authority::as_str), host) {
         (Some(named), Some(host)) if named != host => Err(Stranger::NoHost),
         (named, host) => Ok(host.or(named)),
@@ -164,7 +163,7 @@ fn invites(server: &ServerConfig, origin: &str) -> bool {
     server.allow_origins.iter().any(|known| known == "*" || known.eq_ignore_ascii_case(origin))
 }
 
-/// Returns as much of a stranger's words as an error repeats.
+/// Cuts foreign text to the length that an error repeats.
 fn short(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control()).take(100).collect()
 }
@@ -249,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_expected_but_to_be_told_to_go_on() {
+    fn only_100_continue_is_accepted_in_expect() {
         let of = |values: &[&str]| {
             let values: Vec<_> = values.iter().map(|value| ("expect", *value)).collect();
             expects(&head(&values).headers)

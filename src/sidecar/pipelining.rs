@@ -1,10 +1,10 @@
-//! One request after another: what a connection sends is handed on a request at a time.
+//! Passes a connection's bytes on one request at a time.
 //!
 //! Input: bytes. Output: the same, except for two things. First, what comes behind a request waits until that is
-//! answered: hyper would keep it, no longer look at the socket, and not notice that its sender hung up. Second, what
-//! two servers may read in two ways is spoiled, so that hyper refuses the head: a line feed alone, which some take for
-//! the end of a line and others do not, and the end of a head that says more than once how long its body is. It never
-//! refuses by itself: where hyper would not agree, it lets everything pass.
+//! answered: hyper would keep it, no longer look at the socket, and not notice that its sender hung up. Second, heads
+//! that two servers may read in two ways are made invalid, so that hyper refuses them: a line feed alone, which some
+//! take for the end of a line and others do not, and the end of a head that says more than once how long its body is.
+//! It never refuses by itself: where it does not understand the bytes, it lets everything pass.
 
 use std::io;
 use std::pin::Pin;
@@ -31,7 +31,7 @@ pub(super) struct Line(Mutex<Turns>);
 
 #[derive(Debug)]
 struct Turns {
-    /// Requests that the service was asked.
+    /// Requests that the service was given.
     asked: u64,
     /// Requests that were answered, their last byte included.
     answered: u64,
@@ -120,7 +120,7 @@ pub(super) struct Unpipelined<S> {
     stream: S,
     line: Arc<Line>,
     scan: Scan,
-    /// What came behind the request that is being answered.
+    /// The bytes that came behind the request that is being answered.
     waiting: Vec<u8>,
 }
 
@@ -227,7 +227,7 @@ enum Place {
     Size,
     Chunk(u64),
     Trailer,
-    /// In bytes that are not understood here.
+    /// In bytes that are not understood.
     Lost,
 }
 
@@ -358,7 +358,7 @@ mod tests {
         "GET /a HTTP/1.1\r\nx: 0123456789012345678901234567890123456789012345678901234567890123456789\r\n\r\n",
     ];
 
-    /// Returns where requests end, and what became of the bytes.
+    /// Returns where requests end, and the resulting bytes.
     fn scanned(bytes: &[u8], pieces: &[usize]) -> (Vec<usize>, Vec<u8>) {
         let (mut scan, mut bytes, mut ends, mut at) = (Scan::default(), bytes.to_vec(), Vec::new(), 0);
         let mut pieces = pieces.iter().copied().cycle();
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_comes_behind_a_request_waits_for_its_answer_and_a_hang_up_does_not() {
+    async fn pipelined_bytes_wait_for_the_answer_and_a_hang_up_does_not() {
         let (near, mut far) = duplex(1024);
         let line = Line::new();
         let mut orderly = Unpipelined::new(near, line.clone());

@@ -1,6 +1,6 @@
-//! Places for connections: their number is limited, and idle connections give way while all are taken.
+//! Places for connections: their number is limited, and idle connections are closed while all are taken.
 //!
-//! Input: connections that want a place. Output: places, and the news that a connection waits. It ends no connection by
+//! Input: connections that need a place. Output: places, and a signal that a connection waits. It ends no connection by
 //! itself.
 
 use std::sync::Arc;

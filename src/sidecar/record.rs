@@ -1,4 +1,4 @@
-//! The record of every call: one line in the log, and the counters. Never a word of the conversation.
+//! The record of every call: one line in the log, and the counters. It never holds text of the conversation.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,9 +15,9 @@ pub(super) struct Record {
     client: Option<String>,
     stream: bool,
     begun: Instant,
-    /// Which call it is, where that is known.
+    /// The call's id, if it is known.
     call: Option<CallId>,
-    /// The target whose answer has begun for the caller.
+    /// The target whose answer has begun to reach the caller.
     heard: Option<TargetId>,
     written: bool,
     /// The room that its body takes, as long as its call lasts.
@@ -74,7 +74,7 @@ impl Record {
         if std::mem::replace(&mut self.written, true) {
             return;
         }
-        // A name that no route has may be any text of a caller: it is no label.
+        // A name that no route has may be any text of a caller, so it is not used as a label.
         let asked = (outcome == "invalid").then(|| std::mem::replace(&mut self.route, Arc::from("unknown")));
         self.state.metrics.answered(&self.route, self.face, outcome);
         // Failures that no caller caused, and no caller can correct.

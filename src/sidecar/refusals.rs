@@ -1,7 +1,7 @@
-//! Refused requests: counted, and told in the log now and then.
+//! Refused requests: counted, and logged at intervals.
 //!
-//! Input: reasons. Output: a counter a reason and at most one line a reason in some seconds, with the number of
-//! refusals: a client that is refused a thousand times a second fills no log.
+//! Input: reasons. Output: a counter for each reason, and at most one log line per reason and interval, with the number
+//! of refusals: a client that is refused a thousand times a second does not fill the log.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
@@ -13,9 +13,9 @@ const QUIET: Duration = Duration::from_secs(10);
 /// Why a request was turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// It came by a name that is not ours, or by none.
+    /// Its host is not ours, or missing.
     Host,
-    /// A page that is not invited.
+    /// A page that is not allowed.
     Page,
     /// A body that is no JSON.
     Content,
@@ -27,7 +27,7 @@ pub(super) enum Reason {
     Limit,
     /// Nothing at that address.
     Address,
-    /// No room for the body: it waited in vain.
+    /// No room for the body, after its longest wait.
     Bodies,
     /// No place for the connection: it waits.
     Places,
@@ -85,7 +85,7 @@ impl Refusals {
     pub(super) fn note(&self, reason: Reason, peer: Option<SocketAddr>, now: Instant) {
         let Some(count) = self.count(reason, now) else { return };
         let peer = peer.map(|peer| peer.ip().to_string());
-        tracing::warn!(reason = reason.name(), peer, count, "turned away, or made to wait");
+        tracing::warn!(reason = reason.name(), peer, count, "a request was refused, or had to wait");
     }
 
     /// Counts one; returns how many there were since the last line, if there is to be one.

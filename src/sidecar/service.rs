@@ -1,7 +1,7 @@
 //! One request: its client, its endpoint, and the module that answers.
 //!
-//! Input: a head and a body. Output: a response in the caller's dialect. It knows the runtime by its public face only,
-//! and a caller's own key never goes past this room.
+//! Input: a head and a body. Output: a response in the caller's dialect. It knows the runtime by its public interface
+//! only, and a caller's own key is never passed on from here.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -40,7 +40,7 @@ pub(super) enum Endpoints {
     Both,
 }
 
-/// Answers one request, of any sender.
+/// Answers one request.
 pub(super) async fn answer(
     state: Arc<State>,
     endpoints: Endpoints,
@@ -50,7 +50,7 @@ pub(super) async fn answer(
     let (mut head, body) = request.into_parts();
     head.extensions.insert(Peer(peer));
     let endpoint = Endpoint::of(&head.method, head.uri.path(), &head.headers);
-    // A process supervisor asks by any host name, and learns nothing.
+    // A process supervisor may ask by any host name; the answer reveals nothing.
     if matches!(endpoint, Endpoint::Live | Endpoint::Ready | Endpoint::Root) {
         return Ok(serve(&state, endpoints, &head, endpoint, body).await);
     }
@@ -76,7 +76,7 @@ pub(super) async fn answer(
     Ok(response)
 }
 
-/// Says to a web page, or to a client that looks like one, what would have to be configured.
+/// Refuses a web page, or a client that looks like one, and names the setting that would allow it.
 fn turn_away(state: &State, head: &Parts, stranger: &Stranger) -> Response<ReplyBody> {
     let face = face_of(head.uri.path());
     let (reason, refusal) = match stranger {
@@ -97,7 +97,7 @@ fn turn_away(state: &State, head: &Parts, stranger: &Stranger) -> Response<Reply
     refuse(refusal)
 }
 
-/// Answers a request that may be asked.
+/// Answers a request that is allowed.
 async fn serve(
     state: &Arc<State>,
     endpoints: Endpoints,
@@ -155,8 +155,7 @@ async fn serve(
     }
 }
 
-/// Lets an operator in, or says why not. Without keys every caller is an operator, except those that come through a
-/// proxy.
+/// Checks that the caller is an operator. Without keys every caller is one, except those that come through a proxy.
 fn operator(state: &State, head: &Parts) -> Result<(), Response<ReplyBody>> {
     let current = state.current();
     let is_proxied = |name: &HeaderName| PROXIED.iter().any(|begin| name.as_str().starts_with(begin));
@@ -196,7 +195,7 @@ const PROXIED: [&str; 14] = [
     "x-real-ip",
 ];
 
-/// Answers in words.
+/// Answers a conversation.
 async fn converse(
     state: &Arc<State>,
     head: &Parts,
@@ -233,7 +232,7 @@ async fn compact(state: &Arc<State>, head: &Parts, body: Incoming) -> Result<Res
     chat::answer(state, &current, head, client, asked, place).await
 }
 
-/// Answers in vectors.
+/// Answers with vectors.
 async fn embed(
     state: &Arc<State>,
     head: &Parts,
@@ -247,7 +246,7 @@ async fn embed(
     chat::embed(state, &current, head, client, asked, place).await
 }
 
-/// Lets a caller in, takes what it says and reads it.
+/// Checks a caller's access, receives its body and reads it.
 async fn enter<'c, T: Understood>(
     state: &State,
     current: &'c Current,
@@ -292,7 +291,7 @@ fn is_full(state: &State) -> bool {
     state.places.full_for().is_some_and(|time| time >= FULL_MAX)
 }
 
-/// Lets a caller in, or says in its dialect why not.
+/// Checks a caller's access, or refuses it in its dialect.
 fn admitted<'c>(state: &State, current: &'c Current, head: &Parts, face: Face) -> Result<Option<&'c Client>, Refusal> {
     current.access.admit(&head.headers, head.uri.query(), now()).map_err(|denied| {
         let (reason, refused) = match denied {
@@ -347,7 +346,7 @@ async fn explain(state: &State, route: String) -> Response<ReplyBody> {
     }
 }
 
-/// Tells what became of a call that the recorder remembers, or that is parked.
+/// Returns the page of a call that the recorder remembers, or that is parked.
 fn why(state: &State, call: &str) -> Response<ReplyBody> {
     let flight = call.parse().ok().and_then(|call| state.runtime.why(call));
     match flight {

@@ -27,25 +27,24 @@ pub struct Settings {
     pub runtime: Config,
 }
 
-/// How the sidecar serves.
+/// The `[server]` table: how the sidecar serves.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
-    /// Where clients connect. Loopback by default, where no key is asked for; elsewhere `keys` are required.
+    /// Where clients connect. Default: 127.0.0.1:4000, where no key is needed; beyond loopback `keys` are required.
     #[serde(deserialize_with = "an_address")]
     pub listen: SocketAddr,
-    /// Where health, metrics and explanations are. Beside the clients' endpoints where absent, if those are on
-    /// loopback; otherwise nowhere.
+    /// Where health, metrics and explanations are. Default: on `listen`, if that is on loopback; otherwise nowhere.
     #[serde(deserialize_with = "some_address")]
     pub admin: Option<SocketAddr>,
     /// Certificate and key for TLS on `listen`.
     pub tls: Option<TlsConfig>,
-    /// The clients that may call. Empty asks for no key, on loopback only.
+    /// The clients that may call. Empty: no key is needed, on loopback only.
     pub keys: Vec<ClientKey>,
-    /// The names by which this is asked, beside addresses and `localhost`: a web page that came by another name is
-    /// refused.
+    /// Host names of this sidecar, beside addresses and `localhost`: a request with another host is refused where no
+    /// key is needed.
     pub hosts: Vec<String>,
-    /// The web pages that may ask, by their origin (`https://app.example`). None, where empty.
+    /// The web pages that may ask, by their origin (`https://app.example`). Default: none.
     pub allow_origins: Vec<String>,
     /// The most connections; one more waits to be accepted. Default: 10 000.
     pub connections_max: usize,
@@ -60,18 +59,18 @@ pub struct ServerConfig {
     /// The longest a request's body may take to arrive. Default: 60 s.
     #[serde(with = "humantime_serde")]
     pub body_timeout: Duration,
-    /// The longest a client may take nothing of what is written to it; then its connection is closed. Default: 60 s.
+    /// The longest a client may leave written bytes unread; then its connection is closed. Default: 60 s.
     #[serde(with = "humantime_serde")]
     pub write_timeout: Duration,
     /// How long a stream may be silent before a keep-alive is sent; the first also sends the head. Default: 10 s.
     #[serde(with = "humantime_serde")]
     pub keep_alive: Duration,
-    /// The route that serves model names which no route has, so that agents can keep the names they know. Such a name
-    /// is an error where absent.
+    /// The route that serves model names which no route has, so that agents can keep the names they use. Without it
+    /// such a name is an error.
     pub default_route: Option<String>,
-    /// How streams are delivered. As they come, unless a request's header says otherwise.
+    /// How streams are delivered, unless a request's header says otherwise. Default: as they come.
     pub streams: Streams,
-    /// How answers name their model. As the provider that answers does, unless it is to be as it was asked for.
+    /// How answers name their model. Default: as the provider that answers does.
     pub model: ModelNames,
     /// How long calls in flight may take to end when the sidecar stops. Default: 30 s.
     #[serde(with = "humantime_serde")]
@@ -108,7 +107,7 @@ impl Default for ServerConfig {
 pub enum ModelNames {
     /// As their provider does.
     Provider,
-    /// As their caller does: a route's name, most often.
+    /// As the caller asked for it: usually a route's name.
     Asked,
 }
 
@@ -158,10 +157,10 @@ impl ServerConfig {
                 refuse(&format!("keys[{at}].name"), "must be a name, by which logs and metrics know the client");
             }
             if !names.insert(&key.name) | !hashes.insert(key.sha256) {
-                refuse(&format!("keys[{at}]"), "stands there twice, by its name or its hash");
+                refuse(&format!("keys[{at}]"), "is listed twice, by its name or its hash");
             }
             if key.requests_per_minute == Some(0) {
-                let problem = "must be 1 or more; without it there is no limit, without the key no access";
+                let problem = "must be 1 or more; leave it out for no limit, or remove the key for no access";
                 refuse(&format!("keys[{at}].requests_per_minute"), problem);
             }
             if key.operator && !key.routes.is_empty() {
@@ -209,10 +208,11 @@ impl ServerConfig {
         }
     }
 
-    /// Returns these settings for sockets that are bound by other settings: what only a start can change stays.
+    /// Returns these settings for sockets that are already bound: fields that only a start can change stay as they
+    /// were.
     ///
     /// # Errors
-    /// If what stays and what is new do not go together.
+    /// If fields that stay and new ones contradict each other.
     pub(super) fn on_the_sockets_of(self, bound: &Self) -> Result<Self, ConfigErrors> {
         let tls = match (&self.tls, &bound.tls) {
             (Some(_), Some(_)) => self.tls.clone(),
@@ -229,7 +229,7 @@ impl ServerConfig {
         Ok(served)
     }
 
-    /// Returns the fields that differ from these in what only a start can change.
+    /// Returns the fields that differ from these and that only a start can change.
     pub(super) fn needs_a_start(&self, bound: &Self) -> Vec<&'static str> {
         let fields = [
             ("server.listen", self.listen != bound.listen),
@@ -253,7 +253,7 @@ pub fn address(text: &str) -> Option<SocketAddr> {
     text.parse().ok().or_else(|| loopback(text.strip_prefix("localhost:").unwrap_or(text)))
 }
 
-/// What an address must be.
+/// The forms of an address, for errors.
 const ADDRESS: &str = "an address and a port, as \"127.0.0.1:4000\", \"localhost:4000\" or 4000";
 
 fn an_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
@@ -302,7 +302,7 @@ impl SettingsErrors {
     }
 }
 
-/// The most errors that are written out: after these are mended the others show.
+/// The most errors that are written out; further ones show after these are corrected.
 const ERRORS_MAX: usize = 50;
 
 impl std::ops::Deref for SettingsErrors {
@@ -321,7 +321,7 @@ impl fmt::Display for SettingsErrors {
 
 impl std::error::Error for SettingsErrors {}
 
-/// Each target that can be called, with its price, where that is known.
+/// Each target that can be called, with its price if that is known.
 pub type Targets = Vec<(TargetId, Option<Price>)>;
 
 impl Settings {
@@ -358,7 +358,8 @@ impl Settings {
         providers.map(|(name, _)| ConfigError::new(format!("providers.{name}.base_url"), &problem)).collect()
     }
 
-    /// Checks what can be checked alone. `doubtful` tells the names that may be good once a file is right.
+    /// Checks fields that need no other file. `doubtful` tells names that may become valid once other errors are
+    /// corrected.
     fn check_beside(&self, doubtful: &dyn Fn(&str) -> bool) -> Result<Targets, ConfigErrors> {
         let mut errors = self.server.check();
         let checked = self.runtime.check_beside(doubtful);
@@ -382,7 +383,7 @@ impl Settings {
             let routes = key.routes.iter().enumerate();
             routes.map(move |(place, route)| (format!("server.keys[{at}].routes[{place}]"), route))
         });
-        // Which targets there are is known once all providers are right.
+        // The targets are known only once all providers are valid.
         let unknown = |route: &str| !(is_known(route) || doubtful(route) || ill && route.contains('/'));
         for (field, route) in default.chain(of_keys).filter(|(_, route)| unknown(route)) {
             let near = (errors.len() < ERRORS_MAX)
@@ -444,8 +445,8 @@ impl Settings {
         SettingsErrors(errors)
     }
 
-    /// Tells whether a file's text holds a provider's key itself, and not only where it is read: then only its owner
-    /// may read it.
+    /// Tells whether a file's text holds a provider's key itself, and not only its source: then only its owner should
+    /// be able to read it.
     pub fn holds_key(text: &str) -> bool {
         Document::parse(text).is_ok_and(|document| document.holds_key())
     }
@@ -540,16 +541,13 @@ mod tests {
     #[test]
     fn an_unknown_field_is_an_error_with_a_suggestion() {
         for (text, expected) in [
-            ("[server]\nlisen = '127.0.0.1:1'", "2:1: server.lisen: is no field that is known; did you mean `listen`?"),
+            ("[server]\nlisen = '127.0.0.1:1'", "2:1: server.lisen: is no known field; did you mean `listen`?"),
             (
                 "[providers.a]\nbase_url = 'http://x'\nkey = ['1']",
-                "3:1: providers.a.key: is no field that is known; did you mean `keys`?",
+                "3:1: providers.a.key: is no known field; did you mean `keys`?",
             ),
-            (
-                "[provider.a]\nbase_url = 'http://x'",
-                "1:2: provider: is no field that is known; did you mean `providers`?",
-            ),
-            ("[serve]\nlisten = 1", "1:2: serve: is no field that is known; did you mean `server`?"),
+            ("[provider.a]\nbase_url = 'http://x'", "1:2: provider: is no known field; did you mean `providers`?"),
+            ("[serve]\nlisten = 1", "1:2: serve: is no known field; did you mean `server`?"),
         ] {
             let error = refused(&format!("{text}{PROVIDER}"));
             assert!(error.starts_with(expected) && error.lines().count() == 1, "{error}");
@@ -592,7 +590,7 @@ mod tests {
             ("[providers.a]\nmodels.m.retires = 'KEY'", "providers.a.models.m.retires: "),
             ("[providers.a]\ntransport.connect_timeout = 'KEY'", "providers.a.transport.connect_timeout: "),
             ("calls_max = 'KEY'", "calls_max: "),
-            ("KEY = 1", "1:1: configuration: has a field that is not known"),
+            ("KEY = 1", "1:1: configuration: has an unknown field"),
             ("[server]\nlisten = 'KEY'", "server.listen: "),
             ("[server]\nstreams = 'KEY'", "server.streams: "),
             ("[server]\ndrain = 'KEY'", "server.drain: "),
@@ -607,7 +605,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_toml_says_where() {
+    fn text_that_is_no_toml_is_refused_with_its_place() {
         assert!(refused("[server\n").starts_with("1:"));
         assert!(
             refused("[server]\nlisten = true").starts_with("2:1: server.listen: is true or false; must be an address")

@@ -1,4 +1,4 @@
-//! What all connections share, and which part of it a reload replaces.
+//! The state that all connections share, and the part that a reload replaces.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -19,10 +19,10 @@ use crate::runtime::Runtime;
 use crate::wire::serve::Listing;
 use crate::words::{Price, TargetId};
 
-/// What all connections share.
+/// The state that all connections share.
 pub(super) struct State {
     pub(super) runtime: Runtime,
-    /// The marks that tell requests that come back.
+    /// The mark that recognises requests that come back.
     pub(super) mark: Mark,
     pub(super) metrics: Arc<Metrics>,
     pub(super) refusals: Refusals,
@@ -34,7 +34,7 @@ pub(super) struct State {
     tls: RwLock<Option<TlsAcceptor>>,
 }
 
-/// What a reload replaces.
+/// The part that a reload replaces.
 pub(super) struct Current {
     pub(super) server: ServerConfig,
     pub(super) access: Access,
@@ -44,7 +44,7 @@ pub(super) struct Current {
 }
 
 impl Current {
-    /// Takes settings that were checked, and the targets that this found.
+    /// Takes checked settings, and their targets.
     pub(super) fn new(settings: &Settings, targets: &[(TargetId, Option<Price>)], before: &Access) -> Self {
         let routes = settings.runtime.routes.keys().map(|name| listing(name, "standin"));
         let aliases = settings.runtime.aliases.keys().map(|name| listing(name, "standin"));
@@ -64,7 +64,7 @@ impl Current {
     }
 }
 
-/// When this project began: a list of models wants a date for each.
+/// When this project began: a list of models needs a date for each.
 const CREATED: u64 = 1_763_683_200;
 
 fn listing(id: &str, owner: &str) -> Listing {
@@ -104,7 +104,7 @@ impl State {
         *self.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(tls);
     }
 
-    /// Notes that a request is turned away.
+    /// Notes that a request is refused.
     pub(super) fn turn_away(&self, reason: Reason, head: &Parts) {
         self.refusals.note(reason, head.extensions.get::<Peer>().map(|Peer(peer)| *peer), now());
     }

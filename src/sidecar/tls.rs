@@ -1,4 +1,4 @@
-//! The certificate and its key: where they are, and the TLS settings made of them.
+//! The certificate and its key, and the TLS settings made of them.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};

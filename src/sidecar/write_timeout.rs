@@ -1,7 +1,7 @@
-//! A socket whose other side must take written bytes in time.
+//! A socket whose other side must read written bytes in time.
 //!
-//! Input: what a connection writes. Output: the same, or an error once nothing of it was taken for too long. hyper
-//! waits for ever: a client that no longer reads would keep its connection's place until it leaves.
+//! Input: a connection's writes. Output: the same, or an error once nothing was read for too long. hyper has no such
+//! limit: a client that no longer reads would keep its connection's place until it leaves.
 
 use std::io;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep};
 pub(super) struct WriteTimeout<S> {
     stream: S,
     limit: Duration,
-    /// Runs while something waits to be taken. It is made once, when something first does.
+    /// Runs while bytes wait to be read. It is made once, when that first happens.
     timer: Option<Pin<Box<Sleep>>>,
     waits: bool,
 }
@@ -24,7 +24,7 @@ impl<S> WriteTimeout<S> {
         Self { stream, limit, timer: None, waits: false }
     }
 
-    /// Looks at the result of a write: the time-out runs only while nothing is taken.
+    /// Handles the result of a write: the time-out runs only while nothing is read.
     fn timed<T>(&mut self, cx: &mut Context<'_>, went: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if went.is_ready() {
             self.waits = false;

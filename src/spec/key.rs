@@ -1,4 +1,4 @@
-//! A key as configured: its name, and where it is.
+//! A key as configured: its name and its source.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use crate::source::KeySource;
 pub(crate) struct KeySpec {
     /// Its name in the ledger and in events.
     pub(crate) name: Arc<str>,
-    /// Where it is; `None` where the provider wants none.
+    /// Its source; `None` if the provider needs no key.
     pub(crate) source: Option<KeySource>,
-    /// How long what was read is good, where its source does not say.
+    /// How long a secret is good after it was read, if its source does not say.
     pub(crate) expires_in: Option<Duration>,
 }
 
 impl KeySpec {
-    /// Tells whether what was read of one key is good for the other, under any names.
+    /// Tells whether a secret that was read for one key is good for the other, whatever their names.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         self.source == other.source && self.expires_in == other.expires_in
     }

@@ -1,4 +1,4 @@
-//! The place of everything: names, looked up once, and the places that they mean.
+//! The layout: names are looked up once and then known by their places.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Floor 4: what is configured, ready to be run: providers, targets, routes and limits.
+//! Floor 4: the configuration, ready to be run: providers, targets, routes and limits.
 //!
 //! Plain data. Each thing has one name and is then known by its place; a reader of names finds the place once. The
 //! configuration is translated into it, the actors run it, and neither knows the other. There is no clock here, no
@@ -26,7 +26,7 @@ pub(crate) use target::{Stall, TargetSpec, Timers};
 
 use crate::policy::money::Budget;
 
-/// What is to be served, by which targets.
+/// What is served: providers, targets, routes, budgets.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Setup {
     /// Each provider with its targets.
@@ -37,7 +37,7 @@ pub(crate) struct Setup {
     pub(crate) prices: PricesSpec,
     /// What may be spent.
     pub(crate) budgets: Vec<Budget>,
-    /// What was spent of those that are not counted yet.
+    /// The money already spent of budgets that are new to this process.
     #[cfg(feature = "store")]
     pub(crate) spent: Vec<Spent>,
 }

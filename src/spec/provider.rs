@@ -1,4 +1,4 @@
-//! A provider as configured: where it is, how it speaks, with which keys and models.
+//! A provider as configured: its address, dialect, keys and models.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::transport::{Http, Transport, TransportOptions};
 use crate::wire::Flavour;
 use crate::words::Dialect;
 
-/// How a provider's requests get out.
+/// The transport of a provider's requests.
 #[derive(Clone, Debug)]
 pub(crate) enum Way {
     /// Over real sockets.
@@ -58,7 +58,7 @@ pub(crate) struct ProviderSpec {
     pub(crate) way: Way,
     pub(crate) admission: AdmissionOptions,
     pub(crate) restart: RestartOptions,
-    /// Where else it is seen how it is.
+    /// Its status page and health address.
     pub(crate) hints: HintOptions,
     /// Whether its targets that are out are asked for a word.
     pub(crate) probe: Option<ProbeOptions>,

@@ -26,7 +26,7 @@ pub(crate) struct RouteSpec {
 }
 
 impl RouteSpec {
-    /// Returns what good answers it keeps, if any.
+    /// Returns which good answers it keeps, if any.
     pub(crate) fn stale(&self) -> Option<&StaleOptions> {
         self.rungs.iter().find_map(|rung| if let Rung::Stale(options) = rung { Some(options) } else { None })
     }

@@ -9,13 +9,13 @@ pub(crate) struct StoreSpec {
     pub(crate) path: PathBuf,
     /// How long each record is kept.
     pub(crate) keep: Duration,
-    /// How long the sums of each hour are.
+    /// How long the sums of each hour are kept.
     pub(crate) keep_totals: Duration,
     /// How long durable calls are kept after their end.
     pub(crate) durable_for: Duration,
-    /// How long the file may grow.
+    /// The largest size of the file, in bytes.
     pub(crate) bytes_max: u64,
-    /// Whether what is known of providers outlives the process, too.
+    /// Whether the state of providers is kept for the next process, too.
     pub(crate) warm: bool,
 }
 

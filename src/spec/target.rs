@@ -48,7 +48,7 @@ pub(crate) struct Stall {
 }
 
 impl TargetSpec {
-    /// Returns what the codecs are told of the model, which may be the only one of the route that is asked for.
+    /// Returns the model for the codecs, which may be the only one of the route that is asked for.
     pub(crate) fn model(&self, meant: bool) -> Model<'_> {
         let TargetId { provider, model } = &self.id;
         let (reasons, answer_max) = (self.class == ModelClass::Reasoning, self.capabilities.output_tokens_max);

@@ -14,12 +14,12 @@ use crate::words::{FailureClass, Usage};
 /// The most lines by default.
 const LINES_MAX: u32 = 1_000;
 
-/// What is summed of attempts, beside what they are grouped by; `end` is how they ended.
+/// The sums of attempts, beside the columns of their groups; `end` is how they ended.
 const SUMS: &str = "sum(attempts), sum(attempts * (end = 'won')), sum(unpriced), sum(input), sum(cached), \
                     sum(cache_write), sum(output), sum(reasoning), sum(cost), sum(estimated), \
                     sum(cost * (end <> 'won'))";
 
-/// The same before what is grouped by has its names: a hundredth of the rows.
+/// The same sums before the groups get their names: a hundredth of the rows.
 const INNER: &str = "sum(attempts) AS attempts, sum(unpriced) AS unpriced, sum(input) AS input, sum(cached) AS cached, \
                      sum(cache_write) AS cache_write, sum(output) AS output, sum(reasoning) AS reasoning, \
                      sum(cost) AS cost, sum(estimated) AS estimated";
@@ -44,7 +44,7 @@ fn statement(connection: &Connection, question: &Question) -> rusqlite::Result<S
         _ => "",
     };
     let mut asked = connection.prepare(&sql(&question.by))?;
-    // One more than is shown tells whether there are more.
+    // One line more than is shown is read: it tells whether there are more.
     let rows = asked.query_map(params![since, until, i64::from(lines_max) + 1, tag], line)?;
     let mut lines = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     let cut = lines.len() > lines_max as usize;
@@ -56,7 +56,7 @@ fn statement(connection: &Connection, question: &Question) -> rusqlite::Result<S
     Ok(Statement { again: read_count(connection, "again")?, ..statement })
 }
 
-/// Returns what a question is in SQL: of a time from ?1 on until ?2, at most ?3 lines, of a tag ?4.
+/// Returns a question in SQL: the time from ?1 to ?2, at most ?3 lines, the tag ?4.
 fn sql(by: &By) -> String {
     let group = match by {
         By::Outcome => {
@@ -111,7 +111,7 @@ fn of(column: &str) -> String {
     format!("(SELECT text FROM name WHERE id = {column})")
 }
 
-/// Returns what says why an attempt was waste, by how it ended.
+/// Returns the SQL for the reason of waste, by how an attempt ended.
 fn reasons() -> String {
     let reason = |class: &FailureClass| format!("WHEN '{}' THEN '{}'", class.name(), waste(*class));
     format!("CASE end {} ELSE 'failed' END", FailureClass::ALL.iter().map(reason).collect::<Vec<_>>().join(" "))

@@ -112,7 +112,7 @@ impl Book {
         forget::bytes(&self.file.connection).unwrap_or(0)
     }
 
-    /// Does to the connection what only tests do.
+    /// Runs SQL on the connection, for tests only.
     #[cfg(test)]
     pub(super) fn trouble(&self, sql: &str) -> rusqlite::Result<()> {
         self.file.connection.execute_batch(sql)
@@ -125,7 +125,7 @@ fn last(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached(last)?.query_row((), |row| row.get(0))
 }
 
-/// Returns what was counted under a name so far.
+/// Returns the count under a name so far.
 pub(super) fn read_count(connection: &Connection, name: &str) -> rusqlite::Result<u64> {
     let count = connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional()?;
     Ok(count.map_or(0, |count: i64| u64::try_from(count).unwrap_or(0)))
@@ -165,7 +165,7 @@ fn number(connection: &Connection, add: &str, find: &str, values: impl Params + 
     connection.prepare_cached(find)?.query_row(values, |row| row.get(0))
 }
 
-/// Remembers a number. Where too many are, all are found anew.
+/// Remembers a number. If there are too many, all are forgotten and looked up again.
 fn remember<K: Eq + Hash>(known: &mut HashMap<K, i64>, key: K, id: i64) {
     if known.len() >= NAMES_MAX {
         known.clear();

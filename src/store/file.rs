@@ -23,7 +23,7 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    /// Takes the file for this process; waits so long for whoever has it.
+    /// Takes the file for this process; waits up to this long for another process that has it.
     pub(super) fn take(path: &Path, wait: Duration) -> Result<Self, OpenError> {
         let beside = beside(path, "-lock");
         make(&beside)?;
@@ -43,7 +43,7 @@ impl Hold {
         make(&self.path)?;
         let mut connection = Connection::open_with_flags(&self.path, FLAGS)?;
         connection.busy_timeout(BUSY_WAIT)?;
-        // In this order: how the file gives room back is settled before its first page.
+        // In this order: the way in which the file gives room back must be set before its first page.
         for (name, value) in [
             ("auto_vacuum", "incremental"),
             ("journal_mode", "wal"),

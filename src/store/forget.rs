@@ -1,4 +1,5 @@
-//! Forgetting: what is too old, and the oldest of what is too much; some at a time, so that no group waits long for it.
+//! Forgets entries that are too old, and the oldest if the file is too large; some at a time, so that no group waits
+//! long.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ const ROWS: i64 = 4_000;
 const AHEAD: i64 = 24 * 60 * 60 * 1_000;
 /// Pages that are given back to the disk at once.
 const PAGES: i64 = 2_000;
-/// How long the knowledge of a provider is kept that is no longer configured.
+/// How long the state of a provider is kept after it is no longer configured.
 const MEMORY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Forgets some. Returns whether there is more to forget.
@@ -33,7 +34,7 @@ pub(super) fn some(connection: &mut Connection, spec: &StoreSpec, now: i64) -> r
             gone = keep::forget(&change, oldest, ())?;
         }
         if gone == 0 {
-            // Nothing is left but sums: the oldest tenth of their time goes.
+            // Only sums are left: the oldest tenth of their time goes.
             let (first, last): (i64, i64) =
                 change.query_row("SELECT coalesce(min(hour), 0), coalesce(max(hour), 0) FROM hour", (), |row| {
                     Ok((row.get(0)?, row.get(1)?))

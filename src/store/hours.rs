@@ -58,7 +58,7 @@ impl Sum {
 
 /// Returns a count as the file has it.
 pub(super) fn whole(count: u64) -> i64 {
-    // Providers count their tokens themselves; sums of what they say must not overflow either.
+    // Providers count their tokens themselves; sums of wrong counts must not overflow.
     i64::try_from(count).unwrap_or(i64::MAX).min(1 << 40)
 }
 
@@ -83,7 +83,7 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Returns what the sums of an hour call a tag's value; `None` where there are too many tags.
+    /// Returns the name of a tag's value in the sums of an hour; `None` where there are too many tags.
     fn value(
         &mut self,
         connection: &Connection,
@@ -170,7 +170,7 @@ impl Hours {
 const SUMS: [&str; 9] =
     ["attempts", "unpriced", "input", "cached", "cache_write", "output", "reasoning", "cost", "estimated"];
 
-/// Returns what adds to the sums of a place, or makes it.
+/// Returns the statement that adds to the sums of a place, or makes them.
 fn adding(table: &str, keys: &[&str], sums: &[&str]) -> String {
     let all: Vec<&str> = keys.iter().chain(sums).copied().collect();
     let marks = vec!["?"; all.len()].join(", ");

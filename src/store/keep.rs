@@ -127,7 +127,7 @@ impl Note {
     }
 }
 
-/// Forgets calls, and what was told of them.
+/// Forgets calls and their items.
 pub(super) fn forget(connection: &Connection, which: &str, params: impl rusqlite::Params) -> rusqlite::Result<usize> {
     // Their items go with them: a trigger of the file's.
     connection.prepare_cached(&format!("DELETE FROM kept WHERE {which}"))?.execute(params)

@@ -1,4 +1,4 @@
-//! What is known of providers, for the next process: one row of each, replaced by the next.
+//! The state of providers, for the next process: one row of each, replaced each time.
 
 use std::fs;
 use std::path::Path;
@@ -10,13 +10,13 @@ use super::book::millis;
 use super::{OpenError, file};
 use crate::policy::memory::{Memory, Moment, Uptime};
 
-/// Where Linux tells which run of the machine it is, and how long that has lasted.
+/// Where Linux tells the number of the machine's run, and how long it has been running.
 const RUN: &str = "/proc/sys/kernel/random/boot_id";
 const UPTIME: &str = "/proc/uptime";
 /// Sessions are looked for among this many attempts.
 const ATTEMPTS_MAX: u32 = 50_000;
 
-/// What was kept of a provider.
+/// The kept health of a provider.
 pub(crate) struct Kept {
     pub(crate) provider: String,
     /// When.
@@ -32,7 +32,7 @@ impl Kept {
         self.form == Memory::form()
     }
 
-    /// Reads it, for a process in which it was written then; without a time what has an age is left out.
+    /// Reads it, as written at this time of the reading process; without a time everything that ages is left out.
     pub(crate) fn read(&self, then: Option<Instant>, now: Instant) -> Option<Memory> {
         Memory::read(&self.provider, &self.bytes, self.sum, then, now)
     }
@@ -47,7 +47,7 @@ pub(crate) struct Served {
     pub(crate) ago: Duration,
 }
 
-/// What a process finds of those before it.
+/// The state that earlier processes have kept.
 pub(crate) struct Recollection {
     /// Of each provider.
     pub(crate) kept: Vec<Kept>,
@@ -93,7 +93,7 @@ fn served(connection: &Connection, since: Duration) -> rusqlite::Result<Vec<Serv
     rows.collect()
 }
 
-/// What is known of a provider, and when this was told.
+/// The state of a provider, and when it was given to the store.
 pub(super) struct Told {
     memory: Memory,
     at: Instant,
@@ -106,7 +106,7 @@ impl Told {
     }
 }
 
-/// Writes what is known of a provider, as old as it has become meanwhile.
+/// Writes the health of a provider, with the age that it has by now.
 pub(super) fn write(connection: &Connection, Told { memory, at }: &Told) -> rusqlite::Result<()> {
     let (at, waited) = (moment(), at.elapsed());
     let Some((bytes, sum)) = memory.write(memory.at + waited) else { return Ok(()) };

@@ -31,9 +31,9 @@ use crate::policy::vault::{Item, KeptCall, Vault, Which, Written};
 use crate::spec::StoreSpec;
 use crate::words::CallId;
 
-/// How long whoever comes next waits for the one before to let go: it may just be stopping.
+/// How long a new process waits for the old one to free the file: it may just be stopping.
 const HOLD_WAIT: Duration = Duration::from_secs(1);
-/// How often who follows another process looks whether that has let go.
+/// How often a process that follows another tries to take the file.
 const HOLD_LOOK: Duration = Duration::from_millis(50);
 /// Records that may wait: three seconds of a busy machine, or hours of an agent.
 const WAITING_MAX: usize = 16_384;
@@ -54,7 +54,7 @@ const FLUSH_MAX: Duration = Duration::from_secs(2);
 
 enum Job {
     Record(Record),
-    /// There is something new to be known of a provider.
+    /// There is a new state of a provider.
     Memory,
     /// Write this, and say when it is on the disk, and how many calls it changed.
     Note(Note, oneshot::Sender<usize>),
@@ -73,7 +73,7 @@ pub(crate) struct Store {
     owner: Option<JoinHandle<()>>,
 }
 
-/// What is to be kept of each provider: the latest of it.
+/// The latest state of each provider.
 type Memories = BTreeMap<Arc<str>, Told>;
 
 impl Store {
@@ -114,7 +114,7 @@ impl Store {
         self.gauge.path()
     }
 
-    /// Waits until what was given before is written, or was tried; not for long.
+    /// Waits until everything given before is written, or was tried; not for long.
     pub(crate) async fn flush(&self) {
         let (done, told) = oneshot::channel();
         let sent = self.queue.as_ref().is_some_and(|queue| queue.try_send(Job::Flush(done)).is_ok());
@@ -131,7 +131,7 @@ impl Store {
         Box::pin(async move {
             let (done, told) = oneshot::channel();
             let mut job = Job::Note(note, done);
-            // Whoever is behind by a whole queue is waited for.
+            // If the queue is full, this waits.
             loop {
                 job = match queue.try_send(job) {
                     Ok(()) => break,
@@ -150,7 +150,7 @@ impl Store {
     }
 }
 
-/// Why nothing can be written any more.
+/// The error once nothing can be written any more.
 const GONE: &str = "the store writes no more";
 
 impl Vault for Store {
@@ -222,25 +222,25 @@ impl Drop for Store {
     }
 }
 
-/// Who waits to hear how it went.
+/// The receiver of the result of opening.
 type Opened = oneshot::Sender<Result<(), OpenError>>;
 
 /// The thread's own.
 struct Owner {
     spec: StoreSpec,
-    /// Whether another process ends that has the file yet.
+    /// Whether another process, which is ending, still has the file.
     follows: bool,
     gauge: Gauge,
     closing: Arc<AtomicBool>,
     memories: Arc<Mutex<Memories>>,
-    /// What is to be kept of each provider, and was not yet.
+    /// States of providers that are not written yet.
     news: Memories,
-    /// What is kept, for a file that takes the place of one that is gone.
+    /// All kept states, for a new file if this one is gone.
     known: Memories,
-    /// What is being written, and the number of its first.
+    /// The group that is being written, and the number of its first record.
     group: Vec<Record>,
     first: i64,
-    /// What is noted of durable calls, and who waits for that.
+    /// Notes of durable calls, and their waiters.
     notes: Vec<Note>,
     noted: Vec<oneshot::Sender<usize>>,
     /// How often it panicked over this group.
@@ -263,7 +263,7 @@ impl Owner {
         let mut book = match Book::open(&hold) {
             Ok(book) => Some(book),
             Err(error) if opened.is_some() => return self.refused(jobs, opened, error),
-            // The next group finds out what it is.
+            // Writing the next group finds the problem.
             Err(_) => None,
         };
         if let Some(book) = &book {
@@ -276,7 +276,7 @@ impl Owner {
             if served.is_ok() {
                 return;
             }
-            tracing::error!(path = %self.spec.path.display(), "the store's thread panicked; it begins anew");
+            tracing::error!(path = %self.spec.path.display(), "the store's thread panicked; it is started again");
             book = None;
             self.panics += 1;
             if self.panics > 1 {
@@ -285,7 +285,7 @@ impl Owner {
         }
     }
 
-    /// Takes the file. Who follows another process says that all is well, and takes it once that has let go.
+    /// Takes the file. A process that follows another reports success at once, and takes it when the other has let go.
     fn hold(&self, opened: &mut Option<Opened>) -> Result<Hold, OpenError> {
         let wait = if self.follows { Duration::ZERO } else { HOLD_WAIT };
         loop {
@@ -300,20 +300,20 @@ impl Owner {
         }
     }
 
-    /// Says why there is no file; who was told before that all is well loses what waits.
+    /// Says why there is no file. After an early report of success the waiting records are lost.
     fn refused(&self, jobs: &Receiver<Job>, opened: Option<Opened>, error: OpenError) {
         match opened {
             Some(opened) => drop(opened.send(Err(error))),
             None => {
                 let lost = jobs.try_iter().filter(|job| matches!(job, Job::Record(_))).count() as u64;
                 self.gauge.given_up(lost);
-                tracing::error!(path = %self.spec.path.display(), %error, lost, "the store never got its file");
+                tracing::error!(path = %self.spec.path.display(), %error, lost, "the store has no file; records are lost");
             }
         }
     }
 
     fn serve(&mut self, hold: &Hold, book: &mut Option<Book>, jobs: &Receiver<Job>) {
-        // What a panic left.
+        // The result of a panic.
         self.write(hold, book);
         let (mut more, mut groups) = (true, 0_u32);
         loop {
@@ -368,7 +368,7 @@ impl Owner {
         }
     }
 
-    /// Forgets some of what is too old; returns whether there is more.
+    /// Forgets some entries that are too old; returns whether there are more.
     fn look(&mut self, book: &mut Option<Book>) -> bool {
         let now = forgets_by(wall(), self.began, self.began_at.elapsed());
         let forgotten = book.as_mut().map(|book| (book.forget(&self.spec, now), book.bytes()));
@@ -377,7 +377,7 @@ impl Owner {
                 self.gauge.written(0, bytes);
                 more
             }
-            // The next group finds out what it is.
+            // Writing the next group finds the problem.
             Some((Err(_), _)) => {
                 *book = None;
                 false
@@ -386,7 +386,7 @@ impl Owner {
         }
     }
 
-    /// Writes the group, however long that takes: what fails is closed, opened anew and tried again.
+    /// Writes the group, however long that takes: after a failure the file is closed, opened again and tried again.
     fn write(&mut self, hold: &Hold, book: &mut Option<Book>) {
         let (mut wait, mut tries) = (AGAIN.0, 0);
         while let Err(problem) = self.try_write(hold, book) {
@@ -409,7 +409,7 @@ impl Owner {
 
     fn try_write(&mut self, hold: &Hold, book: &mut Option<Book>) -> Result<(), String> {
         if book.as_ref().is_some_and(|book| !book.is_of(hold)) {
-            tracing::error!(path = %self.spec.path.display(), "the store's file is gone; another is begun");
+            tracing::error!(path = %self.spec.path.display(), "the store's file is gone; a new one is made");
             *book = None;
         }
         let open = match book {
@@ -447,11 +447,11 @@ impl Owner {
     fn give_up(&mut self) {
         let lost = self.group.len() as u64;
         self.gauge.given_up(lost);
-        tracing::error!(path = %self.spec.path.display(), lost, "the store gives records up");
+        tracing::error!(path = %self.spec.path.display(), lost, "these records could not be written and are dropped");
         self.group.clear();
         self.news.clear();
         self.first = 0;
-        // Who waits is told by the end of its channel.
+        // Waiters see the end of their channel.
         self.notes.clear();
         self.noted.clear();
         self.panics = 0;

@@ -1,4 +1,4 @@
-//! What was spent before this process, for budgets that outlive one.
+//! The money spent before this process began, for budgets that outlive a process.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,7 +11,7 @@ use super::{OpenError, file};
 use crate::policy::money::{Budget, Of, Unit};
 use crate::spec::Spent;
 
-/// Returns what was spent of a budget in the period that a time lies in, to the hour.
+/// Returns the money spent of a budget in the period of a time, to the hour.
 pub(crate) fn recall(path: &Path, at: usize, budget: &Budget, now: SystemTime) -> Result<Vec<Spent>, OpenError> {
     let connection = file::read(path)?;
     let since = millis(budget.period.began(now)).div_euclid(1_000).div_euclid(HOUR);
@@ -48,7 +48,7 @@ fn hours(connection: &Connection, place: usize, budget: &Budget, since: i64) -> 
     let mut asked = connection.prepare(&sql)?;
     let rows = asked.query_map(params![since, one.as_deref().unwrap_or_default(), tag], |row| {
         let hour: i64 = row.get(1)?;
-        // Its middle: nearer to when it was spent than either end.
+        // The middle of the hour: nearer to the real time than either end.
         let at = UNIX_EPOCH + Duration::from_secs(u64::try_from(hour * HOUR + HOUR / 2).unwrap_or(0));
         Ok(Spent { budget: place, purse: row.get(0)?, amount: row.get(2)?, at })
     })?;

@@ -15,7 +15,7 @@ pub(super) const APPLICATION: i64 = 0x7374_646e;
 /// The present form.
 pub(super) const VERSION: usize = STEPS.len();
 
-/// What makes each form of the one before it. A step that was released never changes.
+/// The steps that turn each form into the next. A step that was released never changes.
 const STEPS: [&str; 4] = [
     "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;

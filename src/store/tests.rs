@@ -23,7 +23,7 @@ use crate::policy::tokens::{TokenModel, Vocabulary};
 use crate::spec::StoreSpec;
 use crate::words::{AttemptEnd, AttemptRecord, CallFacts, CallId, Failure, FailureClass, Price, TargetId, Usage};
 
-/// What is done to the connections of some files before each group.
+/// SQL that runs on the connections of some files before each group.
 static TROUBLE: Mutex<Option<HashMap<PathBuf, &'static str>>> = Mutex::new(None);
 /// A panic in the place of something in SQL.
 const PANIC: &str = "panic";
@@ -133,7 +133,7 @@ fn won(count: u64) -> Vec<Record> {
     (1..=count).map(|number| Record::Attempt(Arc::new(attempt(&about(number, "smart", "red"), 1, "a", None)))).collect()
 }
 
-/// Waits until a store fares so.
+/// Waits until a store is in this state.
 async fn until(store: &Store, is: impl Fn(&StoreHealth) -> bool) -> StoreHealth {
     let begun = Instant::now();
     loop {

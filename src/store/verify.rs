@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::hours::HOUR;
 use super::{LedgerError, OpenError, file};
 
-/// What a look at a file came to.
+/// The result of checking a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
@@ -17,11 +17,11 @@ pub struct Verified {
     pub calls: u64,
     /// Records that were lost, by its own account.
     pub lost: u64,
-    /// What is wrong with it; empty where all is well.
+    /// The problems found; empty if there are none.
     pub problems: Vec<String>,
 }
 
-/// Looks at all that a file holds. It takes as long as reading it does.
+/// Checks all of a file. It takes as long as reading it.
 ///
 /// # Errors
 /// If there is no such file, or it cannot be opened.

@@ -45,7 +45,7 @@ pub enum Form {
     Schema(Value),
 }
 
-/// What a provider says to one question.
+/// A provider's answer to one question.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
     /// Visible reasoning, before the text.

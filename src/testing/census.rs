@@ -1,4 +1,4 @@
-//! Which actors live, for tests that none is left over.
+//! Counts living actors, for tests that none is left over.
 
 use ractor::{ActorCell, ActorStatus, Message};
 

@@ -55,12 +55,12 @@ pub(crate) trait ScriptedDialect: Send + Sync {
         Err(self.nothing(&Method::POST, address))
     }
 
-    /// Tells whether it answers as the model it has, whichever is asked for.
+    /// Tells whether it answers as its own model, whatever model is asked for.
     fn serves_any_model(&self) -> bool {
         false
     }
 
-    /// Makes the id of an answer's tool call, from the answer's id and whether it was thought about first.
+    /// Makes the id of a tool call, from the answer's id and whether reasoning came first.
     fn call_id(&self, id: &str, index: usize, is_thought: bool) -> String {
         let _ = is_thought;
         format!("call_{id}{index}")
@@ -78,7 +78,7 @@ pub(crate) trait ScriptedDialect: Send + Sync {
     /// Writes an answer as one body.
     fn write_whole(&self, utterance: &Utterance<'_>, out: &mut Vec<u8>);
 
-    /// Returns the bytes for a failure after a 200, and had `sent` this number of pieces of a stream.
+    /// Returns the bytes of a failure after a 200, when `sent` pieces of a stream had gone out.
     fn failure_within(&self, utterance: &Utterance<'_>, sent: usize) -> Bytes;
 
     /// Returns what keeps a connection alive while the answer is not ready.
@@ -94,7 +94,7 @@ pub(crate) trait ScriptedDialect: Send + Sync {
         self.error(ProviderError::Unauthorised, "")
     }
 
-    /// Returns one of the errors providers are known by.
+    /// Returns a provider's error.
     fn error(&self, error: ProviderError, model: &str) -> Refusal;
 
     /// Returns a 429 for a limit of requests a minute.
@@ -127,7 +127,7 @@ pub(crate) struct Utterance<'a> {
     /// Unix time in seconds.
     pub(crate) created: u64,
     pub(crate) model: &'a str,
-    /// What it answers.
+    /// The question that it answers.
     pub(crate) question: &'a Question,
     /// Headers of the request.
     pub(crate) headers: &'a HeaderMap,
@@ -156,7 +156,7 @@ impl Refusal {
 /// Why an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finish<'a> {
-    /// It was said.
+    /// The text ended.
     Stop,
     /// It reached the most tokens it may have.
     Length,
@@ -171,7 +171,7 @@ pub(crate) enum Finish<'a> {
 pub(crate) struct Address<'a> {
     /// The path, without the query.
     pub(crate) path: &'a str,
-    /// What follows the question mark; empty if there is none.
+    /// The query, without the question mark; empty if there is none.
     pub(crate) query: &'a str,
 }
 
@@ -212,7 +212,7 @@ pub(crate) struct Allowance {
     pub(crate) reset: Duration,
 }
 
-/// What a path asks for.
+/// The request that a path stands for.
 pub(crate) enum Wish<'a> {
     Chat,
     /// Vectors.

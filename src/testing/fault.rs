@@ -1,4 +1,4 @@
-//! What can go wrong with a scripted provider, and when.
+//! Faults of a scripted provider, and when they are on.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use http::HeaderMap;
 use rand::{Rng, RngExt as _};
 
-/// One thing that goes wrong. Several may be on at once.
+/// A fault. Several may be on at once.
 ///
-/// [`Refuse`](Self::Refuse) goes before all. Of the others that leave nothing of the answer (down to
-/// [`Reply`](Self::Reply)), the first that was switched on is played alone. The rest compose, in the order they were
-/// switched on; they touch answers only, not what the provider refuses by itself.
+/// [`Refuse`](Self::Refuse) goes before all. Of the other faults that replace the whole answer (down to
+/// [`Reply`](Self::Reply)), the first that was switched on is played alone. The rest are combined in the order they
+/// were switched on; they change answers only, not the provider's own refusals.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -22,7 +22,7 @@ pub enum Fault {
     Reset,
     /// The connection stays open, and nothing is ever answered.
     Hang,
-    /// The head of an answer comes, and then keep-alives for ever.
+    /// The head of an answer comes, and then keep-alives without end.
     BlackHole {
         /// Between two keep-alives.
         every: Duration,
@@ -31,7 +31,7 @@ pub enum Fault {
     Error(ProviderError),
     /// A 429.
     RateLimited(RetryHint),
-    /// Any response at all.
+    /// A response of your own.
     Reply {
         /// Status, sent as it is.
         status: u16,
@@ -42,21 +42,21 @@ pub enum Fault {
     },
     /// The first content comes later.
     SlowFirst {
-        /// Times the usual time to the first token,
+        /// The usual time to the first token is multiplied by this,
         factor: f64,
-        /// and this much more.
+        /// and this much is added.
         plus: Duration,
     },
-    /// The time between tokens, times this.
+    /// The time between tokens is multiplied by this.
     SlowTokens(f64),
     /// After that many tokens nothing more comes; the connection stays open.
     StallAfter(u32),
     /// After that many tokens the connection closes, without any end of the answer.
     CutAfter(u32),
-    /// The body ends, well by HTTP, within a JSON text: a stream in its last token's event, a whole answer in its
+    /// The body ends, correctly for HTTP, within a JSON text: a stream in its last token's event, a whole answer in its
     /// middle.
     TruncatedJson,
-    /// An event in the stream's middle, or the whole body, is no JSON; the rest is as it should be.
+    /// An event in the stream's middle, or the whole body, is no JSON; the rest is correct.
     InvalidJson,
     /// The answer is well-formed and has no content.
     Empty,
@@ -68,8 +68,8 @@ pub enum Fault {
         /// Tokens that come first.
         after: u32,
     },
-    /// The headers of a good answer lie: the content type is `text/html`, a rate limit is at 0, `retry-after` asks for
-    /// an hour.
+    /// The headers of a good answer are false: the content type is `text/html`, a rate limit is at 0, `retry-after`
+    /// asks for an hour.
     LyingHeaders,
 }
 
@@ -97,14 +97,14 @@ impl Fault {
         }
     }
 
-    /// Tells whether the answer is no good for it. One that is slow, or says odd things in its head, is.
+    /// Tells whether it spoils the answer. A slow answer, or one with false headers, is still good.
     pub(crate) const fn spoils(&self) -> bool {
         !matches!(self, Self::SlowFirst { .. } | Self::SlowTokens(_) | Self::LyingHeaders)
     }
 }
 
-/// The errors that providers are known by. Each dialect and each flavour has its own words and statuses for them; those
-/// here are OpenAI's.
+/// Errors of providers. Each dialect and each flavour has its own words and statuses for them; the statuses here are
+/// OpenAI's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProviderError {
@@ -118,7 +118,7 @@ pub enum ProviderError {
     Overloaded,
     /// The conversation is longer than the model's window.
     ContextTooLong,
-    /// 401, the key is not known (any more).
+    /// 401, the key is unknown or revoked.
     Unauthorised,
     /// 402, the account is empty.
     OutOfMoney,
@@ -136,7 +136,7 @@ pub enum ProviderError {
     BadRequest,
     /// 400, the model does not take a parameter.
     Unsupported,
-    /// 504, a gateway waited in vain.
+    /// 504, a gateway's time-out.
     Timeout,
 }
 
@@ -182,10 +182,10 @@ impl ProviderError {
     }
 }
 
-/// How a 429 says when to come back. A provider that has no such way of saying it says nothing.
+/// How a 429 says when to come back. A provider that does not have this form leaves it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryHint {
-    /// It does not.
+    /// It does not say.
     Silent,
     /// `retry-after: 20`, or `1.5`.
     Seconds(Duration),
@@ -227,7 +227,7 @@ impl When {
         self
     }
 
-    /// Only with this probability, 0 to 1, for each request anew; the provider's seed decides.
+    /// Only with this probability, 0 to 1, for each request; the provider's seed decides.
     #[must_use]
     pub const fn chance(mut self, chance: f64) -> Self {
         self.chance = chance;
@@ -291,7 +291,7 @@ impl When {
     }
 }
 
-/// Which fault is on when, in the provider's age: a whole incident, to be switched on at once.
+/// A timetable of faults, in the provider's age: a whole incident, switched on at once.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Schedule(pub(crate) Vec<(Fault, When)>);
 

@@ -1,12 +1,12 @@
 //! Scripted providers in process: no socket, tokio's clock, every fault a provider can have.
 //!
 //! A [`Scripted`] provider is a [`Transport`](crate::transport::Transport). It answers as a real one would, byte by
-//! byte in the provider's dialect, after the times its [`Script`] says, and goes wrong as its [`Fault`]s say. The clock
-//! is tokio's: under `#[tokio::test(start_paused = true)]` an outage of an hour takes no time. The same provider behind
+//! byte in the provider's dialect, after the times its [`Script`] says, and fails as its [`Fault`]s say. The clock is
+//! tokio's: under `#[tokio::test(start_paused = true)]` an outage of an hour takes no time. The same provider behind
 //! real sockets is the `drill` (feature of that name).
 //!
-//! Input: requests. Output: bytes and a log of what the provider saw, which knows nothing of what the runtime under
-//! test believes. Its bytes never come from the crate's own codecs.
+//! Input: requests. Output: bytes, and a log of what the provider saw, independent of the runtime under test. Its bytes
+//! never come from the crate's own codecs.
 //!
 //! ```
 //! use std::time::Duration;

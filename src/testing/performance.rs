@@ -1,6 +1,7 @@
-//! One request being answered: the score's walk through time, and the request's place in the log.
+//! One request being answered: its score played in time, and its place in the log.
 //!
-//! A face asks what is due when, waits, and takes it. Dropping a performance before its end is the client's leaving.
+//! A player asks when the next piece is due, waits, and takes it. Dropping a performance before its end means that the
+//! client left.
 
 use std::time::Duration;
 
@@ -36,8 +37,8 @@ impl Performance {
         self.due
     }
 
-    /// Takes the head. A body that is no stream goes out with it, on a socket in one write: whether the client reads
-    /// it is not the provider's to know.
+    /// Takes the head. A body that is no stream goes out with it, on a socket in one write: the provider cannot know
+    /// whether the client reads it.
     pub(crate) fn head(&mut self) -> Option<Head> {
         let head = self.head.take()?;
         if head.length.is_some() {
@@ -53,8 +54,8 @@ impl Performance {
         self.beats.as_slice().first().map(|beat| later(self.due, beat.wait))
     }
 
-    /// Takes the next piece of the body. The last one settles what became of the request, before the client can see it,
-    /// so that a test that has read an answer finds it in the log.
+    /// Takes the next piece of the body. The last one sets the request's outcome, before the client can see it, so that
+    /// a test that has read an answer finds it in the log.
     pub(crate) fn take(&mut self) -> Option<Bytes> {
         let beat = self.beats.next()?;
         self.due = later(self.due, beat.wait);
@@ -88,7 +89,7 @@ impl Performance {
     }
 }
 
-/// A time that no clock can hold is a day: no test waits that long.
+/// A time that overflows the clock becomes a day: no test waits that long.
 fn later(from: Instant, wait: Duration) -> Instant {
     const FOR_EVER: Duration = Duration::from_secs(86_400);
     from.checked_add(wait).unwrap_or(from + FOR_EVER)

@@ -1,5 +1,5 @@
-//! The scripted provider's face in process: a [`Transport`] that opens no socket and whose only clock is tokio's, so
-//! that an hour's outage passes in no time where that clock is paused.
+//! The scripted provider in process: a [`Transport`] that opens no socket and whose only clock is tokio's, so that an
+//! hour's outage takes no time while that clock is paused.
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -33,7 +33,7 @@ impl Transport for Scripted {
     }
 }
 
-/// A transport only ever posts; a scripted provider can be asked for its models nevertheless.
+/// Runtimes only post chats; a GET returns the list of models.
 fn arrival(request: HttpRequest) -> Arrival {
     let HttpRequest { url, mut headers, body, .. } = request;
     let after_scheme = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);

@@ -1,8 +1,8 @@
-//! The scripted provider itself: what it is told, what it remembers, and what it answers.
+//! The scripted provider itself: its faults, its log, and its answers.
 //!
 //! Input: requests and the switching of faults. Output: scores and the log. It waits for nothing and opens nothing: the
-//! two faces do. Everything random comes from the seed and the request's number alone, so neither the order in which
-//! requests end nor what happened to others changes what happens to one.
+//! player in process and the drill do. Everything random comes from the seed and the request's number alone, so neither
+//! the order in which requests end nor the fate of others changes a request's result.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -33,7 +33,7 @@ const MARKERS: [&str; 3] = ["idempotency-key", "x-client-request-id", "x-session
 /// Unix time of a scripted provider's answers, 2026-01-01, and a second more for each: its bytes depend on no clock.
 pub(crate) const BIRTH: u64 = 1_767_225_600;
 
-/// The shortest time between two keep-alives: without any it would be a flood.
+/// The shortest time between two keep-alives, so that they do not become a flood.
 const KEEP_ALIVE_MIN: Duration = Duration::from_millis(1);
 
 /// A scripted provider: a [`Transport`](crate::transport::Transport) that answers in process, and the handle to switch
@@ -46,7 +46,7 @@ struct Inner {
     script: Script,
     born: Instant,
     state: Mutex<State>,
-    /// Tells the socket's listener that faults were switched.
+    /// Notifies the socket's listener that faults were switched.
     switched: watch::Sender<()>,
 }
 
@@ -70,7 +70,7 @@ struct Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Switch(u64);
 
-/// A request as either face hands it over.
+/// A request, from the player in process or the drill.
 #[derive(Debug)]
 pub(crate) struct Arrival {
     pub(crate) method: Method,
@@ -88,7 +88,8 @@ impl Arrival {
     }
 }
 
-/// What one request's number and the seed decide. Latency and id come first, so that no fault shifts them.
+/// The random values of one request, from its number and the seed. Latency and id come first, so that no fault shifts
+/// them.
 struct Luck {
     serial: u64,
     first_token: Duration,
@@ -172,12 +173,12 @@ impl Scripted {
         self.state().log.records()
     }
 
-    /// Returns the records and forgets them. What becomes of requests that are still open shows in the counts only.
+    /// Returns the records and forgets them. The outcomes of requests that are still open show in the counts only.
     pub fn take_log(&self) -> Vec<Record> {
         self.state().log.take()
     }
 
-    /// Returns how many requests became what, since the start.
+    /// Returns the numbers of requests by outcome, since the start.
     pub fn counts(&self) -> Counts {
         self.state().log.counts
     }
@@ -192,7 +193,7 @@ impl Scripted {
         self.counts().answered
     }
 
-    /// Takes a request in and returns how it is to be answered.
+    /// Takes a request and returns how it is to be answered.
     pub(crate) fn receive(&self, arrival: Arrival) -> Performance {
         let now = Instant::now();
         let age = now.saturating_duration_since(self.0.born);
@@ -257,7 +258,7 @@ impl Scripted {
         Luck { serial, first_token, id: format!("{:016x}", rng.random::<u64>()), rng }
     }
 
-    /// Nothing is left half done under the lock, so a panic elsewhere does no harm to what it guards.
+    /// No change under the lock is left half done, so a panic elsewhere does not harm the data.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -279,7 +280,7 @@ impl State {
     }
 }
 
-/// Where one request's score is written.
+/// Writes one request's score.
 struct Stage<'a> {
     provider: &'a Scripted,
     age: Duration,
@@ -308,13 +309,13 @@ impl Stage<'_> {
         answered.unwrap_or_else(|refusal| self.refuse(dialect, refusal, None))
     }
 
-    /// Answers what is no chat.
+    /// Answers a request that is no chat.
     fn tell(&self, dialect: &dyn ScriptedDialect, body: Bytes) -> Score {
         let headers = self.headers(dialect, dialect.content_type(false), None);
         Score::whole(self.script().head, 200, headers, body, Outcome::Answered)
     }
 
-    /// Returns what a fault that leaves nothing of the answer puts in its place.
+    /// Returns the replacement of an answer by a fault.
     fn instead(&self, fault: &Fault, dialect: &dyn ScriptedDialect, arrival: &Arrival) -> Option<Score> {
         let outcome = Outcome::Fault(fault.name());
         let glance = || dialect.glance(arrival.address(), &arrival.body);
@@ -390,7 +391,7 @@ impl Stage<'_> {
         score
     }
 
-    /// Lets a request to a model that is there through, as far as the limits allow.
+    /// Admits a request to a known model, as far as the limits allow.
     fn charge(&self, dialect: &dyn ScriptedDialect, model: &str, tokens: u64) -> Result<(), Refusal> {
         let models = &self.script().models;
         if !models.is_empty() && !models.iter().any(|known| known == model) && !dialect.serves_any_model() {
@@ -467,7 +468,7 @@ impl Stage<'_> {
         (first, per_token)
     }
 
-    /// Returns what becomes of the request.
+    /// Returns the request's outcome.
     fn outcome(&self) -> Outcome {
         let spoiling = self.faults.iter().find(|fault| fault.spoils());
         spoiling.map_or(Outcome::Answered, |fault| Outcome::Fault(fault.name()))

@@ -1,4 +1,4 @@
-//! What a scripted provider remembers of the requests it received.
+//! The records of requests that a scripted provider received.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,20 +16,20 @@ pub struct Record {
     pub ended: Option<Duration>,
     /// Path of the address, without the query.
     pub path: String,
-    /// What marks repetitions of one call: the first of the headers `idempotency-key`, `x-client-request-id` and
+    /// The mark of repetitions of one call: the first of the headers `idempotency-key`, `x-client-request-id` and
     /// `x-session-id` that the request has.
     pub marker: Option<String>,
     /// The request's body.
     pub body: Bytes,
     /// Names of the faults that were on for it, whether or not they showed.
     pub faults: Vec<&'static str>,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
     /// Tokens that went out. Known at the end, 0 before.
     pub tokens: u64,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Nothing yet.
@@ -44,7 +44,7 @@ pub enum Outcome {
     ClientLeft,
 }
 
-/// How many requests became what, since the start.
+/// Numbers of requests by outcome, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// All that were received.
@@ -57,7 +57,7 @@ pub struct Counts {
     pub faulted: u64,
     /// [`Outcome::ClientLeft`].
     pub client_left: u64,
-    /// Turned away before they were received, where that can be seen: in process, and on connections that were open.
+    /// Refused before they were received, where that can be counted: in process, and on connections that were open.
     pub refused: u64,
     /// Being worked on, waited for or hung right now.
     pub in_flight: u64,
@@ -91,7 +91,7 @@ impl Log {
         self.records.push_back(record);
     }
 
-    /// Notes what became of a request.
+    /// Notes the outcome of a request.
     pub(crate) fn settle(&mut self, serial: u64, outcome: Outcome, tokens: u64) {
         let counts = &mut self.counts;
         counts.tokens += tokens;
@@ -108,7 +108,7 @@ impl Log {
         }
     }
 
-    /// Notes that a request takes no place any more.
+    /// Notes that a request is no longer in flight.
     pub(crate) fn close(&mut self, serial: u64, age: Duration) {
         self.counts.in_flight -= 1;
         if let Some(record) = self.find(serial) {

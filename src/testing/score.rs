@@ -22,7 +22,7 @@ pub(crate) struct Score {
     pub(crate) beats: Vec<Beat>,
     /// What happens after the last piece.
     pub(crate) end: End,
-    /// What the log shall say once the end is reached.
+    /// The outcome for the log once the end is reached.
     pub(crate) outcome: Outcome,
 }
 
@@ -48,22 +48,22 @@ pub(crate) struct Beat {
 /// What happens after a response's last piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// It is the end.
+    /// The response is complete.
     Whole,
-    /// The connection closes as if it were not.
+    /// The connection closes before the response is complete.
     Cut,
     /// The connection is reset.
     Reset,
-    /// The connection is refused: before it is the only time for it.
+    /// The connection is refused, before anything is sent.
     Refuse,
-    /// Nothing, for ever.
+    /// Nothing more, without end.
     Hang,
-    /// These bytes, for ever.
+    /// These bytes, again and again.
     KeepAlive { every: Duration, bytes: &'static [u8] },
 }
 
 impl Score {
-    /// Returns the score of no answer at all.
+    /// Returns the score of a request without an answer.
     pub(crate) fn silent(end: End, outcome: Outcome) -> Self {
         Self { wait: Duration::ZERO, head: None, beats: Vec::new(), end, outcome }
     }
@@ -165,7 +165,7 @@ fn garbled(bytes: &Bytes) -> Bytes {
     [&bytes[..at], b"]", &bytes[at..]].concat().into()
 }
 
-/// Says that a limit is used up for an hour, as the dialect would.
+/// Sets false headers: a limit is used up for an hour, in the dialect's form.
 fn lie(headers: &mut HeaderMap, dialect: &dyn ScriptedDialect) {
     const HOUR: Duration = Duration::from_secs(3_600);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
@@ -191,7 +191,7 @@ impl Sheet {
     }
 
     /// Returns the pieces: the first token comes after `first`, each later one `per_token` after the one before, and a
-    /// piece of several with its last; what has no content comes at once.
+    /// piece of several with its last; a piece without content comes at once.
     pub(crate) fn beats(self, first: Duration, per_token: Duration) -> Vec<Beat> {
         let mut rest = Bytes::from(self.bytes);
         let mut begin = 0;

@@ -1,4 +1,4 @@
-//! What a scripted provider is when nothing is wrong with it.
+//! The script of a scripted provider: its behaviour without faults.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,24 +8,25 @@ use rand::{Rng, RngExt as _};
 
 use super::{Answer, Question};
 
-/// The longest time a [`Latency`] yields. A log-normal's tail is unbounded, a test's patience is not.
+/// The longest time a [`Latency`] yields: the tail of a log-normal is unbounded.
 const LATENCY_MAX: Duration = Duration::from_secs(3_600);
 
-/// What a scripted provider is when nothing is wrong with it. The default is a provider that answers at once, knows
+/// A scripted provider's behaviour without faults. The default is a provider that answers at once, knows
 /// every model, accepts any key and repeats what the user said.
 ///
-/// What must change while it runs are faults: see [`Scripted::inject`](super::Scripted::inject).
+/// It does not change while the provider runs. For changes use faults: see
+/// [`Scripted::inject`](super::Scripted::inject).
 #[derive(Clone, Debug)]
 pub struct Script {
-    /// Which one it is of the servers that speak OpenAI's dialects.
+    /// The flavour of OpenAI's dialects that it speaks.
     pub flavour: Flavour,
     /// The models it serves and lists; another one is a 404, or what its flavour says then. Empty serves any model and
     /// lists none.
     pub models: Vec<String>,
     /// The API keys it takes; without one of them a request is a 401. Empty asks for none.
     pub keys: Vec<String>,
-    /// Decides everything random: latencies, ids, which requests a fault of some chance hits. Request number n of two
-    /// providers with one seed and one script is treated in the same way.
+    /// Decides everything random: latencies, ids, and which requests a fault with a probability hits. Two providers
+    /// with the same seed and script treat request number n in the same way.
     pub seed: u64,
     /// From the request to the head of a streamed answer, and to an error. Never longer than `first_token`.
     pub head: Duration,
@@ -33,12 +34,12 @@ pub struct Script {
     pub first_token: Latency,
     /// Between two tokens.
     pub per_token: Duration,
-    /// What it says when nothing is queued by [`Scripted::say`](super::Scripted::say).
+    /// Its answers when nothing is queued by [`Scripted::say`](super::Scripted::say).
     pub answers: Answers,
     /// The most requests it works on at once; one more is a 429. `None` takes all.
     pub in_flight_max: Option<u32>,
-    /// Its rate limit as the headers tell it, and as it holds to it: a bucket of that size that refills within a
-    /// minute. The default is out of reach.
+    /// Its rate limit in requests a minute, told in the headers and enforced: a bucket of that size that refills within
+    /// a minute. The default is out of reach.
     pub requests_per_minute: u32,
     /// The same for tokens: a request takes those of its prompt and the most its answer may have.
     pub tokens_per_minute: u32,
@@ -66,8 +67,8 @@ impl Default for Script {
     }
 }
 
-/// Whose flavour of OpenAI's dialects a provider speaks: its errors, limits, headers, keep-alives and usage, and what
-/// its answers and its requests have more or less than OpenAI's.
+/// The flavour of OpenAI's dialects that a provider speaks: its errors, limits, headers, keep-alives and usage, and
+/// fields that it adds or leaves out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Flavour {
@@ -76,7 +77,7 @@ pub enum Flavour {
     OpenAi,
     /// Azure: deployments, versions, filters.
     Azure,
-    /// DeepSeek: text only, and thoughts that it wants back.
+    /// DeepSeek: text only, and reasoning that must come back.
     DeepSeek,
     /// Mistral: no field that it does not know.
     Mistral,
@@ -88,7 +89,7 @@ pub enum Flavour {
     Xai,
     /// Together.
     Together,
-    /// OpenRouter: other providers' failures in its own.
+    /// OpenRouter: other providers' failures within its own.
     OpenRouter,
     /// Perplexity: a stream that ends without an end mark.
     Perplexity,
@@ -138,12 +139,12 @@ impl Flavour {
     }
 }
 
-/// How long something takes.
+/// A duration, fixed or random.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Latency {
     /// Always as long.
     Fixed(Duration),
-    /// As real providers are: most near the median, a few far beyond.
+    /// Log-normal, as with real providers: most times near the median, a few far beyond.
     LogNormal {
         /// Half of the times are shorter.
         median: Duration,
@@ -168,7 +169,7 @@ impl Latency {
     }
 }
 
-/// Returns a time times a factor, at most [`LATENCY_MAX`]; what is no factor (negative, not a number) leaves it.
+/// Multiplies a time by a factor, up to [`LATENCY_MAX`]; a factor that is negative or NaN changes nothing.
 pub(crate) fn scaled(time: Duration, factor: f64) -> Duration {
     if factor.is_nan() || factor < 0.0 {
         return time;
@@ -176,13 +177,13 @@ pub(crate) fn scaled(time: Duration, factor: f64) -> Duration {
     Duration::try_from_secs_f64(time.as_secs_f64() * factor).map_or(LATENCY_MAX, |time| time.min(LATENCY_MAX))
 }
 
-/// What a provider says.
+/// A provider's answers.
 #[derive(Clone, Default)]
 pub enum Answers {
-    /// What [`Answer::echo`] says: the user's last text, a tool call that was asked for, a tool's result.
+    /// Those of [`Answer::echo`]: the user's last text, a tool call that was asked for, a tool's result.
     #[default]
     Echo,
-    /// What the function makes of the question.
+    /// Those of a function of the question.
     By(Arc<dyn Fn(&Question) -> Answer + Send + Sync>),
 }
 

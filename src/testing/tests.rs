@@ -177,7 +177,7 @@ async fn two_runs_of_one_seed_are_the_same_and_another_seeds_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_come_when_the_script_and_the_slowness_say() {
+async fn tokens_come_at_the_times_of_the_script_and_the_slowness() {
     let script = Script {
         head: Duration::from_millis(200),
         first_token: Latency::Fixed(Duration::from_secs(1)),
@@ -334,7 +334,7 @@ async fn one_more_than_it_can_work_on_at_once_is_a_429() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rate_limit_is_told_and_held() {
+async fn a_rate_limit_is_told_in_headers_and_enforced() {
     let provider = Scripted::new(Script { requests_per_minute: 2, ..Script::default() });
     let remaining = async || {
         let response = provider.send(post(ask(true))).await.unwrap();
@@ -382,7 +382,7 @@ async fn a_429_says_when_to_come_back_in_every_form() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lying_headers_lie_and_the_body_does_not() {
+async fn false_headers_leave_the_body_correct() {
     let provider = Scripted::new(Script::default());
     provider.always(Fault::LyingHeaders);
     let headers = provider.send(post(ask(true))).await.unwrap().headers;

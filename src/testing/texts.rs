@@ -1,4 +1,4 @@
-//! Texts to be embedded as the provider understood them, and the vectors it makes of them. No dialect in here.
+//! Texts to be embedded as the provider understood them, and their vectors. This file knows no dialect.
 
 /// A request for vectors as the provider understood it.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! Decompresses bodies that came compressed although that was not asked for.
 //!
-//! Input: a body with its headers. Output: the same as it was before. Some gateways and caches compress all that
-//! passes, and some of them say nothing of it, so a body's first bytes count as well as its headers. What is not
+//! Input: a body with its headers. Output: the body as it was before compression. Some gateways and caches compress all
+//! that passes, and some of them say nothing of it, so a body's first bytes count as well as its headers. What is not
 //! compressed passes untouched. A chunk's content goes on with that chunk: a compressed stream is a stream.
 
 use std::io::{self, Write};
@@ -22,7 +22,7 @@ const PIECE_BYTES: usize = 4 << 10;
 const PLAIN_BYTES_MAX: usize = 8 << 20;
 /// The furthest that zstd may look back, as a power of two: 8 MiB, which HTTP allows (RFC 9659).
 const ZSTD_WINDOW_MAX: u32 = 23;
-/// What the headers do not say is read from the first bytes: this number is enough to tell all formats apart.
+/// If the headers name no format it is read from the first bytes: this number is enough to tell all formats apart.
 const MAGIC_BYTES: usize = 4;
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
@@ -31,12 +31,12 @@ const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 pub(super) struct Plain<S> {
     body: S,
     state: State,
-    /// What came and is still to be decompressed.
+    /// Bytes that came and are still to be decompressed.
     rest: Bytes,
 }
 
 enum State {
-    /// Nothing came so far, or too little to tell; what the headers say.
+    /// Nothing came so far, or too little to tell; the format that the headers name.
     Begins(Format, Vec<u8>),
     /// It passes.
     Passes,
@@ -47,7 +47,7 @@ enum State {
 
 #[derive(Clone, Copy)]
 enum Format {
-    /// It is what it was.
+    /// It is not compressed.
     Plain,
     Gzip,
     Deflate,
@@ -119,7 +119,7 @@ impl Decoder {
         }))
     }
 
-    /// Takes compressed bytes, and returns what they are.
+    /// Takes compressed bytes, and returns the content.
     fn push(&mut self, chunk: &[u8]) -> io::Result<Bytes> {
         self.writer().write_all(chunk)?;
         self.writer().flush()?;

@@ -24,13 +24,13 @@ use crate::wire::flavour::Flavour;
 use crate::wire::request::secret;
 use crate::words::{Failure, Secret};
 
-/// The name of the line that tells a provider what to charge, which agents put before all other words of the system.
+/// The name of a billing line, which agents put before all other text of the system prompt.
 pub(super) const INVOICE: &str = "invoice";
 
 /// The one kind of document taken by value, beside plain text.
 pub(super) const DOCUMENT_TYPE: &str = "application/pdf";
 
-/// The name of a system block that there are no words for: it is beside the messages.
+/// The name of a system block that the common form cannot express: it is beside the messages.
 pub(super) const SYSTEM: &str = "system";
 
 /// How keys of a login begin: they are bearer tokens.

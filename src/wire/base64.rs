@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_base64_is_none() {
+    fn text_that_is_no_base64_is_refused() {
         for text in ["Zg==Zg", "Z", "Zm9vY", "Zm 9", "Zm-_", "é"] {
             assert_eq!(decode(text), None, "{text}");
         }

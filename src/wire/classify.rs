@@ -1,4 +1,4 @@
-//! Classifies what a provider says went wrong: an answer that is not 2xx, or an error inside one that is.
+//! Classifies a provider's errors: an answer that is not 2xx, or an error inside one that is.
 //!
 //! Input: status, headers and body. Output: a [`Failure`]. Error bodies have a dozen shapes, and gateways pass on those
 //! of others, so every shape is known in every dialect; content types lie, so a body is JSON if it parses. Codes and
@@ -28,10 +28,10 @@ use crate::words::{Drift, DriftKind, Failure, FailureClass, RetryAfter, Scope};
 /// How much of an error's body is read. The longest seen, with a whole traceback inside, has 20 kB.
 pub const ERROR_BYTES_MAX: usize = 256 << 10;
 
-/// The request that an error may speak of. Where it is not known, less is proven.
+/// The request that an error may be about. Without it, less can be proven.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sent<'a> {
-    /// What the model was called; empty where that is not known.
+    /// The model's name in the request; empty if it is not known.
     pub model: &'a str,
     /// Length of the prompt, as estimated.
     pub prompt_tokens: u32,

@@ -33,10 +33,10 @@ const TOKEN_BYTES: usize = 4;
 /// The longest stream. An answer of 256 Ki tokens at 1 KiB a chunk, twice what any provider sends.
 const STREAM_BYTES_MAX: usize = 256 << 20;
 
-/// What a chunk of an answer's body contained.
+/// The result of reading a chunk of an answer's body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Something came, be it a keep-alive.
+    /// Something came, even if only a keep-alive.
     pub alive: bool,
     /// Text, reasoning or a part of a tool call came: this stops the first-token timer.
     pub content: bool,
@@ -101,7 +101,7 @@ impl Decoder {
         self
     }
 
-    /// A number that no other answer has: ids of calls without one are made of it.
+    /// Sets a number that no other answer has: it makes ids for calls that have none.
     #[must_use]
     pub fn salted(mut self, salt: u64) -> Self {
         self.draft.salt = salt;
@@ -214,7 +214,7 @@ impl Decoder {
         Ok(Progress { alive, content, done: self.draft.done })
     }
 
-    /// Tells whether the answer's end was told, but not by a terminal marker: a break after that does no harm.
+    /// Tells whether the answer has ended without a terminal marker: a break after that does no harm.
     pub fn has_ended(&self) -> bool {
         self.draft.done || self.draft.stop.is_some()
     }
@@ -332,7 +332,7 @@ impl Decoder {
     }
 }
 
-/// Returns bytes as the text that they nearly always are.
+/// Returns bytes as text, with broken characters replaced.
 fn text(bytes: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }

@@ -1,4 +1,4 @@
-//! How closely images are to be looked at, on its way between OpenAI's two dialects: both have the word for it.
+//! The detail setting of images, carried between OpenAI's two dialects, which both have it.
 //!
 //! Input: a caller's body as it came and the body that was written anew for a target of the other dialect. Output: the
 //! latter with each image's detail in its place.
@@ -11,7 +11,7 @@ use crate::words::{Dialect, Note, Original, Payload};
 /// The name of the note where the detail cannot be sent.
 pub(super) const LOST: Note = Note::Dropped("messages.image.detail");
 
-/// Tells whether a dialect has the word of the one that a request came in.
+/// Tells whether a dialect has the detail setting of the dialect that a request came in.
 pub(super) fn goes(original: &Original, dialect: Dialect) -> bool {
     let is_openai = |dialect| matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiResponses);
     is_openai(dialect) && is_openai(original.dialect)
@@ -47,7 +47,7 @@ fn detailed(theirs: &str, ours: &str) -> Option<String> {
     if edits.is_empty() { None } else { Some(edits.finish().into_owned()) }
 }
 
-/// An image, and the object that says how to look at it.
+/// An image, and the object that holds its detail setting.
 struct Image<'a> {
     url: Cow<'a, str>,
     holder: &'a str,

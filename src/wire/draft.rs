@@ -1,4 +1,4 @@
-//! An answer as far as it is known: what every dialect's decoder fills in, and what makes an answer valid.
+//! An answer while it is decoded: every dialect's decoder fills it in, and here it is judged.
 //!
 //! Input: texts, reasoning, fragments of tool calls, the reason of the end and the usage. Output: pieces as they come,
 //! and one [`Ending`]. Which answers are cut, empty or unusable is decided here, once for all dialects.
@@ -32,21 +32,21 @@ const TOOL_CALLS_MAX: usize = 128;
 pub struct Ending {
     /// Why the model stopped.
     pub stop: StopReason,
-    /// What it cost, where the provider said so.
+    /// Its tokens, if the provider counted them.
     pub usage: Option<Usage>,
     /// The model's name as the provider spelled it.
     pub model: Option<Arc<str>>,
     /// The whole answer in the model's order, to be shown or sent back; its tool calls are complete. For an answer that
-    /// goes on as it came, only its calls, and its texts if they were asked for.
+    /// passes unchanged, only its calls, and its texts if they were asked for.
     pub parts: Vec<AssistantPart>,
-    /// The bytes of an answer that goes on as it came that have not been handed out before its end.
+    /// The bytes of an answer that passes unchanged that have not been handed out before its end.
     pub verbatim: Option<Bytes>,
-    /// Whether it has parts that there are no words for: what the provider's own tools did, images, calls of a kind
-    /// unknown.
+    /// Whether it has parts that the common form cannot express: what the provider's own tools did, images, calls of a
+    /// kind unknown.
     pub beyond: bool,
     /// Whether a tool call was left out because the answer's limit of tokens cut it.
     pub cut: bool,
-    /// Whether text around the JSON of a stream that goes on as it came was removed.
+    /// Whether text around the JSON of a stream that passes unchanged was removed.
     pub unfenced: bool,
     /// The stop sequence that ended it, where that is known.
     pub stop_sequence: Option<Arc<str>>,
@@ -54,8 +54,8 @@ pub struct Ending {
     pub sources: Vec<Source>,
     /// Whether some sources could not be read into words.
     pub unsaid: bool,
-    /// Why it is a failure although it is whole and goes on as it came: its provider says so by its own word. It is for
-    /// a caller that gets no other answer.
+    /// Why it is a failure although it is whole and passes unchanged: its provider says so by its own word. It is for a
+    /// caller that gets no other answer.
     pub flaw: Option<Failure>,
     /// Whether its reader has seen its beginning.
     pub told: bool,
@@ -78,7 +78,7 @@ impl Ending {
         self.verbatim = self.verbatim.take().map(|bytes| names.restored_in(bytes));
     }
 
-    /// Leaves no more than its calls among the parts of an answer that goes on as it came.
+    /// Leaves no more than its calls among the parts of an answer that passes unchanged.
     pub fn leave_to_verbatim(&mut self) {
         if self.verbatim.is_some() {
             self.parts.retain(|part| part.as_tool_call().is_some());
@@ -91,7 +91,7 @@ impl Ending {
     }
 }
 
-/// A fragment of a tool call as it came in one chunk; what the chunk did not hold is empty.
+/// A fragment of a tool call as it came in one chunk; fields that the chunk did not have are empty.
 #[derive(Debug, Default)]
 pub(super) struct Fragment<'a> {
     pub(super) index: Option<u64>,
@@ -101,7 +101,7 @@ pub(super) struct Fragment<'a> {
     pub(super) proof: Option<Proof>,
 }
 
-/// How an event is passed on in an answer that goes on as it came.
+/// How an event is passed on in an answer that passes unchanged.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) enum Turn {
     /// It is passed on.
@@ -125,14 +125,14 @@ struct Taken {
     added: Option<String>,
 }
 
-/// What a fragment of a tool call must contain for the client.
+/// The parts that a fragment of a tool call must contain for the client.
 #[derive(Debug)]
 pub(super) struct Told {
     /// The call's index.
     pub(super) index: u64,
     /// Whether the call begins with it.
     pub(super) begins: bool,
-    /// Whether its name is a piece of the call's, and no repetition.
+    /// Whether its name is a new piece of the call's name, not a repetition.
     pub(super) named: bool,
     /// What it adds to the arguments, where that differs from what it holds.
     pub(super) added: Option<String>,
@@ -147,17 +147,18 @@ pub(super) struct Draft {
     pub(super) verbatim: bool,
     /// Its texts are not asked for in the end: they are not gathered.
     pub(super) forgets: bool,
-    /// It is a stream that goes on as it came, and JSON was asked for.
+    /// It is a stream that passes unchanged, and JSON was asked for.
     pub(super) unfences: bool,
     /// The text of the event that is being read, where it is needed.
     pub(super) said: String,
-    /// A filter's reason alone is an answer to a caller that gets it as it came.
+    /// An end by a filter counts as an answer, for a caller that gets the answer unchanged.
     pub(super) filtered: bool,
     /// How the event that is being read is passed on.
     pub(super) turn: Turn,
-    /// Something came that can be shown: text, reasoning, and what there are no words for where it goes on as it came.
+    /// Something came that can be shown: text, reasoning, and what the common form cannot express where it passes
+    /// unchanged.
     pub(super) shows: bool,
-    /// A call came that the caller is to act on: what follows waits for the end.
+    /// A call came that the caller must act on: everything after it waits for the end.
     pub(super) acts: bool,
     /// Arguments came that replace the empty ones before: those must not reach the client.
     pub(super) instead: bool,
@@ -195,7 +196,7 @@ pub(super) struct Draft {
     spoke: bool,
     beyond: bool,
     refused: bool,
-    /// What its provider says went wrong, in an answer that goes on as it came.
+    /// The failure that its provider reports, in an answer that passes unchanged.
     flaw: Option<Failure>,
     /// Proofs that go out with the next content: alone they commit no caller to an answer.
     held: Vec<Proof>,
@@ -312,8 +313,8 @@ impl Draft {
         self.size += text.len();
     }
 
-    /// Takes note of content that there are no words for; tells whether the caller gets it: only an answer that goes on
-    /// as it came keeps it.
+    /// Takes note of content that the common form cannot express; tells whether the caller gets it: only an answer that
+    /// passes unchanged keeps it.
     pub(super) fn beyond(&mut self) -> bool {
         self.beyond = true;
         self.shows |= self.verbatim;
@@ -321,7 +322,7 @@ impl Draft {
         self.verbatim
     }
 
-    /// Takes note of a call that there are no words for and that the caller is to act on.
+    /// Takes note of a call that the common form cannot express and that the caller is to act on.
     pub(super) fn acts(&mut self) -> bool {
         self.acts = true;
         self.beyond = true;
@@ -501,8 +502,8 @@ impl Draft {
         }
     }
 
-    /// Takes the provider's word that the answer is a failure. A caller that gets it as it came may read that word; for
-    /// all others there is nothing to wait for.
+    /// Notes that the provider calls the answer a failure. A caller that gets the answer unchanged may still read it;
+    /// for all others the call fails now.
     pub(super) fn failed(&mut self, failure: Failure) -> Result<(), Failure> {
         if !self.verbatim {
             return Err(failure);
@@ -539,7 +540,7 @@ impl Draft {
         for (at, call) in self.calls.into_iter().enumerate() {
             parts.extend(said.by_ref().take(call.after - before));
             before = call.after;
-            // A call that begins where the limit ends has said nothing yet.
+            // A call that begins where the limit ends has no content yet.
             let is_bare = stop == StopReason::Length && at == last && call.arguments.trim().is_empty();
             match call.complete(&(self.salt, &self.id), called, &ids) {
                 Ok(None) => {}
@@ -574,8 +575,8 @@ impl Draft {
                     flaw = Some(Failure::new(FailureClass::ContentPolicy, problem));
                 }
                 StopReason::Length => {}
-                // That it ended of its own accord is for who reads it as it came: after a tool's result some models
-                // have nothing to add.
+                // An empty answer that ended by itself is valid for a caller that gets it unchanged: after a tool's
+                // result some models have nothing to add.
                 _ if self.verbatim && self.stop.is_some() => flaw = Some(empty()),
                 _ => return Err(empty()),
             }
@@ -690,7 +691,7 @@ impl PartialCall {
         }
         if id.is_empty() || ids.contains(&id) {
             // The result must name its call, at any provider it may be sent to, and ids must not repeat within a
-            // conversation: hash what tells this call from the others.
+            // conversation: hash the data that differs between calls.
             id = made_up(&(answer, position, &name, &arguments));
         }
         Ok(Some(ToolCall { id, name, arguments: arguments.into(), proof }))

@@ -1,7 +1,7 @@
-//! Notes what a provider sends that is not known here, so that an operator hears of it before it matters.
+//! Notes unknown events, fields and codes that a provider sends, so that an operator learns of them early.
 //!
 //! Input: names from outside. Output: a short list of them without repetition. Names are all that is kept: never a
-//! value, and nothing that is not spelled like a name. What is unknown is never an error.
+//! value, and nothing that is not spelled like a name. An unknown part is never an error.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -22,7 +22,7 @@ const LOOKS_MAX: u8 = 6;
 /// The longest text whose fields are looked at. Looking costs about 1 us a KiB.
 const LOOK_BYTES_MAX: usize = 16 << 10;
 
-/// What was unknown in one answer.
+/// The unknown parts of one answer.
 #[derive(Debug, Default)]
 pub(super) struct Drifts {
     noted: Vec<Drift>,
@@ -48,7 +48,7 @@ impl Drifts {
             return;
         }
         self.looks += 1;
-        // The real reader has noticed what is no JSON.
+        // The decoder reports text that is no JSON.
         Walk { text, at: 0, drifts: self }.value(Some(shape), None);
     }
 
@@ -58,7 +58,8 @@ impl Drifts {
     }
 }
 
-/// Returns a name as it may be shown: what is no name, a key or a sentence say, is a question mark.
+/// Returns a name as it may be shown; a text that does not look like a name, such as a key or a sentence, becomes a
+/// question mark.
 pub(super) fn tidied(name: &str) -> Cow<'_, str> {
     let is_part = |letter: char| letter.is_ascii_alphanumeric() || "_-.:/@".contains(letter);
     if !name.chars().take(NAME_CHARS_MAX).all(is_part) || tidy(name) != name {

@@ -362,7 +362,7 @@ mod tests {
     const ODD: &str = " {\"a\" : [1.0, \"é\\u00e9\"],\n  \"b\":{ } , \"c\\u0064\":\"}\\\"{\"} ";
 
     #[test]
-    fn what_is_not_edited_is_not_copied() {
+    fn a_text_without_edits_is_not_copied() {
         let edits = Edits::new(ODD);
         assert!(matches!(edits.finish(), Cow::Borrowed(same) if same.as_ptr() == ODD.as_ptr()));
     }
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn every_choice_of_what_goes_stays_and_comes_leaves_json() {
+    fn any_choice_of_removals_and_insertions_leaves_json() {
         let text = r#"{ "a":1 , "b":[2],"c": {"d":3} ,"e":null }"#;
         for choice in 0..32_u32 {
             let is = |at: u32| choice & (1 << at) != 0;
@@ -458,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_changed_within_what_goes_is_lost_with_it() {
+    fn changes_within_a_removed_part_are_lost_with_it() {
         let text = r#"{"a":{"b":1},"c":2}"#;
         let inner = find(text, &["a", "b"]).expect("there");
         let out = edited(text, |object, edits| {

@@ -1,8 +1,8 @@
 //! Embeddings: texts out, vectors back, in the dialects that have them.
 //!
 //! Input: texts and an answer's whole body. Output: a request's body and one vector a text, in the texts' order. An
-//! answer with a vector too few, of another length or with a number that is none is no answer: a caller that stored it
-//! would find out much later.
+//! answer with a vector too few, of another length or with a number that is not finite is a failure: a caller that
+//! stored it would notice much later.
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub const EMBED_BYTES_MAX: usize = 256 << 20;
 pub struct Embedded {
     /// One for each text, in the texts' order.
     pub vectors: Vec<Vec<f32>>,
-    /// What it cost, where the provider said so.
+    /// Its tokens, if the provider counted them.
     pub usage: Option<Usage>,
     /// The model's name as the provider spelled it.
     pub model: Option<Arc<str>>,

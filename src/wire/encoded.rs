@@ -11,7 +11,7 @@ use crate::words::{ChatRequest, Note, Payload};
 /// A request as it goes onto the wire, except its key, which `authorize` adds.
 #[derive(Clone, Debug)]
 pub struct Encoded {
-    /// What is appended to the provider's base URL; begins with a slash.
+    /// The path that is appended to the provider's base URL; begins with a slash.
     pub path: Cow<'static, str>,
     /// Content type and accepted types.
     pub headers: HeaderMap,

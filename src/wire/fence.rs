@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_json_or_holds_none_or_several_stays_as_it_is() {
+    fn a_text_that_is_json_or_holds_none_or_several_stays_as_it_is() {
         for text in [
             "{\"a\": 1}",
             "  [1]\n",

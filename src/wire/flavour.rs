@@ -1,8 +1,8 @@
 //! How each provider's flavour differs from the dialect it speaks: a table of data that the encoders read.
 //!
 //! Input: a provider's name or its base URL. Output: its row. There is no code for any one provider here or in the
-//! encoders: what a server takes, refuses or names otherwise is a datum, and each dropped or converted part of a
-//! request is noted. A row that is out of date costs a refused request, which fails over; it never costs a key.
+//! encoders: what a server takes, refuses or names differently is data, and each dropped or converted part of a request
+//! is noted. A row that is out of date costs a refused request, which fails over; it never costs a key.
 
 use std::borrow::Cow;
 
@@ -30,13 +30,13 @@ pub(super) type Template = (&'static str, &'static str);
 /// One provider's flavour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flavour {
-    /// What the configuration calls it.
+    /// Its name in the configuration.
     pub name: &'static str,
     /// Its hosts, with what their address must hold besides: `api.x.ai` is also `eu.api.x.ai`.
     hosts: &'static [(&'static str, &'static str)],
     /// The header that holds the key; `authorization` holds it as a bearer token.
     pub(super) key_header: &'static str,
-    /// What is appended to the base URL for chat completions; `{}` is the place of the model.
+    /// The path that is appended to the base URL for chat completions; `{}` is the place of the model.
     chat_path: &'static str,
     /// The same for responses.
     pub(super) responses_path: &'static str,
@@ -47,9 +47,9 @@ pub struct Flavour {
 
     /// Models known to reason, and to encrypt that; none where it is not encrypted.
     reasoners: Models,
-    /// Whether the system's messages to models that reason come from the `developer`.
+    /// Whether system messages to reasoning models have the role `developer`.
     developer: bool,
-    /// Whether it knows the `developer` for any model; one of OpenAI's knows it everywhere.
+    /// Whether it knows the role `developer` for any model; OpenAI's models know it at every host.
     knows_developer: bool,
     /// Fields of a request that these models refuse but do not need: they are left out.
     refused: &'static [(Models, &'static [&'static str])],
@@ -66,7 +66,7 @@ pub struct Flavour {
     extra: Option<&'static [&'static str]>,
     /// Whether it knows functions in the form that was before tools.
     pub(super) functions: bool,
-    /// Whether it reads marks of what is to be cached in chat completions.
+    /// Whether it reads cache marks in chat completions.
     pub(super) marks: bool,
     /// Whether it knows in Anthropic's dialect that a tool's arguments are to be held to their schema.
     pub(super) holds_tools: bool,
@@ -98,10 +98,10 @@ pub struct Flavour {
     pub(super) json: bool,
     /// Whether it counts tokens in a stream only when asked to, and takes being asked.
     pub stream_usage: bool,
-    /// Whether it goes on with an answer that is no longer read, and bills all of it. Taken from what `OpenRouter` says
-    /// of whose streams it can stop.
+    /// Whether it goes on with an answer that is no longer read, and bills all of it. Source: `OpenRouter`'s list of
+    /// providers whose streams can be cancelled.
     pub(crate) runs_on: bool,
-    /// Whether it thinks only in streams: then such an answer is collected here.
+    /// Models that think only in streams: then a whole answer is collected here.
     stream_only: Option<StreamOnly>,
 
     /// The zone of its clock, where it names none.
@@ -122,11 +122,11 @@ pub struct Flavour {
     prefill_at: Option<(&'static str, &'static [&'static str])>,
     /// Whether a last message of the assistant is continued, and the fields of the request that ask for it.
     continues: Option<&'static [Template]>,
-    /// Whether it must be told what was thought, unencrypted, once tools were called, with any model.
+    /// Whether unencrypted reasoning must be sent back to it after a tool call, with any model.
     echoes: bool,
     /// The field of a message; an empty name means none.
     pub(super) thoughts: &'static str,
-    /// What is written there where nothing was thought, or the thought is no longer known.
+    /// The text written there if there was no reasoning, or it is no longer known.
     unthought: &'static str,
 }
 
@@ -260,7 +260,7 @@ impl Flavour {
         }
     }
 
-    /// Tells whether a model's host is Anthropic itself: words of clients for Anthropic alone may go there.
+    /// Tells whether a model's host is Anthropic itself: fields of clients that are only for Anthropic may go there.
     pub(super) fn is_home(&self, model: Model<'_>) -> bool {
         self.name == "anthropic" || (self.is_generic() && model.family.contains("claude"))
     }
@@ -270,8 +270,8 @@ impl Flavour {
         self.name == GENERIC.name
     }
 
-    /// Tells whether marks of what is to be cached may stand in chat completions: where they are not read they are
-    /// refused, as far as is known.
+    /// Tells whether cache marks may be sent in chat completions: servers that do not read them refuse them, as far as
+    /// is known.
     pub(super) fn keeps_marks(&self) -> bool {
         self.marks || self.is_generic()
     }
@@ -281,12 +281,12 @@ impl Flavour {
         self.knows_developer || OPENAI_MODELS.has(model.family)
     }
 
-    /// Tells whether a model must be told what it thought before it called a tool.
+    /// Tells whether a model must get back its reasoning before a tool call.
     pub(super) fn echoes(&self, model: Model<'_>) -> bool {
         self.echoes || REMEMBERING.has(model.family)
     }
 
-    /// Returns what a model is told that it thought, where that is not known.
+    /// Returns the text sent to a model in place of reasoning that is not known.
     pub(super) fn unthought(&self, model: Model<'_>) -> &'static str {
         if BLANKING.has(model.family) { BLANK } else { self.unthought }
     }
@@ -391,7 +391,7 @@ impl Flavour {
         let row = self.efforts.iter().find(|(models, _)| models.has(model.family)).map_or(&PLAIN, |(_, words)| words);
         let (word, plain) = (row[effort as usize], effort.word());
         let is_word = self.efforts.iter().any(|(_, words)| words.contains(&"high"));
-        // To think not at all is said where there is a way to, be it not a step.
+        // No reasoning at all is asked for if there is any way to, even if it is not one of the steps.
         let is_off = word.is_empty() && !self.unthinking.is_empty();
         if model.meant && is_word && !is_off {
             return plain;
@@ -403,7 +403,7 @@ impl Flavour {
     }
 }
 
-/// Tells whether a model takes `max_tokens`, be it that there is a newer name for it.
+/// Tells whether a model takes `max_tokens`, even if there is a newer name for it.
 pub(super) fn takes_max_tokens(model: Model<'_>) -> bool {
     !(Models { begin: GENERATIONS, except: &[] }).has(model.family)
 }

@@ -1,4 +1,4 @@
-//! The dialect of a provider that is a function of this program: the words themselves.
+//! The dialect of a provider that is a function of this program: requests and answers in the common form (words).
 //!
 //! A request goes to it in words. Its answer comes back in events of a form of our own, so that it is read, judged,
 //! limited and timed as every other; [`event`] and [`failed`] write them, [`END`] ends them. Parts that only another
@@ -114,7 +114,7 @@ const STOPS: [(StopReason, &str); 6] = [
     (StopReason::Other, "other"),
 ];
 
-/// Writes what a function says.
+/// Writes an event of a function's answer.
 pub fn event(said: &Said) -> Bytes {
     written(&match said {
         Said::Text(text) => Event::Text(text.into()),
@@ -132,7 +132,7 @@ pub fn event(said: &Said) -> Bytes {
     })
 }
 
-/// Writes that, and how, it failed.
+/// Writes a function's failure.
 pub fn failed(failure: &Failure) -> Bytes {
     let (after, at) = match failure.retry_after {
         None => (None, None),
@@ -200,7 +200,7 @@ mod tests {
     use crate::wire::{Decoder, encode as encode_for, flavour::Flavour};
     use crate::words::{Foreign, Proof, Reasoning, ToolCall};
 
-    /// Returns what an answer's bytes are read as.
+    /// Reads an answer's bytes back.
     fn read_back(bytes: &[Bytes]) -> Result<(Vec<Piece>, crate::wire::Ending), Failure> {
         let (mut decoder, mut out) = (Decoder::new(Dialect::Function, true), Vec::new());
         for chunk in bytes {

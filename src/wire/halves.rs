@@ -2,7 +2,7 @@
 //!
 //! A half alone is no character, so no text can hold it; it must not spoil an answer. Input: JSON with such halves.
 //! Output: JSON in which each is written as a private character of its own. Then, input: texts; output: the same with
-//! each two halves joined. What stays alone becomes a replacement character.
+//! each two halves joined. A half that stays alone becomes a replacement character.
 
 /// Where the private characters begin that stand for halves, in Unicode's last plane.
 const PRIVATE: u32 = 0x10_0000;
@@ -35,7 +35,7 @@ fn half(text: &str) -> Option<u32> {
     u32::from_str_radix(digits, 16).ok().filter(|code| (0xd800..=0xdfff).contains(code))
 }
 
-/// The part of a text that has come; its last half may still find its other one.
+/// Joins halves in a text that comes in pieces; the last half may get its other half with the next piece.
 #[derive(Debug, Default)]
 pub(super) struct Joiner {
     first: Option<u32>,

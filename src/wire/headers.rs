@@ -1,4 +1,4 @@
-//! What a response's headers say about waiting, retrying and the time.
+//! Reads what a response's headers say about waiting, retrying and the time.
 //!
 //! Input: headers. Output: waits and dates; nothing here knows what time it is, so a date stays a date. Values that are
 //! not numbers, negative, zero or absurd say nothing.
@@ -25,7 +25,7 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<RetryAfter> {
     stated(headers).or_else(|| reset(headers))
 }
 
-/// Returns what `retry-after-ms` or `retry-after` says, or one of their like.
+/// Returns the wait from `retry-after-ms`, `retry-after` or a similar header.
 pub(super) fn stated(headers: &HeaderMap) -> Option<RetryAfter> {
     let get = |name: &'static str| text(headers, &HeaderName::from_static(name));
     let millis = ["retry-after-ms", "x-ms-retry-after-ms"].into_iter().filter_map(get);

@@ -1,9 +1,9 @@
-//! What a status page says, in the forms that are common: Atlassian Statuspage's `summary.json`, `status.json` and
+//! Reads status pages in their common forms: Atlassian Statuspage's `summary.json`, `status.json` and
 //! `components.json`, which incident.io and Rootly write as well; incident.io's own summary; Google Cloud's
 //! `incidents.json`; Better Stack's `index.json`.
 //!
-//! In flow a body and the component that is meant, out flows how that is, and in which words. What is none of these, or
-//! says what is not known here, says nothing.
+//! Input: a body, and the component that is meant. Output: its state, and the page's words. An unknown form or an
+//! unknown state gives no hint.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use crate::words::Reported;
 
 /// The most of a page that is read: Google's list of incidents has some megabytes.
 pub const PAGE_BYTES_MAX: usize = 8 << 20;
-/// The most characters of what it says.
+/// The most characters of the page's words.
 const SAYS_MAX: usize = 160;
 
 /// Reads a status page.
@@ -26,7 +26,7 @@ pub fn status_page(body: &[u8], component: Option<&str>) -> Option<(Reported, St
     Some((reported, said(&says)))
 }
 
-/// Returns what the status of a health endpoint says.
+/// Returns the state that a health address reports by its status.
 pub fn health_endpoint(status: u16) -> Option<(Reported, String)> {
     match status {
         200..300 => Some((Reported::Well, format!("{status}"))),
@@ -35,7 +35,7 @@ pub fn health_endpoint(status: u16) -> Option<(Reported, String)> {
     }
 }
 
-/// Returns words for people: one line, not long, and nothing that commands a terminal.
+/// Returns text for people: one short line without control characters.
 fn said(words: &str) -> String {
     let words: Vec<&str> = words.split(|it: char| it.is_whitespace() || it.is_control()).collect();
     let words = words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
@@ -54,7 +54,7 @@ fn is(name: Option<&str>, component: &str) -> bool {
     name.is_some_and(|name| name.trim().eq_ignore_ascii_case(component.trim()))
 }
 
-/// Returns how something is, by the words of all these pages.
+/// Returns the state for a word of any of these pages.
 fn reported(word: &str) -> Option<Reported> {
     Some(match word.to_ascii_lowercase().as_str() {
         "none" | "operational" | "available" | "service_information" => Reported::Well,
@@ -93,7 +93,7 @@ fn statuspage(page: &Value, component: Option<&str>) -> Option<(Reported, String
         }
         return Some((reported, says));
     }
-    // A list of components alone: that one counts which is worst.
+    // A list of components alone: the worst one counts.
     let all = list(page, "components").filter_map(|one| {
         let word = text(one, "status")?;
         Some((reported(word)?, named(text(one, "name")?, word)))
@@ -124,7 +124,7 @@ fn google(incidents: &[Value], component: Option<&str>) -> Option<(Reported, Str
     let mut worst = (Reported::Well, "no incident is open".to_owned());
     for incident in incidents {
         let impact = text(incident, "status_impact");
-        // Another list than this.
+        // A list of another form.
         incident.get("begin").or(incident.get("status_impact"))?;
         let is_over = incident.get("end").is_some_and(|end| !end.is_null());
         let concerns = |component: &str| {

@@ -1,8 +1,7 @@
-//! Lax JSON: values that are read in any kind that a provider sends.
+//! Tolerant JSON: values are read in any type that a provider sends.
 //!
-//! What a codec needs only to read a name, a number or a text must not fail a whole chunk because a gateway wrote
-//! `"code": 400` for `"code": "400"`, or an array of parts for a text. Texts borrow from the input wherever it holds
-//! no escapes.
+//! A name, a number or a text must not fail a whole chunk because a gateway wrote `"code": 400` for `"code": "400"`, or
+//! an array of parts for a text. Texts borrow from the input wherever it holds no escapes.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,10 +1,10 @@
-//! What a response's headers say is left of its provider's limits.
+//! Reads from a response's headers what is left of its provider's limits.
 //!
 //! Input: the headers of any response, good or bad. Output: [`Limits`] in one form: numbers, and times to wait. Names
 //! and units are as recorded: Go durations (OpenAI, Groq), dates (Anthropic), seconds (Azure, Together, Mistral),
-//! milliseconds since 1970 (`OpenRouter`), nothing (xAI). Only limits of a minute or about a minute count: what is left
-//! of a month's says nothing about now. A limit that cannot be true (less than 0 left, no number, no limit) or that is
-//! over by its own date is none.
+//! milliseconds since 1970 (`OpenRouter`), nothing (xAI). Only limits of a minute or about a minute count: a month's
+//! limit says nothing about the present minute. A limit that cannot be true (less than 0 left, no number, no limit) or
+//! that has ended by its own date is ignored.
 
 use std::time::SystemTime;
 
@@ -14,7 +14,7 @@ use super::headers;
 use super::when::{self, WAIT_MAX};
 use crate::words::{Gauge, Limits, NamedLimit, RetryAfter};
 
-/// What a limit counts.
+/// The unit of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Requests,
@@ -79,7 +79,7 @@ pub fn limits(headers: &HeaderMap, now: SystemTime) -> Limits {
     limits
 }
 
-/// How limits of a minute are named in words: in front of them may stand how many.
+/// Texts that name limits of a minute; a number may stand before them.
 const UNITS: [(&str, bool); 8] = [
     ("tokens per min", true),
     ("tokens/min", true),
@@ -91,8 +91,8 @@ const UNITS: [(&str, bool); 8] = [
     (" rpm", false),
 ];
 
-/// Returns the limit that the words of a refusal name: `on tokens per min (TPM): Limit 30000, Used 14567`, `the rate
-/// limit of 50,000 input tokens per minute`. One of answers alone says nothing of what is asked, and so do two at once.
+/// Returns the limit that the words of a refusal name: `on tokens per min (TPM): Limit 30000, Used 14567`,
+/// `the rate limit of 50,000 input tokens per minute`. A limit of answers alone, or of two kinds at once, gives `None`.
 pub fn named(words: &str) -> Option<NamedLimit> {
     let words = words.to_ascii_lowercase();
     let mut found = UNITS.iter().filter_map(|(unit, tokens)| Some((words.find(unit)?, *tokens)));
@@ -126,7 +126,7 @@ fn gauge(names: &Names, headers: &HeaderMap, now: SystemTime) -> Option<Gauge> {
     Some(Gauge { limit, remaining, reset })
 }
 
-/// Returns a number that counts something: finite, not negative, and smaller than what is not exact any more.
+/// Returns a number as a count: finite, not negative, and small enough to be exact.
 fn count(headers: &HeaderMap, name: &str) -> Option<u64> {
     let number: f64 = text(headers, name)?.parse().ok()?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within the range of both")]

@@ -1,4 +1,4 @@
-//! Marks of what is to be cached, on their way to another dialect.
+//! Cache marks, on their way to another dialect.
 //!
 //! Input: a caller's body as it came and the body that was written anew for a target that reads such marks. Output: the
 //! latter with each mark in its place: at the same tool, result or text. Nothing else is marked, and a mark whose place

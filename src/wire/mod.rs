@@ -1,9 +1,9 @@
 //! Floor 2: pure codecs, bytes to words and back.
 //!
 //! Input: requests and the bytes a provider sent. Output: bodies, pieces of answers and classified failures. Nothing
-//! here may ever touch a socket, a clock or a policy: what a failure means for routing is not known here.
+//! here may ever touch a socket, a clock or a policy: the consequence of a failure for routing is not known here.
 
-// What all dialects rest on.
+// Tools of all dialects.
 pub mod sse;
 mod when;
 pub mod headers;
@@ -135,7 +135,7 @@ pub fn takes(dialect: Dialect, flavour: &Flavour, request: &ChatRequest, what: &
     }
 }
 
-/// The header of gateways' marks: which of them a request came through.
+/// The header of gateways' marks: it names the gateways that a request came through.
 pub const VIA: HeaderName = HeaderName::from_static("x-standin-loop");
 
 /// Adds the marks of the gateways that a request came through to ours, for a provider that may lead back here: only
@@ -148,7 +148,7 @@ pub fn mark(headers: &mut HeaderMap, via: &[String]) {
     }
 }
 
-/// What Anthropic's callers ask for in advance.
+/// The header in which Anthropic's callers ask for beta features.
 const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
 /// Returns the fields that a host takes, by the names that they have there.
@@ -173,7 +173,7 @@ pub fn authorize(dialect: Dialect, flavour: &Flavour, key: &Secret, headers: &mu
         Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::Ollama => openai::authorize(flavour, key, headers),
         Dialect::AnthropicMessages => anthropic::authorize(flavour, key, headers),
         Dialect::Gemini | Dialect::Vertex => gemini::authorize(dialect, key, headers),
-        // There is no server that wants a key.
+        // A function has no server that needs a key.
         Dialect::Function => Ok(()),
     }
 }

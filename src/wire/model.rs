@@ -5,13 +5,13 @@ use crate::words::TargetId;
 /// The model that a request is for.
 #[derive(Clone, Copy, Debug)]
 pub struct Model<'a> {
-    /// Its provider's name: what that provider wants back is only for that provider.
+    /// Its provider's name: proofs go back only to the provider that issued them.
     pub provider: &'a str,
     /// The provider's name for it.
     pub name: &'a str,
     /// Its vendor's name for it, which tells what it takes and refuses.
     pub family: &'a str,
-    /// Whether it is known to think, even if its name does not tell.
+    /// Whether it is known to think, even if its name does not show it.
     pub reasons: bool,
     /// The longest answer it gives, in tokens, where that is known.
     pub answer_max: Option<u32>,

@@ -53,7 +53,7 @@ impl Names {
         self.sent.get(own).map_or(own, |sent| sent)
     }
 
-    /// Returns a piece of an answer with the caller's own names, where it goes on as it came.
+    /// Returns a piece of an answer with the caller's own names, where it passes unchanged.
     pub fn restored(&self, piece: Piece) -> Piece {
         match piece {
             Piece::Verbatim(bytes) => Piece::Verbatim(self.restored_in(bytes)),

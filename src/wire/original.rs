@@ -1,8 +1,8 @@
 //! Requests that go out as they came, except what the target needs otherwise.
 //!
 //! Input: a caller's own body and what the encoder of its dialect found: which settings the target takes, and what it
-//! calls them. Output: the body, edited at these places; everything else stays byte for byte, also what there are no
-//! words for. Where only the model's name changes, only that is looked at.
+//! calls them. Output: the body, edited at these places; everything else stays byte for byte, also what the common form
+//! cannot express. If only the model's name changes, only that is edited.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,7 @@ pub(super) const INVOICE: &str = "x-anthropic-billing-header:";
 /// How servers of chat completions flag a message that is to be continued: DeepSeek and Mistral, Qwen and Kimi.
 pub(super) const BEGUN: [&str; 2] = ["prefix", "partial"];
 
-/// A setting: what it is called in notes, and the fields that say it, of which one may be within another (`a.b`).
+/// A setting: its name in notes, and the fields that hold it, of which one may be within another (`a.b`).
 pub(super) struct Setting(pub(super) &'static str, pub(super) &'static [&'static str]);
 
 /// Returns the request as it came, if it came in this dialect.
@@ -177,7 +177,7 @@ pub(super) fn differing<'s>(
     settings.iter().filter(|Setting(what, fields)| notes.tells(what) || moved(fields)).collect()
 }
 
-/// Returns the body with another name of the model, where that is all.
+/// Returns the body with another name of the model as the only change.
 pub(super) fn renamed(original: &Original, model: &str) -> Option<Payload> {
     let Original { body, model: place, .. } = original;
     if original.model() == Some(model) {
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_anthropics_books_is_one_line() {
+    fn the_billing_text_for_anthropic_is_one_line() {
         for (text, rest) in [
             ("You are an agent.", Some("You are an agent.")),
             ("x-anthropic-billing-header: cc_version=2; cch=7;", None),

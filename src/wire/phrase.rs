@@ -1,7 +1,7 @@
 //! Texts on their way out.
 //!
-//! Input: texts of a request and what is said here about them. Output: JSON. A text that came with escapes goes as it
-//! is written in its body: it is not read to be written again, and a body of megabytes is held once.
+//! Input: texts of a request, and texts that are made here. Output: JSON. A text that came with escapes goes out as it
+//! is written in its body: it is not decoded and encoded again, and a body of megabytes is held once.
 
 use std::borrow::Cow;
 
@@ -28,7 +28,7 @@ impl Phrase<'_> {
         }
     }
 
-    /// Tells whether nothing is in it but blanks.
+    /// Tells whether it is blank.
     pub(super) fn is_blank(&self) -> bool {
         match self {
             Self::Its(text) => text.is_blank(),
@@ -36,7 +36,7 @@ impl Phrase<'_> {
         }
     }
 
-    /// Returns what it says.
+    /// Returns the text.
     pub(super) fn as_str(&self) -> &str {
         match self {
             Self::Its(text) => text,

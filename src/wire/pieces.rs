@@ -27,7 +27,7 @@ pub(super) struct Pieces<'b> {
 }
 
 impl<'b> Pieces<'b> {
-    /// Begins one that may have parts of a body that came.
+    /// Begins a body that may share parts of the body that came.
     pub(super) fn of(source: Option<&'b Bytes>) -> Self {
         Self { source, made: Payload::default(), new: BytesMut::with_capacity(NEW_BYTES) }
     }
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_lies_in_the_body_that_came_is_a_part_of_it_and_what_is_new_is_never_large() {
+    fn parts_of_the_received_body_are_not_copied_and_new_pieces_are_small() {
         let body = Bytes::from("a".repeat(2 * PIECE_BYTES_MIN));
         let (long, other) = (&body[9..9 + PIECE_BYTES_MIN], "b".repeat(PIECE_BYTES_MIN));
         let mut pieces = Pieces::of(Some(&body));

@@ -1,5 +1,5 @@
-//! The place in a caller's body of something of which only the beginning is known, so that a refusal can name it as the
-//! caller counts. Only a refused request is read so.
+//! Finds the place of a part in a caller's body, so that a refusal can name it as the caller counts. Only refused
+//! requests are searched.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::words::Demand;
 pub fn place(body: &[u8], part: &Demand) -> Option<String> {
     let body: Members<'_> = serde_json::from_slice(body).ok().filter(|_| !part.begin.is_empty())?;
     let path = within(&body, &part.begin)?;
-    // A part is the entry of a list; what it holds has a place within it.
+    // A part is the entry of a list: cut the path behind that entry.
     Some(path.rfind(']').map_or(path.as_str(), |end| &path[..=end]).to_owned())
 }
 

@@ -1,4 +1,4 @@
-//! What the requests of all dialects share: checks, notes, and how words become JSON.
+//! Tools for requests of all dialects: checks, notes, and writing the common form as JSON.
 //!
 //! Bodies are written straight from the caller's words: agents send the same 200 kB to 2 MB again and again, so no tree
 //! of values is built in between, and what is in the caller's own body is not copied.
@@ -103,7 +103,7 @@ pub(super) fn unsupported(field: &str) -> Failure {
 #[derive(Debug, Default)]
 pub(super) struct Notes(pub(super) Vec<Note>);
 
-/// What a note is about.
+/// Returns the subject of a note.
 fn subject(note: &Note) -> &'static str {
     match note {
         Note::Dropped(what) | Note::Converted(what) => what,
@@ -153,7 +153,7 @@ impl Notes {
         value
     }
 
-    /// Notes what there are no words for and is of another dialect: it is left out.
+    /// Notes what the common form cannot express and is of another dialect: it is left out.
     pub(super) fn foreign(&mut self, dialect: Dialect, request: &ChatRequest) {
         let lacks = |foreign: &Foreign| verbatim(dialect, foreign).is_none();
         for (field, lost) in [
@@ -194,15 +194,15 @@ pub(super) fn verbatim(dialect: Dialect, foreign: &Foreign) -> Option<&RawValue>
     if dialect.shares_fields(foreign.dialect) { serde_json::from_str(&foreign.json).ok() } else { None }
 }
 
-/// Returns the tools that there are no words for, as far as they are of this dialect.
+/// Returns the tools that the common form cannot express, as far as they are of this dialect.
 pub(super) fn foreign_tools(dialect: Dialect, request: &ChatRequest) -> impl Iterator<Item = &RawValue> {
     request.foreign_tools.iter().filter_map(move |tool| verbatim(dialect, tool))
 }
 
-/// What is said about a document of plain text where there is no place for one.
+/// The text that stands for a document of plain text, where the dialect has no documents.
 pub(super) struct Told<'a>(&'a Document, &'a str);
 
-/// Returns what is said about a document, if it is of plain text.
+/// Returns a document as text, if it is plain text.
 pub(super) fn told(document: &Document) -> Option<Told<'_>> {
     let DocumentSource::Text(text) = &document.source else { return None };
     Some(Told(document, text))
@@ -221,7 +221,7 @@ impl fmt::Display for Told<'_> {
     }
 }
 
-/// Returns how long the answer may be, where the request says so: a model that gives less is asked for what it gives,
+/// Returns how long the answer may be, where the request says so: a model with a lower limit is asked for that limit,
 /// and that is noted.
 pub(super) fn output_tokens_max(request: &ChatRequest, model: Model<'_>, notes: &mut Notes) -> Option<u32> {
     let asked = request.output_tokens_max?;
@@ -263,7 +263,7 @@ pub(super) fn is_theirs(dialect: Dialect, request: &ChatRequest) -> bool {
     request.extra_dialect.is_none_or(|theirs| dialect.shares_fields(theirs))
 }
 
-/// Returns the caller's own fields, where the target's dialect is theirs; what is left out is noted.
+/// Returns the caller's own fields, where the target's dialect is theirs; fields that are left out are noted.
 pub(super) fn extra<'a>(
     dialect: Dialect,
     request: &'a ChatRequest,
@@ -272,7 +272,7 @@ pub(super) fn extra<'a>(
     notes.keep(is_theirs(dialect, request), "extra", Some(&request.extra).filter(|extra| !extra.is_empty()))
 }
 
-/// Returns what a request loses on its way to a dialect other than its own, beside what the encoder notes.
+/// Returns the losses of a request that goes to another dialect, beside those that the encoder notes.
 pub(super) fn lost(dialect: Dialect, request: &ChatRequest, original: &Original) -> Vec<Note> {
     let mut notes = Notes::default();
     if dialect.shares_fields(original.dialect) {
@@ -359,7 +359,7 @@ impl Serialize for Address<'_> {
     }
 }
 
-/// Asks in words for the form of an answer, of a model that cannot be held to it; for a text there is nothing to ask.
+/// Returns an instruction in words for the form of an answer, for a model that cannot enforce it; none for plain text.
 pub(super) fn asked(format: &ResponseFormat) -> Option<String> {
     let only = "Answer with one JSON object and nothing else: no other text before or after, no code fence.";
     match format {
@@ -369,7 +369,7 @@ pub(super) fn asked(format: &ResponseFormat) -> Option<String> {
     }
 }
 
-/// What an iterator yields, as an array; the iterator is made anew for each writing.
+/// Writes the items of an iterator as an array; the iterator is made again for each writing.
 pub(super) struct Each<F>(pub(super) F);
 
 impl<F: Fn() -> I, I: IntoIterator<Item: Serialize>> Serialize for Each<F> {
@@ -378,7 +378,7 @@ impl<F: Fn() -> I, I: IntoIterator<Item: Serialize>> Serialize for Each<F> {
     }
 }
 
-/// What is formatted straight into a JSON string.
+/// Writes a value's display form straight into a JSON string.
 pub(super) struct Formatted<T>(pub(super) T);
 
 impl<T: fmt::Display> Serialize for Formatted<T> {

@@ -2,8 +2,8 @@
 //! conversation, and encrypted reasoning goes back with it.
 //!
 //! Input: requests and the JSON inside of answers. Output: bodies, pieces and what the answer's draft needs to be
-//! judged. Nothing is ever stored at a provider, and only the last event is needed: what others leave out is taken from
-//! it.
+//! judged. Nothing is stored at a provider. The last event alone is enough: everything that other events leave out is
+//! taken from it.
 
 mod edit;
 mod reply;

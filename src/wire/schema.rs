@@ -2,9 +2,9 @@
 //! `oneOf`, `allOf` or `$ref` before it says `type: object` is refused by OpenAI and by Anthropic, and so is one with
 //! no type, or with several. OpenAI refuses one without properties as well.
 //!
-//! Input: a request. Output: one whose tools have such schemas folded, or none where nothing is to fold. A folded
-//! schema takes all that the unfolded one takes, and more: it cannot say which fields go together. Arguments are
-//! objects: saying so changes nothing.
+//! Input: a request. Output: the request with such schemas folded, or none if there are none. A folded schema accepts
+//! all that the unfolded one accepts, and more: it cannot say which fields go together. Arguments are objects: saying
+//! so changes nothing.
 
 use std::collections::BTreeSet;
 
@@ -88,7 +88,7 @@ fn take_names(schema: &mut Map<String, Value>) -> BTreeSet<String> {
     names.filter_map(|name| name.as_str().map(str::to_owned)).collect()
 }
 
-/// Joins properties: one that two branches have otherwise may be either.
+/// Joins properties: one that differs in two branches may be either.
 fn join(all: &mut Map<String, Value>, more: Map<String, Value>) {
     for (name, schema) in more {
         let either = match all.get_mut(&name) {

@@ -9,10 +9,10 @@ use crate::words::{Dialect, Proof};
 /// How a seal begins. No provider's proof begins so: they are Base64, JSON, or begin with a word of their own.
 pub(super) const SEAL: &str = "standin:";
 
-/// The substitute for what a provider would want back with a source that it did not find itself.
+/// The substitute for the proof of a source that its provider did not find itself.
 pub(super) const SOURCE: &str = "standin:source:";
 
-/// What a proof proves.
+/// What a proof belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Proves {
     /// The thought it comes with.

@@ -1,7 +1,7 @@
-//! Fields of a request that both dialects of OpenAI have, on their way from one to the other.
+//! Fields of a request that both dialects of OpenAI have, carried from one to the other.
 //!
-//! Input: the fields of a caller that there are no words for. Output: those that a target's dialect has in the same
-//! words, at a provider that is known to have them. No other provider gets any.
+//! Input: the fields of a caller that the common form cannot express. Output: those that a target's dialect has in the
+//! same words, at a provider that is known to have them. No other provider gets any.
 
 use std::borrow::Cow;
 
@@ -27,7 +27,7 @@ const SHARED: [(&str, &str, &str); 10] = [
 ];
 
 /// Returns the caller's own fields for a target of one of OpenAI's dialects: where they are of the other, those that
-/// both have, at a provider that is known to have them. What is left out is noted.
+/// both have, at a provider that is known to have them. Fields that are left out are noted.
 pub(super) fn extra_of<'a>(
     dialect: Dialect,
     flavour: &Flavour,

@@ -1,9 +1,9 @@
-//! The sources of an answer, as far as all dialects can tell them: an address, its title, what is quoted of it, and
-//! which part of the text rests on it.
+//! The sources of an answer, as far as all dialects have them: an address, its title, a quote, and the part of the text
+//! that cites it.
 //!
-//! Input: what a provider's dialect says of sources, each with a place in the text so far in that dialect's measure.
-//! Output: [`Source`]s with places in characters. A place in a document that the caller sent, or a file, has no words:
-//! that there was one is noted. An answer that goes on as it came keeps its own, and needs none of this.
+//! Input: sources in a provider's dialect, each with a place in the text so far in that dialect's measure. Output:
+//! [`Source`]s with places in characters. A place in a document that the caller sent, or a file, has no common form: it
+//! is only noted. An answer that passes unchanged keeps its own, and needs none of this.
 
 use std::ops::Range;
 
@@ -116,7 +116,7 @@ impl Sources {
         }
     }
 
-    /// Takes what Google says that an answer rests on.
+    /// Takes the grounding of an answer, in Google's form.
     pub(super) fn grounding(&mut self, raw: &RawValue) {
         let Ok(grounding) = serde_json::from_str::<Grounding<'_>>(raw.get()) else { return };
         let chunks = grounding.grounding_chunks.unwrap_or_default();
@@ -141,7 +141,7 @@ impl Sources {
         }
     }
 
-    /// Returns them, each with its place in the text of these parts; and whether there was more than can be said.
+    /// Returns them, each with its place in the text of these parts; and whether some could not be expressed.
     pub(super) fn finish(mut self, parts: &[AssistantPart]) -> (Vec<Source>, bool) {
         self.end();
         if self.found.is_empty() {
@@ -168,7 +168,7 @@ struct Annotation<'a> {
     url_citation: Option<Reference<'a>>,
 }
 
-/// What is said of a source, by all names.
+/// The fields of a source, under all their names.
 #[derive(Deserialize, Default)]
 struct Reference<'a> {
     #[serde(borrow, default)]
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_address_is_known_to_be_unsaid() {
+    fn a_source_without_an_address_is_noted_as_left_out() {
         let mut sources = Sources::default();
         sources.citations(raw(r#"[{"type":"char_location","document_index":0,"cited_text":"x"}]"#));
         assert_eq!(sources.finish(&[]), (vec![], true));

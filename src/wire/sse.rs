@@ -11,10 +11,10 @@ use std::str;
 
 use memchr::memchr2;
 
-/// What a stream holds.
+/// An item of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SseItem<'a> {
-    /// A comment line: the server lives and has nothing to say.
+    /// A comment line: a keep-alive.
     Comment,
     /// An event with data.
     Event {
@@ -114,8 +114,8 @@ impl SseParser {
         self.has_data || !self.line.is_empty() || !self.name.is_empty()
     }
 
-    /// Takes the complete lines of `bytes` and keeps the rest for the next chunk. `at` tells by how much is left of
-    /// them where in the chunk a line ends.
+    /// Takes the complete lines of `bytes` and keeps the rest for the next chunk. `at` computes a line's end in the
+    /// chunk from the number of bytes that are left.
     fn lines<'c, E: From<TooLong>>(
         &mut self,
         bytes: &'c [u8],

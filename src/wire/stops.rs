@@ -1,13 +1,13 @@
 //! Stop sequences that a provider could not be told: the answer ends before the first of them nevertheless.
 //!
-//! Input: text as it comes. Output: the text before a sequence. What may be the beginning of one waits for what
+//! Input: text as it comes. Output: the text before a sequence. Text that may begin a sequence is held until more text
 //! follows.
 
 /// Looks for sequences in a text that comes in pieces.
 #[derive(Debug, Default)]
 pub(super) struct Stops {
     sequences: Vec<String>,
-    /// The end of the text, as far as a sequence may begin there.
+    /// The end of the text, held because a sequence may begin there.
     held: String,
     met: Option<String>,
 }

@@ -2,9 +2,9 @@
 //! turn together, in the order of the calls and before anything else that is said; unique ids of calls; no empty
 //! message.
 //!
-//! Input: a caller's messages. Output: steps that borrow them, and notes of what could not go as it was. What the
-//! caller wrote in the target's own dialect keeps its order: a caller that speaks a dialect knows what is right in it.
-//! Steps are only appended to as a conversation grows, and never rewritten, so that a provider's prompt cache holds.
+//! Input: a caller's messages. Output: steps that borrow them, and notes of what could not go as it was. A conversation
+//! in the target's own dialect keeps its order: a caller that speaks a dialect knows what is right in it. Steps are
+//! only appended to as a conversation grows, and never rewritten, so that a provider's prompt cache holds.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -17,7 +17,7 @@ use crate::words::{AssistantPart, ChatRequest, Dialect, Message, Text, ToolCall,
 
 /// The result of a call that has none.
 pub(super) const NO_RESULT: &str = "This tool was not run.";
-/// The text of a result that shows something and says nothing.
+/// The text of a result that has media and no text.
 const SEE_BELOW: &str = "(What it shows follows.)";
 
 /// The place of images and documents of a tool's result.
@@ -32,15 +32,15 @@ pub(super) enum Media {
 /// One step of a conversation.
 #[derive(Debug)]
 pub(super) enum Step<'a> {
-    /// What the system says.
+    /// A text of the system.
     System(&'a Text),
-    /// What the user says and shows: never empty.
+    /// Texts and media of the user: never empty.
     User(Vec<Part<'a>>),
-    /// What the assistant said, thought and called.
+    /// Texts, reasoning and calls of the assistant.
     Assistant(Spoken<'a>),
     /// The result of a call.
     Result(Answer<'a>),
-    /// What only this dialect has, and what it is called.
+    /// A part that only this dialect has, and its name.
     Foreign(&'a str, &'a RawValue),
 }
 
@@ -49,7 +49,7 @@ pub(super) enum Step<'a> {
 pub(super) enum Part<'a> {
     /// One of the caller's.
     Its(&'a UserPart),
-    /// What is said here about something.
+    /// A text that is made here.
     Told(String),
 }
 
@@ -64,7 +64,7 @@ impl Part<'_> {
     }
 }
 
-/// What an assistant said in one message.
+/// One message of an assistant.
 #[derive(Debug)]
 pub(super) struct Spoken<'a> {
     /// Its place among the caller's messages.
@@ -173,7 +173,7 @@ struct Talk<'a> {
     steps: Vec<Step<'a>>,
     /// The calls of the last turn of the assistant, and their results as far as they are known.
     calls: Vec<Open<'a>>,
-    /// What was said since.
+    /// The steps since then.
     said: Vec<Step<'a>>,
     /// Ids of calls in use.
     ids: HashSet<&'a str>,

@@ -1,5 +1,5 @@
 //! Answers of providers through the decoders, in any chunks and cut anywhere: those of `tests/recorded`, and recorded
-//! traffic where it is beside the checkout. What they must read there is held by `tests/corpus.rs`.
+//! traffic where it is beside the checkout. `tests/corpus.rs` holds the expected results.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Providers' words, made fit to be shown: no keys, no control characters for terminals, cut to a length.
+//! Makes providers' messages safe to show: no keys, no control characters for terminals, a limited length.
 
 /// The most characters of a provider's message that are kept.
 pub const MESSAGE_CHARS_MAX: usize = 500;
@@ -26,7 +26,7 @@ fn redact(message: &str) -> String {
     let is_word = |letter: char| letter.is_ascii_alphanumeric() || "-_.*+/~".contains(letter);
     let mut clean = String::with_capacity(message.len().min(4 * MESSAGE_CHARS_MAX));
     let mut rest = message;
-    // What is cut off later need not be cleaned, however long it is.
+    // Text that is cut off later need not be cleaned.
     while !rest.is_empty() && clean.len() < 4 * MESSAGE_CHARS_MAX {
         let start = rest.find(is_word).unwrap_or(rest.len());
         let (gap, tail) = rest.split_at(start);

@@ -1,4 +1,4 @@
-//! An answer that goes on as it came, to a caller that speaks its provider's dialect.
+//! An answer that passes unchanged to a caller that speaks its provider's dialect.
 //!
 //! Input: the chunks of its body, where its events end, and what their reader found in each. Output: the bytes that the
 //! caller gets: complete events, all of a chunk in one piece. They wait for the first content, so that no caller sees
@@ -18,7 +18,7 @@ use super::edit::{Array, Edits, find, quoted};
 use super::fence::{Unfence, with_text};
 use crate::words::{Dialect, Piece};
 
-/// How an answer goes on as it came.
+/// How an answer passes unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verbatim {
     /// Whether its caller waits for a stream; else for a whole answer. One that comes in the other form is read
@@ -35,8 +35,8 @@ pub struct Verbatim {
     /// Whether signatures of thoughts get their provider's name: the next request may go to a model that cannot read
     /// them.
     pub signed: bool,
-    /// Whether a filter that held the whole back is an answer, too: no other target is asked, and the caller's dialect
-    /// says what it was.
+    /// Whether an answer that a filter held back counts as an answer, too: no other target is asked, and the caller's
+    /// dialect tells the reason.
     pub filtered: bool,
     /// Whether its text is wanted at the end beside it.
     pub kept: bool,
@@ -165,7 +165,7 @@ impl Relay {
             Cleaned::Data { data, kept: what } => {
                 (turn, kept) = (Turn::Instead(data), Some(what).filter(|_| !said.is_empty()));
             }
-            // It goes on as it is, and so does what was held back before.
+            // It passes unchanged, and so does the text held back before.
             Cleaned::Lost => {
                 if let Some(clean) = self.clean.take() {
                     self.cleaned(clean, &said);

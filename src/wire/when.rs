@@ -1,7 +1,7 @@
-//! Reads when to come back: waits and dates as providers write them, in values of their own or in the middle of words.
+//! Reads when to come back: waits and dates as providers write them, as values of their own or within a text.
 //!
 //! Input: texts and, where it is known, the time by the provider's clock. Output: waits and dates. A text that is no
-//! time, or a time too far to wait for, says nothing. A clock without a zone is read in its provider's zone, which is
+//! time, or a time too far to wait for, gives `None`. A clock without a zone is read in its provider's zone, which is
 //! UTC unless another is known; a day without a year is the next of its name.
 
 mod zone;
@@ -18,7 +18,7 @@ pub(super) const WAIT_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
 const EPOCH_SECONDS_MIN: f64 = 1e9;
 /// From here on (2001, again) it is one in milliseconds.
 const EPOCH_MILLIS_MIN: f64 = 1e12;
-/// And from here on (in the year 5138) it is nothing.
+/// From here on (in the year 5138) it is no date.
 const EPOCH_MILLIS_MAX: f64 = 1e14;
 const DAY: i64 = 24 * 3600;
 const HOUR: i64 = 3600;
@@ -29,7 +29,7 @@ pub(super) fn parse(value: &str) -> Option<RetryAfter> {
     parse_at(value, Zone::UTC)
 }
 
-/// The same from a provider that means its own zone where none is named.
+/// The same for a provider that means its own zone if none is named.
 pub(super) fn parse_at(value: &str, home: Zone) -> Option<RetryAfter> {
     let value = value.trim();
     if let Ok(number) = value.parse::<f64>() {

@@ -32,7 +32,7 @@ impl fmt::Display for CallId {
     }
 }
 
-/// A text is no call's id.
+/// The error for a text that is no call's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is no id of a call; one looks like 5f3a9c01d2e4b687-17")]
 pub struct NoCallId;
@@ -55,7 +55,7 @@ impl FromStr for CallId {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CallFacts {
-    /// Unique across processes and restarts: what logs, headers and `why` show.
+    /// Unique across processes and restarts; shown in logs, headers and `why`.
     pub id: CallId,
     /// When it was accepted, by the wall's clock.
     pub started_at: SystemTime,
@@ -65,7 +65,7 @@ pub struct CallFacts {
     pub session: Option<String>,
     /// Its caller's tags.
     pub tags: BTreeMap<String, String>,
-    /// How urgent it is.
+    /// Its priority.
     pub priority: Priority,
     /// The dialect that its caller speaks, where it came in one.
     pub dialect: Option<Dialect>,
@@ -94,7 +94,7 @@ impl CallFacts {
 pub enum AttemptEnd {
     /// Its answer is the call's answer.
     Won,
-    /// It failed, or was cancelled: then the class says so.
+    /// It failed or was cancelled; the class tells which.
     Failed(Failure),
 }
 
@@ -123,9 +123,9 @@ pub struct AttemptRecord {
     pub about: Arc<CallFacts>,
     /// Number within the call, from 1.
     pub attempt: u32,
-    /// Where it went.
+    /// The target that was asked.
     pub target: TargetId,
-    /// The model's name as the provider spelled it in its answer, where it did.
+    /// The model's name as the provider's answer spelled it, if it did.
     pub model: Option<Arc<str>>,
     /// Name of the key it used; never the key.
     pub key: Arc<str>,
@@ -149,7 +149,7 @@ pub struct AttemptRecord {
     pub bytes_received: u64,
     /// Whether it was the probe of an open breaker.
     pub probe: bool,
-    /// Whether it passed a breaker only because every target was ill.
+    /// Whether it passed a breaker that is not Closed only because no target of the route was well.
     pub last_resort: bool,
     /// Whether it was made at a target that its route marks as degraded.
     pub degraded: bool,
@@ -191,7 +191,7 @@ impl AttemptRecord {
         self.about.started_at + self.started_after
     }
 
-    /// Tells whether this attempt's answer is the call's answer. What it cost otherwise is waste.
+    /// Tells whether this attempt's answer is the call's answer. Otherwise its cost is waste.
     pub fn won(&self) -> bool {
         matches!(self.end, AttemptEnd::Won)
     }

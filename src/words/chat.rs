@@ -1,4 +1,4 @@
-//! What a caller asks for: one conversation and how it is to be answered.
+//! A caller's request: one conversation, and how it is to be answered.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -38,7 +38,8 @@ pub struct ChatRequest {
     pub messages: Vec<Message>,
     /// Tools the model may call.
     pub tools: Vec<Tool>,
-    /// Tools that only one dialect has: those that its providers run, and all others that have no words here.
+    /// Tools that only one dialect has: those that its providers run, and all others that the common form cannot
+    /// express.
     pub foreign_tools: Vec<Foreign>,
     /// Whether and which tool must be called.
     pub tool_choice: ToolChoice,
@@ -46,27 +47,28 @@ pub struct ChatRequest {
     pub parallel_tool_calls: Option<bool>,
     /// The form of the answer's text. An answer that does not have it is an unusable answer and fails over.
     pub response_format: ResponseFormat,
-    /// Sampling parameters; what is `None` is not sent.
+    /// Sampling parameters. A parameter that is `None` is not sent.
     pub sampling: Sampling,
     /// How hard a reasoning model should think; `None` leaves it to the provider.
     pub effort: Option<Effort>,
     /// The most tokens the answer may have; `None` leaves it to the provider.
     pub output_tokens_max: Option<u32>,
-    /// How much a second is worth to this caller.
+    /// The call's urgency: how much a second of waiting costs, and its place in queues.
     pub priority: Priority,
-    /// By which rule its target is chosen; `None` is the route's.
+    /// The rule by which its target is chosen; `None` is the route's.
     pub rule: Option<Rule>,
     /// When a second target is asked beside the first; `None` is the route's.
     pub hedging: Option<Hedging>,
     /// Time for the whole call, over all its attempts, from when the runtime accepts it; `None` takes the
     /// configured one.
     pub deadline: Option<Duration>,
-    /// What becomes of it where no target can answer now; `None` takes the route's. With its own `deadline` it waits
+    /// How the call goes on if no target can answer now; `None` takes the route's. With its own `deadline` it waits
     /// until that at the longest.
     pub on_exhausted: Option<OnExhausted>,
     /// Groups calls that share a prompt prefix: they keep their target as long as it is healthy.
     pub session: Option<String>,
-    /// Labels a target must carry to serve this call (region, zero retention, …). They are walls: nothing crosses.
+    /// Labels a target must carry to serve this call (region, zero retention, …). No target without all of them is ever
+    /// asked.
     pub labels: Vec<String>,
     /// The caller's name for this one call (an idempotency key), up to 256 bytes. A caller that asks again with the
     /// same key and the same request, while it is worked on or for some time after, gets the answer of this call
@@ -93,7 +95,7 @@ pub struct ChatRequest {
     pub extra_needed: Vec<String>,
     /// Marks of the gateways that it came through: sent along to targets that may lead back to one of them.
     pub via: Vec<String>,
-    /// How an answer that goes on as it came names its model; `None` as its provider does.
+    /// How an answer that passes unchanged names its model; `None` as its provider does.
     pub model_as: Option<String>,
     /// The same request as its caller wrote it, for targets that speak the caller's dialect. A sidecar has it.
     pub original: Option<Original>,
@@ -213,7 +215,7 @@ impl ChatRequest {
         self
     }
 
-    /// Sets what becomes of it where no target can answer now.
+    /// Sets how the call goes on if no target can answer now.
     #[must_use]
     pub fn on_exhausted(mut self, on_exhausted: OnExhausted) -> Self {
         self.on_exhausted = Some(on_exhausted);
@@ -229,24 +231,24 @@ impl ChatRequest {
 }
 
 impl From<&str> for ChatRequest {
-    /// An empty request for a route: to ask where a call would go, and why.
+    /// Returns an empty request for a route, for `explain`.
     fn from(route: &str) -> Self {
         Self::new(route)
     }
 }
 
-/// A part that there are no words for here: a block, an item, a tool, as its dialect writes it. It goes unchanged to
-/// targets of its dialect. Others cannot take it: a call with such a part is not sent to them, unless its route leaves
-/// such parts out.
+/// A part that the common form cannot express here: a block, an item, a tool, as its dialect writes it. It goes
+/// unchanged to targets of its dialect. Others cannot take it: a call with such a part is not sent to them, unless its
+/// route leaves such parts out.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Foreign {
     /// The dialect that it is written in.
     pub dialect: Dialect,
-    /// Its name there: `search_result`, `web_search_20250305`.
+    /// Its name in that dialect: `search_result`, `web_search_20250305`.
     pub kind: String,
     /// As it was written: the text of one JSON value.
     pub json: String,
-    /// Whether a request means the same without it, so that it needs no target of its dialect.
+    /// Whether the request means the same without it. Then other dialects may leave it out.
     pub optional: bool,
 }
 
@@ -284,7 +286,7 @@ impl Message {
         Self::Assistant(vec![AssistantPart::Text(text.into())])
     }
 
-    /// Returns the parts that there are no words for.
+    /// Returns the parts that the common form cannot express.
     pub fn foreign(&self) -> impl Iterator<Item = &Foreign> {
         let (whole, said, shown): (_, &[AssistantPart], &[UserPart]) = match self {
             Self::System(_) => (None, &[], &[]),
@@ -314,7 +316,7 @@ pub enum UserPart {
     Image(Image),
     /// A document, in the request or at an address.
     Document(Document),
-    /// Something to be heard.
+    /// Audio.
     Audio(Audio),
     /// What only its dialect has: a file by its id, a video, a search result.
     Foreign(Foreign),
@@ -326,7 +328,7 @@ impl UserPart {
         self.text().map(Text::as_str)
     }
 
-    /// Returns the same without a look at its content.
+    /// Returns the same without decoding it.
     pub(crate) fn text(&self) -> Option<&Text> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
@@ -346,7 +348,7 @@ pub struct Document {
     pub source: DocumentSource,
     /// Its name: a title, or the file's name.
     pub title: Option<String>,
-    /// What is said about it, where a dialect has a place for that.
+    /// A comment about it, for dialects that have a place for one.
     pub context: Option<String>,
     /// Whether the answer shall cite places in it, where a dialect can.
     pub citations: bool,
@@ -393,7 +395,7 @@ impl Document {
     }
 }
 
-/// Something to be heard.
+/// Audio.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Audio {
     /// `audio/wav`, `audio/mp3`, …
@@ -422,7 +424,7 @@ pub enum Image {
 pub enum AssistantPart {
     /// Text of the answer.
     Text(Text),
-    /// What the model thought, where it shows that. Sent back only to providers that want it.
+    /// The model's visible reasoning. Sent back only to providers that take it.
     Reasoning(Reasoning),
     /// A call of a tool.
     ToolCall(ToolCall),
@@ -436,7 +438,7 @@ impl AssistantPart {
         self.text().map(Text::as_str)
     }
 
-    /// Returns the same without a look at its content.
+    /// Returns the same without decoding it.
     pub(crate) fn text(&self) -> Option<&Text> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
@@ -463,7 +465,7 @@ impl AssistantPart {
 pub struct Reasoning {
     /// The visible part; may be empty.
     pub text: Text,
-    /// What its provider wants back with it.
+    /// Its proof: opaque data that the provider needs back with it.
     pub proof: Option<Proof>,
 }
 
@@ -479,7 +481,7 @@ impl From<String> for Reasoning {
 /// provider.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Proof {
-    /// How its issuer speaks.
+    /// The issuer's dialect.
     pub dialect: Dialect,
     /// The provider that issued it, by its name in the configuration. `None` is not known: then the dialect decides.
     pub issuer: Option<Arc<str>>,
@@ -488,12 +490,12 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// Returns a proof of a dialect whose issuer is not known.
+    /// Returns a proof of a dialect, from an unknown issuer.
     pub fn new(dialect: Dialect, data: impl Into<String>) -> Self {
         Self { dialect, issuer: None, data: data.into() }
     }
 
-    /// Tells whether a provider encrypted it for itself, or may have.
+    /// Tells whether a provider issued it, or may have: `true` where the issuer is not known.
     pub fn is_of(&self, provider: &str) -> bool {
         self.issuer.as_deref().is_none_or(|issuer| issuer == provider)
     }
@@ -508,7 +510,7 @@ pub struct ToolCall {
     pub name: String,
     /// The arguments: the text of one JSON object, checked to be one.
     pub arguments: Text,
-    /// What its provider wants back with it.
+    /// Its proof: opaque data that the provider needs back with it.
     pub proof: Option<Proof>,
 }
 
@@ -632,7 +634,7 @@ pub enum ResponseFormat {
     },
 }
 
-/// Sampling parameters; what is `None` is not sent.
+/// Sampling parameters. A parameter that is `None` is not sent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sampling {
     /// 0 to 2 at most providers.
@@ -664,7 +666,7 @@ pub enum Effort {
     Medium,
     /// Much.
     High,
-    /// More than that.
+    /// More than `High`.
     XHigh,
     /// As much as it can.
     Max,
@@ -695,7 +697,7 @@ pub enum Priority {
     Default,
     /// A person waits for it.
     Interactive,
-    /// Must not fail; never used to probe a target that was ill.
+    /// Must not fail; never used to probe a target after an outage.
     Critical,
 }
 

@@ -1,13 +1,13 @@
-//! Takes secrets out of words that come from outside.
+//! Removes secrets from texts that come from outside.
 
 /// A secret of fewer bytes may be a part of any name or word: it is recognised only where it is a word of its own.
 const SHORT: usize = 8;
-/// The fewest bytes of a secret's beginning that reveal something of it.
+/// The fewest bytes of a secret's beginning that count as a part of it.
 const TELLING: usize = 4;
 /// What replaces it.
 const CONCEALED: &str = "[redacted]";
 
-/// Takes a secret out of a text, at every place. If the text was cut (`cut`), its end may be a secret's beginning.
+/// Removes a secret from a text, at every place. If the text was cut (`cut`), its end may be a secret's beginning.
 pub(crate) fn conceal(text: &mut String, secret: &str, cut: bool) {
     if secret.is_empty() {
         return;

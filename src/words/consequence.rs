@@ -1,4 +1,4 @@
-//! What follows from a failure's class: one row for each class, and everything that the code asks of it.
+//! The consequences of a failure: one row for each class, and the only place where code looks them up.
 //!
 //! A new class does not compile until it has a row. `docs/failures.md` prints the table, and a test compares.
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{FailureClass, Scope};
 
-/// Whose a failure is.
+/// Whose fault a failure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Whose {
@@ -44,10 +44,10 @@ pub enum Next {
     End,
 }
 
-/// What a provider's word keeps out, and for how long where it does not say.
+/// What a failure puts on hold, and for how long if the provider does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rest {
-    /// Whether it is the key in all its uses; else the target, or the key at that target.
+    /// Whether it holds the key at all targets; otherwise it holds the target, or the key at that target.
     pub whole_key: bool,
     /// How long. Then it is tried again; earlier only by a call that has no other target.
     pub time: Duration,
@@ -55,11 +55,11 @@ pub struct Rest {
     pub passes: bool,
 }
 
-/// What a caller of the sidecar is told where no target answered it.
+/// The status for a caller of the sidecar if no target answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Told {
-    /// Its request is not right: 400.
+    /// Its request is invalid: 400.
     Invalid,
     /// Its conversation is too long: 400.
     ContextTooLong,
@@ -81,22 +81,22 @@ pub enum Told {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Consequences {
-    /// Whose it is.
+    /// Whose fault it is.
     pub whose: Whose,
     /// How far it usually reaches.
     pub scope: Scope,
     /// What it weighs on the target's health: 0 where it is not the provider's.
     pub weight: f64,
-    /// Whether the provider's word on when to come back is heard.
+    /// Whether the provider's Retry-After is obeyed.
     pub heeds: bool,
     /// What the call does next.
     pub next: Next,
-    /// What is not asked, and for how long.
+    /// What is put on hold, and for how long.
     pub rest: Option<Rest>,
-    /// How much it tells a caller about its own request: most where the caller can do something about it. `None` where
-    /// it is not about the request.
+    /// Its rank among refusals of one request: higher is more useful to the caller. `None` where it is not about the
+    /// request.
     pub telling: Option<u8>,
-    /// What a caller is told where no target answered.
+    /// The status for the caller if no target answered.
     pub told: Told,
 }
 
@@ -132,8 +132,8 @@ impl FailureClass {
             C::Forbidden           => (W::Account,  Key,      0.0,  NO,  Leave,   HERE_10, None,    Unavailable),
             C::ModelGone           => (W::Provider, Model,    0.0,  NO,  Leave,   HERE_60, None,    Unavailable),
             C::BadRequest          => (W::Request,  Request,  0.0,  NO,  Reject,  None,    Some(4), Invalid),
-            // One odd request proves nothing against a target; one that refuses everything without an explanation is
-            // ill.
+            // One unusual request proves nothing against a target; a target that refuses everything without an
+            // explanation is out of order.
             C::Declined            => (W::Request,  Request,  0.25, NO,  Leave,   None,    Some(0), Invalid),
             C::Unsupported         => (W::Request,  Request,  0.0,  NO,  Leave,   None,    Some(1), Invalid),
             C::ContextTooLong      => (W::Request,  Request,  0.0,  NO,  Shorter, None,    Some(5), ContextTooLong),

@@ -1,4 +1,4 @@
-//! What a request asks of the target that reads it: parts that not every target can take, each with its place.
+//! The demands of a request on its target: parts that not every target can take, each with its place.
 
 use super::{
     AssistantPart, ChatRequest, Dialect, Document, DocumentSource, EmbedRequest, Foreign, Message, ToolChoice, UserPart,
@@ -7,9 +7,9 @@ use super::{
 /// A part of a request that not every target can take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demand {
-    /// Its place: the request's field, as the words have it (`messages[2].content[0]`).
+    /// Its place: the request's field in the common form (`messages[2].content[0]`).
     pub field: String,
-    /// What it is.
+    /// Its kind.
     pub what: Demanded,
     /// How it begins, so that its caller recognises it.
     pub begin: String,

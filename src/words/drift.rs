@@ -31,7 +31,7 @@ impl DriftKind {
     }
 }
 
-/// Something unknown that came with an answer. It never breaks one: what is unknown is skipped.
+/// Something unknown that came with an answer. It never breaks the answer: unknown parts are skipped.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct Drift {

@@ -8,10 +8,10 @@ pub enum Durable {
     /// It ends with its process.
     #[default]
     No,
-    /// It is taken up after a restart. What had been sent by then is sent again, and may be billed twice.
+    /// It is taken up after a restart. If it had been sent before, it is sent again, and may be billed twice.
     Again,
-    /// It is taken up after a restart where nothing of it had been sent; else it ends as interrupted, and is billed
-    /// once at most for each attempt that it made.
+    /// It is taken up after a restart only if nothing of it had been sent; otherwise it ends as interrupted. Each
+    /// attempt is billed once at most.
     Once,
 }
 

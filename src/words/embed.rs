@@ -23,18 +23,18 @@ pub struct EmbedRequest {
     pub tokens: Vec<Vec<u32>>,
     /// How many numbers a vector must have; `None` leaves it to the model. An answer of another length is unusable.
     pub dimensions: Option<u32>,
-    /// How much a second is worth to this caller.
+    /// The call's urgency: how much a second of waiting costs, and its place in queues.
     pub priority: Priority,
-    /// By which rule its target is chosen; `None` is the route's.
+    /// The rule by which its target is chosen; `None` is the route's.
     pub rule: Option<Rule>,
     /// When a second target is asked beside the first; `None` is the route's.
     pub hedging: Option<Hedging>,
     /// Time for the whole call, over all its attempts, from when the runtime accepts it; `None` takes the
     /// configured one.
     pub deadline: Option<Duration>,
-    /// What becomes of it where no target can answer now; `None` takes the route's.
+    /// How the call goes on if no target can answer now; `None` takes the route's.
     pub on_exhausted: Option<OnExhausted>,
-    /// Labels a target must carry to serve this call. They are walls: nothing crosses.
+    /// Labels a target must carry to serve this call. No target without all of them is ever asked.
     pub labels: Vec<String>,
     /// Free text for the caller's own accounting; never sent.
     pub tags: BTreeMap<String, String>,
@@ -106,9 +106,9 @@ pub struct Embeddings {
     pub cost_usd: Option<f64>,
     /// Every attempt in the order they were started.
     pub attempts: Vec<AttemptRecord>,
-    /// Whether every target was ill and one was asked as a last resort.
+    /// Whether no target was well, and one was asked as a last resort.
     pub last_resort: bool,
-    /// From which lower rung it is, where no target could answer.
+    /// The lower rung that it is from, if no other target could answer.
     pub degraded: Option<Degraded>,
     /// The parts of the request that the target could not take as they were.
     pub notes: Vec<Note>,
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_provider_could_embed_is_refused_by_the_fields_name() {
+    fn texts_that_no_provider_could_embed_are_refused_by_the_fields_name() {
         let good = EmbedRequest::new("embed", ["a", "b"]);
         assert_eq!(good.check(), Ok(()));
         for (field, bad) in [

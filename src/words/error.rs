@@ -1,4 +1,4 @@
-//! How a call, or a configuration, is refused.
+//! The errors of calls and of configurations.
 
 use std::fmt;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub enum Error {
         route: String,
         /// The part's place in the request.
         field: String,
-        /// What it is.
+        /// The part itself, or its kind, as the message prints it.
         what: String,
         /// Each target and why not.
         why: String,
@@ -44,7 +44,7 @@ pub enum Error {
     /// A provider proves that the request is the caller's fault, or every target refused it.
     #[error("request rejected by {}", whose(.failure, .attempts))]
     Rejected {
-        /// What the provider said; of several the one that says most.
+        /// The provider's refusal; of several, the most useful one.
         failure: Failure,
         /// Every attempt, in order.
         attempts: Vec<AttemptRecord>,
@@ -59,10 +59,10 @@ pub enum Error {
         /// Each target that cannot be asked now: why, and until when.
         barred: Vec<Barred>,
     },
-    /// A budget has no room for the call. The operator's wish; no attempt was sent without room for it.
+    /// A budget has no room for the call. The operator's limit; every attempt that was sent had room.
     #[error("{budget}")]
     OverBudget {
-        /// Which, how much of it is spent, and when it renews.
+        /// The budget, how much of it is spent, and when it renews.
         budget: Box<OverBudget>,
         /// Every attempt that there was room for, in order.
         attempts: Vec<AttemptRecord>,
@@ -73,7 +73,7 @@ pub enum Error {
         /// Every attempt, in order.
         attempts: Vec<AttemptRecord>,
     },
-    /// The answer broke off after content had reached the caller, and nothing may replace it.
+    /// The answer broke off after content had reached the caller, and it was not replaced.
     #[error("answer broke off: {failure}")]
     Interrupted {
         /// Why it broke off.
@@ -99,7 +99,7 @@ pub enum Error {
     #[error("durable: {0}")]
     NotDurable(String),
     /// The call was ended from outside.
-    #[error("cancelled: the call was ended by who holds it")]
+    #[error("cancelled: a holder of the call ended it")]
     Cancelled,
     /// The runtime is shutting down. Nothing was sent, or the call was cut off at the drain's deadline.
     #[error("draining: the runtime is shutting down")]
@@ -204,7 +204,7 @@ impl ConfigError {
         Self { field: field.into(), problem: problem.into() }
     }
 
-    /// Returns an error about each wrong field below a path, which says what it must be.
+    /// Returns an error for each wrong field below a path, with what it must be.
     pub fn unless<'a>(path: &str, fields: impl IntoIterator<Item = (&'a str, bool, &'a str)>) -> Vec<Self> {
         let wrong = fields.into_iter().filter(|(_, fine, _)| !fine);
         wrong.map(|(name, _, must)| Self::new(format!("{path}.{name}"), must)).collect()
@@ -256,7 +256,7 @@ impl From<ConfigError> for ConfigErrors {
     }
 }
 
-/// The most errors that are written out: after these are mended the others show.
+/// The most errors that are written out; further ones show after these are corrected.
 const ERRORS_MAX: usize = 50;
 
 impl fmt::Display for ConfigErrors {

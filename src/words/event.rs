@@ -1,11 +1,11 @@
-//! What observers are told.
+//! Events for subscribers.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{CallId, Cause, Date, DriftKind, FailureClass, OverBudget, TargetId};
 
-/// Something an operator wants to know, as it happens.
+/// Something that operators should know, published as it happens.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
@@ -24,9 +24,9 @@ pub enum Event {
     Hedged {
         /// The call.
         call: CallId,
-        /// Where the attempt is that was joined.
+        /// The target of the attempt that was joined.
         target: TargetId,
-        /// Where the other one is.
+        /// The target of the other attempt.
         by: TargetId,
         /// Why: `race`, `slow`, `overdue`, or `given_up` where its breaker has opened.
         why: &'static str,
@@ -61,7 +61,7 @@ pub enum Event {
         /// Why.
         class: FailureClass,
     },
-    /// What kept a key or a target out has ended: an operator lifted it, or a call that looked was answered.
+    /// A hold of a key or a target has ended: an operator lifted it, or a call that tested it was answered.
     Lifted {
         /// The provider.
         provider: Arc<str>,
@@ -69,21 +69,21 @@ pub enum Event {
         target: Option<TargetId>,
         /// The key's name; `None` where it was for all keys.
         key: Option<Arc<str>>,
-        /// What it was.
+        /// Why it was out.
         cause: Cause,
     },
-    /// A model no longer answers, or will not in 14 days: told a second after the start and after each reconfiguration,
-    /// once a day while that is so, and whenever its provider refuses a request for that reason. An operator should
-    /// act.
+    /// A model no longer answers, or will stop within 14 days. Published a second after the start and after each
+    /// reconfiguration, then once a day, and whenever its provider refuses a request for that reason. An operator
+    /// should act.
     Retiring {
         /// The target.
         target: TargetId,
-        /// Its last day by the catalogue or the configuration; `None` where its provider said so.
+        /// Its last day by the catalogue or the configuration; `None` if only its provider said that it ends.
         on: Option<Date>,
         /// The target that serves in its place once its provider refuses it, if that is configured.
         replacement: Option<TargetId>,
     },
-    /// A provider sent something that is not known here, for the first time. Answers do not suffer from it yet.
+    /// A provider sent something that is not known here, for the first time. No answer has failed for it.
     Drift {
         /// The provider.
         provider: Arc<str>,

@@ -1,11 +1,11 @@
-//! What becomes of a call that no target can answer now, and how less than an answer is marked.
+//! How a call goes on that no target can answer now, and the mark of answers from a lower rung.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::named::named;
 
-/// What becomes of a call that has nothing left to try.
+/// How a call goes on that has nothing left to try.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OnExhausted {
     /// It ends with [`Error::Exhausted`](super::Error::Exhausted).
@@ -20,7 +20,7 @@ pub enum OnExhausted {
 
 named!(OnExhausted { Fail = "fail", Wait = "wait", Degrade = "degrade" });
 
-/// From which rung an answer is that is less than what was asked for.
+/// The lower rung that an answer is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Degraded {
@@ -45,7 +45,7 @@ impl Degraded {
         }
     }
 
-    /// Returns how old the answer is, where it was given before.
+    /// Returns the age of a stale answer.
     pub const fn age(self) -> Option<Duration> {
         match self {
             Self::Stale { age } => Some(age),

@@ -1,15 +1,15 @@
-//! How a try can fail. `wire` and `transport` say what happened, `policy` decides what follows; these types are all
-//! they share.
+//! How a try can fail. `wire` and `transport` report failures, `policy` decides what follows; these types are all they
+//! share.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-/// What went wrong with one attempt, in finitely many kinds that code branches on.
+/// The class of an attempt's failure; code branches on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum FailureClass {
-    /// A connection broke before the first byte of a response, as pooled ones do. Not a fault; the same target is
-    /// asked once more at once.
+    /// A connection broke before the first byte of a response, as idle pooled connections do. Not a fault; the same
+    /// target is asked once more at once.
     Unsent,
     /// Refused, no such host, TLS, connect timeout. The provider's fault; nothing was sent.
     Connect,
@@ -17,7 +17,7 @@ pub enum FailureClass {
     Server,
     /// 503, 529, or words to that effect. The provider's fault.
     Overloaded,
-    /// Too many requests or tokens for now. Our side's fault, and the wait is known.
+    /// Too many requests or tokens for now. A limit of the account.
     RateLimited,
     /// This one request is larger than the limit a minute allows, or than its gateway takes: waiting never helps.
     RequestExceedsLimit,
@@ -41,15 +41,15 @@ pub enum FailureClass {
     ContextTooLong,
     /// The provider's filter refused the request or the answer.
     ContentPolicy,
-    /// Headers or keep-alives perhaps, but no content in time.
+    /// No content in time; headers or keep-alives may have come.
     NoFirstToken,
     /// Content began and then paused for too long.
     Stalled,
     /// The stream ended without its end, or broke the protocol.
     Cut,
-    /// Ended well, but empty.
+    /// The answer ended well, but it is empty.
     Empty,
-    /// Ended well, but not in the form that was asked for.
+    /// The answer ended well, but not in the form that was asked for.
     Unusable,
     /// The attempt itself panicked or was killed. Our fault.
     Crashed,
@@ -174,8 +174,8 @@ impl Failure {
         Self { class, scope, status: None, code: None, message: message.into(), retry_after: None }
     }
 
-    /// Returns how far it reaches at a provider with this number of keys. A key that may not use a model is told that
-    /// there is none: unless the model was retired, another key may see it.
+    /// Returns how far it reaches at a provider with this number of keys. Providers tell a key without permission that
+    /// the model does not exist: unless the model was retired, another key may see it.
     pub fn reach(&self, keys: usize, is_retirement: bool) -> Scope {
         let hidden = self.class == FailureClass::ModelGone && !is_retirement;
         if hidden && keys > 1 { Scope::Key } else { self.scope }

@@ -1,16 +1,16 @@
-//! What a source beside the calls says of a provider.
+//! Hints: what sources beside the calls say about a provider.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::named::named;
 
-/// How a provider is, by a source beside its calls.
+/// A provider's state, by a source beside its calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reported {
     /// Nothing is wrong with it.
     Well,
-    /// Something is: it is slow, in part out, or being worked at.
+    /// It is slow, partly out, or under maintenance.
     Troubled,
     /// It is out.
     Down,
@@ -24,7 +24,7 @@ named!(Reported { Well = "well", Troubled = "troubled", Down = "down" });
 pub enum HintSource {
     /// The provider's status page.
     StatusPage,
-    /// An address of the server that says how it is.
+    /// The server's own health address.
     Health,
     /// The provider's list of models, asked for one of them.
     Models,
@@ -41,21 +41,20 @@ impl HintSource {
     }
 }
 
-/// What a source beside the calls says of a provider. It is advice: it orders probes and explains, and never opens or
-/// closes anything.
+/// A hint about a provider. It is advice: it orders probes and explains, and never opens or closes anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Hint {
-    /// Who says it.
+    /// The source.
     pub source: HintSource,
-    /// How the provider is, by that.
+    /// The state that it reports.
     pub reported: Reported,
-    /// In its words: 160 characters at most.
+    /// The source's own words: 160 characters at most.
     pub says: Arc<str>,
 }
 
 impl Hint {
-    /// Returns what a source says.
+    /// Returns a hint of a source.
     pub fn new(source: HintSource, reported: Reported, says: impl Into<Arc<str>>) -> Self {
         Self { source, reported, says: says.into() }
     }

@@ -1,4 +1,4 @@
-//! What keeps a key or a target from being asked, for people and for the code that decides how to refuse a call.
+//! Holds: why a key or a target is not asked, for people and for the code that refuses calls.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::{FailureClass, TargetId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
-    /// A provider said so, or failed so.
+    /// A failure of the provider, or its refusal.
     Failure(FailureClass),
     /// Its breaker is open, or its probe is taken.
     Breaker,
@@ -18,7 +18,7 @@ pub enum Cause {
     Operator,
     /// As many attempts are in flight as allowed.
     Full,
-    /// Its provider's actor is not there.
+    /// Its provider's actor is down.
     Down,
 }
 
@@ -66,7 +66,7 @@ pub struct Barred {
 }
 
 impl Barred {
-    /// Returns when the first of them is back: of those that time mends, if there are any.
+    /// Returns when the first of them is back, of those that come back by themselves.
     pub fn first_back(all: &[Self]) -> Option<Duration> {
         let soonest = |of: fn(&Self) -> bool| all.iter().filter(|one| of(one)).filter_map(|one| one.back_in).min();
         soonest(|one| one.cause.passes()).or_else(|| soonest(|_| true))

@@ -1,4 +1,4 @@
-//! What a provider says is left of its limits: all providers' headers in one form.
+//! What is left of a provider's limits, as it says: all providers' headers in one form.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use std::time::Duration;
 /// providers lie, and other processes may use the same key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Requests; of several limits the one of which least is left.
+    /// Requests; of several limits the one with the least left.
     pub requests: Option<Gauge>,
-    /// Tokens; of several limits (prompt, answer, both) the one of which least is left.
+    /// Tokens; of several limits (prompt, answer, both) the one with the least left.
     pub tokens: Option<Gauge>,
 }
 

@@ -1,8 +1,8 @@
 //! Floor 0: plain data that all floors share.
 //!
-//! Plain data that all floors share: what a caller asks for, what a target is, how a try can fail, what comes back,
-//! what is told to observers. Nothing here decides, waits, reads a clock, or knows how any provider spells a thing:
-//! wire formats live in `wire`, decisions in `policy`. No serde on these types, so no wire format can leak into them.
+//! Plain data that all floors share: requests, targets, failures, answers, events. Nothing here decides, waits, reads a
+//! clock, or knows any provider's wire format: wire formats live in `wire`, decisions in `policy`. No serde on these
+//! types, so no wire format can leak into them.
 
 pub mod attempt;
 pub mod chat;

@@ -49,19 +49,19 @@ impl fmt::Display for Amount {
 pub struct OverBudget {
     /// Its name.
     pub budget: Arc<str>,
-    /// Whose purse it is, where it has several or is not of everything: `team red`. Empty otherwise.
+    /// The purse, if it has several or does not cover everything: `team red`. Empty otherwise.
     pub of: String,
     /// What is spent.
     pub spent: Amount,
-    /// What may be.
+    /// The limit.
     pub limit: Amount,
-    /// In which time, in words.
+    /// Its period, in words.
     pub per: String,
     /// When there is room again, if nothing more is spent; `None` where there never is for this.
     pub renews_in: Option<Duration>,
     /// What is reserved for attempts in flight, at most.
     pub reserved: Amount,
-    /// Whether it is in the way only because it is not known what the targets cost.
+    /// Whether it refuses only because the targets' prices are not known.
     pub unpriced: bool,
 }
 

@@ -1,4 +1,4 @@
-//! How long the names are that a caller gives: what remembers them must not be filled by one caller.
+//! Limits of the names that callers give, so that one caller cannot fill the memory of them.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ mod tests {
     type Edit = fn(&mut ChatRequest, String);
 
     #[test]
-    fn what_a_caller_names_has_a_limit_and_the_error_says_of_what() {
+    fn names_of_callers_have_a_limit_and_the_error_names_the_field() {
         let (good, long) = ("n".repeat(NAME_BYTES_MAX), "n".repeat(NAME_BYTES_MAX + 1));
         let edits: [(&str, Edit); 5] = [
             ("route", |request, name| request.route = name),

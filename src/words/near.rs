@@ -1,9 +1,9 @@
-//! Which known name was likely meant by one that is not known.
+//! Finds the known name that was probably meant by an unknown one.
 
 /// The most names that an error lists.
 const NAMES_MAX: usize = 20;
 
-/// Returns the known name that was likely meant by one that is not.
+/// Returns the known name that was probably meant by an unknown one.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
     // With more than a fourth of different letters it is another word, except where one is the other's beginning.
@@ -24,7 +24,7 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     near.min_by_key(|(distance, known)| (*distance, known.len())).map(|(_, known)| known)
 }
 
-/// Says which of the known names was likely meant, or which there are: not more than a reader reads.
+/// Says which known name was probably meant, and which there are, up to a limit.
 pub fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
     if let Some(near) = nearest(name, known.clone()) {
         return format!("did you mean `{near}`?");

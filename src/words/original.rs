@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::{Dialect, Note};
 
-/// A request in a provider's dialect, as it came. Where a target speaks that dialect this goes out, edited where
-/// something must be different for it, instead of a body written anew: what there are no words for stays where it is.
-/// It must say what the request beside it says; code that changes the request must remove this.
+/// A request in a provider's dialect, as it came. A target that speaks that dialect gets these bytes, edited where it
+/// needs something different, instead of a new body. So parts that the common form cannot express are kept. It must
+/// have the same content as the request beside it; code that changes the request must remove this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Original {
     /// The dialect that the body is written in.
@@ -24,14 +24,13 @@ pub struct Original {
     pub nulls: Vec<String>,
     /// Whether it asks for a stream.
     pub stream: bool,
-    /// What it says of the usage at a stream's end, where that is the caller's choice.
+    /// Whether it asks for the usage at a stream's end, where that is the caller's choice.
     pub stream_usage: Option<bool>,
     /// Which messages were left out of the request beside it, by their places.
     pub left_out: Vec<usize>,
-    /// What the body has somewhere that not every target takes.
+    /// Marks of things in the body that not every target takes.
     pub marks: Marks,
-    /// The parts of the body that the request beside it has no words for: a target of another dialect does not get
-    /// them.
+    /// The parts of the body that the request beside it does not have: a target of another dialect does not get them.
     pub lost: Vec<Note>,
     /// The parts of the body that could not be read here: only a target of its dialect gets them, and decides.
     pub unread: Vec<Unread>,
@@ -53,9 +52,9 @@ pub struct Unread {
 pub struct Marks {
     /// A message has the role `developer`.
     pub developer: bool,
-    /// A mark of what a provider is to cache.
+    /// A part carries a cache mark (`cache_control`).
     pub cached: bool,
-    /// How far such a mark reaches.
+    /// A cache mark carries a `scope`.
     pub scoped: bool,
     /// A text for Anthropic's invoice.
     pub invoice: bool,
@@ -75,7 +74,7 @@ impl Original {
         std::str::from_utf8(self.body.get(self.model.clone()?)?).ok()
     }
 
-    /// Tells whether the body has a field that says something.
+    /// Tells whether the body has a field that is not null.
     pub fn has(&self, field: &str) -> bool {
         self.fields.iter().any(|name| name == field)
     }

@@ -1,4 +1,4 @@
-//! What comes back: pieces of an answer, its end, and the whole of it.
+//! Answers: their pieces, their end, and whole ones.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ pub enum Piece {
     Text(String),
     /// More visible reasoning.
     Reasoning(String),
-    /// What the provider wants back with the reasoning before it, or by itself. Comes with the content that follows it:
-    /// alone it is nothing that could be shown.
+    /// The proof of the reasoning before it, or one that stands alone: opaque data for the provider. Comes with the
+    /// content that follows it, because it cannot be shown alone.
     Proof(Proof),
     /// Events of the answer as they came, each complete: for a caller that speaks its provider's dialect; such a caller
-    /// gets no words beside them.
+    /// gets no text pieces beside them.
     Verbatim(Bytes),
 }
 
@@ -59,8 +59,8 @@ pub enum Piece {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ReplyEvent {
-    /// No target can answer now, and the call is parked until one can ([`OnExhausted::Wait`](super::OnExhausted)). Told
-    /// when the wait begins, and whenever what is waited for has changed. It is no content.
+    /// No target can answer now, and the call is parked until one can ([`OnExhausted::Wait`](super::OnExhausted)).
+    /// Comes when the wait begins, and whenever the targets or times have changed. It is no content.
     Waiting {
         /// When the first target is expected back, where that is known.
         back_in: Option<Duration>,
@@ -82,12 +82,12 @@ pub enum ReplyEvent {
     Text(String),
     /// More visible reasoning.
     Reasoning(String),
-    /// What the provider wants back with the reasoning before it, or by itself, where content follows it; all of it is
-    /// in the answer's parts at the end. For code that passes the answer on as it comes.
+    /// The proof of the reasoning before it, or one that stands alone, if content follows it; all proofs are in the
+    /// answer's parts at the end. For code that passes the answer on as it comes.
     Proof(Proof),
-    /// Events as the provider sent them, complete ones, in the place of words: where the request came
-    /// [as its caller wrote it](super::Original), asks for a stream, and its target speaks the caller's dialect. What
-    /// follows a call of a tool comes with [`Finished::verbatim`].
+    /// Complete events as the provider sent them, instead of text pieces: where the request came [as its caller wrote
+    /// it](super::Original), asks for a stream, and its target speaks the caller's dialect. What follows a call of a
+    /// tool comes with [`Finished::verbatim`].
     Verbatim(Bytes),
     /// A tool call, complete. Comes only once the answer has ended validly; after it there is never a reset.
     ToolCall(ToolCall),
@@ -103,11 +103,11 @@ pub enum ReplyEvent {
 pub struct Finished {
     /// The call, for `why`.
     pub call: CallId,
-    /// The whole answer: text, reasoning and tool calls in the model's order. Of an answer that goes on as it came, no
+    /// The whole answer: text, reasoning and tool calls in the model's order. Of an answer that passes unchanged, no
     /// more than its calls.
     pub parts: Vec<AssistantPart>,
-    /// The part of an answer that goes on as it came and has not been told before: all of it where it is whole, and its
-    /// end where it is a stream. `None` where the parts are the answer.
+    /// The rest of an answer that passes unchanged: all of it where it is whole, its end where it is a stream. `None`
+    /// where the parts are the answer.
     pub verbatim: Option<Bytes>,
     /// The target that answered.
     pub target: TargetId,
@@ -117,7 +117,7 @@ pub struct Finished {
     pub stop: StopReason,
     /// The stop sequence that it met, where that is known.
     pub stop_sequence: Option<Arc<str>>,
-    /// The sources of what it says, where its provider tells them. Of an answer that goes on as it came, nothing.
+    /// The sources of its text, if its provider gives them. Empty for an answer that passes unchanged.
     pub sources: Vec<Source>,
     /// Tokens of the winning attempt.
     pub usage: Usage,
@@ -125,15 +125,15 @@ pub struct Finished {
     pub cost_usd: Option<f64>,
     /// Every attempt in the order they were started.
     pub attempts: Vec<AttemptRecord>,
-    /// Whether every target was ill and one was asked as a last resort.
+    /// Whether no target was well, and one was asked as a last resort.
     pub last_resort: bool,
-    /// From which lower rung it is, where no target could answer.
+    /// The lower rung that it is from, if no other target could answer.
     pub degraded: Option<Degraded>,
     /// The parts of the conversation that the target could not take as they were.
     pub notes: Vec<Note>,
 }
 
-/// The source of something that an answer says.
+/// A source that an answer cites.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Source {
     /// The address.
@@ -142,7 +142,7 @@ pub struct Source {
     pub title: String,
     /// What is quoted of it; may be empty.
     pub cited: String,
-    /// Which part of the answer's text rests on it, in characters; all of it where that is not said.
+    /// The part of the answer's text that cites it, in characters; all of it if the provider does not say.
     pub place: Range<usize>,
 }
 
@@ -150,7 +150,7 @@ pub struct Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Note {
-    /// Left out: the request's field or part, or the part of the `answer` that there are no words for.
+    /// Left out: the request's field or part, or the part of the `answer` that the common form cannot express.
     Dropped(&'static str),
     /// Sent in another form: the request's field or part.
     Converted(&'static str),
@@ -204,7 +204,7 @@ pub enum StopReason {
     Stop,
     /// The answer reached its limit of tokens.
     Length,
-    /// It wants tools called.
+    /// It calls tools.
     ToolCalls,
     /// The provider's filter stopped it.
     ContentFilter,

@@ -2,8 +2,8 @@
 
 use super::named::named;
 
-/// By which rule a call's target is chosen, instead of its route's. Rules that need numbers of a route are not among
-/// them.
+/// The rule by which a call's target is chosen, instead of its route's. Rules that need numbers of a route are not
+/// among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rule {

@@ -1,8 +1,8 @@
-//! What a provider that is a function says, piece by piece.
+//! The answer of a provider that is a function, piece by piece.
 
 use super::{StopReason, ToolCall, Usage};
 
-/// One thing that a function says: all of them together, in their order, are its answer.
+/// One piece of a function's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Said {
@@ -12,9 +12,9 @@ pub enum Said {
     Reasoning(String),
     /// A call of a tool, whole. One without an id is given one.
     ToolCall(ToolCall),
-    /// What it used; estimated where the answer does not say it.
+    /// Its tokens; estimated if no piece says them.
     Usage(Usage),
-    /// Why it stopped, where that is not clear: it was done, or wants its tools called.
+    /// Why it stopped. Default: it was done, or it calls tools.
     Stop(StopReason),
 }
 

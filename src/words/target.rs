@@ -1,4 +1,4 @@
-//! What may serve a call: providers, their models, what these can do and cost.
+//! Targets: providers, their models, abilities and prices.
 
 use std::fmt;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub enum Dialect {
     Vertex,
     /// Ollama's own chat.
     Ollama,
-    /// None: a function of this program, which is asked in words and answers in words.
+    /// None: a function of this program, which takes and gives the common form.
     Function,
 }
 
@@ -78,7 +78,7 @@ pub enum ModelClass {
     Reasoning,
 }
 
-/// What a model is for.
+/// The kind of work of a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ModelKind {
@@ -89,7 +89,7 @@ pub enum ModelKind {
     Embedding,
 }
 
-/// Dollars per million tokens: the one home of what an attempt costs.
+/// Prices in dollars per million tokens; the cost of an attempt is computed only here.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Price {
@@ -129,10 +129,10 @@ impl Price {
     }
 }
 
-/// What a target can do. What it cannot makes it ineligible before anything is sent.
+/// What a target can do. A call that needs more is never sent to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// What it is for.
+    /// The kind of its work.
     pub kind: ModelKind,
     /// Calls tools.
     pub tools: bool,
@@ -140,15 +140,15 @@ pub struct Capabilities {
     pub images: bool,
     /// Reads documents that are more than plain text.
     pub documents: bool,
-    /// Hears.
+    /// Takes audio.
     pub audio: bool,
     /// Answers in JSON when told so.
     pub json: bool,
-    /// Holds an answer to a JSON schema.
+    /// Enforces a JSON schema on its answer.
     pub json_schema: bool,
-    /// Prompt and answer together, in tokens; `None` is unknown and never excludes.
+    /// The most tokens of prompt and answer together; `None` is unknown and never excludes.
     pub context_tokens_max: Option<u32>,
-    /// The answer, in tokens; `None` is unknown and never excludes.
+    /// The most tokens of the answer; `None` is unknown and never excludes.
     pub output_tokens_max: Option<u32>,
 }
 
@@ -160,8 +160,8 @@ impl Capabilities {
 }
 
 impl Default for Capabilities {
-    /// An unknown model is assumed to chat and to be able to do everything there is in that: the provider's own error
-    /// is better than our guess.
+    /// An unknown model is assumed to chat and to have all abilities: the provider's own error is better than our
+    /// guess.
     fn default() -> Self {
         Self {
             kind: ModelKind::Chat,
@@ -211,7 +211,7 @@ mod tests {
         assert!((price.cost_usd(&usage) - (7.0 + 0.2 + 1.25)).abs() < 1e-9);
         let usage = Usage { output: 3 * million, reasoning: million, ..Usage::default() };
         assert!((price.cost_usd(&usage) - (8.0 + 8.0)).abs() < 1e-9);
-        // A provider that counts nonsense is not paid for it.
+        // A count that cannot be true costs nothing.
         let usage = Usage { input: million, cached: 5 * million, output: million, reasoning: 9 * million, ..usage };
         assert!(price.cost_usd(&usage).is_finite() && price.cost_usd(&usage) <= 0.5 + 8.0 + 1e-9);
         assert_eq!(Price::FREE.cost_usd(&usage), 0.0);

@@ -1,8 +1,8 @@
 //! Texts of a conversation.
 //!
-//! A text is its own, or a part of a body that came: then all texts of that body share its bytes, and a text with
-//! escapes is decoded at first use. So a conversation of megabytes is held once, and code that hands it on as it came
-//! need not parse it.
+//! A text has memory of its own, or is a part of a body that came: then all texts of that body share its bytes, and a
+//! text with escapes is decoded at first use. So a conversation of megabytes is held once, and code that passes it on
+//! unchanged need not parse it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn how_a_text_begins_is_told_with_any_escapes() {
+    fn a_texts_beginning_is_recognised_with_any_escapes() {
         for (json, prefix, does) in [
             (r"ab\ncd", "ab", true),
             (r"ab\ncd", "ac", false),
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_appended_to_a_part_is_the_texts_own() {
+    fn appending_to_a_part_of_a_body_makes_a_text_of_its_own() {
         let mut text = escaped(r"a\n");
         text.push_str("b");
         assert_eq!((&*text, text.json()), ("a\nb", None));

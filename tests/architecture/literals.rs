@@ -1,4 +1,4 @@
-//! Finds what in a source is no code: comments and literals.
+//! Finds the parts of a source that are no code: comments and literals.
 
 pub fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()

@@ -1,5 +1,5 @@
-//! What agents see of an outage through the sidecar: two providers on real sockets, twenty calls a second, and twelve
-//! seconds in which one of them is ill in each of the ways they are. All at once, each with a sidecar of its own.
+//! What callers see of an outage through the sidecar: two providers on real sockets, twenty calls a second, and twelve
+//! seconds in which one of them fails in one way. All ways are played at once, each with a sidecar of its own.
 
 #[path = "gateway/process.rs"]
 #[expect(dead_code, reason = "what a process uses is measured elsewhere")]
@@ -22,10 +22,11 @@ const WELL: Duration = Duration::from_secs(10);
 const ILL: Duration = Duration::from_secs(12);
 const AFTER: Duration = Duration::from_secs(53);
 const BETWEEN: Duration = Duration::from_millis(50);
-/// Two attempts at the ill provider further apart than this: the first of them was the last before it was left.
+/// If two attempts at the failing provider are further apart than this, the first of them was the last before it was
+/// left.
 const LEFT: Duration = Duration::from_millis(700);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
-/// What is asked, and answered: an echo.
+/// The question, and its answer, an echo.
 const SAID: &str = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen";
 
 /// How an answer is asked for.
@@ -40,7 +41,7 @@ struct Scenario {
     name: &'static str,
     ask: Ask,
     fault: Fault,
-    /// With which probability it strikes an attempt.
+    /// The probability with which it hits an attempt.
     chance: f64,
 }
 
@@ -142,7 +143,7 @@ async fn play(scenario: &Scenario, number: usize, folder: &Path) -> String {
     let hello = r#"{"model":"smart","messages":[{"role":"user","content":"Hi"}]}"#;
     tokio::task::block_in_place(|| sidecar.answers(listen, "/v1/chat/completions", hello));
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-    // What happens is told by the clock of the provider that is ill.
+    // Times are those of the failing provider's clock.
     let (begun, age) = (Instant::now(), a.handle().age());
     let mut calls = JoinSet::new();
     let mut turn = tokio::time::interval(BETWEEN);
@@ -180,7 +181,7 @@ async fn call(client: reqwest::Client, to: String, ask: Ask, start: Instant) -> 
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         target = header("x-standin-target").map(str::to_owned);
         more = header("x-standin-attempts").and_then(|value| value.parse().ok()).map_or(0, |all: usize| all - 1);
-        // What came before a connection broke is lost with it here, which is what it is worth.
+        // An answer whose connection broke counts as lost.
         text = response.text().await.unwrap_or_default();
     }
     let took = since(start.elapsed(), begun);

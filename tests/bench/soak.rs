@@ -1,5 +1,5 @@
 //! Two thousand streams at a time through the sidecar, over providers that fail in every way and to callers that leave:
-//! what it holds must not grow, and in the end every call has ended and every attempt is in the books.
+//! its memory must not grow, and in the end every call has ended and every attempt is in the ledger.
 //!
 //! `SECONDS=600` is how long, `STREAMS=2000` how many at a time. `HOSTILE=20` lets this many hostile clients play at it
 //! meanwhile; then providers do not fail, so that every honest call that does failed for them.
@@ -43,7 +43,7 @@ struct Seen {
     left: AtomicU64,
     broken: AtomicU64,
     refused: AtomicU64,
-    /// What looked whole and was not.
+    /// Answers that looked whole and were not.
     lied: AtomicU64,
 }
 
@@ -143,7 +143,7 @@ async fn main() -> ExitCode {
         );
     }
     callers.join_all().await;
-    // What callers left behind ends within the time that a cancelled attempt takes.
+    // Attempts of callers that left end within the time of a cancellation.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let all_is_well = judge(&client, listen, &seen, &drills, (&memory[..], hostile > 0), &sidecar).await;
     let hurt = seen.refused.load(Relaxed) + seen.broken.load(Relaxed);

@@ -1,7 +1,7 @@
 //! Recorded traffic of real providers against what an independent parser read from it; nothing where the recordings,
 //! which lie beside the checkout, are not there.
 //!
-//! Where the two differ the difference is argued here, by case, and in `docs/decisions/0023`, by kind.
+//! Each difference between the two is explained here, by case, and in `docs/decisions/0023`, by kind.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::read;
 
-/// Where this codec reads something else than the oracle, and why it is right to.
+/// Cases that this codec reads differently from the oracle, and why.
 const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("xai__chat-completions", "output", "xAI leaves reasoning out of completion_tokens but counts it in the total"),
     ("gemini__chat-completions__json__200__test-compatible-api-with-tool-calls-without-id", "output", "as xAI"),

@@ -1,4 +1,5 @@
-//! No line has more than 120 columns. What cannot be broken stays as it is: tables, blocks of code, links, literals.
+//! No line has more than 120 columns. Lines that cannot be broken stay as they are: tables, blocks of code, links,
+//! literals.
 //!
 //! `WRAP=write cargo test --test docs columns` wraps the paragraphs of documents and comments that have longer lines.
 
@@ -39,7 +40,7 @@ pub(super) fn wrapped(text: &str, is_source: bool) -> String {
     out.join("\n") + end
 }
 
-/// Returns a comment's beginning and what it says; of a line that is no comment the first is empty.
+/// Splits a line into a comment's mark and its text; the mark is empty if the line is no comment.
 fn comment(line: &str) -> (&str, &str) {
     let indent = line.len() - line.trim_start().len();
     let rest = &line[indent..];
@@ -94,8 +95,8 @@ fn finish(paragraph: &mut Vec<(&str, &str)>, out: &mut Vec<String>) {
     }
 }
 
-/// Returns what must not be broken: words, quoted code, and a word with the next that would mean something at a line's
-/// beginning.
+/// Returns the parts that must not be broken: words, quoted code, and a word with the next one if that would have a
+/// meaning at a line's beginning.
 fn words(text: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut quoted = false;

@@ -2,10 +2,10 @@
 //! answers compared in shape. Rust is compiled and run by the doc-tests of the crate, the SDKs' lines by
 //! `tests/clients/run.sh`.
 //!
-//! A block's language says what becomes of it. `sh` is run in a folder of its own, where `standin` is the program and
+//! A block's language says how it is tested. `sh` is run in a folder of its own, where `standin` is the program and
 //! port 4000 a free one; a line that serves stays in the background until the next one. `toml` becomes that folder's
-//! `standin.toml`. `json` is what the commands before it printed. What no test can run (installing, building,
-//! containers, services) is held to what there is: features, targets, profiles and files.
+//! `standin.toml`. `json` is what the commands before it printed. Commands that no test can run (installing, building,
+//! containers, services) are only checked for names that exist: features, targets, profiles and files.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Block {
     language: String,
     text: String,
-    /// Where it is, for the reader that has to mend it.
+    /// Its place, for the error.
     place: String,
 }
 
@@ -59,7 +59,7 @@ fn all_blocks() -> Vec<Block> {
 }
 
 #[test]
-fn every_block_says_in_a_language_that_something_is_done_with() {
+fn every_block_has_a_language_that_is_tested() {
     for block in all_blocks() {
         let known = ["sh", "toml", "json", "rust", "rust,no_run", "python", "js", "text"].contains(&&*block.language);
         assert!(known, "{}: nothing is done with `{}`", block.place, block.language);
@@ -89,7 +89,7 @@ fn every_configuration_is_right() {
     assert!(seen >= 5, "{seen}");
 }
 
-/// Programs that no test runs: they install, build, or are not there.
+/// Programs that no test runs: they install, build, or are missing here.
 const OTHERS: [&str; 6] = ["cargo", "docker", "sudo", "RUSTC_BOOTSTRAP=1", "STANDIN_HOSTILE_SECONDS=600", "cd"];
 
 /// Tells whether a block is of commands that are run here.
@@ -100,7 +100,7 @@ fn is_run(block: &Block) -> bool {
 }
 
 #[test]
-fn what_cargo_and_docker_are_told_is_there() {
+fn arguments_of_cargo_and_docker_name_things_that_exist() {
     let manifest: toml::Value = toml::from_str(&read("Cargo.toml")).expect("a manifest");
     let named = |kind: &str| -> Vec<String> {
         let targets = manifest.get(kind).and_then(toml::Value::as_array).into_iter().flatten();
@@ -139,7 +139,7 @@ fn what_cargo_and_docker_are_told_is_there() {
         }
     }
     assert!(seen > 100, "{seen}");
-    // What a container's image is told to serve is there, and reads what it is given.
+    // The arguments of a container's image must be valid.
     let image = read("docs/deploy/Dockerfile");
     let example = read("docs/deploy/standin.example.toml");
     for variable in ["STANDIN_LISTEN", "STANDIN_ADMIN"] {
@@ -198,7 +198,7 @@ impl Stage {
         command
     }
 
-    /// Starts what serves, in the place of what did.
+    /// Starts a sidecar, in place of the last one.
     fn serve(&mut self, line: &str, place: &str) {
         if let Some(mut before) = self.serving.take() {
             let _ = before.kill();

@@ -1,4 +1,4 @@
-//! The public face, as docs/public.md lists it: every name that others can write, with what is public of it.
+//! The public interface, as docs/public.md lists it: every name that other crates can use, with its public parts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -44,7 +44,7 @@ fn is_hidden(attributes: &[Attribute]) -> bool {
     })
 }
 
-/// Returns what a `use` names: modules and name.
+/// Returns the paths of a `use`: modules and name.
 fn used(tree: &UseTree, above: &[String], all: &mut Vec<(Vec<String>, String)>) {
     match tree {
         UseTree::Path(path) => {
@@ -97,7 +97,7 @@ fn functions(sources: &[Source], room: &str, name: &str) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     for source in sources.iter().filter(|source| source.module.first().is_some_and(|first| first == room)) {
         for item in &source.items {
-            // What `named!` writes of a type that it begins with.
+            // The items that `named!` adds to its type.
             if let Item::Macro(it) = item
                 && it.mac.path.is_ident("named")
                 && it.mac.tokens.clone().into_iter().next().is_some_and(|first| first.to_string() == name)
@@ -119,7 +119,7 @@ fn functions(sources: &[Source], room: &str, name: &str) -> BTreeSet<String> {
     all
 }
 
-/// Writes down what a module shows: its own items, and what it has from others.
+/// Writes the public names of a module: its own items, and re-exports.
 fn describe(sources: &[Source], room: Option<&str>, items: &[Item], out: &mut BTreeMap<String, String>) {
     let mut line = |room: &str, item: &Item| {
         let Some((kind, name, mut parts)) = shape(item) else { return false };

@@ -96,7 +96,7 @@ fn input(to: SocketAddr, rng: &mut StdRng) -> Vec<u8> {
     let head = format!("POST {path} HTTP/1.1\r\nhost: {to}\r\ncontent-type: application/json\r\n{more}{framing}\r\n");
     let mut bytes = [head.as_bytes(), &body].concat();
     match rng.random_range(0..8) {
-        // Bits that fell over, here and there.
+        // Some flipped bits.
         0 => {
             for _ in 0..rng.random_range(1..20) {
                 let at = rng.random_range(0..bytes.len().min(2_000));

@@ -1,7 +1,7 @@
 //! A hostile client, a hostile provider and a hostile web page against the program, from fixed seeds.
 //!
-//! What must hold in any case: the program lives, honest calls in between succeed, memory is bounded, and nothing looks
-//! whole that is not. `cargo test` plays each for some seconds; `STANDIN_HOSTILE_SECONDS` says for how long instead,
+//! In every case the program lives, honest calls in between succeed, memory is bounded, and no broken answer looks
+//! whole. `cargo test` plays each for some seconds; `STANDIN_HOSTILE_SECONDS` says for how long instead,
 //! `STANDIN_HOSTILE_SEED` from which seed.
 
 mod client;

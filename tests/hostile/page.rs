@@ -39,7 +39,7 @@ pub async fn every_way(to: SocketAddr) -> usize {
             }
         }
     }
-    // What a name that leads here may read, and what a page asks before it asks.
+    // Other host names that resolve to this address, and preflight requests.
     for path in ["/health", "/metrics", "/explain/good", "/v1/models", "/v1beta/models"] {
         let rebound = send(to, "GET", path, &format!("host: evil.test:{port}\r\n"), "").await;
         assert!(rebound.starts_with("HTTP/1.1 4") && !rebound.contains("good"), "{path}: {rebound}");
@@ -54,7 +54,7 @@ pub async fn every_way(to: SocketAddr) -> usize {
     tried
 }
 
-/// Asserts that a browser would show nothing of it to a page.
+/// Asserts that a browser would not let a page read the answer.
 fn closed_to(came: &str, origin: &str) {
     let head = came.split("\r\n\r\n").next().unwrap_or_default().to_ascii_lowercase();
     let open = head.lines().any(|line| line.starts_with("access-control-allow-origin:"));

@@ -1,5 +1,5 @@
-//! The fuzz targets on a fixed seed: a few inputs that are nearly right, broken here and there. So they are kept as the
-//! code is; `docs/fuzzing.md` says how to look for longer.
+//! The fuzz targets on a fixed seed: a few inputs that are nearly right, broken here and there. So the targets stay up
+//! to date with the code; `docs/fuzzing.md` says how to look for longer.
 
 #[path = "../fuzz/src/lib.rs"]
 mod fuzz;
@@ -15,7 +15,7 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 /// How long each target is fed.
 const EACH: Duration = Duration::from_millis(1_500);
 
-/// Targets, what they are, the place of nearly right input, and how many of its bytes choose something.
+/// Targets: their functions, the folders of their seeds, and how many leading bytes choose an option.
 type Target = (&'static str, fn(&[u8]), &'static str, usize);
 
 const TARGETS: [Target; 9] = [
@@ -61,7 +61,7 @@ fn broken(rng: &mut StdRng, head: usize, among: &[Vec<u8>]) -> Vec<u8> {
 }
 
 #[test]
-fn what_must_hold_of_codecs_files_and_doors_holds_for_inputs_that_are_nearly_right() {
+fn no_nearly_valid_input_crashes_a_codec_a_reader_or_an_endpoint() {
     for (at, (name, target, folder, head)) in TARGETS.into_iter().enumerate() {
         let among = seeds(folder);
         let (mut rng, until, mut tried) = (StdRng::seed_from_u64(at as u64), Instant::now() + EACH, 0_u64);

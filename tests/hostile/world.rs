@@ -15,7 +15,7 @@ use super::provider;
 
 /// The longest that an honest call may take among hostile ones, in a build that is not optimised.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What an honest provider says.
+/// An honest provider's answer.
 const SAID: &str = "all is well";
 
 pub struct World {

@@ -1,4 +1,4 @@
-//! Budgets: what may be spent, by which callers, and what becomes of calls then.
+//! Budgets: limits, purses, and how calls are treated once they are spent.
 
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ async fn a_hundred_calls_at_once_stay_within_their_budget_and_nothing_stays_rese
         }
     }
     assert!(answered > 0 && refused > 0, "{answered} {refused}");
-    // No answer is longer than what was reserved for it.
+    // No answer is longer than its reservation.
     assert!(spent(&runtime) <= 0.1 + 1e-9, "{}", spent(&runtime));
     let purse = runtime.health().budgets.remove(0);
     assert!((purse.budget.spent.number() - spent(&runtime)).abs() < 1e-6, "{purse:?}");
@@ -98,7 +98,7 @@ async fn a_hundred_calls_at_once_stay_within_their_budget_and_nothing_stays_rese
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_reserved_is_free_again_after_every_end_of_its_attempt() {
+async fn a_reservation_is_released_after_every_end_of_its_attempt() {
     let providers = providers(1, &unhurried());
     let runtime = start(with(priced(&providers), [("all", BudgetConfig::tokens(1_000_000, Period::Day))])).await;
     let reserved = |runtime: &Runtime| runtime.health().budgets[0].reserved.number();

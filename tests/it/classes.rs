@@ -1,4 +1,4 @@
-//! Each way to fail: which target is asked next, what health makes of it, what is disabled, what the caller is told.
+//! Each class of failure: the next target, its effect on health, holds, and the caller's error.
 
 use http::{HeaderMap, HeaderValue};
 use standin::health::{BreakerState, Disabled, Gate};
@@ -12,7 +12,7 @@ use super::kit::{
     MS, S, World, ask, config_with, events, failed, path, settle, start, target, unhurried, words, world, world_with,
 };
 
-/// An error that the provider is not known for.
+/// An error that is not among the scripted ones.
 fn reply(status: u16, error: serde_json::Value) -> Fault {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/json"));
@@ -23,7 +23,7 @@ fn code(status: u16, code: &str, message: &str) -> Fault {
     reply(status, serde_json::json!({"message": message, "type": "invalid_request_error", "code": code}))
 }
 
-/// What follows a failure.
+/// The consequences of a failure.
 struct Case {
     fault: Fault,
     /// The way of a call over two targets of which the first fails so once.
@@ -95,7 +95,7 @@ fn cases() -> Vec<Case> {
         case(Fault::InvalidJson, "a/m cut, b/m won", "a/m cut, a/m won", 1),
         case(Fault::ErrorEvent { after: 2 }, "a/m server, b/m won", "a/m server, a/m won", 1),
         case(Fault::Empty, "a/m empty, a/m won", "a/m empty, a/m won", 1),
-        // What only looks odd is no failure.
+        // False headers alone are no failure.
         case(Fault::LyingHeaders, "a/m won", "a/m won", 0),
         case(Fault::Finish("length".into()), "a/m won", "a/m won", 0),
         case(Fault::Finish("something new".into()), "a/m won", "a/m won", 0),
@@ -111,7 +111,7 @@ async fn way(world: &World, request: ChatRequest) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_follows_each_kind_of_failure_is_as_the_table_says() {
+async fn each_kind_of_failure_has_the_consequences_of_the_table() {
     for Case { fault, two, one, weight } in cases() {
         for (targets, expected) in [(2, two), (1, one)] {
             let world = world(targets, unhurried()).await;

@@ -1,4 +1,4 @@
-//! A configuration that is not right is refused, and the error names the field.
+//! An invalid configuration is refused, and the error names the field.
 
 use std::time::Duration;
 
@@ -149,7 +149,7 @@ async fn each_field_that_is_not_right_is_named() {
         edit(&mut config);
         match Runtime::builder().config(config).start().await {
             Err(StartError::Config(errors)) => {
-                // A user that mends one thing is not told of others that are right.
+                // Valid fields cause no further errors.
                 let [error] = &*errors else { panic!("number {at}, {field}: {errors}") };
                 assert_eq!(error.field, *field, "number {at}: {error}");
                 assert!(!error.problem.is_empty() && error.to_string().starts_with(field), "{error}");
@@ -162,7 +162,7 @@ async fn each_field_that_is_not_right_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_unusual_and_right_is_taken() {
+async fn unusual_but_valid_configurations_are_taken() {
     let edits: &[Edit] = &[
         |_| {},
         |config| config.routes.clear(),

@@ -1,4 +1,4 @@
-//! A call moves between providers that speak differently.
+//! A call moves between providers of different dialects.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +12,7 @@ use standin::{Config, ProviderConfig, Runtime};
 
 use super::kit::{ask, config};
 
-/// Answers every request with the same body, and keeps what it was asked.
+/// Answers every request with the same body, and keeps the requests.
 #[derive(Clone, Debug, Default)]
 struct Canned {
     body: &'static str,

@@ -1,4 +1,4 @@
-//! What providers send that is not known: counted and told, and never in an answer's way.
+//! Unknown parts of answers: they are counted and reported, and break no answer.
 
 use http::HeaderMap;
 use standin::testing::{Crash, Fault, Script, crash};
@@ -9,7 +9,7 @@ use super::kit::{S, World, ask, events, path, settle, world};
 
 const PROMPT: &str = "my secret prompt";
 
-/// Returns what a provider's answers held that is not known, and in how many of them.
+/// Returns the unknown parts of a provider's answers, and in how many they were.
 fn counts(world: &World, provider: &str) -> Vec<(&'static str, String, u64)> {
     let health = world.runtime.health();
     let provider = health.providers.iter().find(|known| &*known.name == provider).expect("such a provider");
@@ -23,7 +23,7 @@ fn odd_reply(field: &str) -> Fault {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_unknown_is_counted_by_provider_and_told_once() {
+async fn unknown_parts_of_answers_are_counted_by_provider_and_reported_once() {
     let world = world(2, Script::default()).await;
     let mut told = world.runtime.subscribe();
     for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! Calls that outlive their process: what a runtime finds that is started on the file of another.
+//! Durable calls: a runtime that starts on the file of another one finds them.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -57,7 +57,7 @@ async fn again(runtime: &Runtime) -> u64 {
 }
 
 #[tokio::test]
-async fn what_was_accepted_is_finished_by_the_next_process_and_the_ledger_says_what_may_be_billed_twice() {
+async fn an_accepted_call_is_finished_by_the_next_process_and_the_ledger_counts_repeated_attempts() {
     let file = File::new();
     let provider = Scripted::new(Script::default());
     provider.next(2, Fault::Hang);
@@ -106,7 +106,7 @@ async fn an_answer_is_read_the_same_by_every_process_from_every_place_and_found_
     let other = ChatRequest { messages: ask("other").messages, ..request.clone() };
     assert_eq!(second.chat(other).await, Err(Error::KeyConflict));
     assert_eq!((provider.received(), again(&second).await), (asked, 0));
-    // What is forgotten is gone, by whatever it is named.
+    // A forgotten call is gone, however it is named.
     second.forget(Which::Tag("team".into(), "blue".into())).await.expect("nothing to do");
     second.forget(Which::Before(SystemTime::UNIX_EPOCH)).await.expect("nothing to do");
     assert_eq!(second.resume(id).await.expect("kept").status(), CallStatus::Answered);
@@ -120,7 +120,7 @@ async fn an_answer_is_read_the_same_by_every_process_from_every_place_and_found_
 }
 
 #[tokio::test]
-async fn who_has_the_beginning_of_an_answer_is_told_to_drop_it_or_that_it_broke_off() {
+async fn a_reader_of_an_answers_beginning_gets_a_reset_or_an_error() {
     let file = File::new();
     let provider = Scripted::new(Script::default());
     provider.next(3, Fault::StallAfter(2));
@@ -149,7 +149,7 @@ async fn who_has_the_beginning_of_an_answer_is_told_to_drop_it_or_that_it_broke_
 }
 
 #[tokio::test]
-async fn what_cannot_be_kept_is_refused_and_what_need_not_be_is_not_kept() {
+async fn a_durable_call_without_a_store_is_refused_and_other_calls_are_not_kept() {
     let file = File::new();
     let provider = Scripted::new(Script::default());
     let without = start(config(std::slice::from_ref(&provider))).await;

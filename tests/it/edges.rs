@@ -1,5 +1,4 @@
-//! The runtime seen from outside its usual place: other executors, actors that were stopped, configurations that are
-//! gone.
+//! The runtime in unusual places: other executors, stopped actors, configurations that are gone.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -109,7 +108,7 @@ async fn a_pin_whose_target_or_route_is_gone_is_lifted_and_told_of() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_admitted_is_counted_across_crashes_of_the_provider() {
+async fn admitted_attempts_are_counted_across_crashes_of_the_provider() {
     let world = world(1, Script::default()).await;
     for round in 1..=4_u64 {
         for _ in 0..5 {

@@ -1,4 +1,4 @@
-//! Texts become vectors by the same path as conversations become answers.
+//! Embeddings take the same path as conversations.
 
 use standin::runtime::RouterMessage;
 use standin::testing::{Fault, ProviderError, Script, vector};

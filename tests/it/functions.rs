@@ -1,4 +1,4 @@
-//! Providers that are functions: asked in words, and otherwise providers as all.
+//! Providers that are functions: they take the common form, and are providers like all others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -132,7 +132,7 @@ async fn a_function_that_fails_panics_or_hangs_is_left_and_its_breaker_opens() {
         }
         settle().await;
         let health = *runtime.health().target(&target("f/m")).expect("a target");
-        // What crashes is our own fault and opens nothing.
+        // A crash is our own fault and opens no breaker.
         let opens = how != "panics";
         assert_eq!(matches!(health.breaker, BreakerState::Open { .. }), opens, "{how}: {health:?}");
         assert_eq!((asked.load(Relaxed) < 15, spare.answered()), (opens, 20), "{how}");
@@ -193,7 +193,7 @@ async fn a_function_in_a_tier_of_its_own_answers_only_when_no_other_target_does(
         assert_eq!(runtime.chat(ask("hi")).await.expect("an answer").text, "from here");
     }
     first.lift(outage);
-    // The same function again is the same provider: nothing of it starts anew.
+    // The same function again is the same provider: it is not restarted.
     runtime.reconfigure(config).await.expect("the same configuration");
     settle().await;
     let provider = runtime.health().providers.into_iter().find(|one| &*one.name == "f").expect("the function");

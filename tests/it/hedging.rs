@@ -1,4 +1,4 @@
-//! Two attempts at once: which one is joined, by which, when, and what becomes of the slower one.
+//! Hedging: which attempt is joined, when, by which target, and how the slower one ends.
 
 use standin::config::PriceConfig;
 use standin::health::BreakerState;
@@ -22,7 +22,7 @@ fn with(hedging: Hedging, text: &str) -> ChatRequest {
     ChatRequest { hedging: Some(hedging), ..ask(text) }
 }
 
-/// Makes it known how long each target takes.
+/// Lets the runtime measure each target.
 async fn warm(world: &World) {
     for name in ["a/m", "b/m", "c/m"].iter().take(world.providers.len()) {
         // Enough that the 99th percentile is measured.

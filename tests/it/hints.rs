@@ -1,4 +1,4 @@
-//! What a status page and an address of a server say of a provider beside its calls.
+//! Hints about a provider: its status page and a health address.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::kit::{MS, S, World, ask, config, path, start, target};
 
-/// A way out that has pages beside a scripted provider.
+/// A transport that has status pages beside a scripted provider.
 #[derive(Clone, Debug)]
 struct Paged {
     provider: Scripted,
@@ -75,7 +75,7 @@ fn outage() -> serde_json::Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_status_page_says_is_told_everywhere_and_closes_nothing() {
+async fn the_state_of_a_status_page_is_shown_everywhere_and_opens_no_breaker() {
     let (world, paged) = with_hints(page()).await;
     sleep(7 * S).await;
     let said = |world: &World| world.runtime.health().providers[0].hints.clone();

@@ -1,5 +1,5 @@
-//! Holds that turn out wrong: lifted by hand, by a reload, or by a call that looks; and what a call is told that no
-//! target admits.
+//! Wrong holds: they are lifted by an operator, by a reload, or by a call that tests them; and the error of a call that
+//! no target admits.
 
 use std::fs;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ fn holds(world: &World) -> Vec<String> {
     named(&world.runtime.health().providers.iter().flat_map(|one| one.holds.clone()).collect::<Vec<_>>())
 }
 
-/// A fault that holds its target, and what that is called.
+/// Faults that hold a target, and the hold's name.
 fn held() -> Vec<(Fault, &'static str)> {
     vec![
         (Fault::RateLimited(RetryHint::Seconds(DAY)), "a m none rate_limited"),
@@ -61,7 +61,7 @@ async fn all_that_is_held_is_shown_and_is_asked_at_once_when_it_is_reset() {
             world.providers[0].next(1, fault.clone());
             let _ = way(&world).await;
             settle().await;
-            // Scripted providers want no key; what is the key's may be the key's here or everywhere.
+            // Scripted providers need no key; a failure of the key may hold it here or everywhere.
             let known = holds(&world);
             assert_eq!(known.len(), 1, "{fault:?}: {known:?}");
             assert_eq!(known[0].rsplit(' ').next(), shown.rsplit(' ').next());
@@ -96,7 +96,7 @@ async fn an_open_breaker_and_an_operators_hand_are_reset_as_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_to_be_reset_must_be_there_and_the_error_says_what_is() {
+async fn a_reset_of_an_unknown_name_is_refused_and_the_error_lists_the_known_ones() {
     let world = world(2, Script::default()).await;
     for (what, expected) in [
         (Reset::Provider("x".into()), "provider: no provider `x`; there are: a, b"),
@@ -193,7 +193,7 @@ async fn a_model_whose_entry_has_changed_is_no_longer_gone_and_a_key_that_has_ch
     assert_eq!(way(&world).await, "a/m won");
     world.providers[0].next(1, Fault::Error(ProviderError::ModelGone));
     assert_eq!(way(&world).await, "a/m model_gone; exhausted");
-    // Something else of the provider is no news of the model.
+    // Another change of the provider does not lift a verdict on the model.
     config.providers.get_mut("a").expect("a").breaker.ramp_step_min = 7 * S;
     world.runtime.reconfigure(config.clone()).await.expect("a good configuration");
     assert_eq!(way(&world).await, "; exhausted");

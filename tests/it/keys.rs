@@ -1,5 +1,5 @@
-//! Keys that are read where they are, renewed before they expire, read again when they are refused, and chosen by what
-//! is left of their limits.
+//! Keys: read from their sources, renewed before they expire, read again when they are refused, and chosen by what is
+//! left of their limits.
 
 use std::collections::HashMap;
 use std::fs;
@@ -68,7 +68,7 @@ impl Transport for Accounts {
     }
 }
 
-/// Starts a runtime over provider `a` with these accounts and keys, and `b` that wants no key.
+/// Starts a runtime over provider `a` with these accounts and keys, and `b` that needs no key.
 async fn world_of(accounts: &Accounts, keys: impl IntoIterator<Item = KeyConfig>) -> World {
     world_with(2, Script::default(), |config| {
         let a = config.providers.get_mut("a").expect("a");
@@ -392,13 +392,13 @@ async fn a_file_is_looked_at_every_minute_and_one_that_is_gone_for_a_while_does_
     // By now it was read in the background.
     sleep(S).await;
     assert_eq!(way(&world).await, "a/m won");
-    // The files are real, and their reader's thread knows no paused clock: it may be the sooner for it.
+    // The files are real, and their reader's thread has no paused clock: it may be earlier.
     let used = accounts.used();
     assert_eq!((&used[..6], used.last().map(String::as_str)), (&["one"; 6].map(str::to_owned)[..], Some("two")));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_read_survives_a_crash_and_a_change_that_is_not_its_sources() {
+async fn a_key_that_was_read_survives_a_crash_and_a_change_of_other_fields() {
     let mint = Mint::default();
     let accounts = Accounts::new(&["token-1", "token-2"]);
     let key = mint.key(S, |number| Some(IssuedKey::new(format!("token-{number}"))));
@@ -531,7 +531,7 @@ async fn a_single_key_goes_on_even_if_its_provider_says_that_nothing_is_left() {
     assert_eq!(world.health("a/m").headroom, None, "it fades");
 }
 
-/// What providers say of a key, by status.
+/// Errors about keys, by status.
 fn keys_faults() -> Vec<(u16, &'static str)> {
     vec![
         (404, r#"{"error":{"message":"The model `m` does not exist","code":"model_not_found"}}"#),

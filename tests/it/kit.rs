@@ -1,4 +1,4 @@
-//! What the tests share: a runtime over scripted providers, a reader of streams, and how to look inside.
+//! The tests' kit: a runtime over scripted providers, a reader of streams, and helpers to inspect both.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ pub fn words(count: usize) -> String {
     (0..count).map(|word| format!("w{word}")).collect::<Vec<_>>().join(" ")
 }
 
-/// Lets everything happen that is due.
+/// Lets all due timers and tasks run.
 pub async fn settle() {
     tokio::time::sleep(60 * MS).await;
 }
@@ -116,7 +116,7 @@ impl World {
         providers.iter().flat_map(|provider| &provider.targets).map(|(_, health)| health.in_flight).sum()
     }
 
-    /// Checks that nothing of any call is left anywhere.
+    /// Checks that no call has left anything behind.
     pub fn assert_idle(&self) {
         let census = census(&self.runtime);
         assert_eq!((census.calls, census.attempts), (0, 0), "actors of calls are left");
@@ -157,7 +157,7 @@ pub fn events(events: &mut Events) -> Vec<Event> {
     std::iter::from_fn(|| events.try_next()).collect()
 }
 
-/// What the reader of a stream saw.
+/// A stream as its reader saw it.
 #[derive(Debug, Default)]
 pub struct Seen {
     pub events: Vec<ReplyEvent>,

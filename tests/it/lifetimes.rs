@@ -1,4 +1,4 @@
-//! How long everything lives: nothing is left behind by calls, crashes, changes, or a runtime that ends.
+//! Lifetimes: calls, crashes, changes and the end of a runtime leave nothing behind.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -140,7 +140,7 @@ async fn two_runtimes_with_the_same_names_do_not_know_each_other() {
     two.runtime.chat(ask("hello")).await.expect("it does not concern the other");
 }
 
-/// A user's supervisor, which notes what it is told.
+/// A user's supervisor, which records its events.
 struct Boss;
 
 #[cfg_attr(feature = "async-trait", standin::ractor::async_trait)]

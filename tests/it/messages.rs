@@ -1,4 +1,4 @@
-//! The runtime as an actor among actors, its limits, and what it tells: books, events, flights.
+//! The runtime as an actor: messages, limits, ledger, events, recorder.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ async fn a_users_own_actor_asks_by_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_message_does_what_the_method_does() {
+async fn every_message_has_the_effect_of_its_method() {
     let world = world(2, unhurried()).await;
     let router = world.runtime.router().expect("it runs");
 
@@ -189,7 +189,7 @@ async fn a_flood_of_messages_is_answered_to_the_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_wrong_with_a_request_is_said_by_its_field_and_nothing_is_sent() {
+async fn an_invalid_request_is_refused_by_its_field_and_nothing_is_sent() {
     use standin::{Message, Sampling, ToolChoice};
     let world = world(1, Script::default()).await;
     let base = || ask("hello");
@@ -209,7 +209,7 @@ async fn what_is_wrong_with_a_request_is_said_by_its_field_and_nothing_is_sent()
         ] {
             assert!(matches!(&error, Error::Invalid { field: named, .. } if named == field), "{error:?}");
         }
-        // A question where a call would go need not say what the call is about.
+        // A request for an explanation needs no conversation.
         match world.runtime.explain(request).await {
             Err(error) => assert!(matches!(&error, Error::Invalid { field: named, .. } if named == field), "{error:?}"),
             Ok(_) => assert_eq!(field, "messages"),

@@ -1,8 +1,7 @@
-//! A conversation moves through four providers that speak differently, and loses nothing on the way that can be
-//! carried.
+//! A conversation moves through four providers of different dialects, and loses nothing that can be carried.
 //!
-//! What can is a list in `docs/providers.md`, each item with the name of the function here that holds all requests to
-//! it. The requests are read from the providers' own logs by a reader that knows no codec.
+//! `docs/providers.md` lists what can, each item with the name of the function here that checks all requests for it.
+//! The requests are read from the providers' own logs by a reader that knows no codec.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -31,10 +30,10 @@ const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkY
 
 /// A document of no page.
 const PDF: &str = "JVBERi0xLjQKJcOkw7zDtsOfCg==";
-/// What a document says.
+/// A document's text.
 const GUIDE: &str = "Bern has bears.";
 
-/// What is asked and answered in one turn. Where the answer before called tools, their results are sent.
+/// One turn: the question and the answer. Where the answer before called tools, their results are sent.
 struct Turn {
     /// The target that answers.
     provider: &'static str,
@@ -45,7 +44,7 @@ struct Turn {
     gives: bool,
     /// Whether the answer must fit the schema.
     schema: bool,
-    /// What the model thinks, where it shows that.
+    /// The model's visible reasoning.
     thought: &'static str,
     text: &'static str,
     /// Whether it calls two tools at once.
@@ -183,19 +182,19 @@ fn schema() -> Value {
     json!({"type": "object", "properties": {"town": {"type": "string"}}, "required": ["town"], "additionalProperties": false})
 }
 
-/// What came to a provider in one attempt, and what had been asked in words.
+/// One attempt's request as it arrived, and the same request in the common form.
 struct Arrival {
     provider: &'static str,
     asked: ChatRequest,
     body: Value,
     heard: Vec<Line>,
-    /// What the runtime says was lost, where this attempt won.
+    /// The notes of the reply, if this attempt won.
     notes: Option<Vec<Note>>,
-    /// What should be.
+    /// The expected notes.
     expected: &'static [Note],
 }
 
-/// Something that was said, in any dialect.
+/// One part of a conversation, in any dialect.
 #[derive(Clone, Debug, PartialEq)]
 enum Line {
     System(String),
@@ -212,7 +211,7 @@ enum Line {
 struct World {
     runtime: Runtime,
     providers: BTreeMap<&'static str, Scripted>,
-    /// What is answered next.
+    /// The next answer.
     next: Arc<Mutex<Answer>>,
 }
 
@@ -224,7 +223,7 @@ async fn world() -> World {
         let next = next.clone();
         let answers = Answers::by(move |question| {
             let mut answer = next.lock().expect("no panic").clone();
-            // A model that is not asked to think, or does not show it, has no thought to tell.
+            // A model that is not asked to think, or does not show it, has no visible reasoning.
             if name == "openai" || name == "anthropic" && !question.body["thinking"].is_object() {
                 answer.reasoning.clear();
             }
@@ -267,7 +266,7 @@ struct Talk {
 }
 
 impl Talk {
-    /// Says what the user or the tools say in this turn.
+    /// Appends the user's or the tools' part of this turn.
     fn ask(&mut self, turn: &Turn) {
         let calls = match self.messages.last() {
             Some(Message::Assistant(parts)) => parts.iter().filter_map(AssistantPart::as_tool_call).cloned().collect(),
@@ -275,7 +274,7 @@ impl Talk {
         };
         assert_eq!(calls.is_empty(), turn.user.is_some(), "a turn is the user's or the tools'");
         for (at, call) in calls.iter().enumerate() {
-            // What a tool returns is an object, or a text.
+            // A tool returns an object, or a text.
             let content = if at == 0 { json!({"found": call.id}).to_string() } else { format!("{} is wide", call.id) };
             let mut result = Message::tool_result(call, content);
             if let (Message::Tool(result), true, 1) = (&mut result, turn.provider == "openai", at) {
@@ -388,7 +387,7 @@ fn content(text: &str) -> Value {
     serde_json::from_str(text).ok().filter(Value::is_object).unwrap_or_else(|| text.into())
 }
 
-/// Reads what a user said: a document that there was no other place for, or a text.
+/// Reads a user's part: a text, or a document that was sent as text.
 fn user(said: &Value) -> Line {
     let said = text(said);
     let inner = said.strip_prefix("<document").and_then(|rest| rest.trim_end().strip_suffix("</document>"));
@@ -398,7 +397,7 @@ fn user(said: &Value) -> Line {
     }
 }
 
-/// Reads what a provider was told.
+/// Reads a provider's request.
 fn hear(provider: &str, body: &Value) -> Vec<Line> {
     match provider {
         "anthropic" => hear_anthropic(body),
@@ -504,7 +503,7 @@ fn hear_gemini(body: &Value) -> Vec<Line> {
     system.chain(parts.map(read)).collect()
 }
 
-/// Returns what was said in words, as every provider should get it.
+/// Returns the conversation's parts as every provider should get them.
 fn meant(request: &ChatRequest) -> Vec<Line> {
     let mut lines = Vec::new();
     for message in &request.messages {
@@ -548,7 +547,7 @@ fn meant(request: &ChatRequest) -> Vec<Line> {
 }
 
 impl Arrival {
-    /// Checks that what is picked of the lines is what was meant.
+    /// Checks that a selection of the parts is as expected.
     fn assert_same<T: PartialEq + std::fmt::Debug>(&self, pick: impl Fn(&Line) -> Option<T>) {
         let picked = |lines: &[Line]| lines.iter().filter_map(&pick).collect::<Vec<_>>();
         assert_eq!(picked(&self.heard), picked(&meant(&self.asked)), "{}: {:#}", self.provider, self.body);
@@ -586,7 +585,7 @@ fn calls_keep_their_names_arguments_and_order(arrival: &Arrival) {
 }
 
 fn results_follow_their_calls_in_order(arrival: &Arrival) {
-    // Whose turn it is, and what follows what.
+    // The order of turns and parts.
     arrival.assert_same(|line| match line {
         Line::Call { arguments, .. } => Some(("call", arguments.clone())),
         Line::Result { content, .. } => Some(("result", content.clone())),
@@ -707,7 +706,7 @@ fn thoughts_go_back_only_to_their_model(arrival: &Arrival) {
     };
     assert_eq!(told, expected, "{}", arrival.provider);
     let body = arrival.body.to_string();
-    // Thoughts of others do not come in another form either, and neither do their proofs.
+    // Reasoning of other providers comes in no other form either, nor do its proofs.
     for (provider, _) in PROVIDERS.iter().filter(|(provider, _)| *provider != arrival.provider) {
         for thought in own(provider).filter(|thought| !thought.is_empty()) {
             assert!(!body.contains(thought), "{}: {thought}", arrival.provider);
@@ -747,7 +746,7 @@ fn what_is_lost_or_changed_is_noted_and_nothing_else(arrival: &Arrival) {
 /// Fails where a request has lost something.
 type Assertion = fn(&Arrival);
 
-/// What holds for every request of a conversation that moves, by its name in the documentation.
+/// The assertions for every request of a conversation that moves, by their names in the documentation.
 const PROMISES: [(&str, Assertion); 13] = {
     macro_rules! named {
         ($($name:ident)*) => { [$((stringify!($name), $name)),*] };
@@ -803,11 +802,11 @@ async fn a_conversation_whose_provider_fails_at_every_turn_loses_nothing_that_ca
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_model_that_cannot_see_is_not_sent_what_shows_a_picture() {
+async fn a_model_without_images_gets_no_conversation_with_a_picture() {
     let world = world().await;
     let mut talk = Talk { messages: Vec::new() };
     talk.ask(&TURNS[8]);
-    // One is known not to see, the other's provider not to pass on what it is shown.
+    // One is known not to take images, the other's provider does not pass them on.
     let blind = world.runtime.chat(talk.request("deepseek/deepseek-v4-pro".into(), &TURNS[8])).await;
     assert!(matches!(&blind, Err(Error::NoTarget { why, .. }) if why.contains("image")), "{blind:?}");
     let deaf = world.runtime.chat(talk.request("deepseek/deepseek-v4-flash".into(), &TURNS[8])).await;
@@ -820,7 +819,7 @@ async fn a_model_that_cannot_see_is_not_sent_what_shows_a_picture() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn audio_is_heard_by_a_model_that_hears_in_the_conversation_that_moves() {
+async fn audio_reaches_a_model_that_takes_audio_in_a_conversation_that_moves() {
     let world = world().await;
     let clip = Audio { media_type: "audio/wav".into(), data: "UklGRg==".into() };
     let asked = |route: &str| {
@@ -828,7 +827,7 @@ async fn audio_is_heard_by_a_model_that_hears_in_the_conversation_that_moves() {
         ChatRequest::new(route).message(Message::User(said))
     };
     *world.next.lock().expect("no panic") = Answer::text("Birds.");
-    // One is known not to listen, and the next does.
+    // One is known not to take audio, and the next does.
     let reply = world.runtime.chat(asked("from-anthropic")).await.expect("an answer");
     assert_eq!(path(&reply.finished.attempts), "gemini/gemini-3-flash-preview won");
     let body: Value = serde_json::from_slice(&world.providers["gemini"].take_log()[0].body).expect("JSON");

@@ -1,4 +1,4 @@
-//! Observers are told of what ended: once, whole, and without any influence on it.
+//! Observers get a record of each attempt and call that ended: once, complete, and without influence on it.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -11,7 +11,7 @@ use standin::{AttemptEnd, ChatRequest, FailureClass, Priority, Runtime};
 
 use super::kit::{config, unhurried, words};
 
-/// Hands on everything that it is told.
+/// Passes every record on.
 struct Passes(Mutex<Sender<Record>>);
 
 impl Observer for Passes {

@@ -1,4 +1,4 @@
-//! An operator's hand: pins, forced targets, drained targets, and the explanation of what a call would do.
+//! Operators' commands: pins, forced targets, drained targets, and explanations.
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -164,7 +164,7 @@ async fn an_explanation_says_why_each_target_is_where_it_is() {
     }
 }
 
-/// Brings three targets into some state: failures, crashes, hands, time.
+/// Brings three targets into some state: failures, crashes, overrides, time.
 async fn stir(world: &World, rng: &mut StdRng) {
     for _ in 0..rng.random_range(0..6) {
         let at = rng.random_range(0..3);
@@ -184,7 +184,7 @@ async fn stir(world: &World, rng: &mut StdRng) {
         }
         sleep(S * rng.random_range(0..4)).await;
     }
-    // What is published is the present state.
+    // The published state is the present one.
     settle().await;
 }
 

@@ -1,4 +1,4 @@
-//! Calls that no target can answer now: parked until one can, or answered by less.
+//! Calls that no target can answer now: parked until one can, or answered from a lower rung.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ fn parked(runtime: &Runtime) -> usize {
     runtime.health().parked.iter().map(|one| one.calls).sum()
 }
 
-/// Lets a provider refuse all that comes now for so long, and tells everybody so by a call that does not wait.
+/// Lets a provider refuse all requests for this long, and makes that known by a call that does not wait.
 async fn limited(world: &World, at: usize, wait: Duration) {
     let limit = world.providers[at].always(Fault::RateLimited(RetryHint::Seconds(wait)));
     let asked = ChatRequest { route: format!("{}/m", ["a", "b", "c"][at]), ..ask("hello") };
@@ -222,7 +222,7 @@ async fn a_drain_ends_parked_calls_at_once_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_brings_a_target_back_wakes_the_calls_that_wait_for_it() {
+async fn every_return_of_a_target_wakes_the_calls_that_wait_for_it() {
     // A reconfiguration that adds a target.
     let world = waiting(1).await;
     limited(&world, 0, 3_600 * S).await;
@@ -238,7 +238,7 @@ async fn what_brings_a_target_back_wakes_the_calls_that_wait_for_it() {
     let times: Vec<Duration> = other.log().iter().map(|record| record.at).collect();
     assert!(times.iter().filter(|at| **at < times[0] + S).count() <= 4, "the new one meets no herd");
 
-    // An operator's word, and a hand that is lifted.
+    // An operator's reset, and an override that ends.
     let world = waiting(1).await;
     limited(&world, 0, 3_600 * S).await;
     let call = asks(&world.runtime, ask("reset"));
@@ -270,7 +270,7 @@ async fn no_parked_call_hangs_when_an_actor_dies() {
         world.assert_idle();
         assert_eq!(parked(&world.runtime), 0);
     }
-    // Calls that are killed say so.
+    // A killed call ends with an error.
     let world = waiting(1).await;
     limited(&world, 0, 30 * S).await;
     let calls: Vec<_> = (0..3).map(|n| asks(&world.runtime, ask(&format!("call {n}")))).collect();
@@ -305,7 +305,7 @@ async fn a_routes_deadline_is_paused_while_a_call_is_parked_and_its_own_is_not()
     let reply = world.runtime.chat(ask("overnight")).await.expect("ten minutes are for its work");
     assert!(from.elapsed() >= hours(5), "{:?}", from.elapsed());
     assert_eq!(path(&reply.finished.attempts), "a/m won");
-    // It is not known when an operator comes back: each waits as long as it may.
+    // An operator's override has no known end: each call waits as long as it may.
     world.runtime.force(target("a/m"), Force::Off { until: None }).await.expect("there is such a target");
     settle().await;
     let from = Instant::now();
@@ -402,10 +402,10 @@ async fn rungs_are_stepped_down_in_the_order_that_the_route_names() {
     let seen = stream(&world.runtime, ask("hello")).await;
     assert_eq!(seen.text(), "Nobody answers just now.");
     assert_eq!(seen.finished().degraded, Some(Degraded::Text));
-    // Where JSON was asked for, a text that is none is no answer.
+    // For a request of JSON, a text that is no JSON is no answer.
     let json = ChatRequest { response_format: ResponseFormat::Json, ..ask("hello") };
     assert_eq!(world.runtime.chat(json).await.expect_err("it is no JSON").name(), "exhausted");
-    // What the request itself is refused for is its caller's to know.
+    // A refusal of the request itself reaches the caller.
     let world = degrading(vec![text("no")]).await;
     world.providers[0].always(Fault::Error(ProviderError::BadRequest));
     assert_eq!(world.runtime.chat(ask("hello")).await.expect_err("it is not right").name(), "rejected");
@@ -417,7 +417,7 @@ async fn a_text_comes_also_at_the_deadline_and_never_after_content() {
     world.providers[0].always(Fault::Hang);
     let reply = world.runtime.chat(ask("hello").deadline(5 * S)).await.expect("a text is there");
     assert_eq!((reply.text.as_str(), reply.finished.degraded), ("Later.", Some(Degraded::Text)));
-    // A caller that has heard the beginning of an answer is told that it broke off.
+    // A caller that has the beginning of an answer gets the error that it broke off.
     let world = degrading(vec![text("Later.")]).await;
     world.providers[0].always(Fault::CutAfter(2));
     let seen = stream(&world.runtime, ask(&kit::words(20))).await;
@@ -441,7 +441,7 @@ async fn a_function_of_the_program_is_a_rung_like_any_other() {
     assert_eq!((reply.text.as_str(), reply.finished.degraded), ("in short: 5", Some(Degraded::Target)));
 }
 
-/// An actor of the program that answers, and one that says how urgent calls are.
+/// An actor of the program that answers, and one that sets priorities.
 struct Own;
 
 enum Asked {

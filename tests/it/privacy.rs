@@ -1,4 +1,4 @@
-//! What must not be seen anywhere: keys, and in logs the words of prompts and answers.
+//! Secrets: keys are shown nowhere, and text of prompts and answers is in no log.
 
 use std::cell::Cell;
 use std::io;
@@ -70,14 +70,14 @@ async fn private_world() -> World {
     .await
 }
 
-/// A provider that repeats what it was told in its errors.
+/// A provider that repeats its request in errors.
 fn echo(status: u16, code: &str) -> Fault {
     let message = format!("Incorrect request `{PROMPT}` with key {KEY}: {ANSWER}");
     let body = serde_json::json!({"error": {"message": message, "type": "x", "code": code, "param": PROMPT}});
     Fault::Reply { status, headers: HeaderMap::new(), body: body.to_string() }
 }
 
-/// Lets everything happen that can be told of.
+/// Makes everything happen that is logged or published.
 async fn live(world: &World) -> Vec<String> {
     let mut seen = Vec::new();
     let faults = [

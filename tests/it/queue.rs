@@ -93,7 +93,7 @@ async fn calls_for_a_place_go_by_priority_then_by_deadline_and_later_ones_overta
 #[tokio::test(start_paused = true)]
 async fn a_call_that_cannot_be_answered_in_time_is_refused_at_once_and_told_when_to_come_back() {
     let world = with_places(1).await;
-    // What an answer takes must be known.
+    // The time of an answer must be known.
     for _ in 0..30 {
         world.runtime.chat(ask("hello")).await.expect("served");
     }
@@ -275,7 +275,7 @@ async fn a_call_that_waits_for_a_place_among_the_calls_and_would_be_late_is_refu
     world.assert_idle();
 }
 
-/// Asks at an even pace for so long; returns how many were answered, and how many refused.
+/// Asks at an even pace for this long; returns how many were answered, and how many refused.
 async fn load(world: &World, every: Duration, seconds: u32, deadline: Duration) -> (usize, Vec<Error>) {
     let begun = Instant::now();
     let mut calls = Vec::new();

@@ -114,7 +114,7 @@ async fn calls_without_content_that_lose_their_provider_to_a_change_and_then_fai
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_did_not_change_keeps_its_actor_and_what_it_knows() {
+async fn an_unchanged_provider_keeps_its_actor_and_its_health() {
     let world = world(2, unhurried()).await;
     for _ in 0..20 {
         world.runtime.chat(ask("hello")).await.expect("an answer");

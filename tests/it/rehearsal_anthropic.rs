@@ -13,7 +13,7 @@ use super::kit::{S, ask, config, outcomes, path, provider, start, stream};
 
 /// Thinks within a budget.
 const SONNET: &str = "claude-sonnet-4-5";
-/// Thinks as it sees fit, and takes no sampling parameters.
+/// Decides itself how much to think, and takes no sampling parameters.
 const OPUS: &str = "claude-opus-4-8";
 
 /// Returns a provider of the dialect. `streams` is whether it is asked for streams even where the caller wants none.
@@ -164,7 +164,7 @@ async fn json_comes_in_the_form_of_a_schema() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_one_generation_takes_is_not_sent_to_another() {
+async fn parameters_of_one_generation_are_not_sent_to_another() {
     for model in [SONNET, OPUS] {
         let (scripted, runtime) = alone(model, true).await;
         let mut request = ask("Hi").message(Message::assistant("Yes, ")).tool(tool("f"));
@@ -229,7 +229,7 @@ async fn a_conversation_moves_to_another_model_without_its_thoughts_and_back_wit
     assert_eq!(last_body(&scripted)["messages"][1]["content"][0]["type"], "thinking");
 }
 
-/// What becomes of each error, for a caller with no other target.
+/// The class of each error, for a caller with no other target.
 fn class_of(error: ProviderError) -> Class {
     match error {
         ProviderError::Server | ProviderError::BadGateway | ProviderError::Timeout => Class::Server,
@@ -307,7 +307,7 @@ async fn a_refusal_in_the_middle_is_told_as_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn headers_that_lie_throttle_no_call() {
+async fn false_headers_throttle_no_call() {
     for streams in [true, false] {
         let (scripted, runtime) = alone(SONNET, streams).await;
         scripted.always(Fault::LyingHeaders);

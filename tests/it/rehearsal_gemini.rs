@@ -233,7 +233,7 @@ async fn tools_and_json_go_together_if_in_words() {
     }
 }
 
-/// What each error is to the runtime, at AI Studio and at Vertex AI.
+/// The class of each error, at AI Studio and at Vertex AI.
 const fn classes(error: ProviderError) -> [Class; 2] {
     match error {
         ProviderError::Server | ProviderError::BadGateway | ProviderError::Timeout => [Class::Server; 2],
@@ -291,7 +291,7 @@ async fn a_429_is_waited_for_as_its_body_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_goes_wrong_within_an_answer_is_told_apart() {
+async fn failures_within_an_answer_are_told_apart() {
     for (fault, streamed, whole) in [
         (Fault::ErrorEvent { after: 2 }, Some(Class::Overloaded), Some(Class::Overloaded)),
         (Fault::ErrorEvent { after: 0 }, Some(Class::Overloaded), Some(Class::Overloaded)),

@@ -82,13 +82,13 @@ async fn failure(runtime: &Runtime, streamed: bool) -> Option<Failure> {
 
 type Meaning = (Sick, Class, &'static [(Flavour, Class)]);
 
-/// What each error means, and what it means to the flavours that say it otherwise.
+/// The class of each error, and the class in flavours that word it differently.
 fn meanings() -> [Meaning; Sick::ALL.len()] {
     [
         (Sick::Server, Class::Server, &[]),
         (Sick::BadGateway, Class::Server, &[]),
         (Sick::Unavailable, Class::Overloaded, &[]),
-        // Of the providers that it passes calls to, OpenRouter knows no more than that they failed.
+        // OpenRouter only tells that the provider behind it failed.
         (Sick::Overloaded, Class::Overloaded, &[(Flavour::OpenRouter, Class::Server)]),
         (Sick::ContextTooLong, Class::ContextTooLong, &[]),
         (Sick::Unauthorised, Class::Unauthorised, &[]),
@@ -105,7 +105,7 @@ fn meanings() -> [Meaning; Sick::ALL.len()] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_error_of_every_flavour_is_known_for_what_it_is() {
+async fn every_error_of_every_flavour_has_its_class() {
     let mut wrong = Vec::new();
     for (error, class, others) in meanings() {
         for flavour in Flavour::ALL {

@@ -173,7 +173,7 @@ async fn of_what_is_kept_the_oldest_goes_when_it_is_too_much() {
     assert_eq!(world.providers[0].received(), received);
     world.runtime.chat(ask_for("1")).await.expect("made anew");
     assert_eq!(world.providers[0].received(), received + 1);
-    // What alone is too much is joined, and not kept.
+    // An answer that alone exceeds the memory can be joined, but is not kept.
     let long = || ask(&"y".repeat(200_000)).key("long");
     let (one, two) = tokio::join!(world.runtime.chat(long()), world.runtime.chat(long()));
     assert_eq!(one.expect("an answer").finished.call, two.expect("an answer").finished.call);

@@ -1,4 +1,4 @@
-//! The last good answer to the same request, where nobody can give a new one.
+//! The last good answer to the same request, if no target can give a new one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -63,7 +63,7 @@ async fn where_nobody_answers_the_last_good_answer_to_the_same_request_is_given_
     let seen = stream(&world.runtime, ask("hello")).await;
     assert_eq!(seen.text(), "answer 2");
     assert!(matches!(seen.finished().degraded, Some(Degraded::Stale { .. })));
-    // Whatever else is asked has no answer yet, and none that is too old is given.
+    // Another request has no stale answer, and an answer that is too old is not given.
     assert_eq!(asked(&world, ask("hello!")).await.text, "Later.");
     sleep(3_600 * S).await;
     assert_eq!(asked(&world, ask("hello")).await.text, "Later.");
@@ -91,7 +91,8 @@ async fn an_old_answer_crosses_no_wall_and_goes_to_no_other_caller() {
     assert_eq!(asked(&world, of("blue")).await.text, "Later.");
     assert_eq!(asked(&world, ask("hello")).await.text, "Later.");
     assert_eq!(asked(&world, walled()).await.text, "answer 2");
-    // A reload that moves no wall changes nothing; one that does takes the answer of whoever stands outside.
+    // A reload that leaves the labels keeps the answers; one that changes them drops answers of targets that no longer
+    // fit.
     world.runtime.reconfigure(world.config.clone()).await.expect("it is right");
     assert_eq!(asked(&world, of("red")).await.text, "answer 1");
     let mut config = world.config.clone();
@@ -101,7 +102,7 @@ async fn an_old_answer_crosses_no_wall_and_goes_to_no_other_caller() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rungs_that_have_nothing_to_say_are_passed_and_what_is_less_is_never_kept() {
+async fn rungs_without_a_fitting_answer_are_skipped_and_degraded_answers_are_never_kept() {
     let world = world_with(2, numbered(), |config| {
         keeping(config, vec![RungConfig::Text("no JSON".into()), stale(), RungConfig::Targets]);
         config.routes.get_mut("smart").expect("there").targets[1].degraded = true;
@@ -110,7 +111,7 @@ async fn rungs_that_have_nothing_to_say_are_passed_and_what_is_less_is_never_kep
     let json = || ChatRequest { response_format: ResponseFormat::Json, ..ask("hello, in json") };
     world.providers[0].always(Fault::Error(ProviderError::Unauthorised));
     assert_eq!(asked(&world, ask("hello")).await.text, "no JSON", "rungs are stepped down in their order");
-    // Neither the text nor an old answer is there for who wants JSON: the targets of the last rung are asked.
+    // For a request of JSON neither the text nor an old answer fits: the targets of the last rung are asked.
     let error = world.runtime.chat(json()).await.expect_err("what it answers is no JSON");
     assert_eq!(world.providers[1].received(), 2, "{error}");
     assert!(!error.attempts().is_empty());

@@ -114,7 +114,7 @@ async fn threshold_leaves_the_first_when_it_is_slow_and_comes_back_when_it_is_fa
 async fn least_latency_takes_the_fastest() {
     let strategy = Strategy::LeastLatency { percentile: Percentile::P50 };
     let world = of([fast(900), fast(150), fast(600)], strategy, |_| {}).await;
-    // Everybody is measured first.
+    // All targets are measured first.
     for id in ["a/m", "b/m", "c/m"] {
         for _ in 0..10 {
             world.runtime.chat(ChatRequest { route: id.into(), ..ask("hello") }).await.expect("an answer");
@@ -183,7 +183,7 @@ async fn adaptive_spreads_among_equals_and_leaves_what_is_dear_slow_or_ill() {
     assert!(of_share(&spread, "a") > 200, "{spread:?}");
 
     let world = of([usual(), usual(), usual()], Strategy::Adaptive, priced).await;
-    // Failures cost what they take: quick ones little, those that are known late much.
+    // Failures cost time: quick ones little, late ones much.
     world.providers[0].inject(Fault::CutAfter(10), When::ALWAYS.chance(0.6));
     share(&world, 200).await;
     let before = world.providers[0].received();
@@ -241,7 +241,7 @@ async fn labels_are_walls_that_no_failure_breaks() {
     let europe = |labels| ChatRequest { route: "europe".into(), ..labelled(labels) };
     assert_eq!(way(europe(&["zero-retention"])).await, "c/m won");
     assert_eq!(way(europe(&["us"])).await, "; no_target", "the route's wall stands, too");
-    // All of Europe fails: nothing crosses, however often.
+    // All European targets fail: no call ever goes to another region.
     for provider in &world.providers[1..] {
         provider.always(Fault::Error(ProviderError::BadGateway));
     }

@@ -1,4 +1,4 @@
-//! What the reader of a stream sees: whole answers of one attempt each, resets in between, one end.
+//! Streams as their readers see them: whole answers of one attempt each, resets in between, one end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::kit::{
 /// Tokens of each answer in [`signed`] worlds.
 const TOKENS: usize = 20;
 
-/// What a provider of a [`signed`] world says: no two say the same.
+/// The answer of a provider in a [`signed`] world: each has its own.
 fn said_by(provider: &str) -> String {
     (0..TOKENS).map(|word| format!("{provider}{word}")).collect::<Vec<_>>().join(" ")
 }

@@ -1,4 +1,4 @@
-//! If any actor dies in any way: what is paid for is delivered, no caller hangs, and what was learned is kept.
+//! If any actor dies in any way, answers that are paid for are delivered, no caller hangs, and statistics are kept.
 
 use std::time::Duration;
 
@@ -445,7 +445,7 @@ async fn restarts_wait_longer_each_time_and_a_start_that_fails_is_a_crash() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_never_starts_rests_and_everybody_can_see_it() {
+async fn a_provider_that_never_starts_rests_and_health_shows_it() {
     let world = world(2, unhurried()).await;
     crash(&world.runtime, Crash::ProviderStarts(6));
     crash(&world.runtime, Crash::ProviderKilled("a".into()));

@@ -44,7 +44,7 @@ async fn a_provider_without_content_is_left_in_time_keep_alives_or_not() {
     for (fault, model, limit, way) in [
         (black_hole.clone(), ModelConfig::default(), 4_038 * MS, joined),
         (Fault::Hang, ModelConfig::default(), 4_038 * MS, joined),
-        // Such a head says nothing either.
+        // Such a head is no content either.
         (Fault::StallAfter(0), ModelConfig::default(), 4_038 * MS, joined),
         (Fault::Hang, ModelConfig { reasoning: Some(true), ..ModelConfig::default() }, 40_405 * MS, joined),
         (black_hole.clone(), patient(1_234 * MS), 1_234 * MS, given_up),
@@ -57,7 +57,7 @@ async fn a_provider_without_content_is_left_in_time_keep_alives_or_not() {
         let reply = world.runtime.chat(ask("hello")).await.expect("an answer");
         assert_eq!(path(&reply.finished.attempts), way, "{fault:?}");
         let took = begun.elapsed();
-        // What is computed from latencies has two significant digits.
+        // Times computed from latencies have two significant digits.
         assert!((limit.mul_f64(0.99)..limit + 5 * MS).contains(&took), "{fault:?}: {took:?} instead of {limit:?}");
         settle().await;
         assert_eq!(world.providers[0].counts().in_flight, 0, "{fault:?}: the connection is closed");
@@ -211,7 +211,7 @@ async fn a_short_retry_after_of_a_sole_target_is_waited_for_and_never_less() {
         let reply = world.runtime.chat(ask("hello")).await.unwrap_or_else(|error| panic!("{hint:?}: {error}"));
         assert_eq!(path(&reply.finished.attempts), "a/m rate_limited, a/m won");
         let took = begun.elapsed().as_millis();
-        // Up to 10 % more, so that not everybody comes back at once.
+        // Up to 10 % more, so that not all calls come back at once.
         assert!((millis..=millis * 11 / 10 + 5).contains(&took), "{hint:?}: {took} ms");
         assert_eq!(world.health("a/m").failed, 0);
     }

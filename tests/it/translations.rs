@@ -1,5 +1,5 @@
-//! Recorded requests of real callers, put into words and written in every dialect, before providers that refuse what
-//! the real ones would.
+//! Recorded requests of real callers, read into the common form and written in every dialect, to scripted providers
+//! that refuse what the real ones would.
 
 use std::fs;
 use std::path::Path;
@@ -71,7 +71,7 @@ fn request(case: &Value) -> Option<(String, ChatRequest)> {
     };
     let body = case["request"]["body"].as_str().filter(|_| case["kind"] == "ok")?;
     let mut request = serve::read(face, Some("m"), false, &body.to_owned().into()).ok()?.request;
-    // What only the provider of then knows, or has proven, means nothing to this one.
+    // Parts and proofs of the recorded provider mean nothing to this one.
     request.extra.clear();
     request.original = None;
     for message in &mut request.messages {
@@ -106,7 +106,7 @@ async fn send(scripted: &Scripted, request: HttpRequest) -> (u16, String) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_real_callers_asked_is_taken_in_every_dialect() {
+async fn recorded_requests_of_real_callers_are_taken_in_every_dialect() {
     let (key, scripted) = (Secret::new("k"), Scripted::new(Script { keys: vec!["k".into()], ..Script::default() }));
     let (mut taken, mut rich, mut refused, mut wrong) = (0, 0, 0, Vec::new());
     let requests = requests();

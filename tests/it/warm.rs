@@ -1,4 +1,4 @@
-//! Restarts: what was known of providers is known to the next runtime on the same file.
+//! Restarts: the next runtime on the same file knows the state of providers.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -41,7 +41,7 @@ fn received(scripts: &[Scripted]) -> Vec<u64> {
     scripts.iter().map(Scripted::received).collect()
 }
 
-/// An outage: `a` fails, `b` is at its limit for a day, the key of `c` is revoked, and `d` is well. Returns who it is
+/// An outage: `a` fails, `b` is at its limit for a day, the key of `c` is revoked, and `d` is well. Returns the world
 /// once calls have found that out.
 async fn outage(edit: impl FnOnce(&mut Config)) -> (Runtime, Vec<Scripted>, Config) {
     let scripts: Vec<Scripted> = (0..4).map(|_| Scripted::new(Script::default())).collect();
@@ -90,7 +90,7 @@ async fn after_a_restart_in_an_outage_no_call_finds_it_again() {
 }
 
 #[tokio::test]
-async fn what_is_configured_otherwise_now_begins_anew_and_so_does_all_where_nothing_is_to_be_kept() {
+async fn changed_providers_and_cold_starts_begin_without_kept_health() {
     type Edit = fn(&mut Config);
     let cases: [(&str, Edit, [bool; 3]); 4] = [
         ("nothing", |_| {}, [false, false, false]),

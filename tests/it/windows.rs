@@ -19,7 +19,7 @@ fn window(tokens: u32) -> ModelConfig {
     ModelConfig { context_tokens_max: Some(tokens), ..ModelConfig::default() }
 }
 
-/// Providers `a`, `b`, … with these windows, behind a route that does this with what they do not hold.
+/// Providers `a`, `b`, … with these windows, behind a route with this treatment of longer conversations.
 async fn windows(over_window: OverWindow, windows: &[Option<u32>]) -> World {
     let providers: Vec<Scripted> = windows.iter().map(|_| Scripted::new(Script::default())).collect();
     let mut config = config_with(&providers, &ModelConfig::default());
@@ -72,7 +72,7 @@ async fn each_target_learns_how_it_counts_and_keeps_that_when_it_restarts_or_its
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_provider_claims_to_have_counted_is_not_believed_at_once() {
+async fn a_few_wrong_token_counts_of_a_provider_change_no_window() {
     let lies = Answers::by(|question| {
         let usage = Usage {
             input: if question.user.contains("lie") { 900_000 } else { question.tokens },
@@ -120,7 +120,7 @@ fn conversation(size: usize) -> ChatRequest {
     request
 }
 
-/// What a provider was sent last, a word a message.
+/// The last request to a provider, a word for each message.
 fn sent(provider: &Scripted) -> Vec<String> {
     let log = provider.log();
     let body: Value = serde_json::from_slice(&log.last().expect("a request").body).expect("JSON");

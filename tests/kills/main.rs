@@ -18,7 +18,7 @@ mod served;
 #[path = "../../examples/outlive/storm.rs"]
 mod storm;
 
-/// Kills of a process with durable calls, where nobody says how many.
+/// The default number of kills of a process with durable calls.
 const STORM_KILLS: u32 = 8;
 
 fn main() {
@@ -63,7 +63,7 @@ fn kill_again_and_again(file: &Path, kills: u32) -> String {
         std::thread::sleep(Duration::from_micros(rand::random_range(20_000..200_000)));
         child.kill().expect("a kill");
         child.wait().expect("its end");
-        // What it had said before is the least that must be there.
+        // At least the number that it had printed must be there.
         let committed: u64 =
             told.lines().map_while(Result::ok).filter_map(|line| line.parse().ok()).last().unwrap_or(0);
         let found = verify_file(file).expect("the file opens");

@@ -1,5 +1,5 @@
-//! What a second target is worth, on the real clock and real sockets: of a primary that hangs for one call in five, or
-//! has become twenty times slower, callers notice little.
+//! Hedging on the real clock and real sockets: if a primary hangs for one call in five, or becomes twenty times slower,
+//! callers hardly notice it.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Hung targets on the real clock and real sockets: paused time is exact, and what is exact never fires late.
+//! Hung targets on the real clock and real sockets: with a paused clock timers never fire late.
 //!
 //! Many sidecars at once, each over two to five providers of which at least one is well and the others are slow or hang
 //! in some way, are called one call after the other with deadlines of one to twenty seconds, whole and streamed. No
@@ -32,7 +32,7 @@ const WORLDS: u64 = 40;
 const SECONDS: u64 = 10;
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
-/// How a target is.
+/// How a target behaves.
 #[derive(Clone, Debug)]
 enum Nature {
     Well,
@@ -83,7 +83,7 @@ impl Nature {
     }
 }
 
-/// A sidecar over targets that are as they are.
+/// A sidecar over targets of these natures.
 struct World {
     name: String,
     sidecar: Sidecar,
@@ -210,7 +210,7 @@ async fn a_quick_target_that_is_measured_is_asked_in_time_behind_one_that_hangs(
         let drills =
             [Drill::start(script(after)).await.expect("a drill"), Drill::start(script(after)).await.expect("one")];
         drills[0].handle().always(Fault::Hang);
-        // The whole at once: what is measured is the answer, and half of all answers take longer than their median.
+        // Whole answers: the time of the answer is measured, and half of all answers take longer than their median.
         let provider = |drill: &Drill| {
             let mut provider = ProviderConfig::new(drill.base_url()).key("k").model("m");
             provider.stream_upstream = Some(false);

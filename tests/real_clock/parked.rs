@@ -8,7 +8,7 @@ use standin::{ChatRequest, OnExhausted, ProviderConfig, RouteConfig, Runtime};
 use tokio::task::JoinSet;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
-/// How long nobody listens.
+/// How long no provider listens.
 const GONE: Duration = Duration::from_millis(600);
 
 #[tokio::test(flavor = "multi_thread")]

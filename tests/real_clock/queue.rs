@@ -18,7 +18,7 @@ const LOAD: Duration = Duration::from_secs(6);
 #[tokio::test(flavor = "multi_thread")]
 async fn at_ten_times_the_load_a_target_carries_what_it_can_by_the_real_clock() {
     let _alone = super::ALONE.lock().await;
-    // A server counts an answer until its connection has taken it: who reads its end is a moment ahead.
+    // A server counts an answer until its connection has taken it: a client that has read its end is a moment ahead.
     let bears = Some(PLACES + 2);
     let script = Script { first_token: Latency::Fixed(TAKES), in_flight_max: bears, ..Script::default() };
     let drill = Drill::start(script).await.expect("a drill");

@@ -34,7 +34,7 @@ struct World {
     way: Way,
 }
 
-/// What a caller came to have.
+/// A caller's result.
 struct Got {
     finished: Finished,
     took: Duration,

@@ -1,5 +1,5 @@
-//! Two targets that differ, by the whole runtime on the real clock and by the simulator: what share of the calls the
-//! first one gets.
+//! Two different targets, with the whole runtime on the real clock and in the simulator: the first one's share of the
+//! calls.
 
 #[path = "../../examples/simulate/gateway.rs"]
 mod gateway;
@@ -28,7 +28,7 @@ const RATE: f64 = 100.0;
 const TOKENS: u32 = 20;
 const SEEDS: u64 = 10;
 
-/// A target: dollars for a million tokens of answers, and how it is.
+/// A target: dollars for a million tokens of answers, and its behaviour.
 #[derive(Clone, Copy)]
 struct Of(f64, Truth);
 

@@ -1,4 +1,4 @@
-//! Agents at work, and what they hear.
+//! Agents at work, and their results.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::world::ask;
 
-/// A stream's reader, and what it heard.
+/// A stream's reader, and what it read.
 pub struct Listener {
     stream: ReplyStream,
     /// The target that answers now.
@@ -57,7 +57,7 @@ impl Listener {
     }
 }
 
-/// What agents came to.
+/// The agents' results.
 #[derive(Default)]
 pub struct Tally {
     pub calls: u32,
@@ -81,7 +81,7 @@ impl Tally {
         *self.answers.entry(finished.target.provider.to_string()).or_default() += 1;
         self.resets += u32::from(resets > 0);
         self.invisible += u32::from(resets == 0 && finished.attempts.len() > 1);
-        // A drill repeats the question; what the real model says is not known before.
+        // A drill repeats the question; the real model's answer is not known before.
         let fits = if finished.target.provider.starts_with("drill") { text == asked } else { !text.is_empty() };
         let counted = finished.usage.input > 0 && finished.usage.output > 0;
         if !(fits && counted) {
@@ -127,7 +127,7 @@ impl Crew {
         Self { agents, rest }
     }
 
-    /// Lets every agent finish what it does.
+    /// Lets every agent finish its work.
     pub async fn stop(self) -> Tally {
         self.rest.store(true, Relaxed);
         let mut tally = Tally::default();

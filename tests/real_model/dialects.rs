@@ -11,7 +11,7 @@ use standin::{
 
 use crate::world::{MODEL, WINDOW, World};
 
-/// A provider's name, and how it speaks.
+/// A provider's name, and its dialect.
 const FACES: [(&str, DialectConfig); 3] = [
     ("chat", DialectConfig::OpenaiChat),
     ("responses", DialectConfig::OpenaiResponses),

@@ -166,7 +166,7 @@ impl Caught {
     }
 }
 
-/// Asks anew, four times a second, until the breaker has opened: few calls may still go to the broken server, and all
+/// Asks again, four times a second, until the breaker has opened: few calls may still go to the broken server, and all
 /// are answered.
 async fn leave(world: &World) -> String {
     let since = Instant::now();

@@ -1,8 +1,8 @@
 //! A dress rehearsal: agents work through the runtime with a real model behind a real server, two drill providers
 //! beside it, while the server is stopped, killed and started again. `tests/real_model.sh` starts the server, keeps it
-//! and runs this; without it there is nothing to do.
+//! and runs this; without it the test does nothing.
 //!
-//! Every phase asserts what must hold and prints one line of what was measured.
+//! Every phase checks its assertions and prints one line of measurements.
 
 mod crew;
 mod dialects;

@@ -1,4 +1,4 @@
-//! What the server does when nothing breaks it: how it answers, and the odd ways in which it refuses.
+//! The server without faults: its answers, and its unusual refusals.
 
 use std::time::{Duration, Instant};
 
@@ -115,7 +115,7 @@ async fn image(world: &World) {
     assert_eq!(reply.finished.attempts.len(), 2);
 }
 
-/// What it ignores: the model's name, `json_object` and `tool_choice`.
+/// Fields that it ignores: the model's name, `json_object` and `tool_choice`.
 async fn ignored(world: &World) -> String {
     let World { runtime, real, .. } = world;
     let reply = runtime.chat(ask("llama/no-such-model", "Name a colour.")).await.expect("an answer");

@@ -1,4 +1,4 @@
-//! What the rehearsal runs against: the real server, two drill providers beside it, and the runtime over the three.
+//! The rehearsal's world: the real server, two drill providers beside it, and the runtime over the three.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -27,7 +27,7 @@ pub struct Server {
 
 impl Server {
     pub fn new(url: String, pid_file: PathBuf) -> Self {
-        // No pool: what is sent past the runtime must not meet connections of a server that died.
+        // No pool: requests past the runtime must not meet connections of a server that died.
         let client = reqwest::Client::builder().pool_max_idle_per_host(0).no_proxy().build().expect("a client");
         Self { url, pid_file, client }
     }

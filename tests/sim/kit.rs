@@ -33,9 +33,9 @@ pub struct Work {
     pub stream: bool,
     pub json: bool,
     /// Usual times to the first token. The runtime is told, or it would need a while to learn them. A is the fastest,
-    /// and so everybody's choice, unless a test says otherwise.
+    /// and so the first choice, unless a test says otherwise.
     pub first_tokens: [Duration; 3],
-    /// A burst: this many times the calls, from then until then.
+    /// A burst: this many times the calls, from one time to another.
     pub burst: Option<(u32, Duration, Duration)>,
     /// Each provider's keys, as configured.
     pub keys: Vec<&'static str>,
@@ -130,7 +130,7 @@ impl World {
     }
 }
 
-/// What became of one call.
+/// The result of one call.
 #[derive(Clone, Debug)]
 pub struct Done {
     pub at: Duration,
@@ -139,7 +139,7 @@ pub struct Done {
     pub attempts: Vec<AttemptRecord>,
 }
 
-/// What became of a day.
+/// The result of a day.
 pub struct Day {
     pub world: World,
     pub calls: Vec<Done>,
@@ -191,7 +191,7 @@ impl Day {
         let mut trace = String::new();
         for (at, event) in &self.events {
             match event {
-                // Which runtime its call was of is another in each run.
+                // The runtime's number differs in each run.
                 Event::Hedged { target, by, why, .. } => writeln!(trace, "{at:?} {target} joined by {by}: {why}"),
                 event => writeln!(trace, "{at:?} {event:?}"),
             }
@@ -212,10 +212,10 @@ impl Day {
     }
 }
 
-/// What happens while the agents work.
+/// The events while the agents work.
 pub type Plot = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Runs a day on a clock of its own. `script` changes what providers usually are, `plot` makes things go wrong.
+/// Runs a day on a clock of its own. `script` changes the providers' usual behaviour, `plot` switches faults.
 pub fn day(work: &Work, script: impl Fn(usize, Script) -> Script, plot: impl FnOnce(World) -> Plot) -> Day {
     let clock = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     clock.block_on(async {
@@ -231,7 +231,7 @@ async fn world(work: &Work, script: impl Fn(usize, Script) -> Script) -> World {
     told(work, script, Some).await
 }
 
-/// The same, with a runtime that was told nothing of its providers.
+/// The same, with a runtime without configured times of its providers.
 pub async fn unmeasured(work: &Work, script: impl Fn(usize, Script) -> Script) -> World {
     told(work, script, |_| None).await
 }

@@ -1,6 +1,6 @@
-//! The whole runtime over scripted providers, for hours of paused time: outages, and what callers notice of them.
+//! The whole runtime over scripted providers, for hours of paused time: outages, and their effect on callers.
 //!
-//! Counted is what the providers saw, never what the runtime believes. `--nocapture` prints a line for each scenario.
+//! Counts are the providers', never the runtime's. `--nocapture` prints a line for each scenario.
 
 #![expect(clippy::unchecked_time_subtraction, reason = "a panic is how a test fails")]
 

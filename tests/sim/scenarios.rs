@@ -1,4 +1,4 @@
-//! What goes wrong with providers, and what a caller may notice of it.
+//! Faults of providers, and the limits of their effect on callers.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -9,7 +9,7 @@ use tokio::time::sleep_until;
 
 use super::kit::*;
 
-/// One thing that goes wrong, and the most that may come of it.
+/// One fault, and the limits of its effect.
 struct Scenario {
     name: &'static str,
     work: Work,
@@ -96,7 +96,7 @@ fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("calm").work(short()),
         Scenario::new("hard down").plot(|world| at_a(&world, &Fault::Refuse)).at_most(1.06, 32, 30),
-        // A is the fastest, and what fails there is masked within moments: it is worth its price.
+        // A is the fastest, and its failures are masked within moments: it is worth its price.
         Scenario::new("5 % errors").plot(|world| sometimes(&world, [(0.05, SERVER)])).at_most(1.08, 44, 3),
         Scenario::new("30 % errors").plot(|world| sometimes(&world, [(0.3, SERVER)])).at_most(1.2, 140, 28),
         Scenario::new("half of streams cut")
@@ -199,7 +199,7 @@ fn scenarios() -> Vec<Scenario> {
 const HEADER: &str =
     "scenario                   calls failed  attempts     A     B     C opened pestered    p50    p99    max  real";
 
-/// Runs one; returns its line and what is wrong.
+/// Runs one; returns its line and its faults.
 fn play(scenario: &Scenario) -> (String, Vec<String>) {
     let begun = std::time::Instant::now();
     let day = day(&scenario.work, scenario.script, scenario.plot);

@@ -1,4 +1,4 @@
-//! The machines in the simulator: what they never do, and that the instrument itself is right.
+//! The machines in the simulator: properties, and that the simulator itself is right.
 
 #[path = "../../examples/simulate/gateway.rs"]
 pub mod gateway;
@@ -139,7 +139,7 @@ fn at_a_call_a_second_first_choices_cost_a_thousandth_more_than_those_of_an_orac
         let weeks = scenarios::mixed(60.0, 3.5 * 86_400.0, seed);
         let (outages, left_out) = condensed(&weeks);
         let score = standin(&outages, seed);
-        // What was left out costs as much as the first minutes do, once the targets are known.
+        // The omitted hours cost as much as the first minutes do, once the targets are known.
         assert!(weeks.targets.iter().all(|target| target.truth.get(1).is_none_or(|(at, _)| *at > 900.0)));
         let well = score.excess(300.0, 900.0);
         (score.regret() * outages.seconds + well * left_out) / weeks.seconds

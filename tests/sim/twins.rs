@@ -28,7 +28,7 @@ fn arrivals(seed: u64) -> Vec<u64> {
     next.take_while(|at| (*at as f64) < 1e3 * SECONDS).collect()
 }
 
-/// A fails for a minute, then B is slow for one, then A is silent for half a one.
+/// A fails for a minute, then B is slow for a minute, then A is silent for half a minute.
 fn scenario(seed: u64) -> Scenario {
     let well = |first| Truth { loss: 0.0, first, sigma: 0.0, per_token: 0.019, ..Truth::default() };
     let (a, b, c) = (well(0.4), well(0.5), well(0.6));
@@ -115,9 +115,8 @@ fn the_runtime_under_paused_time_decides_as_the_simulator_does_event_by_event() 
                 at
             };
             let (simulated, run) = (at(&simulated), at(&run));
-            // When a silence is borne no longer follows from a histogram of two digits, and the runtime's prompt has a
-            // length: what one of them did within 20 ms of the other is the same, and one in twenty may be no such
-            // pair.
+            // The limit of a silence comes from a histogram of two digits, and the runtime's prompt has a length:
+            // events within 20 ms of each other count as the same, and one in twenty may have no pair.
             let alone = |these: &[u64], those: &[u64]| {
                 these.iter().filter(|at| !those.iter().any(|other| at.abs_diff(*other) <= 20)).count()
             };

@@ -12,7 +12,7 @@ use super::{failed, load};
 
 /// The longest a model may take to say a word.
 const WORD_MAX: Duration = Duration::from_secs(60);
-/// Tokens for a word, and for what a model thinks before it.
+/// Tokens for a word, and for the model's reasoning before it.
 const WORD_TOKENS: u32 = 256;
 /// Tokens of the question, as most models count them.
 const QUESTION_TOKENS: u32 = 32;
@@ -54,11 +54,11 @@ pub async fn run(options: super::Check) -> ExitCode {
             say!("    {}", about(target, today));
         }
         for target in named.iter().filter(|target| ended(target, today)) {
-            say!("  warning: {} has ended: name another model, or its day as `retires`", target.id);
+            say!("  warning: {} has ended: name another model, or correct its last day (`retires`)", target.id);
         }
         let more = own.len() - named.len();
         if more > 0 {
-            say!("    and {more} more that nobody names: --all lists them");
+            say!("    and {more} more that neither a route nor a table names: --all lists them");
         }
     }
     for (name, route) in &config.routes {
@@ -74,7 +74,7 @@ pub async fn run(options: super::Check) -> ExitCode {
     }
 }
 
-/// Says what a target costs, holds and can do.
+/// Describes a target: price, window, abilities.
 fn about(target: &Described, today: Date) -> String {
     let Described { id, price, capabilities, reasons, retires, .. } = target;
     let price = price.as_ref().map_or_else(
@@ -167,7 +167,7 @@ fn cost(target: &Described) -> Option<f64> {
 async fn ask(config: standin::Config, targets: &[&Described]) -> ExitCode {
     let known: f64 = targets.iter().filter_map(|target| cost(target)).sum();
     let unknown = targets.iter().filter(|target| cost(target).is_none()).count();
-    let rest = if unknown > 0 { format!(", and what {unknown} of unknown price take") } else { String::new() };
+    let rest = if unknown > 0 { format!(", and {unknown} model(s) whose price is not known") } else { String::new() };
     say!("  asking {} model(s) for a word: at most ${}{rest}", targets.len(), dollars(known));
     let runtime = match Runtime::builder().config(config).start().await {
         Ok(runtime) => runtime,

@@ -23,7 +23,7 @@ fn print(explained: &Value) {
         |value: &Value| value.as_f64().map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0));
     say!("route {}", text(&explained["route"]));
     if explained["last_resort"] == true {
-        say!("every target is ill; one is asked as a last resort");
+        say!("no target is well; one is asked as a last resort");
     }
     say!("{:<40} {:>6} {:<10} {:<32} {:>7}  why", "target", "share", "breaker", "time to first token", "errors");
     for one in explained["planned"].as_array().into_iter().flatten() {
@@ -67,7 +67,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_guess_is_told_as_a_guess() {
+    fn a_guessed_latency_is_marked_as_assumed() {
         let latency = |p50: f64, samples: u64, assumed: bool| {
             super::latency(&json!({"p50": p50, "p95": 2.0 * p50, "samples": samples, "assumed": assumed}))
         };

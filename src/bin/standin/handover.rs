@@ -1,8 +1,8 @@
-//! Sockets that come from whoever started this, and go to whoever follows.
+//! Listening sockets: inherited from the process that started this one, and handed to the process that follows.
 //!
-//! In flow listening sockets by systemd's protocol (`LISTEN_FDS`, `LISTEN_FDNAMES`), out flow the same for the program
-//! as it is on the disk now. While both live both accept, so that no connection is refused: first the new one serves,
-//! then the old one stops accepting and ends its calls. A new one that does not come to serve changes nothing.
+//! Input: sockets by systemd's protocol (`LISTEN_FDS`, `LISTEN_FDNAMES`). Output: the same sockets, for the program
+//! that is on the disk now. While both processes live both accept, so that no connection is refused: first the new one
+//! serves, then the old one stops accepting and ends its calls. If the new one fails to serve, nothing changes.
 
 use std::env;
 use std::ffi::OsString;
@@ -17,9 +17,9 @@ use command_fds::{CommandFdExt as _, FdMapping};
 use listenfd::ListenFd;
 use standin::sidecar::{Sidecar, Sockets};
 
-/// What sockets are called that are for operators; all others are for clients.
+/// The name of the operators' socket; all others are for clients.
 const ADMIN: &str = "admin";
-/// What the socket is called on which the new program says that it serves.
+/// The name of the socket on which the new program says that it serves.
 const READY: &str = "ready";
 /// The first descriptor that is handed over, by the protocol.
 const FIRST: i32 = 3;
@@ -27,16 +27,16 @@ const FIRST: i32 = 3;
 const READY_MAX: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What whoever started this gave along.
+/// Sockets inherited from the process that started this one.
 #[derive(Default)]
 pub struct Inherited {
     pub sockets: Sockets,
-    /// Where the program before this one waits to hear that this one serves.
+    /// The socket on which the program before this one waits until this one serves.
     ready: Option<UnixDatagram>,
 }
 
 impl Inherited {
-    /// Takes what was given. To be called before there is a second thread: it changes the environment.
+    /// Takes the inherited sockets. Call it before there is a second thread: it changes the environment.
     pub fn take() -> io::Result<Self> {
         let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
         let mut names = names.split(':').filter(|name| !name.is_empty());
@@ -48,7 +48,7 @@ impl Inherited {
                 continue;
             }
             let listener = given.take_tcp_listener(at)?;
-            // By systemd the second one is for operators, where nobody gave them names.
+            // Without names the second socket is for operators.
             let is_admin = name == Some(ADMIN) || (name.is_none() && at > 0);
             let place = if is_admin { &mut inherited.sockets.admin } else { &mut inherited.sockets.clients };
             *place = listener;
@@ -57,7 +57,7 @@ impl Inherited {
         Ok(inherited)
     }
 
-    /// Says that this one serves: to the program before it, and to systemd where that wants to know.
+    /// Reports that this process serves: to the process before it, and to systemd if it asked for that.
     pub fn serves(self) {
         if let Some(ready) = self.ready {
             let _ = ready.send(b"READY=1");
@@ -68,13 +68,13 @@ impl Inherited {
 
 /// The program that follows this one.
 pub struct Next {
-    /// Where it lies: found before anybody replaced it, for the system tells only what this one was.
+    /// Its path, found at the start: after the file is replaced the system names the old one.
     program: PathBuf,
     arguments: Vec<OsString>,
 }
 
 impl Next {
-    /// Returns what follows: the same program with the same arguments.
+    /// Returns the next program: the same path with the same arguments.
     pub fn new() -> io::Result<Self> {
         Ok(Self { program: env::current_exe()?, arguments: env::args_os().skip(1).collect() })
     }
@@ -114,7 +114,7 @@ impl Next {
         let names: Vec<&str> = given.iter().map(|(name, _)| *name).collect();
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).env("LISTEN_FDS", given.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
-        // Who it is for is clear: nobody else gets these.
+        // Not needed: only the new process gets these sockets.
         command.env_remove("LISTEN_PID");
         let mapping = |(child_fd, (_, parent_fd)): (i32, (&str, OwnedFd))| FdMapping { parent_fd, child_fd };
         let mappings = (FIRST..).zip(given).map(mapping).collect();
@@ -122,7 +122,7 @@ impl Next {
     }
 }
 
-/// Tells systemd something, where it wants to be told.
+/// Notifies systemd, if it asked for that.
 #[cfg(target_os = "linux")]
 fn notify(what: &str) {
     use std::os::linux::net::SocketAddrExt as _;

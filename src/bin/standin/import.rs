@@ -1,4 +1,4 @@
-//! `standin import`: makes a configuration from another gateway's, and says line by line what became of it.
+//! `standin import`: converts another gateway's configuration, and reports for each of its settings what became of it.
 
 mod given;
 mod groups;
@@ -43,12 +43,12 @@ pub fn run(options: &super::Import) -> ExitCode {
     };
     if outcome.routes.is_empty() && outcome.providers.is_empty() {
         say_all(false);
-        return failed("nothing of it can be served here, and nothing is written");
+        return failed("no provider and no route of it can be served; no file is written");
     }
     if let Err(problem) = checked(&config) {
         say_all(false);
         // The text itself is never printed: it may hold a key.
-        return failed(&format!("what was made of it is not right, and nothing is written:\n{problem}"));
+        return failed(&format!("the configuration made of it is not valid; no file is written:\n{problem}"));
     }
     if options.out.as_os_str() == "-" {
         say_all(true);
@@ -61,12 +61,12 @@ pub fn run(options: &super::Import) -> ExitCode {
     say_all(false);
     say!("written to {}; now: {}", options.out.display(), next(&config, &options.out));
     if matches!(options.from, super::Gateway::Litellm) {
-        say!("LiteLLM listens at every address, and this at 127.0.0.1 alone until server.listen says otherwise");
+        say!("LiteLLM listens at every address; standin listens at 127.0.0.1 only, until server.listen says otherwise");
     }
     ExitCode::SUCCESS
 }
 
-/// Checks what was made; a variable that is not set here may be set where it is served.
+/// Checks the result; a variable that is not set here may be set where it is served.
 fn checked(config: &str) -> Result<(), String> {
     let variable =
         |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).or_else(|| Some(stand_in(name)));

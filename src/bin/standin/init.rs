@@ -14,7 +14,7 @@ pub fn run(options: &super::Init) -> ExitCode {
     };
     let text = starter(&found);
     if let Err(errors) = Settings::parse(&text, |name| std::env::var(name).ok()) {
-        return failed(&format!("what was written is not right; this is a bug in standin:\n{errors}"));
+        return failed(&format!("the configuration that was made is not valid; this is a bug in standin:\n{errors}"));
     }
     if options.out.as_os_str() == "-" {
         say!("{}", text.trim_end());
@@ -33,7 +33,7 @@ pub fn run(options: &super::Init) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The model of a provider that a starter names: middling in price and quick, where the catalogue has it.
+/// The model of each provider that a first configuration names, if the catalogue has it: quick and of a medium price.
 const PREFERRED: [(&str, &str); 8] = [
     ("openai", "gpt-5.4-mini"),
     ("anthropic", "claude-haiku-4-5"),
@@ -45,15 +45,15 @@ const PREFERRED: [(&str, &str); 8] = [
     ("ollama", "qwen3"),
 ];
 
-/// Writes a starter.
+/// Writes a first configuration.
 fn starter(found: &load::Found) -> String {
     let mut out = String::from(
-        "# What serves, and how. Every field: docs/configuration.md, and docs/sidecar.md for [server].\n\
+        "# Providers, routes and the server. Every field: docs/configuration.md, and docs/sidecar.md for [server].\n\
          # Check it with `standin check --try`, serve it with `standin serve`; a change of this file is taken up within seconds.\n\n\
          [server]\n\
          # Where clients connect. Beyond loopback `[[server.keys]]` are needed: `standin key NAME` makes one.\n\
          listen = \"127.0.0.1:4000\"\n\
-         # A model that nobody here is called goes to this route, so that agents can keep the names they know.\n\
+         # A request for an unknown model goes to this route, so that agents can keep the names they use.\n\
          default_route = \"smart\"\n",
     );
     let mut targets = Vec::new();
@@ -83,27 +83,27 @@ fn starter(found: &load::Found) -> String {
         let example = PREFERRED.iter().find(|(preset, _)| *preset == name).map_or("MODEL", |(_, model)| model);
         let _ = write!(
             out,
-            "\n# {variable} is there, and {name} serves only models that are named: name one, and add it to a route.\n\
+            "\n# {variable} is set, and {name} serves only models that are named: name one, and add it to a route.\n\
              # [providers.{name}]\n# keys = [{{ env = \"{variable}\" }}]\n# models.\"{example}\" = {{}}\n"
         );
     }
     if targets.is_empty() {
         out.push_str(
-            "\n# There was no key in the environment. A model on this machine wants none: https://ollama.com, `ollama pull qwen3`.\n\
+            "\n# No key was in the environment. A model on this machine needs none: https://ollama.com, `ollama pull qwen3`.\n\
              [providers.ollama]\nmodels.\"qwen3\" = {}\n\n\
              # [providers.anthropic]\n# keys = [{ env = \"ANTHROPIC_API_KEY\" }]\n",
         );
         targets.push("ollama/qwen3".to_owned());
     }
     out.push_str(
-        "\n[routes.smart]\n# Who may serve it. The best of them by price, speed and health is asked first, and the others when it fails.\n\
+        "\n[routes.smart]\n# Its targets. The best by price, speed and health is asked first, the others when it fails.\n\
          # { target = \"…\", tier = 1 } is asked when the others cannot.\ntargets = [\n",
     );
     for target in &targets {
         let _ = writeln!(out, "    \"{target}\",");
     }
     out.push_str(
-        "]\n# What one provider's dialect has words for and another's has not is left out there, and the answer says so.\n\
+        "]\n# A part of a request that a target's dialect cannot express is left out there, and the answer says so.\n\
          foreign_parts = \"drop\"\n\n\
          [failover]\n# Attempts of one call, and time for all of it.\nattempts_max = 3\ndeadline = \"10min\"\n",
     );

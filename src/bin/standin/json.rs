@@ -1,7 +1,7 @@
 //! Events as JSON, an object a line.
 //!
 //! Input: an event and its spans. Output: its line, written straight from the event's fields: a call's line is written
-//! for every call, and the general way of the subscriber takes twice as long.
+//! for every call, and the subscriber's own format takes twice as long.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
-/// The form of a line: when, how grave, the event's fields, where it is from, and its spans, if any.
+/// The form of a line: time, level, the event's fields, its target, and its spans, if any.
 pub struct Json;
 
 impl<S, N> FormatEvent<S, N> for Json
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_what_the_subscribers_own_would_say() {
+    fn a_line_has_the_same_fields_as_the_subscribers_own_format() {
         let (ours, theirs) = (Sink::default(), Sink::default());
         let say = || {
             tracing::info!(text = "a \"b\"\n é", shown = %"x\\y", none = None::<&str>, count = 7, low = -1, part = 0.5, yes = true, "said {}", 1);

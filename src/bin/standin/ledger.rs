@@ -1,4 +1,4 @@
-//! Tells what was spent: asks a running sidecar, or reads the file that it keeps.
+//! Prints what was spent: asks a running sidecar, or reads its store's file.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -58,19 +58,24 @@ fn read(file: &Path, options: &Asked) -> Result<Value, String> {
     ask_file(file, &question).map(|statement| json!(statement)).map_err(|error| error.to_string())
 }
 
-/// Looks whether a file is whole.
+/// Checks a file.
 fn verify(file: &Path) -> ExitCode {
     match verify_file(file) {
         Err(error) => failed(&error),
         Ok(found) if found.problems.is_empty() => {
-            say!("all is well: {} attempts and {} calls, {} records lost", found.attempts, found.calls, found.lost);
+            say!(
+                "the file is whole: {} attempts and {} calls, {} records lost",
+                found.attempts,
+                found.calls,
+                found.lost
+            );
             ExitCode::SUCCESS
         }
         Ok(found) => failed(&found.problems.join("\n")),
     }
 }
 
-/// The columns of programs, and the place of each in a line.
+/// The columns of CSV, and the place of each in a line.
 const COLUMNS: [(&str, &str); 14] = [
     ("of", "/of"),
     ("attempts", "/attempts"),
@@ -127,14 +132,14 @@ fn table(statement: &Value) {
     let number = |at: &str| statement.pointer(at).and_then(Value::as_f64).unwrap_or_default();
     let estimated = number("/sum/estimated_usd");
     if estimated > 0.0 {
-        say!("of these dollars {} rest on estimated tokens", dollars(estimated));
+        say!("{} of these dollars are based on estimated tokens", dollars(estimated));
     }
     let unpriced = number("/sum/unpriced");
     if unpriced > 0.0 {
-        say!("{unpriced} attempt(s) at models without a known price stand in no sum of dollars");
+        say!("{unpriced} attempt(s) at models without a known price are in no sum of dollars");
     }
     if statement["cut"] == true {
-        say!("there are more lines: --lines N");
+        say!("there are more lines: ask for them with --lines N");
     }
     let again = number("/again");
     if again > 0.0 {
@@ -142,7 +147,7 @@ fn table(statement: &Value) {
     }
     let lost = number("/lost");
     if lost > 0.0 {
-        say!("{lost} record(s) were lost since the file was begun, and stand in no line");
+        say!("{lost} record(s) were lost since the file was made, and are in no line");
     }
 }
 

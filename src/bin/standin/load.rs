@@ -1,4 +1,4 @@
-//! Where the configuration comes from: a file, or the keys in the environment.
+//! Loads the configuration: from a file, or from the keys in the environment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -19,9 +19,9 @@ pub struct Loaded {
     pub settings: Settings,
     /// The file, where it is from one.
     pub file: Option<PathBuf>,
-    /// What to say of it.
+    /// A line about its source.
     pub about: String,
-    /// What to warn of.
+    /// Warnings.
     pub warnings: Vec<String>,
 }
 
@@ -41,7 +41,7 @@ pub fn load(named: Option<&Path>) -> Result<Loaded, String> {
 /// The longest configuration: ten thousand providers take a few megabytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-/// Reads a file; returns with it what to warn of.
+/// Reads a file; returns its settings and warnings.
 pub fn read(file: &Path) -> Result<(Settings, Vec<String>), String> {
     let problem = |problem: &dyn std::fmt::Display| format!("{}: {problem}", file.display());
     let text = text(file).map_err(|error| problem(&error))?;
@@ -52,7 +52,7 @@ pub fn read(file: &Path) -> Result<(Settings, Vec<String>), String> {
     let with_keys = Settings::holds_key(&text).then_some(file);
     let secret = with_keys.into_iter().chain(settings.server.tls.as_ref().map(|tls| &*tls.key));
     let warnings = secret.filter(|file| others_read(file)).map(|file| {
-        let remedy = "let nobody else read it (chmod o-r), or have keys read from elsewhere";
+        let remedy = "forbid others to read it (chmod o-r), or have keys read from the environment or other files";
         format!("{} holds a key, and every user of this machine may read it: {remedy}", file.display())
     });
     let mut warnings: Vec<String> = warnings.collect();
@@ -60,7 +60,7 @@ pub fn read(file: &Path) -> Result<(Settings, Vec<String>), String> {
     Ok((settings, warnings))
 }
 
-/// Says of every key that its source does not have now which calls will miss it.
+/// Returns a warning for each key that its source does not have now.
 fn missing(config: &Config) -> Vec<String> {
     let keys = config.providers.iter().flat_map(|(name, provider)| {
         provider.keys.iter().enumerate().map(move |(at, key)| (format!("providers.{name}.keys[{at}]"), &key.source))
@@ -77,7 +77,7 @@ fn missing(config: &Config) -> Vec<String> {
     missing.collect()
 }
 
-/// Checks what can be checked only once it is known where to listen; errors name places of the file.
+/// Checks the parts that depend on the address to listen on; errors name places of the file.
 pub fn check(settings: &Settings, file: Option<&Path>) -> Result<(), String> {
     settings.check().map(drop).map_err(|errors| match file.and_then(|file| Some((file, text(file).ok()?))) {
         Some((file, text)) => Settings::placed(&text, errors).of(&file.display().to_string()),
@@ -128,7 +128,7 @@ pub fn text(file: &Path) -> std::io::Result<String> {
     read_text(text).map_err(std::io::Error::other)
 }
 
-/// Reads bytes as UTF-8, with or without the mark that some editors put before it.
+/// Reads bytes as UTF-8, with or without a byte order mark.
 fn read_text(bytes: Vec<u8>) -> Result<String, String> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err("is UTF-16: save it as UTF-8".to_owned());
@@ -260,7 +260,7 @@ impl Found {
                         let fields: Vec<String> = fields.collect();
                         let (name, key) = (preset.name, variable.unwrap_or("its key"));
                         self.lacking.push(format!(
-                            "{key} is there, and {name} wants more than a key, in a file: {}",
+                            "{key} is set, and {name} needs more than a key; write in a file: {}",
                             fields.join(", ")
                         ));
                     }
@@ -269,7 +269,7 @@ impl Found {
         }
     }
 
-    /// Tells whether a sidecar is running.
+    /// Tells whether it can serve: at least one provider was found.
     pub fn serves(&self) -> bool {
         !self.served.is_empty()
     }
@@ -289,7 +289,7 @@ impl Found {
         self.unnamed.iter().copied()
     }
 
-    /// Says what serves.
+    /// Describes the providers that serve.
     pub fn about(&self) -> String {
         let found = self.served.iter().map(|one| match one.variable {
             Some(variable) => format!("{} ({variable})", one.name),
@@ -298,12 +298,12 @@ impl Found {
         format!("configured by the keys in the environment: {}", found.collect::<Vec<_>>().join(", "))
     }
 
-    /// Says what could serve, and how.
+    /// Describes providers that could serve, and how.
     pub fn hints(&self) -> Vec<String> {
         let unnamed = self.unnamed.iter().map(|(name, variable)| {
             let example = if *name == "openrouter" { "anthropic/claude-haiku-4.5" } else { "MODEL" };
             format!(
-                "{variable} is there, and {name} serves only models that are named: set {MODELS}={name}/{example} \
+                "{variable} is set, and {name} serves only models that are named: set {MODELS}={name}/{example} \
                  (several with commas between), or name them in a file"
             )
         });
@@ -341,7 +341,7 @@ fn from_environment() -> Result<Loaded, String> {
 const BESIDE_LITELLM: u16 = 4_100;
 
 /// Makes a route of every model, by its own name: first the model itself, wherever it is served, then of each other
-/// provider the model whose answers cost most nearly the same.
+/// provider the model nearest in price.
 fn routes(targets: &[(TargetId, Option<Price>)]) -> BTreeMap<String, RouteConfig> {
     let providers: BTreeSet<&str> = targets.iter().map(|(id, _)| &*id.provider).collect();
     let mut routes = BTreeMap::new();
@@ -361,7 +361,7 @@ fn routes(targets: &[(TargetId, Option<Price>)]) -> BTreeMap<String, RouteConfig
     routes
 }
 
-/// Tells how far apart two prices are; unknown ones are far from all.
+/// Returns the distance of two prices; unknown ones are far from all.
 fn apart(a: Option<Price>, b: Option<Price>) -> f64 {
     let of = |price: Option<Price>| price.map(|price| price.output).filter(|dollars| *dollars > 0.0).map(f64::ln);
     of(a).zip(of(b)).map_or(f64::MAX, |(a, b)| (a - b).abs())

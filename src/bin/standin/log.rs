@@ -1,6 +1,6 @@
-//! What the program says beside its answers: lines for people, or JSON for machines, on standard error.
+//! The program's log: lines for people, or JSON for machines, on standard error.
 //!
-//! Nothing here waits for the reader of the lines, and nothing that happens to them ends the program.
+//! It never waits for the reader of the lines, and no error of writing ends the program.
 
 use std::backtrace::Backtrace;
 use std::fmt::Write as _;
@@ -18,8 +18,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use super::LogForm;
 use super::json::Json;
 
-/// What is logged where `RUST_LOG` does not say otherwise. A call has one line, the sidecar's: the runtime's own lines
-/// and spans would cost more than all other lines.
+/// The default of `RUST_LOG`. A call has one line, the sidecar's: the runtime's own lines and spans would cost more
+/// than all other lines.
 const LOGGED: &str = "warn,standin=info,standin::actors::call=off";
 
 /// How long the last lines may take when the program ends.
@@ -53,7 +53,7 @@ impl Lines {
         // It bypasses the subscriber: the subscriber may have panicked.
         std::panic::set_hook(Box::new(move |panic| own.line(panicked(panic, form).as_bytes())));
         if bad {
-            tracing::warn!("RUST_LOG is not heeded: it must be levels such as `warn,standin=debug`");
+            tracing::warn!("RUST_LOG is ignored: it must be levels such as `warn,standin=debug`");
         }
         Ok(Self { log, form })
     }
@@ -63,7 +63,7 @@ impl Lines {
         &self.log
     }
 
-    /// Says something to people; where lines are JSON it is not printed.
+    /// Writes a line for people; in JSON it is an event.
     pub fn say(&self, line: &str) {
         if self.form == LogForm::Json {
             return tracing::info!("{line}");
@@ -117,19 +117,19 @@ fn panicked(panic: &PanicHookInfo<'_>, form: LogForm) -> String {
 
 fn lost_text(count: u64) -> String {
     let now = humantime::format_rfc3339_micros(SystemTime::now());
-    format!("{now}  WARN standin: {count} line(s) of the log were lost: nobody took them\n")
+    format!("{now}  WARN standin: {count} line(s) of the log were lost: they were not read in time\n")
 }
 
 fn lost_json(count: u64) -> String {
     let now = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
-    let message = "lines of the log were lost: nobody took them";
+    let message = "lines of the log were lost: they were not read in time";
     let line = serde_json::json!({
         "timestamp": now, "level": "WARN", "message": message, "lost": count, "target": "standin",
     });
     format!("{line}\n")
 }
 
-/// A log whose lines control no terminal: the words of strangers are in them as text, by whichever way they came.
+/// A log whose lines cannot control a terminal: foreign text in them is escaped.
 struct Clean {
     log: Log,
 }
@@ -160,7 +160,7 @@ impl Write for &Clean {
 /// escape means the same.
 fn clean(line: &str) -> std::borrow::Cow<'_, str> {
     let text = line.strip_suffix('\n').unwrap_or(line);
-    // Controls are below a space, or 7f, or beyond: most lines are told by their bytes.
+    // Control characters are below a space, or 7f, or beyond ASCII: for most lines a check of bytes is enough.
     if text.bytes().all(|byte| (b' '..0x7f).contains(&byte)) || !text.contains(char::is_control) {
         return line.into();
     }
@@ -179,7 +179,7 @@ fn clean(line: &str) -> std::borrow::Cow<'_, str> {
     out.into()
 }
 
-/// Returns how long the command for a colour is, that a text begins with.
+/// Returns the length of the colour command at the beginning of a text.
 fn colour(text: &str) -> Option<usize> {
     let numbers = text.strip_prefix("\u{1b}[")?;
     let end = numbers.find(|letter: char| !letter.is_ascii_digit() && letter != ';')?;
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_logged_is_a_list_of_levels_and_one_that_cannot_be_read_changes_nothing() {
+    fn rust_log_is_a_list_of_levels_and_an_invalid_one_is_ignored() {
         let usual = LOGGED.parse::<Targets>().unwrap();
         assert_eq!(logged(""), (usual.clone(), false));
         assert_eq!(logged("error,standin=debug"), ("error,standin=debug".parse().unwrap(), false));

@@ -1,6 +1,6 @@
-//! The sidecar's program. It alone reads the environment and files, prints, and hears signals.
+//! The sidecar's program. Only it reads the environment and files, prints, and handles signals.
 
-// These panic where the reader is gone: `say!` does not.
+// These macros panic if the reader is gone: `say!` does not.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 /// Prints a line; an error is ignored: there is nowhere to report it.
@@ -61,10 +61,10 @@ const EXAMPLES: &str = "Examples:
   OPENAI_API_KEY=… standin serve           serve the providers whose keys are in the environment
   standin serve --config standin.toml      serve what a file says; SIGHUP or a changed file reloads it
   standin init                             write a configuration to begin with
-  standin import litellm config.yaml       make one of another gateway's
+  standin import litellm config.yaml       convert another gateway's configuration
   standin check --config standin.toml --try
   standin explain smart                    ask a running sidecar where a call would go, and why
-  standin why 5f3a9c01d2e4b687-17          ask it what became of a call, by its `x-standin-call`
+  standin why 5f3a9c01d2e4b687-17          ask it what happened to a call, by its `x-standin-call`
   standin ledger --by tag:team --since 7d  what a running sidecar spent, and what a good answer cost
   standin reconcile usage.json --provider openai
                                            compare it with what the provider says
@@ -77,19 +77,19 @@ enum Command {
     Serve(Serve),
     /// Writes a configuration to begin with, for the keys that are in the environment.
     Init(Init),
-    /// Makes a configuration of another gateway's, and says line by line what became of it.
+    /// Converts another gateway's configuration, and reports for each of its settings what became of it.
     Import(Import),
-    /// Checks a configuration and says what its models cost and can do; with --try, asks one of each provider for a
-    /// word.
+    /// Checks a configuration, and prints what its models cost and can do. With --try, asks one model of each provider
+    /// for a word.
     Check(Check),
-    /// Rehearses outages against a configuration: its providers are played by drills, and a report says what callers
-    /// saw.
+    /// Rehearses outages of a configuration's providers. Scripted servers play the providers; a report lists how many
+    /// calls failed, and how long calls took.
     Drill(Drill),
-    /// Asks a running sidecar where a call would go now, and why.
+    /// Asks a running sidecar which targets a call would be sent to now, and why.
     Explain(Explain),
-    /// Asks a running sidecar what became of a call: what was planned, who refused, what failed, who answered.
+    /// Asks a running sidecar what happened to a call: its plan, refusals, failures, and the target that answered.
     Why(Why),
-    /// Tells what was spent, on what, and what of it bought nothing.
+    /// Prints what was spent, on what, and how much of it bought no answer.
     Ledger(Ledger),
     /// Compares what a running sidecar or a file tells with a provider's own export of its usage, day by day and model
     /// by model.
@@ -100,17 +100,17 @@ enum Command {
     Forget(Forget),
     /// Makes a key for a client, and the lines to put into the configuration.
     Key(Key),
-    /// Prints what a shell needs to complete this program's arguments.
+    /// Prints a script with which a shell completes this program's arguments.
     Completions(Completions),
-    /// Prints the manual page, of the program or of one of its commands.
+    /// Prints the manual page of the program, or of one of its commands.
     Man(Man),
 }
 
 #[derive(Debug, Args)]
 struct ConfigFile {
-    /// The configuration; where absent what `STANDIN_CONFIG` names, `standin.toml` in this folder if there is one, else
-    /// what the keys in the environment allow.
-    // Not clap's own reading of the environment: what an image or a shell has set once conflicts with no argument.
+    /// The configuration file. Without this option: the file that `STANDIN_CONFIG` names, else `standin.toml` in this
+    /// folder, else a configuration made from the keys in the environment.
+    // Not by clap's `env`, so that a variable that an image or a shell sets does not conflict with arguments.
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -127,14 +127,13 @@ impl ConfigFile {
 struct Serve {
     #[command(flatten)]
     file: ConfigFile,
-    /// Where clients connect, instead of what the configuration says (127.0.0.1:4000): an address and a port, or a port
-    /// alone.
+    /// Where clients connect: an address and a port, or a port alone. Replaces `server.listen` (127.0.0.1:4000).
     #[arg(long, value_name = "ADDR", env = "STANDIN_LISTEN", value_parser = listen)]
     listen: Option<SocketAddr>,
-    /// Serves drills that are embedded: answers are echoes, no key is needed, nothing leaves this machine.
+    /// Serves built-in scripted providers: answers are echoes, no key is needed, nothing leaves this machine.
     #[arg(long, conflicts_with = "config")]
     drill: bool,
-    /// With --drill: a fifth of the attempts fails before its first word, and a provider's actor crashes every five
+    /// With --drill: one attempt in five fails before its first word, and a provider's actor crashes every five
     /// seconds.
     #[arg(long, requires = "drill")]
     storm: bool,
@@ -148,11 +147,11 @@ struct Serve {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum LogForm {
-    /// A line for people.
+    /// Lines for people.
     Text,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// Nothing.
+    /// No log.
     Off,
 }
 
@@ -160,31 +159,31 @@ enum LogForm {
 struct Check {
     #[command(flatten)]
     file: ConfigFile,
-    /// Asks one model of each provider for a word, and says before what that costs at most.
+    /// Asks one model of each provider for a word. Prints first what that costs at most.
     #[arg(long = "try")]
     ask: bool,
-    /// Lists every model, those that no route and no table of the file names too; with --try asks all of them.
+    /// Lists every model, also those that neither a route nor a table of the file names. With --try, asks all of them.
     #[arg(long, conflicts_with = "route")]
     all: bool,
-    /// With --try: asks the targets of this route.
+    /// With --try: asks the targets of this route only.
     #[arg(long, value_name = "ROUTE", requires = "ask")]
     route: Option<String>,
 }
 
 #[derive(Debug, Args)]
 struct Init {
-    /// The file to write, which must not be there; `-` prints it.
+    /// The file to write; an existing file is not overwritten. `-` prints to standard output.
     #[arg(long, short, value_name = "FILE", default_value = "standin.toml")]
     out: PathBuf,
 }
 
 #[derive(Debug, Args)]
 struct Import {
-    /// Whose configuration it is.
+    /// The gateway that the configuration is of.
     from: Gateway,
     /// The other gateway's file: YAML or JSON.
     file: PathBuf,
-    /// The file to write, which must not be there; `-` prints it.
+    /// The file to write; an existing file is not overwritten. `-` prints to standard output.
     #[arg(long, short, value_name = "FILE", default_value = "standin.toml")]
     out: PathBuf,
 }
@@ -199,13 +198,13 @@ enum Gateway {
 
 #[derive(Debug, Args)]
 struct Completions {
-    /// The shell that is to complete.
+    /// The shell.
     shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Args)]
 struct Man {
-    /// The command; the program where absent.
+    /// The command. Without it: the page of the program.
     command: Option<String>,
 }
 
@@ -217,13 +216,13 @@ fn listen(text: &str) -> Result<SocketAddr, &'static str> {
 struct Drill {
     #[command(flatten)]
     file: ConfigFile,
-    /// The route that is rehearsed; the first one by name where absent.
+    /// The route to rehearse. Without this option: the first one by name.
     #[arg(long, value_name = "ROUTE")]
     route: Option<String>,
-    /// Calls a second.
+    /// Calls per second.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rate: u32,
-    /// Seconds that each kind of trouble lasts.
+    /// How long each kind of failure lasts, in seconds.
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
 }
@@ -238,7 +237,7 @@ struct Explain {
 
 #[derive(Debug, Args)]
 struct Why {
-    /// The call's id: what `x-standin-call` and the log's line say.
+    /// The call's id, from the header `x-standin-call` of the answer or from the log.
     call: String,
     #[command(flatten)]
     sidecar: OperatorAddress,
@@ -250,25 +249,26 @@ struct Ledger {
     /// failure or outcome.
     #[arg(long, default_value = "all", value_parser = by)]
     by: String,
-    /// From when on: a day (2026-11-29), or how long ago (7d).
+    /// Counts from this time on: a day (2026-11-29), or how long ago (7d).
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
-    /// Until when.
+    /// Counts until this time: a day, or how long ago.
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
-    /// The most lines.
+    /// The most lines to print.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     lines: Option<u32>,
-    /// Writes JSON.
+    /// Prints JSON.
     #[arg(long, conflicts_with = "csv")]
     json: bool,
-    /// Writes CSV.
+    /// Prints CSV.
     #[arg(long)]
     csv: bool,
-    /// Reads this file instead of asking a running sidecar, whether or not one keeps it.
+    /// Reads this file instead of asking a running sidecar. A sidecar may use the file at the same time.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// With --file: looks whether the file is whole, its entries without gap or double, and its sums theirs.
+    /// With --file: checks that the file is whole, that no entry is missing or doubled, and that the sums match the
+    /// entries.
     #[arg(long, requires = "file")]
     verify: bool,
     #[command(flatten)]
@@ -302,9 +302,9 @@ fn by(text: &str) -> Result<String, standin::runtime::NoBy> {
 
 #[derive(Debug, Args)]
 struct Reset {
-    /// A provider or `provider/model`; everything where absent.
+    /// A provider, or `provider/model`. Without it: everything.
     name: Option<String>,
-    /// One key of the provider only, by its name.
+    /// Resets only this key of the provider, by its name.
     #[arg(long, value_name = "NAME", requires = "name")]
     only_key: Option<String>,
     #[command(flatten)]
@@ -335,21 +335,21 @@ struct Forgotten {
 /// The operators' address of a running sidecar.
 #[derive(Debug, Args)]
 struct OperatorAddress {
-    /// Where the running sidecar's operators connect: an address, or a port alone. Where absent, what the configuration
-    /// says that `serve` would take here, else 127.0.0.1:4000.
+    /// The running sidecar's address for operators, or a port alone. Without this option: `server.admin`, else
+    /// `server.listen`, of the configuration that `serve` would use here.
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
-    /// An operator's key, where the sidecar has keys.
+    /// An operator's key, if the sidecar has keys.
     #[arg(long, value_name = "KEY", env = "STANDIN_OPERATOR_KEY", hide_env_values = true)]
     key: Option<String>,
 }
 
 #[derive(Debug, Args)]
 struct Key {
-    /// What logs and metrics call the client.
+    /// The client's name in logs and metrics.
     #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     name: String,
-    /// Makes it a key for operators: for health, metrics and explanations, and for no calls.
+    /// Makes a key for operators: it opens health, metrics and explanations, and makes no calls.
     #[arg(long)]
     operator: bool,
 }

@@ -1,4 +1,4 @@
-//! What other programs show of this one: completions for shells, and pages of the manual.
+//! Completions for shells, and pages of the manual.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! The operators' address of a running sidecar, as the program's commands ask it.
+//! Requests of the program's commands to the operators' address of a running sidecar.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ const WAIT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 
 impl OperatorAddress {
-    /// Asks for JSON at a path, with what a query says beside it.
+    /// Asks for JSON at a path, with a query.
     pub async fn ask(&self, method: http::Method, path: &str, query: &[(&str, &str)]) -> Result<Value, String> {
         let base = self.admin.clone().unwrap_or_else(usual);
         let base = base.trim_end_matches('/');
@@ -42,20 +42,20 @@ impl OperatorAddress {
         };
         let Ok(text) = answer.await else {
             let hint = "is `standin serve` running, and is this its operators' address (--admin)?";
-            return Err(format!("nobody answers at {base}; {hint}"));
+            return Err(format!("no answer from {base}; {hint}"));
         };
         let Ok(value) = serde_json::from_slice::<Value>(&text) else {
-            return Err(format!("{base} is no sidecar's admin address; see `server.admin`"));
+            return Err(format!("{base} does not answer as a sidecar's admin address; see `server.admin`"));
         };
         match (&value["error"], &value["error"]["message"]) {
             (Value::Null, _) => Ok(value),
             (Value::String(problem), _) | (_, Value::String(problem)) => Err(problem.clone()),
-            _ => Err("it refuses, and does not say why".to_owned()),
+            _ => Err("it refuses, and gives no reason".to_owned()),
         }
     }
 }
 
-/// Returns where operators connect to what `serve` would serve here.
+/// Returns the operators' address of the configuration that `serve` would use here.
 fn usual() -> String {
     let set = std::env::var_os("STANDIN_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
     let settings = load::load(set.as_deref()).map(|loaded| loaded.settings).unwrap_or_default();
@@ -68,7 +68,7 @@ fn usual() -> String {
     SocketAddr::new(ip, at.port()).to_string()
 }
 
-/// Writes what a path or a query would take for its own, except slashes.
+/// Escapes characters with a meaning in paths and queries, except slashes.
 fn escaped(text: &str) -> String {
     text.replace('%', "%25").replace('?', "%3F").replace('#', "%23").replace('&', "%26")
 }

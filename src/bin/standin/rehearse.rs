@@ -1,8 +1,8 @@
-//! `standin drill`: the configuration's providers are played by drills, go wrong one after the other in every way, and
-//! a report says what callers saw of it.
+//! `standin drill`: drills play the configuration's providers and fail one after the other in every way; a report lists
+//! failed calls and latencies.
 //!
-//! Every row is a rehearsal of its own, by a runtime and drills that start for it: the traces of one trouble (a key
-//! that is held for ten minutes, an open breaker) are no failure of the next, and several rows are played at a time.
+//! Every row is a rehearsal of its own, by a runtime and drills that start for it: the effects of one failure (a key
+//! that is held for ten minutes, an open breaker) do not reach the next, and several rows are played at a time.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -17,18 +17,18 @@ use standin::{ChatRequest, CommitPolicy, Config, EmbedRequest, Error, ProviderCo
 
 use super::{failed, load, stage};
 
-/// So many rows are played at a time that a slow machine bears their calls.
+/// The most calls per second of all rows that are played at a time, so that a slow machine can serve them.
 const RATE_OF_ALL: u32 = 100;
 
 /// The result of a call.
 struct Call {
     took: Duration,
     attempts: usize,
-    /// Why it failed, where it did.
+    /// Why it failed, if it did.
     problem: Option<String>,
 }
 
-/// What goes wrong in a row of the report, and where.
+/// A row of the report: a failure, and its provider.
 struct Row {
     title: String,
     trouble: Option<(String, Trouble)>,
@@ -42,7 +42,7 @@ enum Trouble {
     Crash,
 }
 
-/// What goes wrong, in this order, at every provider of the route in turn.
+/// Returns the failures, in their order; each is played at every provider of the route in turn.
 fn troubles() -> [(&'static str, Trouble); 7] {
     let fault = Trouble::Fault;
     [
@@ -96,7 +96,7 @@ pub async fn run(options: super::Drill) -> ExitCode {
         options.seconds
     );
     if let [only] = &providers[..] {
-        say!("its targets are all of `{only}`: where that fails there is nobody else to ask");
+        say!("all its targets are of `{only}`: when that fails, there is no other provider to ask");
     }
     say!("\n{:<46} {:>6} {:>7} {:>9} {:>8} {:>8}", "trouble", "calls", "failed", "attempts", "p50", "p99");
     let mut lost = 0;
@@ -110,7 +110,7 @@ pub async fn run(options: super::Drill) -> ExitCode {
             Err(problem) => return failed(&problem),
         }
     }
-    say!("\n{}", if lost == 0 { "no caller noticed anything".to_owned() } else { format!("{lost} call(s) failed") });
+    say!("\n{}", if lost == 0 { "no call failed".to_owned() } else { format!("{lost} call(s) failed") });
     if lost == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -138,7 +138,7 @@ async fn play(row: &Row, config: &Config, route: &str, options: &super::Drill) -
     Ok(calls)
 }
 
-/// Puts a drill in the place of every provider. What is rehearsed is not kept: no ledger counts it.
+/// Replaces every provider by a drill. A rehearsal has no store: no ledger counts it.
 async fn stand_in(mut config: Config) -> Result<(Config, BTreeMap<String, Drill>), String> {
     let targets = config.targets().map_err(|error| error.to_string())?;
     config.store = None;
@@ -175,7 +175,7 @@ fn path(provider: &ProviderConfig) -> &str {
     after.find('/').map_or("/v1", |at| after[at..].trim_end_matches('/'))
 }
 
-/// How calls are made.
+/// The parameters of calls.
 #[derive(Clone)]
 struct Ask {
     runtime: Runtime,

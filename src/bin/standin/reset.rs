@@ -1,4 +1,4 @@
-//! Lifts what keeps targets or keys of a running sidecar out.
+//! Lifts holds of a running sidecar.
 
 use std::process::ExitCode;
 
@@ -17,7 +17,7 @@ pub async fn run(options: super::Reset) -> ExitCode {
     };
     let lifted = answer["lifted"].as_array().map_or(&[][..], Vec::as_slice);
     if lifted.is_empty() {
-        say!("nothing stood there");
+        say!("nothing was held");
     }
     lifted.iter().for_each(print);
     ExitCode::SUCCESS

@@ -1,4 +1,4 @@
-//! Serves until a signal says otherwise.
+//! Serves until a signal ends it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use super::{failed, load, stage};
 const LOOK: Duration = Duration::from_secs(2);
 
 pub async fn run(options: super::Serve, mut inherited: Inherited) -> ExitCode {
-    // Before anybody replaces the program.
+    // Before the program's file may be replaced.
     let next = match Next::new() {
         Ok(next) => next,
         Err(error) => return failed(&error),
@@ -71,7 +71,7 @@ pub async fn run(options: super::Serve, mut inherited: Inherited) -> ExitCode {
     }
     inherited.serves();
     let is_followed = until_told(signals, &sidecar, &next, file.as_deref(), options.listen).await;
-    lines.say(&format!("standin: draining, at most {} s; once more to stop at once", drain.as_secs()));
+    lines.say(&format!("standin: draining, {} s at most; interrupt again to stop at once", drain.as_secs()));
     let left = tokio::select! {
         left = async { if is_followed { sidecar.give_way(drain).await } else { sidecar.stop(drain).await } } => left,
         _ = tokio::signal::ctrl_c() => return ExitCode::from(130),
@@ -82,7 +82,7 @@ pub async fn run(options: super::Serve, mut inherited: Inherited) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Says where it is and what to do with it.
+/// Prints the addresses and a first request.
 fn introduce(lines: &Lines, sidecar: &Sidecar, settings: &Settings, about: &str) {
     let scheme = if settings.server.tls.is_some() { "https" } else { "http" };
     let address = sidecar.address();
@@ -107,7 +107,7 @@ fn introduce(lines: &Lines, sidecar: &Sidecar, settings: &Settings, about: &str)
     }
 }
 
-/// Returns the line that asks a first question.
+/// Returns a command for a first request.
 fn trial(settings: &Settings, address: SocketAddr) -> Option<String> {
     let Settings { server, runtime } = settings;
     let chats = |name: &&String| {
@@ -148,13 +148,13 @@ struct Signals {
     hang_up: Signal,
     terminate: Signal,
     interrupt: Signal,
-    /// Let the program that lies there now follow.
+    /// Start the program that is on the disk now as the next process.
     hand_over: Signal,
     /// This signal comes when a file, for example the log's, reaches the system's size limit; it would end the program.
     _file_full: Signal,
 }
 
-/// `SIGXFSZ`, on Linux as on the others.
+/// `SIGXFSZ`, the same number on all systems.
 const FILE_FULL: i32 = 25;
 
 impl Signals {
@@ -166,8 +166,8 @@ impl Signals {
     }
 }
 
-/// Serves until it is told to stop, or another serves in its place, and tells whether one does; reloads a file that
-/// changes, or when told to.
+/// Serves until a signal to stop, or until another process serves in its place, and tells whether one does. Reloads the
+/// file when it changes or at a signal.
 async fn until_told(
     mut signals: Signals,
     sidecar: &Sidecar,
@@ -185,11 +185,11 @@ async fn until_told(
             _ = signals.terminate.recv() => return false,
             _ = signals.hand_over.recv() => match next.start(sidecar).await {
                 Ok(process) => {
-                    tracing::info!(process, "another serves on these sockets now");
+                    tracing::info!(process, "another process serves on these sockets now");
                     return true;
                 }
                 Err(problem) => {
-                    tracing::error!(problem, "nobody follows: this one goes on");
+                    tracing::error!(problem, "the next process did not start: this one goes on serving");
                     continue;
                 }
             },
@@ -212,7 +212,7 @@ async fn until_told(
         if now != seen_certificate {
             seen_certificate = now;
             match sidecar.renew_certificate() {
-                Ok(()) => tracing::info!("the certificate was taken anew"),
+                Ok(()) => tracing::info!("the certificate was reloaded"),
                 Err(error) => tracing::error!(%error, "the certificate stays as it was"),
             }
         }

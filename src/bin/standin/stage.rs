@@ -1,4 +1,4 @@
-//! The stage of `serve --drill`: four providers that answer over real HTTP on loopback, three in one dialect each, and
+//! The providers of `serve --drill`: four drills that answer over real HTTP on loopback, three in one dialect each, and
 //! a route over them: conversations go to the models that chat, texts to the ones that embed.
 
 use std::io;
@@ -26,7 +26,7 @@ const ATTEMPTS_MAX: u32 = 6;
 /// The model that embeds, at the last drill and at the first.
 const EMBEDS: &str = "text-embedding-3-small";
 
-/// A drill: its provider's name, its model, how it speaks, and what follows its address.
+/// A drill: its provider's name, its model, its dialect, and the path behind its address.
 const CAST: [(&str, &str, DialectConfig, &str); 4] = [
     ("drill-openai", "gpt-5.4-mini", DialectConfig::OpenaiChat, "/v1"),
     ("drill-anthropic", "claude-haiku-4-5", DialectConfig::Anthropic, "/v1"),
@@ -114,7 +114,7 @@ impl Stage {
     }
 }
 
-/// Keeps panics that were asked for from being printed: they have no cause to look for.
+/// Keeps intended panics from being printed: they are part of a rehearsal.
 pub fn hush() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -124,7 +124,7 @@ pub fn hush() {
     }));
 }
 
-/// Tells whether it is asked for JSON in words, as models without a JSON mode are asked.
+/// Tells whether JSON is asked for by an instruction, as models without a JSON mode are asked.
 fn in_words(question: &Question) -> bool {
     question.form == Form::Text && question.body["system"].to_string().contains("one JSON object")
 }

@@ -1,4 +1,4 @@
-//! Asks a running sidecar what became of a call.
+//! Asks a running sidecar what happened to a call.
 
 use std::process::ExitCode;
 

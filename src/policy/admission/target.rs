@@ -13,7 +13,7 @@ use crate::policy::hold::Hold;
 use crate::policy::snapshot::{BreakerState, Disabled, Force, Gates};
 use crate::words::FailureClass;
 
-/// What keeps a target's keys from being used, as one.
+/// The combined hold of a target's keys.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
     pub(super) class: FailureClass,
@@ -26,7 +26,7 @@ impl Held {
         Self { class: hold.class, until: hold.until, look_from: hold.look_from() }
     }
 
-    /// Returns what both come to: the later one, and when both may be looked at.
+    /// Combines two holds that both apply: the later end, and the time from which both may be tested.
     pub(super) fn and(self, other: Option<Self>) -> Self {
         let Some(other) = other else { return self };
         let later = if other.until > self.until { other } else { self };
@@ -63,13 +63,13 @@ pub(super) struct Target {
     pub(super) holds: Vec<Option<Hold>>,
     /// By key.
     pub(super) headroom: Vec<Headroom>,
-    /// How many attempts it can take at once.
+    /// The number of attempts that it can take at once, as far as is known.
     pub(super) concurrency: Concurrency,
     /// Tokens that the last one was expected to take.
     pub(super) expected: u64,
     /// Where the round of the keys goes on.
     pub(super) key_next: usize,
-    /// The flag as it was last told.
+    /// The flag as it was last published.
     pub(super) flagged: bool,
     pub(super) admitted: u64,
     pub(super) failed: u64,
@@ -97,7 +97,7 @@ impl Target {
         }
     }
 
-    /// Tells whether it is anything but as it began.
+    /// Tells whether it has any history.
     #[cfg(feature = "store")]
     pub(super) fn is_known(&self) -> bool {
         let is_held = self.hold.is_some() || self.holds.iter().any(Option::is_some);
@@ -183,7 +183,7 @@ impl Target {
         let overloaded = standing(self.breaker.hold(), now);
         let look = held.map(|held| held.and(overloaded)).or(overloaded);
         let breaker = match (self.breaker.state(), offline) {
-            // Without a network a probe would only prove that.
+            // Without a network a probe would only prove that the network is down.
             (BreakerState::Open { until }, Some(back)) => BreakerState::Open { until: until.max(back) },
             (BreakerState::HalfOpen, Some(back)) => BreakerState::Open { until: back },
             (state, _) => state,

@@ -253,7 +253,7 @@ fn a_401_disables_the_key_for_ten_minutes_and_the_provider_only_without_another(
 }
 
 #[test]
-fn a_disabled_key_is_told_once_and_again_when_the_check_fails() {
+fn a_disabled_key_is_published_once_and_again_when_the_check_fails() {
     let mut bench = Bench::new(1, 1);
     let class = FailureClass::OutOfMoney;
     let tickets = [bench.admit(0).unwrap(), bench.admit(0).unwrap()];
@@ -315,7 +315,7 @@ fn a_429_limits_the_key_at_that_target_only() {
 }
 
 #[test]
-fn a_429_without_a_word_waits_a_little_and_weighs_nothing() {
+fn a_429_without_a_time_waits_a_little_and_is_no_failure() {
     let mut bench = Bench::new(1, 1);
     bench.fail(0, failure(FailureClass::RateLimited));
     assert_eq!(bench.admit(0).unwrap_err().until, Some(bench.now + RATE_LIMIT_DEFAULT));
@@ -360,7 +360,7 @@ fn a_429_of_the_model_holds_the_target_for_all_keys() {
 }
 
 #[test]
-fn a_limit_that_time_mends_is_told_before_a_key_that_an_operator_must_mend() {
+fn a_limit_that_ends_with_time_is_the_cause_rather_than_a_key_that_needs_an_operator() {
     for (first, second) in [
         (FailureClass::Unauthorised, FailureClass::RateLimited),
         (FailureClass::RateLimited, FailureClass::Unauthorised),
@@ -383,7 +383,7 @@ fn a_key_whose_time_is_over_is_checked_by_one_call_while_others_have_another() {
     bench.now += 10 * MINUTE;
     let tickets: Vec<_> = (0..100).map(|_| bench.admit(0).unwrap()).collect();
     assert_eq!(tickets.iter().filter(|ticket| ticket.key == 0).count(), 1);
-    // One that leaves says nothing; the next minute another one goes.
+    // A look that is cancelled proves nothing; a minute later another one goes.
     bench.now += MINUTE;
     let keys: Vec<_> = (0..100).map(|_| bench.admit(0).unwrap()).filter(|ticket| ticket.key == 0).collect();
     assert_eq!(keys.len(), 1);
@@ -429,7 +429,7 @@ fn a_sole_targets_verdict_is_looked_at_after_a_minute_by_one_call_and_an_answer_
 }
 
 #[test]
-fn a_time_that_was_told_is_looked_at_after_an_hour_and_not_before() {
+fn a_hold_of_a_retry_after_is_tested_after_an_hour_and_not_before() {
     for class in [FailureClass::RateLimited, FailureClass::Overloaded] {
         let mut bench = Bench::new(1, 1);
         bench.fail(0, retry_after(class, bench.now + 24 * 60 * MINUTE));
@@ -446,7 +446,7 @@ fn a_time_that_was_told_is_looked_at_after_an_hour_and_not_before() {
 }
 
 #[test]
-fn a_look_hears_what_the_provider_says_now_though_it_be_sooner() {
+fn a_test_of_a_hold_replaces_its_end_by_a_sooner_one_of_the_provider() {
     let mut bench = Bench::new(1, 1);
     bench.fail(0, retry_after(FailureClass::RateLimited, bench.now + 24 * 60 * MINUTE));
     bench.now += 60 * MINUTE;
@@ -501,7 +501,7 @@ fn an_operator_lifts_all_holds_and_is_told_what_they_were() {
 }
 
 #[test]
-fn what_is_honoured_is_what_the_configuration_says_now_of_holds_that_stand_too() {
+fn a_new_retry_after_max_applies_to_existing_holds_too() {
     for class in [FailureClass::RateLimited, FailureClass::Overloaded] {
         let mut bench = Bench::new(1, 1);
         bench.fail(0, retry_after(class, bench.now + 24 * 60 * MINUTE));
@@ -529,7 +529,7 @@ fn a_full_target_refuses_and_does_not_know_until_when() {
 }
 
 #[test]
-fn an_outage_opens_is_probed_ramps_and_closes_and_all_of_it_is_told() {
+fn an_outage_opens_is_probed_ramps_and_closes_and_every_transition_is_published() {
     let mut bench = Bench::new(1, 1);
     bench.break_it(0);
     assert_eq!(gate(bench.admit(0)), Gate::Breaker);
@@ -582,7 +582,7 @@ fn a_last_resort_that_answers_more_often_than_not_is_asked_by_many_at_a_time() {
     assert!(bench.ask(ASK).is_err(), "others have somewhere else to go");
     let resort = Ask { last_resort: true, ..ASK };
     assert!((0..9).all(|_| bench.ask(resort).is_ok()));
-    // Were it down for good, that would end soon.
+    // If it stayed down, that would soon end.
     for _ in 0..60 {
         bench.now += SECOND;
         if let Ok(ticket) = bench.ask(resort) {
@@ -612,7 +612,7 @@ fn a_last_resort_passes_open_alone_and_never_a_limit_or_a_verdict() {
 }
 
 #[test]
-fn an_unused_probe_frees_its_slot_and_says_nothing() {
+fn an_unused_probe_frees_its_slot_and_proves_nothing() {
     let mut bench = Bench::new(1, 1);
     bench.break_it(0);
     bench.now += 5 * SECOND;
@@ -790,7 +790,7 @@ fn an_operator_overrides_the_breaker_and_nothing_else() {
 }
 
 #[test]
-fn the_flag_is_told_as_it_is_raised_and_lowered() {
+fn the_flag_is_published_when_it_is_raised_and_lowered() {
     let mut bench = Bench::new(1, 1);
     let mut told = Vec::new();
     for round in 0..150 {
@@ -802,7 +802,7 @@ fn the_flag_is_told_as_it_is_raised_and_lowered() {
 }
 
 #[test]
-fn an_outage_leaves_nothing_on_a_target_that_recovers_but_what_luck_could_explain() {
+fn after_an_outage_a_recovered_target_is_neither_degraded_nor_slow() {
     let mut bench = Bench::new(1, 1);
     (0..3).for_each(|_| drop(bench.fail(0, failure(FailureClass::NoFirstToken))));
     for _ in 0..3 {
@@ -851,7 +851,7 @@ fn our_networks_failure_is_taken_back_and_pauses_probes_until_something_is_deliv
 }
 
 #[test]
-fn what_was_to_pass_has_passed_while_the_machine_slept() {
+fn holds_that_ended_during_the_machines_sleep_are_over() {
     let mut bench = Bench::new(1, 1);
     bench.fail(0, retry_after(FailureClass::RateLimited, bench.now + 3_600 * SECOND));
     let held = |bench: &Bench| bench.health(0).rate_limited_until.map(|until| until - bench.now);
@@ -864,7 +864,7 @@ fn what_was_to_pass_has_passed_while_the_machine_slept() {
 }
 
 #[test]
-fn what_is_said_of_a_provider_is_expected_of_it_and_is_no_evidence() {
+fn a_hint_moves_the_expected_failure_rate_and_is_no_evidence() {
     use crate::words::Reported;
     let mut bench = Bench::new(1, 1);
     let usual = bench.health(0);
@@ -881,7 +881,7 @@ fn what_is_said_of_a_provider_is_expected_of_it_and_is_no_evidence() {
     for well in [Some(Reported::Well), None] {
         assert_eq!(said(&mut bench, well).failure_rate, usual.failure_rate);
     }
-    // What was tried weighs more, and what was said fades.
+    // Attempts weigh more than hints, and hints fade.
     said(&mut bench, Some(Reported::Down));
     for _ in 0..30 {
         bench.succeed(0);
@@ -1183,7 +1183,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..250)
 }
 
-/// What the property test knows without asking the machine.
+/// The property test's own model of the machine.
 struct Model {
     bench: Bench,
     live: Vec<(Ticket, bool)>,
@@ -1382,7 +1382,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
     #[test]
-    fn what_is_written_down_and_read_by_another_process_is_as_it_would_have_become(
+    fn written_health_read_by_another_process_equals_health_that_went_on(
         steps in steps(),
         seconds in prop::collection::vec(0..20_000_u64, 4),
     ) {
@@ -1398,7 +1398,7 @@ proptest! {
         let (mut other, same) = (Admission::new(options(2, 2), now), [Some(0), Some(1)]);
         other.carry(&known.expect("what was written"), &same, &same, now);
         let mut own = Admission::restore(&admission, true, now);
-        // Whether there is a network the other process finds out by itself.
+        // The other process finds out by itself whether the network works.
         own.delivered(now);
         for at in seconds.into_iter().map(|seconds| now + Duration::from_secs(seconds)) {
             for target in 0..2 {

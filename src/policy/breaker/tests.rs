@@ -28,7 +28,7 @@ impl Bench {
         Self { breaker, now, rng: StdRng::seed_from_u64(7), serial: 0, held: None, trace: Vec::new() }
     }
 
-    /// What the gates would say.
+    /// Tells whether the gates would admit an attempt.
     fn passes(&self, last_resort: bool) -> bool {
         match self.breaker.state() {
             BreakerState::Closed | BreakerState::Ramp { .. } => true,
@@ -140,7 +140,7 @@ fn failures_that_fade_do_not_add_up() {
 }
 
 #[test]
-fn what_is_not_the_targets_fault_never_opens() {
+fn failures_that_are_not_the_targets_fault_never_open() {
     check("9*429 9*bad", "");
 }
 
@@ -170,7 +170,7 @@ fn one_probe_at_a_time() {
 }
 
 #[test]
-fn two_probes_close_what_was_hard_down() {
+fn two_probes_close_a_breaker_of_a_target_that_was_down() {
     check("3*fail +5s ok", "open half_open");
     check("3*fail +5s ok ok", "open half_open ramp");
 }
@@ -190,7 +190,7 @@ fn any_failed_probe_reopens_429_included() {
 }
 
 #[test]
-fn a_probe_that_says_nothing_frees_its_slot() {
+fn a_probe_that_proves_nothing_frees_its_slot() {
     check("3*fail +5s bad bad ok ok", "open half_open ramp");
 }
 
@@ -227,7 +227,7 @@ fn a_recovering_target_is_back_once_it_carries_what_it_is_asked_for() {
     check(&format!("{ramp} ok +500ms ok"), "open half_open ramp");
     check(&format!("{ramp} +1s ok"), "open half_open ramp closed");
     check(&format!("{ramp} 2*ok +1s ok +1s ok"), "open half_open ramp closed");
-    // The longer it was ill the longer it must be well: a tenth, and half a minute at most.
+    // The longer the outage, the longer it must be well: a tenth of it, and half a minute at most.
     let long = "3*fail +100s 2*ok";
     check(&format!("{long} +5s ok"), "open half_open ramp");
     check(&format!("{long} +10s ok"), "open half_open ramp closed");
@@ -266,7 +266,7 @@ fn no_second_of_the_way_back_carries_more_than_twice_what_was_proven() {
         assert_eq!(admitted[0], 2);
         assert_eq!(*admitted.last().unwrap(), a_second, "{admitted:?}");
     }
-    // Half of twenty a second within three seconds, and after hours of illness within twelve.
+    // Half of twenty a second within three seconds, and after an outage of hours within twelve.
     assert!(herd("+2s", 20, Duration::from_millis(60))[3] >= 10);
     let slow = herd("+3h", 20, Duration::from_millis(60));
     assert!(slow[3] < 10 && slow[12] >= 10, "{slow:?}");
@@ -300,7 +300,7 @@ fn as_many_probes_as_must_work_may_be_on_their_way_and_no_more() {
     bench.report(begun[0], Evidence::NONE, Verdict::Ignored);
     let third = bench.take(false).expect("one has ended");
     bench.end(third, "content");
-    // Both stand still: the first that does takes the other along.
+    // Both are idle: the first that is idle ends the other's window, too.
     bench.report(begun[1], Evidence::relapse(1.0), Verdict::Overdue);
     bench.report(third, Evidence::relapse(1.0), Verdict::Overdue);
     assert_eq!(bench.breaker.state().name(), "open");
@@ -322,7 +322,7 @@ fn the_alarm_is_at_0_on_entry_to_closed() {
 }
 
 #[test]
-fn what_an_attempt_of_an_old_generation_says_moves_nothing() {
+fn an_attempt_of_an_old_generation_changes_no_state() {
     check("take 3*fail held:ok held:fail", "open");
     check("take 3*fail +5s held:fail ok ok", "open half_open ramp");
     check("take 3*fail +5s 2*ok 1*fail held:fail held:fail", "open half_open ramp");
@@ -395,7 +395,7 @@ fn trouble_goes_on_unless_all_was_well_for_as_long_as_it_had_lasted() {
 }
 
 #[test]
-fn failures_that_were_our_networks_are_taken_back_and_what_they_opened_closes() {
+fn failures_of_our_own_network_are_taken_back_and_the_breaker_they_opened_closes() {
     let mut bench = Bench::run("3*fail");
     let since = bench.now;
     let transition = bench.breaker.take_back(Evidence::failure(-3.0), since, since).unwrap();

@@ -20,7 +20,7 @@ pub struct FailoverOptions {
     /// nothing else to try; never more than a tenth of the time it has left. Default: 2 s.
     #[serde(with = "humantime_serde")]
     pub wait_max: Duration,
-    /// What becomes of a call that no target can answer now. `fail`.
+    /// How a call goes on that no target can answer now. Default: `fail`.
     #[serde(with = "by_name")]
     pub on_exhausted: OnExhausted,
     /// With `on_exhausted = "wait"` how long a call may be parked in all, where its request sets no deadline:

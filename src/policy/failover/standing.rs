@@ -95,7 +95,7 @@ impl Met {
     }
 }
 
-/// What no target can say when it has it. The more a call waits for it, the later it comes.
+/// What a call waits for without a known time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Uncertain {
     /// A free probe, a provider that restarts.

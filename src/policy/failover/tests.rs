@@ -330,7 +330,7 @@ impl Bench {
         panic!("no end: {:?}", self.trace)
     }
 
-    /// What happens after the end is ignored.
+    /// Ends the call: later events are ignored.
     fn end(&mut self, events: impl Iterator<Item = String>) -> String {
         assert!(!self.machine.targets.iter().any(Met::runs), "an attempt is left behind");
         events.for_each(|event| self.happen(&event));
@@ -350,14 +350,15 @@ fn a_call_with_nothing_left_to_try_is_parked_and_begins_again() {
     check("a-1s parks: ok", "parked a =a");
     check("a b parks max=2: server server ok", "a b parked a =a");
     check("a parks: rate_limited+3s ok", "a parked a =a");
-    // What is free for a new call is free for one that begins anew; all further attempts are paid for.
+    // The attempt that is free for a new call is also free for a parked call that goes on; all further attempts are
+    // paid for.
     check("a b c parks broke: rate_limited rate_limited rate_limited ok", "a b parked a parked a =a");
     // It keeps its place in the end: three times here.
     check("a-never parks:", "parked parked parked parked exhausted");
 }
 
 #[test]
-fn what_is_the_requests_own_is_not_parked_and_not_asked_again_elsewhere() {
+fn a_call_whose_request_is_at_fault_is_neither_parked_nor_asked_again() {
     check("a b parks: bad_request", "a rejected");
     check("a parks: unsupported", "a rejected");
     check("a b parks: empty empty empty", "a a b exhausted");
@@ -366,8 +367,8 @@ fn what_is_the_requests_own_is_not_parked_and_not_asked_again_elsewhere() {
 }
 
 #[test]
-fn each_failure_class_goes_its_way() {
-    // No one's fault: once again at once; then as any failure.
+fn each_failure_class_has_its_own_next_step() {
+    // Failures that are no fault of a target: once again at once; then as any failure.
     check("a b: unsent ok", "a a! =a");
     check("a b: unsent unsent ok", "a a! b =b");
     check("a: unsent unsent ok", "a a! ~ a =a");
@@ -420,7 +421,7 @@ fn each_failure_class_goes_its_way() {
 }
 
 #[test]
-fn what_is_the_keys_goes_to_the_next_key_at_once_and_costs_nothing() {
+fn a_failure_of_the_key_goes_to_the_next_key_at_once_and_uses_no_attempt() {
     for class in ["out_of_money", "unauthorised", "forbidden", "rate_limited", "rate_limited+1h"] {
         check(&format!("a#2 b: {class} ok"), "a a =a");
         check(&format!("a#2 b: {class} {class} ok"), "a a b =b");
@@ -442,7 +443,7 @@ fn what_is_the_keys_goes_to_the_next_key_at_once_and_costs_nothing() {
 }
 
 #[test]
-fn what_all_that_were_asked_refused_is_refused_though_others_are_left() {
+fn a_request_that_all_asked_targets_refused_is_rejected_though_others_are_left() {
     check("a b c d: declined declined unsupported", "a b c rejected");
     check("a b c-30s max=2: declined declined", "a b rejected");
     check("a b c-30s: declined declined", "a b exhausted+30s");
@@ -450,7 +451,7 @@ fn what_all_that_were_asked_refused_is_refused_though_others_are_left() {
 }
 
 #[test]
-fn of_several_refusals_the_caller_hears_the_most_telling() {
+fn of_several_refusals_the_caller_gets_the_most_specific() {
     use FailureClass as C;
     let said = |class, code: Option<&str>| Failure { code: code.map(str::to_owned), ..Failure::new(class, "no") };
     let rising = [
@@ -517,7 +518,7 @@ fn pauses_at_a_sole_target_grow_and_keep_the_deadline() {
     }
     assert!(pauses_of_many[2..].iter().any(|pause| *pause > 1_000), "no longer than any wait: {pauses_of_many:?}");
     assert!(pauses("a by=5s max=12 show").iter().sum::<u64>() <= 5_000);
-    // What the provider asks for is a wish: waited for no longer than for any other target.
+    // The wait that a provider asks for is a wish: the call waits no longer than for any other target.
     check("a show: server+1s ok", "a ~1000 a =a");
     check("a: server+30s", "a exhausted+30s");
 }
@@ -536,7 +537,7 @@ fn the_commit_rule_holds() {
     check("a b stream: content cut content ok", "a >a b reset >b =b");
     check("a b fail: content cut", "a >a interrupted");
     check("a b: content cut content ok", "a b =b");
-    // The caller keeps what it has until something replaces it, for nothing may.
+    // The caller keeps what it has until another answer replaces it, because there may be none.
     check("a b stream max=2: content cut cut", "a >a b interrupted");
     check("a stream max=1: content cut", "a >a interrupted");
     check("a stream: content cut content ok", "a >a ~ a reset >a =a");
@@ -550,7 +551,7 @@ fn the_commit_rule_holds() {
 }
 
 #[test]
-fn two_attempts_in_flight_are_no_other_case_than_one() {
+fn two_attempts_in_flight_follow_the_same_rules_as_one() {
     check("a b c race stream: a.content a.ok", "a b >a -b =a");
     check("a b c race stream: b.content a.ok a.content b.ok", "a b >b -a =b");
     check("a b c race: b.content a.ok b.ok", "a b -b =a");
@@ -575,7 +576,7 @@ fn a_hedge_joins_a_slow_attempt_once_and_takes_nothing_from_other_attempts() {
     check("a b hedge=1s stream when: 900ms@content 60s@ok", "a@0 >a =a");
     check("a b hedge=1s when: 900ms@content 3s@ok", "a@0 =a");
     check("a b hedge=1s when: 900ms@heard 2s@ok", "a@0 =a");
-    // Once a call; an attempt that is late after that is followed as ever, and the call keeps all its attempts.
+    // Once a call; an attempt that is late after that is joined as always, and the call keeps all its attempts.
     check("a b c hedge=1s when: 3900ms@ok", "a@0 b@1000 -a =b");
     check("a b c d e hedge=1s when: 60s@ok", "a@0 b@1000 c@5000 d@9000 e@13000 -a -b -c -d =e");
     check("a b c d hedge=1s: 2s@b.cut 1s@a.cut cut cut", "a b c d exhausted");
@@ -608,7 +609,7 @@ fn a_hedge_is_paid_out_of_a_budget_of_its_own_and_a_move_like_any_other() {
     assert_eq!(bench.run("2s@ok"), "a b -a =b");
     assert_eq!(bench.budget.tokens(), 10, "the first move of a call is free");
     assert!(!bench.budget.hedges.take(0.05, Cost::of(None), bench.now), "the one that nothing was spent for is taken");
-    // What was refused is given back.
+    // A refused hedge gives its money back.
     let mut bench = Bench::new("a b-full hedge=1s");
     bench.targets[1].out = None;
     assert_eq!(bench.run("refused ok"), "a b =b");
@@ -664,12 +665,12 @@ fn an_attempt_that_is_silent_for_too_long_is_joined_by_the_next_and_may_still_wi
     check("a b when: 3s@heard 5s@ok", "a@0 b@6000 -a =b");
     // A target's own limit ends its attempt.
     check("a*1000 b when: 600ms@nothing 400ms@a.no_first_token ok", "a@0 b@500 =b");
-    // What the caller reads is never late.
+    // An attempt whose content the caller reads is never late.
     check("a b stream: content 60s@ok", "a >a =a");
 }
 
 #[test]
-fn silence_leaves_to_those_behind_what_they_usually_need() {
+fn a_silent_target_leaves_the_usual_time_to_the_targets_behind_it() {
     check("a b by=3s when: 2900ms@ok", "a@0 b@1928 -a =b");
     check("a b by=6s when: 2s@heard 3500ms@ok", "a@0 b@4928 -a =b");
     // Too little for all: each gets a part.
@@ -711,7 +712,7 @@ fn the_same_target_is_asked_once_more_before_others_where_its_route_says_so() {
     check("a b again=1: server server ok", "a ~ a b =b");
     check("a b again=2: server server ok", "a ~ a ~ a =a");
     check("a b again=1 max=2: server server", "a ~ a exhausted");
-    // What it asks for is waited for, if that is short.
+    // The call waits for the time that the target asks for, if that is short.
     check("a b again=1: rate_limited+1s ok", "a ~ a =a");
     check("a b again=1: overloaded+1s ok", "a ~ a =a");
     check("a b again=1: rate_limited+2s ok", "a b =b");
@@ -723,7 +724,7 @@ fn the_same_target_is_asked_once_more_before_others_where_its_route_says_so() {
     assert!((1_100..=1_200).contains(&waited.as_millis()), "later than its hold, and not all at once: {waited:?}");
     // A target that still refuses then is no reason to wait on.
     check("a b again=1: rate_limited+1s refused+1s ok", "a ~ a b =b");
-    // Nothing else is worth that, and no caller that has read something waits.
+    // Only that is waited for, and never for a caller that has read some of an answer.
     for class in ["overloaded", "connect", "cut", "rate_limited", "declined"] {
         check(&format!("a b again=1: {class} ok"), "a b =b");
     }
@@ -748,7 +749,7 @@ fn a_calls_first_move_is_free_and_the_next_ones_are_not() {
 }
 
 #[test]
-fn what_a_try_took_is_given_back_when_its_target_refuses() {
+fn the_budget_of_a_try_is_given_back_when_its_target_refuses() {
     for (script, spent) in [
         ("a b c: cut cut ok", 1),
         ("a b c: forbidden forbidden away away away away", 0),

@@ -522,7 +522,7 @@ fn the_posterior_decays_by_event_and_has_a_prior_of_ten() {
 }
 
 #[test]
-fn streams_that_break_long_after_they_began_do_not_fail_more_often_than_always() {
+fn streams_that_always_break_late_have_a_failure_rate_of_one_at_most() {
     let mut bench = Bench::new();
     let mut attempts: Vec<_> = (0..60).map(|_| bench.start()).collect();
     for attempt in &mut attempts {
@@ -537,7 +537,7 @@ fn streams_that_break_long_after_they_began_do_not_fail_more_often_than_always()
 }
 
 #[test]
-fn degraded_is_raised_by_what_does_not_open() {
+fn degraded_is_raised_by_failures_that_do_not_open() {
     let mut bench = Bench::new();
     let mut requests = 0;
     while !bench.health.is_degraded(bench.now) {
@@ -672,7 +672,7 @@ fn the_time_to_detect_is_the_mean_age_of_failures() {
 }
 
 #[test]
-fn what_a_target_remembers_is_bounded() {
+fn the_memory_of_a_target_is_bounded() {
     let mut bench = Bench::new();
     for _ in 0..20_000 {
         bench.now += MS(3);

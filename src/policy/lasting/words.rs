@@ -356,7 +356,7 @@ impl Lasting for &'static str {
         to.bytes(self.as_bytes());
     }
 
-    /// What is a name in the code is one again: each is made once.
+    /// A text that is a constant of the code is a static text again: each is made once.
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         static NAMES: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
         let name = from.text()?;

@@ -103,7 +103,7 @@ fn a_window_slides_and_lets_in_again_what_has_passed() {
 }
 
 #[test]
-fn what_is_taken_is_given_back_or_gives_way_to_what_it_did_cost() {
+fn a_reservation_is_released_or_replaced_by_the_real_cost() {
     let mut money = Money::new(vec![budget(DOLLAR, Of::All), budget(DOLLAR / 2, Of::Route(None))]);
     let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
     let taken = money.take(&call, &costs(DOLLAR / 2, DOLLAR / 2), now).expect("room");
@@ -115,7 +115,7 @@ fn what_is_taken_is_given_back_or_gives_way_to_what_it_did_cost() {
     assert_eq!(money.settle(&call, taken, nanos(CENT), now), []);
     let spent: Vec<_> = money.health(now).into_iter().map(|one| (one.budget.spent, one.reserved)).collect();
     assert_eq!(spent, [(Amount::Dollars(0.01), Amount::Dollars(0.0)); 2]);
-    // What one budget refuses takes nothing from another.
+    // A refusal by one budget takes nothing from another.
     assert!(money.take(&call, &costs(DOLLAR / 2, DOLLAR / 2), now).is_err());
     assert_eq!(money.health(now)[0].reserved, Amount::Dollars(0.0));
 }
@@ -147,7 +147,7 @@ fn tokens_are_a_budget_too_and_an_unknown_price_is_not_nothing() {
     let mut money = Money::new(vec![budget(DOLLAR, Of::All)]);
     let why = money.take(&call, &unpriced(1), now).expect_err("it may cost anything").why;
     assert!(why.to_string().ends_with("whose price is not known: set the model's `price`"), "{why}");
-    // What costs nothing goes on when all is spent.
+    // Calls that cost nothing go on when all is spent.
     assert!(spend(&mut money, &call, DOLLAR, now).is_ok());
     assert!(money.take(&call, &costs(0, 0), now).is_ok());
 }
@@ -162,7 +162,7 @@ fn an_event_is_published_at_half_at_four_fifths_and_when_all_is_spent_once_each(
     };
     assert_eq!(shares(&mut money, 30, now), [50, 80, 100]);
     assert_eq!(shares(&mut money, 8, at("2026-11-26", 3)), [50], "another day");
-    // What was spent before a restart was told of before it.
+    // Alerts for spending before a restart were published before it.
     let mut again = Money::new(money.budgets().to_vec());
     again.recall(0, "", 60 * CENT, now);
     assert_eq!(shares(&mut again, 3, now), [80]);
@@ -182,7 +182,7 @@ fn a_soft_budget_that_is_spent_changes_where_calls_go_and_refuses_none() {
 }
 
 #[test]
-fn other_budgets_keep_what_those_before_them_had_counted() {
+fn replaced_budgets_keep_their_counts() {
     let mut money = Money::new(vec![budget(DOLLAR, Of::All), budget(DOLLAR, Of::Route(None))]);
     let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
     assert!(spend(&mut money, &call, DOLLAR, now).is_ok());

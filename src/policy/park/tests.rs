@@ -141,7 +141,7 @@ fn a_probe_that_fails_lets_no_call_follow_where_its_target_refuses_and_one_where
 }
 
 #[test]
-fn one_that_says_nothing_holds_up_the_next_for_a_while_only() {
+fn a_silent_call_holds_up_the_next_for_a_while_only() {
     let (mut lot, now) = (Calls::default(), Instant::now());
     for waiter in 0..3 {
         enter(&mut lot, &["a"], Priority::Default, waiter);

@@ -6,8 +6,8 @@ use super::explore::Spare;
 use super::options::Strategy;
 use super::{Entrant, RouteState, Standing};
 
-/// What exploring the losers may cost, as a part of the time of calls; and the share of the calls that goes to targets
-/// without numbers, and to targets that were left.
+/// The most that exploring the losers may cost, as a part of the time of calls; also the share of calls that goes to
+/// targets without numbers, and to targets that were left.
 const EXPLORING: f64 = 0.03;
 const UNKNOWN_SHARE: f64 = 0.1;
 const LEFT_SHARE: f64 = 0.03;

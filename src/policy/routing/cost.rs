@@ -24,7 +24,7 @@ const CACHED_SHARE: f64 = 0.9;
 const SLO_CHARGE: f64 = 0.25;
 const TOKENS_PRICED: f64 = 1e6;
 
-/// What an answer of a target is expected to cost.
+/// The expected cost of an answer of a target.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Score {
@@ -44,7 +44,7 @@ pub struct Score {
     pub j_healthy: f64,
 }
 
-/// What is known of an answer before the request, and what it may cost.
+/// The known facts of an answer before the request, and its price cap.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Answer {
     output_tokens: u32,
@@ -102,7 +102,7 @@ impl Answer {
         }
     }
 
-    /// Returns the time of an answer: to its first content, and on from there.
+    /// Returns the time of an answer: to its first content, and from there to its end.
     fn seconds(&self, first: Duration, candidate: &Candidate) -> f64 {
         let per_token = supposed(&candidate.health.tpot, self.per_token);
         let rest = if candidate.bursts() { Duration::ZERO } else { per_token * self.output_tokens };
@@ -119,8 +119,8 @@ fn least<'a>(latencies: impl Iterator<Item = &'a Latency>) -> Option<Duration> {
     latencies.filter(|latency| !latency.is_assumed()).map(|latency| latency.mean).min()
 }
 
-/// Returns a mean, as far as it is known; as far as it is not, the best that is known of others: a target that is
-/// compared with that loses by what was measured of it, and by no guess.
+/// Returns a mean as far as it is known, and for the unknown part the best known mean of others. So a target loses only
+/// by its own measurements, never by a guess.
 fn supposed(latency: &Latency, best: Option<Duration>) -> Duration {
     let Some(best) = best else { return latency.mean };
     let known = f64::from(latency.samples.min(P50_SAMPLES)) / f64::from(P50_SAMPLES);

@@ -9,7 +9,7 @@ use super::{Candidate, Entrant, Needs, Standing};
 use crate::policy::patience::Left;
 use crate::words::Priority;
 
-/// What a call can spare for the good of other calls.
+/// Tells what a call can spare for exploring.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spare<'a> {
     needs: &'a Needs,

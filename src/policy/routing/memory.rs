@@ -1,4 +1,4 @@
-//! What a route remembers between plans.
+//! A route's memory between plans.
 
 /// The number of answers whose median length is taken.
 const ANSWERS_MAX: usize = 32;
@@ -7,7 +7,7 @@ const ANSWERS_MIN: usize = 8;
 /// Guess of an answer's length, in tokens.
 const OUTPUT_TOKENS_PRIOR: u32 = 400;
 
-/// What a route remembers between plans. To explain a choice, plan on a clone.
+/// A route's memory between plans. To explain a choice, plan on a clone.
 #[derive(Clone, Debug, Default)]
 pub struct RouteState {
     /// Place after the last choice, for round-robin.

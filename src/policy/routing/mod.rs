@@ -9,9 +9,9 @@
 //!                  └─ skipped   └─ skipped      └─ a session keeps its target
 //! ```
 //!
-//! Three rules hold under every strategy. Labels are walls: nothing makes a target eligible that lacks one. A target
-//! whose cooldown has passed goes first on the next call that has another target and is not critical, with any score,
-//! or it would never be tried again. When nothing is admissible at all, the plan asks as a last resort.
+//! Three rules hold under every strategy. Labels are strict: a target that lacks one is never eligible. A target whose
+//! cooldown has passed goes first on the next call that has another target and is not critical, at any score, or it
+//! would never be tried again. When nothing is admissible at all, the plan asks as a last resort.
 //!
 //! This code never decides whether a target admits (the provider's permit does; what is published may be a moment old),
 //! never waits, and never draws more randomness than it uses: to explain a choice, plan on a clone of the route's
@@ -47,13 +47,13 @@ use super::snapshot::{BreakerState, Gate, Health, Latency, Refusal};
 use super::trim::fits;
 use crate::words::{Capabilities, ModelKind, Price, Priority, Rule};
 
-/// A target that could be probed and was not for this long is probed by the next call.
+/// A target that could be probed but was not for this long is probed by the next call.
 const PROBE_OVERDUE: Duration = Duration::from_secs(60);
 
-/// What a call asks of a target. Small, computed before the router, so that nothing of the request itself travels.
+/// The needs of a call. Small, computed before the router, so that the request itself is not passed on.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Needs {
-    /// What the model must be for.
+    /// The kind of model that it needs.
     pub kind: ModelKind,
     /// The request's own limit of its answer.
     pub output_tokens: Option<u32>,
@@ -65,7 +65,7 @@ pub struct Needs {
     pub json: bool,
     /// Whether the answer must fit a schema.
     pub json_schema: bool,
-    /// What a target must carry: the request's labels and the route's.
+    /// The labels that a target must carry: the request's and the route's.
     pub labels: LabelSet,
     /// How much a second is worth.
     pub priority: Priority,
@@ -105,7 +105,7 @@ pub struct Candidate {
     pub tier: u8,
     /// Its part of its tier's traffic among equals; 0 is for failover only.
     pub weight: f64,
-    /// The company that runs it (vendor, cloud, aggregator), interned by the table: what fails together.
+    /// The company that runs it (vendor, cloud, aggregator), interned by the table: its failure domain.
     pub domain: u16,
     /// Which model it is, the same for all hosts, interned by the table.
     pub model: u16,
@@ -113,9 +113,9 @@ pub struct Candidate {
     pub prompt_tokens: u32,
     /// Whether the answer would come whole, in one burst.
     pub whole: bool,
-    /// What it costs; `None` is unknown.
+    /// Its price; `None` is unknown.
     pub price: Option<Price>,
-    /// What it can do.
+    /// Its abilities.
     pub capabilities: Capabilities,
     /// The parts of the call that it cannot take, in any dialect.
     pub obstacle: Option<SkipReason>,
@@ -126,22 +126,23 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Tells whether it is judged by how long whole answers take it: if the call's would come so, and some have.
+    /// Tells whether it is judged by its times of whole answers: if this call's answer would come whole, and some were
+    /// measured.
     fn bursts(&self) -> bool {
         self.whole && !self.health.reply.is_assumed()
     }
 
-    /// Returns how long the call's answer would usually take it.
+    /// Returns the usual pace of the call's answer at this target.
     fn pace(&self, needs: &Needs) -> Pace {
         self.health.pace(self.prompt_tokens, self.whole, needs.output_tokens)
     }
 
-    /// Returns how long it takes to the first content, which of a burst is all of it.
+    /// Returns the time to the first content; for an answer in one burst, to its end.
     fn latency(&self) -> &Latency {
         if self.bursts() { &self.health.reply } else { &self.health.ttft }
     }
 
-    /// Returns that as it is while the target is healthy.
+    /// Returns the same while the target is healthy.
     fn usual(&self) -> &Latency {
         if self.bursts() { &self.health.reply_usual } else { &self.health.ttft_usual }
     }
@@ -157,8 +158,7 @@ pub struct Plan {
     pub skipped: Vec<Skip>,
     /// Whether nothing was admissible and the picks must be asked as a last resort.
     pub last_resort: bool,
-    /// What the session should remember from now on; `None` where it has no target, or has just
-    /// lost it.
+    /// The session's new memory; `None` where it has no target, or has just lost it.
     pub sticky: Option<Sticky>,
 }
 
@@ -170,7 +170,7 @@ pub struct Pick {
     pub target: usize,
     /// The reason for its place.
     pub why: Why,
-    /// What it was expected to cost; only the adaptive strategy computes that.
+    /// Its expected cost; only the adaptive strategy computes that.
     pub score: Option<Score>,
 }
 
@@ -178,7 +178,7 @@ pub struct Pick {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Why {
-    /// First: its cooldown is over, and some call must try it.
+    /// First: its cooldown is over, and this call probes it.
     Probe,
     /// First: the session's own.
     Sticky,
@@ -196,7 +196,7 @@ pub enum Why {
     Fallback,
     /// Last: it may be probed, but this call is not the one to do it.
     Recovering,
-    /// Nothing admits, and this one may be asked nevertheless.
+    /// No target admits, and this one is asked as a last resort.
     LastResort,
 }
 
@@ -231,7 +231,7 @@ pub struct Skip {
 }
 
 impl Skip {
-    /// Returns what the target said, where it is one that could serve the call and does not admit it now.
+    /// Returns the target's refusal, if it could serve the call but does not admit it now.
     pub fn refusal(&self) -> Option<Refusal> {
         match self.why {
             SkipReason::Gate(gate) => Some(Refusal { gate, until: self.until }),
@@ -386,8 +386,8 @@ fn place_probe(
     }
 }
 
-/// Tells whether a call has the time for a probe and, should that be silent, for another target. Where no call with
-/// more time has come for a while, each must do.
+/// Tells whether a call has the time for a probe and, should that be silent, for another target. If no call with more
+/// time has come for a while, every call may probe.
 fn affords(entrants: &[Entrant<'_>], probe: usize, needs: &Needs, now: Instant) -> bool {
     let Some(deadline) = needs.deadline else { return true };
     let pace = |entrant: &Entrant<'_>| entrant.candidate.pace(needs);
@@ -402,9 +402,9 @@ fn affords(entrants: &[Entrant<'_>], probe: usize, needs: &Needs, now: Instant) 
 /// The claim of an admissible target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Standing {
-    /// Its worth; a recovering target refuses what is more than it has proven.
+    /// A normal pick; a recovering target refuses calls beyond what it has proven.
     Full,
-    /// One try, to show whether it is well again.
+    /// One probe, to see whether it is well again.
     Probe,
 }
 

@@ -1,4 +1,4 @@
-//! What a user can set about a route's choice.
+//! A route's options of choice, as a user sets them.
 
 use std::time::Duration;
 
@@ -23,19 +23,19 @@ pub struct RouteOptions {
     #[serde(with = "humantime_serde")]
     pub slo_ttft_p95: Option<Duration>,
     /// Whether a session keeps its target, and with it the provider's prompt cache. Under strategies that always have
-    /// one choice (priority, threshold, least-latency, least-cost) it says nothing. On by default.
+    /// one choice (priority, threshold, least-latency, least-cost) it has no effect. On by default.
     pub sticky: bool,
     /// The most one answer may be expected to cost, in dollars; more expensive targets are not eligible for the call. A
     /// target whose price is unknown counts as the most expensive known one of the route. No cap by default.
     pub price_max: Option<f64>,
-    /// What a second of waiting costs, in dollars: how `adaptive` weighs latency against price.
+    /// The cost of a second of waiting, in dollars: how `adaptive` weighs latency against price.
     pub second_value: SecondValue,
     #[doc(hidden)]
     #[serde(skip)]
     pub numbers: RouteNumbers,
 }
 
-/// What should need no tuning of the choice: the simulator shows what each number buys.
+/// Constants of the choice that should need no tuning; the simulator shows the effect of each.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RouteNumbers {
     /// Up to this many times the best, a cost is as good as the best: our estimates are no finer.
@@ -45,17 +45,17 @@ pub struct RouteNumbers {
     /// Steepness of the draw: at the edge of the competitive set a target claims (1/1.2)^8, a quarter of the best one's
     /// part.
     pub steepness: f64,
-    /// What exploring those that lost may cost, all of them together, as a part of what calls cost …
+    /// The most that exploring all targets that lost may cost together, as a part of the cost of calls …
     pub exploring: f64,
     /// … and where a target is worse than it usually is: that lasts for an hour, as outages do.
     pub exploring_sick: f64,
-    /// What probing may cost, as a part of what calls cost, while a target is down: with few calls a minute only few
-    /// probes are affordable, and still fewer silent ones.
+    /// The most that probing may cost while a target is down, as a part of the cost of calls: with few calls a minute
+    /// only few probes are affordable, and still fewer silent ones.
     pub probing: f64,
     /// A target that was asked within this time is not explored: at high rates a small share of all calls is far more
     /// than is useful.
     pub again_after: Duration,
-    /// The billed share of a failed attempt: a prompt is billed when the stream breaks, not when the connection does.
+    /// The billed share of a failed attempt: a prompt is billed if the stream breaks, not if no connection was made.
     pub billed_share: f64,
 }
 
@@ -117,7 +117,7 @@ impl RouteOptions {
 const A_DAY: &str = "must be longer than 0 s and at most a day, as \"4s\"";
 const DOLLARS: &str = "must be a number of dollars, 0 or more, as 0.002";
 
-/// What a second of waiting costs, in dollars, by the call's priority.
+/// The cost of a second of waiting, in dollars, by the call's priority.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SecondValue {
@@ -209,7 +209,7 @@ impl Strategy {
     }
 }
 
-/// What a route does with parts that only one dialect has words for, where a target speaks another.
+/// How a route treats parts that only one dialect has, for a target of another dialect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]

@@ -10,14 +10,14 @@ use super::{Entrant, Standing};
 /// Another target must cost less than this part of the session's own one before the session moves: a cache is worth
 /// about a fifth.
 const BETTER: f64 = 0.8;
-/// A session that has just moved stays this long, at any score.
+/// A session that has just moved stays at least this long, at any score.
 const MOVED_MIN: Duration = Duration::from_secs(30);
 /// The number of sessions that are surely remembered.
 const SESSIONS_MAX: usize = 10_000;
 /// Providers' prompt caches are gone after minutes, a pause at lunch is not.
 pub const IDLE_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// What a session remembers.
+/// A session's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sticky {
     /// Index of its target in the table.

@@ -221,7 +221,7 @@ const PER_FOREIGN: [f64; 4] = [0.25, 0.4, 0.65, 2.0];
 const PAGE_BYTES: f64 = 131_072.0;
 const PAGES_MAX: f64 = 30.0;
 const PAGES: f64 = 3.0;
-/// The most that is believed of a part that there are no words for: it may be a video in Base64.
+/// The most that is believed of a part that the common form cannot express: it may be a video in Base64.
 const FOREIGN_MAX: f64 = 4_096.0;
 /// Bytes of Base64 that are a token of audio: 16 kHz at 16 bits are 42 kB a second, and 32 tokens at Google
 /// (OpenAI: 10); compressed formats are shorter, and cost more for each byte.

@@ -149,7 +149,7 @@ fn counted(hidden: f64) -> impl Fn(&PromptSize, usize) -> u64 {
 }
 
 #[test]
-fn what_comes_back_is_learned() {
+fn estimates_learn_from_counted_usage() {
     for vocabulary in [Vocabulary::O200k, Vocabulary::Claude, Vocabulary::Gemini, Vocabulary::Unknown] {
         let mut model = TokenModel::new(vocabulary);
         assert!(off(&model, counted(40.0)).abs() > 0.05, "{vocabulary:?} knows it before");

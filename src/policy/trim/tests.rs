@@ -22,7 +22,7 @@ fn message(word: &str, text: &str) -> Message {
     }
 }
 
-/// What is left of a conversation of one token a message that is to be this much shorter.
+/// The rest of a conversation of one token a message that must become this much shorter.
 fn cut(notation: &str, excess: u32) -> String {
     let messages = conversation(notation);
     let Some(cut) = Cut::find(&messages, |_| 1.0, excess.into()) else { return "nothing".into() };
@@ -66,7 +66,7 @@ fn the_oldest_messages_after_the_first_user_message_go_in_whole_units() {
 }
 
 #[test]
-fn what_may_fit_is_held_back_from_no_target() {
+fn no_target_is_skipped_whose_window_may_fit() {
     for (prompt, output, window, expected) in [
         (1_125, None, Some(1_001), true),
         (1_126, None, Some(1_000), false),

@@ -42,7 +42,7 @@ impl Host {
     }
 }
 
-/// Returns the dialect and the wish of a path that is Anthropic's beyond doubt.
+/// Returns the dialect and the request kind of a path that only Anthropic has.
 pub(super) fn wish(post: bool, path: &str) -> Option<(&'static dyn ScriptedDialect, Wish<'_>)> {
     const WHOLE: &Messages = &Messages(Host::Vertex { streams: false });
     const STREAM: &Messages = &Messages(Host::Vertex { streams: true });
@@ -424,7 +424,7 @@ fn write_content(utterance: &Utterance<'_>, out: &mut Vec<u8>) {
         put(&mut block, r#","name":"#);
         quote(&mut block, &call.name);
         put(&mut block, r#","input":"#);
-        // Of a call that was cut short nothing is left that would be an object.
+        // A call that was cut short has no object as its arguments.
         let whole = serde_json::from_str::<serde_json::Map<String, Value>>(&arguments).is_ok();
         put(&mut block, if whole { &arguments } else { "{}" });
         blocks.push(block);
@@ -441,8 +441,7 @@ fn thought(utterance: &Utterance<'_>) -> String {
     words.collect()
 }
 
-/// Tells whether the answer was thought about without a word of it being shown. A model that was asked to think
-/// always does.
+/// Tells whether there was reasoning of which nothing is shown. A model that was asked to think always thinks.
 fn hides_thought(utterance: &Utterance<'_>) -> bool {
     matches!(utterance.question.body["thinking"]["type"].as_str(), Some("enabled" | "adaptive"))
         && !utterance.pieces.iter().any(Piece::is_reasoning)

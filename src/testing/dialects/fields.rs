@@ -1,4 +1,4 @@
-//! Reads JSON as strictly as OpenAI does, and says what is wrong with it in OpenAI's words.
+//! Reads JSON as strictly as OpenAI does, with refusals in OpenAI's words.
 
 use serde_json::{Map, Value};
 
@@ -8,7 +8,7 @@ pub(super) const EFFORTS: [&str; 7] = ["none", "minimal", "low", "medium", "high
 pub(super) type Checked<T> = Result<T, Problem>;
 pub(super) type Fields = Map<String, Value>;
 
-/// What is wrong with a request, before any provider has put it in an envelope.
+/// A request's fault, before it is written in a provider's error format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     pub(super) status: u16,
@@ -124,8 +124,7 @@ pub(super) fn unknown_field(param: &str) -> Problem {
     wrong(Some(param), Some("unknown_parameter"), format!("Unknown parameter: '{param}'."))
 }
 
-/// Returns what is wrong with a schema that is to be kept strictly, if anything is: all objects must be closed and
-/// must require all they have.
+/// Returns the fault of a strict schema, if it has one: all objects must be closed and must require all their fields.
 pub(super) fn loose_schema(schema: &Value, context: &[String]) -> Option<String> {
     let fields = schema.as_object()?;
     let here = |problem: &str| {

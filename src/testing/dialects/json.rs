@@ -1,4 +1,4 @@
-//! What all dialects need to write JSON by hand.
+//! Tools of all dialects to write JSON by hand.
 //!
 //! A template is text with holes, `$name` of lower-case letters each. It is data, so that differences between providers
 //! can be in a table.

@@ -205,7 +205,7 @@ fn write_head(shapes: &Shapes, utterance: &Utterance<'_>, out: &mut Vec<u8>, hol
     }
 }
 
-/// What all chunks of one stream share.
+/// The common parts of all chunks of one stream.
 struct Frame<'a> {
     shapes: &'a Shapes,
     before_choices: String,
@@ -324,7 +324,7 @@ fn write_delta<'a>(shapes: &Shapes, pieces: &mut &[Piece<'a>], delta: &mut Vec<u
     Some((1, if matches!(first, Piece::Text(_)) { said } else { "" }))
 }
 
-/// Returns the arguments that pieces begin with.
+/// Returns the arguments at the beginning of pieces.
 fn arguments<'a>(pieces: &[Piece<'a>]) -> impl Iterator<Item = &'a str> {
     pieces.iter().map_while(|piece| match piece {
         Piece::Arguments { text, .. } => Some(*text),

@@ -1,4 +1,4 @@
-//! Recorded traffic, for the dialects' tests: what real providers were asked, and what they said.
+//! Recorded traffic, for the dialects' tests: requests to real providers, and their answers.
 
 use std::collections::BTreeSet;
 
@@ -51,8 +51,8 @@ pub(super) fn events(stream: &str) -> Vec<Value> {
     data.filter_map(|data| serde_json::from_str(data.trim()).ok()).collect()
 }
 
-/// Returns the paths of all fields in a value, `choices[].delta.content` for one. What is the caller's own, a schema
-/// or a text's parts, is not gone into.
+/// Returns the paths of all fields in a value, `choices[].delta.content` for one. The caller's own values, such as
+/// schemas, are not entered.
 pub(super) fn paths(value: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     walk(value, "", &mut found);

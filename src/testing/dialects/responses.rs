@@ -1,4 +1,4 @@
-//! The bytes of OpenAI's responses, as recorded traffic has them. Nothing is stored: what was said before comes with
+//! The bytes of OpenAI's responses, as recorded traffic has them. Nothing is stored: the whole conversation comes with
 //! each request, and thoughts come encrypted.
 
 mod check;
@@ -18,7 +18,7 @@ use crate::testing::score::Sheet;
 use crate::testing::script::Flavour;
 use writer::{End, Response, Scribe};
 
-/// OpenAI's responses. In another flavour only failures are told otherwise, and less is refused.
+/// OpenAI's responses. In another flavour only errors are written differently, and less is refused.
 #[derive(Clone, Copy)]
 pub(crate) struct Responses(&'static Manner);
 
@@ -113,7 +113,8 @@ impl ScriptedDialect for Responses {
     }
 }
 
-/// Returns the account: the host that is asked, and the key. What was encrypted for one can be read by no other.
+/// Returns the account: the host that is asked, and the key. Reasoning encrypted for one account cannot be read by
+/// another.
 fn account(manner: &Manner, headers: &HeaderMap) -> String {
     let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     format!("{host} {}", key(manner, headers).unwrap_or_default())

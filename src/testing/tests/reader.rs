@@ -1,4 +1,4 @@
-//! Reads what a client got, for the tests of both faces. Knows nothing of how it was written.
+//! Reads a client's result, for the tests in process and on sockets. It is independent of the writers.
 
 use serde_json::{Value, json};
 
@@ -58,7 +58,7 @@ fn retell_json(body: &Value) -> String {
     told.join(" ")
 }
 
-/// What a client gets of each fault, streamed and whole: status, body retold, and how it ended: `.` well, `!` broken,
+/// A client's result for each fault, streamed and whole: status, body retold, and how it ended: `.` well, `!` broken,
 /// `~` not.
 pub(crate) fn cases() -> Vec<(Option<Fault>, &'static str, &'static str)> {
     use Fault as F;

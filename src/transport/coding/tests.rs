@@ -58,7 +58,7 @@ fn read(encoding: Option<&str>, body: &[u8], size: usize) -> (Vec<u8>, bool) {
 }
 
 #[test]
-fn what_was_compressed_without_being_asked_for_is_read_at_any_cut() {
+fn an_unasked_compression_is_read_at_any_cut() {
     for (encoding, format) in [
         (Some("gzip"), "gzip"),
         (Some("x-gzip"), "gzip"),
@@ -101,7 +101,7 @@ fn a_compressed_stream_goes_on_chunk_by_chunk() {
 }
 
 #[test]
-fn what_grows_a_thousandfold_goes_on_in_pieces_that_are_not_large() {
+fn a_body_that_grows_a_thousandfold_is_unpacked_in_small_pieces() {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     io::copy(&mut io::Read::take(io::repeat(b'a'), 100 << 20), &mut encoder).expect("memory");
     let body = stream::iter([Ok(Bytes::from(encoder.finish().expect("memory")))]);

@@ -1,4 +1,4 @@
-//! Edits requests that came in this dialect, block by block: what the target takes stays as it came.
+//! Edits requests that came in this dialect, block by block: blocks that the target accepts stay unchanged.
 
 use super::models::{maker, may_rest};
 use super::proof::{REDACTED, parted};
@@ -37,7 +37,7 @@ pub(super) fn edited(
     } else if stays && !original.has("output_config") {
         notes.forget("effort");
     }
-    // A caller that speaks this dialect is told by the provider what is out of range.
+    // For a caller of this dialect the provider itself checks the range.
     notes.0.retain(|note| *note != Note::Converted("sampling.temperature"));
     let mut differing = original::differing(original, SETTINGS, ours, notes);
     let efforts = differing.iter_mut().filter(|Setting(what, _)| *what == WORD.0 && stays);
@@ -93,7 +93,7 @@ pub(super) fn edited(
 /// The source of the effort where the settings of thinking stay as they came.
 const WORD: Setting = Setting("effort", &["output_config.effort"]);
 
-/// Tells whether a model can be told how hard to think in the form that the caller chose.
+/// Tells whether a model takes the form in which the caller asks for thinking.
 fn fits(original: &Original, body: &Body<'_>, is_anothers: &dyn Fn() -> bool) -> bool {
     let said = std::str::from_utf8(&original.body).unwrap_or_default();
     let form = find(said, &["thinking", "type"]).and_then(text).unwrap_or_default();
@@ -119,7 +119,7 @@ struct Parts<'b, 'a> {
     thoughts: bool,
     scopes: bool,
     sources: bool,
-    /// Arguments of tools are to be held to their schemas, and that is refused here.
+    /// The request asks for strict arguments of tools, which the target refuses.
     strict: bool,
 }
 
@@ -185,7 +185,7 @@ impl<'b, 'a> Parts<'b, 'a> {
                     blocks.remove(at);
                 }
             }
-            // A message that says nothing is refused.
+            // A message without content is refused.
             if left == 0 && !content.is_empty() {
                 messages.remove(at);
             }

@@ -1,6 +1,6 @@
-//! What the generations of models take and refuse: the table, and how a model's name tells its generation.
+//! Properties of the generations of models: the table, and how a model's name tells its generation.
 
-/// What a generation of models takes.
+/// The properties of a generation of models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Traits {
     /// The longest answer where the caller sets no limit: this dialect must name one. The model's own limit, except
@@ -16,7 +16,7 @@ pub(super) struct Traits {
     pub(super) prefills: bool,
     /// The words of efforts above `high` that it knows.
     pub(super) above: &'static [&'static str],
-    /// Whether it thinks where the request does not say.
+    /// Whether it thinks by default.
     pub(super) thinks: bool,
 }
 
@@ -101,7 +101,7 @@ pub(super) fn traits(model: &str) -> Traits {
     GENERATIONS.iter().find(|(since, _)| version >= *since).map_or(OTHERS, |(_, traits)| *traits)
 }
 
-/// Models that cannot be kept from thinking: they refuse to be told.
+/// Models that always think: they refuse a request to switch it off.
 const ALWAYS: [&str; 4] = ["fable", "mythos", "opus-5-5", "sonnet-5-5"];
 
 /// Tells whether a model can be told not to think.
@@ -109,7 +109,7 @@ pub(super) fn may_rest(model: &str) -> bool {
     !ALWAYS.iter().any(|name| model.replace('.', "-").contains(name))
 }
 
-/// Returns what tells one Claude from another, under any of its names: `sonnet-4.5` of `claude-sonnet-4-5-20250929`.
+/// Returns the family and version of a Claude, from any of its names: `sonnet-4.5` of `claude-sonnet-4-5-20250929`.
 pub(in crate::wire) fn maker(model: &str) -> Option<String> {
     let (_, name) = model.split_once("claude")?;
     let (major, minor) = version(name)?;

@@ -1,4 +1,5 @@
-//! What a thought's proof holds: the model that thought it, whether it can be read, and what the provider signed.
+//! The content of a thought's proof: the model that thought, whether the text can be read, and the provider's
+//! signature.
 //!
 //! A signature is valid only for the model that thought; any other refuses it, and the conversation with it. So the
 //! proof begins with its maker, as far as its name tells that: `opus-4.8:ErUB…`.
@@ -6,8 +7,8 @@
 use super::models::maker;
 use crate::words::{Dialect, Proof, Reasoning};
 
-/// The mark before a thought of which nothing can be read. A signature is Base64 and has no colon, and signed
-/// reasoning, too, may come without text.
+/// The mark before a redacted thought. A signature is Base64 and has no colon, and signed reasoning, too, may come
+/// without text.
 pub(in crate::wire) const REDACTED: &str = "redacted:";
 
 /// Wraps the proof of a thought of this model.
@@ -79,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thought_of_another_dialect_is_none() {
+    fn a_thought_of_another_dialect_is_left_out() {
         let proof = Some(Proof::new(Dialect::Gemini, "ErUB=="));
         assert_eq!(unwrap(&Reasoning { text: "Hm.".into(), proof }, "claude-opus-4-8"), None);
         assert_eq!(unwrap(&Reasoning::from("Hm.".to_owned()), "claude-opus-4-8"), None);

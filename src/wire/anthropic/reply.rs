@@ -72,7 +72,7 @@ pub(in crate::wire) fn read_event(
     }
 }
 
-/// What must be changed in a call.
+/// The changes that a call needs.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Mend {
     id: Option<String>,
@@ -99,7 +99,7 @@ fn mend_one(data: &str, begun: Option<&str>, mends: &[(usize, Mend)], draft: &mu
     }
 }
 
-/// Tells whether an event of this name belongs to the answer, with any content.
+/// Tells whether an event of this name belongs to the answer, whatever it contains.
 fn is_ours(name: &str) -> bool {
     matches!(name, "" | "message") || name.starts_with("message_") || name.starts_with("content_block_")
 }
@@ -200,7 +200,7 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// Reads a block as it begins, which is all of it in a whole message. What the provider's own tools do is no
+    /// Reads a block as it begins, which is all of it in a whole message. Blocks of the provider's own tools are no
     /// part of the answer.
     fn begin(&self, index: Option<u64>, whole: bool, draft: &mut Draft, out: &mut Vec<Piece>) -> Result<bool, Failure> {
         match self.kind.text() {
@@ -260,8 +260,8 @@ impl Block<'_> {
         }
     }
 
-    /// Returns what no client would understand in a call as it came: that it has no id of its own, that its input is a
-    /// text.
+    /// Returns the faults of a call that no client would understand: an id that is missing or repeated, an input that
+    /// is a text.
     fn mend(&self, whole: bool, draft: &mut Draft) -> Option<Mend> {
         if !draft.verbatim || self.kind.text() != "tool_use" {
             return None;
@@ -295,7 +295,7 @@ fn stop(reason: &Scalar<'_>, draft: &mut Draft) {
         "max_tokens" | "model_context_window_exceeded" => Some(StopReason::Length),
         "tool_use" => Some(StopReason::ToolCalls),
         "refusal" => Some(StopReason::Refusal),
-        // The provider's own tools are not done.
+        // A tool of the provider's own still runs.
         "pause_turn" | "compaction" => Some(StopReason::Other),
         _ => None,
     };

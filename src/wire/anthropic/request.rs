@@ -1,4 +1,4 @@
-//! Writes requests: what is asked for besides the conversation, and the body around both.
+//! Writes requests: the settings besides the conversation, and the body around both.
 
 use std::borrow::Cow;
 use std::cell::LazyCell;
@@ -30,7 +30,7 @@ pub(in crate::wire) const VERSION: (HeaderName, HeaderValue) =
 /// The fewest tokens that can be set aside for thinking.
 const BUDGET_TOKENS_MIN: u32 = 1_024;
 
-/// The least `top_p` that a model takes while it thinks; of temperatures it takes 1.
+/// The least `top_p` that a model takes while it thinks; its temperature must be 1.
 const THINKING_TOP_P_MIN: f64 = 0.95;
 
 /// Encodes a request for a model.
@@ -87,7 +87,7 @@ pub(in crate::wire) fn encode(
 /// Names of tools that are taken ("String should match pattern '^[a-zA-Z0-9_-]{1,128}$'").
 const NAMES: NameForm = NameForm { max: 128, marks: "_-" };
 
-/// What is asked for besides the conversation, as the model takes it.
+/// The settings besides the conversation, in the form that the model takes.
 #[derive(Debug)]
 pub(super) struct Options<'a> {
     max_tokens: u32,
@@ -164,7 +164,7 @@ impl<'a> Options<'a> {
                 }
                 self.effort = Some(word);
                 if effort > Effort::Minimal && free {
-                    // Without this the newest models think in silence, like a provider that hangs.
+                    // Without this the newest models think without sending anything, like a provider that hangs.
                     self.thinking = Some(json!({"type": "adaptive", "display": "summarized"}));
                 }
             }
@@ -189,8 +189,7 @@ impl<'a> Options<'a> {
         }
     }
 
-    /// Takes over the sampling parameters that the model takes: a thinking model takes only what changes next to
-    /// nothing.
+    /// Sets the sampling parameters that the model takes: a thinking model takes only values near the default.
     fn sample(&mut self, sampling: &'a Sampling, traits: Traits, notes: &mut Notes) {
         let fixed = traits.sampling == SamplingForm::None;
         let free = |value: &f64, least: f64| !fixed && (self.thinking.is_none() || *value >= least);
@@ -207,7 +206,7 @@ impl<'a> Options<'a> {
             ("sampling.seed", sampling.seed.is_some()),
         ];
         if self.stop.len() < sampling.stop.len() {
-            // The others are enforced here.
+            // Further stop sequences are enforced in this process.
             notes.converted("sampling.stop");
         }
         dropped.iter().filter(|(_, is_dropped)| *is_dropped).for_each(|(what, _)| notes.dropped(what));
@@ -235,8 +234,8 @@ fn strict_tools(request: &ChatRequest) -> impl Iterator<Item = &Value> {
     request.tools.iter().filter(|tool| tool.strict == Some(true)).map(|tool| &tool.parameters)
 }
 
-/// Tells whether the arguments of tools can be held to their schemas here: of all, or of none. A caller that speaks
-/// this dialect is told by its provider what cannot be.
+/// Tells whether the arguments of tools can be held to their schemas here: of all, or of none. For a caller of this
+/// dialect the provider itself refuses what it cannot do.
 fn holds(flavour: &Flavour, traits: Traits, request: &ChatRequest) -> bool {
     let holds = || traits.schemas && can_be_held(strict_tools(request));
     flavour.holds_tools && (is_own(request, Dialect::AnthropicMessages) || holds())
@@ -341,7 +340,7 @@ struct Output<'a> {
     format: Option<&'a Value>,
 }
 
-/// A tool: one that the caller runs, or one that there are no words for.
+/// A tool: one that the caller runs, or one that the common form cannot express.
 #[derive(serde::Serialize)]
 #[serde(untagged)]
 enum AnyTool<'a> {

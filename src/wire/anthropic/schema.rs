@@ -1,8 +1,8 @@
-//! Makes a schema one that this dialect can hold an answer to.
+//! Adapts a schema so that this dialect can enforce it.
 
 use serde_json::{Map, Value};
 
-/// Keywords that the provider refuses in a schema that it must enforce: it makes a grammar of it, which cannot count.
+/// Keywords that the provider refuses in an enforced schema: it compiles a grammar, which cannot count.
 const UNCOUNTED: [&str; 12] = [
     "exclusiveMaximum",
     "exclusiveMinimum",
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_grammar_is_asked_for_that_would_be_too_large_or_hold_itself() {
+    fn no_schema_is_enforced_that_is_too_large_or_recursive() {
         let fields = |count: usize, field: Value, required: bool| {
             let names: Vec<String> = (0..count).map(|at| format!("f{at}")).collect();
             let properties: Map<String, Value> = names.iter().map(|name| (name.clone(), field.clone())).collect();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_grammar_can_hold_to_is_told_in_words() {
+    fn limits_that_no_grammar_supports_are_told_in_the_description() {
         let schema = json!({
             "type": "object", "additionalProperties": true, "minProperties": 1,
             "properties": {

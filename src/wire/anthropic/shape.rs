@@ -1,9 +1,8 @@
-//! What is known of answers beyond what is read: events, blocks and fields that may be skipped. Everything else is
-//! drift.
+//! Known events, blocks and fields of answers that are not read. Everything else unknown is reported as drift.
 
 use crate::wire::drift::Shape;
 
-/// Events that tell nothing that is needed.
+/// Known events that are not read.
 pub(super) const EVENTS: &[&str] = &["content_block_stop", "ping"];
 
 /// Blocks that the provider's own tools leave; their results all end alike.
@@ -20,7 +19,7 @@ pub(super) const BLOCKS: &[&str] = &[
 /// How blocks of a tool's result end: `web_search_tool_result`, `code_execution_tool_result`.
 pub(super) const RESULT_SUFFIX: &str = "tool_result";
 
-/// What is added to blocks and not read.
+/// Known additions to blocks that are not read.
 pub(super) const DELTAS: &[&str] = &["citations_delta", "compaction_delta"];
 
 /// An event of a stream.

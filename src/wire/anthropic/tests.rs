@@ -1,4 +1,4 @@
-//! Requests against JSON written by hand and against recorded ones, answers against what they must come to.
+//! Requests against JSON written by hand and against recorded ones, answers against their expected result.
 
 mod recorded;
 mod replies;

@@ -55,7 +55,7 @@ pub(super) enum Role {
     Assistant,
 }
 
-/// A part of a turn: of a kind that there are words for, or as it came.
+/// A part of a turn: of a kind that the common form can express, or as it came.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Block<'a> {
@@ -106,7 +106,7 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// What a tool returned.
+/// The content of a tool's result.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Content<'a> {
@@ -194,14 +194,14 @@ impl<'a> Turns<'a> {
         Ok(turns)
     }
 
-    /// Tells whether a model may be made to think: the last thing that the assistant did, should it have called a
-    /// tool, must have begun with a thought that the provider can read.
+    /// Tells whether a model may be asked to think: if the assistant's last turn called a tool, it must have begun with
+    /// a thought that the provider can read.
     pub(super) fn may_think(&self) -> bool {
         self.thoughtless().next().is_none()
     }
 
-    /// Tells whether what the assistant did last is known to be another's: it called a tool without a thought, by an id
-    /// that no model of Anthropic's gives. Claude's calls without a thought are taken back by its provider.
+    /// Tells whether the assistant's last turn is known to be another model's: it called a tool without a thought, by
+    /// an id that no model of Anthropic's gives. Claude's calls without a thought are accepted by its provider.
     pub(super) fn is_anothers(&self) -> bool {
         self.thoughtless().any(|id| OTHERS_IDS.iter().any(|begin| id.starts_with(begin)))
     }
@@ -240,7 +240,7 @@ impl<'a> Turns<'a> {
             return;
         }
         match self.all.last_mut() {
-            // It must not end with a space.
+            // The last text of the assistant must not end with a space.
             Some(Turn::Of { content, .. }) if prefills => {
                 if let Some(Block::Of(Known::Text { text })) = content.last_mut() {
                     *text = text.as_str().trim_end().to_owned().into();

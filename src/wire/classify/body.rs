@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 use crate::wire::when::{self, Zone};
 use crate::words::RetryAfter;
 
-/// How long a quota of a whole day is left alone. Google names a wait of seconds beside it, which means nothing, and
-/// its day ends at midnight in California, which cannot be known here: 24 vain requests a day are bearable.
+/// How long a quota of a whole day is held. Google names a wait of seconds beside it, which means nothing, and its day
+/// ends at midnight in California, which cannot be known here: 24 failed requests a day are acceptable.
 pub(super) const DAILY_WAIT: Duration = Duration::from_secs(3600);
 
-/// Where details hide: OpenRouter, Azure, Gemini and Anthropic, Mistral, vLLM's proxies.
+/// Fields that hold details: OpenRouter, Azure, Gemini and Anthropic, Mistral, vLLM's proxies.
 const HIDES: [&str; 15] = [
     "metadata",
     "base_resp",
@@ -33,7 +33,7 @@ const HIDES: [&str; 15] = [
 /// How deep errors may lie in one another.
 const DEPTH_MAX: usize = 6;
 
-/// What an error body says, at any place.
+/// The facts of an error body, from any place in it.
 #[derive(Debug, Default)]
 pub(super) struct ErrorBody {
     /// All codes, types and reasons, the most telling first, as the provider spelled them.
@@ -51,7 +51,7 @@ pub(super) struct ErrorBody {
     pub(super) retry_after: Option<RetryAfter>,
     /// When a limit is reset, used up or not.
     pub(super) reset: Option<RetryAfter>,
-    /// It is a page for people: from a gateway or firewall, not from the provider's API.
+    /// It is an HTML page: from a gateway or firewall, not from the provider's API.
     pub(super) is_page: bool,
     /// It is plain text, which no provider's API sends.
     pub(super) is_plain: bool,
@@ -62,7 +62,7 @@ pub(super) struct ErrorBody {
 impl ErrorBody {
     /// Reads a body: JSON of any shape, a page, or plain text.
     pub(super) fn parse(body: &str, home: Zone) -> Self {
-        // A time may stand before the words that tell whose it is.
+        // A time may come before the words that it belongs to.
         let home_of = |body: &str| if speaks_of_beijing(body) { Zone::BEIJING } else { home };
         let body = body.trim_start_matches('\u{feff}').trim();
         if let Ok(value) = serde_json::from_str::<Value>(body) {
@@ -194,7 +194,7 @@ impl ErrorBody {
     }
 }
 
-/// What a field's name says that its value is.
+/// The meaning of a field's value, by its name.
 enum Told {
     /// When to ask again.
     Wait,
@@ -259,7 +259,7 @@ fn speaks_of_beijing(body: &str) -> bool {
     when::is_chinese(body) || BEIJING_CODES.iter().any(has_code)
 }
 
-/// Returns the later of two times, as far as they can be compared: what came first, where they cannot.
+/// Returns the later of two times; the first of them, if they cannot be compared.
 fn later(one: Option<RetryAfter>, other: Option<RetryAfter>) -> Option<RetryAfter> {
     match (one, other) {
         (Some(RetryAfter::After(one)), Some(RetryAfter::After(other))) => Some(RetryAfter::After(one.max(other))),

@@ -8,7 +8,7 @@
 use super::Sent;
 use super::body::ErrorBody;
 
-/// What passes by itself, with any status.
+/// Texts of trouble that passes by itself, with any status.
 const PASSING: &[&str] = &[
     "upstream",
     "temporar",
@@ -79,7 +79,7 @@ const PASSING: &[&str] = &[
     "name resolution",
 ];
 
-/// How it is said that a model is not there.
+/// Texts for a model that is not there.
 const ABSENT: &[&str] = &[
     "not exist",
     "n't exist",
@@ -191,7 +191,7 @@ const PARTS: &[&str] = &[
     "user message",
 ];
 
-/// What is said of a part that is wrong, behind it in the same sentence and right before it.
+/// Texts that call a part wrong: behind it in the same sentence, and right before it.
 const BEHIND: &[&str] = &[
     " must ",
     " should ",
@@ -236,7 +236,7 @@ const VALIDATORS: &[&str] = &[
     "url in the request",
 ];
 
-/// Tells whether an error speaks of what passes by itself.
+/// Tells whether an error speaks of trouble that passes by itself.
 pub(super) fn passes(error: &ErrorBody) -> bool {
     PASSING.iter().any(|words| error.text.contains(words))
 }
@@ -248,7 +248,7 @@ pub(super) fn is_gone(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>) ->
         return false;
     }
     let named = match sent.model {
-        // What is deprecated "for this model" is a parameter.
+        // A text with "for this model" means a parameter, not a missing model.
         "" => {
             let of_it = ["for this model", "with this model"].iter().any(|words| error.text.contains(words));
             !of_it && ["model", "models"].iter().any(|word| holds(&error.text, word))
@@ -271,8 +271,8 @@ pub(super) fn is_proven(error: &ErrorBody) -> bool {
         || PARTS.iter().any(|part| places(&error.text, part, is_inner).any(|at| blames(&error.text, at, part)))
 }
 
-/// Tells whether a text that holds a part at a place says that this is wrong, or marks it as a field: by quotes, as a
-/// step of a path, or as the head of what is said.
+/// Tells whether a text calls the part at this place wrong, or marks it as a field: by quotes, as a step of a path, or
+/// as the head of the message.
 fn blames(text: &str, at: usize, part: &str) -> bool {
     const QUOTES: [char; 3] = ['\'', '"', '`'];
     let (before, behind) = (&text[..at], &text[at + part.len()..]);
@@ -314,7 +314,7 @@ fn places<'a>(text: &'a str, word: &'a str, inner: impl Fn(char) -> bool + 'a) -
     let stands = move |at: usize| {
         let mut rest = text[at + word.len()..].chars();
         let goes_on = match rest.next() {
-            // A sentence's end, or a version's point?
+            // A point may end a sentence or stand within a version.
             Some('.') if inner('-') => rest.next().is_some_and(|letter| letter.is_ascii_alphanumeric()),
             Some(letter) => inner(letter),
             None => false,

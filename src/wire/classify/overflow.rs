@@ -6,7 +6,7 @@
 use super::Sent;
 use super::body::ErrorBody;
 
-/// Codes that mean nothing else.
+/// Codes that mean only this.
 pub(super) const CODES: &[&str] = &[
     "context_length_exceeded",
     "context_window_exceeded",
@@ -25,7 +25,7 @@ pub(super) const CODES: &[&str] = &[
     "1039",
 ];
 
-/// Words that mean nothing else, each as one server or more says it; all of a shape's parts must be there.
+/// Texts that mean only this, each from one server or more; all parts of a text must be there.
 const SHAPES: &[&[&str]] = &[
     // OpenAI, DeepSeek, Mistral, Fireworks, OpenRouter, old vLLM.
     &["maximum context length"],
@@ -172,12 +172,12 @@ const BEYOND: &[&str] = &[
     "超出",
 ];
 
-/// What is counted, what is bounded, and whose length it is: what the fallback wants one of each.
+/// Words for a limit, a unit and the request: the fallback needs one of each.
 const LIMITS: &[&str] =
     &["maximum", "max ", "limit", "exceed", "too long", "too many", "too large", "longer", "at most", "configured"];
 const WHOLES: &[&str] =
     &["prompt", "input", "context", "message", "conversation", "sequence", "request", "window", "you passed"];
-/// Of a limit on the answer's length, or by time: another thing.
+/// Texts about a limit on the answer's length, or about time: they mean something else.
 const OTHERS: &[&str] = &[
     "daily",
     "hourly",

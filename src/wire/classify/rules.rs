@@ -1,8 +1,9 @@
-//! Judges an error by the tables of what providers' codes and words mean.
+//! Judges an error by the tables of providers' codes and texts.
 //!
-//! The order carries meaning: an account without money before a limit, a limit before a missing model, what one model
-//! or server cannot do before what is plainly malformed, that before what is not supported, and what may pass before
-//! what is the caller's fault. What no rule knows is judged by its status, in doubt as a refusal that proves nothing.
+//! The order of the rules has a meaning: an account without money goes before a limit, a limit before a missing model,
+//! inability of one model or server before malformed requests, those before unsupported ones, and trouble that may pass
+//! before the caller's fault. An error that no rule matches is judged by its status, in doubt as a refusal that proves
+//! nothing.
 
 use std::ops::RangeInclusive;
 
@@ -95,13 +96,13 @@ fn says(text: &str, words: &str) -> bool {
     rest.is_some()
 }
 
-/// What a status means that no rule knows.
+/// Returns the class of a status where no rule matches.
 fn by_status(status: Option<u16>) -> FailureClass {
     match status {
         Some(413) => FailureClass::RequestExceedsLimit,
         Some(451) => FailureClass::Forbidden,
         Some(498 | 503 | 529) => FailureClass::Overloaded,
-        // The request as such, and the answer does not say which part.
+        // The request is refused, and the answer does not say which part is wrong.
         Some(400 | 406 | 409 | 411 | 412 | 414..=418 | 422 | 431) => FailureClass::Declined,
         // A route or a method that is missing, a proxy in between, what is not ready, time-outs and closed connections
         // on the provider's side; an error inside a stream that says no more; a redirection; a gateway's own.
@@ -117,7 +118,7 @@ fn scope(class: FailureClass, status: Option<u16>, error: &ErrorBody) -> Option<
         {
             Some(Scope::Key)
         }
-        // A host that looks for words refuses what others take: it judges by a list of its own, not the request.
+        // A host with a word filter refuses what others take: it judges by its own list, not the request.
         FailureClass::ContentPolicy
             if error.has_code(HOST_FILTERS) || HOST_WORDS.iter().any(|words| error.text.contains(words)) =>
         {

@@ -1,7 +1,7 @@
-//! What providers' codes and words mean, by subject. The first rule that matches decides.
+//! The meaning of providers' codes and texts, by subject. The first rule that matches decides.
 //!
 //! Codes are compared whole and texts searched for, both in lower case; the parts of a text on both sides of ` … `
-//! stand in this order. The order of the rules carries meaning, within a table and between them.
+//! stand in this order. The order of the rules has a meaning, within a table and between them.
 
 use std::ops::RangeInclusive;
 
@@ -9,12 +9,12 @@ use super::rules::Rule;
 use crate::words::FailureClass;
 
 const ANY: RangeInclusive<u16> = 0..=999;
-/// The caller's side is at fault, says the status.
+/// Statuses that blame the caller's side.
 const CALLER: RangeInclusive<u16> = 400..=499;
 /// The same, and 500 and 501, by which llama.cpp means it too.
 const MISUSE: RangeInclusive<u16> = 400..=501;
 
-/// What is wrong with an account, a place, a content or a key.
+/// Failures of an account, a place, a content or a key.
 pub(super) const ACCOUNT: &[Rule] = &[
     Rule { class: FailureClass::OutOfMoney, statuses: 402..=402, codes: &[], texts: &[] },
     // Alibaba spells its tokens-a-minute limit like OpenAI's empty account; only the text tells.
@@ -177,7 +177,7 @@ pub(super) const ACCOUNT: &[Rule] = &[
 pub(super) const HOST_FILTERS: &[&str] = &["data_inspection_failed", "datainspectionfailed"];
 pub(super) const HOST_WORDS: &[&str] = &["inappropriate content", "content exists risk", "new_sensitive"];
 
-/// What is too much for now, and an answer that the model spoilt.
+/// Too much load for now, and answers that the model spoilt.
 pub(super) const LOAD: &[Rule] = &[
     Rule {
         class: FailureClass::Overloaded,
@@ -257,7 +257,7 @@ pub(super) const LOAD: &[Rule] = &[
         ],
         texts: &["rate limit reached", "rate limit exceeded", "request limit reached", "too many requests"],
     },
-    // In a refusal of any status; a 500 that speaks of it means its own.
+    // In a refusal of any status; a 500 with these words is about the server's own limit.
     Rule {
         class: FailureClass::RateLimited,
         statuses: CALLER,
@@ -298,7 +298,7 @@ pub(super) const LOAD: &[Rule] = &[
     },
 ];
 
-/// What is not there, or not for us.
+/// Models and functions that are missing, or not for this account.
 pub(super) const TARGET: &[Rule] = &[
     Rule {
         class: FailureClass::Unsupported,
@@ -306,7 +306,7 @@ pub(super) const TARGET: &[Rule] = &[
         codes: &["constraint_filtered"],
         texts: &["no endpoints found that support", "no endpoints found that can handle"],
     },
-    // What only its own provider has, and this one is another: the next may be that.
+    // Features that only another provider has: the next target may have them.
     Rule {
         class: FailureClass::Unsupported,
         statuses: CALLER,
@@ -353,8 +353,8 @@ pub(super) const TARGET: &[Rule] = &[
     Rule { class: FailureClass::Forbidden, statuses: 403..=403, codes: &[], texts: &[] },
 ];
 
-/// What one model or server cannot do, in words that weigh more than the code beside them: it may be that of any value
-/// that is refused.
+/// Inabilities of one model or server, in texts that weigh more than the code beside them: that code may be used for
+/// any refused value.
 pub(super) const LIMITS: &[Rule] = &[
     // An answer that is to be longer than one model gives.
     Rule {
@@ -458,7 +458,7 @@ pub(super) const LIMITS: &[Rule] = &[
             "invalid function name",
         ],
     },
-    // Words that a server has or does not have for something: the next one may be newer, or another's.
+    // Names of values that some servers know and others do not: the next target may know them.
     Rule {
         class: FailureClass::Unsupported,
         statuses: CALLER,
@@ -478,10 +478,10 @@ pub(super) const LIMITS: &[Rule] = &[
             "is allowed for this model",
             "may only be set to 1 when thinking",
             "only allowed for string type",
-            // What schemas OpenAI takes.
+            // The schemas that OpenAI takes.
             "at the top level",
             "'required' is required to be supplied",
-            // What one provider keeps, or wants beside something.
+            // State that one provider keeps, or a field that it needs beside another.
             "while downloading",
             "zero data retention",
             "must contain the word 'json'",
@@ -508,7 +508,7 @@ pub(super) const LIMITS: &[Rule] = &[
     },
 ];
 
-/// The part of a request that is malformed, or more than this target can do.
+/// Malformed parts of a request, and parts that this target cannot serve.
 pub(super) const REQUEST: &[Rule] = &[
     Rule {
         class: FailureClass::BadRequest,
@@ -549,7 +549,7 @@ pub(super) const REQUEST: &[Rule] = &[
             "unsupported_image_media_type",
             // An image this provider cannot reach, another perhaps can.
             "failed_to_download_image",
-            // Reasoning that another account's models thought.
+            // Reasoning of another account's models.
             "invalid_encrypted_content",
         ],
         texts: &[],
@@ -596,7 +596,7 @@ pub(super) const REQUEST: &[Rule] = &[
             "thought_signature",
             "thought signature",
             "only works in thinking mode",
-            // Anthropic, of what one model takes and another does not: sampling, limits, schemas, thinking.
+            // Anthropic, of settings that some models take and others do not: sampling, limits, schemas, thinking.
             "is deprecated for this model",
             "cannot both be specified",
             "too many optional parameters",

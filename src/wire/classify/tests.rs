@@ -17,7 +17,7 @@ fn failure(status: u16, body: &str) -> Failure {
 
 const SENT: Sent<'static> = Sent { model: "x", prompt_tokens: 40_000, now: None, home: Zone::UTC };
 
-/// Status, and what a server says that its own template, its form of a conversation or its model cannot do.
+/// Status and text: a server's own template, its form of a conversation or its model cannot do it.
 const LACKS: &[(u16, &str)] = &[
     (400, "Conversation roles must alternate user/assistant/user/assistant/..."),
     (400, "After the optional system message, conversation roles must alternate user/assistant/user/assistant/..."),

@@ -64,7 +64,7 @@ fn an_error_that_is_no_event_ends_a_stream_with_its_own_words() {
         assert_eq!((failure.class, failure.status), (FailureClass::Overloaded, Some(503)), "{size}");
         assert_eq!(pieces, text("Hi"));
     }
-    // What is no error is no answer either, and half of one is a cut.
+    // JSON that is neither an error nor an answer is unusable, and half of it is a cut.
     let mut decoder = Decoder::new(Dialect::Gemini, true);
     let failure = decoder.push(format!("{event}{{}}").as_bytes(), &mut Vec::new()).expect_err("no end");
     assert_eq!(failure.class, FailureClass::Cut);
@@ -259,7 +259,8 @@ proptest! {
         });
         *chunk.pointer_mut(field).expect("a field") = serde_json::from_str(value).expect("JSON");
         let result = end_of(&format!("data: {chunk}\n\ndata: [DONE]\n\n"));
-        // Odd kinds of what names and counts cost nothing; odd kinds of what holds the answer are a broken protocol.
+        // Unexpected types of names and counts are ignored; unexpected types of the answer's own fields break the
+        // protocol.
         if matches!(field, "/id" | "/model" | "/choices/0/index" | "/usage" | "/usage/prompt_tokens" | "/x_groq"
             | "/usage/prompt_tokens_details" | "/choices/0/delta/reasoning" | "/choices/0/delta/content"
             | "/choices/0/delta/refusal" | "/choices/0/delta/tool_calls/0/index")
@@ -308,7 +309,7 @@ fn said(pieces: &[Piece]) -> String {
 }
 
 #[test]
-fn what_can_be_read_is_read_however_carelessly_it_is_framed() {
+fn readable_events_are_read_however_carelessly_they_are_framed() {
     let (hi, stop) = (delta("Hi"), STOP.trim_end());
     let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5}}";
     for (name, body) in [
@@ -364,7 +365,7 @@ fn the_last_event_counts_in_every_dialect_though_no_blank_line_follows() {
 }
 
 #[test]
-fn what_was_cut_is_never_whole() {
+fn a_cut_answer_is_never_taken_for_whole() {
     for body in [
         delta("Hi"),
         delta("Hi").trim_end().to_owned(),
@@ -578,7 +579,7 @@ fn an_answer_as_long_as_it_may_be_was_cut_by_that_whichever_reason_its_provider_
 }
 
 #[test]
-fn what_the_limit_cut_is_an_answer_in_every_dialect() {
+fn an_answer_that_the_token_limit_cut_is_an_answer_in_every_dialect() {
     let anthropic = r#"{"content":[{"type":"text","text":"Hi"},{"type":"tool_use","id":"a","name":"f","input":{}}],"stop_reason":"max_tokens"}"#;
     let window = anthropic.replace("max_tokens", "model_context_window_exceeded");
     let gemini = r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"MAX_TOKENS"}]}"#;

@@ -32,7 +32,7 @@ fn unknown_fields_are_named_with_those_that_hold_them() {
 }
 
 #[test]
-fn what_is_no_name_is_not_repeated() {
+fn text_that_is_no_name_is_not_repeated() {
     let long = "x".repeat(100);
     for (name, expected) in [
         ("response.mood.delta", "response.mood.delta"),

@@ -40,7 +40,7 @@ fn texts_are_asked_for_in_each_dialect() {
 }
 
 #[test]
-fn what_is_not_set_is_not_sent() {
+fn unset_fields_are_not_sent() {
     let (_, body, _) = encoded(Dialect::OpenAiChat, &request()).expect("a body");
     assert_eq!(body, json!({"model": "m", "input": ["one", "two"]}));
 }

@@ -21,7 +21,7 @@ pub(super) const OPENAI_MODELS: Models = Models {
 };
 const XAI_REASONERS: Models =
     Models { begin: &["grok-3-mini", "grok-4", "grok-5", "grok-code"], except: &["non-reasoning"] };
-/// Models of xAI that reason as much as they like, or not at all.
+/// Models of xAI whose reasoning cannot be set.
 const XAI_FIXED: Models = Models { begin: &["grok-2", "grok-3", "grok-4-", "grok-code"], except: &["-mini"] };
 
 /// Models whose providers want back what they thought before they called a tool, or refuse the next turn: Kimi
@@ -66,8 +66,8 @@ const THREE: [&str; 7] = ["", "low", "low", "medium", "high", "high", "high"];
 const NONE_AND_THREE: [&str; 7] = ["none", "low", "low", "medium", "high", "high", "high"];
 const EFFORT: &[Template] = &[("reasoning_effort", r#""{}""#)];
 
-/// What OpenAI's models call each effort, from their refusals, which list what they take. The first `gpt-5` has minimal
-/// and no none, from 5.1 on it is the other way round; `xhigh` came with 5.1-codex-max and 5.2, `max` with 6.
+/// The names of efforts of OpenAI's models, from their refusals, which list them. The first `gpt-5` has minimal and no
+/// none, from 5.1 on it is the other way round; `xhigh` came with 5.1-codex-max and 5.2, `max` with 6.
 const OPENAI_EFFORTS: &[(Models, [&str; 7])] = &[
     (named(&["o1", "o3", "o4", "o5", "gpt-5-codex"]), THREE),
     (named(&["gpt-5-pro"]), ["", "high", "high", "high", "high", "high", "high"]),
@@ -150,7 +150,7 @@ pub const GENERIC: Flavour = Flavour {
     unthought: "",
 };
 
-/// A server that is known, and has nothing that only some have.
+/// A server that is known, and has none of the fields that only some have.
 const KNOWN: Flavour = Flavour { functions: false, betas: Betas::Only(&[]), names: Some(NAMES), ..GENERIC };
 
 const OPENAI: Flavour = Flavour {
@@ -248,7 +248,7 @@ pub(super) const TABLE: &[Flavour] = &[
         ..KNOWN
     },
     // "parameter.enable_thinking must be set to false for non-streaming calls"; nor can it be forced to call a tool
-    // while it thinks. Marks of what is to be cached are those of Anthropic (its guide to explicit caches).
+    // while it thinks. Cache marks are those of Anthropic (its guide to explicit caches).
     Flavour {
         name: "qwen",
         runs_on: true,
@@ -341,7 +341,7 @@ pub(super) const TABLE: &[Flavour] = &[
         thoughts: "reasoning",
         ..KNOWN
     },
-    // Gateways to many, in their own dialects and all others: they take what their providers take.
+    // Gateways to many, in their own dialects and all others: they accept what their providers accept.
     Flavour {
         name: "vercel",
         hosts: &[("ai-gateway.vercel.sh", "")],

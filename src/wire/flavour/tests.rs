@@ -140,7 +140,7 @@ fn every_provider_gets_its_own_fields() {
 }
 
 #[test]
-fn what_is_left_out_is_noted() {
+fn dropped_fields_are_noted() {
     use Note::{Converted as C, Dropped as D};
     for (name, model, notes) in [
         ("generic", "m", vec![]),
@@ -169,7 +169,7 @@ fn what_is_left_out_is_noted() {
 }
 
 #[test]
-fn every_effort_has_a_word_everywhere() {
+fn every_effort_has_a_name_in_every_flavour() {
     use Effort::{High, Low, Max, Medium, Minimal, None, XHigh};
     let all = [None, Minimal, Low, Medium, High, XHigh, Max];
     let plain = |words: [&str; 7]| {
@@ -319,7 +319,7 @@ fn messages(provider: &str, model: &str, request: &ChatRequest) -> (Value, Vec<N
 }
 
 #[test]
-fn models_that_reason_are_spoken_to_by_the_developer() {
+fn system_messages_to_reasoning_models_have_the_role_developer() {
     let request = ChatRequest::new("r").system("Be brief.").user("Hi");
     for (provider, model, role) in [
         ("openai", "gpt-5.2", "developer"),
@@ -353,7 +353,7 @@ fn a_deployment_whose_name_tells_nothing_is_treated_as_the_model_it_is() {
         assert_eq!((&body["model"], &body["messages"][0]["role"]), (&json!("my-deployment"), &json!(role)));
         assert_eq!((&body["temperature"], &body["reasoning_effort"]), (&temperature, &effort), "{model:?}");
     }
-    // Where no model is known to reason there is nothing to be taken for.
+    // In a row without reasoning models no model can be taken for one.
     assert_eq!(body("vllm", Model { reasons: true, ..unknown })["temperature"], 0.5);
 }
 
@@ -445,7 +445,7 @@ fn reasoning_goes_back_only_in_the_tool_loops_that_want_it() {
 }
 
 #[test]
-fn what_a_provider_cannot_serve_goes_elsewhere() {
+fn requests_that_a_provider_cannot_serve_go_elsewhere() {
     let image = |image| hello().message(Message::User(vec![UserPart::Image(image)]));
     let url = || image(Image::Url("https://x.dev/a.png".into()));
     let inline = || image(Image::Base64 { media_type: "image/png".to_owned(), data: "AAAA".into() });

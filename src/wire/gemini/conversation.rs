@@ -19,10 +19,10 @@ use crate::words::{
     ToolCall, ToolResult, UserPart,
 };
 
-/// What Google documents to be sent as the proof of a tool call that another model made.
+/// The proof for tool calls of other models, from Google's documentation.
 const NO_PROOF: &str = "skip_thought_signature_validator";
 
-/// What the user says where a conversation begins with a call of a tool.
+/// The user's text where a conversation begins with a tool call.
 const OPENING: &str = "(The conversation begins here.)";
 
 /// One turn.
@@ -40,7 +40,7 @@ pub(super) enum Turn<'a> {
     Foreign(&'a RawValue),
 }
 
-/// One part of a turn: of a kind that there are words for, or as it came.
+/// One part of a turn: of a kind that the common form can express, or as it came.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are of the large one")]
@@ -98,7 +98,7 @@ struct FunctionResponse<'a> {
     id: Option<Cow<'a, str>>,
     name: &'a str,
     response: Response<'a>,
-    /// What it shows.
+    /// Its media.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     parts: Vec<Part<'a>>,
 }
@@ -151,7 +151,7 @@ pub(super) struct Conversation<'a> {
     pub(super) system: Vec<Part<'a>>,
     /// The turns.
     pub(super) contents: Vec<Turn<'a>>,
-    /// What could not go as it was.
+    /// The notes of converted and dropped parts.
     pub(super) notes: Notes,
     dialect: Dialect,
     /// Names of tools that are sent instead of the caller's own.
@@ -225,7 +225,7 @@ impl<'a> Conversation<'a> {
         Ok(all)
     }
 
-    /// Adds parts to the last turn, if it is of the same role and they belong to it, else in one of their own.
+    /// Adds parts to the last turn, if it has the same role and they belong to it, else as a new turn.
     fn push(&mut self, role: &'static str, parts: Vec<Part<'a>>, joins: bool) {
         match self.contents.last_mut() {
             _ if parts.is_empty() => {}
@@ -284,7 +284,7 @@ impl<'a> Conversation<'a> {
         Ok(own)
     }
 
-    /// Sends reasoning back only with a proof. A proof alone is that of the text before it.
+    /// Sends reasoning back only with a proof. A proof without text belongs to the text before it.
     fn reasoning(&mut self, reasoning: &'a Reasoning, own: &mut Vec<Part<'a>>) {
         let Some(proof) = self.proof(reasoning.proof.as_ref()) else {
             if reasoning.proof.is_none() && !reasoning.text.is_empty() {

@@ -1,4 +1,4 @@
-//! Edits requests that came in this dialect, part by part: what the target takes stays as it came.
+//! Edits requests that came in this dialect, part by part: parts that the target accepts stay unchanged.
 
 use super::request::resource;
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};

@@ -1,4 +1,4 @@
-//! What the generations of Gemini take, read off a model's name: as of autumn 2026, by Google's model pages. A name
+//! Properties of the generations of Gemini, by a model's name: as of autumn 2026, from Google's model pages. A name
 //! that is not Gemini's is not changed.
 
 use serde_json::{Value, json};
@@ -67,7 +67,7 @@ impl Family {
         if self.generation < (2, 5) {
             return (None, Some(Note::Dropped("effort")));
         }
-        // What Google's own OpenAI-compatible endpoint makes of these efforts; the least is the least the model takes.
+        // As Google's own OpenAI-compatible endpoint translates these efforts; the least is the least the model takes.
         let budget = match effort {
             Effort::None | Effort::Minimal if self.pro => 128,
             Effort::None | Effort::Minimal => 0,

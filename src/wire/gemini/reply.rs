@@ -252,7 +252,7 @@ impl Call<'_> {
             return Ok(draft.acts());
         }
         if self.partial_args.is_some() {
-            return Err(unusable(&format!("the arguments of `{name}` come in pieces, which nobody asked for")));
+            return Err(unusable(&format!("the arguments of `{name}` come in pieces, which was not asked for")));
         }
         let arguments = if self.args.is_none() { Cow::Borrowed("{}") } else { arguments(self.args)? };
         draft.fragment(Fragment { index: Some(draft.calls_begun()), id: self.id.text(), name, arguments, proof })

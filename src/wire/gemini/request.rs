@@ -1,5 +1,5 @@
-//! Writes requests. What is long borrows from the caller's words and goes straight into one buffer; only the settings
-//! are values, so that the caller's own can be joined to them.
+//! Writes requests. Long texts borrow from the caller's request and go straight into one buffer; only the settings are
+//! values, so that the caller's own can be joined to them.
 
 use std::borrow::Cow;
 

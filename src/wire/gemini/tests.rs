@@ -205,7 +205,7 @@ fn drops_and_names_the_sampling_that_a_model_does_not_take() {
 }
 
 #[test]
-fn refuses_what_the_dialect_cannot_and_what_no_target_can_and_names_the_field() {
+fn refuses_requests_that_this_dialect_or_no_target_can_serve_and_names_the_field() {
     let image = UserPart::Image(Image::Url("ftp://x.dev/a.png".into()));
     let broken = ToolCall { arguments: "[1]".into(), ..call("a", "f") };
     let prefilled = hi().message(Message::assistant("So"));
@@ -383,7 +383,7 @@ fn calls_that_others_made_say_that_they_have_no_proof_where_one_is_wanted() {
 }
 
 #[test]
-fn the_callers_own_settings_join_ours_and_change_none() {
+fn the_callers_own_settings_are_added_and_override_none_of_ours() {
     let extra = json!({
         "safetySettings": [{"category": "X"}], "contents": "ours", "cachedContent": "c",
         "generationConfig": {"topK": 5, "temperature": 2, "thinkingConfig": {"includeThoughts": true, "thinkingBudget": 1}},

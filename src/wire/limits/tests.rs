@@ -144,7 +144,7 @@ fn a_limit_that_lies_or_is_over_says_nothing_or_what_can_be_true() {
         ("10", "4", "soon", gauge(4, 10, None)),
         ("10", "4", "-5", gauge(4, 10, None)),
         ("10", "4", "NaN", gauge(4, 10, None)),
-        // Over by its own date; and so far off that it is no date of a limit.
+        // Ended by its own date; and too far off to be a limit's date.
         ("10", "0", "2025-06-02T15:14:44Z", None),
         ("10", "0", "2031-06-02T15:14:44Z", gauge(0, 10, None)),
         ("10", "0", "1748877284", None),
@@ -182,7 +182,7 @@ fn every_limit_of_recorded_answers_is_read() {
     let mut found = 0;
     for case in crate::wire::tests::cases() {
         let Some(pairs) = case["response"]["headers"].as_object() else { continue };
-        // Without the date nothing was over when it was told.
+        // Without the response's date no limit had ended.
         let pairs = pairs.iter().filter(|(name, _)| *name != "date");
         let headers = headers(pairs.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))));
         let told = headers.iter().filter(|(name, value)| {

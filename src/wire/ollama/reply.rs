@@ -31,7 +31,7 @@ pub(in crate::wire) fn read(draft: &mut Draft, text: &str, out: &mut Vec<Piece>)
         let reason = line.done_reason.text();
         draft.stopped_by(stop_reason(reason), reason);
         let count = |count: &Scalar<'_>| count.count().unwrap_or(0);
-        // What is read from the cache is not counted at all.
+        // Tokens read from the cache are not counted at all.
         let (input, output) = (count(&line.prompt_eval_count), count(&line.eval_count));
         let usage = Usage { input, output, ..Usage::default() };
         draft.usage = (usage != Usage::default()).then_some(usage);

@@ -20,7 +20,7 @@ use crate::words::{
     AssistantPart, ChatRequest, Dialect, Effort, Failure, ResponseFormat, Tool, ToolChoice, UserPart, without_path,
 };
 
-/// Models that are told how hard to think; all others are told whether to.
+/// Models that take a level of thinking; all others only take whether to think.
 const GRADED: &str = "gpt-oss";
 
 /// Encodes a request for a model.
@@ -114,7 +114,7 @@ fn think(model: &str, effort: Effort, notes: &mut Notes) -> Value {
     word
 }
 
-/// Returns what the model runs with, joined with the caller's own `options`, of which ours go first.
+/// Returns the model's options, joined with the caller's own `options`; ours win.
 fn options(request: &ChatRequest, answer_max: Option<u32>) -> Map<String, Value> {
     let sampling = &request.sampling;
     let own = [
@@ -161,7 +161,7 @@ struct WireFunction<'a> {
 }
 
 impl<'a> WireMessage<'a> {
-    /// Returns a step as a message; what is of another dialect is none.
+    /// Returns a step as a message; a part of another dialect gives none.
     fn of(step: Step<'a>, notes: &mut Notes) -> Result<Option<Self>, Failure> {
         let mut wire = Self::default();
         match step {

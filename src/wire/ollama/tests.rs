@@ -109,7 +109,7 @@ fn no_tool_can_be_forced_and_one_that_is_named_is_the_only_one() {
 }
 
 #[test]
-fn what_cannot_go_is_noted_or_refused() {
+fn parts_that_cannot_be_sent_are_noted_or_refused() {
     let proof = Some(Proof::new(Dialect::Gemini, "p"));
     let call = ToolCall { id: "c".into(), name: "f".into(), proof: proof.clone(), ..ToolCall::default() };
     let failed = ToolResult { is_error: true, ..ToolResult::new("c", "", "no") };

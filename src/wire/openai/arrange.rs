@@ -53,8 +53,8 @@ pub(super) fn arranged(flavour: &Flavour, items: &[&str], instruction: Option<&s
     format!("[{}]", items.join(","))
 }
 
-/// Returns one message that says what two did, with all else that either holds: the first's, where both do. Two texts
-/// are one with `between` them, or two parts where that is empty and the speaker is not the assistant.
+/// Joins two messages into one, with all other fields of both; the first one's, where both have a field. Two texts are
+/// one with `between` them, or two parts where that is empty and the speaker is not the assistant.
 fn joined(first: &str, second: &str, between: &str) -> String {
     let (Some(mut message), Some(more)) = (Object::of(first), Object::of(second)) else { return first.to_owned() };
     let mut edits = Edits::new(first);
@@ -80,7 +80,7 @@ fn joined(first: &str, second: &str, between: &str) -> String {
     edits.finish().into_owned()
 }
 
-/// Returns what is said as a list of parts.
+/// Returns the content as a list of parts.
 fn parts(content: &str) -> Vec<String> {
     match text(content) {
         Some(_) => vec![format!(r#"{{"type":"text","text":{content}}}"#)],

@@ -1,4 +1,4 @@
-//! Edits requests that came in this dialect, item by item: what the target takes stays as it came.
+//! Edits requests that came in this dialect, item by item: items that the target accepts stay unchanged.
 
 use std::borrow::Cow;
 
@@ -40,7 +40,7 @@ const OWN: [&str; 9] = [
 ];
 /// The fields of a message that every server knows.
 const MESSAGE: [&str; 6] = ["role", "content", "name", "tool_calls", "tool_call_id", "prefix"];
-/// Where servers and clients put what was thought.
+/// The fields in which servers and clients put reasoning.
 const THOUGHTS: [&str; 2] = ["reasoning_content", "reasoning"];
 
 /// Returns the body as it came, edited for a target. `ours` has the settings as the target takes them, `instruction` is
@@ -115,7 +115,7 @@ const SAID: [&str; 2] = ["reasoning_effort", "reasoning"];
 /// Tells whether the effort must be written otherwise than it came.
 fn effort(original: &Original, body: &Body<'_>, notes: &Notes) -> bool {
     let named = SAID.iter().any(|field| original.has(field));
-    // A server that takes `reasoning` takes the plain word, too.
+    // A server that takes `reasoning` takes the plain field `reasoning_effort`, too.
     let takes = |field: &str| {
         body.flavour.is_generic()
             || body
@@ -398,8 +398,8 @@ impl<'b, 'a> Talk<'b, 'a> {
         rename(tool, self.body.names, edits);
     }
 
-    /// Edits what was thought: proofs under a seal belong to no target here, and a target that wants thoughts back
-    /// wants them in its own field. Returns the field that became that one.
+    /// Edits reasoning: sealed proofs belong to no target of this dialect, and a target that needs reasoning back needs
+    /// it in its own field. Returns the field that was renamed to that one.
     fn thoughts<'m>(
         &self,
         message: &mut Object<'m>,

@@ -1,11 +1,11 @@
-//! Calls of tools that go on as they came, where no client could tell them apart as they came: under one index, without
-//! one or without an id, with an id and a name in every fragment, with arguments that are no text.
+//! Corrects tool calls in answers that pass unchanged, where clients could not tell the calls apart: under one index,
+//! without index or id, with an id and a name in every fragment, with arguments that are no text.
 //!
-//! Input: a chunk, and what must be changed in its calls. Output: the chunk with that. All else stays as it is.
+//! Input: a chunk, and the changes that its calls need. Output: the changed chunk. All else stays as it is.
 
 use crate::wire::edit::{Array, Edits, Object, find, quoted};
 
-/// What must be changed in a fragment of a call.
+/// The changes that a fragment of a call needs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Mend {
     /// The index that it must have.

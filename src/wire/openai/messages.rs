@@ -15,7 +15,7 @@ use crate::wire::talk::{Answer, Media, Part, Spoken, Step, mends, steps};
 use crate::words::{AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Foreign, Text, ToolCall, UserPart};
 
 const OWN: Dialect = Dialect::OpenAiChat;
-/// What an assistant says between a tool and a user, where a message must stand.
+/// The assistant's text between a tool and a user, where a message must be there.
 pub(super) const BRIDGE: &str = "OK.";
 
 /// The messages as they are going to be written.
@@ -31,12 +31,12 @@ pub(super) struct Messages<'a> {
     unthought: &'static str,
     /// The flag of a last message that is to be continued.
     prefill: Option<&'static str>,
-    /// Whether the system speaks later, too, where it must not.
+    /// Whether there are later system messages, which the target refuses.
     late: bool,
 }
 
 impl<'a> Messages<'a> {
-    /// Plans the messages of a request; notes the parts that go otherwise for their own sake.
+    /// Plans the messages of a request; notes the parts that are converted.
     pub(super) fn of(
         flavour: &'a Flavour,
         request: &'a ChatRequest,
@@ -58,7 +58,7 @@ impl<'a> Messages<'a> {
         let called = |step: &Step<'_>| matches!(step, Step::Assistant(spoken) if !spoken.ids.is_empty());
         let echoes = flavour.echoes(model) && !flavour.thoughts.is_empty() && rest.iter().any(called);
         if mends(request, OWN) && !echoes {
-            // Of a message that only thought nothing is left, and an empty message is refused.
+            // A message of reasoning alone would become empty, and an empty message is refused.
             rest.retain(|step| !matches!(step, Step::Assistant(spoken) if is_silent(spoken.parts)));
         }
         let (system_role, prefill) = (flavour.system_role(model), flavour.prefill(request));
@@ -66,7 +66,7 @@ impl<'a> Messages<'a> {
         Self { flavour, names, system_role, lead, steps: rest, echoes, unthought, prefill, late }
     }
 
-    /// Returns the same, with an instruction of our own before all else.
+    /// Returns the same, with an instruction of our own before all messages.
     pub(super) fn instructed(mut self, instruction: Option<String>) -> Self {
         self.lead.extend(instruction.map(Phrase::from));
         self
@@ -166,7 +166,7 @@ struct WireResult<'a> {
     content: &'a Phrase<'a>,
 }
 
-/// What a user says in one or several messages.
+/// The content of one or several messages of a user.
 struct User<'a>(&'a [Step<'a>]);
 
 impl Serialize for User<'_> {
@@ -183,7 +183,7 @@ impl Serialize for User<'_> {
     }
 }
 
-/// What an assistant says in one or several messages.
+/// The content of one or several messages of an assistant.
 struct Assistant<'a> {
     messages: &'a Messages<'a>,
     run: &'a [Step<'a>],
@@ -244,7 +244,7 @@ fn foreign_block(part: &AssistantPart) -> Option<&Foreign> {
     foreign(part).filter(|foreign| foreign.kind != SPOKEN)
 }
 
-/// Tells whether only thoughts were said.
+/// Tells whether the parts are reasoning alone.
 fn is_silent(parts: &[AssistantPart]) -> bool {
     parts.iter().all(|part| match part {
         AssistantPart::Text(text) => text.is_empty(),
@@ -253,7 +253,7 @@ fn is_silent(parts: &[AssistantPart]) -> bool {
     })
 }
 
-/// Tells whether a model of another dialect said this: in this one nothing has a proof.
+/// Tells whether this comes from a model of another dialect: parts of this dialect have no proofs.
 fn is_of_others(parts: &[AssistantPart]) -> bool {
     parts.iter().any(|part| match part {
         AssistantPart::Reasoning(reasoning) => reasoning.proof.is_some(),

@@ -254,7 +254,7 @@ impl Choice<'_> {
 }
 
 impl Delta<'_> {
-    /// Reads what is new. Of each call it notes what no client would understand as it came.
+    /// Reads what is new. Notes for each call the faults that clients would not understand.
     fn read(
         self,
         draft: &mut Draft,
@@ -293,7 +293,7 @@ impl Delta<'_> {
             }
             mends.push(mend);
         }
-        // Deprecated, and where both are there they are one.
+        // The deprecated form; if both are there, they are one call.
         if let (Some(function), true) = (&self.function_call, mends.is_empty()) {
             content |= function.read(draft, None, "")?;
         }
@@ -334,7 +334,7 @@ impl Function<'_> {
     }
 }
 
-/// Tells whether a reason is that the model made no sense, as Google's has it, also through gateways
+/// Tells whether a reason says that the model's call was malformed, as Google's does, also through gateways
 /// ("`function_call_filter: MALFORMED_FUNCTION_CALL`").
 fn is_malformed(reason: &str) -> bool {
     let reason = reason.to_ascii_lowercase();

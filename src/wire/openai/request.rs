@@ -100,7 +100,7 @@ impl<'a> Body<'a> {
         let most = if takes_stops() { flavour.stops_max } else { 0 };
         let stop = &sampling.stop[..sampling.stop.len().min(most)];
         if stop.len() < sampling.stop.len() {
-            // The others are enforced here.
+            // Further stop sequences are enforced in this process.
             notes.converted("sampling.stop");
         }
         let tool_choice = tool_choice(flavour, request, names, notes);
@@ -232,7 +232,7 @@ fn tool_choice(flavour: &Flavour, request: &ChatRequest, names: &Names, notes: &
         (ToolChoice::None, ..) => Some("none".into()),
         (ToolChoice::Named(name), ..) => Some(one(name)),
         (ToolChoice::Required, Some(word), _) => Some(word.into()),
-        // Some tool of one tool is that tool.
+        // If there is only one tool, "some tool" is that tool.
         (ToolChoice::Required, None, [tool]) => {
             notes.converted("tool_choice");
             Some(one(&tool.name))
@@ -267,14 +267,14 @@ fn thinking(
     match flavour.taken(model, "effort", request.effort, notes) {
         None => Vec::new(),
         Some(effort) => match flavour.effort_word(model, effort, notes) {
-            // An effort that cannot be said is left out: that is less than any step.
+            // An effort below every step that can be asked for is left out.
             "" => fill(flavour.unthinking, ""),
             word => fill(flavour.effort, word),
         },
     }
 }
 
-/// Returns the form of the answer as the provider takes it, and the words to add where that does not say all.
+/// Returns the form of the answer as the provider takes it, and an instruction to add if that is not enough.
 fn format<'a>(
     flavour: &Flavour,
     format: &'a ResponseFormat,

@@ -218,7 +218,7 @@ fn extra_fields_are_sent_but_override_nothing_that_is_written() {
 }
 
 #[test]
-fn refuses_what_is_right_nowhere_and_names_the_field() {
+fn refuses_requests_that_are_wrong_everywhere_and_names_the_field() {
     let good = || ChatRequest::new("r").user("x");
     let result = ToolResult::new("", "f", "x");
     let sampling = Sampling { top_p: Some(f64::NAN), ..Sampling::default() };

@@ -1,4 +1,4 @@
-//! Edits requests that came in this dialect, item by item: what the target takes stays as it came.
+//! Edits requests that came in this dialect, item by item: items that the target accepts stay unchanged.
 
 use super::request::{Body, CALL_ID, nameless};
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
@@ -37,7 +37,7 @@ pub(super) fn edited(original: &Original, body: &Body<'_>, ours: &str, notes: &m
     if effort {
         match body.effort {
             Some(word) => draft.set("reasoning.effort", quoted(word)),
-            // A model that does not reason takes nothing about it.
+            // A model that does not reason refuses fields about reasoning.
             None => draft.remove("reasoning"),
         }
     }
@@ -163,7 +163,7 @@ impl<'b, 'a> Items<'b, 'a> {
                 notes.dropped("messages.reasoning");
                 return false;
             }
-            // As it came from its provider, under the seal.
+            // The seal holds the item as it came from its provider.
             edits.replace(whole, nameless(&proof.data));
         }
         !self.invoice || said(&item, edits)
@@ -184,7 +184,7 @@ fn said<'m>(item: &Object<'m>, edits: &mut Edits<'m>) -> bool {
                 edits.replace(value, quoted(rest));
                 left = true;
             }
-            // An empty text is less than the line.
+            // An empty text replaces the billing line.
             None => edits.replace(value, "\"\""),
         }
     }

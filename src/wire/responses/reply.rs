@@ -237,7 +237,7 @@ struct Part<'a> {
 }
 
 impl<'a> Item<'a> {
-    /// Takes what the item says and thinks; tells whether there was any.
+    /// Takes the item's text and reasoning; tells whether there was any.
     fn say(&self, draft: &mut Draft, out: &mut Vec<Piece>) -> bool {
         let parts =
             |raw: Option<&'a RawValue>| raw.and_then(|raw| serde_json::from_str::<Vec<Part<'a>>>(raw.get()).ok());
@@ -259,7 +259,7 @@ impl<'a> Item<'a> {
         content
     }
 
-    /// Takes what only a complete item tells: the proof of reasoning, and a call as a whole.
+    /// Takes what only a complete item has: the proof of reasoning, and a call as a whole.
     fn done(&self, draft: &mut Draft, index: Option<u64>, raw: &RawValue) -> Result<bool, Failure> {
         match self.kind.text() {
             // Without its encrypted content an item cannot go back: the provider has not kept it.
@@ -283,7 +283,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Takes note of an item that there are no words for; tells whether the caller gets it.
+    /// Takes note of an item that the common form cannot express; tells whether the caller gets it.
     fn beyond(&self, draft: &mut Draft) -> bool {
         match self.kind.text() {
             "" | "message" | "reasoning" => false,

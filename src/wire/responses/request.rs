@@ -56,9 +56,9 @@ pub(in crate::wire) fn encode(
         None => None,
     };
     let (stops, body) = match edited {
-        // The caller's dialect has no word for them.
+        // The caller's dialect does not have them.
         Some(body) => (Vec::new(), body),
-        // Only the caller's own words matter here.
+        // Only the caller's own text matters here.
         None if request.original.as_ref().is_some_and(|original| !original.method.is_empty()) => {
             return Err(unsupported("compact"));
         }
@@ -116,7 +116,7 @@ impl<'a> Body<'a> {
         let effort = flavour.taken(model, "effort", request.effort, notes);
         let effort = effort.map(|effort| flavour.effort_word(model, effort, notes)).filter(|word| !word.is_empty());
         let given = output_tokens_max(request, model, notes);
-        // A caller that speaks this dialect is told by the provider what is too little.
+        // For a caller of this dialect the provider itself checks the minimum.
         let least = if is_own(request, OWN) { 0 } else { OUTPUT_TOKENS_MIN };
         let output_tokens_max = given.map(|tokens| tokens.max(least));
         if output_tokens_max != given {
@@ -157,7 +157,7 @@ impl<'a> Body<'a> {
         notes.keep(false, "sampling.presence_penalty", sampling.presence_penalty);
         notes.keep(false, "sampling.frequency_penalty", sampling.frequency_penalty);
         notes.keep(false, "sampling.seed", sampling.seed);
-        // They are enforced here.
+        // Stop sequences are enforced in this process.
         if !sampling.stop.is_empty() {
             notes.converted("sampling.stop");
         }
@@ -173,7 +173,7 @@ impl<'a> Body<'a> {
         body.put_some("max_output_tokens", self.output_tokens_max.as_ref())
     }
 
-    /// Returns what the caller says of a field by itself.
+    /// Returns the caller's own value of a field.
     fn theirs(&self, field: &str) -> Option<&Value> {
         self.extra.as_ref().and_then(|extra| extra.get(field))
     }
@@ -282,7 +282,7 @@ impl Input<'_> {
         }
     }
 
-    /// Returns the item of a thought, if it can go: what this dialect encrypted, else what is visible.
+    /// Returns the item of a thought, if it can go: the encrypted item of this dialect, else the visible text.
     fn reasoning<'a>(&self, thought: &'a Reasoning) -> Option<Thought<'a>> {
         let is_own = |proof: &&Proof| proof.dialect == Dialect::OpenAiResponses && proof.is_of(self.provider);
         let own = thought.proof.as_ref().filter(is_own);
@@ -364,12 +364,12 @@ impl Serialize for Input<'_> {
 enum Thought<'a> {
     /// Its item, as it came.
     Encrypted(&'a RawValue),
-    /// What can be read of it.
+    /// Its visible text.
     Visible(&'a Text),
 }
 
-/// An item without its id. With one, a provider wants all that followed it back by id, too, and nothing here has one:
-/// it has not kept the answer.
+/// An item without its id. With one, a provider expects all following items by id, too, but it has not stored the
+/// answer, so they have none.
 struct Nameless<'a>(&'a RawValue);
 
 /// Returns an item without its id.
@@ -495,7 +495,7 @@ impl Serialize for WireTool<'_> {
             map.serialize_entry("description", description)?;
         }
         map.serialize_entry("parameters", parameters)?;
-        // A missing value means yes in this dialect, and no in the words.
+        // A missing value means yes in this dialect, and no in the common form.
         map.serialize_entry("strict", &strict.unwrap_or(false))?;
         map.end()
     }

@@ -1,9 +1,8 @@
-//! What is known of this dialect beyond what is read: events and items that may be skipped, and the fields of answers.
-//! Everything else is drift.
+//! Known events, items and fields of this dialect, including those that are not read. Everything else is drift.
 
 use crate::wire::drift::Shape;
 
-/// Events that tell nothing that is needed: the work of tools at the provider, and ends of parts that came in pieces.
+/// Known events that are not read: the work of tools at the provider, and ends of parts that came in pieces.
 pub(super) const EVENTS: &[&str] = &[
     "keepalive",
     "ping",

@@ -144,7 +144,7 @@ fn asks_models_that_reason_for_their_encrypted_reasoning_and_no_others() {
 }
 
 #[test]
-fn notes_what_the_dialect_has_no_words_for() {
+fn notes_parts_that_the_dialect_cannot_express() {
     let request = ChatRequest {
         sampling: Sampling {
             temperature: Some(0.5),
@@ -255,7 +255,7 @@ fn encrypted_reasoning_goes_back_to_the_account_that_encrypted_it() {
     for (answer, provider, goes) in [
         (answer(decoder().issuer(&"openai".into())), "openai", true),
         (answer(decoder().issuer(&"openai".into())), "azure", false),
-        // It is not known which target answered: then any of the same dialect is asked.
+        // Without a known issuer the proof goes to any target of its dialect.
         (answer(decoder()), "azure", true),
     ] {
         let request = ChatRequest::new("r").message(answer).user("x");
@@ -268,7 +268,7 @@ fn encrypted_reasoning_goes_back_to_the_account_that_encrypted_it() {
 }
 
 #[test]
-fn what_was_thought_goes_back_in_clear_to_a_target_that_wants_it_so() {
+fn visible_reasoning_goes_back_to_a_target_that_takes_it() {
     let encrypted = r#"{"type":"reasoning","encrypted_content":"gAAA"}"#;
     let request = ChatRequest::new("r").message(Message::Assistant(vec![
         thought("Hm", Some((Dialect::OpenAiChat, "{}"))),

@@ -6,9 +6,9 @@ mod write;
 pub(super) use read::read;
 pub(super) use write::Messages;
 
-/// What the proof of reasoning begins with of which nothing can be read, as the client half has it.
+/// The mark before the proof of redacted reasoning, as the client half has it.
 const REDACTED: &str = crate::wire::anthropic::proof::REDACTED;
-/// What a block of the system is called that there are no words for, as the client half knows it.
+/// The name of a system block that the common form cannot express, as the client half has it.
 const SYSTEM: &str = crate::wire::anthropic::SYSTEM;
-/// What the line for an invoice is called there.
+/// The name of the billing line, as the client half has it.
 const INVOICE: &str = crate::wire::anthropic::INVOICE;

@@ -1,4 +1,4 @@
-//! What callers ask besides answers: which models there are, and how many tokens a prompt has.
+//! Requests for lists of models, and for the number of tokens of a prompt.
 
 use std::time::{Duration, UNIX_EPOCH};
 

@@ -297,7 +297,7 @@ impl<'a> Object<'a> {
         only.then(|| self.words(key).ok().flatten()).flatten()
     }
 
-    /// Returns it without the fields that are null, as clients fill in what was not there.
+    /// Returns it without the fields that are null: clients fill in missing fields so.
     pub(super) fn without_nulls(mut self) -> Self {
         self.0.retain(|(_, node)| !matches!(node, Node::Null));
         self
@@ -314,7 +314,7 @@ pub(super) fn texts(key: &str, list: Vec<Node<'_>>) -> Read<Vec<String>> {
     each(key, list, |node| node.text(""))
 }
 
-/// Reads every entry of a list; what is wrong in one names its place.
+/// Reads every entry of a list; an error in one names its place.
 pub(super) fn each<'a, T>(key: &str, list: Vec<Node<'a>>, mut read: impl FnMut(Node<'a>) -> Read<T>) -> Read<Vec<T>> {
     // Of many short lists none has more room than it takes.
     let mut all = Vec::with_capacity(list.len());
@@ -462,7 +462,7 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Returns something as JSON. What is not read cannot be written, and nothing is put in its place.
+/// Returns something as JSON. A field that is not read cannot be written, and is not replaced.
 fn json(it: &impl Serialize) -> Read<String> {
     serde_json::to_string(it).map_err(|_| dense(""))
 }

@@ -39,7 +39,7 @@ pub(super) struct Parser<'a> {
     left: usize,
     /// Whether there may be more: then those of a field are counted first.
     counts: bool,
-    /// Whether what is read is only passed over.
+    /// Whether the value is only skipped.
     passes: bool,
     /// Whether there are control characters: they may be between values.
     controls: bool,
@@ -78,7 +78,7 @@ impl<'a> Parser<'a> {
         self.object(0).map(Some)
     }
 
-    /// Passes over a value at this depth, and makes nothing of it; returns how many values it has.
+    /// Skips a value at this depth; returns how many values it has.
     fn pass(&mut self, depth: usize) -> Result<usize, Stop> {
         let left = std::mem::replace(&mut self.left, usize::MAX);
         let counts = std::mem::take(&mut self.counts);

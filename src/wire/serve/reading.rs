@@ -1,4 +1,4 @@
-//! What the readers of all dialects share.
+//! Tools of the readers of all dialects.
 
 use std::collections::HashMap;
 
@@ -85,7 +85,7 @@ pub(super) fn free_input(arguments: &str) -> String {
     }
 }
 
-/// What a user or a tool said: texts and images, of blocks that every face spells in its own way.
+/// The content of a user or a tool: texts and images, from blocks that every face spells in its own way.
 pub(super) fn parts(content: Node<'_>, block: impl FnMut(Node<'_>) -> Read<UserPart>) -> Read<Vec<UserPart>> {
     match content {
         Node::Text(text) => Ok(vec![UserPart::Text(text.into())]),
@@ -110,12 +110,12 @@ pub(super) fn joined(mut parts: Vec<UserPart>) -> Option<Text> {
     Some(all.into())
 }
 
-/// Returns what there are no words for, as it came.
+/// Returns a part that the common form cannot express, unchanged.
 pub(super) fn foreign(dialect: Dialect, kind: &str, object: Object<'_>) -> Read<Foreign> {
     object.json().map(|json| Foreign::new(dialect, kind, json))
 }
 
-/// Returns a block that there are no words for, by its type; one without any is none.
+/// Returns a block that the common form cannot express, by its type; one without any is none.
 pub(super) fn block(dialect: Dialect, block: Object<'_>) -> Read<Foreign> {
     match block.peek("type").to_owned() {
         kind if kind.is_empty() => Err(BadRequest::new("type", "is missing; must be the block's type")),
@@ -130,7 +130,7 @@ pub(super) fn data_url(url: &str) -> Option<(&str, &str)> {
     Some((kind.split(';').next().unwrap_or(kind), data))
 }
 
-/// Tells whether there are words for a file of a type.
+/// Tells whether the common form can express a file of a type.
 pub(super) fn has_words(media_type: &str) -> bool {
     !media_type.is_empty() && !media_type.starts_with("video/")
 }
@@ -154,7 +154,7 @@ pub(super) fn image(url: Text) -> UserPart {
     UserPart::Image(Image::Url(url))
 }
 
-/// What an assistant said, thought and called, as it is put together again.
+/// The parts of an assistant's message, as they are collected.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     pub(super) parts: Vec<AssistantPart>,
@@ -196,7 +196,7 @@ impl Said {
         }
     }
 
-    /// Takes what there are no words for.
+    /// Takes a part that the common form cannot express.
     pub(super) fn foreign(&mut self, foreign: Foreign) {
         self.push(AssistantPart::Foreign(foreign));
     }

@@ -30,9 +30,9 @@ pub enum Refused<'a> {
     Call(&'a Error),
     /// The caller showed no key, or a wrong one.
     Unauthorised,
-    /// The caller may not ask from its place; says what would be right.
+    /// The caller may not ask from its origin or by this name; with the remedy.
     Forbidden(&'a str),
-    /// There is no model by this name; says what there is.
+    /// There is no model by this name; with the names that there are.
     NotFound(&'a str),
     /// No answer of this id is kept; says why.
     NotKept(&'a str),
@@ -42,7 +42,7 @@ pub enum Refused<'a> {
     WrongMethod(&'a str),
     /// The body is encoded in a way that is not read; says which.
     Encoded(&'a str),
-    /// The caller expects what is not done here before it sends its body; says what.
+    /// The caller's `expect` header is not supported; with its value.
     Expects(&'a str),
     /// The body is longer than this number of bytes.
     TooLong(usize),
@@ -120,7 +120,7 @@ fn seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
-/// What went wrong, in the kinds that all dialects have.
+/// The kind of an error, in terms that all dialects have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Invalid,
@@ -169,7 +169,7 @@ impl Fault {
         Self::new(Kind::Unavailable, format!("the answer broke off: {message}"))
     }
 
-    /// Returns what a failed call's error is.
+    /// Returns the fault of a failed call's error.
     pub(super) fn of(error: &Error) -> Self {
         let message = error.to_string();
         let soon = |retry_after: Option<Duration>| Self {

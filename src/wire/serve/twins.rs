@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use super::{BadRequest, Face};
 
-/// Fields that decide which model is asked, and what: in another spelling they are a field of another server.
+/// Fields that decide the model and the request: in another spelling they are a field of another server.
 const DECIDE: &[&str] = &[
     "contents",
     "input",
@@ -85,7 +85,7 @@ const CHOOSE_BEGIN: [&str; 5] = ["aws", "azure", "litellm", "tensorzero", "verte
 /// Up to this number of names are compared one by one.
 const FEW: usize = 16;
 
-/// Refuses a name that is there twice, or is another way to write one that decides.
+/// Refuses a name that is there twice, or another spelling of a deciding field.
 pub(super) fn check<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), BadRequest> {
     let (mut few, mut many) = (Vec::with_capacity(FEW), HashSet::new());
     for name in names {
@@ -103,7 +103,7 @@ pub(super) fn check<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), BadR
         };
         if !is_new {
             let name: String = name.chars().take(64).collect();
-            return Err(BadRequest::new(&name, "stands there twice"));
+            return Err(BadRequest::new(&name, "is there twice, capitals ignored; send it once"));
         }
     }
     Ok(())

@@ -27,7 +27,7 @@ enum Inner {
     Each(&'static [Kind]),
 }
 
-/// A kind of object: its `type`, and the fields that are read. There are words for all of these.
+/// A kind of object: its `type`, and the fields that are read. The common form can express all of these.
 struct Kind(&'static [&'static str], Known);
 
 use Inner::{All, Each, Of};
@@ -192,7 +192,7 @@ fn is_read(face: Face, node: &Node<'_>, inner: Inner) -> bool {
 
 fn is_of_kinds(face: Face, node: &Node<'_>, kinds: &[Kind]) -> bool {
     let Node::Object(object) = node else { return true };
-    // What one kind alone is of is told apart by nothing.
+    // A list with only one kind of objects needs no `type` to tell them apart.
     let found = match kinds {
         [Kind(only, known)] if *only == [""] => Some(*known),
         _ => kinds.iter().find(|Kind(names, _)| names.contains(&object.peek("type"))).map(|Kind(_, known)| *known),
@@ -227,7 +227,7 @@ pub(super) fn is_named(face: Face, name: &str, known: &str) -> bool {
     name == known || (face == Face::Gemini && name.contains('_') && plain(name) == plain(known))
 }
 
-/// Tells whether a value is none: clients fill in what was not there.
+/// Tells whether a value is none: clients fill in missing fields.
 fn says_nothing(node: &Node<'_>) -> bool {
     match node {
         Node::Null | Node::Bool(false) => true,

@@ -19,7 +19,7 @@ pub(super) trait Voice: std::fmt::Debug + Send + Sync {
     fn begin(&mut self, prompt_tokens: u64, out: &mut Vec<u8>);
     /// Says more text.
     fn text(&mut self, text: &str, out: &mut Vec<u8>);
-    /// Says more of what the model thinks.
+    /// Writes more of a thought.
     fn reasoning(&mut self, text: &str, out: &mut Vec<u8>);
     /// Writes a proof: of the thought before it, or alone.
     fn proof(&mut self, proof: &Proof, out: &mut Vec<u8>);
@@ -27,7 +27,7 @@ pub(super) trait Voice: std::fmt::Debug + Send + Sync {
     fn call(&mut self, call: &ToolCall, out: &mut Vec<u8>);
     /// Writes the sources of the text, before its calls and its end.
     fn sources(&mut self, sources: &[Source], out: &mut Vec<u8>);
-    /// Takes note of events that pass as they came: what is said after them follows on.
+    /// Notes events that pass unchanged, so that later events follow on.
     fn passed(&mut self, _: &[u8]) {}
     /// Ends a stream well.
     fn end(&mut self, answer: &Finished, out: &mut Vec<u8>);
@@ -37,7 +37,7 @@ pub(super) trait Voice: std::fmt::Debug + Send + Sync {
     fn whole(&self, answer: &Finished, out: &mut Vec<u8>);
 }
 
-/// Writes one answer, as a stream of events or whole. One that goes on as it came is not written here: its bytes pass.
+/// Writes one answer, as a stream of events or whole. One that passes unchanged is not written here: its bytes pass.
 #[derive(Debug)]
 pub struct Writer {
     form: Form,
@@ -63,7 +63,7 @@ struct Background {
 enum State {
     /// Nothing is written.
     Silent,
-    /// It has begun; this number of proofs are told.
+    /// It has begun; this number of proofs were written.
     Speaking { proofs: usize },
     /// The provider's own events pass.
     Passing,
@@ -117,7 +117,7 @@ impl Writer {
         out.drain(from..to);
     }
 
-    /// Appends what an event is as bytes of the stream; may be none. After the end, nothing follows.
+    /// Appends the bytes of an event to the stream; may be none. After the end, nothing follows.
     pub fn event(&mut self, event: &ReplyEvent, out: &mut Vec<u8>) {
         let from = out.len();
         self.write(event, out);
@@ -255,7 +255,7 @@ impl Writer {
         format!(": waiting{back}: {named}\n\n").into_bytes()
     }
 
-    /// Begins the stream where it has not begun; returns how many proofs are told, `None` where it has ended.
+    /// Begins the stream where it has not begun; returns how many proofs were written, `None` where it has ended.
     fn speak(&mut self, out: &mut Vec<u8>) -> Option<usize> {
         match self.state {
             State::Silent => {
@@ -275,7 +275,7 @@ impl Writer {
         self.state = State::Ended;
     }
 
-    /// Returns the dialect's voice, which begins to speak when it is known whose model answers.
+    /// Returns the dialect's writer, which begins when it is known which model answers.
     fn voice(&mut self) -> &mut dyn Voice {
         if let Some(Background { voice, .. }) = &mut self.background {
             return voice;

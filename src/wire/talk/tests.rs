@@ -134,7 +134,7 @@ fn ids_come_once_and_results_follow_theirs() {
 }
 
 #[test]
-fn what_came_in_the_targets_dialect_keeps_its_order() {
+fn a_conversation_in_the_targets_dialect_keeps_its_order() {
     use crate::wire::serve::{Face, read};
     let orphan = json!({"role": "tool", "tool_call_id": "gone", "content": "x"});
     let call = json!({"role": "assistant", "content": "", "tool_calls": [

@@ -80,7 +80,7 @@ fn a_date_or_a_clock_in_words_is_understood_to_the_minute() {
 }
 
 #[test]
-fn words_without_a_time_say_nothing() {
+fn text_without_a_time_gives_none() {
     for message in [
         "Please try again later",
         "try again in a moment",

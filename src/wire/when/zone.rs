@@ -1,4 +1,4 @@
-//! The time zones that providers name, as far as they were met, with the additional hour of their summers.
+//! The time zones that providers are known to name, with their summer time.
 
 use super::{DAY, HOUR};
 use crate::words::Date;

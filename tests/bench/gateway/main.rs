@@ -45,7 +45,7 @@ fn block_on(mut builder: tokio::runtime::Builder, work: impl Future<Output = ()>
     builder.enable_all().build().expect("a runtime").block_on(work);
 }
 
-/// What is asked: how, of which address, and how much.
+/// A kind of request: its form, its address, and its size.
 struct Ask {
     name: &'static str,
     path: &'static str,
@@ -179,7 +179,7 @@ fn measure() {
     }
 }
 
-/// What the load generator saw.
+/// The load generator's result.
 #[derive(Debug, Default)]
 struct Seen {
     a_second: f64,

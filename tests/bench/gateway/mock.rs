@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Tokens of a streamed answer.
 pub const TOKENS: usize = 30;
-/// Where the body is looked at for whether it asks for a stream: its ends.
+/// How much of both ends of a body is searched for the request of a stream.
 const LOOK: usize = 2_048;
 
 /// One dialect's answers, heads included.
@@ -126,7 +126,7 @@ fn with_head(body: &str) -> Bytes {
     format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into()
 }
 
-/// Makes each text a chunk. They go out in one write: what a gateway does with that is the gateway's.
+/// Makes each text a chunk. They go out in one write; the gateway decides how to pass them on.
 fn chunked(chunks: &[String]) -> Bytes {
     let mut all = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n".to_owned();
     for chunk in chunks {

@@ -1,5 +1,5 @@
-//! What must hold of the codecs for any bytes: no panic, the same in any chunks, and no more memory than the input gave
-//! cause for. Each function is one target; the first bytes of its input choose what the rest is fed to.
+//! What the codecs must do for any bytes: not panic, read the same in any chunks, and use no more memory than the input
+//! justifies. Each function is one target; the first bytes of its input choose what the rest is fed to.
 
 pub mod serving;
 
@@ -205,7 +205,7 @@ pub fn encode(data: &[u8]) {
 /// How callers speak, by the first byte of an input.
 pub const FACES: [Face; 4] = [Face::OpenAiChat, Face::OpenAiResponses, Face::Anthropic, Face::Gemini];
 
-/// The readers of callers' requests: what is understood can go to any target, what is not is refused by its field.
+/// The readers of callers' requests: an understood request can go to any target, all others are refused with the field.
 pub fn requests(data: &[u8]) {
     let Some(input) = Input::of(data) else { return };
     let face = FACES[usize::from(data[0]) % FACES.len()];

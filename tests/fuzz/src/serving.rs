@@ -1,5 +1,5 @@
-//! What must hold of the sidecar for any file, provider's head, operator's request or stranger's bytes: no panic, no
-//! secret in an error, an answer of HTTP or none, and a process that goes on serving.
+//! What the sidecar must do for any file, provider's head, operator's request or bytes on its socket: not panic, show
+//! no secret in an error, answer by HTTP or not at all, and go on serving.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
-/// What every variable of the environment holds.
+/// The value of every variable of the environment.
 const SECRET: &str = "sk-2f1e9c-secret";
 /// How long an input is looked at.
 const LOOK: Duration = Duration::from_millis(200);
@@ -52,7 +52,7 @@ pub fn headers(data: &[u8]) {
     let _ = wire::is_event_stream(&headers);
 }
 
-/// What an operator asks for: an address and headers.
+/// An operator's request: an address and headers.
 pub fn admin(data: &[u8]) {
     let (path, rest) = data.split_at(data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len()));
     for method in ["GET /", "POST /reset/"] {
@@ -62,7 +62,7 @@ pub fn admin(data: &[u8]) {
     }
 }
 
-/// Any bytes that a stranger sends.
+/// Any bytes on the clients' socket.
 pub fn door(data: &[u8]) {
     send(data);
 }

@@ -1,4 +1,4 @@
-//! Which clients may call, what for, how often; and that a client's key ends here.
+//! Access: which clients may call which routes, how often; and that a client's key is not passed on.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -158,7 +158,7 @@ async fn a_callers_key_and_headers_go_to_no_provider() {
 }
 
 #[tokio::test]
-async fn what_a_dialects_client_asks_for_in_advance_goes_to_providers_of_that_dialect_alone() {
+async fn betas_of_a_client_go_only_to_providers_of_its_dialect() {
     let beta = |name| [("x-api-key", TEAM_KEY), (name, "context-management-2025-06-27"), (name, "two")];
     for (place, caller, expected) in [(1, Caller::Anthropic, 2), (0, Caller::Anthropic, 0), (1, Caller::Chat, 0)] {
         let head = head_at(place, caller, &beta("anthropic-beta")).await;
@@ -183,7 +183,7 @@ async fn a_key_may_stand_in_geminis_query() {
 }
 
 #[tokio::test]
-async fn what_a_caller_names_is_bounded_and_a_session_may_be_as_long_as_it_likes() {
+async fn a_callers_names_are_bounded_and_a_session_is_not() {
     let stage = stage(1).await;
     let to = stage.sidecar.address();
     let long = "n".repeat(257);

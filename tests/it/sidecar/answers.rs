@@ -1,4 +1,4 @@
-//! What callers get while all is well: answers in their dialect, from any target.
+//! Answers without faults: in the caller's dialect, from any target.
 
 use serde_json::{Value, json};
 use standin::testing::{Answer, Script};

@@ -1,5 +1,4 @@
-//! The first hour with the program: a file to begin with, another gateway's file, a first question, and what is said
-//! when something is not as it was meant.
+//! First steps with the program: a first configuration, an import, a first request, and the messages about mistakes.
 
 use std::fs;
 use std::io::Read as _;
@@ -35,7 +34,7 @@ fn run(folder: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
 }
 
 #[tokio::test]
-async fn what_init_writes_is_right_and_serves_and_is_not_written_over() {
+async fn the_file_of_init_is_valid_and_is_not_overwritten() {
     for (name, variables, parts) in [
         (
             "init-keys",
@@ -58,7 +57,7 @@ async fn what_init_writes_is_right_and_serves_and_is_not_written_over() {
         }
         assert!(text.matches("\n# ").count() >= 4 && !text.contains("\"k\""), "{text}");
         let output = run(name, &["check"], variables);
-        assert!(output.status.success() && said(&output).contains("it is right"), "{}", said(&output));
+        assert!(output.status.success() && said(&output).contains("it is valid"), "{}", said(&output));
         let output = run(name, &["init"], variables);
         assert_eq!(output.status.code(), Some(2));
         assert!(said(&output).contains("standin.toml is there, and is not written over"), "{}", said(&output));
@@ -70,7 +69,7 @@ async fn what_init_writes_is_right_and_serves_and_is_not_written_over() {
 }
 
 #[test]
-fn another_gateways_file_is_recognised_and_imported_and_what_comes_of_it_is_right() {
+fn a_file_of_another_gateway_is_recognised_and_its_result_is_valid() {
     const THEIRS: &str = "model_list:\n  - model_name: fast\n    litellm_params:\n      model: openai/gpt-5-mini\n      \
                           api_key: os.environ/OPENAI_API_KEY\n  - model_name: fast\n    litellm_params:\n      model: groq/oss\n      \
                           api_key: sk-written-out\n      order: 2\ngeneral_settings:\n  database_url: postgres://u:p@h/d\n";
@@ -163,7 +162,7 @@ fn no_user_is_warned_of_the_end_of_a_model_that_was_not_named() {
     assert!(text.contains("draining") && !text.contains("model retires"), "{text}");
 }
 
-/// What a sidecar said until it was stopped.
+/// Stops a sidecar and returns what it printed.
 fn stopped(mut served: Served) -> String {
     let mut stderr = served.stderr();
     served.signal("TERM");
@@ -191,7 +190,7 @@ async fn the_line_that_is_printed_asks_a_first_question_with_a_key_and_without()
         let served = Served::start(folder, &["--config", "given.toml"], |command| {
             command.stderr(Stdio::piped());
         });
-        // What is printed is read while it serves: the lines are there once it listens.
+        // The output is read while it serves: the lines are there once it listens.
         let listening = served.address;
         let text = {
             let mut served = served;
@@ -356,12 +355,15 @@ async fn check_tells_prices_windows_and_abilities_and_asks_as_few_as_it_is_told(
         }
     };
     let text = check(&[]).await;
-    // What a provider serves beside the named models is counted.
+    // Models beside the named ones are only counted.
     let whole = "[providers.openai]\nkeys = [\"k\"]\n[routes.smart]\ntargets = [\"openai/gpt-5-mini\"]\n";
     fs::write(program("check-whole").1.join("given.toml"), whole).expect("a file");
     let listed = |more: &[&str]| {
         let text = said(&run("check-whole", &[&["check", "--config", "given.toml"], more].concat(), &[]));
-        (text.matches("million tokens").count(), text.contains("more that nobody names: --all lists them"))
+        (
+            text.matches("million tokens").count(),
+            text.contains("more that neither a route nor a table names: --all lists them"),
+        )
     };
     assert_eq!(listed(&[]), (1, true));
     assert!(matches!(listed(&["--all"]), (20.., false)));
@@ -378,7 +380,7 @@ async fn check_tells_prices_windows_and_abilities_and_asks_as_few_as_it_is_told(
     for (more, asked, names) in [
         (&["--try"][..], 2, &["a/mine: answers", "b/other: answers"][..]),
         (&["--try", "--route", "a/gpt-5-mini"], 1, &["a/gpt-5-mini: answers", "at most $0.00052"]),
-        (&["--try", "--route", "smart"], 2, &["a/mine: answers", "what 2 of unknown price take"]),
+        (&["--try", "--route", "smart"], 2, &["a/mine: answers", "2 model(s) whose price is not known"]),
         (&["--try", "--all"], 4, &["a/text-embedding-3-small: answers"]),
         (&["--try", "--route", "nowhere"], 0, &["no route `nowhere`; there are: smart"]),
     ] {
@@ -496,7 +498,7 @@ fn a_key_that_is_not_there_is_warned_of_and_a_reference_of_another_tool_is_no_ke
 }
 
 #[test]
-fn what_a_check_finds_late_has_its_place_and_a_model_that_has_ended_says_so() {
+fn late_errors_of_a_check_name_their_line_and_a_retired_model_is_reported() {
     let (_, folder) = fresh("places");
     let check = |text: &[u8]| {
         fs::write(folder.join("standin.toml"), text).expect("a file");

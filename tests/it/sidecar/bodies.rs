@@ -1,4 +1,4 @@
-//! Bodies: how long, how many at once, and what they may cost.
+//! Bodies: their length, their number, and their memory.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -69,7 +69,7 @@ async fn a_field_with_too_many_values_is_passed_by_and_named_where_it_is_needed(
         asked.await.end().await
     };
     let answer = ask(&zeros("unknown", MANY)).await;
-    // It goes on as it came; the provider is a strict one.
+    // It passes unchanged; the provider is a strict one.
     assert!(Caller::Chat.message(&answer.json()).contains("Unknown parameter: 'unknown'"), "{answer:?}");
     // So within a message.
     let answer = ask(&zeros("within", MANY)).await;
@@ -117,7 +117,7 @@ async fn a_body_takes_room_for_what_is_made_of_its_values() {
     })
     .await;
     let to = stage.sidecar.address();
-    // Half a megabyte, of which words are made that take ten times as much.
+    // Half a megabyte, whose parsed form takes ten times as much.
     let many: Vec<_> = (0..15_000).map(|_| json!({"role": "user", "content": "x"})).collect();
     let many = json!({"model": "smart", "messages": many}).to_string();
     let ask = || Exchange::begin(to, "POST", "/v1/chat/completions", &[], &many);
@@ -135,8 +135,8 @@ async fn a_body_takes_room_for_what_is_made_of_its_values() {
 }
 
 /// Starts the program over a strict provider of OpenAI's dialect, `a`, and one of Anthropic's, `b`. It has one thread
-/// for connections: what holds that up, holds up all clients. The providers have a thread of their own, for what they
-/// take to read a body is not to be seen here.
+/// for connections: work that holds that up, holds up all clients. The providers have a thread of their own, so that
+/// their time for reading a body does not count.
 fn alone(folder: &str) -> Served {
     let (tell, told) = mpsc::channel();
     thread::spawn(move || {
@@ -160,7 +160,7 @@ fn alone(folder: &str) -> Served {
     })
 }
 
-/// Asks with a body; returns what came, and the longest wait for `/live` meanwhile.
+/// Asks with a body; returns the answer, and the longest wait for `/live` meanwhile.
 async fn beside_live(served: &Served, path: &str, body: &str) -> (http::Response, Duration) {
     let done = AtomicBool::new(false);
     tokio::join!(

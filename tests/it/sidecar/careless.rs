@@ -1,4 +1,4 @@
-//! What callers get of providers that answer carelessly: a sound answer, or that of the next target.
+//! Providers with malformed answers: callers get a corrected answer, or that of the next target.
 
 use serde_json::{Value, json};
 use standin::config::DialectConfig;
@@ -94,7 +94,7 @@ fn text(caller: Caller, stream: bool, reply: &Response) -> String {
     parts.as_array().into_iter().flatten().filter_map(|part| part["text"].as_str()).collect()
 }
 
-/// Plays answers to callers of all dialects, or of these; what comes must be one of these texts.
+/// Plays answers to callers of all dialects, or of these; the result must be one of these texts.
 async fn plays(dialect: Caller, bodies: &[String], streams: bool, callers: &[Caller], texts: &[&str]) {
     for body in bodies {
         let scene = scene(dialect).await;
@@ -437,7 +437,7 @@ async fn an_error_in_the_place_of_an_answer_goes_to_the_next_target_in_any_shape
 }
 
 #[tokio::test]
-async fn what_says_nothing_is_no_answer_in_any_shape() {
+async fn a_body_without_an_answer_moves_to_the_next_target_in_any_shape() {
     let nothing = ["", "null", "{}", "[]", "\"hello\"", "upstream error", "<html><title>Oops</title></html>"];
     let nothing: Vec<String> = nothing.map(str::to_owned).into();
     for dialect in Caller::ALL {

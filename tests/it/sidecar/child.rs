@@ -1,4 +1,4 @@
-//! The program as a process of its own, that a test talks to and looks at from outside.
+//! The program as a process of its own, which tests observe from outside.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};

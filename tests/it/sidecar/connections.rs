@@ -1,4 +1,4 @@
-//! Connections: clients that leave, are slow or say nothing, and how everything ends.
+//! Connections: clients that leave, are slow or silent, and how connections end.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ async fn begin_to_read(stage: &Stage) -> Exchange {
 #[tokio::test]
 async fn a_reader_that_takes_nothing_holds_its_provider_back() {
     let stage = stage_with(1, Script::default(), |settings| {
-        // What has been sent until then is all that was ever taken.
+        // The bytes sent until then are all that were taken.
         settings.runtime.consumer_stall_max = Duration::from_millis(500);
     })
     .await;
@@ -114,7 +114,7 @@ async fn a_connection_serves_one_request_after_another() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_closes_its_connection_and_nothing_else() {
+async fn bytes_that_are_no_http_close_their_connection_and_nothing_else() {
     let stage = stage(1).await;
     let to = stage.sidecar.address();
     for garbage in ["\u{16}\u{3}\u{1}\u{2}\r\n\r\n", "GET\r\n\r\n", &format!("GET /{} ", "x".repeat(1 << 20))] {

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::child::{Served, program};
 use super::http::{self, Caller, Exchange};
 
-/// What a provider begins with, and what it says again and again.
+/// The beginning of an answer, and the part that is repeated without end.
 #[derive(Clone)]
 struct Endless {
     name: &'static str,
@@ -143,8 +143,8 @@ fn endless() -> Vec<Endless> {
 
 /// How long an answer may be here.
 const ANSWER_MAX: usize = 64 * 1024;
-/// What one call may make a provider say until it is left: for each of its attempts what is kept of an answer's bytes,
-/// and what sockets hold.
+/// The most bytes that one call may take from a provider: for each attempt the kept part of an answer, and the sockets'
+/// buffers.
 const SAID_MAX: u64 = 96 << 20;
 
 /// Starts a provider that never ends; counts what it said.
@@ -196,7 +196,7 @@ async fn a_model_that_never_stops_ends_at_its_limit_in_every_dialect_and_never_l
     for (endless, said) in all.iter().zip(&said) {
         for caller in Caller::ALL {
             for stream in [false, true] {
-                // What the one before it made known of this provider is no matter here.
+                // Each begins without statistics of the one before.
                 let reset = Exchange::begin(served.address, "POST", "/reset", &[], "").await.end().await;
                 assert_eq!(reset.status, 200, "{reset:?}");
                 let (begun, already) = (Instant::now(), said.load(Relaxed));

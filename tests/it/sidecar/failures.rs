@@ -1,4 +1,4 @@
-//! What callers get when something is wrong: with what they ask, with every provider, with an answer in its middle.
+//! Errors for callers: of their requests, of all providers, and in the middle of an answer.
 
 use std::time::Duration;
 

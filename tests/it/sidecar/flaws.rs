@@ -1,4 +1,4 @@
-//! Answers that are whole, and failures by their provider's own word.
+//! Whole answers that their provider itself calls failures.
 
 use serde_json::json;
 use standin::RouteConfig;
@@ -59,7 +59,7 @@ fn alone(settings: &mut standin::sidecar::Settings) {
 }
 
 #[tokio::test]
-async fn what_its_provider_calls_a_failure_is_asked_for_once_more_and_then_told_as_it_came() {
+async fn a_call_that_its_provider_calls_failed_is_asked_once_more_and_then_passed_on_unchanged() {
     for (caller, whole, streamed) in flawed() {
         for (streams, body) in [(false, &whole), (true, &streamed)] {
             // Each is new: some of these failures count, and three open a breaker.

@@ -15,7 +15,7 @@ use standin::testing::Script;
 use super::child::{Served, free, program};
 use super::http::{self, Caller, PATIENCE};
 
-/// A folder with a configuration over a drill, and what is told to systemd.
+/// A folder with a configuration over a drill, and the socket of systemd's notifications.
 struct Scene {
     folder: PathBuf,
     name: String,
@@ -55,7 +55,7 @@ impl Scene {
         served
     }
 
-    /// Returns the next word to systemd.
+    /// Returns the next notification to systemd.
     fn hear(&self) -> String {
         let mut word = [0; 64];
         let length = self.told.recv(&mut word).expect("a word");
@@ -142,7 +142,7 @@ async fn another_process_follows_and_no_connection_is_refused_nor_an_answer_cut_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_nobody_can_follow_goes_on() {
+async fn a_process_whose_successor_cannot_start_goes_on() {
     let scene = Scene::new("handover-fails").await;
     let mut first = scene.serve();
     fs::write(scene.folder.join("kept.toml"), "no = [ configuration").expect("a file");

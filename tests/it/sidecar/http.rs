@@ -1,4 +1,4 @@
-//! A client by hand: what a library would hide is what is looked at here.
+//! An HTTP client by hand, because libraries hide the details that are tested here.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -66,7 +66,7 @@ impl Caller {
         said.collect()
     }
 
-    /// What ends a stream that is whole, and no other.
+    /// The end marker of a whole stream.
     pub fn end(self) -> &'static str {
         match self {
             Self::Chat => "data: [DONE]",
@@ -76,7 +76,7 @@ impl Caller {
         }
     }
 
-    /// What shows that the answer is still worked on.
+    /// The keep-alive of a stream.
     pub fn keep_alive(self) -> &'static str {
         match self {
             Self::Chat | Self::Responses => ": keep-alive\n\n",
@@ -149,7 +149,7 @@ impl Exchange {
         self.stream.write_all(text.as_bytes()).await.expect("a connection that takes it");
     }
 
-    /// Sends what the other side may not want to hear to its end.
+    /// Sends bytes; the other side may close before their end.
     pub async fn try_send(&mut self, text: &str) {
         let _ = self.stream.write_all(text.as_bytes()).await;
     }

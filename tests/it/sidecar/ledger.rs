@@ -1,4 +1,4 @@
-//! What was spent, as the program, its operators' door and a Rust program tell it.
+//! The ledger, by the program, the operators' address and a Rust program.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use super::child::program;
 use super::http::{self, Caller, Exchange};
 use super::{Stage, stage, stage_with};
 
-/// A sidecar that keeps what ends in a new file.
+/// A sidecar with a store in a new file.
 async fn keeping(name: &str) -> (Stage, PathBuf) {
     let (_, folder) = program(name);
     for ending in ["", "-wal", "-shm", "-lock"] {
@@ -104,7 +104,7 @@ async fn what_was_spent_is_told_by_the_program_the_door_and_the_runtime_and_equa
     );
     let table = run(&["--by", "route", "--file", &file, "--since", "7d"]);
     assert!(table.starts_with("route ") && table.contains("smart "), "{table}");
-    assert!(run(&["--file", &file, "--verify"]).starts_with("all is well: 8 attempts and 5 calls"));
+    assert!(run(&["--file", &file, "--verify"]).starts_with("the file is whole: 8 attempts and 5 calls"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! With any trouble of the log calls go on, and a stop is a stop.
+//! Trouble of the log stops neither calls nor the program's end.
 
 use std::fs;
 use std::io::Read as _;
@@ -89,7 +89,7 @@ async fn a_stopped_reader_of_the_log_holds_up_no_call_and_no_stop_and_is_told_wh
         let mut all = Vec::new();
         stderr.read_to_end(&mut all).map(|_| String::from_utf8_lossy(&all).into_owned())
     });
-    // What waited is taken; the next line has the loss before it.
+    // The waiting lines are written; the next line is preceded by the number of lost ones.
     tokio::time::sleep(Duration::from_millis(500)).await;
     answers(&served, 1).await;
     served.signal("TERM");

@@ -1,5 +1,5 @@
-//! Configurations that are not right: every table of the file is walked with names, kinds and values that are wrong,
-//! and twenty files of users in a hurry are read.
+//! Invalid configurations: every table of the file gets wrong names, kinds and values, and twenty files with typical
+//! mistakes are read.
 
 use std::collections::BTreeMap;
 
@@ -93,7 +93,7 @@ fn line(file: &Value, path: &[Step]) -> usize {
     file.as_object().expect("a table").keys().position(|name| name == first).expect("it is there") + 1
 }
 
-/// What no table has.
+/// A field that no table has.
 const NOBODY: &str = "zzzzzz";
 
 /// Returns the fields of a table, as the error of one that is not there tells them; none, if it is no table.
@@ -133,8 +133,10 @@ fn hold(file: &Value, path: &[Step], errors: &SettingsErrors, what: &str) {
     let about = errors.iter().filter(|(_, error)| about(&error.field)).count();
     assert!(about >= 1, "{what} at {name}: no error names it: {text}");
     for (place, error) in errors.iter() {
-        // What leads nowhere any more is told elsewhere.
-        let own = error.field.starts_with(&name) || !error.problem.contains("that there is");
+        // A name that leads nowhere because of this is reported at its own place.
+        let leads_nowhere = ["is no known `provider/model`", "is no known model"];
+        let leads_nowhere = leads_nowhere.iter().any(|words| error.problem.contains(words));
+        let own = error.field.starts_with(&name) || !leads_nowhere;
         assert!(place.is_some_and(|place| !own || place.0 == line(file, path)), "{what} at {name}: {text}");
         let says = [
             "must ",
@@ -144,7 +146,7 @@ fn hold(file: &Value, path: &[Step], errors: &SettingsErrors, what: &str) {
             "is no ",
             "needs ",
             "has no ",
-            "stands ",
+            "twice",
             "has a ",
             "has one of",
             "leave it out",
@@ -227,7 +229,7 @@ fn every_table_is_walked_with_a_misspelt_field_a_wrong_kind_and_a_value_out_of_r
                 tried += 1;
                 if let Some(errors) = refused(&written(&file)) {
                     refusals += 1;
-                    // What is wrong with one field may be told of the one that it does not go with, in the same table.
+                    // An error of one field may be reported at another field of the same table that contradicts it.
                     let own = errors.iter().any(|(_, error)| error.field.starts_with(&named(&here(name))));
                     hold(&file, &if own { here(name) } else { table.clone() }, &errors, &kind.to_string());
                 }
@@ -239,7 +241,7 @@ fn every_table_is_walked_with_a_misspelt_field_a_wrong_kind_and_a_value_out_of_r
     assert!(tables.len() >= 23 && tried > 2_000 && told > 1_000, "{} {tried} {told}", tables.len());
 }
 
-/// A file that is right, as far as it goes.
+/// A valid part of a file.
 const REST: &str = "[providers.a]\nbase_url = 'http://x/v1'\nmodels.m = {}\n[routes.smart]\ntargets = ['a/m']\n";
 
 #[test]
@@ -250,24 +252,21 @@ fn twenty_files_of_people_in_a_hurry_are_told_what_they_meant() {
     for (text, expected) in [
         (
             rest("[sever]\nlisten = '127.0.0.1:1'"),
-            &["f.toml:1:2: sever: is no field that is known; did you mean `server`? there are"][..],
+            &["f.toml:1:2: sever: is no known field; did you mean `server`? there are"][..],
         ),
         (
             rest("[provider.b]\nbase_url = 'http://x'"),
-            &["f.toml:1:2: provider: is no field that is known; did you mean `providers`?"],
+            &["f.toml:1:2: provider: is no known field; did you mean `providers`?"],
         ),
-        (
-            rest("[route.fast]\ntargets = ['a/m']"),
-            &["f.toml:1:2: route: is no field that is known; did you mean `routes`?"],
-        ),
+        (rest("[route.fast]\ntargets = ['a/m']"), &["f.toml:1:2: route: is no known field; did you mean `routes`?"]),
         (
             rest("[server]\nport = 4000\nlisten = '0.0.0.0'"),
             &[
-                "f.toml:2:1: server.port: is no field that is known; did you mean `listen`? there are `listen`",
+                "f.toml:2:1: server.port: is no known field; did you mean `listen`? there are `listen`",
                 "f.toml:3:1: server.listen: must be an address and a port, as \"127.0.0.1:4000\"",
             ],
         ),
-        (rest("[failover]\nattempts = 3"), &["f.toml:2:1: failover.attempts: is no field that is known; did you mean"]),
+        (rest("[failover]\nattempts = 3"), &["f.toml:2:1: failover.attempts: is no known field; did you mean"]),
         (
             rest("[failover]\nattempts_max = '3'\ndeadline = 600"),
             &[
@@ -281,24 +280,17 @@ fn twenty_files_of_people_in_a_hurry_are_told_what_they_meant() {
                 "f.toml:2:1: failover.deadline: is out of range or has another form; must be a time, as `deadline = \"5s\"`",
             ],
         ),
-        (provider("key = ['k']"), &["f.toml:4:1: providers.a.key: is no field that is known; did you mean `keys`?"]),
+        (provider("key = ['k']"), &["f.toml:4:1: providers.a.key: is no known field; did you mean `keys`?"]),
         (provider("keys = 'k'"), &["f.toml:4:1: providers.a.keys: is a text; must be a list, as `keys = [\"…\"]`"]),
         (
             provider("keys = [{ enviroment = 'K' }]"),
-            &[
-                "f.toml:4:11: providers.a.keys[0].enviroment: is no field that is known; there are `name`, `value`, `env`",
-            ],
+            &["f.toml:4:11: providers.a.keys[0].enviroment: is no known field; there are `name`, `value`, `env`"],
         ),
         (
             provider("dialect = 'antropic'"),
-            &[
-                "f.toml:4:1: providers.a.dialect: is none that is known; did you mean \"anthropic\"? there are \"openai-chat\"",
-            ],
+            &["f.toml:4:1: providers.a.dialect: is unknown; did you mean \"anthropic\"? there are \"openai-chat\""],
         ),
-        (
-            provider("flavour = 'azur'"),
-            &["f.toml:4:1: providers.a.flavour: is none that is known; did you mean `azure`?"],
-        ),
+        (provider("flavour = 'azur'"), &["f.toml:4:1: providers.a.flavour: is unknown; did you mean `azure`?"]),
         (
             REST.replace("models.m = {}", "models = ['m']"),
             &["f.toml:3:1: providers.a.models: is a list; must be a table, as `models.NAME = {}`"],
@@ -309,26 +301,26 @@ fn twenty_files_of_people_in_a_hurry_are_told_what_they_meant() {
         ),
         (
             REST.replace("base_url = 'http://x/v1'", "preset = 'antrophic'"),
-            &["f.toml:2:1: providers.a.preset: is none that is known; did you mean `anthropic`?"],
+            &["f.toml:2:1: providers.a.preset: is unknown; did you mean `anthropic`?"],
         ),
         (
             REST.replace("base_url = 'http://x/v1'", "baseurl = 'http://x/v1'"),
-            &["f.toml:2:1: providers.a.baseurl: is no field that is known; did you mean `base_url`?"],
+            &["f.toml:2:1: providers.a.baseurl: is no known field; did you mean `base_url`?"],
         ),
         (
             route("[{ target = 'a/m', teir = 1 }, { target = 'a/m', wieght = 2 }]"),
             &[
-                "f.toml:5:30: routes.smart.targets[0].teir: is no field that is known; did you mean `tier`? there are `target`, `tier`, `weight`",
-                "f.toml:5:60: routes.smart.targets[1].wieght: is no field that is known; did you mean `weight`?",
+                "f.toml:5:30: routes.smart.targets[0].teir: is no known field; did you mean `tier`? there are `target`, `tier`, `weight`",
+                "f.toml:5:60: routes.smart.targets[1].wieght: is no known field; did you mean `weight`?",
             ],
         ),
         (
             route("['a/mm', 'm', 'b/m']\noptions.strategy = 'wieghted'"),
             &[
-                "f.toml:5:12: routes.smart.targets[0]: is no `provider/model` that there is; did you mean `a/m`?",
-                "f.toml:5:20: routes.smart.targets[1]: is no `provider/model` that there is; did you mean `a/m`?",
-                "f.toml:5:25: routes.smart.targets[2]: is no `provider/model` that there is; did you mean `a/m`?",
-                "f.toml:6:9: routes.smart.options.strategy: is none that is known; did you mean \"weighted\"?",
+                "f.toml:5:12: routes.smart.targets[0]: is no known `provider/model`; did you mean `a/m`?",
+                "f.toml:5:20: routes.smart.targets[1]: is no known `provider/model`; did you mean `a/m`?",
+                "f.toml:5:25: routes.smart.targets[2]: is no known `provider/model`; did you mean `a/m`?",
+                "f.toml:6:9: routes.smart.options.strategy: is unknown; did you mean \"weighted\"?",
             ],
         ),
         (
@@ -342,21 +334,18 @@ fn twenty_files_of_people_in_a_hurry_are_told_what_they_meant() {
         (provider("keys = ['${NONE'"), &["f.toml:"]),
         (
             format!("{REST}timeout = 30s"),
-            &["f.toml:6:11: configuration: a text or a time must stand in plain quotes, as \"smart\" or \"30s\""],
+            &["f.toml:6:11: configuration: a text or a time must be in plain quotes, as \"smart\" or \"30s\""],
         ),
         (
             format!("{REST}timeout = '30s'\nfallbacks = ['b/m']\nstrategy = 'weighted'\nnum_retries = 2"),
             &[
-                "f.toml:6:1: routes.smart.timeout: is no field that is known; did you mean `failover.deadline`?",
-                "f.toml:7:1: routes.smart.fallbacks: is no field that is known; did you mean `targets`?",
-                "f.toml:8:1: routes.smart.strategy: is no field that is known; did you mean `options.strategy`?",
-                "f.toml:9:1: routes.smart.num_retries: is no field that is known; did you mean `failover.attempts_max`?",
+                "f.toml:6:1: routes.smart.timeout: is no known field; did you mean `failover.deadline`?",
+                "f.toml:7:1: routes.smart.fallbacks: is no known field; did you mean `targets`?",
+                "f.toml:8:1: routes.smart.strategy: is no known field; did you mean `options.strategy`?",
+                "f.toml:9:1: routes.smart.num_retries: is no known field; did you mean `failover.attempts_max`?",
             ],
         ),
-        (
-            provider("api_key = 'k'"),
-            &["f.toml:4:1: providers.a.api_key: is no field that is known; did you mean `keys`?"],
-        ),
+        (provider("api_key = 'k'"), &["f.toml:4:1: providers.a.api_key: is no known field; did you mean `keys`?"]),
         (
             rest("[server]\nkeys = ['sk-1']"),
             &[
@@ -372,11 +361,11 @@ fn twenty_files_of_people_in_a_hurry_are_told_what_they_meant() {
         (
             format!("{REST}{REST}"),
             &[
-                "f.toml:6:12: configuration: this name stands there twice; put what both say into one",
-                "f.toml:7:1: configuration: this name stands there twice",
-                "f.toml:8:8: configuration: this name stands there twice",
-                "f.toml:9:9: configuration: this name stands there twice",
-                "f.toml:10:1: configuration: this name stands there twice",
+                "f.toml:6:12: configuration: this name is there twice; put both into one",
+                "f.toml:7:1: configuration: this name is there twice",
+                "f.toml:8:8: configuration: this name is there twice",
+                "f.toml:9:9: configuration: this name is there twice",
+                "f.toml:10:1: configuration: this name is there twice",
             ],
         ),
     ] {
@@ -392,7 +381,7 @@ fn twenty_files_of_people_in_a_hurry_are_told_what_they_meant() {
 }
 
 #[test]
-fn what_follows_from_something_wrong_is_not_told_beside_it() {
+fn an_error_that_follows_from_another_is_not_reported() {
     for text in [
         // The provider that the route names is there once its name is spelt right.
         REST.replace("[providers.a]", "[provider.a]"),
@@ -443,11 +432,11 @@ fn a_table_that_is_unknown_or_a_circle_hides_no_other_error() {
                 [providers.z]\nbase_url = 'http://z/v1'\nmodels.m = {}\n";
     let errors = refused(text).expect("errors").to_string();
     for part in [
-        "failovr: is no field that is known",
+        "failovr: is no known field",
         "aliases.a: goes in a circle by way of `b`",
         "aliases.b: goes in a circle by way of `a`",
         "aliases.c: leads to no route",
-        "routes.smart.targets[0]: is no `provider/model` that there is; did you mean `z/m`?",
+        "routes.smart.targets[0]: is no known `provider/model`; did you mean `z/m`?",
     ] {
         assert!(errors.contains(part), "{part} is not said in\n{errors}");
     }

@@ -1,4 +1,4 @@
-//! What a connection may take from others: places, memory, and what a head may say.
+//! What a connection may take from others: places and memory; and heads that are refused.
 
 use std::time::{Duration, Instant};
 
@@ -58,7 +58,7 @@ async fn requests_on_one_connection_are_answered_in_their_order() {
 }
 
 #[tokio::test]
-async fn what_could_be_read_in_two_ways_is_refused() {
+async fn an_ambiguous_head_is_refused() {
     let stage = stage(1).await;
     let to = stage.sidecar.address();
     let body = r#"{"model":"smart","messages":[{"role":"user","content":"one two"}]}"#;
@@ -135,7 +135,7 @@ async fn an_idle_client_gives_way_when_all_places_are_taken_and_one_at_work_does
     let (idle, mut slow) = (Exchange::connect(to).await, Exchange::connect(to).await);
     slow.send("GET /live HTTP/1.1\r\nhost").await;
     let begun = Instant::now();
-    // Three honest callers in places that strangers had.
+    // Three honest callers in places that idle connections had.
     for _ in 0..3 {
         assert_eq!(http::get(to, "/live").await.status, 200);
     }

@@ -1,4 +1,4 @@
-//! What operators see and do: health, metrics, explanations, and changes that no call in flight notices.
+//! Operators: health, metrics, explanations, and changes that do not disturb calls in flight.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -223,7 +223,7 @@ async fn a_route_whose_targets_wait_for_limits_answers_429_and_one_that_is_down_
     for (a, b, openai, anthropic) in [
         (Fault::RateLimited(RetryHint::Seconds(minutes)), Fault::RateLimited(RetryHint::Seconds(minutes)), 429, 429),
         (Fault::RateLimited(RetryHint::Silent), Fault::RateLimited(RetryHint::Silent), 429, 429),
-        // A key that an operator must mend is no hope; what time mends decides.
+        // Holds that need an operator do not count; those that end with time decide.
         (Fault::RateLimited(RetryHint::Seconds(minutes)), Fault::Error(ProviderError::Unauthorised), 429, 429),
         (Fault::Error(ProviderError::OutOfMoney), Fault::RateLimited(RetryHint::Seconds(minutes)), 429, 429),
         (Fault::Error(ProviderError::OutOfMoney), Fault::Error(ProviderError::Unauthorised), 503, 529),

@@ -1,4 +1,4 @@
-//! What a web page in a browser on this machine can do: nothing, unless it is invited.
+//! Web pages in a browser on this machine: they can do nothing, unless they are allowed.
 
 use std::net::{Ipv4Addr, SocketAddr};
 

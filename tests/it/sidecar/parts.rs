@@ -1,4 +1,5 @@
-//! Documents, audio, and what only one dialect has: which target is asked, what arrives, and what its caller is told.
+//! Documents, audio, and parts that only one dialect has: which target is asked, what arrives, and the caller's errors
+//! and notes.
 
 use std::net::SocketAddr;
 
@@ -144,7 +145,7 @@ pub(super) fn other(caller: Caller) -> Caller {
 }
 
 #[tokio::test]
-async fn what_has_no_words_goes_as_it_came_only_to_its_own_dialect() {
+async fn unknown_parts_go_unchanged_to_their_own_dialect_only() {
     for caller in Caller::ALL {
         let scene = Scene::of([other(caller), caller], |_| {}).await;
         let body = with_part(caller, &unknown(caller));
@@ -229,7 +230,7 @@ async fn a_target_that_reads_no_documents_is_not_asked_and_the_refusal_says_so()
 }
 
 #[tokio::test]
-async fn what_only_a_provider_keeps_goes_to_its_dialect_alone() {
+async fn references_to_state_of_a_provider_go_to_its_dialect_alone() {
     let chat = |field: &str, value: Value| {
         let mut body = with_part(Caller::Chat, &json!({"type": "text", "text": "x"}));
         body[field] = value;

@@ -1,4 +1,4 @@
-//! The program itself, as a user types it.
+//! The program's commands, as users type them.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -33,7 +33,7 @@ targets = ["a/m"]
 "#;
 
 #[test]
-fn a_good_file_is_told_in_short() {
+fn a_valid_file_is_described_in_short() {
     let output = check("good", GOOD, &[("A_KEY", "sk-1")]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{output:?}");
@@ -60,7 +60,7 @@ fn a_file_that_is_not_right_is_refused_by_its_field_and_with_a_remedy() {
 }
 
 #[test]
-fn what_is_no_file_or_has_no_end_is_no_configuration() {
+fn pipes_devices_and_endless_files_are_no_configuration() {
     let (_, folder) = program("no-file");
     let pipe = folder.join("pipe");
     let _ = fs::remove_file(&pipe);
@@ -68,7 +68,7 @@ fn what_is_no_file_or_has_no_end_is_no_configuration() {
     let endless = fs::File::create(folder.join("endless")).expect("a file");
     endless.set_len(1 << 40).expect("a file with a hole");
     for file in ["pipe", "/dev/zero", "endless"] {
-        // What a configuration names is read no otherwise.
+        // A named configuration is read in the same way.
         let tls = format!("[server]\ntls = {{ certificate = \"{file}\", key = \"{file}\" }}");
         let output = check("no-file", &GOOD.replace("[server]", &tls), &[("A_KEY", "sk-1")]);
         assert_eq!(output.status.code(), Some(2), "{output:?}");
@@ -251,7 +251,7 @@ fn rehearse(folder: &str, text: &str, arguments: &[&str]) -> (Output, Vec<(Strin
 fn a_rehearsal_of_a_second_with_one_key_each_loses_no_call_and_shows_no_panic_of_its_own() {
     let (output, rows) = rehearse("rehearsal", REHEARSED, &["--route", "smart", "--seconds", "1", "--rate", "5"]);
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.ends_with("no caller noticed anything\n"), "{said}");
+    assert!(output.status.success() && said.ends_with("no call failed\n"), "{said}");
     assert_eq!(errors(&output), "", "nothing went wrong that was not asked for");
     assert_eq!(rows.len(), 1 + 2 * 7, "{said}");
     assert!(rows.iter().all(|(_, calls, failed)| (*calls, *failed) == (5, 0)), "{said}");
@@ -263,7 +263,7 @@ fn a_rehearsal_says_why_calls_failed_where_there_is_no_other_target() {
     let (output, rows) = rehearse("rehearsal_alone", REHEARSED, &["--route", "only", "--seconds", "1", "--rate", "5"]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("nobody else to ask"), "{said}");
+    assert!(said.contains("no other provider to ask"), "{said}");
     let failed = |title: &str| rows.iter().find(|(row, ..)| row == title).map(|(.., failed)| *failed);
     assert_eq!(
         (failed("all is well"), failed("a: key revoked"), failed("a: its actor crashes")),
@@ -280,7 +280,7 @@ fn a_rehearsal_of_texts_to_be_embedded_loses_none_either() {
     let text = text.replace("/m\"", "/text-embedding-3-small\"");
     let (output, rows) = rehearse("rehearsal_embed", &text, &["--route", "smart", "--seconds", "1", "--rate", "5"]);
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.ends_with("no caller noticed anything\n"), "{said}");
+    assert!(output.status.success() && said.ends_with("no call failed\n"), "{said}");
     assert_eq!(rows.len(), 1 + 2 * 7, "{said}");
     assert!(rows.iter().all(|(_, calls, failed)| (*calls, *failed) == (5, 0)), "{said}");
 }
@@ -314,7 +314,7 @@ async fn holds_are_lifted_from_the_command_line_and_told() {
     };
     let said = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
     let output = run(&["reset"]);
-    assert_eq!((output.status.success(), said(&output).as_str()), (true, "nothing stood there\n"), "{output:?}");
+    assert_eq!((output.status.success(), said(&output).as_str()), (true, "nothing was held\n"), "{output:?}");
     // The provider's port has no listener: its breaker opens.
     while http::get(served.address, "/health").await.json()["providers"][0]["holds"][0]["why"] != "breaker_open" {
         http::ask(served.address, Caller::Chat, "smart", "Hi", false).await;

@@ -1,4 +1,4 @@
-//! A reload of the program's own file: it opens no door, and says what it leaves for the next start.
+//! Reloads of the program's file: they give no new access to bound sockets, and name what only the next start changes.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -49,7 +49,7 @@ impl Configured {
         Self { served, file, lines }
     }
 
-    /// Changes the file, tells the program, and returns what it says until it has said this.
+    /// Changes the file, signals the program, and returns its output up to this text.
     fn change(&self, text: &str, until: &str) -> String {
         fs::write(&self.file, text).expect("a file");
         self.served.signal("HUP");
@@ -98,7 +98,7 @@ async fn a_reload_opens_no_door_of_a_socket_that_is_bound() {
 }
 
 #[tokio::test]
-async fn what_only_a_start_can_change_is_told_by_its_field() {
+async fn a_reload_names_the_fields_that_only_a_start_can_change() {
     let drill = Drill::start(Script::default()).await.expect("a drill");
     let provider = drill.address();
     let address = free();

@@ -1,4 +1,4 @@
-//! Secrets end where they are needed: no error, no log and no answer repeats one.
+//! Secrets: no error, no log and no answer repeats one.
 
 use std::fs;
 use std::io::Read as _;

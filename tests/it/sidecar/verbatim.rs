@@ -1,4 +1,4 @@
-//! What callers get of providers that speak their own dialect: the answer as it came.
+//! Answers of providers that speak the caller's dialect: they pass unchanged.
 
 use serde_json::Value;
 use standin::config::DialectConfig;
@@ -301,7 +301,7 @@ fn calls(caller: Caller, text: bool) -> String {
     }
 }
 
-/// What ends such a stream.
+/// The end of such a stream.
 fn called(caller: Caller) -> String {
     match caller {
         Caller::Chat => {
@@ -431,7 +431,7 @@ async fn calls_that_no_client_could_tell_apart_are_mended_and_nothing_else_is() 
     let object = whole.replace(r#""{\"x\":1.0}""#, r#"{"x":1.0}"#);
     let reply = scene.streamed(&deltas(&[&object]), 11, false).await;
     assert_eq!(http::events(&reply.body), http::events(&deltas(&[whole])), "{}", reply.body);
-    // What is as it should be is not touched, however it is spelled.
+    // A correct call is not changed, however it is written.
     let odd = deltas(&[whole, &right.replace("\"index\"", " \"\\u0069ndex\" ")]);
     assert_eq!(scene.streamed(&odd, 11, false).await.body, odd);
 }
@@ -451,7 +451,7 @@ async fn an_answer_that_is_no_use_is_not_handed_on() {
 }
 
 #[tokio::test]
-async fn what_a_filter_held_back_whole_is_an_answer_with_its_reason() {
+async fn an_answer_that_a_filter_held_back_is_an_answer_with_its_reason() {
     let declined = [
         r#"{"type":"message_start","message":{"id":"msg_1","model":"m","content":[],"usage":{"input_tokens":5,"output_tokens":1}}}"#,
         r#"{"type":"message_delta","delta":{"stop_reason":"refusal","stop_details":{"category":"x"}},"usage":{"output_tokens":2}}"#,
@@ -668,7 +668,7 @@ async fn text_around_json_is_left_out_of_a_stream_that_goes_on_as_it_came() {
                         "{about}"
                     );
                     assert_eq!(caller.streamed(&reply.body), expected, "{about}");
-                    // What is unknown is there, and the whole that is told again is the same.
+                    // Unknown fields are there, and the repeated whole is the same.
                     assert_eq!(reply.body.matches("x_new").count(), body.matches("x_new").count(), "{about}");
                     if caller == Caller::Responses {
                         let last = http::events(&reply.body).pop().expect("an event");

@@ -1,4 +1,4 @@
-//! What callers of the sidecar see of calls that wait, or take less.
+//! Callers of the sidecar whose calls wait, or get an answer from a lower rung.
 
 use std::time::Duration;
 
@@ -115,7 +115,7 @@ async fn the_last_good_answer_comes_in_each_dialect_with_its_age_also_where_it_h
     }
     for (caller, route) in all() {
         for (stream, again) in [(false, true), (false, false), (true, true)] {
-            // What was asked for whole may be streamed, and what was streamed may be whole.
+            // A whole answer may be given again as a stream, and a streamed one whole.
             let said = said(caller, stream);
             let reply = http::ask(to, caller, route, &said, again).await;
             assert_eq!((reply.status, reply.is_whole), (200, true), "{caller:?} {route}: {reply:?}");

@@ -1,4 +1,4 @@
-//! What a body may say of its target, and that what goes on is what was read.
+//! Fields of a body that choose a target; and that the body sent on is the one that was read.
 
 use serde_json::{Value, json};
 use standin::sidecar::{ClientKey, Hash};
@@ -57,7 +57,7 @@ async fn a_key_of_some_routes_chooses_no_target_behind_them() {
 }
 
 #[tokio::test]
-async fn what_could_be_read_in_two_ways_is_read_in_none() {
+async fn a_body_with_a_field_twice_or_in_another_case_is_refused() {
     let stage = stage(3).await;
     let said = r#"[{"role": "user", "content": "Hi"}]"#;
     let parts = r#"[{"role": "user", "parts": [{"text": "Hi"}]}]"#;

@@ -46,7 +46,7 @@ async fn a_sidecar_that_is_killed_in_an_outage_goes_on_with_what_it_knew() {
         answered(&served).await;
         quiet = if received() == before { quiet + 1 } else { 0 };
     }
-    // What is known is kept within a second.
+    // The state is kept within a second.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     served.signal("KILL");
     served.ended();

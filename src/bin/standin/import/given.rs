@@ -1,6 +1,6 @@
 //! Another gateway's configuration as a tree that knows its lines, and which parts of it were read.
 //!
-//! JSON is YAML, so one reader takes both. Unread parts are told at the end: nothing is passed over in silence.
+//! JSON is YAML, so one reader takes both. Unread parts are reported at the end: nothing is skipped silently.
 
 use std::cell::Cell;
 
@@ -30,7 +30,7 @@ impl Given {
     /// Reads a text.
     ///
     /// # Errors
-    /// What is wrong with it, and on which line.
+    /// The problem, and its line.
     pub fn read(text: &str) -> Result<Self, String> {
         let documents = MarkedYaml::load_from_str(text).map_err(|error| error.to_string())?;
         let document = documents.into_iter().next().ok_or("there is nothing in it")?;
@@ -109,7 +109,7 @@ impl Given {
         self.get(name)?.as_number()
     }
 
-    /// Tells whether a field says yes.
+    /// Tells whether a field is true.
     pub fn is(&self, name: &str) -> bool {
         self.get(name).is_some_and(|given| match &given.value {
             Value::Flag(flag) => *flag,
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn yaml_and_json_are_read_with_their_lines_and_what_was_not_looked_at_is_known() {
+    fn yaml_and_json_are_read_with_their_lines_and_unread_parts_are_listed() {
         for text in [
             "a:\n  b: 20_000\n  c: True\n  d: [x, y]\ne: null\n",
             "{\"a\":\n{\"b\": 20000,\n\"c\": true,\n\"d\": [\"x\", \"y\"]},\n\"e\": null}",

@@ -1,4 +1,4 @@
-//! `LiteLLM`'s model groups: each becomes a route, and what is said of them becomes tiers, weights and a strategy.
+//! `LiteLLM`'s model groups: each becomes a route, and their settings become tiers, weights and a strategy.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub struct Deployment {
     pub pace: Option<f64>,
 }
 
-/// Returns how routes choose, where that is said.
+/// Returns the strategy of routes, if it is set.
 pub fn strategy(router: Option<&Given>, deployments: &[Deployment], out: &mut Outcome) -> Option<Toml> {
     let weighed = deployments.iter().any(|one| one.weight.is_some() || one.pace.is_some());
     let text = |name: &str| Some(Toml::Text(name.to_owned()));
@@ -33,7 +33,7 @@ pub fn strategy(router: Option<&Given>, deployments: &[Deployment], out: &mut Ou
         "cost-based-routing" => (text("least-cost"), true),
         "usage-based-routing" | "usage-based-routing-v2" => (text("adaptive"), false),
         _ => {
-            out.lost(given, "is no strategy of LiteLLM's that is known: routes choose as they do by themselves");
+            out.lost(given, "is no known strategy of LiteLLM: routes choose as they do by themselves");
             return if weighed { text("weighted") } else { None };
         }
     };
@@ -85,7 +85,7 @@ fn tier(deployments: &[Deployment], group: &str, order: Option<f64>) -> u8 {
     u8::try_from(before).unwrap_or(u8::MAX)
 }
 
-/// Lets targets leave out parts that they have no words for.
+/// Lets targets leave out parts that their dialects do not have.
 pub fn drops(settings: &Given, routes: &mut [Route], out: &mut Outcome) {
     let Some(given) = settings.get("drop_params") else { return };
     if !settings.is("drop_params") {
@@ -159,7 +159,7 @@ fn behind(route: &mut Route, targets: &[Target]) {
     }
 }
 
-/// Sets a field, once; tells whether it says this now.
+/// Sets a field, once; tells whether it has this value now.
 pub fn set(fields: &mut Vec<(String, Toml)>, name: &str, value: Toml) -> bool {
     if let Some((_, known)) = fields.iter().find(|(known, _)| known == name) {
         return *known == value;

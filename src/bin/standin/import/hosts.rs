@@ -1,6 +1,6 @@
-//! Which provider is meant by the names that other gateways use.
+//! Finds the provider behind the names that other gateways use.
 
-/// Where a model of another gateway is, in our words.
+/// The provider of another gateway's model, in our terms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Host {
     /// Its provider's name here.
@@ -68,7 +68,7 @@ const OTHERS: [(&str, &str, &str); 10] = [
     ("volcengine", "https://ark.cn-beijing.volces.com/api/v3", "VOLCENGINE_API_KEY"),
 ];
 
-/// Those that are spoken to in another way.
+/// Hosts with an interface that is not supported.
 const FOREIGN: [(&str, &str); 9] = [
     ("bedrock", "Bedrock's signed requests are not spoken; a gateway before it is a provider like any"),
     ("sagemaker", "SageMaker's signed requests are not spoken"),
@@ -93,7 +93,7 @@ pub fn litellm(model: &str, based: bool) -> Result<Host, String> {
                 if based {
                     Ok("openai")
                 } else {
-                    Err(format!("nobody here is known for `{model}`: write it with its provider, as openai/{model}"))
+                    Err(format!("no provider is known for `{model}`: write it with its provider, as openai/{model}"))
                 }
             })?,
             model,
@@ -168,12 +168,12 @@ fn guess(model: &str) -> Option<&'static str> {
     }
 }
 
-/// Returns a name as ours may be.
+/// Returns a name in the form of ours.
 fn tidy(name: &str) -> String {
     name.chars().map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '-' }).collect()
 }
 
-/// Returns an address as ours are: with what comes before the dialect's own path.
+/// Returns an address in the form of ours: the part before the dialect's own path.
 pub fn base_url(host: &Host, base: &str) -> String {
     let base = base.trim_end_matches('/');
     let base = ["/chat/completions", "/completions", "/messages", "/api/generate", "/api/chat", "/api"]
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_others_are_known_and_those_that_are_not_served_say_why() {
+    fn other_gateways_names_are_mapped_and_unsupported_ones_give_the_reason() {
         for (model, based, expected) in [
             ("gpt-5-mini", false, Ok(("openai", "openai", "gpt-5-mini"))),
             ("openai/gpt-5-mini", false, Ok(("openai", "openai", "gpt-5-mini"))),
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_end_where_ours_do() {
+    fn addresses_are_cut_before_the_dialects_own_path() {
         let url = |model: &str, base: &str| base_url(&litellm(model, true).expect(model), base);
         for (model, base, expected) in [
             ("ollama/x", "http://o:11434", "http://o:11434/v1"),

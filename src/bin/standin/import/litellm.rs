@@ -98,7 +98,7 @@ const FOREIGN_MODES: [&str; 15] = [
     "guardrail",
 ];
 
-/// Reads one deployment; says why, where there is no place for it.
+/// Reads one deployment, or returns why it cannot be served.
 fn deployment(given: &Given, credentials: &BTreeMap<&str, &Given>, out: &mut Outcome) -> Option<Deployment> {
     let Some(params) = given.get("litellm_params") else {
         out.lost(given, "it has no `litellm_params`");
@@ -123,7 +123,7 @@ fn deployment(given: &Given, credentials: &BTreeMap<&str, &Given>, out: &mut Out
     if let Some(given) = info.and_then(|info| info.get("mode"))
         && !["chat", "embedding", "completion", "responses"].contains(&mode)
     {
-        out.lost(given, "is no kind of work that is known: it is served as conversations");
+        out.lost(given, "is no known kind of work: it is served as conversations");
     }
     let vendor = own("custom_llm_provider").and_then(Given::as_text);
     let full =
@@ -201,7 +201,7 @@ fn deployment(given: &Given, credentials: &BTreeMap<&str, &Given>, out: &mut Out
     Some(Deployment { group: group.to_owned(), provider, model: host.model, order, weight, pace })
 }
 
-/// What tokens cost, in their words and in ours; the first two make a price.
+/// Names of prices, there and here; the first two make a price.
 const PRICES: [(&str, &str); 5] = [
     ("input_cost_per_token", "input"),
     ("output_cost_per_token", "output"),
@@ -210,7 +210,7 @@ const PRICES: [(&str, &str); 5] = [
     ("output_cost_per_reasoning_token", "reasoning"),
 ];
 
-/// What is said of a model.
+/// Returns the fields of a model.
 fn model_fields(
     params: &Given,
     info: Option<&Given>,
@@ -310,7 +310,7 @@ fn provider<'g>(
     let mut query = Vec::new();
     match (host.preset, base) {
         ("azure", Some(base)) => {
-            // All that follows the resource is written anew.
+            // Everything after the resource is replaced.
             let base = expanded(base);
             let base = base.split("/openai/").next().unwrap_or(&base).trim_end_matches('/');
             let base = base.strip_suffix("/openai").unwrap_or(base).to_owned();
@@ -392,7 +392,7 @@ fn provider<'g>(
 pub fn place(mut provider: Provider, host: &Host, out: &mut Outcome) -> usize {
     let same = |known: &Provider| {
         (&known.fields, &known.keys, known.all) == (&provider.fields, &provider.keys, provider.all)
-            // The preset of its own name needs not be said.
+            // The preset of the provider's own name need not be written.
             && known.name.trim_end_matches(|last: char| last.is_ascii_digit()).trim_end_matches('-') == provider.name
     };
     if let Some(at) = out.providers.iter().position(same) {
@@ -417,7 +417,7 @@ fn times(settings: &Given, routes: &[Route], out: &mut Outcome) {
         let tiers = routes.iter().flat_map(|route| &route.targets).map(|target| target.tier).max().unwrap_or(0);
         let attempts = retries + 1.0 + f64::from(tiers);
         if set(&mut out.failover, "attempts_max", Toml::Number(attempts)) {
-            out.changed(given, format!("failover.attempts_max = {attempts}: all attempts of a call, whoever is asked"));
+            out.changed(given, format!("failover.attempts_max = {attempts}: all attempts of a call, at all targets"));
         } else {
             out.lost(given, SAID);
         }
@@ -554,7 +554,7 @@ fn aliases(settings: &Given, routes: &[Route], out: &mut Outcome) {
             continue;
         };
         if group.is("hidden") {
-            out.changed(group, "an alias that is listed: none is hidden");
+            out.changed(group, "an alias that is listed: aliases cannot be hidden");
         }
         let is_route = |name: &str| routes.iter().any(|route| route.name == name);
         match (is_route(name), is_route(leads)) {

@@ -15,7 +15,7 @@ pub struct Outcome {
     pub routes: Vec<Route>,
     pub budgets: Vec<(String, Vec<(String, Toml)>)>,
     pub notes: Vec<Note>,
-    /// Hashes of keys that clients show, by name.
+    /// Hashes of clients' keys, by name.
     pub clients: Vec<(String, String)>,
 }
 
@@ -39,10 +39,10 @@ pub struct Note {
     pub became: String,
 }
 
-/// What became of a setting.
+/// The result for a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The same, in our words.
+    /// The same, in our terms.
     Kept,
     /// Something that is not quite the same.
     Changed,
@@ -167,7 +167,7 @@ impl Outcome {
 }
 
 impl Provider {
-    /// Tells whether it is on this machine, at the port that `LiteLLM` and we have usually.
+    /// Tells whether it is on this machine, at the usual port of `LiteLLM` and of standin.
     pub fn is_at_litellms_port(&self) -> bool {
         let text = |wanted: &str| {
             self.fields.iter().find_map(|(name, value)| match value {
@@ -232,7 +232,7 @@ impl Key {
         named.map_or_else(|| Self::Value(text.to_owned()), |name| Self::Env(name.to_owned()))
     }
 
-    /// Returns how Google's own program makes one.
+    /// Returns the command of Google's own program that prints a token.
     pub fn gcloud() -> Self {
         Self::Command(["gcloud", "auth", "print-access-token"].map(str::to_owned).to_vec())
     }

@@ -41,11 +41,11 @@ fn why_not(path: &str) -> &'static str {
     if any(&["cache"]) {
         "no counterpart: answers are not cached"
     } else if any(&["guardrail", "hooks"]) {
-        "no counterpart: what is said is not judged"
+        "no counterpart: the content of conversations is not checked"
     } else if any(&["override_params"]) {
-        "no counterpart: parameters are the caller's to send"
+        "no counterpart: callers send parameters themselves"
     } else if any(&["on_status_codes", "on_guardrail"]) {
-        "not needed: whose fault a failure is decides, and in doubt the next target is asked"
+        "not needed: the cause of a failure decides, and in doubt the next target is asked"
     } else if any(&["conditions", "default"]) {
         "no counterpart: callers choose by a route's name, labels and sessions"
     } else {
@@ -108,7 +108,7 @@ impl Walk<'_> {
     fn common(&mut self, node: &Given, top: bool) {
         if let Some(given) = node.get("retry").and_then(|retry| retry.get("attempts")) {
             self.retries = self.retries.max(given.as_number().unwrap_or(0.0).clamp(0.0, 100.0).trunc());
-            self.out.changed(given, "failover.attempts_max: all attempts of a call, whoever is asked");
+            self.out.changed(given, "failover.attempts_max: all attempts of a call, at all targets");
         }
         if let Some(given) = node.get("request_timeout") {
             match given.as_number().filter(|millis| *millis >= 1.0 && *millis <= 3.15e10) {

@@ -1,4 +1,4 @@
-//! Why something of `LiteLLM`'s has no counterpart here.
+//! Reasons why settings of `LiteLLM` have no counterpart here.
 
 /// Says why a part of the file has no counterpart, by its path.
 pub fn why_not(path: &str) -> &'static str {
@@ -8,17 +8,17 @@ pub fn why_not(path: &str) -> &'static str {
 /// Says why a table of the file itself has no counterpart.
 fn why_no_table(name: &str) -> &'static str {
     match (name, of_field(name)) {
-        ("include", _) => "not read: put what the files hold that it names into this one, models included",
-        (name, _) if name.starts_with(['x', '.', '_']) => "not needed: it is where it is referred to",
+        ("include", _) => "not read: copy what the files hold that it names into this one, models included",
+        (name, _) if name.starts_with(['x', '.', '_']) => "not needed: it is used where the file refers to it",
         (_, "no counterpart") => {
-            "is no table of LiteLLM's that is known: there are model_list, router_settings, litellm_settings, \
+            "is no known table of LiteLLM: there are model_list, router_settings, litellm_settings, \
              general_settings, environment_variables and credential_list"
         }
         (_, why) => why,
     }
 }
 
-/// Says why something has no counterpart.
+/// Says why a field has no counterpart.
 fn of_field(path: &str) -> &'static str {
     let last = path.rsplit('.').next().unwrap_or(path);
     let any = |words: &[&str]| words.iter().any(|word| path.contains(word));
@@ -27,14 +27,14 @@ fn of_field(path: &str) -> &'static str {
             "no counterpart: certificates are verified; `transport.ca_pem` has your own authority"
         }
         "enable_tag_filtering" | "tag_filtering_match_any" => {
-            "not needed: labels of a model, and a call's own, are walls always"
+            "not needed: labels of models and calls always restrict which targets are asked"
         }
         "allowed_routes" | "public_routes" | "admin_only_routes" => {
             "no counterpart: addresses are open to clients' keys or to operators'; a key's `routes` name models"
         }
         "pass_through_endpoints" => "no counterpart: only conversations and embeddings go on",
         "health_check_interval" | "background_health_checks" | "health_check_details" => {
-            "not needed: calls tell how targets are, and nothing is asked beside them"
+            "not needed: health is measured on calls, without extra requests"
         }
         "optional_pre_call_checks" => "not needed: windows and limits are checked before a target is asked, always",
         _ if any(&["redis", "cache"]) => {
@@ -43,7 +43,9 @@ fn of_field(path: &str) -> &'static str {
         _ if any(&["budget", "spend", "max_budget"]) => {
             "not taken over: write it as `[budgets.NAME]`, see docs/keeping.md"
         }
-        _ if any(&["guardrail", "moderation", "presidio"]) => "no counterpart: what is said is not judged",
+        _ if any(&["guardrail", "moderation", "presidio"]) => {
+            "no counterpart: the content of conversations is not checked"
+        }
         _ if any(&["mcp_", "vector_store", "files_settings", "finetune", "search_tools", "assistant", "prompts"]) => {
             "no counterpart: conversations and embeddings only"
         }
@@ -61,10 +63,10 @@ fn of_field(path: &str) -> &'static str {
             "no counterpart for one deployment: a call has a deadline (failover.deadline), a model `first_token` and `stall`"
         }
         "max_retries" | "retry_after" | "retry_policy" | "allowed_fails_policy" | "model_group_retry_policy" => {
-            "no counterpart: what can be tried elsewhere is, and a Retry-After is kept"
+            "no counterpart: a failed attempt moves to another target, and a Retry-After is obeyed"
         }
         "id" | "description" | "base_url" | "db_model" | "created_at" | "display_name" => {
-            "no counterpart: it says nothing to who serves"
+            "no counterpart: it does not change how requests are served"
         }
         "temperature"
         | "top_p"
@@ -78,9 +80,9 @@ fn of_field(path: &str) -> &'static str {
         | "default_params"
         | "frequency_penalty"
         | "presence_penalty"
-        | "max_completion_tokens" => "no counterpart: parameters are the caller's to send",
+        | "max_completion_tokens" => "no counterpart: callers send parameters themselves",
         "drop_params" | "additional_drop_params" | "allowed_openai_params" | "modify_params" => {
-            "not needed: what a model refuses is known of it and left out"
+            "not needed: parameters that a model is known to refuse are left out"
         }
         _ if path.ends_with("_limit") => "no counterpart: what a provider says of its limits is kept",
         _ => "no counterpart",

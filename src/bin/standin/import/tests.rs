@@ -1,11 +1,11 @@
-//! What becomes of configurations: the shapes of those that `LiteLLM` publishes, and of real projects'; names,
-//! addresses and keys are others.
+//! Converted configurations, in the shapes of those that `LiteLLM` and real projects publish; names, addresses and keys
+//! are changed.
 
 use standin::config::{KeySource, presets};
 
 use super::*;
 
-/// A configuration, what ours has of it, and what is said of it. `None` of ours: nothing of it can be served.
+/// A configuration, parts of the result, and parts of the report. `None`: nothing of it can be served.
 struct Case(&'static str, Option<&'static [&'static str]>, &'static [&'static str]);
 
 /// Imports, checks, and returns our configuration and the report.
@@ -33,7 +33,7 @@ fn hold(cases: &[Case]) {
         for part in *said {
             assert!(report.contains(part), "{part} is not said in\n{report}");
         }
-        // Nothing is passed over: all that a line says is told of that line, or of what it is a part of.
+        // Nothing is skipped: the report names each line, or a part that contains it.
         for (line, text) in
             (1..).zip(yaml.lines()).filter(|(_, text)| text.contains("_settings.") || text.contains("rpm:"))
         {
@@ -44,7 +44,7 @@ fn hold(cases: &[Case]) {
 }
 
 #[test]
-fn the_shapes_that_are_published_are_turned_into_ours() {
+fn published_examples_are_converted() {
     hold(&[
         // One model by two keys and a reseller, with limits beside the parameters.
         Case(
@@ -83,7 +83,7 @@ fn the_shapes_that_are_published_are_turned_into_ours() {
             ]),
             &["litellm_params.timeout -- no counterpart for one deployment", "max_retries --"],
         ),
-        // Names that stand for any model, and work that is not served.
+        // Wildcard names, and work that is not served.
         Case(
             "model_list:\n\
              - model_name: \"*\"\n  litellm_params: {model: openai/*, api_key: os.environ/OPENAI_API_KEY}\n\
@@ -109,7 +109,7 @@ fn the_shapes_that_are_published_are_turned_into_ours() {
                 "none of its groups",
             ],
         ),
-        // Tags as walls, and a server of one's own.
+        // Tags, and a local server.
         Case(
             "model_list:\n\
              - model_name: fake\n  litellm_params: {model: openai/fake, api_key: k, api_base: \"https://fake.example/\", tags: [teamA]}\n\
@@ -128,7 +128,7 @@ fn the_shapes_that_are_published_are_turned_into_ours() {
             &[
                 "rerank-v3` is not served",
                 "litellm_settings.cache -- no counterpart",
-                "guardrails -- no counterpart: what is said is not judged",
+                "guardrails -- no counterpart: the content of conversations is not checked",
             ],
         ),
         // Other names for local models.
@@ -136,7 +136,7 @@ fn the_shapes_that_are_published_are_turned_into_ours() {
             "model_list:\n- model_name: gpt-4\n  litellm_params:\n    model: ollama/llama2\n\
              - model_name: gpt-3.5\n  litellm_params:\n    model: ollama/llama2\n    temperature: 0.1\n    max_tokens: 20\n",
             Some(&["[providers.ollama]\npreset = \"ollama\"\nmodels.llama2 = {}", "[routes.\"gpt-3.5\"]"]),
-            &["temperature -- no counterpart: parameters are the caller's to send"],
+            &["temperature -- no counterpart: callers send parameters themselves"],
         ),
         // Only settings.
         Case(
@@ -148,7 +148,7 @@ fn the_shapes_that_are_published_are_turned_into_ours() {
 }
 
 #[test]
-fn twenty_shapes_of_real_projects_are_turned_into_ours() {
+fn twenty_configurations_of_real_projects_are_converted() {
     hold(&[
         // Two vendors, one file, a default that names neither.
         Case(
@@ -160,7 +160,7 @@ fn twenty_shapes_of_real_projects_are_turned_into_ours() {
             Some(&["attempts_max = 3", "deadline = \"300s\"", "[routes.\"gpt-5.4-mini\"]", "sha256 ="]),
             &["default_model --"],
         ),
-        // A local server by its own port, and a model that hears.
+        // A local server at its own port, and a model for audio.
         Case(
             "model_list:\n    - model_name: qwen\n      litellm_params:\n          model: ollama/qwen3:14b\n          api_base: http://10.0.0.7:11434\n          extra_body:\n              think: true\n      model_info:\n          mode: chat\n    - model_name: ears\n      litellm_params:\n          model: openai/ears-1\n          api_base: http://10.0.0.7:8014/v1\n          api_key: none\n      model_info:\n          mode: audio_transcription\n",
             Some(&["base_url = \"http://10.0.0.7:11434/v1\"", "models.\"qwen3:14b\" = {}"]),
@@ -239,7 +239,7 @@ fn twenty_shapes_of_real_projects_are_turned_into_ours() {
             Some(&["name = \"master\""]),
             &["database_url --", "by its hash"],
         ),
-        // A dozen servers of one's own, one name each.
+        // A dozen local servers, one name each.
         Case(
             "model_list:\n\
              - {model_name: kimi, litellm_params: {model: openai/kimi, api_base: \"http://kimi:8001/v1\", api_key: \"EMPTY\"}}\n\
@@ -269,7 +269,7 @@ fn twenty_shapes_of_real_projects_are_turned_into_ours() {
             ]),
             &["weight => weight of its target"],
         ),
-        // A cloud that is not spoken.
+        // A cloud that is not supported.
         Case(
             "model_list:\n- model_name: b\n  litellm_params: {model: \"bedrock/eu.claude-sonnet-4-5\", api_base: null, timeout: 60}\n  \
              model_info: {pricing: {input_cost_per_token: 0.000003}}\nrouter_settings: {enable_cooldowns: true, cooldown_time: 0}\n",
@@ -356,7 +356,7 @@ fn twenty_shapes_of_real_projects_are_turned_into_ours() {
                 "`image_generation` is not served",
             ],
         ),
-        // What the proxy may cost by the month, in a window, and for ever.
+        // Budgets of the proxy: by the month, in a window, and without an end.
         Case(
             "model_list:\n- {model_name: m, litellm_params: {model: openai/gpt-5-mini, max_budget: 3, budget_duration: 1d}}\n\
              litellm_settings: {max_budget: 100.5, budget_duration: 30d}\n",
@@ -413,7 +413,7 @@ fn twenty_shapes_of_real_projects_are_turned_into_ours() {
 }
 
 #[test]
-fn a_tree_of_portkeys_becomes_a_route() {
+fn portkeys_tree_of_targets_becomes_one_route() {
     let json = r#"{
         "strategy": {"mode": "fallback", "on_status_codes": [429, 503]},
         "retry": {"attempts": 2},
@@ -596,7 +596,7 @@ fn every_target_of_portkeys_keeps_its_address_its_key_and_its_model() {
 }
 
 #[test]
-fn what_is_told_as_kept_is_kept_and_what_is_not_says_why() {
+fn a_report_says_kept_only_of_kept_settings_and_gives_a_reason_for_others() {
     hold(&[
         Case(
             "model_list:\n\
@@ -614,7 +614,7 @@ fn what_is_told_as_kept_is_kept_and_what_is_not_says_why() {
                 "max_parallel_requests -- is no number of calls",
                 "tpm -- not needed",
                 "input_cost_per_token -- is no price",
-                "routing_strategy -- is no strategy of LiteLLM's that is known",
+                "routing_strategy -- is no known strategy of LiteLLM",
                 "default_fallbacks -- none of its groups is served; not there: nobody",
                 "litellm_settings.num_retries -- not taken: another line",
                 "general_settings.max_parallel_requests -- no counterpart for all deployments",
@@ -623,7 +623,7 @@ fn what_is_told_as_kept_is_kept_and_what_is_not_says_why() {
                 "health_check_interval -- not needed",
                 "pass_through_endpoints -- no counterpart: only conversations",
                 "include -- not read: put what the files hold",
-                "model_lists -- is no table of LiteLLM's that is known",
+                "model_lists -- is no known table of LiteLLM",
             ],
         ),
         // A gateway on this machine has the usual port.

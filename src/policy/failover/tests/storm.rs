@@ -1,4 +1,4 @@
-//! Many calls at once over admission, routing, failover and the lot together, in weather that proptest makes up: the
+//! Many calls at once over admission, routing, failover and the lot together, with random faults from proptest: the
 //! pure half of the runtime, with an event queue in place of the actors.
 
 use std::collections::BTreeMap;
@@ -22,10 +22,10 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(50);
 /// Providers; the last one has two models.
 const PROVIDERS: usize = 3;
 const TARGETS: usize = PROVIDERS + 1;
-/// What hedges may cost of what all else does.
+/// The most that hedges may cost, as a part of all other attempts.
 const HEDGE_SHARE_MAX: f64 = 0.5;
 
-/// What a provider does to requests that arrive.
+/// A provider's faults for requests that arrive.
 #[derive(Clone, Debug)]
 struct Weather {
     /// From this second on.
@@ -35,7 +35,7 @@ struct Weather {
     percent: u32,
     /// in this way,
     class: FailureClass,
-    /// or say nothing at all, for ever,
+    /// or send nothing at all, without end,
     hangs: bool,
     /// asking for that wait,
     retry_after: Option<Duration>,
@@ -125,7 +125,7 @@ struct Live {
     target: usize,
     /// Whether it has had content.
     content: bool,
-    /// What it was taken to cost, if it was a hedge.
+    /// Its expected cost, if it was a hedge.
     hedge: Option<Cost>,
     outcome: Option<(FailureClass, Option<Duration>)>,
 }
@@ -151,7 +151,7 @@ struct Call {
     parks: bool,
     /// How often it was parked after attempts, and how many those were.
     rounds: (u32, u32),
-    /// Whose content the caller has.
+    /// The attempt whose content the caller has.
     visible: Option<u32>,
     won: Option<u32>,
     ends: u32,
@@ -372,7 +372,7 @@ impl World {
         }
     }
 
-    /// What a target says of calls that would go there, as published.
+    /// A target's gate for waiting calls, as published.
     fn door(&mut self, target: usize) -> Door {
         let health = self.candidate(target).health;
         match health.refusal(false, self.now) {
@@ -630,7 +630,7 @@ impl World {
         Ok(())
     }
 
-    /// Decides what becomes of an attempt, by the weather it set out in.
+    /// Decides how an attempt ends, by its provider's weather at its start.
     fn begin(&mut self, index: usize, this: Try, ticket: Ticket) {
         let age = (self.now - self.start).as_secs();
         let weather = self.script.weather.iter().filter(|weather| weather.target == this.target && weather.from <= age);
@@ -642,7 +642,7 @@ impl World {
             None => (after(2_000), after(4_000)),
         };
         let (content, end) = (content.min(end), content.max(end));
-        // What can come after content: all but what is said in place of it.
+        // The failures that can come after content: all but those of an answer's head.
         let flows = hit.as_ref().is_none_or(|weather| {
             use FailureClass as C;
             matches!(

@@ -1,4 +1,4 @@
-//! What is written is read as it was.
+//! Written values are read back unchanged.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -137,7 +137,7 @@ fn what_is_kept_of_a_call_is_read_as_it_was_written() {
     for item in items() {
         let bytes = write(&item);
         assert_eq!(read(&bytes), Some(item));
-        // What is cut, or goes on, is none; nothing panics over it.
+        // Bytes that are cut, or too many, are refused without a panic.
         for end in 0..bytes.len() {
             assert_eq!(read::<Item>(&bytes[..end]), None);
         }

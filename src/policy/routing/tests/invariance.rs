@@ -1,4 +1,4 @@
-//! What no history may break: evidence against a target never helps it, and names and units change nothing.
+//! Properties over random histories: evidence against a target never helps it, and names and units change nothing.
 
 use std::time::Duration;
 
@@ -99,7 +99,7 @@ impl Lab {
         self.machines[target].admit(ask, 0, self.desk.now, &mut self.rng).ok()
     }
 
-    /// Lets an attempt's time pass, with what it has to say of that.
+    /// Lets an attempt's time pass, with its reports.
     fn wait(&mut self, target: usize, ticket: &Ticket, age: Duration) {
         self.desk.now = ticket.started + age;
         if age >= ticket.overdue_after {

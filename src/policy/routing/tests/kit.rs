@@ -1,4 +1,4 @@
-//! Healthy targets to make ill, and short ways to ask for plans.
+//! Healthy targets that tests change, and short ways to ask for plans.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::words::{Capabilities, Price};
 pub const SECOND: Duration = Duration::from_secs(1);
 pub const MINUTE: Duration = Duration::from_secs(60);
 
-/// A route, what it is asked and when.
+/// A route, what a call needs, and the time.
 #[derive(Clone)]
 pub struct Desk {
     pub now: Instant,

@@ -1,4 +1,4 @@
-//! What holds for every plan of any route in any state.
+//! Properties of every plan, of any route in any state.
 
 use std::time::Duration;
 

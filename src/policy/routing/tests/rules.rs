@@ -116,7 +116,7 @@ fn every_reason_to_skip_is_told() {
 }
 
 #[test]
-fn what_is_unknown_excludes_no_target_and_limits_are_inclusive() {
+fn unknown_limits_exclude_no_target_and_limits_are_inclusive() {
     let mut desk = Desk::of(2).with(0, |target| target.capabilities.context_tokens_max = Some(1_500)).prompt(1_125);
     desk.targets[1].capabilities = Capabilities::default();
     desk.needs = Needs { tools: true, images: true, json: true, json_schema: true, ..desk.needs };
@@ -281,7 +281,7 @@ fn a_call_probes_one_target_and_the_others_wait_behind_all_tiers() {
 }
 
 #[test]
-fn who_is_said_to_be_well_is_probed_first_and_what_is_said_moves_nobody_else() {
+fn hints_order_probes_and_no_other_targets() {
     use crate::words::Reported;
     let said = |desk: Desk, target, reported| desk.with(target, |it| it.health.hint = Some(reported));
     let desk = Desk::tiers(5).probe_ready(1).probe_ready(2).probe_ready(3).probe_ready(4);
@@ -516,7 +516,7 @@ fn those_that_are_worse_than_they_usually_are_are_explored_for_one_percent() {
 }
 
 #[test]
-fn a_guess_is_compared_with_nothing() {
+fn a_guess_is_never_compared_with_measurements() {
     let mut desk = Desk::of(2).with(1, |unknown| unknown.health.ttft = Latency::around(10 * SECOND));
     let scores = desk.scores();
     assert!(near(scores[&0].share, 0.5) && near(scores[&1].share, 0.5), "{scores:?}");
@@ -525,7 +525,7 @@ fn a_guess_is_compared_with_nothing() {
 }
 
 #[test]
-fn flags_say_nothing_that_the_cost_does_not() {
+fn flags_do_not_change_the_choice() {
     let mut desk = Desk::of(2).with(0, |flagged| (flagged.health.degraded, flagged.health.slow) = (true, true));
     assert!(near(desk.score(0).share, 0.5));
 }
@@ -581,7 +581,7 @@ fn a_tier_spills_for_latency_against_its_own_baseline_not_the_others() {
 }
 
 #[test]
-fn when_every_tier_is_ill_their_order_holds() {
+fn when_every_tier_fails_their_order_holds() {
     let mut desk = Desk::tiers(3);
     for target in &mut desk.targets {
         target.health.failure_rate = 0.9;
@@ -648,7 +648,7 @@ fn a_session_keeps_its_target_until_that_is_inadmissible() {
 }
 
 #[test]
-fn a_session_says_nothing_where_switched_off_or_where_the_rule_has_one_choice() {
+fn a_session_has_no_effect_where_switched_off_or_where_the_rule_has_one_choice() {
     let mut desk = Desk::of(2).with(1, |target| target.price = price(30.0));
     desk.sticky = Some(Sticky::new(1, desk.now));
     assert_eq!(desk.first(), 1);

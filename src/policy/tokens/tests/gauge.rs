@@ -31,7 +31,7 @@ struct Case {
     tokens: u64,
 }
 
-/// What was recorded of each target.
+/// The recorded cases of each target.
 type Targets = BTreeMap<String, Vec<Case>>;
 /// How many cases were left out, by why.
 type LeftOut = BTreeMap<&'static str, usize>;

@@ -1,4 +1,4 @@
-//! Whether a request is one that Anthropic would take, and what it asks. In Anthropic's words, as far as recorded
+//! Checks a request as Anthropic would, and reads its question. Refusals are in Anthropic's words, as far as recorded
 //! traffic and its users' reports have them.
 //!
 //! Not simulated, and so neither checked nor played: tools that run at Anthropic, and the parameters of betas.
@@ -39,17 +39,17 @@ const PARAMETERS: &[&str] = &[
     "top_p",
 ];
 
-/// Those that clouds do not know ("Extra inputs are not permitted").
+/// Parameters that clouds do not know ("Extra inputs are not permitted").
 const OWN_PARAMETERS: &[&str] =
     &["cache_control", "container", "inference_geo", "mcp_servers", "service_tier", "speed"];
 
 /// The most letters of a user's id ("`metadata.user_id`: String should have at most 256 characters").
 const USER_MAX: usize = 256;
 
-/// Those that a beta's header lets in.
+/// Parameters that need a beta's header.
 const BETA_PARAMETERS: &[&str] = &["betas", "context_management", "mcp_servers", "output_format", "speed"];
 
-/// Those of a request that only counts.
+/// Parameters of a request that only counts tokens.
 const COUNTED: &[&str] =
     &["cache_control", "messages", "model", "output_config", "system", "thinking", "tool_choice", "tools"];
 
@@ -253,7 +253,7 @@ fn others(request: &Object<'_>) -> Checked<()> {
     Ok(())
 }
 
-/// Counts the marks for the cache in the request's own objects; what a tool takes or a model gave it is none of them.
+/// Counts the cache marks in the request's own objects; schemas and arguments of tools do not count.
 fn breakpoints(value: &Value) -> usize {
     match value {
         Value::Array(values) => values.iter().map(breakpoints).sum(),

@@ -13,13 +13,13 @@ use crate::testing::fault::{ProviderError, RetryHint};
 use crate::testing::gauge::whole_seconds;
 use crate::testing::provider::BIRTH;
 
-/// The farthest reset from the provider's birth: dates have four digits for the year.
+/// The farthest reset from the provider's start: dates have four digits for the year.
 const RESET_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 const BAD_GATEWAY: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad \
     Gateway</h1></center>\r\n<hr><center>cloudflare</center>\r\n</body>\r\n</html>\r\n";
 
-/// Said by the proxy in front of Anthropic.
+/// The text of the proxy in front of Anthropic.
 const NO_UPSTREAM: &str =
     "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: overflow";
 
@@ -48,7 +48,7 @@ pub(super) fn own(error: ProviderError, model: &str) -> Refusal {
             "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or \
              purchase credits.",
         ),
-        // A retired model's name is no name any more: nothing tells the two apart.
+        // A retired model is answered like an unknown one.
         ProviderError::ModelGone | ProviderError::ModelRetired => {
             refusal(404, "not_found_error", &format!("model: {model}"))
         }
@@ -184,7 +184,7 @@ fn google(status: u16, name: &str, message: &str, streams: bool) -> Refusal {
     Refusal { status, body: body.into(), ..Refusal::default() }
 }
 
-/// Returns the `date` against which resets are to be read: the provider's birth, for its bytes depend on no clock.
+/// Returns the `date` against which resets are to be read: the provider's start, because its bytes depend on no clock.
 pub(super) fn date() -> (&'static str, String) {
     ("date", httpdate::fmt_http_date(birth()))
 }

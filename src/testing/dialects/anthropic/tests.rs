@@ -10,7 +10,7 @@ use crate::transport::{HttpRequest, Transport as _};
 
 const BODY: Value = Value::Null;
 
-/// What was asked, as far as an answer depends on it.
+/// Reads a question, as far as an answer depends on it.
 fn question(body: &Value) -> Question {
     Question {
         model: "claude-x@1".into(),
@@ -67,7 +67,7 @@ fn events(stream: &str) -> Vec<(String, Value)> {
     blocks.collect()
 }
 
-/// What a client puts together from a stream.
+/// Puts a stream together as a client would.
 fn collect(stream: &str) -> Value {
     let mut message = Value::Null;
     let mut arguments = String::new();
@@ -196,7 +196,7 @@ fn a_proof_holds_for_its_thought_and_model_alone() {
 }
 
 #[test]
-fn an_id_goes_into_anthropics_refusals_alone() {
+fn only_anthropics_own_refusals_have_an_id() {
     let stamped = |host: Host, error: ProviderError| {
         let dialect = Messages(host);
         String::from_utf8(dialect.stamp(dialect.error(error, "m"), "0123456789abcdef").body.to_vec()).unwrap()
@@ -339,7 +339,7 @@ async fn models_are_listed_and_tokens_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn limits_are_told_with_dates() {
+async fn limits_have_resets_as_dates() {
     let own = Scripted::new(Script { requests_per_minute: 60, ..Script::default() });
     let body = json!({"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "hi"}]});
     let (_, headers, _) = exchange(&own, "/v1/messages", &[("anthropic-version", "2023-06-01")], &body).await;

@@ -1,5 +1,5 @@
-//! Whether a request is one that Google would take, and what it asks. In Google's words, as far as recorded traffic and
-//! users' reports have them.
+//! Checks a request as Google would, and reads its question. Refusals are in Google's words, as far as recorded traffic
+//! and users' reports have them.
 
 mod fields;
 mod proto;
@@ -21,7 +21,7 @@ pub(super) use proto::Violation;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Wrong {
     pub(super) message: String,
-    /// What is no protobuf.
+    /// Faults by protobuf's rules.
     pub(super) violations: Vec<Violation>,
 }
 
@@ -84,7 +84,7 @@ pub(super) fn read(host: Host, model: &str, stream: bool, body: &[u8]) -> Checke
     })
 }
 
-/// Tells whether a request wants to see what the model thinks.
+/// Tells whether a request asks for the model's reasoning.
 pub(super) fn shows_thoughts(body: &Value) -> bool {
     let either = |value: &'_ Value, names: [&str; 2]| names.iter().find_map(|name| value.get(*name).cloned());
     let config = either(body, ["generationConfig", "generation_config"]);
@@ -215,7 +215,7 @@ impl Rules {
         Ok(())
     }
 
-    /// Checks what does not go together.
+    /// Checks combinations that are not allowed.
     fn together(self, request: &Fields) -> Checked<()> {
         if request.contains_key("cached_content")
             && ["system_instruction", "tools", "tool_config"].iter().any(|name| request.contains_key(*name))
@@ -273,7 +273,7 @@ fn choice(request: &Fields, tools: Vec<Tool>) -> Checked<(Vec<Tool>, Option<Stri
     })
 }
 
-/// What is wrong with several fields.
+/// Faults of several fields.
 #[derive(Default)]
 struct Notes(Vec<(String, String)>);
 

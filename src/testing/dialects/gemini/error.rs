@@ -42,7 +42,7 @@ struct Problem<'a> {
     details: Vec<Detail>,
 }
 
-/// What an error tells to programs.
+/// The details of an error, for programs.
 #[derive(Serialize)]
 #[serde(tag = "@type", rename_all_fields = "camelCase")]
 enum Detail {
@@ -84,7 +84,7 @@ const REQUESTS_A_DAY: Quota = Quota {
 };
 
 impl Gemini {
-    /// Returns what is said of a request that is wrong in itself.
+    /// Returns the refusal of a malformed request.
     pub(super) fn invalid(&self, wrong: Wrong) -> Refusal {
         let details = match wrong.violations {
             violations if violations.is_empty() => Vec::new(),
@@ -93,7 +93,7 @@ impl Gemini {
         self.refuse(400, "INVALID_ARGUMENT", &wrong.message, details)
     }
 
-    /// Returns what is said of a request without a key.
+    /// Returns the refusal of a request without a key.
     pub(super) fn no_key(&self) -> Refusal {
         match self.host {
             Host::Studio => self.refuse(
@@ -107,7 +107,7 @@ impl Gemini {
         }
     }
 
-    /// Returns one of the errors providers are known by.
+    /// Returns a provider's error.
     pub(super) fn known_error(&self, error: ProviderError, model: &str) -> Refusal {
         let is_studio = self.host == Host::Studio;
         let (code, status, message) = match error {
@@ -276,7 +276,7 @@ impl Gemini {
         Refusal { status: 200, body: body.into(), ..Refusal::default() }
     }
 
-    /// Returns what says that the provider failed after it had answered 200. In a stream of events it is no event.
+    /// Returns the bytes of a failure after a 200. In a stream of events it is no event.
     pub(super) fn late_failure(&self, stream: bool) -> Bytes {
         let body = Body { error: Problem { code: 503, message: BUSY, status: "UNAVAILABLE", details: Vec::new() } };
         let mut out = Vec::new();

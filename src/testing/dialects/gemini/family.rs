@@ -1,4 +1,4 @@
-//! What a model's name tells of what the model takes and gives. A name without a number is the newest model's.
+//! Properties of a model, by its name. A name without a number is the newest model's.
 
 /// A generation of models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

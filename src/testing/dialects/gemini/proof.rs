@@ -1,10 +1,10 @@
-//! Signatures of thoughts: a part of an answer carries one, and the conversation must carry it back. None but the
-//! provider can make one: it is a keyed hash of where it was made, of the answer, and of the tool it calls.
+//! Signatures of thoughts: a part of an answer carries one, and the conversation must carry it back. Only the provider
+//! can make one: it is a keyed hash of the host, the answer, and the tool it calls.
 
 use super::Host;
 use crate::testing::dialects::json::{ALPHABET, base64};
 
-/// What every signature begins with.
+/// The first bytes of every signature.
 const MAGIC: [u8; 8] = [0x12, 0x16, 0x0A, 0x14, 0x01, 0x11, 0x4D, 0x32];
 
 /// The key: one for all scripted providers of a host, as Google has one for all its machines.

@@ -1,4 +1,5 @@
-//! What Google answers: whole, as events, and as an array that grows. One object is written in lines, an event in one.
+//! Writes Google's answers: whole, as events, and as an array that grows. A whole object is written in several lines,
+//! an event in one.
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
@@ -259,13 +260,13 @@ impl<'a> Spoken<'a> {
 }
 
 impl Call<'_> {
-    /// Returns the arguments; `None` if they are no object, which Google never says.
+    /// Returns the arguments; `None` if they are no object, which Google never sends.
     fn args(&self) -> Option<Value> {
         serde_json::from_str(&self.arguments).ok().filter(Value::is_object)
     }
 }
 
-/// What all that is said in one answer shares.
+/// The common parts of all pieces of an answer.
 struct Voice<'a> {
     host: Host,
     family: Family,
@@ -289,7 +290,7 @@ impl<'a> Voice<'a> {
     fn response<'b>(&'b self, parts: Vec<Part<'b>>, finish: Option<&'b str>, usage: UsageMetadata) -> Response<'b> {
         let is_studio = self.host == Host::Studio;
         let is_call = parts.iter().any(|part| part.function_call.is_some());
-        // What a filter took has no content left, and no role.
+        // An answer that a filter took has no content and no role.
         let role = (!parts.is_empty() || finish == Some("STOP")).then_some("model");
         let content = Content { role_first: role.filter(|_| !is_studio), parts, role_last: role.filter(|_| is_studio) };
         let candidate = Candidate {
@@ -308,7 +309,7 @@ impl<'a> Voice<'a> {
         }
     }
 
-    /// Spells why the answer ended. Calls that are to be made are no reason of their own.
+    /// Spells why the answer ended. Tool calls are no reason of their own.
     fn finish(&self, calls: &[Call<'_>]) -> &'a str {
         match self.utterance.finish {
             Finish::Length => "MAX_TOKENS",
@@ -346,7 +347,7 @@ impl<'a> Voice<'a> {
         usage(self.host, used)
     }
 
-    /// Returns what was used so far: AI Studio counts on each piece, Vertex AI at the end.
+    /// Returns the usage so far: AI Studio counts on each piece, Vertex AI at the end.
     fn usage_sofar(&self, used: Usage) -> UsageMetadata {
         match self.host {
             Host::Studio => self.usage(used),
@@ -355,7 +356,7 @@ impl<'a> Voice<'a> {
     }
 }
 
-/// Counts as Google does: what was thought is no part of the candidates.
+/// Counts as Google does: tokens of thoughts are not among those of the candidates.
 fn usage(host: Host, used: Usage) -> UsageMetadata {
     let some = |count: u64| (count > 0).then_some(count);
     let text = |token_count| [Modality { modality: "TEXT", token_count }];

@@ -405,7 +405,7 @@ fn other_dialects_addresses_are_not_googles() {
     }
 }
 
-/// The paths of all keys in an object; what is below a call's arguments is the caller's.
+/// The paths of all keys in an object. A call's arguments are not walked: their fields are the caller's.
 fn keys(object: &Value, path: &str, found: &mut BTreeSet<String>) {
     match object {
         Value::Object(fields) => {
@@ -443,7 +443,7 @@ async fn answers_have_the_keys_that_recorded_ones_have() {
             for object in objects(body) {
                 let mut found = BTreeSet::new();
                 keys(&object, "", &mut found);
-                // What ends an answer that has one, of models that still are.
+                // The last chunk of answers that have one, of models that still exist.
                 if !object["candidates"][0]["finishReason"].is_null() && !body.contains("gemini-1.5") {
                     always = Some(always.map_or(found.clone(), |always| &always & &found));
                 }

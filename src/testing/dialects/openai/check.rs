@@ -1,5 +1,5 @@
-//! Whether a chat-completions request is one that its provider would take, and what it asks. In OpenAI's words, as far
-//! as recorded traffic has them; what others say otherwise is in their rules.
+//! Checks a chat-completions request as its provider would, and reads its question. Refusals are in OpenAI's words, as
+//! far as recorded traffic has them; other providers' words are in their rules.
 
 use serde_json::{Value, json};
 
@@ -10,17 +10,17 @@ use crate::testing::dialects::fields::{
 };
 use crate::words::Tool;
 
-/// What a provider takes. Recorded traffic or its users' reports prove what is refused here; the rest is let through.
+/// A provider's rules. Recorded traffic or its users' reports prove each refusal; everything else is let through.
 #[derive(Debug)]
 pub(crate) struct Rules {
-    /// The parameters it knows; `None` overlooks what it does not know.
+    /// The parameters it knows; `None` ignores unknown ones.
     pub(super) parameters: Option<&'static [&'static str]>,
     /// The same for the fields of a message.
     pub(super) message_fields: Option<&'static [&'static str]>,
-    /// What messages may hold.
+    /// The parts that messages may have.
     pub(super) parts: Parts,
-    /// Whether it is as strict as OpenAI about what it could overlook: a tool choice without tools, a JSON form
-    /// no message has, an effort of an unknown name.
+    /// Whether it is as strict as OpenAI about harmless faults: a tool choice without tools, a JSON form no message
+    /// has, an effort of an unknown name.
     pub(crate) is_pedantic: bool,
     /// The most stop sequences.
     pub(super) stops_max: usize,
@@ -29,14 +29,14 @@ pub(crate) struct Rules {
     /// The word that insists on some tool.
     pub(super) required: &'static str,
     pub(super) temperature_max: f64,
-    /// What else it insists on.
+    /// Further rules.
     pub(super) also: &'static [fn(&Fields) -> Checked<()>],
 }
 
-/// What messages may hold.
+/// The parts that messages may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Parts {
-    /// What the official API says for each role.
+    /// As the official API says for each role.
     Official,
     /// Only text.
     Text,
@@ -57,7 +57,7 @@ pub(super) const OFFICIAL: Rules = Rules {
     also: &[capabilities],
 };
 
-/// The rules of a server that overlooks what it does not know.
+/// The rules of a server that ignores unknown fields.
 pub(super) const LAX: Rules = Rules {
     parameters: None,
     message_fields: None,
@@ -68,7 +68,7 @@ pub(super) const LAX: Rules = Rules {
     ..OFFICIAL
 };
 
-/// What no schema of a tool may be at its top.
+/// Keywords that no schema of a tool may have at its top.
 const UNIONS: [&str; 5] = ["oneOf", "anyOf", "allOf", "enum", "not"];
 
 /// Every parameter of the official API.
@@ -176,7 +176,7 @@ pub(super) fn read(rules: &Rules, addressed: Option<&str>, body: &[u8]) -> Check
     })
 }
 
-/// What a conversation's texts say.
+/// The texts of a conversation.
 #[derive(Default)]
 struct Talk {
     user: Option<String>,
@@ -340,7 +340,7 @@ fn at_most(most: usize, path: &str, list: &[Value]) -> Checked<()> {
     }
 }
 
-/// Models that reason know nothing of sampling and of the older limit, older ones nothing of efforts ("Unsupported
+/// Reasoning models refuse sampling parameters and the older limit, older models refuse efforts ("Unsupported
 /// parameter: … is not supported with this model", "Unrecognized request argument supplied"). Of other names nothing is
 /// known.
 fn capabilities(fields: &Fields) -> Checked<()> {
@@ -575,7 +575,7 @@ fn numbers(rules: &Rules, fields: &Fields) -> Checked<()> {
     ] {
         number(fields, name, "decimal", min, max)?;
     }
-    // One choice is all it makes: nothing in this crate asks for more.
+    // It makes only one choice: nothing in this crate asks for more.
     for (name, min, max) in [
         ("max_tokens", 1.0, f64::MAX),
         ("max_completion_tokens", 1.0, f64::MAX),

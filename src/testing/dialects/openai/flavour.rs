@@ -1,7 +1,7 @@
 //! How servers that speak OpenAI's dialects differ: a table of data, from recorded traffic.
 //!
-//! No provider's name is in the code around it: what a provider takes ([`Rules`]), says ([`Shapes`]) and how it refuses
-//! ([`Wording`]) are templates and words.
+//! No provider's name is in the code around it: the requests that it accepts ([`Rules`]), its answers ([`Shapes`]) and
+//! its refusals ([`Wording`]) are templates and words.
 
 mod rules;
 mod shapes;
@@ -34,15 +34,15 @@ type Templates = &'static [(&'static str, &'static str)];
 pub(crate) struct Manner {
     /// Headers that may hold the key; `authorization` holds it as a bearer token.
     pub(crate) keys: &'static [&'static str],
-    /// What every response's head tells.
+    /// Headers of every response.
     headers: Templates,
-    /// What a good answer's head tells besides.
+    /// Further headers of good answers.
     good_headers: Templates,
     /// Whether an address must name the API's version, unless its path does.
     pub(crate) is_versioned: bool,
     /// Whether it answers as the one model it has, for every name in the request.
     pub(crate) has_one_model: bool,
-    /// What keeps a stream alive.
+    /// The keep-alive of a stream.
     pub(crate) keep_alive: &'static [u8],
     pub(crate) rules: Rules,
     pub(crate) shapes: Shapes,
@@ -69,7 +69,7 @@ impl Manner {
         }
     }
 
-    /// Returns one of the errors providers are known by, in this one's words; in OpenAI's, where it has none.
+    /// Returns a provider's error in this one's words; in OpenAI's, if it has none of its own.
     pub(crate) fn error(&self, error: ProviderError, model: &str) -> Refusal {
         if error == ProviderError::BadGateway {
             return Refusal::page(502, BAD_GATEWAY);
@@ -77,7 +77,7 @@ impl Manner {
         self.refuse(self.wording.said(error), model, 0, "")
     }
 
-    /// Returns what it says of a request that it cannot take.
+    /// Returns its refusal of a malformed request.
     pub(crate) fn malformed(&self, problem: &Problem) -> Refusal {
         let own = &self.wording.malformed;
         let said = Said {
@@ -90,7 +90,7 @@ impl Manner {
         self.say(&said, &problem.message)
     }
 
-    /// Returns what it says of an address where nothing is.
+    /// Returns its answer at an unknown address.
     pub(crate) fn nothing(&self, place: &str) -> Refusal {
         self.refuse(&self.wording.nothing, place, 0, "")
     }
@@ -330,7 +330,7 @@ static TOGETHER: Manner = Manner {
         ("x-ratelimit-limit-tokens", "$tokens"),
         ("x-ratelimit-remaining-tokens", "$tokensleft"),
     ],
-    // No request to wait, because all is well.
+    // No wait is asked for, because there is no error.
     good_headers: &[("retry-after", "2")],
     rules: super::check::LAX,
     shapes: shapes::TOGETHER,

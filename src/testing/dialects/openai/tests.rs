@@ -13,7 +13,7 @@ fn speaking(flavour: Flavour) -> Scripted {
     Scripted::new(Script { flavour, ..Script::default() })
 }
 
-/// Where a provider of a flavour is asked.
+/// Returns the address of a flavour.
 fn place(flavour: Flavour) -> &'static str {
     match flavour {
         Flavour::Azure => "https://standin.test/openai/v1/chat/completions",
@@ -46,7 +46,7 @@ fn recorded(flavour: Flavour) -> Vec<Case> {
 
 /// Whether the real provider's request is one that is not simulated, and why.
 fn is_beyond(case: &Case, body: &Value) -> bool {
-    // One choice is all it makes.
+    // It makes only one choice.
     let many = body["n"].as_u64().is_some_and(|n| n > 1);
     // OpenAI's recordings hold two that are OpenRouter's.
     many || (case.provider == "openai" && case.text.contains("\"provider\""))
@@ -135,7 +135,7 @@ fn is_known_otherwise(flavour: Flavour, path: &str) -> bool {
         Flavour::Together => &["reasoning", "tool_calls"],
         Flavour::Qwen => &["reasoning_content", "completion_tokens_details"],
         Flavour::LlamaCpp => &["tool_calls"],
-        // Its calls had no place yet where they were streamed.
+        // Its streamed calls had no index yet.
         Flavour::Ollama => &["index"],
         _ => &[],
     };
@@ -206,7 +206,7 @@ async fn a_head_has_the_limits_of_recorded_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_flavour_alone_refuses_is_refused_in_its_shape() {
+async fn requests_that_only_one_flavour_refuses_are_refused_in_its_shape() {
     let tools = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
     let call = |id: &str| json!([{"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}}]);
     let looped = |id: &str| {
@@ -308,7 +308,7 @@ async fn llama_cpp_answers_as_the_model_it_has() {
 }
 
 #[test]
-fn what_each_provider_refuses_is_refused() {
+fn each_provider_refuses_what_the_real_one_refuses() {
     let said = |messages: Value| json!({"model": "grok-4", "messages": messages});
     let user = json!({"role": "user", "content": "hi"});
     let (system, assistant) = (json!({"role": "system", "content": "s"}), json!({"role": "assistant", "content": "a"}));

@@ -1,4 +1,4 @@
-//! Whether a request for a response is one that OpenAI would take, and what it asks. In OpenAI's words, as far as
+//! Checks a request for a response as OpenAI would, and reads its question. Refusals are in OpenAI's words, as far as
 //! recorded traffic and reports have them.
 
 mod items;
@@ -88,7 +88,7 @@ const HOSTED_TOOLS: &[&str] = &[
     "web_search_preview",
 ];
 
-/// Understands a request of an account, or says what is wrong with it. Other providers than OpenAI overlook more.
+/// Understands a request of an account, or says what is wrong with it. Providers other than OpenAI ignore more.
 pub(super) fn read(is_official: bool, account: &str, body: &[u8]) -> Checked<Question> {
     let body: Value = serde_json::from_slice(body).map_err(|_| {
         wrong(None, None, "We could not parse the JSON body of your request. The API expects a JSON payload.")
@@ -139,8 +139,8 @@ fn known(fields: &Fields) -> Checked<()> {
     only(fields, "", PARAMETERS)
 }
 
-/// Models that do not reason know nothing of reasoning, those that do nothing of sampling. Of other names nothing is
-/// known.
+/// Models without reasoning refuse fields of reasoning, reasoning models refuse sampling. Models of other names take
+/// both.
 fn capabilities(fields: &Fields, model: &str) -> Checked<()> {
     let begins = |names: &[&str]| names.iter().any(|name| model.starts_with(name));
     let is_plain = begins(&["gpt-3", "gpt-4", "chatgpt-4"]) || model.contains("-chat");
@@ -167,7 +167,7 @@ fn capabilities(fields: &Fields, model: &str) -> Checked<()> {
     Ok(())
 }
 
-/// Checks what can be told of each parameter alone.
+/// Checks each parameter alone.
 fn simple(fields: &Fields) -> Checked<()> {
     number(fields, "temperature", "decimal", 0.0, 2.0)?;
     number(fields, "top_p", "decimal", 0.0, 1.0)?;

@@ -1,5 +1,5 @@
-//! What an encrypted thought is here: not encrypted, but sealed, so that one that was forged, changed or made for
-//! another account is noticed.
+//! Encrypted thoughts. They are not really encrypted, but sealed, so that a forged or changed one, or one of another
+//! account, is noticed.
 
 /// How every encrypted thought begins, as those of the real one do.
 const BEGIN: &str = "gAAAAAB";
@@ -7,7 +7,7 @@ const BEGIN: &str = "gAAAAAB";
 /// Digits of a hash.
 const DIGITS: usize = 16;
 
-/// What is wrong with an encrypted thought.
+/// A fault of an encrypted thought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flaw {
     /// It is not from this provider, or expired, or another account's.

@@ -8,7 +8,7 @@ use crate::testing::dialects::recorded::{cases, events, paths};
 use crate::testing::{Answer, Fault, Script, Scripted};
 use crate::transport::{HttpRequest, Transport as _};
 
-/// Fields that newer recordings lack and the official schema wants.
+/// Fields that newer recordings lack and the official schema requires.
 const WANTED: &[&str] = &["response.usage.input_tokens_details.cache_write_tokens"];
 
 async fn exchange(provider: &Scripted, body: &Value) -> String {
@@ -46,7 +46,7 @@ fn shapes(events: &[Value]) -> BTreeMap<String, (BTreeSet<String>, BTreeSet<Stri
     shapes
 }
 
-/// What each recorded stream of OpenAI's has, and what some have.
+/// The fields that each recorded stream of OpenAI's has, and those that some have.
 fn recorded() -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
     let streams = cases(&["openai", "azure"], "responses");
     let streams = streams.iter().filter(|case| case.is_stream && case.status == 200);
@@ -137,7 +137,7 @@ async fn a_whole_answer_is_the_object_that_a_stream_ends_with() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_within_goes_on_where_the_stream_was() {
+async fn a_failure_within_a_stream_continues_its_numbering() {
     let provider = Scripted::new(Script::default());
     provider.always(Fault::ErrorEvent { after: 2 });
     let told = events(&exchange(&provider, &json!({"model": "m", "input": "a b c d", "stream": true})).await);

@@ -9,7 +9,7 @@ use crate::testing::dialects::{Finish, Utterance};
 use crate::testing::score::Sheet;
 use crate::words::{ToolCall, Usage};
 
-/// What a response that failed says of it, as JSON.
+/// The error of a failed response, as JSON.
 pub(super) const FAILURE: &str =
     r#""An error occurred while processing your request. You can retry your request, or contact us if it persists.""#;
 
@@ -52,7 +52,7 @@ pub(super) struct Response<'a> {
 pub(super) struct Item<'a> {
     id: String,
     what: What<'a>,
-    /// What it says, token by token, and all of it.
+    /// Its text, token by token, and as a whole.
     pieces: Vec<&'a str>,
     text: String,
     is_whole: bool,
@@ -207,7 +207,7 @@ impl What<'_> {
         !matches!(more, Self::Call(_)) && std::mem::discriminant(self) == std::mem::discriminant(more)
     }
 
-    /// Makes an item's id. The answer's is in it, so that what belongs together can be told.
+    /// Makes an item's id. It contains the answer's id, so that items of one answer can be recognised.
     fn id(&self, answer: &str, index: usize) -> String {
         let kind = match self {
             Self::Thought { .. } => "rs",
@@ -279,9 +279,9 @@ struct Names {
     text: &'static str,
     /// Where in the item the text is.
     place: &'static str,
-    /// What the whole text is called.
+    /// The field of the whole text.
     whole: &'static str,
-    /// What else goes with a text.
+    /// Further fields of a text.
     besides: &'static str,
 }
 
@@ -348,7 +348,7 @@ impl<'a> Scribe<'a> {
         if let Some(names) = names {
             self.text(names, index, item);
         }
-        // What is not shown takes its time nevertheless.
+        // Reasoning that is not shown takes its time, too.
         let unseen = if names.is_none() { item.pieces.len() } else { 0 };
         self.whole_item("response.output_item.done", unseen, index, item, true);
     }

@@ -43,7 +43,7 @@ fn normal(body: &Value) -> Value {
     body
 }
 
-/// Leaves out what says nothing, and what is the caller's own to add.
+/// Leaves out fields without meaning, and fields that callers add themselves.
 fn without(value: &Value) -> Value {
     let says_nothing = |key: &str, value: &Value| {
         matches!(key, "cache_control")
@@ -94,7 +94,7 @@ fn messages(turn: &Value) -> Vec<Message> {
     blocks.iter().map(message).collect()
 }
 
-/// Reads a recorded body into a caller's words. What there are no words for goes into the extra fields.
+/// Reads a recorded body into a caller's words. Parts that the common form cannot express go into the extra fields.
 fn request_of(body: &Value) -> ChatRequest {
     let mut extra = body.as_object().expect("an object").clone();
     let mut take = |key: &str| extra.remove(key).unwrap_or_default();

@@ -143,7 +143,7 @@ fn reads_every_kind_of_block_in_the_models_order() {
 }
 
 #[test]
-fn what_is_said_after_a_call_stays_after_it() {
+fn text_after_a_tool_call_stays_after_it() {
     let call = begin(1, json!({"type": "tool_use", "id": "a", "name": "f", "input": {}}));
     let events = [&said(0, "x")[..], &[call], &said(2, "y")[..], &[stop("tool_use")]].concat();
     let (pieces, ending) = stream(&events);
@@ -188,7 +188,7 @@ fn an_answer_goes_back_as_it_came() {
 }
 
 #[test]
-fn what_the_providers_own_tools_do_is_no_part_of_the_answer() {
+fn work_of_the_providers_own_tools_is_no_part_of_the_answer() {
     let events = [
         &said(0, "Let me search.")[..],
         &[
@@ -310,7 +310,7 @@ fn signs_of_life_are_not_content() {
 }
 
 #[test]
-fn counts_usage_as_everybody_does_and_takes_totals_for_totals() {
+fn counts_cached_tokens_as_input_and_takes_totals_for_totals() {
     let usage = |usage: Value| json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage});
     for (events, [input, output, cached, cache_write, reasoning]) in [
         (vec![usage(json!({"output_tokens": 5}))], [3, 5, 0, 0, 0]),

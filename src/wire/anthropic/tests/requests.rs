@@ -458,7 +458,7 @@ fn thinking_is_not_asked_for_where_it_would_be_refused() {
     ] {
         assert!(body(&think(request), OLD).get("thinking").is_some());
     }
-    // A model that decides itself does not mind.
+    // A model that decides itself whether to think takes it.
     let foreign = hi().message(calls(&["a"])).message(result("a", "1"));
     assert!(body(&think(foreign), NEW).get("thinking").is_some());
 

@@ -58,7 +58,7 @@ const REFUSALS: &[(u16, &str, FailureClass)] = &[
     (418, "<html><title>I am a teapot</title></html>", C::Declined),
     (422, "", C::Declined),
     (431, "Request Header Fields Too Large", C::Declined),
-    // Words about another party's trouble go on, under any name.
+    // Trouble of another party goes on to the next target, under any name.
     (400, r#"{"error":{"message":"Upstream request failed","type":"invalid_request_error","code":null}}"#, C::Server),
     (400, r#"{"error":{"message":"upstream error: do request failed","type":"upstream_error"}}"#, C::Server),
     (
@@ -146,7 +146,7 @@ const REFUSALS: &[(u16, &str, FailureClass)] = &[
     (400, r#"{"error":{"message":"gone","code":"model_not_found"}}"#, C::ModelGone),
     (404, r#"{"error":{"message":"The model x-large does not exist"}}"#, C::Server),
     (404, r#"{"error":{"message":"x is temporarily unavailable"}}"#, C::Server),
-    // What names a field that this target does not know: another may.
+    // Texts that name a field which this target does not know: another may.
     (400, r#"{"error":{"message":"property 'store' is unsupported","type":"invalid_request_error"}}"#, C::Unsupported),
     (400, r#"{"error":{"message":"Additional properties are not allowed ('store' was unexpected)"}}"#, C::Unsupported),
     (
@@ -183,7 +183,7 @@ const REFUSALS: &[(u16, &str, FailureClass)] = &[
         r#"{"message":"1 validation error detected: Value at 'toolConfig.tools.1.member.toolSpec.name' failed to satisfy constraint: Member must have length less than or equal to 64"}"#,
         C::Unsupported,
     ),
-    // Words that this server does not have: the next may be newer, or the one that they are of.
+    // Values that this server does not know: the next may be newer, or of the provider that made them.
     (
         400,
         r#"{"error":{"message":"tools.0: Input tag 'web_search_20250305' found using 'type' does not match any of the expected tags: 'custom'"}}"#,
@@ -268,7 +268,7 @@ const REFUSALS: &[(u16, &str, FailureClass)] = &[
     (400, r#"{"error":{"message":"The system message must not be empty."}}"#, C::BadRequest),
     (400, r#"{"error":{"message":"tools[0].name"}}"#, C::BadRequest),
     (400, r#"{"error":{"message":"Missing messages"}}"#, C::BadRequest),
-    // A word alone, or in an address, is no proof: servers speak of themselves in it.
+    // A word alone, or in an address, is no proof: servers use it for their own limits, too.
     (400, r#"{"error":{"message":"This deployment reads messages of one kind"}}"#, C::Declined),
     (400, r#"{"error":{"message":"No images here"}}"#, C::Declined),
     (400, r#"{"error":{"message":"Error in the role assumed by the service"}}"#, C::Declined),

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Provider, status, body, class, scope: what section 4 of the protocol notes says, and every shape of an error body.
+/// Provider, status, body, class, scope: documented and recorded errors, and every shape of an error body.
 const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
     (
         "OpenAI",

@@ -42,7 +42,7 @@ fn part(part: &Value) -> UserPart {
     }
 }
 
-/// Tells whether there are words for all that a recorded body holds.
+/// Tells whether the common form can express all that a recorded body holds.
 fn has_words(recorded: &Value) -> bool {
     let known = |part: &Value| part["text"].is_string() || part["image_url"]["url"].is_string();
     let parts = |message: &Value| message["content"].as_array().is_none_or(|parts| parts.iter().all(known));
@@ -52,7 +52,7 @@ fn has_words(recorded: &Value) -> bool {
         && recorded["tools"].as_array().is_none_or(|tools| tools.iter().all(|tool| tool["type"] == "function"))
 }
 
-/// Turns a recorded body into one of our requests; what we have no word for goes along as it is.
+/// Turns a recorded body into one of our requests; fields without a common form go into the extra fields.
 fn request(recorded: &Value) -> ChatRequest {
     let float = |field: &str| recorded[field].as_f64();
     let integer = |field: &str| recorded[field].as_i64();
@@ -197,7 +197,7 @@ fn bodies_have_the_shape_of_what_providers_were_recorded_to_accept() {
         let Ok(encoded) = encode(Dialect::OpenAiChat, flavour, &request(&recorded), &target(model), streaming) else {
             continue;
         };
-        // What we would not send is in the notes: then the bodies differ.
+        // Parts that are not sent are in the notes: then the bodies differ.
         let found = plain(serde_json::from_slice(&encoded.body.whole()).expect("JSON"));
         compared += 1;
         if encoded.notes.is_empty() && found != plain(recorded.clone()) {

@@ -1,4 +1,4 @@
-//! Recorded bodies: what other clients sent, and what this codec makes of the same conversation.
+//! Recorded bodies of other clients, compared with this codec's body for the same conversation.
 
 use super::*;
 

@@ -175,7 +175,7 @@ fn reads_streams_that_leave_out_fields() {
 }
 
 #[test]
-fn takes_from_the_last_event_what_came_in_no_other() {
+fn takes_from_the_last_event_parts_that_came_in_no_other() {
     let output = json!([
         {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm"}], "encrypted_content": "gAAA"},
         {"type": "web_search_call", "id": "ws_1", "status": "completed"},

@@ -113,7 +113,7 @@ impl Reader {
         let Some(mut thinking) = body.object("thinking")? else { return Ok(None) };
         let mut read = |thinking: &mut Object<'_>| match thinking.need_text("type")?.as_str() {
             "disabled" => Ok(Some(Effort::None)),
-            // What it is where nothing else is said.
+            // The default.
             "adaptive" => Ok(Some(Effort::High)),
             "enabled" => Ok(Some(match thinking.count("budget_tokens")? {
                 Some(..=LOW_TOKENS_MAX) => Effort::Low,
@@ -291,7 +291,7 @@ impl Reader {
                     let input = input.map_err(|bad| bad.within("input"))?;
                     said.call(block.need_text("id")?, block.need_text("name")?, input.into());
                 }
-                // What the provider's own tools did, among others.
+                // Blocks of the provider's own tools, among others.
                 _ => said.foreign(self::block(OWN, block)?),
             }
             Ok(())
@@ -299,7 +299,7 @@ impl Reader {
         Ok(said.parts)
     }
 
-    /// Reads what is said of the answer: its form, and how hard to think.
+    /// Reads the settings of the answer: its form, and how hard to think.
     fn output(&mut self, body: &mut Object<'_>) -> Read<(ResponseFormat, Option<Effort>)> {
         let mut config = body.object("output_config")?.unwrap_or_default();
         let effort = match config.text("effort")? {
@@ -379,7 +379,7 @@ fn document(block: &mut Object<'_>) -> Read<Document> {
     Ok(Document { source, ..about(block)? })
 }
 
-/// Reads what cannot be read: a proof of another dialect under its seal, or the provider's own.
+/// Reads encrypted reasoning: a proof of another dialect under its seal, or the provider's own.
 fn redacted(data: String) -> (Proves, Proof) {
     seal::open(&data).unwrap_or_else(|| {
         let data = format!("{REDACTED}{data}");

@@ -29,7 +29,7 @@ pub(in crate::wire::serve) struct Messages {
     held: Vec<Reasoning>,
 }
 
-/// The block that is being told.
+/// The block that is being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Open {
     None,
@@ -307,7 +307,7 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// Returns what a call's provider wants back with it: here it goes before the call.
+    /// Returns the proof that a call's provider wants back with it: here it goes before the call.
     fn call_proof(call: &ToolCall) -> Option<Block<'static>> {
         let proof = call.proof.as_ref()?;
         Some(Block::RedactedThinking { data: seal::seal(Proves::Call, proof).into() })
@@ -318,7 +318,7 @@ impl<'a> Block<'a> {
     }
 }
 
-/// Usage as this dialect counts it: what comes from the cache or goes there is no part of the input.
+/// Usage as this dialect counts it: tokens read from the cache or written to it are no part of the input.
 #[derive(Serialize)]
 #[expect(clippy::struct_field_names, reason = "the names are the wire's")]
 struct Tokens {

@@ -137,7 +137,7 @@ fn tool_choice(body: &mut Object<'_>, tools: &mut Vec<Tool>, notes: &mut Vec<Not
     read().map_err(|bad: BadRequest| bad.within("toolConfig.functionCallingConfig"))
 }
 
-/// Reads what the answer is to be like; what there are no words for stays.
+/// Reads the settings of the answer; settings that the common form cannot express stay.
 fn generation(config: &mut Object<'_>, request: &mut ChatRequest, form: &mut Form, notes: &mut Vec<Note>) -> Read<()> {
     let number = |config: &mut Object<'_>, key: &str, other: &str| {
         config.either(key, other).map(|node| node.number(key)).transpose()
@@ -404,7 +404,7 @@ impl Reader<'_> {
     }
 }
 
-/// Tells whether there are words for what is here by its type.
+/// Tells whether the common form can express this part, by its type.
 fn has_known_type(data: &Object<'_>) -> bool {
     let media_type = [data.peek("mimeType"), data.peek("mime_type")].concat();
     has_words(&media_type)

@@ -18,17 +18,17 @@ use crate::words::{AssistantPart, Dialect, Finished, Proof, Source, StopReason, 
 pub(in crate::wire::serve) struct Contents {
     form: Form,
     id: String,
-    /// What follows the parts of a chunk that is not the last.
+    /// The bytes after the parts of a chunk that is not the last.
     after: Vec<u8>,
     last: Last,
 }
 
-/// What was told last: a proof belongs to it.
+/// The last part that was written: a proof belongs to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Last {
     Text,
     Thought,
-    /// A thought that is not shown, and whose proof is of no use without it.
+    /// A thought that is not shown: its proof is of no use without it.
     Hidden,
 }
 
@@ -208,7 +208,7 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Returns what an answer rests on: its sources, and which part of the text rests on each, in bytes.
+/// Returns the sources of an answer, and the parts of the text that rest on each, in bytes.
 fn grounding(answer: &Finished) -> Option<Value> {
     if answer.sources.is_empty() {
         return None;

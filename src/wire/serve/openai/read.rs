@@ -93,7 +93,7 @@ fn sampling(body: &mut Object<'_>) -> Read<Sampling> {
 }
 
 fn response_format(body: &mut Object<'_>) -> Read<ResponseFormat> {
-    // What servers have besides, such as grammars, stays where it is.
+    // Settings that only some servers have, such as grammars, stay unchanged.
     let has_words = |format: &Object<'_>| match format.peek("type") {
         "text" | "json_object" | "" => true,
         "json_schema" => format.has("json_schema"),
@@ -259,7 +259,7 @@ fn messages(body: &mut Object<'_>, notes: &mut Vec<Note>) -> Read<Vec<Message>> 
     each("messages", list, |node| reader.message(node.object("")?))
 }
 
-/// The role of a message, where there are words for it.
+/// The role of a message, where the common form can express it.
 #[derive(Clone, Copy)]
 enum Role {
     System,
@@ -452,7 +452,7 @@ pub(in crate::wire::serve) fn audio(audio: &mut Object<'_>) -> Read<UserPart> {
     Ok(UserPart::Audio(Audio { media_type, data }))
 }
 
-/// Tells whether there are words for a file by what it is said to hold: not for one that is a name at its provider.
+/// Tells whether the common form can express a file, by its type: not one that is a name at its provider.
 pub(in crate::wire::serve) fn file_has_words(data: &str) -> bool {
     match data_url(data) {
         Some((media_type, _)) => has_words(media_type),

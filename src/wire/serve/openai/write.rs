@@ -16,11 +16,11 @@ pub(in crate::wire::serve) struct Chat {
     form: Form,
     id: String,
     created: u64,
-    /// What precedes the delta in every chunk.
+    /// The bytes before the delta in every chunk.
     before: Vec<u8>,
-    /// What follows it.
+    /// The bytes after it.
     after: &'static str,
-    /// What the model thought since it last said or proved something.
+    /// The reasoning since the last text or proof.
     thought: String,
     calls: usize,
     details: usize,

@@ -1,4 +1,4 @@
-//! What every answer repeats of its request.
+//! The fields of a request that every answer repeats.
 
 use serde_json::{Value, json};
 

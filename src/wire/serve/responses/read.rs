@@ -98,7 +98,7 @@ fn text(body: &mut Object<'_>) -> Read<(ResponseFormat, bool)> {
     read(&mut format).map(|format| (format, false)).map_err(|bad| bad.within("text.format"))
 }
 
-/// Reads how hard to think; what else is said of it stays where it is.
+/// Reads how hard to think; other fields of it stay unchanged.
 fn reasoning(body: &mut Object<'_>, notes: &mut Vec<Note>) -> Read<Option<Effort>> {
     let Some(mut reasoning) = body.object("reasoning")? else { return Ok(None) };
     let word = reasoning.text("effort").map_err(|bad| bad.within("reasoning"))?;
@@ -113,12 +113,12 @@ fn reasoning(body: &mut Object<'_>, notes: &mut Vec<Note>) -> Read<Option<Effort
 struct Tools {
     /// Names of those that take a text.
     free: Vec<String>,
-    /// Those that there are no words for.
+    /// Those that the common form cannot express.
     others: Vec<Foreign>,
 }
 
 impl Tools {
-    /// Reads a tool; `None` where it is one that there are no words for.
+    /// Reads a tool; `None` where it is one that the common form cannot express.
     fn read(&mut self, mut tool: Object<'_>) -> Read<Option<Tool>> {
         let kind = tool.peek("type").to_owned();
         match kind.as_str() {
@@ -212,7 +212,7 @@ fn messages(body: &mut Object<'_>, instructions: Option<&Text>, notes: &mut Vec<
     Ok(items.messages)
 }
 
-/// The conversation, as its items are read: what an assistant says, thinks and calls in a row is one message.
+/// The conversation, as its items are read: texts, thoughts and calls of the assistant in a row are one message.
 struct Items<'n> {
     notes: &'n mut Vec<Note>,
     messages: Vec<Message>,
@@ -242,7 +242,8 @@ impl Items<'_> {
                 Ok(())
             }
             "function_call_output" | "custom_tool_call_output" => self.output(item),
-            // What the provider's own tools did is among what its model said; their answers are items of their own.
+            // Calls of the provider's own tools belong to the assistant's message; their answers are items of their
+            // own.
             kind if kind.ends_with("_output") || kind.ends_with("_response") || kind == "item_reference" => {
                 self.close();
                 self.messages.push(Message::Foreign(block(OWN, item)?));

@@ -27,7 +27,7 @@ pub(in crate::wire::serve) struct Responses {
     output: Vec<u8>,
     /// How many of them there are.
     index: usize,
-    /// Whether what the model says is that it declines.
+    /// Whether the model's text is a refusal.
     refuses: bool,
     /// The sources of the open message, as annotations.
     annotations: Vec<Value>,
@@ -107,12 +107,12 @@ impl Responses {
         self.sequence - 1
     }
 
-    /// Returns the id of the item that is being told.
+    /// Returns the id of the item that is being written.
     fn id(&self, kind: &str) -> String {
         format!("{kind}_{:016x}{:04x}", self.seed, self.index)
     }
 
-    /// Writes an event: its type and number, then what it tells.
+    /// Writes an event: its type and number, then its fields.
     fn event(&mut self, kind: &str, fields: Value, out: &mut Vec<u8>) {
         event(out, kind, &Event { kind, sequence_number: self.next(), fields });
     }
@@ -203,7 +203,7 @@ impl Responses {
         }
     }
 
-    /// Writes a thought of which nothing is told but its proof.
+    /// Writes a thought of which only the proof is given.
     fn sealed(&mut self, item: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
         self.added(item, out);
         self.done(item, out);
@@ -242,7 +242,7 @@ impl Responses {
         event(out, kind, &Standing { kind, sequence_number: self.next(), response });
     }
 
-    /// Tells a part of an answer that is at hand as a whole.
+    /// Writes a part of an answer that is known as a whole.
     fn part_of(&mut self, part: &AssistantPart, out: &mut Vec<u8>) {
         match part {
             AssistantPart::Text(text) => self.text(text, out),
@@ -430,7 +430,7 @@ impl<'a> State<'a> {
     }
 }
 
-/// How the number of an event is told, and the id of a response.
+/// The fields for the number of an event and the id of a response.
 const SEQUENCE: &[u8] = b"\"sequence_number\":";
 const ID: &[u8] = b"\"id\":";
 

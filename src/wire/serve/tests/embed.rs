@@ -1,4 +1,4 @@
-//! Embeddings: what callers of OpenAI's and Google's SDKs send, and what they get.
+//! Embeddings: requests of OpenAI's and Google's SDKs, and their answers.
 
 use super::*;
 use crate::wire::serve::embed::VectorForm;

@@ -133,7 +133,7 @@ fn nothing_within_a_message_or_a_tool_is_lost_in_silence() {
                     assert_eq!(notes.contains(&note), !own && !both, "{face:?} to {to:?} {path}: {notes:?}");
                     assert!(!own || sent.pointer(path) == Some(&value), "{face:?} {path}: {sent}");
                 }
-                // What clients fill in says nothing.
+                // Default values that clients fill in have no meaning.
                 if ![detail, "messages.name"].contains(what) {
                     for nothing in [json!(null), json!([]), json!(""), json!(false)] {
                         let (_, notes) = sent(face, &with(&body, path, &nothing), to);

@@ -1,4 +1,4 @@
-//! Requests that go on as they came, and those that must not.
+//! Requests that pass unchanged, and those that must not.
 
 use super::*;
 use crate::wire::{Flavour, encode};
@@ -13,7 +13,7 @@ fn sent(face: Face, body: &Value, to: (Dialect, &str, &str), streaming: bool) ->
     (serde_json::from_slice(&encoded.body.whole()).expect("JSON"), encoded.notes)
 }
 
-/// What no words are known for: only as it came does it stay where it is.
+/// Parts that the common form cannot express: they stay in place only in a body that passes unchanged.
 fn marked(face: Face) -> Value {
     match face {
         Face::OpenAiChat => json!({"model": "smart", "messages": [{"role": "user", "name": "ann", "content": [
@@ -226,7 +226,7 @@ fn a_message_that_must_go_first_moves_and_nothing_else_changes() {
         assert_eq!(joined["messages"], json!([lead, bob, last]), "{flavour}");
         let (texts, _) = of(json!([late, last, {"role": "system", "content": "later"}]));
         assert_eq!(texts["messages"], json!([{"role": "system", "name": "s", "content": "late\n\nlater"}, last]));
-        // What need not move is not touched.
+        // Parts that need not move are not changed.
         assert_eq!(of(json!([late, bob, said, last])).0["messages"], json!([late, bob, said, last]));
     }
 }
@@ -297,7 +297,7 @@ fn fields_that_only_its_own_provider_has_arrive_there() {
         for (field, value) in own.as_object().expect("an object") {
             assert_eq!(&sent[field], value, "{name}");
         }
-        // What only others have is refused for every caller; an unknown field may be new at the model that was meant.
+        // Fields that only others have are left out for every caller; an unknown field may be new at the named model.
         assert!(["top_k", "user", "logprobs"].iter().all(|field| sent.get(field).is_none()), "{sent}");
         assert_eq!(sent.get("new_at_mistral").cloned(), new, "{name}");
         assert!(notes.contains(&Note::Dropped("extra")), "{notes:?}");
@@ -892,7 +892,7 @@ fn thinking_stays_as_it_came_where_the_model_takes_it_so_and_none_is_added() {
     // A model without that step is told its highest, and not to think besides.
     let (thinking, effort, notes) = said("claude-opus-4-6", json!({"output_config": {"effort": "xhigh"}}));
     assert_eq!((thinking, effort, notes), (None, Some("high".into()), vec![Note::Converted("effort")]));
-    // What its provider takes back without a thought stays so; what is known to be another's is not thought about.
+    // A call that its provider takes back without a thought stays so; after another model's call there is no thinking.
     let after = |id: &str| {
         json!({"thinking": budget, "tools": [{"name": "f", "input_schema": {"type": "object"}}], "messages": [
             {"role": "user", "content": "Hi"},

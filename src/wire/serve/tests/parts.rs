@@ -1,4 +1,4 @@
-//! Documents, audio, and what there are no words for, as the documents' tables have it.
+//! Documents, audio, and what the common form cannot express, as the documents' tables have it.
 
 use super::*;
 use crate::wire::{Flavour, takes};

@@ -123,7 +123,7 @@ fn recorded_requests_lose_nothing_on_their_way_to_the_same_dialect() {
                 losses.push(format!("{name}: {key}: {text}\n    {after}"));
             }
         }
-        // What was written is read as what was read before.
+        // Written requests are read back unchanged.
         let again =
             read(face, Some("m"), false, &after.to_string().into()).unwrap_or_else(|bad| panic!("{name}: {bad}"));
         assert_eq!(conversation(&again), conversation(&asked), "{name}");

@@ -1,4 +1,4 @@
-//! What goes out comes back: through the client half's decoders, and through clients that send the conversation again.
+//! Written answers are read back: by the client half's decoders, and by clients that send the conversation again.
 
 use proptest::prelude::*;
 
@@ -169,7 +169,8 @@ fn the_error_that_ends_a_response_that_passed_goes_on_with_its_number_and_id() {
     );
 }
 
-/// What a client of a face makes of a stream, and sends with its next request: written after the vendors' SDKs.
+/// The message that a client of a face builds from a stream, and sends with its next request: written after the
+/// vendors' SDKs.
 fn remembered(face: Face, stream: &str) -> Value {
     let data = data(stream);
     match face {
@@ -240,7 +241,7 @@ fn remembered(face: Face, stream: &str) -> Value {
     }
 }
 
-/// What a client keeps of a whole answer.
+/// The part of a whole answer that a client keeps.
 fn kept(face: Face, body: &Value) -> Value {
     match face {
         Face::OpenAiChat => body["choices"][0]["message"].clone(),

@@ -1,4 +1,4 @@
-//! What goes out, as the vendors' specifications have it: written by hand.
+//! Written answers, compared with shapes written by hand from the vendors' specifications.
 
 use super::*;
 

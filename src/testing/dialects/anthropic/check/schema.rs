@@ -1,4 +1,4 @@
-//! Which schemas Anthropic can enforce: those it can make a grammar of.
+//! Checks whether Anthropic can enforce a schema, that is compile a grammar from it.
 
 use serde_json::{Map, Value};
 
@@ -9,7 +9,7 @@ const OPTIONAL_MAX: usize = 24;
 /// The most of them with several types.
 const UNIONS_MAX: usize = 16;
 
-/// Keywords that no grammar is made of, by the type they are for.
+/// Keywords that no grammar supports, by their type.
 const UNSUPPORTED: &[(&str, &[&str])] = &[
     ("integer", &["exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf"]),
     ("number", &["exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf"]),
@@ -33,7 +33,7 @@ pub(super) fn check(path: &str, schema: &Value) -> Checked<()> {
     problem.map_or(Ok(()), |problem| Err(invalid(path, &problem)))
 }
 
-/// Checks what all strict schemas of a request may have together.
+/// Checks the limits of all strict schemas of a request together.
 pub(super) fn limits(schemas: &[&Value]) -> Checked<()> {
     let (mut optional, mut unions) = (0, 0);
     for schema in schemas {
@@ -62,7 +62,7 @@ pub(super) fn limits(schemas: &[&Value]) -> Checked<()> {
     Ok(())
 }
 
-/// Returns what is wrong with a schema itself, not with what is within.
+/// Returns the fault of a schema itself, not of schemas within it.
 fn flaw(schema: &Map<String, Value>) -> Option<String> {
     if schema.contains_key("oneOf") {
         return Some("Schema type 'oneOf' is not supported".to_owned());

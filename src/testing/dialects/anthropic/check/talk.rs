@@ -1,4 +1,4 @@
-//! A conversation: the order of roles, which call has which result, which thoughts are genuine.
+//! Checks a conversation: the order of roles, the results of calls, the signatures of thoughts.
 
 use std::collections::BTreeSet;
 
@@ -13,20 +13,20 @@ const USER_BLOCKS: &[&str] = &["document", "image", "search_result", "text", "to
 const ASSISTANT_BLOCKS: &[&str] = &["redacted_thinking", "text", "thinking", "tool_use"];
 const RESULT_BLOCKS: &[&str] = &["document", "image", "search_result", "text", "tool_reference"];
 
-/// What a conversation's texts say.
+/// The texts of a conversation.
 #[derive(Default)]
 pub(super) struct Talk {
     /// Text of the last user message that has any.
     pub(super) user: Option<String>,
     /// Text of the last turn.
     pub(super) last: Option<String>,
-    /// What the tools said, if they were the last to speak.
+    /// The tools' results, if they are the last.
     pub(super) tool_results: Vec<String>,
     /// Words of it all.
     pub(super) tokens: u64,
 }
 
-/// What one message says.
+/// The content of one message.
 #[derive(Default)]
 struct Turn<'a> {
     text: String,
@@ -144,7 +144,7 @@ fn role(message: &Object<'_>, at: usize) -> Checked<bool> {
     }
 }
 
-/// Checks that a message brings the results of the calls before it, and none else.
+/// Checks that a message has the results of the calls before it, and no others.
 fn answered(open: Option<(usize, Vec<&str>)>, at: usize, turn: &Turn<'_>) -> Checked<()> {
     let (asker, calls) = open.unwrap_or_default();
     let missing: Vec<_> = calls.iter().filter(|call| turn.results.iter().all(|(id, _)| id != *call)).copied().collect();
@@ -173,7 +173,7 @@ fn answered(open: Option<(usize, Vec<&str>)>, at: usize, turn: &Turn<'_>) -> Che
     Ok(())
 }
 
-/// Checks an answer that the caller began.
+/// Checks a prefilled answer.
 fn prefill(model: &str, turn: &Turn<'_>) -> Checked<()> {
     if !turn.calls.is_empty() {
         return Ok(());

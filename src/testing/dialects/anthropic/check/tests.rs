@@ -98,7 +98,7 @@ fn an_ordinary_request_is_understood() {
 }
 
 #[test]
-fn what_the_user_says_behind_results_is_the_question() {
+fn text_behind_tool_results_is_the_question() {
     let body =
         talk(json!([user(json!("a")), assistant(json!([call("x")])), user(json!([result("x"), said("and now b")])),]));
     let question = check(&body).unwrap();
@@ -148,7 +148,7 @@ fn a_beta_lets_its_parameters_in() {
 }
 
 #[test]
-fn what_is_no_good_as_a_request_is_refused_in_anthropics_words() {
+fn an_invalid_request_is_refused_in_anthropics_words() {
     let table = [
         (json!([]), "Input should be a valid dictionary or object"),
         (json!({}), "model: Field required"),
@@ -202,7 +202,7 @@ fn what_is_no_good_as_a_request_is_refused_in_anthropics_words() {
 }
 
 #[test]
-fn a_conversation_that_is_none_is_refused_in_anthropics_words() {
+fn an_invalid_conversation_is_refused_in_anthropics_words() {
     let hi = user(json!("hi"));
     let table = [
         (json!("x"), "messages: Input should be a valid list"),
@@ -332,7 +332,7 @@ fn a_thought_goes_back_as_it_came_or_not_at_all() {
 }
 
 #[test]
-fn what_a_generation_does_not_take_is_refused() {
+fn parameters_that_a_generation_does_not_take_are_refused() {
     let thinking = |kind: &str| match kind {
         "enabled" => json!({"max_tokens": 4096, "thinking": {"type": kind, "budget_tokens": 1024}}),
         kind => json!({"thinking": {"type": kind}}),
@@ -404,7 +404,7 @@ fn thinking_and_other_wishes_may_exclude_each_other() {
 }
 
 #[test]
-fn a_tool_that_is_none_is_refused_in_anthropics_words() {
+fn an_invalid_tool_is_refused_in_anthropics_words() {
     let tools = |tools: Value| with(json!({ "tools": tools }));
     let choice = |choice: Value| with(json!({"tools": [tool("f")], "tool_choice": choice}));
     let table = [

@@ -1,5 +1,5 @@
 //! Protobuf's JSON, read as strictly as Google reads it: every field known, every value of its type, names in either
-//! spelling. What comes out has every name as protobuf spells it, and lists where lists are.
+//! spelling. The result has every name as protobuf spells it, and lists where lists are expected.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::super::Host;
 use super::super::proof;
 
-/// What is wrong with one field.
+/// The fault of one field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Violation {
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -34,7 +34,7 @@ pub(super) enum Known {
     Third,
 }
 
-/// What a field holds.
+/// The type of a field.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Text,
@@ -70,7 +70,7 @@ struct Place<'a> {
 }
 
 impl Reader {
-    /// Reads a message; what is wrong in it is noted and left out.
+    /// Reads a message; faults are noted and left out.
     pub(super) fn message(&mut self, message: &Message, fields: &Map<String, Value>, path: &str) -> Map<String, Value> {
         let mut read = Map::new();
         for (key, value) in fields {
@@ -108,7 +108,7 @@ impl Reader {
                 };
                 Some(values.iter().enumerate().filter_map(read).collect())
             }
-            // One where many may be is a list of one.
+            // A single value in place of a list is a list of one.
             (Kind::List(kind), value) => {
                 let path = format!("{}[0]", place.path);
                 self.field(*kind, value, Place { path: &path, ..place }).map(|value| json!([value]))
@@ -184,8 +184,7 @@ impl Reader {
     }
 }
 
-/// Reads a value that has no parts, as protobuf does: numbers may be texts, whole numbers may have a fraction of
-/// nothing.
+/// Reads a value that has no parts, as protobuf does: numbers may be texts, whole numbers may have a fraction of zero.
 fn scalar(kind: Kind, value: &Value) -> Option<Value> {
     let number = || match value {
         Value::Number(number) => number.as_f64(),

@@ -91,7 +91,7 @@ fn an_ordinary_request_is_understood_in_either_spelling() {
 }
 
 #[test]
-fn what_is_no_protobuf_is_refused_with_every_place_named() {
+fn a_body_that_is_no_protobuf_is_refused_with_every_place_named() {
     let body = json!({
         "mood": 1,
         "contents": [{"role": "user", "parts": [{"text": 5, "image": {}}, "hi", {"text": ["a"]}, {"text": {}}]}],
@@ -355,7 +355,7 @@ fn the_third_generation_misses_a_signature_where_google_would() {
         (step(json!([vertex]), &["f"]), corrupted),
         (text(proof::sign(Host::Studio, ID, "")), ""),
         (text("AAAA".into()), corrupted),
-        // Of a turn that is over nothing is missed.
+        // A turn that is over needs no signatures.
         (json!([user("a"), model(json!([call("f")])), results(&["f"]), model(json!([{"text": "b"}])), user("c")]), ""),
         (
             json!([
@@ -471,7 +471,7 @@ fn requests_that_google_took_are_taken_and_those_it_refused_are_refused() {
                 assert_eq!(wrong.message, message, "{case}");
                 refused += 1;
             }
-            // The key, the model, the quota and the length of a text are not the body's to be wrong in.
+            // Faults of the key, the model, the quota and the length of a text are not in the body.
             (_, Ok(_)) => {}
             (status, Err(wrong)) => panic!("{case}: {status}: {}", wrong.message),
         }

@@ -1,4 +1,4 @@
-//! The conversation: the order of roles, calls and their results, and the signatures of thoughts.
+//! Checks the conversation: the order of roles, calls and their results, and the signatures of thoughts.
 
 use serde_json::{Map, Value};
 
@@ -38,7 +38,7 @@ pub(super) fn check(request: &Fields, notes: &mut Notes) {
     }
 }
 
-/// What a conversation's texts say.
+/// The texts of a conversation.
 #[derive(Default)]
 pub(super) struct Talk {
     pub(super) user: Option<String>,
@@ -155,7 +155,7 @@ fn miscounted() -> super::Wrong {
 }
 
 /// Checks the signatures of thoughts: the third generation takes only its own, and requires one at the first call of
-/// each step since the user last spoke. Older models look at none.
+/// each step since the user last spoke. Older models check none.
 fn signatures(rules: Rules, turns: &[Turn<'_>]) -> Checked<()> {
     if !rules.family.is_third() {
         return Ok(());

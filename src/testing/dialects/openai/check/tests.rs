@@ -207,7 +207,7 @@ fn a_schema_of_a_tool_is_no_choice_at_its_top() {
 }
 
 #[test]
-fn what_models_and_lengths_forbid_is_refused() {
+fn unsupported_models_parameters_and_lengths_are_refused() {
     let long = "x".repeat(41);
     let asks = |id: &str, name: &str| {
         let call = json!({"id": id, "type": "function", "function": {"name": name, "arguments": "{}"}});

@@ -1,4 +1,4 @@
-//! What the providers take that differ from OpenAI in that.
+//! The rules of providers that differ from OpenAI's.
 
 use serde_json::Value;
 
@@ -72,7 +72,7 @@ fn roles(fields: &Fields) -> impl Iterator<Item = &str> {
     messages(fields).iter().map(|message| message["role"].as_str().unwrap_or_default())
 }
 
-/// Mistral's turns: no user behind a tool, and no assistant at the end that is not to be continued.
+/// Mistral's turns: no user message after a tool's, and no assistant message at the end unless it is to be continued.
 fn mistral_order(fields: &Fields) -> Checked<()> {
     let mut before = "";
     for role in roles(fields) {
@@ -164,11 +164,11 @@ fn ollama_pictures(fields: &Fields) -> Checked<()> {
     Ok(())
 }
 
-/// How DeepSeek's ids of calls end that were thought about first.
+/// The ending of DeepSeek's call ids after reasoning.
 pub(crate) const THOUGHT_MARK: &str = "t";
 
-/// DeepSeek thinks unless told otherwise. Then it chooses its tools itself, and within a loop of tools it wants its
-/// thoughts back.
+/// DeepSeek thinks unless told otherwise. Then it chooses its tools itself, and within a loop of tools its reasoning
+/// must come back.
 fn deepseek_thoughts(fields: &Fields) -> Checked<()> {
     let thinks = match fields.get("thinking").and_then(|thinking| thinking["type"].as_str()) {
         Some(kind) => kind == "enabled",

@@ -1,4 +1,4 @@
-//! What each provider's good answers look like, as recorded traffic has them.
+//! The shapes of each provider's good answers, as recorded traffic has them.
 
 /// An answer's bytes: templates, whose holes are JSON.
 #[derive(Debug)]
@@ -8,7 +8,7 @@ pub(crate) struct Shapes {
     /// A call's id, of the answer's `$id`, the call's `$index` and a `$thought` mark.
     pub(crate) call_id: &'static str,
 
-    /// What a stream begins with.
+    /// The beginning of a stream.
     pub(crate) prelude: &'static str,
     /// A chunk: `$id`, `$created`, `$model`, `$choices`, `$usage`, and `$kind`, a chunk or done.
     pub(crate) chunk: &'static str,
@@ -26,14 +26,14 @@ pub(crate) struct Shapes {
     pub(crate) arguments: Option<&'static str>,
     /// The last delta.
     pub(crate) closing: &'static str,
-    /// What an ordinary chunk says of usage: unasked, and asked.
+    /// The usage in an ordinary chunk: not asked for, and asked for.
     pub(crate) no_usage: [&'static str; 2],
-    /// What the last chunk says of it: `$usage`.
+    /// The usage in the last chunk: `$usage`.
     pub(crate) end_usage: &'static str,
-    /// Whether there is a chunk for it besides, and what that says: `$usage`.
+    /// Whether there is a chunk of its own for usage, and its content: `$usage`.
     pub(crate) own_usage: Own,
     pub(crate) usage_chunk: &'static str,
-    /// What a stream ends with.
+    /// The end of a stream.
     pub(crate) done: &'static str,
     /// How a failure after a 200 looks in a stream and in a whole answer, where that is not simply an error: `$id`,
     /// `$created`, `$model`.
@@ -56,7 +56,7 @@ pub(crate) struct Shapes {
 
     /// `$input`, `$output`, `$total`, `$cached`, `$missed`, `$reasoning`, `$visible`.
     pub(crate) usage: &'static str,
-    /// How it spells that the answer was said, was cut, and wants tools called.
+    /// Its finish reasons: done, cut by the limit, tool calls.
     pub(crate) finish: [&'static str; 3],
 }
 
@@ -283,7 +283,7 @@ pub(super) const OPENROUTER: Shapes = Shapes {
     ..OPENAI
 };
 
-/// Every chunk repeats all that was said and counted; the last one is called done.
+/// Every chunk repeats all text and usage so far; the last one is called done.
 pub(super) const PERPLEXITY: Shapes = Shapes {
     id: "$uuid",
     chunk: "data: {\"choices\":[$choices],\"citations\":[\"https://standin.test\"],\

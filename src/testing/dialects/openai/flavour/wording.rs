@@ -1,5 +1,5 @@
 //! Each provider's refusals, as recorded traffic and its users' reports have them. Where neither has one, the status
-//! and the shape are the provider's and the text is the likeliest: the tests name what was recorded.
+//! and the shape are the provider's and the text is a likely one: the tests name the recorded ones.
 
 mod hosts;
 mod labs;
@@ -19,18 +19,18 @@ pub(crate) struct Wording {
     pub(super) body: &'static str,
     /// The content type of errors, where it is not JSON's.
     pub(super) content_type: Option<&'static str>,
-    /// The failures that it has own words for; others are told in OpenAI's.
+    /// The failures that it has words of its own for; others are in OpenAI's words.
     errors: &'static [(Error, Said<'static>)],
-    /// Of a request that it cannot take; the message is about the request.
+    /// The refusal of a malformed request; the message is about the request.
     pub(super) malformed: Said<'static>,
-    /// Of an address where nothing is; `$model` is the address.
+    /// The answer at an unknown address; `$model` is the address.
     pub(super) nothing: Said<'static>,
-    /// Of too many requests; `$limit` is how many a minute, `$hint` when to come back.
+    /// The refusal of too many requests; `$limit` is the number per minute, `$hint` when to come back.
     pub(super) rate: Said<'static>,
     pub(super) hints: Hints,
 }
 
-/// How a 429 says when to come back; what is empty is never said.
+/// How a 429 says when to come back; empty forms are never sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hints {
     pub(super) seconds: Templates,

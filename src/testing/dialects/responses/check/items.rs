@@ -1,4 +1,4 @@
-//! The items of a conversation: whether each is whole, and whether they belong together.
+//! Checks the items of a conversation: whether each is whole, and whether they belong together.
 
 use serde_json::Value;
 
@@ -32,11 +32,11 @@ const HOSTED_ITEMS: &[&str] = &[
     "web_search_call",
 ];
 
-/// What a conversation's texts say, while its items are read.
+/// The texts of a conversation, while its items are read.
 pub(super) struct Talk<'a> {
     is_official: bool,
     account: &'a str,
-    /// Whether answers are kept, as the request has it. None is here; what claims to be one is overlooked then.
+    /// Whether the request asks to keep answers. None is kept here; then references to kept answers are ignored.
     stores: bool,
     /// Ids of all items so far.
     ids: Vec<&'a str>,
@@ -70,7 +70,7 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Hears what the system says before all.
+    /// Notes the system's instruction.
     pub(super) fn instructed(&mut self, text: &str) {
         self.tokens += words(text).count() as u64;
     }
@@ -142,7 +142,7 @@ impl<'a> Talk<'a> {
                 return Err(bad_value(path, other, known));
             }
         };
-        // A thought belongs to the message that followed from it, which only its id can tell.
+        // A thought belongs to the message that followed it, which only its id can tell.
         let follows = |thought: &str| role == "assistant" && id.is_some_and(|id| is_of_one_answer(thought, id));
         self.settle(follows)?;
         let said = content(item, path, "content", kinds)?;
@@ -202,7 +202,7 @@ impl<'a> Talk<'a> {
         Ok(())
     }
 
-    /// Lets go of the thought before this item, if the item is its result.
+    /// Clears the thought before this item, if the item is its result.
     fn settle(&mut self, follows: impl FnOnce(&str) -> bool) -> Checked<()> {
         match self.thought.take().filter(|_| self.is_official) {
             Some(thought) if !follows(thought) => {

@@ -317,7 +317,7 @@ fn what_the_official_api_refuses_is_refused_in_its_words() {
     assert!(check(&with(json!({"tools": tool(json!(null), json!({"type": "object", "properties": {}}))}))).is_ok());
 }
 
-/// Seals what others sealed anew, for here: their keys are not ours.
+/// Replaces recorded seals by our own: the recorded providers' keys are not ours.
 fn resealed(mut body: Value) -> Value {
     for item in body["input"].as_array_mut().into_iter().flatten() {
         if item["encrypted_content"].is_string() {
@@ -346,7 +346,7 @@ fn recorded_requests_that_were_answered_are_taken() {
 fn recorded_requests_that_were_refused_are_refused_in_the_same_words() {
     for case in cases(&["openai", "azure"], "responses").iter().filter(|case| case.status == 400) {
         let (Some(body), error) = (&case.request, &case.response["error"]) else { continue };
-        // Whether a model is there and what fits into it is decided elsewhere.
+        // Unknown models and too long conversations are checked in another place.
         if ["model_not_found", "context_length_exceeded"].iter().any(|code| error["code"] == *code) {
             continue;
         }

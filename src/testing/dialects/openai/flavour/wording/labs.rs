@@ -133,7 +133,7 @@ pub(crate) const DEEPSEEK: Wording = Wording {
     ..OPENAI
 };
 
-/// What Mistral's gateway says, which knows no errors of the API.
+/// The error of Mistral's gateway, which does not know the API's errors.
 const GATEWAY: &str = r#"{"message":$message}"#;
 
 pub(crate) const MISTRAL: Wording = Wording {
@@ -233,7 +233,7 @@ pub(crate) const QWEN: Wording = Wording {
         ),
     ],
     malformed: no(400, INVALID, "").code("invalid_parameter_error"),
-    // Billing in words, and yet no more than the tokens of a minute.
+    // Its words name billing, but it is the limit of tokens per minute.
     rate: no(
         429,
         "insufficient_quota",

@@ -1,4 +1,4 @@
-//! The refusals of servers that run at home: vLLM, Ollama, llama.cpp.
+//! The refusals of local servers: vLLM, Ollama, llama.cpp.
 
 use super::{INVALID, NO_HINTS, OPENAI, Wording, no};
 use crate::testing::fault::ProviderError as Error;
@@ -20,7 +20,7 @@ pub(crate) const VLLM: Wording = Wording {
         ),
         (Error::ModelGone, no(404, "NotFoundError", "The model `$model` does not exist.").param("model")),
         (Error::ModelRetired, no(404, "NotFoundError", "The model `$model` does not exist.").param("model")),
-        // As older versions say it: flat.
+        // The flat form of older versions.
         (
             Error::BadRequest,
             no(400, "BadRequestError", "[{'type': 'missing', 'loc': ('body', 'messages'), 'msg': 'Field required'}]")
