@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 use standin::config::StoreConfig;
@@ -155,9 +155,12 @@ pub async fn storm(
     drill.handle().sometimes(0.05, Fault::CutAfter(2));
     let mut books = Books::default();
     for _ in 0..kills {
+        let began = Instant::now();
         let (mut children, told) = start(drill.address(), books.next);
+        // Where all is slow, they get further before they are killed.
+        let life_max = 150 * MS + began.elapsed();
         let hearing = std::thread::spawn(move || told.lines().map_while(Result::ok).collect::<Vec<_>>());
-        tokio::time::sleep(Duration::from_micros(rand::random_range(5_000..155_000))).await;
+        tokio::time::sleep(5 * MS + life_max.mul_f64(rand::random())).await;
         children.iter_mut().for_each(|child| child.kill().expect("a kill"));
         for child in &mut children {
             child.wait().expect("its end");
