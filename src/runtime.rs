@@ -740,7 +740,7 @@ impl Events {
             match self.0.recv().await {
                 Ok(event) => return Some(event),
                 Err(broadcast::error::RecvError::Lagged(lost)) => {
-                    tracing::warn!(lost, "a subscriber is too slow: events were lost")
+                    tracing::warn!(lost, "a subscriber is too slow: events were lost");
                 }
                 Err(broadcast::error::RecvError::Closed) => return None,
             }

@@ -246,7 +246,7 @@ impl Standin {
             match running.machine.next(&self.budget, net.now) {
                 Step::Plan => self.plan(call, net),
                 Step::Try(this) => self.ask(call, this, net),
-                Step::Reset(_) | Step::Commit(_) => {}
+                Step::Reset(_) | Step::Commit(_) | Step::Silent => {}
                 Step::Cancel(number, why) => {
                     let attempt = self.attempt(call, number).expect("it runs");
                     net.cancel(attempt, if why == Unwanted::Lost { "joined" } else { "ended" });
@@ -346,6 +346,7 @@ impl Standin {
             needs: tempo.needs(),
             patience: if self.tuning.bears_silence { BORNE } else { tempo.patience(pick.why == Why::Probe) },
             pause_max: if self.tuning.bears_silence { BORNE } else { health.pause_max() },
+            overdue: (tempo.measured && !self.tuning.bears_silence).then(|| tempo.overdue()),
             domain: self.places[target].0,
             hedge_after: hedge::slow_after(hedging, &health, false, self.prompt),
             hedge: (hedging != Hedging::Sequential && hedge::is_there(&health)).then_some(cost),

@@ -187,7 +187,7 @@ impl Standin {
     pub(super) fn look(&mut self, net: &mut Net) {
         while self.waiting > 0 {
             let healths: Vec<Health> = (0..net.targets()).map(|target| self.health(target, net)).collect();
-            let look = self.lot.look(net.now, |target| park::gate(&healths[*target], net.now));
+            let look = self.lot.look(net.now, |target| park::Gate::of(&healths[*target], net.now));
             self.waiting -= look.go.len();
             for (call, _) in &look.go {
                 self.waits(*call).queued = None;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::oneshot;
 
 use super::clock::now;
+use super::parking::Turn;
 use super::permit::Permit;
 use super::prompt::Fitted;
 use super::pulse::Pulse;
@@ -63,6 +64,8 @@ pub(super) struct Account {
     /// Bytes of the request's body and of the answer's, as they were sent.
     pub(super) sent: u64,
     pub(super) received: u64,
+    /// The permission of a call that had waited for the target, until the target has shown that it works.
+    pub(super) turn: Option<Turn>,
     /// Whether it joined another attempt of its call.
     pub(super) hedge: bool,
     /// Its expected cost, where it joined only for speed.
@@ -104,6 +107,13 @@ impl Account {
             self.permit.report(Report::Content { after });
         }
         watchdog.content(now, &self.permit);
+    }
+
+    /// Says that the target answers: the next call that waits for it goes on.
+    pub(super) fn prove(&mut self) {
+        if let Some(turn) = self.turn.take() {
+            turn.proved();
+        }
     }
 
     /// Notes how much of the answer is kept in memory; all answers together have a limit.

@@ -150,8 +150,8 @@ impl Driver {
                 }
                 Step::Cancel(number, why) => self.cancel(number, why).await,
                 Step::Wait(until) => {
-                    // An unused turn goes to another call.
-                    self.waits.turn.take_if(|turn| !turn.has_arrived());
+                    // A turn that led to nothing goes to another call.
+                    self.waits.turn = None;
                     if self.running.is_empty() {
                         let wait = until.saturating_duration_since(now());
                         self.page.note(Happened::Waited(wait));
@@ -177,10 +177,11 @@ impl Driver {
                     }
                 }
                 Step::Exhausted(back) => match self.exhausted(back, &mut outlet).await {
-                    Rest::Anew | Rest::Over => {}
+                    Rest::Anew | Rest::Over | Rest::Otherwise => {}
                     Rest::Left => return self.left(None),
                     Rest::Draining => return self.fail(Error::Draining, outlet),
                 },
+                Step::Silent => self.silent(&outlet),
                 Step::Finish(number) => return self.finish(number, outlet),
                 Step::GiveUp(why) => return self.give_up(why, outlet),
             }
@@ -224,8 +225,9 @@ impl Driver {
         let Some(mut brought) = self.ended[at].brought.take() else { return };
         let winner = &self.ended[at].record;
         let (target, usage, cost_usd, won) = (winner.target.clone(), winner.usage, winner.cost_usd, winner.won());
+        let is_less = winner.degraded;
         if let Brought::Answer(ending) = &mut brought {
-            if won {
+            if won && !is_less {
                 self.keep(ending, &target);
             }
             ending.leave_to_verbatim();
@@ -243,7 +245,7 @@ impl Driver {
         let waste: f64 = others.filter_map(|record| record.cost_usd).sum();
         self.page.end(Happened::Answered { attempt: number, target: target.clone() });
         let last_resort = self.running.iter().any(|running| running.number == number && running.last_resort);
-        let degraded = self.is_degraded.then_some(Degraded::Target);
+        let degraded = is_less.then_some(Degraded::Target);
         let (call, cost_usd) = (self.page.about().id, cost_usd.map(|won| won + waste));
         let notes = std::mem::take(&mut self.ended[at].notes);
         outlet.finish(match brought {

@@ -15,10 +15,11 @@ use super::table::{Provider, Table};
 use super::waits::Waits;
 use super::ward::Ward;
 use crate::policy::explain::Happened;
-use crate::policy::failover::{Failover, Planned};
+use crate::policy::failover::{Failover, FailoverOptions, Planned};
 use crate::policy::hedge::{self, Cost};
+use crate::policy::hold::Hold;
 use crate::policy::routing::{self, Needs, Pick, Plan, RouteState, Skip, Sticky, Strategy, Why};
-use crate::policy::snapshot::{Health, Latency, Refusal};
+use crate::policy::snapshot::{Gate, Health, Latency, Refusal};
 use crate::policy::trim::{CUTS_MAX, OverWindow};
 use crate::spec::RouteSpec;
 use crate::words::{
@@ -123,6 +124,9 @@ impl Driver {
         self.route = route;
         self.plan = None;
         self.sticky = None;
+        self.on_exhausted = self.asked.work.on_exhausted().unwrap_or(self.route.failover.on_exhausted);
+        let options = FailoverOptions { on_exhausted: self.on_exhausted, ..self.route.failover.clone() };
+        self.machine.retune(options);
         let Needs { priority, deadline, rule, price_max, .. } = self.needs;
         self.needs =
             Needs { priority, rule, price_max, deadline, ..self.table.needs_of(&self.route, &self.asked.work) };
@@ -180,15 +184,15 @@ impl Driver {
         let (whole, tokens) =
             (self.asked.work.is_whole(&entry.provider.spec, entry.spec()), self.fit(target, 0).tokens);
         let pace = health.pace(tokens, whole, self.needs.output_tokens);
-        let borne = pace.patience(pick.why == Why::Probe);
-        let (first_token_max, patience) = match spec.timers.first_token {
+        let (borne, measured) = (pace.patience(pick.why == Why::Probe), pace.measured.then(|| pace.overdue()));
+        let (first_token_max, patience, overdue) = match spec.timers.first_token {
             // A configured limit is better than a guess.
-            Some(limit) if pace.measured => (limit, borne.min(limit)),
+            Some(limit) if pace.measured => (limit, borne.min(limit), measured.min(Some(limit))),
             // Its own limit ends it before another joins it.
-            Some(limit) => (limit, limit.saturating_mul(2)),
+            Some(limit) => (limit, limit.saturating_mul(2), Some(limit)),
             None => {
                 let limit = if whole { health.reply_max } else { health.first_token_max };
-                (Latency::at(limit, tokens), borne)
+                (Latency::at(limit, tokens), borne, measured)
             }
         };
         let (domain, hedge_after, hedge) = match hedging {
@@ -204,6 +208,7 @@ impl Driver {
             needs: pace.needs(),
             patience,
             pause_max: health.pause_max(),
+            overdue,
             domain,
             hedge_after,
             hedge,
@@ -228,18 +233,41 @@ impl Driver {
         let candidates = self.table.candidates(&self.route, &self.asked, &[], &[], false);
         let barred = candidates.iter().filter_map(|candidate| {
             let target = self.table.targets[candidate.target].id().clone();
-            if let Some(refusal) = candidate.health.refusal(false, now) {
-                let Refusal { gate, until } = refusal;
-                let until = self.waits.placed.filter(|_| refusal.is_full()).or(until);
-                let back_in = until.map(|until| until.saturating_duration_since(now));
-                return Some(Barred { target, cause: candidate.health.cause(gate), back_in });
-            }
-            let last = self.ended.iter().rfind(|ended| ended.record.target == target)?;
-            let AttemptEnd::Failed(failure) = &last.record.end else { return None };
-            let default = failure.class.consequences().rest.filter(|rest| rest.passes).map(|rest| rest.time);
-            let told = last.back.map(|back| back.saturating_duration_since(now));
-            Some(Barred { target, cause: Cause::Failure(failure.class), back_in: told.or(default) })
+            let published = candidate.health.refusal(false, now);
+            let heard = self.heard(candidate.target, now);
+            // What was just heard may not be published yet.
+            let is_known = |gate| matches!(gate, Gate::Disabled | Gate::RateLimited | Gate::Overloaded | Gate::Down);
+            let is_news = heard.as_ref().is_some_and(|heard| heard.back_in.is_some());
+            let Some(refusal) = published.filter(|refusal| is_known(refusal.gate) || !is_news) else { return heard };
+            let Refusal { gate, until } = refusal;
+            let until = self.waits.placed.filter(|_| refusal.is_full()).or(until);
+            let back_in = until.map(|until| until.saturating_duration_since(now));
+            Some(Barred { target, cause: candidate.health.cause(gate), back_in })
         });
         barred.collect()
+    }
+
+    /// Returns what this call heard last from a target that did not answer it, and when the target is asked again for
+    /// that: of several keys that were refused, the first.
+    fn heard(&self, target: usize, now: Instant) -> Option<Barred> {
+        let entry = &self.table.targets[target];
+        let other_keys = entry.provider.spec.keys.len().saturating_sub(1);
+        let ended = self.ended.iter().rev().filter(|ended| ended.record.target == *entry.id());
+        let failures = ended.filter_map(|ended| match &ended.record.end {
+            AttemptEnd::Failed(failure) => Some((failure, ended.back)),
+            AttemptEnd::Won => None,
+        });
+        let mut failures = failures.map(|(failure, back)| {
+            let told = back.map(|back| back.saturating_duration_since(now));
+            let rests = failure.class.consequences().rest.map(|rest| Hold::first_look(rest, told)).or(told);
+            (failure, rests)
+        });
+        let (last, mut back_in) = failures.next()?;
+        if last.scope == Scope::Key {
+            let others = failures.take_while(|(failure, _)| failure.scope == Scope::Key).take(other_keys);
+            let ahead = others.filter_map(|(_, other)| other).filter(|other| !other.is_zero());
+            back_in = ahead.chain(back_in).min();
+        }
+        Some(Barred { target: entry.id().clone(), cause: Cause::Failure(last.class), back_in })
     }
 }

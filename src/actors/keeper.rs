@@ -13,7 +13,7 @@ use super::clock::now;
 use super::parking::Spot;
 use super::shared::Shared;
 use super::table::Table;
-use crate::policy::park::{self, Gate};
+use crate::policy::park::Gate;
 use crate::words::TargetId;
 
 pub(crate) struct Keeper;
@@ -58,5 +58,5 @@ impl Actor for Keeper {
 fn gate(table: &Table, target: &TargetId) -> Gate {
     let target = table.index(target).map(|at| &table.targets[at]);
     let health = target.and_then(|target| target.provider.slot.health(target.index));
-    health.map_or(Gate::Shut, |health| park::gate(&health, now()))
+    health.map_or(Gate::Shut, |health| Gate::of(&health, now()))
 }

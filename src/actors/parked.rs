@@ -24,6 +24,8 @@ pub(super) enum Rest {
     Anew,
     /// It ends as a call that may not wait.
     Over,
+    /// Its route says otherwise now.
+    Otherwise,
     /// Its caller has left.
     Left,
     /// The runtime stops.
@@ -64,11 +66,12 @@ impl Driver {
         queued.map(|queued| (queued, latest))
     }
 
-    /// Notes that the caller has left, where the call had a turn or waited for one: others may be as impatient.
+    /// Notes that the caller has left, where the call waits for a place or has waited for one: others may be as
+    /// impatient.
     pub(super) fn left(&mut self, queued: Option<Queued>) {
         queued.into_iter().for_each(Queued::left);
-        if let (Some(turn), Some(place)) = (self.waits.turn.take(), self.waits.place) {
-            turn.left(place);
+        if let Some(place) = self.waits.place {
+            self.running.iter().for_each(|running| self.shared.parking.left(&running.target, place));
         }
         self.page.end(Happened::CallerLeft);
     }
@@ -102,6 +105,9 @@ impl Driver {
                 break Rest::Draining;
             }
             self.follow_table();
+            if self.on_exhausted != OnExhausted::Wait {
+                break Rest::Otherwise;
+            }
             let Some(awaited) = self.awaited(&self.machine.refusing()) else { break Rest::Over };
             let barred = self.barred(now);
             let until = Barred::first_back(&barred).map(|wait| now + wait).or(back).max((from > now).then_some(from));

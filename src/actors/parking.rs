@@ -95,6 +95,11 @@ impl Parking {
         lock(&self.queues).lot.arrive(priority, due, is_due, now())
     }
 
+    /// Says that a caller has left whose call had waited for this target, and had gone there.
+    pub(super) fn left(&self, target: &TargetId, place: Place) {
+        lock(&self.queues).lot.left(&[Spot::Target(target.clone())], place, now());
+    }
+
     /// Parks a call, unless the most calls are parked already.
     pub(super) fn enter(self: &Arc<Self>, flight: &Arc<Flight>, since: Instant) -> Option<Stay> {
         let mut parked = lock(&self.parked);
@@ -284,9 +289,9 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// Tells whether the call has a place.
-    pub(super) const fn has_arrived(&self) -> bool {
-        self.arrived
+    /// Tells whether it is for this target.
+    pub(super) fn is_for(&self, target: &TargetId) -> bool {
+        matches!(&self.spot, Spot::Target(known) if known == target)
     }
 
     /// Reports that the call has a place.
@@ -297,12 +302,7 @@ impl Turn {
         }
     }
 
-    /// Says that the caller of the call, which had this place, has left.
-    pub(super) fn left(self, place: Place) {
-        lock(&self.parking.queues).lot.left(std::slice::from_ref(&self.spot), place, now());
-    }
-
-    /// Says that the call is being answered.
+    /// Says that the call is being answered: its target works.
     pub(super) fn proved(mut self) {
         self.arrived();
         self.taken = true;

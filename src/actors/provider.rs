@@ -96,13 +96,15 @@ impl Actor for Provider {
         message: Self::Msg,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        let now = now();
+        let (now, mut urgent) = (now(), false);
         state.unsaved |= !matches!(message, ProviderMessage::Publish | ProviderMessage::Checkpoint(_));
         let effects = match message {
             ProviderMessage::Admit(ask, reply) => {
                 if !reply.is_closed() {
                     let admitted = state.admit(ask, now);
-                    // A receiver of this event can read the provider's other targets at once.
+                    // When the next look is due is told to those that are refused.
+                    urgent = admitted.as_ref().is_ok_and(|permit| permit.ticket().look);
+                    // When it is heard, the remaining ones can be read.
                     state.set_room(ask.target, now);
                     let _ = reply.send(admitted);
                 }
@@ -169,7 +171,7 @@ impl Actor for Provider {
             ProviderMessage::Crash(Crash::Panic) => panic!("panic asked for by the crash hook"),
             ProviderMessage::Crash(Crash::Error) => return Err("error asked for by the crash hook".into()),
         };
-        let urgent = !effects.is_empty();
+        urgent |= !effects.is_empty();
         for effect in effects {
             state.tell(effect, now);
         }

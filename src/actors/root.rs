@@ -168,9 +168,7 @@ impl Actor for Root {
 async fn stop(children: Vec<(ActorCell, Child)>) {
     for (cell, child) in children {
         // A task hears of no stop before its work is done.
-        if matches!(child, Child::Pricer) {
-            cell.kill();
-        } else if cell.stop_and_wait(None, Some(STOP_MAX)).await.is_err() {
+        if matches!(child, Child::Pricer) || cell.stop_and_wait(None, Some(STOP_MAX)).await.is_err() {
             cell.kill();
         }
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::clock::now;
 use super::driver::Driver;
 use super::outlet::{Outlet, Product};
 use super::parked::Rest;
@@ -27,21 +28,36 @@ impl Driver {
         self.waits.turn = None;
         // An answer that its provider itself calls a failure is passed on unchanged.
         let has_words = self.ended.iter().any(|ended| ended.brought.is_some());
-        let rest = match self.on_exhausted {
-            _ if has_words => Rest::Over,
-            OnExhausted::Fail => Rest::Over,
-            // Money comes back with the calendar, and not with a target.
-            OnExhausted::Wait if self.over.is_some() => Rest::Over,
-            OnExhausted::Wait => self.park(back, outlet).await,
-            OnExhausted::Degrade => self.step_down(),
-        };
+        let mut rest = Rest::Otherwise;
+        while let Rest::Otherwise = rest {
+            rest = match self.on_exhausted {
+                _ if has_words => Rest::Over,
+                OnExhausted::Fail => Rest::Over,
+                // Money comes back with the calendar, and not with a target.
+                OnExhausted::Wait if self.over.is_some() => Rest::Over,
+                OnExhausted::Wait => self.park(back, outlet).await,
+                OnExhausted::Degrade => self.step_down(),
+            };
+        }
         if let Rest::Over = rest {
             self.machine.end_exhausted();
         }
         rest
     }
 
-    /// Asks the targets of the next rung of targets, unless a rung before it has an answer.
+    /// Takes less for a call whose targets all say nothing, where a rung has something. What is in flight may still win
+    /// beside targets that are kept for this.
+    pub(super) fn silent(&mut self, outlet: &Outlet) {
+        let has_words = self.ended.iter().any(|ended| ended.brought.is_some());
+        if !has_words && !matches!(self.step_down(), Rest::Over) {
+            return;
+        }
+        if has_words || self.words_left(outlet).is_some() {
+            self.machine.end_silent(now());
+        }
+    }
+
+    /// Asks the targets of the next rung that is made of some, unless a rung before it has an answer.
     fn step_down(&mut self) -> Rest {
         while let Some(rung) = self.route.rungs.get(self.waits.rungs).cloned() {
             if self.words_of(&rung).is_some() {
@@ -80,13 +96,19 @@ impl Driver {
         verify::fits(request, &answer.text).then_some((answer, rung))
     }
 
-    /// Returns the final answer of a call that no target answers: a text from a rung of its route.
-    pub(super) fn last_words(&mut self, outlet: &Outlet, attempts: &[AttemptRecord]) -> Option<Product> {
+    /// Returns what the rungs that are left have to say by themselves to a call that takes less.
+    fn words_left(&self, outlet: &Outlet) -> Option<(Answer, Degraded)> {
         if self.on_exhausted != OnExhausted::Degrade || outlet.is_vectors() {
             return None;
         }
         let left = self.route.rungs.get(self.waits.rungs..).unwrap_or_default();
-        let (answer, rung) = left.iter().find_map(|rung| self.words_of(rung))?;
+        left.iter().find_map(|rung| self.words_of(rung))
+    }
+
+    /// Returns what a call gets in the end that nobody answers, and that takes less: what a rung of its route has to
+    /// say by itself.
+    pub(super) fn last_words(&mut self, outlet: &Outlet, attempts: &[AttemptRecord]) -> Option<Product> {
+        let (answer, rung) = self.words_left(outlet)?;
         let call = self.page.about().id;
         let Answer { text, target, model, stop } = answer;
         let first = [Piece::Text(text.to_string())].into();
@@ -115,7 +137,7 @@ impl Driver {
     pub(super) fn keep(&mut self, ending: &Ending, target: &TargetId) {
         let Work::Chat(request) = &self.asked.work else { return };
         let is_whole = !ending.beyond && !ending.cut && is_good(ending.stop, &ending.parts);
-        let Some(key) = self.asked.key.take_if(|_| is_whole && !self.is_degraded) else { return };
+        let Some(key) = self.asked.key.take_if(|_| is_whole) else { return };
         let whole = ending.text();
         let json = if request.response_format == ResponseFormat::Text { None } else { wire::unfenced(&whole) };
         let text = json.unwrap_or(&whole);

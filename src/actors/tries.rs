@@ -46,17 +46,19 @@ impl Driver {
                 self.machine.refused(refusal, &self.shared.budget, now());
             }
             Ok(permit) => {
-                self.waits.turn.iter_mut().for_each(Turn::arrived);
                 if let Some(ward) = self.ward.take() {
                     ward.sent().await;
                 }
                 let target = self.table.targets[this.target].id().clone();
+                // A turn at another target goes to the next call that waits for that.
+                let mut turn = self.waits.turn.take().filter(|turn| turn.is_for(&target));
+                turn.iter_mut().for_each(Turn::arrived);
                 if let Some((beside, why)) = this.beside {
                     self.joined(beside, &target, why);
                 }
                 self.page.note(Happened::Tried { attempt: this.number, target });
                 self.over = None;
-                let running = self.spawn(this, fitted, permit, purchase).await;
+                let running = self.spawn(this, fitted, permit, purchase, turn).await;
                 self.running.push(running);
                 self.machine.admitted(now());
                 let crash = CrashHook::take(&self.shared.crash.calls);
@@ -97,7 +99,14 @@ impl Driver {
     }
 
     /// Starts an attempt under its provider's supervisor. If that fails, the account says so by being dropped.
-    async fn spawn(&self, this: Try, fitted: Fitted, permit: Permit, purchase: Option<Purchase>) -> Running {
+    async fn spawn(
+        &self,
+        this: Try,
+        fitted: Fitted,
+        permit: Permit,
+        purchase: Option<Purchase>,
+        turn: Option<Turn>,
+    ) -> Running {
         let target = self.table.targets[this.target].clone();
         let (pieces, receiver) = mpsc::channel(PIECES_MAX);
         let (end, ended) = oneshot::channel();
@@ -127,6 +136,7 @@ impl Driver {
             content_bytes: 0,
             sent: 0,
             received: 0,
+            turn,
             hedge: this.beside.is_some(),
             reserved: this.hedge,
             purchase,
@@ -167,19 +177,12 @@ impl Driver {
     pub(super) fn happened(&mut self, happening: Happening) {
         match happening {
             Happening::GivenUp(number) => self.machine.given_up(number),
-            Happening::Content(number) => {
-                self.prove();
-                self.machine.content(number);
-            }
+            Happening::Content(number) => self.machine.content(number),
             Happening::Ended(number, ended) => {
                 self.running.iter_mut().filter(|running| running.number == number).for_each(Running::close);
                 match &ended.record.end {
-                    AttemptEnd::Won => {
-                        self.prove();
-                        self.machine.succeeded(number, &self.shared.budget);
-                    }
+                    AttemptEnd::Won => self.machine.succeeded(number, &self.shared.budget),
                     AttemptEnd::Failed(failure) => {
-                        self.waits.turn = None;
                         self.running.retain(|running| running.number != number);
                         self.machine.failed(number, failure, ended.back, now(), &mut self.rng);
                         self.page.note(Happened::Failed { attempt: number, failure: failure.clone() });
@@ -194,13 +197,6 @@ impl Driver {
                 self.running.retain(|running| running.number != number);
                 self.machine.failed(number, &failure, None, now(), &mut self.rng);
             }
-        }
-    }
-
-    /// Notes that the call is being answered: the next call that waits for the same goes on.
-    fn prove(&mut self) {
-        if let Some(turn) = self.waits.turn.take() {
-            turn.proved();
         }
     }
 

@@ -12,7 +12,7 @@ pub(super) struct Waits {
     pub(super) place: Option<Place>,
     /// When it is expected to have one at a target, as far as that can be told.
     pub(super) placed: Option<Instant>,
-    /// Its permission to ask, until the result is known.
+    /// Its permission to ask, until an attempt takes it.
     pub(super) turn: Option<Turn>,
     /// The number of attempts when it last started again, and how often that failed.
     pub(super) attempts: u32,

@@ -80,7 +80,7 @@ impl HostOfModels<'_> {
         let mut names = vec![id.model.to_string()];
         also.for_each(|name| {
             if names.iter().all(|known| known != name) {
-                names.push(name.to_owned())
+                names.push(name.to_owned());
             }
         });
         let preset: Vec<String> = self.preset.into_iter().flat_map(spellings).map(str::to_owned).collect();

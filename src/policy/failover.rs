@@ -18,12 +18,14 @@
 //! Silence is no failure, and takes no time from other targets: an attempt that is silent for longer than its call can
 //! bear is late. It may go on, and may still win, but it does not count when others are chosen: the next target is
 //! asked beside it. How long that is follows from how long the target usually takes, and from what those that were not
-//! asked need of the time that is left.
+//! asked need of the time that is left. Where no other target is left, a hang may be one connection's: the same target
+//! is asked once more beside its silent attempt. Where that helps nothing either, a call that may take less does so.
 //!
-//! The whole state of a call is one list of the targets it has met, each in one standing. A failure only decides for
-//! what reason its target is asked again, and from when on; or that the target is spent. Reasons are ordered: another
-//! key or a broken connection goes before other targets, a shorter conversation or a pause at the same target after
-//! them. A failure of the key costs nothing: no attempt, no budget, because the provider rests that key alone.
+//! The whole state of a call is one list of the targets it has met, each in one standing; only one that is asked again
+//! beside its own attempt stands there twice, until one of the two has ended. A failure only decides for what reason its
+//! target is asked again, and from when on; or that the target is spent. Reasons are ordered: another key or a broken
+//! connection goes before other targets, a shorter conversation or a pause at the same target after them. A failure of
+//! the key costs nothing: no attempt, no budget, because the provider rests that key alone.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -62,6 +64,8 @@ const WAIT_MIN: Duration = Duration::from_millis(1);
 const TRY_MIN: Duration = Duration::from_millis(25);
 /// No pause within an answer is late before this.
 const PAUSE_LATE_MIN: Duration = Duration::from_millis(300);
+/// Callers watch a silence for about this long: a call that may take less does not do so before, and not much later.
+const SILENCE_MIN: Duration = Duration::from_secs(10);
 /// Plans without an attempt or a wait between them: one, one more after its targets refused, one as a last resort.
 const PLANS_MAX: u32 = 3;
 /// The name of a target that a reconfiguration removed while an attempt ran there.
@@ -86,6 +90,9 @@ pub struct Planned {
     pub patience: Duration,
     /// … and after.
     pub pause_max: Duration,
+    /// The silence that is measured, or configured, to be too long: after it the same target may be asked once more
+    /// beside itself, where no other is left. `None` is never.
+    pub overdue: Option<Duration>,
     /// Its failure domain: no second target in the same domain is asked for speed.
     pub domain: usize,
     /// The age without content from which a second one may be asked for speed; `None` is never.
@@ -138,6 +145,9 @@ pub enum Step {
     /// Nothing is left to try now, but the call may go on in another way; the first target may come back at this time.
     /// What follows is [`Failover::anew`] or [`Failover::end_exhausted`].
     Exhausted(Option<Instant>),
+    /// All targets that were asked have been silent for too long, and no other is left; the call may take less. What
+    /// may follow is [`Failover::anew`] or [`Failover::end_silent`]; else it waits on.
+    Silent,
     /// The call ended well, with this attempt's answer. The last step.
     Finish(u32),
     /// The call ended badly. The last step; nothing is in flight any more.
@@ -208,15 +218,16 @@ pub struct Failover {
     hedged: bool,
     /// Whether its target was given up while it waited, together with those of other calls.
     scattered: bool,
-    /// Whether it may go on in another way once nothing is left to try.
-    goes_on: bool,
+    /// Whether it was said that all are silent.
+    told_silent: bool,
+    /// Whether it ends once nothing is left to try, whatever its route says.
+    ends: bool,
 }
 
 impl Failover {
     /// Returns the machine of a call that starts now. Its first step is [`Step::Plan`].
     pub fn new(options: FailoverOptions, commit: CommitPolicy, deadline: Instant) -> Self {
         Self {
-            goes_on: options.on_exhausted != OnExhausted::Fail,
             options,
             commit,
             deadline,
@@ -240,6 +251,8 @@ impl Failover {
             hedging: None,
             hedged: false,
             scattered: false,
+            told_silent: false,
+            ends: false,
         }
     }
 
@@ -263,19 +276,31 @@ impl Failover {
         self.deadline = deadline;
     }
 
-    /// Begins again after [`Step::Exhausted`]: targets may have come back, or others are asked. Targets that refused
-    /// the request itself are not asked again; attempts are counted from 0 again, and the first of them is free.
+    /// Takes the options that count from now on.
+    pub fn retune(&mut self, options: FailoverOptions) {
+        self.options = options;
+    }
+
+    /// Begins again after [`Step::Exhausted`] or [`Step::Silent`]: targets may have come back, or others are asked.
+    /// What the request itself was refused for stays refused, and what runs goes on; attempts are counted from 0 again,
+    /// and the first of them is free.
     pub fn anew(&mut self) {
-        self.targets.retain(|met| matches!(met.standing, Standing::Spent { own: true, .. }));
+        self.targets.retain(|met| met.runs() || matches!(met.standing, Standing::Spent { own: true, .. }));
+        (0..self.targets.len()).for_each(|at| self.uncount(at));
         (self.counted, self.moved, self.unusable) = (0, false, 0);
         (self.hurried, self.back, self.uncertain, self.patience) = (false, None, None, None);
         (self.stale, self.plans) = (true, 0);
-        (self.hedging, self.scattered) = (None, false);
+        (self.hedging, self.scattered, self.told_silent) = (None, false, false);
     }
 
     /// Ends a call that does not go on: its end takes the place of [`Step::Exhausted`].
     pub fn end_exhausted(&mut self) {
-        self.goes_on = false;
+        self.ends = true;
+    }
+
+    /// Tells whether the call may go on in another way once nothing is left to try.
+    fn goes_on(&self) -> bool {
+        !self.ends && self.options.on_exhausted != OnExhausted::Fail
     }
 
     /// Returns the targets that refused the request itself.
@@ -339,27 +364,39 @@ impl Failover {
     /// Reports that the target of the last [`Step::Try`] admitted the attempt and that it runs.
     pub fn admitted(&mut self, now: Instant) {
         let Some((at, reason, _, hedge)) = self.asked() else { return };
-        let counts = hedge.is_none();
-        let patience = self.patience_with(at, self.targets[at].planned.patience, now);
+        let is_twin = reason == Reason::Beside;
+        let counts = hedge.is_none() && !is_twin;
+        let planned = self.targets[at].planned;
+        let patience = match planned.overdue {
+            // Others that come back are asked as if it were not there.
+            _ if is_twin => Duration::ZERO,
+            // Without a limit of its own nothing else ends its silence.
+            Some(overdue) if self.first_token_max(&planned, now).is_none() => planned.patience.min(overdue),
+            _ => planned.patience,
+        };
+        let patience = self.patience_with(at, patience, now);
+        let joined = is_twin.then_some(Join::Overdue);
+        let again_after = self.again_after(at);
         self.note_hedge(hedge);
         self.moved |= self.is_move(reason);
         self.attempts += 1;
         self.counted += u32::from(counts);
         self.patience = None;
         let number = self.attempts;
-        let hedge_after = self.targets[at].planned.hedge_after.filter(|_| !self.hedged && !self.last_resort);
+        let hedge_after =
+            self.targets[at].planned.hedge_after.filter(|_| !is_twin && !self.hedged && !self.last_resort);
         self.targets[at].standing =
-            Standing::Runs { reason, number, since: now, patience, hedge_after, joined: None, counts };
+            Standing::Runs { reason, number, since: now, patience, hedge_after, again_after, joined, counts };
     }
 
     /// Reports when an attempt was last heard of. It has had content, so that from now on its silence is a pause.
     pub fn heard(&mut self, number: u32, at: Instant) {
         let Some(index) = self.running(number) else { return };
         let pause_max = self.patience_with(index, self.targets[index].planned.pause_max, at).max(PAUSE_LATE_MIN);
-        if let Standing::Runs { since, patience, hedge_after, .. } = &mut self.targets[index].standing
+        if let Standing::Runs { since, patience, hedge_after, again_after, .. } = &mut self.targets[index].standing
             && at > *since
         {
-            (*since, *patience, *hedge_after) = (at, pause_max, None);
+            (*since, *patience, *hedge_after, *again_after) = (at, pause_max, None, None);
         }
     }
 
@@ -376,7 +413,7 @@ impl Failover {
         self.note_refusal(refusal, now);
         let back = comes_back(refusal, now);
         self.targets[at].standing = match (reason, back) {
-            (Reason::New, _) => {
+            (Reason::New | Reason::Beside, _) => {
                 // The next plan has newer health.
                 self.targets.remove(at);
                 return;
@@ -398,8 +435,8 @@ impl Failover {
         if self.committed.is_none() && self.commit != CommitPolicy::Buffered {
             self.win(number);
         }
-        if let Standing::Runs { hedge_after, .. } = &mut self.targets[at].standing {
-            *hedge_after = None;
+        if let Standing::Runs { hedge_after, again_after, .. } = &mut self.targets[at].standing {
+            (*hedge_after, *again_after) = (None, None);
         }
     }
 
@@ -434,6 +471,7 @@ impl Failover {
             Consequence::Again(reason, from) => Standing::Waits { reason, from },
             Consequence::Spent | Consequence::End(_) => Standing::Spent { own: is_own(failure.class), back },
         };
+        self.forget_elder(at);
         if let Consequence::End(why) = consequence {
             let why = why.unwrap_or_else(|| self.exhausted(now));
             self.give_up(why);
@@ -481,15 +519,24 @@ impl Failover {
             }
             let works_until = self.targets.iter().filter_map(|met| met.works_until(now));
             let until = self.hedge_at().map_or(self.deadline, |at| at.min(self.deadline));
-            let (working, until) = works_until.fold((0, until), |(n, until), next| (n + 1, until.min(next)));
+            let (working, mut until) = works_until.fold((0, until), |(n, until), next| (n + 1, until.min(next)));
             let more = working == 0 && self.counted < self.options.attempts_max;
-            match if more { self.seek(budget, now) } else { None } {
+            let mut step = if more { self.seek(budget, now) } else { None };
+            if working == 0 && step.is_none() {
+                step = self.ask_again(budget, now).map(Step::Try);
+                if step.is_none() && self.silent_at().is_some_and(|at| at <= now) {
+                    self.told_silent = true;
+                    return Step::Silent;
+                }
+                until = self.again_at().into_iter().chain(self.silent_at()).fold(until, Instant::min);
+            }
+            match step.or_else(|| if more { self.wait(budget, now) } else { None }) {
                 Some(Step::Wait(at)) => return Step::Wait(at.min(until)),
                 Some(Step::Queue(at)) => return Step::Queue(at.min(until)),
                 Some(step) => return step,
                 None if self.targets.iter().any(Met::runs) => return Step::Wait(until),
                 None => match self.exhausted(now) {
-                    GiveUp::Exhausted(back) if self.goes_on => return Step::Exhausted(back),
+                    GiveUp::Exhausted(back) if self.goes_on() => return Step::Exhausted(back),
                     end => self.give_up(end),
                 },
             }
@@ -503,8 +550,8 @@ impl Failover {
         }
     }
 
-    /// Returns the step towards another attempt, if there may be one. Beside one that is late, a target that was silent
-    /// is not the one to ask.
+    /// Returns the step towards another attempt, if there may be one now. Beside one that is late, a target that was
+    /// silent is not the one to ask.
     fn seek(&mut self, budget: &RetryBudget, now: Instant) -> Option<Step> {
         if let Some(at) = self.retry_at(now) {
             return Some(Step::Wait(at));
@@ -516,10 +563,7 @@ impl Failover {
             }
             self.targets[at].standing = Standing::Spent { own: reason == Reason::Shorter, back: None };
         }
-        if self.stale && self.plans < PLANS_MAX {
-            return Some(Step::Plan);
-        }
-        self.wait(budget, now)
+        (self.stale && self.plans < PLANS_MAX).then_some(Step::Plan)
     }
 
     /// Returns the target that is due, and for what reason: the first of those with the best reason.
@@ -591,7 +635,7 @@ impl Failover {
         let beside = self.targets.iter().any(Met::runs);
         let left = self.deadline.saturating_duration_since(now);
         // A call that is parked for them does not return together with all others.
-        let parks = self.goes_on && self.options.on_exhausted == OnExhausted::Wait;
+        let parks = self.goes_on() && self.options.on_exhausted == OnExhausted::Wait;
         let most = if parks { Duration::ZERO } else { self.options.wait_max.min(left / 10) };
         // A target that says when holds for up to a tenth longer, so that not all calls come back at once.
         let patience = *self.patience.get_or_insert(now + most.mul_f64(WAIT_SLACK));

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use rand::{Rng, RngExt};
 
 use crate::words::FailureClass;
+use crate::words::consequence::Rest;
 
 /// A guess is tested after this time, and then after twice as long each time that a test found no change.
 const LOOK_AFTER: Duration = Duration::from_secs(60);
@@ -83,6 +84,16 @@ impl Hold {
             *slot = Some(Self { since, looked: if looks == 0 { word.looked } else { looked }, looks, ..word });
         }
         !known.stands(now)
+    }
+
+    /// Returns after what time a call that has no other target is let in again where a failure has just begun to hold,
+    /// for as long as it told or by our own guess: when the hold ends, or when it is first looked at.
+    pub fn first_look(rest: Rest, told: Option<Duration>) -> Duration {
+        let guess = rest.time.min(LOOK_AFTER);
+        match told {
+            Some(told) if rest.passes || told > rest.time => told.min(LOOK_EVERY),
+            _ => guess,
+        }
     }
 
     /// Tells whether nothing is admitted.

@@ -6,6 +6,8 @@
 //!              away ──admits──▶ one goes ──answers──▶ two more for each that was answered, at twice the proven rate
 //!                ▲                  │
 //!                └──refuses again───┴── failed: one more, after a moment
+//!
+//!           limited ──its time─▶ eight go in a second, and each second twice as many, until it refuses again
 //! ```
 //!
 //! Input: calls that begin and cease to wait, what the targets say now, and what became of those that were let go.
@@ -14,20 +16,22 @@
 //! no call waits for ever. Where many callers leave before they are answered, and the first in line has already waited
 //! for half as long as they do, the newest goes first among those whose callers set no deadline: in the order of arrival
 //! each place would go to a call whose caller is about to leave. A target that is well and full takes the next call for
-//! each that leaves. A target that comes back is asked by one call; each answer lets two more go, and no second carries
-//! more than twice what the best second before it has proven. So a thousand calls that wait for one limit do not meet it
-//! at once. It never waits and knows no call.
+//! each that leaves. A target that comes back is asked by one call; each that begins to be answered lets two more go,
+//! and no second carries more than twice what the best second before it has proven. A target that only named the time
+//! of its return was never ill and need not prove anything: its calls go at a pace that doubles until it refuses again.
+//! So a thousand calls that wait for one limit do not meet it at once. It never waits and knows no call.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::snapshot::{self, Health, Refusal};
 use crate::words::Priority;
 
 mod awaited;
 
-pub use awaited::{Awaited, gate, look_at};
+pub use awaited::{Awaited, look_at};
 
 /// The unit in which a proven load is counted.
 const SECOND: Duration = Duration::from_secs(1);
@@ -35,6 +39,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(10);
 /// How long after one that failed the next one goes.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
+/// What a target that was only limited is taken to carry in its first second.
+const LIMITED_PROVEN: u32 = 4;
 /// How long a call that was let go may be silent before the next one goes.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// How long after its time a target is asked: clocks differ.
@@ -80,11 +86,29 @@ pub enum Gate {
     Full(Option<Instant>),
     /// It is out until this time.
     Until(Instant),
-    /// It is out for an unknown time: its probe is in flight, or an operator's override holds it.
+    /// It is well, and asked for a pause until then.
+    Limited(Instant),
+    /// It is away until something lets it: a probe that is out, an operator's override.
     Shut,
 }
 
-/// Which calls may go, and when to look again.
+impl Gate {
+    /// Returns what a target says of calls that wait for it, for its health as last published.
+    pub fn of(health: &Health, now: Instant) -> Self {
+        let gates = health.gates();
+        match gates.refusal_of_waiting(now) {
+            // One look is enough.
+            None if gates.may_look(now) => Self::Open(1),
+            None => Self::Open(health.free()),
+            Some(refusal) if refusal.is_full() => Self::Full(refusal.until),
+            Some(Refusal { until: None, .. }) => Self::Shut,
+            Some(Refusal { gate: snapshot::Gate::RateLimited, until: Some(until) }) => Self::Limited(until),
+            Some(Refusal { until: Some(until), .. }) => Self::Until(until),
+        }
+    }
+}
+
+/// The result of a look at the lot.
 #[derive(Debug)]
 pub struct Look<K, W> {
     /// The calls that may go, and where each of them is expected.
@@ -209,7 +233,7 @@ impl<K: Ord + Clone, W> Lot<K, W> {
             let gate = gate(key);
             pace.hear(gate, now);
             match gate {
-                Gate::Until(at) => sooner(at.max(now) + GRACE),
+                Gate::Until(at) | Gate::Limited(at) => sooner(at.max(now) + GRACE),
                 Gate::Full(Some(at)) => sooner(at.max(now + TICK)),
                 Gate::Open(_) | Gate::Full(None) | Gate::Shut => {}
             }
@@ -262,7 +286,7 @@ impl<K: Ord + Clone, W> Lot<K, W> {
         }
     }
 
-    /// Reports that a call that was let go has been answered.
+    /// Reports that a call that was let go is being answered.
     pub fn proved(&mut self, key: &K, now: Instant) {
         if let Some(pace) = self.paces.get_mut(key) {
             pace.proved(now);
@@ -305,8 +329,8 @@ struct Pace {
     /// yet.
     free: u32,
     going: u32,
-    /// How many calls may go, by the answers so far.
-    may: u32,
+    /// How many may go, for each that was answered; `None` is any number, at its pace.
+    may: Option<u32>,
     /// How many went without any report so far.
     out: u32,
     /// When the next one may go by the rate alone.
@@ -315,7 +339,7 @@ struct Pace {
     not_before: Instant,
     /// When a call went last.
     went: Instant,
-    /// The current second, and how many were answered in it.
+    /// The current second, and how many were answered in it: where no answer is needed, how many went.
     second: Instant,
     answered: u32,
     /// The most that were answered in one second since it came back.
@@ -374,7 +398,7 @@ impl Pace {
             is_well: false,
             free: 0,
             going: 0,
-            may: 1,
+            may: Some(1),
             out: 0,
             next: now,
             not_before: now,
@@ -398,9 +422,12 @@ impl Pace {
                 self.free = free;
             }
             Gate::Full(_) => (self.is_well, self.free) = (true, 0),
-            Gate::Until(_) => {
+            Gate::Until(_) | Gate::Limited(_) => {
                 let Self { going, out, turns, leavers, .. } = *self;
                 *self = Self { going, out, turns, leavers, ..Self::new(now) };
+                if let Gate::Limited(_) = gate {
+                    (self.may, self.proven) = (None, LIMITED_PROVEN);
+                }
             }
             Gate::Shut => (self.is_well, self.free) = (false, 0),
         }
@@ -423,7 +450,7 @@ impl Pace {
         let paced = match self.may {
             _ if self.free <= self.going => return None,
             _ if self.is_well => now,
-            0 => self.next.max(self.went + SILENCE_MAX),
+            Some(0) => self.next.max(self.went + SILENCE_MAX),
             _ => self.next,
         };
         Some(paced.max(self.not_before).max(now))
@@ -434,7 +461,9 @@ impl Pace {
     }
 
     fn go(&mut self, now: Instant) {
-        self.may = self.may.saturating_sub(1);
+        self.roll(now);
+        self.answered = self.answered.saturating_add(u32::from(self.may.is_none()));
+        self.may = self.may.map(|may| may.saturating_sub(1));
         self.out += 1;
         self.going += 1;
         self.went = now;
@@ -457,14 +486,16 @@ impl Pace {
     fn proved(&mut self, now: Instant) {
         self.roll(now);
         self.out = self.out.saturating_sub(1);
-        self.answered = self.answered.saturating_add(1);
-        self.may = self.may.saturating_add(2);
+        if let Some(may) = &mut self.may {
+            *may = may.saturating_add(2);
+            self.answered = self.answered.saturating_add(1);
+        }
     }
 
     fn returned(&mut self, now: Instant) {
         self.out = self.out.saturating_sub(1);
-        if self.may == 0 && self.out == 0 {
-            self.may = 1;
+        if self.may == Some(0) && self.out == 0 {
+            self.may = Some(1);
         }
         self.next = self.next.max(now + AFTER_FAILURE);
     }

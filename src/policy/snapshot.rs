@@ -215,13 +215,27 @@ pub struct Gates {
 }
 
 impl Gates {
-    /// Returns which gate refuses an attempt, if one does, and when all of them will have opened. The last resort
-    /// passes an open breaker: one at a time, or as many as `resort_max` says. Where every target loses some of its
-    /// calls, each of them is open now and then, and at times all are. Once in a long while the last resort also passes
-    /// what a provider said, because that may be wrong; never an operator's override or a full target.
+    /// Returns which gate refuses an attempt, if one does, and when a call that has no other target may be let in. The
+    /// last resort passes an open breaker: one at a time, or as many as `resort_max` says. Where every target loses some
+    /// of its calls, each of them is open now and then, and at times all are. Once in a long while the last resort also
+    /// passes what a provider said, because that may be wrong; never an operator's override or a full target.
     pub fn refusal(&self, last_resort: bool, now: Instant) -> Option<Refusal> {
+        self.refused(last_resort, last_resort && self.may_look(now), now)
+    }
+
+    /// Returns the same for a call that waits for one of its targets to come back, and has no other: it looks as the
+    /// last resort does, and leaves an open breaker to its probes.
+    pub(crate) fn refusal_of_waiting(&self, now: Instant) -> Option<Refusal> {
+        self.refused(false, self.may_look(now), now)
+    }
+
+    /// Tells whether a call that has no other target may be let through what the provider said.
+    pub(crate) fn may_look(&self, now: Instant) -> bool {
+        self.look_from.is_some_and(|from| from <= now)
+    }
+
+    fn refused(&self, last_resort: bool, looks: bool, now: Instant) -> Option<Refusal> {
         let past = |until: Option<Instant>| until.is_some_and(|until| until <= now);
-        let looks = last_resort && past(self.look_from);
         let word = |until: Option<Instant>| until.filter(|_| !looks).map(Some);
         let disabled = match self.disabled {
             Some(Disabled::Verdict { until, .. }) => word(Some(until)),
@@ -250,11 +264,19 @@ impl Gates {
             (Gate::Paced, paced),
             (Gate::InFlight, full),
         ];
+        // A word keeps a call out no longer than until the next look.
+        let verdict = matches!(self.disabled, Some(Disabled::Verdict { .. }));
+        let is_word =
+            |gate| matches!(gate, Gate::RateLimited | Gate::Overloaded) || (gate == Gate::Disabled && verdict);
+        let let_in = |gate, until: Option<Instant>| match self.look_from {
+            Some(from) if is_word(gate) => until.map(|until| until.min(from.max(now))),
+            _ => until,
+        };
         let mut refusing =
             gates.into_iter().filter_map(|(gate, shut)| Some((gate, shut.filter(|&until| !past(until))?)));
         let (gate, first) = refusing.next()?;
         let forever = gate == disabled_by && first.is_none();
-        let latest = refusing.fold(first, |latest, (_, until)| latest.max(until));
+        let latest = refusing.fold(let_in(gate, first), |latest, (gate, until)| latest.max(let_in(gate, until)));
         Some(Refusal { gate, until: latest.filter(|_| !forever) })
     }
 }
@@ -331,7 +353,8 @@ impl Health {
 pub struct Refusal {
     /// Which gate refused.
     pub gate: Gate,
-    /// When to come back; `None` is unknown (an operator's override, a free place).
+    /// When to come back: when it opens, or for a call that has no other target when the next look is due. `None` is
+    /// unknown (an operator's override, a free place).
     pub until: Option<Instant>,
 }
 

@@ -87,6 +87,80 @@ async fn when_a_breaker_opens_every_attempt_that_waits_there_is_joined_at_once_a
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sole_target_that_is_silent_is_asked_once_more_and_the_first_answer_counts() {
+    for streamed in [false, true] {
+        for configured in [false, true] {
+            let world = world_with(1, brisk(), |config| {
+                let model = config.providers["a"].models["m"].clone();
+                let first_token = configured.then_some(3 * S);
+                let model = ModelConfig { first_token, ..model };
+                config.providers.get_mut("a").expect("there").models.insert("m".into(), model);
+            })
+            .await;
+            let asks = async |text: &str| {
+                if streamed {
+                    stream(&world.runtime, ask(text)).await.finished().clone()
+                } else {
+                    world.runtime.chat(ask(text)).await.expect("an answer").finished
+                }
+            };
+            if !configured {
+                for _ in 0..310 {
+                    asks("hello").await;
+                }
+            }
+            settle().await;
+            let mut told = world.runtime.subscribe();
+            let from = Instant::now();
+            world.providers[0].next(1, Fault::Hang);
+            let finished = asks("hello").await;
+            assert_eq!(path(&finished.attempts), "a/m hedge_lost, a/m won");
+            let most = if configured { 4 * S } else { 2 * S };
+            assert!(from.elapsed() < most, "{configured}: {:?}", from.elapsed());
+            let why = world.runtime.why(finished.call).expect("it is recent").to_string();
+            assert!(why.contains("beside attempt 1, which is overdue"), "{why}");
+            let joined = |event: &Event| matches!(event, Event::Hedged { why: "overdue", .. });
+            assert_eq!(events(&mut told).iter().filter(|event| joined(event)).count(), 1);
+            settle().await;
+            world.assert_idle();
+        }
+    }
+    // A silence that is not known to be too long is no reason to ask twice.
+    let world = world(1, brisk()).await;
+    world.providers[0].next(1, Fault::SlowFirst { factor: 1.0, plus: 60 * S });
+    let reply = world.runtime.chat(ask("hello")).await.expect("a slow answer");
+    assert_eq!(path(&reply.finished.attempts), "a/m won");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_brown_out_of_a_sole_target_costs_few_calls_and_an_outage_few_requests() {
+    let world = world(1, brisk()).await;
+    warm(&world).await;
+    let asked = ask("hello").deadline(30 * S);
+    // Three calls in ten hang, in no order.
+    let mut answered = 0;
+    for n in 0..60 {
+        if n % 10 < 3 {
+            world.providers[0].next(1, Fault::Hang);
+        }
+        answered += u32::from(world.runtime.chat(asked.clone()).await.is_ok());
+    }
+    assert!(answered >= 50, "{answered} of 60, and 42 of them were asked once");
+    let before = world.providers[0].received();
+    world.providers[0].always(Fault::Hang);
+    let calls: Vec<_> = (0..60)
+        .map(|_| {
+            let (runtime, asked) = (world.runtime.clone(), asked.clone());
+            tokio::spawn(async move { runtime.chat(asked).await })
+        })
+        .collect();
+    all(calls).await;
+    let more = world.providers[0].received() - before;
+    assert!(more <= 75, "{more} requests of 60 calls: where nothing is answered, few are sent twice");
+    world.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_attempt_with_content_when_a_breaker_opens_is_left_alone() {
     let world = world(2, unhurried()).await;
     let (runtime, text) = (world.runtime.clone(), super::kit::words(200));

@@ -7,7 +7,7 @@ use standin::health::Force;
 use standin::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use standin::routing::FailoverOptions;
 use standin::runtime::{Arrival, Happened};
-use standin::testing::{Crash, Fault, ProviderError, RetryHint, Script, Scripted, crash};
+use standin::testing::{Crash, Fault, Latency, ProviderError, RetryHint, Script, Scripted, crash};
 use standin::{
     ChatRequest, Config, Degraded, Error, Failure, OnExhausted, Priority, ProviderConfig, Reply, ReplyEvent, Reset,
     ResponseFormat, RouteConfig, Runtime,
@@ -93,7 +93,7 @@ async fn a_call_that_waits_for_a_limit_is_served_after_it_and_none_asks_before()
     let log = world.providers[0].log();
     let times: Vec<Duration> = log.iter().skip(1).map(|record| record.at).collect();
     let first = times.iter().filter(|at| **at < times[0] + S).count();
-    assert!(first <= 4, "{first} in the first second");
+    assert!((6..=10).contains(&first), "{first} in the first second");
     assert_eq!(parked(&world.runtime), 0);
     world.assert_idle();
 }
@@ -302,10 +302,12 @@ async fn a_routes_deadline_is_paused_while_a_call_is_parked_and_its_own_is_not()
     let world = waiting(1).await;
     limited(&world, 0, hours(5)).await;
     let from = Instant::now();
+    // It looks once an hour, and is told the same three times.
+    world.providers[0].next(3, Fault::RateLimited(RetryHint::Seconds(hours(5))));
     let reply = world.runtime.chat(ask("overnight")).await.expect("ten minutes are for its work");
-    assert!(from.elapsed() >= hours(5), "{:?}", from.elapsed());
-    assert_eq!(path(&reply.finished.attempts), "a/m won");
-    // An operator's override has no known end: each call waits as long as it may.
+    assert!(from.elapsed() >= hours(4) && from.elapsed() < hours(5), "{:?}", from.elapsed());
+    assert!(path(&reply.finished.attempts).ends_with("a/m rate_limited, a/m won"), "{:?}", reply.finished.attempts);
+    // It is not known when an operator comes back: each waits as long as it may.
     world.runtime.force(target("a/m"), Force::Off { until: None }).await.expect("there is such a target");
     settle().await;
     let from = Instant::now();
@@ -344,6 +346,120 @@ async fn a_call_that_was_parked_and_fails_again_waits_ever_longer() {
     assert!(asked <= 8, "{asked} attempts");
     let answer = timeout(24 * 3_600 * S, call).await.expect("it ends").expect("no panic");
     assert!(answer.is_ok(), "{answer:?} after {:?}", from.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_limit_all_that_wait_are_served_before_the_first_of_them_is_answered() {
+    // Whole answers of twenty seconds say nothing before their end.
+    let script = Script { first_token: Latency::Fixed(20 * S), ..Script::default() };
+    let world = world_with(1, script, waits).await;
+    limited(&world, 0, 2 * S).await;
+    let from = Instant::now();
+    let calls: Vec<_> = (0..20).map(|n| asks(&world.runtime, ask(&format!("call {n}")))).collect();
+    for answer in all(calls).await {
+        answer.expect("everybody is served");
+    }
+    assert!(from.elapsed() < 28 * S, "{:?}", from.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_the_head_of_an_answer_proves_that_its_target_works() {
+    // Their heads come at once, their first words much later.
+    let script = Script { first_token: Latency::Fixed(20 * S), ..Script::default() };
+    let world = world_with(1, script, waits).await;
+    let down = world.providers[0].always(Fault::Error(ProviderError::Unauthorised));
+    let refused = world.runtime.chat(ask("hello").on_exhausted(OnExhausted::Fail)).await;
+    refused.expect_err("its key is refused");
+    world.providers[0].lift(down);
+    settle().await;
+    let from = Instant::now();
+    let calls = (0..12).map(|n| {
+        let runtime = world.runtime.clone();
+        tokio::spawn(async move { stream(&runtime, ask(&format!("call {n}"))).await.text() })
+    });
+    for (n, text) in all(calls.collect()).await.into_iter().enumerate() {
+        assert_eq!(text, format!("call {n}"));
+    }
+    // A minute to the first look, and one answer's time.
+    assert!(from.elapsed() >= 59 * S && from.elapsed() < 95 * S, "{:?}", from.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parked_call_looks_whether_a_verdict_still_holds_as_any_call_does_and_is_told_that_time() {
+    for error in
+        [ProviderError::OutOfMoney, ProviderError::Unauthorised, ProviderError::Forbidden, ProviderError::ModelGone]
+    {
+        let world = waiting(1).await;
+        let refused = world.providers[0].always(Fault::Error(error));
+        let told = world.runtime.chat(ask("hello").on_exhausted(OnExhausted::Fail)).await.expect_err("it is refused");
+        let Error::Exhausted { retry_after: Some(wait), .. } = told else { panic!("no time: {told}") };
+        assert!(wait <= 60 * S && wait > 50 * S, "{error:?}: {wait:?}");
+        world.providers[0].lift(refused);
+        settle().await;
+        let told = world.runtime.chat(ask("hello").on_exhausted(OnExhausted::Fail)).await.expect_err("it stands");
+        let Error::Exhausted { retry_after: Some(again), .. } = told else { panic!("no time: {told}") };
+        assert!(again <= wait && again > 50 * S, "{error:?}: {again:?} is the same as {wait:?}");
+        let from = Instant::now();
+        let seen = stream(&world.runtime, ask("hello")).await;
+        assert_eq!(seen.text(), "hello");
+        let Some(ReplyEvent::Waiting { back_in: Some(back_in), .. }) = seen.events.first() else {
+            panic!("{}", seen.shape())
+        };
+        assert!(*back_in <= 60 * S && from.elapsed() >= 55 * S && from.elapsed() < 65 * S, "{:?}", from.elapsed());
+    }
+    // A long limit that was told is looked at after an hour.
+    let world = waiting(1).await;
+    limited(&world, 0, 3_600 * S * 9).await;
+    let from = Instant::now();
+    world.runtime.chat(ask("hello")).await.expect("it looks");
+    assert!(from.elapsed() >= 3_590 * S && from.elapsed() < 3_700 * S, "{:?}", from.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_each_look_in_vain_the_next_one_is_later_and_that_is_told_too() {
+    let world = waiting(1).await;
+    world.providers[0].always(Fault::Error(ProviderError::OutOfMoney));
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let told = world.runtime.chat(ask("hello").on_exhausted(OnExhausted::Fail)).await.expect_err("it is refused");
+        let Error::Exhausted { retry_after: Some(wait), .. } = told else { panic!("no time: {told}") };
+        seen.push((wait + 500 * MS).as_secs());
+        sleep(wait + S).await;
+    }
+    assert_eq!(seen, [60, 120, 240]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn parked_calls_end_as_the_configuration_says_now() {
+    let world = degrading(vec![text("Nobody.")]).await;
+    let mut config = world.config.clone();
+    let edit = |config: &mut Config, on_exhausted| {
+        let route = config.routes.get_mut("smart").expect("there");
+        route.failover = Some(FailoverOptions { on_exhausted, ..FailoverOptions::default() });
+    };
+    edit(&mut config, OnExhausted::Wait);
+    world.runtime.reconfigure(config.clone()).await.expect("it is right");
+    limited(&world, 0, 3_600 * S).await;
+    limited(&world, 1, 3_600 * S).await;
+    let call = asks(&world.runtime, ask("to fail"));
+    let own = asks(&world.runtime, ask("says so itself").on_exhausted(OnExhausted::Wait));
+    until_parked(&world.runtime, 2).await;
+    edit(&mut config, OnExhausted::Fail);
+    config.routes.get_mut("smart").expect("there").degrade = Vec::new();
+    config.routes.get_mut("smart").expect("there").targets[1].degraded = false;
+    world.runtime.reconfigure(config.clone()).await.expect("it is right");
+    let error = timeout(S, call).await.expect("at once").expect("no panic").expect_err("as it says now");
+    assert!(matches!(error, Error::Exhausted { retry_after: Some(_), .. }), "{error}");
+    assert_eq!(parked(&world.runtime), 1, "the call's own word counts");
+    own.abort();
+    // And where it takes less now.
+    edit(&mut config, OnExhausted::Wait);
+    world.runtime.reconfigure(config.clone()).await.expect("it is right");
+    let call = asks(&world.runtime, ask("to degrade"));
+    until_parked(&world.runtime, 1).await;
+    world.runtime.reconfigure(world.config.clone()).await.expect("it is right");
+    let reply = timeout(S, call).await.expect("at once").expect("no panic").expect("a text is there");
+    assert_eq!(reply.finished.degraded, Some(Degraded::Text));
 }
 
 fn text(text: &str) -> RungConfig {
@@ -423,6 +539,48 @@ async fn a_text_comes_also_at_the_deadline_and_never_after_content() {
     let seen = stream(&world.runtime, ask(&kit::words(20))).await;
     assert_eq!(seen.error.as_ref().map(Error::name), Some("interrupted"), "{}", seen.shape());
     assert!(!seen.text().contains("Later."));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_targets_are_all_silent_takes_less_before_its_caller_leaves() {
+    for streamed in [false, true] {
+        let world = degrading(vec![text("Nobody.")]).await;
+        for _ in 0..310 {
+            world.runtime.chat(ChatRequest::new("a/m").user("hello")).await.expect("it is well");
+            stream(&world.runtime, ChatRequest::new("a/m").user("hello")).await;
+        }
+        settle().await;
+        world.providers[0].always(Fault::Hang);
+        for _ in 0..3 {
+            let from = Instant::now();
+            let finished = if streamed {
+                stream(&world.runtime, ask("hello")).await.finished().clone()
+            } else {
+                world.runtime.chat(ask("hello")).await.expect("something is said").finished
+            };
+            assert_eq!(finished.degraded, Some(Degraded::Text));
+            assert!(from.elapsed() < 12 * S, "{:?}", from.elapsed());
+        }
+        settle().await;
+        world.assert_idle();
+    }
+    // A target that is kept for this is asked beside, and a late answer of the first is what was asked for.
+    for (after, degraded) in [(9 * S, None), (600 * S, Some(Degraded::Target))] {
+        let world = degrading(vec![RungConfig::Targets, text("Nobody.")]).await;
+        for _ in 0..310 {
+            world.runtime.chat(ChatRequest::new("a/m").user("hello")).await.expect("it is well");
+        }
+        settle().await;
+        world.providers[0].always(Fault::SlowFirst { factor: 1.0, plus: after });
+        world.providers[1].always(Fault::SlowFirst { factor: 1.0, plus: S });
+        let reply = world.runtime.chat(ask("hello")).await.expect("an answer");
+        assert_eq!((reply.text.as_str(), reply.finished.degraded), ("hello", degraded));
+    }
+    // A call that is to fail rather waits for its answer.
+    let world = degrading(vec![text("Nobody.")]).await;
+    world.providers[0].always(Fault::SlowFirst { factor: 1.0, plus: 25 * S });
+    let reply = world.runtime.chat(ask("hello").on_exhausted(OnExhausted::Fail)).await.expect("a late answer");
+    assert_eq!(reply.finished.degraded, None);
 }
 
 #[tokio::test]
@@ -560,6 +718,20 @@ async fn a_route_that_has_nothing_to_degrade_to_is_refused() {
         let problem = refused(edit);
         assert!(problem.starts_with(expected), "{problem}");
     }
+}
+
+/// By the real clock: twenty callers of half a minute, and answers that take a good part of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_serves_as_many_as_failing_after_a_short_limit_by_the_real_clock() {
+    let script = Script { first_token: Latency::Fixed(3 * S), ..Script::default() };
+    let world = world_with(1, script, waits).await;
+    limited(&world, 0, S).await;
+    let from = std::time::Instant::now();
+    let calls: Vec<_> = (0..20).map(|n| asks(&world.runtime, ask(&format!("call {n}")))).collect();
+    for answer in all(calls).await {
+        answer.expect("everybody is served");
+    }
+    assert!(from.elapsed() > 3_800 * MS && from.elapsed() < 10 * S, "{:?}", from.elapsed());
 }
 
 /// By the real clock: sixty calls wait for a limit of three seconds.

@@ -241,10 +241,10 @@ fn a_401_disables_the_key_for_ten_minutes_and_the_provider_only_without_another(
     assert_eq!(bench.fail(0, failure(class)), [Effect::KeyDisabled { key: 0, class }]);
     assert!((0..3).all(|_| bench.admit(1).unwrap().key == 1), "at all targets");
     assert_eq!(bench.health(0).disabled, None);
-    let first = bench.now + 10 * MINUTE;
+    let (first, look) = (bench.now + 10 * MINUTE, bench.now + MINUTE);
     assert_eq!(bench.fail(1, failure(class)), [Effect::KeyDisabled { key: 1, class }]);
     for target in 0..2 {
-        assert_eq!(bench.admit(target).unwrap_err(), Refusal { gate: Gate::Disabled, until: Some(first) });
+        assert_eq!(bench.admit(target).unwrap_err(), Refusal { gate: Gate::Disabled, until: Some(look) });
         assert_eq!(gate(bench.last_resort(target)), Gate::Disabled);
         assert_eq!(bench.health(target).disabled, Some(Disabled::Verdict { class, until: first }));
     }
@@ -276,7 +276,9 @@ fn each_verdict_lasts_as_long_as_it_should() {
         let mut bench = Bench::new(2, 1);
         bench.fail(0, Outcome::Failure { class, scope, retry_after: None });
         let until = bench.now + minutes * MINUTE;
-        assert_eq!(bench.admit(0).unwrap_err(), Refusal { gate: Gate::Disabled, until: Some(until) }, "{class}");
+        let look = bench.now + MINUTE;
+        assert_eq!(bench.admit(0).unwrap_err(), Refusal { gate: Gate::Disabled, until: Some(look) }, "{class}");
+        assert_eq!(bench.health(0).disabled, Some(Disabled::Verdict { class, until }));
         assert_eq!(bench.admit(1).is_err(), key, "{class} of another target");
         bench.now = until;
         assert!(bench.admit(0).is_ok());
@@ -290,7 +292,9 @@ fn deadlines_only_move_later() {
     let long = bench.now + 20 * MINUTE;
     bench.report(&tickets[0], Report::Ended(failure(FailureClass::OutOfMoney)));
     bench.report(&tickets[1], Report::Ended(failure(FailureClass::Unauthorised)));
-    assert_eq!(bench.admit(0).unwrap_err().until, Some(bench.now + 15 * MINUTE));
+    let disabled = |bench: &Bench| bench.health(0).disabled;
+    let (class, until) = (FailureClass::OutOfMoney, bench.now + 15 * MINUTE);
+    assert_eq!(disabled(&bench), Some(Disabled::Verdict { class, until }));
     bench.report(&tickets[2], Report::Ended(retry_after(FailureClass::RateLimited, long)));
     bench.report(&tickets[3], Report::Ended(retry_after(FailureClass::RateLimited, bench.now + SECOND)));
     assert!(bench.admit(0).unwrap_err().until >= Some(long), "the latest of all gates");

@@ -4,13 +4,17 @@
 //! given up meanwhile, so that its silence is no longer tolerated. Both are moves like any other, and are paid in the
 //! same way. Or it is merely slower than usual, or was to be raced from its start: that is for speed, once a call, at
 //! the expense of a budget of its own, in another failure domain, and takes nothing from the call's other attempts.
+//!
+//! One that is late is joined by its own target where no other is left: another connection, or another of its server's
+//! workers, may answer. That is a try at the same target and is paid as one. It keeps no other target from being asked.
 
 use std::time::{Duration, Instant};
 
-use super::{Failover, PLANS_MAX, Reason, Spend, Standing, Step, TRY_MIN, Try};
+use super::{Failover, GONE, Met, PLANS_MAX, Reason, SILENCE_MIN, Spend, Standing, Step, TRY_MIN, Try};
 use crate::policy::hedge::{Cost, Join};
 use crate::policy::patience::{Left, reached};
 use crate::policy::retry_budget::RetryBudget;
+use crate::words::OnExhausted;
 
 impl Failover {
     /// Reports that an attempt's target was given up: its breaker opened, or it was taken out. An attempt without
@@ -167,6 +171,80 @@ impl Failover {
             beside: self.beside(),
             hedge,
         }
+    }
+
+    /// Returns the attempts in flight at a target of the list.
+    fn running_at(&self, at: usize) -> impl Iterator<Item = &Met> {
+        let target = self.targets[at].planned.target;
+        self.targets.iter().filter(move |met| met.runs() && met.planned.target == target)
+    }
+
+    /// Returns the age of silence from which a target is asked once more beside an attempt that starts there now: twice
+    /// as long for each that is in flight there. No more are than a call may make attempts.
+    pub(super) fn again_after(&self, at: usize) -> Option<Duration> {
+        let others = u32::try_from(self.running_at(at).count()).unwrap_or(u32::MAX);
+        let may = others.saturating_add(1) < self.options.attempts_max;
+        self.targets[at].planned.overdue.filter(|_| may).map(|overdue| overdue.saturating_mul(1 << others.min(10)))
+    }
+
+    /// Returns when the first silent target may be asked once more beside its own attempt: once all that are in flight
+    /// have been silent for that long.
+    pub(super) fn again_at(&self) -> Option<Instant> {
+        self.targets.iter().filter_map(Met::again_at).max()
+    }
+
+    /// Asks a silent target once more beside its own attempt, if it is time and the budget allows.
+    pub(super) fn ask_again(&mut self, budget: &RetryBudget, now: Instant) -> Option<Try> {
+        while self.again_at().is_some_and(|at| at <= now) {
+            let due = self.targets.iter().enumerate().filter_map(|(at, met)| Some((met.again_at()?, at)));
+            let at = due.min()?.1;
+            let elder = &mut self.targets[at];
+            if let Standing::Runs { again_after, .. } = &mut elder.standing {
+                *again_after = None;
+            }
+            let elder = *elder;
+            let is_same = |met: &Met| met.planned.target == elder.planned.target;
+            let waits = self.targets.iter().any(|met| is_same(met) && matches!(met.standing, Standing::Waits { .. }));
+            let in_time = Left::until(self.deadline, now).is_enough_for(TRY_MIN);
+            if elder.planned.target != GONE && !waits && in_time && budget.take(Spend::SameTarget) {
+                self.targets.push(elder);
+                let twin = self.targets.len() - 1;
+                return Some(self.asking(twin, Reason::Beside, Some(Spend::SameTarget), None, now));
+            }
+        }
+        None
+    }
+
+    /// Forgets what a target was asked again for before, now that its last attempt has ended.
+    pub(super) fn forget_elder(&mut self, at: usize) {
+        let target = self.targets[at].planned.target;
+        let mut index = 0..;
+        self.targets
+            .retain(|met| index.next() == Some(at) || met.runs() || met.planned.target != target || target == GONE);
+    }
+
+    /// Ends a call that takes less rather than wait for targets that say nothing.
+    pub fn end_silent(&mut self, now: Instant) {
+        let why = self.exhausted(now);
+        self.give_up(why);
+    }
+
+    /// Returns when a call that may take less no longer waits for what it has in flight, where nothing else is left to
+    /// ask: the first attempt is overdue by as much again and the last one is overdue, but callers watch a silence for
+    /// a while.
+    pub(super) fn silent_at(&self) -> Option<Instant> {
+        let takes_less = self.goes_on() && self.options.on_exhausted == OnExhausted::Degrade;
+        if !takes_less || self.told_silent || self.broken.is_some() {
+            return None;
+        }
+        let running = self.targets.iter().filter_map(|met| match met.standing {
+            Standing::Runs { since, .. } => Some((since, met.planned.overdue, met.planned.first_token_max)),
+            _ => None,
+        });
+        let (first, overdue, limit) = running.clone().min_by_key(|(since, ..)| *since)?;
+        let borne = overdue.map_or(limit, |overdue| overdue.saturating_mul(2)).max(SILENCE_MIN);
+        let last = running.map(|(since, overdue, limit)| since + overdue.unwrap_or(limit)).max();
+        last.max(Some(first + borne))
     }
 
     /// Returns which attempt the next one joins, and why: of several the last that was started.

@@ -31,6 +31,8 @@ pub(super) enum Reason {
     Place,
     /// It was silent for longer than it may, and no other target is left, not even one that is as silent.
     Silence,
+    /// It is silent, and no other target is left: once more beside that attempt.
+    Beside,
 }
 
 /// The state between a call and a target.
@@ -41,13 +43,15 @@ pub(super) enum Standing {
     /// Was asked for a permit.
     Asked { reason: Reason, paid: Option<Spend>, hedge: Option<Cost> },
     /// Has an attempt in flight, silent since then, which is tolerated for this long; the age at which another may join
-    /// it for speed, why another may do so or did, and whether it counts among the call's attempts.
+    /// it for speed, and at which its own target may be asked again where no other is left; why another may join it or
+    /// did, and whether it counts among the call's attempts.
     Runs {
         reason: Reason,
         number: u32,
         since: Instant,
         patience: Duration,
         hedge_after: Option<Duration>,
+        again_after: Option<Duration>,
         joined: Option<Join>,
         counts: bool,
     },
@@ -84,6 +88,12 @@ impl Met {
     pub(super) fn works_until(&self, now: Instant) -> Option<Instant> {
         let Standing::Runs { since, patience, .. } = self.standing else { return None };
         (!reached(now.saturating_duration_since(since), patience)).then(|| since + patience)
+    }
+
+    /// Returns when it may be asked once more beside its attempt.
+    pub(super) fn again_at(&self) -> Option<Instant> {
+        let Standing::Runs { since, again_after, .. } = self.standing else { return None };
+        Some(since + again_after?)
     }
 
     pub(super) fn is_behind(&self) -> bool {

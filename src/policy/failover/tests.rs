@@ -10,9 +10,11 @@
 //! `-probed` a probe that is out, `-never` an operator, `-open` a breaker (so it may be asked as a last resort), `%1`
 //! its failure domain (else one of its own), `^` that it is not there for hedges. Settings: `stream` and `fail` (commit
 //! policies; else buffered), `by=5s` (deadline; else 600 s), `max=5` (attempts), `wait=1s`, `parks` (three times, until
-//! a target is back or for a second), `policy` (content policy failover), `bad` (bad request failover), `broke` (an
-//! empty budget), `race`, `hedge=300ms` (a second one from that age on), `share=0` (of what hedges may cost), `again=1`
-//! (the same target before others).
+//! a target is back or for a second), `twice` (a silent target may be asked once more beside itself, when it is late),
+//! `less` (takes less rather than end, from targets that are out as `-less`, and if it `says` so from a text),
+//! `policy` (content policy failover), `bad` (bad request failover), `broke` (an empty budget), `race`,
+//! `hedge=300ms` (a second one from that age on), `share=0` (of what hedges may cost), `again=1` (the same target
+//! before others).
 //!
 //! After the colon: what happens, in order: `ok`, `content`, any failure class, `refused` (by a full target) and `away`
 //! (by a provider that is down for good); `free` a place for a call in a queue, `late` that none will come in time;
@@ -23,7 +25,7 @@
 //! in ms, if it has one, and `a@500` when it was asked where the script says `when`, both if it says `show`; `q` a
 //! place in a queue, `~` a wait with nothing in flight, `~1500` where the script says `show`; `reset`, `>a` content
 //! goes to the caller, `-a` an attempt is stopped, `=a` the answer; `rejected`, `exhausted`, `exhausted+30s`,
-//! `deadline`, `interrupted`.
+//! `deadline`, `interrupted`; `silent` all that was asked is silent.
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -46,6 +48,7 @@ struct Bench {
     started: Vec<(u32, usize)>,
     shows: bool,
     tells: bool,
+    says: bool,
     buffered: bool,
     plans: u32,
     parked: u32,
@@ -57,7 +60,7 @@ struct Target {
     out: Option<Out>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Out {
     Until(Duration),
     Full,
@@ -65,6 +68,7 @@ enum Out {
     Probed,
     Never,
     Open,
+    Less,
 }
 
 fn time(text: &str) -> Duration {
@@ -91,6 +95,7 @@ fn target(word: &str) -> Target {
         Some((word, "probed")) => (word, Some(Out::Probed)),
         Some((word, "never")) => (word, Some(Out::Never)),
         Some((word, "open")) => (word, Some(Out::Open)),
+        Some((word, "less")) => (word, Some(Out::Less)),
         Some((word, until)) => (word, Some(Out::Until(time(until)))),
     };
     let (word, spare) = word.strip_suffix('^').map_or((word, true), |word| (word, false));
@@ -111,6 +116,7 @@ fn target(word: &str) -> Target {
         needs: first_token_max / 8,
         patience: first_token_max / 2,
         pause_max: Duration::from_secs(3),
+        overdue: None,
         domain: domain.unwrap_or(90 + place(word)),
         hedge_after: None,
         hedge: spare.then_some(Cost::of(None)),
@@ -122,8 +128,8 @@ impl Bench {
     fn new(setting: &str) -> Self {
         let (mut options, mut commit, mut deadline) =
             (FailoverOptions::default(), CommitPolicy::Buffered, Duration::from_secs(600));
-        let (mut targets, mut budget, mut hedge_after, mut shows, mut tells) =
-            (Vec::new(), RetryBudget::default(), None, false, false);
+        let (mut targets, mut budget, mut hedge_after, mut twice, mut shows, mut tells) =
+            (Vec::new(), RetryBudget::default(), None, false, false, false);
         for word in setting.split_whitespace() {
             match word.split_once('=').unwrap_or((word, "")) {
                 ("stream", _) => commit = CommitPolicy::Reset,
@@ -142,6 +148,9 @@ impl Bench {
                 ("again", text) => options.same_target_retries = text.parse().unwrap(),
                 ("share", text) => options.hedge_share_max = text.parse().unwrap(),
                 ("parks", _) => options.on_exhausted = OnExhausted::Wait,
+                ("less", _) => options.on_exhausted = OnExhausted::Degrade,
+                ("twice", _) => twice = true,
+                ("says", _) => {}
                 ("show", _) => shows = true,
                 ("when", _) => tells = true,
                 _ => targets.push(target(word)),
@@ -151,6 +160,7 @@ impl Bench {
         let machine = Failover::new(options, commit, now + deadline);
         for target in &mut targets {
             target.planned.hedge_after = hedge_after;
+            target.planned.overdue = twice.then_some(target.planned.patience);
         }
         let buffered = commit == CommitPolicy::Buffered;
         let (rng, started, trace) = (StdRng::seed_from_u64(1), Vec::new(), Vec::new());
@@ -165,6 +175,7 @@ impl Bench {
             started,
             shows,
             tells,
+            says: setting.contains(" less says"),
             buffered,
             plans: 0,
             parked: 0,
@@ -187,6 +198,7 @@ impl Bench {
                 Some(Out::Probed) => refusals.push(refusal(Gate::Breaker, None)),
                 Some(Out::Never) => refusals.push(refusal(Gate::Disabled, None)),
                 Some(Out::Open) => last.push(target.planned),
+                Some(Out::Less) => {}
             }
         }
         let last_resort = picks.is_empty() && !last.is_empty();
@@ -307,6 +319,15 @@ impl Bench {
                         self.machine.end_exhausted();
                     } else {
                         self.machine.anew();
+                    }
+                }
+                Step::Silent => {
+                    self.say("silent");
+                    if self.targets.iter().any(|target| target.out == Some(Out::Less)) {
+                        self.targets.retain_mut(|target| target.out.take() == Some(Out::Less));
+                        self.machine.anew();
+                    } else if self.says {
+                        self.machine.end_silent(self.now);
                     }
                 }
                 Step::Finish(number) => {
@@ -638,6 +659,64 @@ fn an_attempt_whose_target_is_given_up_is_joined_at_once_by_the_target_of_a_new_
     let mut bench = Bench::new("a b c");
     assert_eq!(bench.run("1s@given 1s@ok"), "a b -a =b");
     assert_eq!((bench.plans, bench.machine.is_scattered()), (2, true));
+}
+
+#[test]
+fn where_no_other_target_is_left_a_silent_one_is_asked_once_more_beside_itself() {
+    check("a twice when: 5s@ok", "a@0 a@4000 -a =a");
+    check("a stream twice: 5s@content ok", "a a >a -a =a");
+    // The first one may still win, and what is not late is not joined.
+    check("a twice when: 5s@a.ok", "a@0 a@4000 -a =a");
+    check("a twice when: 3500ms@ok", "a@0 =a");
+    check("a twice when: 3s@heard 5s@ok", "a@0 =a");
+    check("a stream twice: content 60s@ok", "a >a =a");
+    // At growing intervals, and no more at once than a call may make attempts.
+    check("a twice when: 60s@ok", "a@0 a@4000 a@12000 -a -a =a");
+    check("a max=2 twice when: 60s@ok", "a@0 a@4000 -a =a");
+    check("a max=1 twice: 60s@ok", "a =a");
+    // Others go first, those that come back are asked as if it were not there, and then all take turns.
+    check("a b twice when: 9s@ok", "a@0 b@4000 a@8000 -a -b =a");
+    check("a b twice when: 20s@ok", "a@0 b@4000 a@8000 b@16000 -a -b -a =b");
+    check("a b-6s twice when: 7s@ok", "a@0 a@4000 b@6000 -a -a =b");
+    check("a b-full twice: free ok", "a a q b -a -a =b");
+    check("a b-open twice when: 7s@ok", "a@0 b?@4000 -a =b");
+    // Where it fails the other goes on, and the target is asked again as ever.
+    check("a twice: 5s@server 4s@ok", "a a a -a =a");
+    check("a twice: 5s@bad_request", "a a -a rejected");
+    check("a#2 twice: 5s@unauthorised ok", "a a a -a =a");
+    // It is refused, and paid for as any try at the same target.
+    check("a twice when: 4s@nothing refused 60s@ok", "a@0 a@4000 =a");
+    check("a broke twice when: 60s@ok", "a@0 =a");
+    check("a by=4s twice: 60s@ok", "a -a deadline");
+    let mut bench = Bench::new("a twice");
+    assert_eq!(bench.run("5s@ok"), "a a -a =a");
+    assert_eq!(bench.budget.tokens(), 9);
+    let mut bench = Bench::new("a twice when");
+    assert_eq!(bench.run("4s@nothing refused"), "a@0 a@4000 -a deadline");
+    assert_eq!(bench.budget.tokens(), 10, "given back");
+}
+
+#[test]
+fn a_call_that_may_take_less_does_so_once_all_are_silent_by_as_much_again_and_callers_no_longer_watch() {
+    check("a less says twice when: 60s@ok", "a@0 a@4000 silent -a -a exhausted");
+    let silence = |setting: &str| {
+        let mut bench = Bench::new(setting);
+        bench.run("");
+        (bench.now - bench.start).as_secs()
+    };
+    assert_eq!(silence("a*400 less says twice"), 10, "however quick it usually is");
+    assert_eq!(silence("a*40000 less says twice"), 40, "as much again");
+    assert_eq!(silence("a*60000 less says"), 60, "where nothing is measured its own limit counts");
+    assert_eq!(silence("a*400 b*400 less says twice"), 10);
+    assert_eq!(silence("a twice"), 600, "a call that is to fail waits for the answer");
+    // What says nothing ends nothing, and targets that are kept for this are asked beside.
+    check("a less twice: 60s@ok", "a a silent a -a -a =a");
+    check("a b-less less twice: 9s@nothing 3s@b.ok", "a a silent b -a -a =b");
+    check("a b-less less twice: 9s@nothing 3s@a.ok", "a a silent b -a -b =a");
+    // Never once the caller has read something.
+    check("a stream less says twice: content 60s@ok", "a >a =a");
+    let trace = Bench::new("a b stream less says twice").run("content cut 60s@ok");
+    assert!(!trace.contains("silent") && trace.contains("reset"), "{trace}");
 }
 
 #[test]

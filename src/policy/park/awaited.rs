@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Gate;
 use crate::policy::routing::{Plan, Skip};
-use crate::policy::snapshot::Health;
 
 /// How long after its time a call that did not go reads again what its targets say, and how often from then on.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
@@ -56,13 +54,4 @@ pub fn look_at(from: Instant, until: Option<Instant>, end: Instant, now: Instant
         None => end,
     };
     look.min(end)
-}
-
-/// Returns what a target says of calls that would go there, as published.
-pub fn gate(health: &Health, now: Instant) -> Gate {
-    match health.refusal(false, now) {
-        None => Gate::Open(health.free()),
-        Some(refusal) if refusal.is_full() => Gate::Full(refusal.until),
-        Some(refusal) => refusal.until.map_or(Gate::Shut, Gate::Until),
-    }
 }

@@ -26,6 +26,8 @@ struct Answering {
     now: Instant,
     start: Instant,
     latency: Duration,
+    /// Whether it only asked for a pause.
+    limited: bool,
     /// The calls that were let go, and when.
     went: Vec<(Duration, u32)>,
     /// When those are answered that are on their way.
@@ -35,7 +37,7 @@ struct Answering {
 impl Answering {
     fn new(latency: Duration) -> Self {
         let start = Instant::now();
-        Self { lot: Lot::default(), now: start, start, latency, went: Vec::new(), on_way: Vec::new() }
+        Self { lot: Lot::default(), now: start, start, latency, limited: false, went: Vec::new(), on_way: Vec::new() }
     }
 
     /// Lets time pass until nothing is left to do, or for this long.
@@ -46,7 +48,8 @@ impl Answering {
             let answered = self.on_way.iter().filter(|at| **at <= now).count();
             self.on_way.retain(|at| *at > now);
             (0..answered).for_each(|_| self.lot.proved(&"a", now));
-            let look = self.lot.look(now, |_| if now < back { Gate::Until(back) } else { Gate::Open(99) });
+            let away = if self.limited { Gate::Limited(back) } else { Gate::Until(back) };
+            let look = self.lot.look(now, |_| if now < back { away } else { Gate::Open(999) });
             for (waiter, key) in look.go {
                 self.lot.arrived(&key);
                 self.went.push((now - self.start, waiter));
@@ -141,7 +144,88 @@ fn a_probe_that_fails_lets_no_call_follow_where_its_target_refuses_and_one_where
 }
 
 #[test]
-fn a_silent_call_holds_up_the_next_for_a_while_only() {
+fn a_target_that_was_only_limited_proves_nothing_and_its_calls_go_at_a_pace_that_doubles() {
+    let mut world = Answering::new(20 * SECOND);
+    for waiter in 0..500 {
+        enter(&mut world.lot, &["a"], Priority::Default, waiter);
+    }
+    let back = 2 * SECOND;
+    world.limited = true;
+    world.run(60 * SECOND, back);
+    assert_eq!((world.went.len(), world.within(Duration::ZERO, back)), (500, 0));
+    let seconds: Vec<usize> = (0..6).map(|at| world.within(back + SECOND * at, back + SECOND * (at + 1))).collect();
+    assert!((6..=10).contains(&seconds[0]), "before any answer, and no herd: {seconds:?}");
+    assert!(seconds.windows(2).all(|two| two[1] <= 2 * two[0] + 4), "{seconds:?}");
+    assert!(world.went[499].0 < 10 * SECOND, "{:?}", world.went[499].0);
+    // One that refuses again begins anew, and one that was ill must prove itself.
+    let (mut lot, now) = (Calls::default(), Instant::now());
+    for waiter in 0..9 {
+        enter(&mut lot, &["a"], Priority::Default, waiter);
+    }
+    let mut went = |at: Duration, gate: Gate| lot.look(now + at, |_| gate).go.len();
+    assert_eq!(went(Duration::ZERO, Gate::Limited(now + SECOND)), 0);
+    assert_eq!((went(SECOND, Gate::Open(99)), went(SECOND + 130 * MS, Gate::Open(99))), (1, 1));
+    assert_eq!(went(SECOND + 140 * MS, Gate::Until(now + 2 * SECOND)), 0);
+    assert_eq!((went(2 * SECOND, Gate::Open(99)), went(3 * SECOND, Gate::Open(99))), (1, 0));
+}
+
+#[test]
+fn what_a_target_says_of_waiting_calls_is_what_it_says_of_a_call_that_has_no_other() {
+    use crate::policy::admission::{Admission, AdmissionOptions, Ask, Outcome, Report, TargetOptions};
+    use crate::words::{FailureClass, Scope};
+    use rand::SeedableRng;
+
+    let options = AdmissionOptions {
+        targets: vec![TargetOptions::default()],
+        keys: 1,
+        breaker: crate::policy::admission::BreakerOptions::default(),
+        health: crate::policy::admission::HealthOptions::default(),
+    };
+    let start = Instant::now();
+    let ask = |last_resort| Ask {
+        target: 0,
+        prompt_tokens: 9,
+        whole: false,
+        output_max: None,
+        output_expected: 0,
+        last_resort,
+    };
+    let minute = 60 * SECOND;
+    for (class, scope, told, look) in [
+        (FailureClass::OutOfMoney, Scope::Key, None, minute),
+        (FailureClass::Unauthorised, Scope::Key, None, minute),
+        (FailureClass::Forbidden, Scope::Key, None, minute),
+        (FailureClass::ModelGone, Scope::Model, None, minute),
+        (FailureClass::RateLimited, Scope::Key, Some(300 * minute), 60 * minute),
+        (FailureClass::RateLimited, Scope::Key, Some(2 * SECOND), 2 * SECOND),
+    ] {
+        let mut rng = rand::rngs::StdRng::seed_from_u64(1);
+        let mut admission = Admission::new(options.clone(), start);
+        let mut refuse = |admission: &mut Admission, now| {
+            let ticket = admission.admit(ask(true), 0, now, &mut rng).expect("it is let in");
+            let retry_after = told.map(|told| now + told);
+            let end = Report::Ended(Outcome::Failure { class, scope, retry_after });
+            drop(admission.report(&ticket, end, now, &mut rng));
+        };
+        refuse(&mut admission, start);
+        let gate = |admission: &Admission, now| Gate::of(&admission.health(0, 0, now), now);
+        let (Gate::Until(at) | Gate::Limited(at)) = gate(&admission, start) else { panic!("{class}: it is let in") };
+        assert_eq!(matches!(gate(&admission, start), Gate::Limited(_)), class == FailureClass::RateLimited);
+        let slack = if told == Some(look) { look / 10 } else { Duration::ZERO };
+        assert!((look..=look + slack).contains(&(at - start)), "{class}: {:?}", at - start);
+        let told_in = admission.health(0, 0, start).refusal(false, start).expect("it stands").until;
+        assert_eq!(told_in, Some(at), "{class}: what is told is when it is so");
+        let place = gate(&admission, at);
+        assert_eq!(matches!(place, Gate::Open(1)), slack.is_zero(), "{class}: one look: {place:?}");
+        // The look finds no change: the next one comes later.
+        refuse(&mut admission, at);
+        let (Gate::Until(next) | Gate::Limited(next)) = gate(&admission, at) else { panic!("{class}: it is let in") };
+        assert!(next > at, "{class}");
+    }
+}
+
+#[test]
+fn one_that_says_nothing_holds_up_the_next_for_a_while_only() {
     let (mut lot, now) = (Calls::default(), Instant::now());
     for waiter in 0..3 {
         enter(&mut lot, &["a"], Priority::Default, waiter);

@@ -132,7 +132,7 @@ struct Choice<'a> {
     error: Option<&'a RawValue>,
 }
 
-/// Why an answer ended: a word or, of SGLang's engine, an object with the word and what is said of it.
+/// Why an answer ended: a word or, of `SGLang`, an object with the word and what is said of it.
 #[derive(Default)]
 struct Reason<'a> {
     raw: Option<&'a RawValue>,

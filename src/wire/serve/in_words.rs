@@ -18,6 +18,6 @@ pub fn in_words(face: Face, is_stream: bool, came: &[u8], answer: Finished) -> R
     let ending = decoder.finish()?;
     let lost = [(ending.beyond, "answer"), (ending.unsaid, "citations")];
     let lost = lost.into_iter().filter_map(|(is_lost, what)| is_lost.then_some(Note::Dropped(what)));
-    let notes = answer.notes.iter().cloned().chain(lost).collect();
+    let notes = answer.notes.iter().copied().chain(lost).collect();
     Ok(Finished { verbatim: None, parts: ending.parts, sources: ending.sources, notes, ..answer })
 }

@@ -250,10 +250,12 @@ impl World {
                 Event::Content { call, number } => self.content(call, number)?,
                 Event::End { call, number } => self.end(call, number)?,
                 Event::Look => self.look_at = None,
-                Event::GivenUp { call, number } => {
+                Event::GivenUp { call, number } if self.calls[call].live.contains_key(&number) => {
                     self.calls[call].machine.given_up(number);
                     self.drive(call)?;
                 }
+                // One that has ended meanwhile.
+                Event::GivenUp { .. } => {}
                 Event::Crash { provider, down } => {
                     let keep = self.rng.random();
                     let restored = Admission::restore(&self.providers[provider].admission, keep, now);
@@ -375,11 +377,7 @@ impl World {
     /// A target's gate for waiting calls, as published.
     fn door(&mut self, target: usize) -> Door {
         let health = self.candidate(target).health;
-        match health.refusal(false, self.now) {
-            None => Door::Open(health.free()),
-            Some(refusal) if refusal.is_full() => Door::Full(refusal.until),
-            Some(refusal) => refusal.until.map_or(Door::Shut, Door::Until),
-        }
+        Door::of(&health, self.now)
     }
 
     /// Lets go the calls that may go. No call waits for an open target, unless the time of the next look at it is
@@ -480,6 +478,7 @@ impl World {
                     }
                     self.calls[index].machine.end_exhausted();
                 }
+                Step::Silent => prop_assert!(false, "these calls take no less"),
                 Step::Finish(number) => {
                     prop_assert_eq!((call.won, call.visible), (Some(number), Some(number)));
                     return self.over(index);
@@ -515,7 +514,8 @@ impl World {
         prop_assert!(self.now <= call.deadline);
         let counted = call.attempts - call.unsent - call.keys_failed;
         prop_assert!(
-            call.parks || counted <= 4 + u32::try_from(TARGETS).unwrap() && call.unsent <= 6,
+            // Each target may be asked twice more beside itself.
+            call.parks || counted <= 4 + 3 * u32::try_from(TARGETS).unwrap() && call.unsent <= 6,
             "{} attempts, {} unsent",
             call.attempts,
             call.unsent
@@ -547,6 +547,7 @@ impl World {
             needs: SECOND,
             patience: 4 * SECOND,
             pause_max: 3 * SECOND,
+            overdue: Some(4 * SECOND),
             domain: at(pick.target).0,
             hedge_after,
             hedge: (pick.why != Why::Probe).then_some(Cost::of(Some(dollars(pick.target)))),
