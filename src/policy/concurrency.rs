@@ -7,15 +7,15 @@
 //! ```
 //!
 //! Input: admissions, first contents and overloads. Output: the most that may be in flight. Each admitted attempt gets
-//! a stamp. An overload begins a new generation, and one of an attempt of the old generation changes nothing: so a burst
-//! of refusals is one cut. No cut goes below what was in flight of this generation beside an attempt that had content.
-//! An overload that came beside fewer than that is not about how many fit, and cuts nothing.
+//! a stamp. An overload begins a new generation, and one of an attempt of the old generation changes nothing: so a
+//! burst of refusals is one cut. No cut goes below what was in flight of this generation beside an attempt that had
+//! content. An overload that came beside fewer than that is not about how many fit, and cuts nothing.
 //!
 //! The limit grows as long as at least half of it is used. One cut may be an outage of seconds that ended: so it grows
 //! with each first content, twofold in the time of an answer. Where the grown limit is met by an overload again it is a
 //! limit: from then on it grows by one for as many contents as it allows, and more slowly each time. Once an attempt
-//! has content that began beside as many as were refused, it is one cut again. An attempt that is alone is no crowd: its
-//! overload is not caused by us.
+//! has content that began beside as many as were refused, it is one cut again. An attempt that is alone is no crowd:
+//! its overload is not caused by us.
 
 use std::time::{Duration, Instant};
 

@@ -325,8 +325,8 @@ impl Health {
         Pace::of(&self.ttft, &self.reply, &self.tpot, prompt_tokens, whole, output_max)
     }
 
-    /// Returns how long an answer of this many tokens all but surely takes at least, as far as that was measured: a call
-    /// with less time is not worth a place. A guess refuses no call.
+    /// Returns how long an answer of this many tokens all but surely takes at least, as far as that was measured: a
+    /// call with less time is not worth a place. A guess refuses no call.
     pub fn takes(&self, prompt_tokens: u32, whole: bool, output_tokens: u32) -> Duration {
         let first = if whole { &self.reply } else { &self.ttft };
         if first.samples == 0 {
