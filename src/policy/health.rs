@@ -803,7 +803,8 @@ lasting!(struct Tempo { window, baseline, mean });
 lasting!(struct Guessed { since, weight });
 // Attempts that fail together now did not begin together in another process.
 lasting!(struct TargetHealth {
-    class, degraded, slow, failure_rate, known_rate, detect, ttft, reply, tpot, tpot_mean, sibling_weight, heard, guessed,
+    class, degraded, slow, failure_rate, known_rate, detect, ttft, reply, tpot, tpot_mean, sibling_weight, heard,
+    guessed,
 } anew { bursts, connects });
 
 #[cfg(test)]
