@@ -161,7 +161,9 @@ pub async fn storm(
         let life_max = 150 * MS + began.elapsed();
         let hearing = std::thread::spawn(move || told.lines().map_while(Result::ok).collect::<Vec<_>>());
         tokio::time::sleep(5 * MS + life_max.mul_f64(rand::random())).await;
-        children.iter_mut().for_each(|child| child.kill().expect("a kill"));
+        for child in &mut children {
+            child.kill().expect("a kill");
+        }
         for child in &mut children {
             child.wait().expect("its end");
         }

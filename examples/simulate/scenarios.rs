@@ -145,7 +145,7 @@ pub fn all(rate: f64, seconds: f64) -> Vec<Scenario> {
     scenarios.push(limited("limits of all, burst x4", 4.0));
     let mut patient =
         scenarios.iter().find(|scenario| scenario.name.starts_with("all down")).expect("it is there").clone();
-    patient.name = "all down for 10 min, patient callers".to_owned();
+    "all down for 10 min, patient callers".clone_into(&mut patient.name);
     patient.deadline = Duration::from_secs(1_800);
     scenarios.push(patient);
     scenarios

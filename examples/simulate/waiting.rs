@@ -87,7 +87,9 @@ impl Standin {
             running.machine.unplaced(placed, now);
             return None;
         }
-        full.iter().for_each(|target| lot.full(target, now));
+        for target in &full {
+            lot.full(target, now);
+        }
         self.enter(call, spots, place);
         Some(latest)
     }

@@ -192,7 +192,9 @@ mod tests {
         let now = Instant::now();
         let usual = |samples: &[(u32, bool)]| {
             let mut expected = Expected::new(FADE, now);
-            samples.iter().for_each(|(seconds, normal)| expected.record(SECOND * *seconds, *normal, now));
+            for (seconds, normal) in samples {
+                expected.record(SECOND * *seconds, *normal, now);
+            }
             expected.usual().map(|usual| (usual.mean.as_secs_f64(), usual.samples))
         };
         assert_eq!(usual(&[]), None);

@@ -284,7 +284,9 @@ mod tests {
             (&[C::Empty, C::Unusable], "drawn again"),
             (&[C::Server, C::RateLimited], "failed"),
         ] {
-            classes.iter().for_each(|class| assert_eq!(waste(*class), name, "{class:?}"));
+            for class in classes {
+                assert_eq!(waste(*class), name, "{class:?}");
+            }
         }
     }
 

@@ -318,7 +318,9 @@ async fn a_slow_disk_makes_larger_groups_and_loses_nothing() {
     let mut giving = Duration::ZERO;
     for part in won(3_000).chunks(300) {
         let begun = Instant::now();
-        part.iter().for_each(|record| store.observe(record));
+        for record in part {
+            store.observe(record);
+        }
         giving += begun.elapsed();
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -332,7 +334,9 @@ async fn a_slow_disk_makes_larger_groups_and_loses_nothing() {
 async fn a_page_that_is_damaged_is_told_until_the_file_is_moved_away_and_another_is_begun() {
     let place = Place::new();
     let store = place.open().await;
-    won(2_000).iter().for_each(|record| store.observe(record));
+    for record in &won(2_000) {
+        store.observe(record);
+    }
     store.flush().await;
     // All of it is in the file itself, and nothing in the memory of who reads it.
     let other = Connection::open(place.file()).expect("a database");
@@ -342,7 +346,9 @@ async fn a_page_that_is_damaged_is_told_until_the_file_is_moved_away_and_another
     let mut bytes = std::fs::read(place.file()).expect("a file");
     bytes.chunks_mut(4_096).skip(1).for_each(|page| page.fill(0xa5));
     std::fs::write(place.file(), &bytes).expect("a file");
-    won(5).iter().for_each(|record| store.observe(record));
+    for record in &won(5) {
+        store.observe(record);
+    }
     let ill = until(&store, |health| health.problem.is_some()).await;
     assert!(ill.problem.as_deref().is_some_and(|problem| problem.contains("malformed")), "{ill:?}");
     assert_eq!((ill.waiting, ill.lost), (5, 0), "they wait");
@@ -358,7 +364,9 @@ async fn a_page_that_is_damaged_is_told_until_the_file_is_moved_away_and_another
 async fn a_clock_that_jumps_moves_entries_to_other_hours_and_takes_nothing_along() {
     let place = Place::new();
     let store = place.open().await;
-    won(3).iter().for_each(|record| store.observe(record));
+    for record in &won(3) {
+        store.observe(record);
+    }
     let day = Duration::from_secs(24 * 60 * 60);
     let now = SystemTime::now();
     for (call, started) in [(100, now + 20_000 * day), (101, now - 10 * day), (102, now)] {

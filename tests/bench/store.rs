@@ -106,7 +106,7 @@ fn a_call(folder: &Path) {
                 }
                 // The first fills caches.
                 if round > 0 {
-                    rounds.push((cpu(own) - before).as_secs_f64() * 1e6 / f64::from(ROUND));
+                    rounds.push(cpu(own).saturating_sub(before).as_secs_f64() * 1e6 / f64::from(ROUND));
                 }
             }
         }
@@ -142,7 +142,7 @@ fn at_a_pace(folder: &Path) {
         }
         let took = began.elapsed();
         let statement = runtime.ledger(Question::by(By::All)).await.expect("a statement");
-        let (health, cpu) = (runtime.health().store.expect("a store"), writers_cpu() - cpu_before);
+        let (health, cpu) = (runtime.health().store.expect("a store"), writers_cpu().saturating_sub(cpu_before));
         println!(
             "{} records in {:.1} s, {:.0} a second: {} lost, {waiting} waited at most; the writer took {:.0} % of a \
              processor, {:.1} us a record",

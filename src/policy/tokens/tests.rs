@@ -305,7 +305,7 @@ fn thoughts_and_texts_that_are_no_conversation_are_counted_as_well() {
     assert_eq!(size.count(Feature::Reasoning), by_shape("Let me think about it."));
     assert_eq!((size.count(Feature::Proof), thought("").count(Feature::Proof)), (25.0, 0.0));
     let texts = ["One text.".to_owned(), "Another, a little longer.".to_owned()];
-    let whole = Prompt::of_texts(&texts, Measure::Shape).whole;
+    let whole = Prompt::of_texts(&texts, &[], Measure::Shape).whole;
     assert_eq!(whole.count(Feature::Text), texts.iter().map(|text| by_shape(text)).sum::<f64>());
 }
 
@@ -316,7 +316,7 @@ fn what_a_tool_and_texts_alone_say_is_counted_as_any_text() {
     let result = PromptSize::of_message(&Message::tool_result(&call, text), Measure::Shape);
     assert_eq!(result.count(Feature::Text), by_shape(text));
     // Vectors of texts have no frame.
-    let texts = Prompt::of_texts(&[text.to_owned()], Measure::Shape).whole;
+    let texts = Prompt::of_texts(&[text.to_owned()], &[], Measure::Shape).whole;
     let tokens = f64::from(TokenModel::new(Vocabulary::Unknown).weights().tokens(&texts));
     assert!((tokens / by_shape(text) - 1.0).abs() < 0.2, "{tokens}");
 }

@@ -89,9 +89,8 @@ impl Fleet {
         self.bench.in_flight = self.in_flight();
         let ask = Ask { whole: self.whole, ..ASK };
         let from = self.bench.now;
-        let asked = self.bench.ask(ask).or_else(|refusal| match refusal.is_full() {
-            true => Err(refusal),
-            false => self.bench.ask(Ask { last_resort: true, ..ask }),
+        let asked = self.bench.ask(ask).or_else(|refusal| {
+            if refusal.is_full() { Err(refusal) } else { self.bench.ask(Ask { last_resort: true, ..ask }) }
         });
         match asked {
             Ok(ticket) => {

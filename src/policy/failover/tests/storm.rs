@@ -245,7 +245,6 @@ impl World {
             match event {
                 Event::Start(call) => self.start(call)?,
                 Event::Wake { call, epoch } if self.calls[call].epoch == epoch => self.drive(call)?,
-                Event::Wake { .. } => {}
                 Event::Overdue { call, number } => self.overdue(call, number)?,
                 Event::Content { call, number } => self.content(call, number)?,
                 Event::End { call, number } => self.end(call, number)?,
@@ -255,7 +254,7 @@ impl World {
                     self.drive(call)?;
                 }
                 // One that has ended meanwhile.
-                Event::GivenUp { .. } => {}
+                Event::Wake { .. } | Event::GivenUp { .. } => {}
                 Event::Crash { provider, down } => {
                     let keep = self.rng.random();
                     let restored = Admission::restore(&self.providers[provider].admission, keep, now);

@@ -887,7 +887,7 @@ fn a_target_has_room_for_what_its_places_and_its_limits_allow_and_for_one_by_its
     for (in_flight, room, free) in
         [(30, None, 70), (30, Some(7), 7), (95, Some(7), 5), (30, Some(0), 1), (100, Some(0), 0), (120, None, 0)]
     {
-        assert_eq!(Health { in_flight, room, ..base }.free(), free, "{in_flight} {room:?}");
+        assert_eq!(Health { room, in_flight, ..base }.free(), free, "{in_flight} {room:?}");
     }
 }
 
