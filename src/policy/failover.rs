@@ -218,6 +218,8 @@ pub struct Failover {
     hedged: bool,
     /// Whether its target was given up while it waited, together with those of other calls.
     scattered: bool,
+    /// Whether the targets of its plan that were not asked were dropped for that: the next plan has them again.
+    dropped: bool,
     /// Whether it was said that all are silent.
     told_silent: bool,
     /// Whether it ends once nothing is left to try, whatever its route says.
@@ -251,6 +253,7 @@ impl Failover {
             hedging: None,
             hedged: false,
             scattered: false,
+            dropped: false,
             told_silent: false,
             ends: false,
         }
@@ -341,7 +344,7 @@ impl Failover {
         last_resort: bool,
         now: Instant,
     ) {
-        self.stale = false;
+        (self.stale, self.dropped) = (false, false);
         self.plans += 1;
         self.last_resort = last_resort;
         (self.back, self.uncertain) = (None, None);
@@ -543,18 +546,14 @@ impl Failover {
         }
     }
 
-    /// Takes a running attempt out of those that count.
-    fn uncount(&mut self, at: usize) {
-        if let Standing::Runs { counts, .. } = &mut self.targets[at].standing {
-            self.counted -= u32::from(std::mem::take(counts));
-        }
-    }
-
     /// Returns the step towards another attempt, if there may be one now. Beside one that is late, a target that was
     /// silent is not the one to ask.
     fn seek(&mut self, budget: &RetryBudget, now: Instant) -> Option<Step> {
         if let Some(at) = self.retry_at(now) {
             return Some(Step::Wait(at));
+        }
+        if self.dropped && self.plans < PLANS_MAX {
+            return Some(Step::Plan);
         }
         let most = if self.targets.iter().any(Met::runs) { Reason::Wish } else { Reason::Silence };
         while let Some((at, reason)) = self.due(now).filter(|(_, reason)| *reason <= most) {

@@ -305,7 +305,7 @@ async fn a_routes_deadline_is_paused_while_a_call_is_parked_and_its_own_is_not()
     // It looks once an hour, and is told the same three times.
     world.providers[0].next(3, Fault::RateLimited(RetryHint::Seconds(hours(5))));
     let reply = world.runtime.chat(ask("overnight")).await.expect("ten minutes are for its work");
-    assert!(from.elapsed() >= hours(4) && from.elapsed() < hours(5), "{:?}", from.elapsed());
+    assert!(from.elapsed() + S >= hours(4) && from.elapsed() < hours(5), "{:?}", from.elapsed());
     assert!(path(&reply.finished.attempts).ends_with("a/m rate_limited, a/m won"), "{:?}", reply.finished.attempts);
     // It is not known when an operator comes back: each waits as long as it may.
     world.runtime.force(target("a/m"), Force::Off { until: None }).await.expect("there is such a target");
@@ -380,8 +380,8 @@ async fn after_an_outage_the_head_of_an_answer_proves_that_its_target_works() {
     for (n, text) in all(calls.collect()).await.into_iter().enumerate() {
         assert_eq!(text, format!("call {n}"));
     }
-    // A minute to the first look, and one answer's time.
-    assert!(from.elapsed() >= 59 * S && from.elapsed() < 95 * S, "{:?}", from.elapsed());
+    // A minute to the first look, its answer's time, and that of all others, which go by the heads of the first.
+    assert!(from.elapsed() >= 59 * S && from.elapsed() < 110 * S, "{:?}", from.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -731,7 +731,7 @@ async fn waiting_serves_as_many_as_failing_after_a_short_limit_by_the_real_clock
     for answer in all(calls).await {
         answer.expect("everybody is served");
     }
-    assert!(from.elapsed() > 3_800 * MS && from.elapsed() < 10 * S, "{:?}", from.elapsed());
+    assert!(from.elapsed() > 2_900 * MS && from.elapsed() < 10 * S, "{:?}", from.elapsed());
 }
 
 /// By the real clock: sixty calls wait for a limit of three seconds.

@@ -100,7 +100,7 @@ async fn a_list_that_changes_is_taken_in_while_calls_run_and_the_books_keep_what
     let runtime = start(two(&place.file())).await;
     let first = runtime.chat(ask("hello")).await.expect("an answer").finished.call;
     let admitted = runtime.health().providers[0].targets[0].1.admitted;
-    place.write(r#"{"a/m": {"input": 3.0, "output": 4.0}}"#);
+    place.write(r#"{"a/m": {"input": 3.00, "output": 4.0}}"#);
     let runs = runtime.clone();
     let seen = || async { booked(&runs, "a/m").await };
     let begun = Instant::now();

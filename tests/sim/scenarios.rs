@@ -98,7 +98,7 @@ fn scenarios() -> Vec<Scenario> {
         Scenario::new("hard down").plot(|world| at_a(&world, &Fault::Refuse)).at_most(1.06, 32, 30),
         // A is the fastest, and its failures are masked within moments: it is worth its price.
         Scenario::new("5 % errors").plot(|world| sometimes(&world, [(0.05, SERVER)])).at_most(1.08, 44, 3),
-        Scenario::new("30 % errors").plot(|world| sometimes(&world, [(0.3, SERVER)])).at_most(1.2, 140, 28),
+        Scenario::new("30 % errors").plot(|world| sometimes(&world, [(0.3, SERVER)])).at_most(1.23, 140, 28),
         Scenario::new("half of streams cut")
             .work(Work { words: 120, stream: true, every: 4 * SECOND, ..Work::default() })
             .plot(|world| sometimes(&world, [(0.5, Fault::CutAfter(100))]))
@@ -134,7 +134,7 @@ fn scenarios() -> Vec<Scenario> {
                 world.a().schedule(Schedule::new().flapping(30 * SECOND, unavailable));
                 Box::pin(async {})
             })
-            .at_most(1.13, 80, 28),
+            .at_most(1.16, 80, 28),
         Scenario::new("A and B refuse")
             .plot(|world| during(&world.providers[..2], SICK, WELL, &Fault::Refuse))
             .at_most(1.2, 60, 30),
@@ -143,7 +143,7 @@ fn scenarios() -> Vec<Scenario> {
             .at_most(1.11, 34, 30),
         Scenario::new("black hole")
             .plot(|world| at_a(&world, &Fault::BlackHole { every: 5 * SECOND }))
-            .at_most(1.04, 22, 14),
+            .at_most(1.04, 22, 18),
         Scenario::new("bad JSON 10 %")
             .work(Work { json: true, ..Work::default() })
             .plot(|world| sometimes(&world, [(0.05, Fault::Empty), (0.05, Fault::TruncatedJson)]))

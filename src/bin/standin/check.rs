@@ -31,7 +31,7 @@ pub async fn run(options: super::Check) -> ExitCode {
         Ok(targets) => targets,
         Err(errors) => return failed(&errors),
     };
-    say!("{}: it is right", loaded.about);
+    say!("{}: it is valid", loaded.about);
     for warning in loaded.warnings.iter().chain(&doubts) {
         say!("  warning: {warning}");
     }

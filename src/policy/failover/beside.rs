@@ -24,11 +24,11 @@ impl Failover {
         let Standing::Runs { patience, hedge_after, joined, .. } = &mut self.targets[at].standing else { return };
         *patience = Duration::ZERO;
         *hedge_after = None;
-        if joined.replace(Join::GivenUp) == Some(Join::Overdue) {
+        if matches!(joined.replace(Join::GivenUp), Some(Join::Overdue | Join::GivenUp)) {
             return;
         }
         self.release(at);
-        self.scattered = true;
+        (self.scattered, self.dropped) = (true, true);
         self.targets.retain(|met| !met.is_new());
     }
 
@@ -68,6 +68,13 @@ impl Failover {
         let is_new = matches!(self.targets[at].standing, Standing::Runs { reason: Reason::New, .. });
         if self.options.attempts_max > 1 && is_new {
             self.uncount(at);
+        }
+    }
+
+    /// Takes a running attempt out of those that count.
+    pub(super) fn uncount(&mut self, at: usize) {
+        if let Standing::Runs { counts, .. } = &mut self.targets[at].standing {
+            self.counted -= u32::from(std::mem::take(counts));
         }
     }
 

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use super::node::{Node, Object};
 use super::unread::is_named;
 use super::{BadRequest, Face};
-use crate::words::{ChatRequest, Unread};
+use crate::words::{ChatRequest, Demanded, Unread};
 
 /// Fields that must be read: they say who is asked, how the answer goes back, and whether this program can give it.
 const KNOWN: [&str; 4] = ["model", "stream", "background", "generateContentRequest"];
@@ -71,8 +71,10 @@ impl Aside {
 
     /// Tells a request what it does not say: its parts are foreign ones already, its fields are needed.
     pub(super) fn finish(self, request: &mut ChatRequest) {
+        // A part that stands where a list is expected leaves no foreign part behind.
+        let is_carried = request.demands().iter().any(|demand| matches!(demand.what, Demanded::Foreign(..)));
         for path in &self.paths {
-            let is_part = path.ends_with(']') && CARRIED.contains(&top(path));
+            let is_part = is_carried && path.ends_with(']') && CARRIED.contains(&top(path));
             if !is_part && !request.extra_needed.iter().any(|field| field == top(path)) {
                 request.extra_needed.push(top(path).to_owned());
             }

@@ -115,11 +115,11 @@ fn a_user_with_a_key_is_told_what_it_serves_and_never_that_there_is_none() {
     let output = run("environment", &["serve"], &host);
     assert_eq!(output.status.code(), Some(2));
     let text = said(&output);
-    assert!(text.contains("OPENROUTER_API_KEY is there") && text.contains("STANDIN_MODELS=openrouter/"), "{text}");
+    assert!(text.contains("OPENROUTER_API_KEY is set") && text.contains("STANDIN_MODELS=openrouter/"), "{text}");
     assert!(!text.contains("no provider's key"), "{text}");
     let both = [host[0], ("ANTHROPIC_API_KEY", "k")];
     let text = said(&run("environment", &["check"], &both));
-    assert!(text.contains("provider anthropic: ") && text.contains("warning: OPENROUTER_API_KEY is there"), "{text}");
+    assert!(text.contains("provider anthropic: ") && text.contains("warning: OPENROUTER_API_KEY is set"), "{text}");
     let named = [host[0], ("STANDIN_MODELS", "openrouter/org/m,openrouter/org/n")];
     let text = said(&run("environment", &["check"], &named));
     assert!(text.contains("provider openrouter: 2 model(s), 1 key(s)") && !text.contains("warning"), "{text}");

@@ -100,7 +100,8 @@ const NOBODY: &str = "zzzzzz";
 fn fields_of(table: &[Step]) -> Option<Vec<String>> {
     let path = named(&[table, &[field(NOBODY)]].concat());
     let errors = refused(&written(&with(table, json!({NOBODY: 1}))))?;
-    let (_, error) = errors.iter().find(|(_, error)| error.field == path && error.problem.contains("is no field"))?;
+    let (_, error) =
+        errors.iter().find(|(_, error)| error.field == path && error.problem.contains("is no known field"))?;
     let (_, names) = error.problem.split_once("there are ")?;
     Some(names.split(", ").map(|name| name.trim_matches('`').to_owned()).collect())
 }

@@ -164,7 +164,7 @@ fn twenty_configurations_of_real_projects_are_converted() {
         Case(
             "model_list:\n    - model_name: qwen\n      litellm_params:\n          model: ollama/qwen3:14b\n          api_base: http://10.0.0.7:11434\n          extra_body:\n              think: true\n      model_info:\n          mode: chat\n    - model_name: ears\n      litellm_params:\n          model: openai/ears-1\n          api_base: http://10.0.0.7:8014/v1\n          api_key: none\n      model_info:\n          mode: audio_transcription\n",
             Some(&["base_url = \"http://10.0.0.7:11434/v1\"", "models.\"qwen3:14b\" = {}"]),
-            &["`audio_transcription` is not served", "extra_body -- no counterpart: parameters"],
+            &["`audio_transcription` is not served", "extra_body -- no counterpart: callers send parameters"],
         ),
         // Everything from the environment, the model's name included.
         Case(
@@ -352,7 +352,7 @@ fn twenty_configurations_of_real_projects_are_converted() {
             &[
                 "max_end_user_budget -- not taken over: write it as `[budgets.NAME]`",
                 "budget_duration -- not taken over",
-                "thinking -- no counterpart: parameters",
+                "thinking -- no counterpart: callers send parameters",
                 "`image_generation` is not served",
             ],
         ),
@@ -389,7 +389,7 @@ fn twenty_configurations_of_real_projects_are_converted() {
              - {model_name: claude-haiku-4-5, litellm_params: {model: openai//model, api_base: \"http://localhost:30000/v1\", api_key: \"no-key\"}}\n\
              general_settings: {}\nlitellm_settings: {default_params: {temperature: 0.3}}\n",
             Some(&["models.\"/model\" = {}", "\"local//model\","]),
-            &["default_params -- no counterpart: parameters"],
+            &["default_params -- no counterpart: callers send parameters"],
         ),
         // Order, aliases, credentials by name, content filters, prices.
         Case(
@@ -622,7 +622,7 @@ fn a_report_says_kept_only_of_kept_settings_and_gives_a_reason_for_others() {
                 "enable_tag_filtering -- not needed: labels",
                 "health_check_interval -- not needed",
                 "pass_through_endpoints -- no counterpart: only conversations",
-                "include -- not read: put what the files hold",
+                "include -- not read: copy what the files hold",
                 "model_lists -- is no known table of LiteLLM",
             ],
         ),

@@ -779,3 +779,28 @@ proptest! {
         World::new(script).run()?;
     }
 }
+
+/// A hung probe behind targets that break at once, with little time left: found by the storm above.
+#[test]
+fn a_storm_in_which_a_target_was_forgotten_forgets_none() {
+    let ill = |from, target, hangs, within| Weather {
+        from,
+        target,
+        percent: 100,
+        class: FailureClass::Unsent,
+        hangs,
+        retry_after: None,
+        within,
+    };
+    let script = Script {
+        seed: 13_508_294_828_787_613_588,
+        calls: 72,
+        every: 2_000,
+        in_flight_max: 2_048,
+        deadline: Duration::from_millis(14_468),
+        weather: vec![ill(105, 0, true, 1), ill(12, 2, false, 2_648), ill(92, 3, false, 2_770)],
+        crashes: vec![(35, 2, 371), (24, 0, 1_417)],
+        parks: false,
+    };
+    World::new(script).run().unwrap_or_else(|broken| panic!("{broken}"));
+}

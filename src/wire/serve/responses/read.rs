@@ -29,7 +29,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     let background = body.flag("background")? == Some(true);
     if background && body.flag("store")? == Some(false) {
         let problem = "must not be false with `background`: such an answer is kept until it is fetched";
-        return Err(BadRequest::new("store", problem));
+        return Err(BadRequest { is_final: true, ..BadRequest::new("store", problem) });
     }
     let mut notes = Vec::new();
     let model = model(&mut body, path_model)?;

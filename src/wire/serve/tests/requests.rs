@@ -361,7 +361,7 @@ fn what_is_malformed_is_named_by_its_path_and_set_aside_unless_it_must_be_known(
         let text: bytes::Bytes = body.to_string().into();
         match read(face, model, false, &text) {
             Err(bad) => {
-                assert!(["model", "messages", "input", "background"].contains(&field), "{body}: {bad}");
+                assert!(["model", "messages", "input", "store"].contains(&field), "{body}: {bad}");
                 assert_eq!(bad.field, field, "{body}: {bad}");
                 assert!(!bad.problem.is_empty());
             }
