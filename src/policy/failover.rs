@@ -22,10 +22,10 @@
 //! is asked once more beside its silent attempt. Where that helps nothing either, a call that may take less does so.
 //!
 //! The whole state of a call is one list of the targets it has met, each in one standing; only one that is asked again
-//! beside its own attempt stands there twice, until one of the two has ended. A failure only decides for what reason its
-//! target is asked again, and from when on; or that the target is spent. Reasons are ordered: another key or a broken
-//! connection goes before other targets, a shorter conversation or a pause at the same target after them. A failure of
-//! the key costs nothing: no attempt, no budget, because the provider rests that key alone.
+//! beside its own attempt stands there twice, until one of the two has ended. A failure only decides for what reason
+//! its target is asked again, and from when on; or that the target is spent. Reasons are ordered: another key or a
+//! broken connection goes before other targets, a shorter conversation or a pause at the same target after them. A
+//! failure of the key costs nothing: no attempt, no budget, because the provider rests that key alone.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -14,12 +14,12 @@
 //! Output: those that may go, and when to look again. Calls that wait for the same targets are in one queue: by
 //! priority, then by deadline, then by arrival; but every eighth turn goes to the call that has waited longest, so that
 //! no call waits for ever. Where many callers leave before they are answered, and the first in line has already waited
-//! for half as long as they do, the newest goes first among those whose callers set no deadline: in the order of arrival
-//! each place would go to a call whose caller is about to leave. A target that is well and full takes the next call for
-//! each that leaves. A target that comes back is asked by one call; each that begins to be answered lets two more go,
-//! and no second carries more than twice what the best second before it has proven. A target that only named the time
-//! of its return was never ill and need not prove anything: its calls go at a pace that doubles until it refuses again.
-//! So a thousand calls that wait for one limit do not meet it at once. It never waits and knows no call.
+//! for half as long as they do, the newest goes first among those whose callers set no deadline: in the order of
+//! arrival each place would go to a call whose caller is about to leave. A target that is well and full takes the next
+//! call for each that leaves. A target that comes back is asked by one call; each that begins to be answered lets two
+//! more go, and no second carries more than twice what the best second before it has proven. A target that only named
+//! the time of its return was never ill and need not prove anything: its calls go at a pace that doubles until it
+//! refuses again. So a thousand calls that wait for one limit do not meet it at once. It never waits and knows no call.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

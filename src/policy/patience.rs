@@ -109,8 +109,8 @@ impl Pace {
         (self.late * 2).max(LATE_MIN)
     }
 
-    /// Returns the age at which a caller that leaves an attempt without content has waited longer than others: no caller
-    /// leaves because an answer took milliseconds more, but many leave at once when a program ends.
+    /// Returns the age at which a caller that leaves an attempt without content has waited longer than others: no
+    /// caller leaves because an answer took milliseconds more, but many leave at once when a program ends.
     pub fn outwaited(&self) -> Duration {
         self.late.max(LATE_MIN)
     }

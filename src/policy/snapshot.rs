@@ -216,9 +216,9 @@ pub struct Gates {
 
 impl Gates {
     /// Returns which gate refuses an attempt, if one does, and when a call that has no other target may be let in. The
-    /// last resort passes an open breaker: one at a time, or as many as `resort_max` says. Where every target loses some
-    /// of its calls, each of them is open now and then, and at times all are. Once in a long while the last resort also
-    /// passes what a provider said, because that may be wrong; never an operator's override or a full target.
+    /// last resort passes an open breaker: one at a time, or as many as `resort_max` says. Where every target loses
+    /// some of its calls, each of them is open now and then, and at times all are. Once in a long while the last resort
+    /// also passes what a provider said, because that may be wrong; never an operator's override or a full target.
     pub fn refusal(&self, last_resort: bool, now: Instant) -> Option<Refusal> {
         self.refused(last_resort, last_resort && self.may_look(now), now)
     }

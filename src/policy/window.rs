@@ -263,8 +263,8 @@ impl Baseline {
         self.distribution.latency()
     }
 
-    /// Tells whether a latency is long, and above p95 as finely as latencies are counted: one that is always the same is
-    /// not.
+    /// Tells whether a latency is long, and above p95 as finely as latencies are counted: one that is always the same
+    /// is not.
     pub fn is_exceeded(&self, latency: Duration) -> bool {
         let scale = self.distribution.scale;
         latency > SLOW_MIN && scale.units(latency) > scale.units(self.latency().p95)

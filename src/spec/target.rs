@@ -55,7 +55,7 @@ impl TargetSpec {
         Model { provider, name: model, family: &self.family, reasons, answer_max, meant }
     }
 
-    /// Returns the longest pause of an answer that has begun: without a limit of its own half a minute for chat, and 90 s
+    /// Returns the longest pause of an answer that has begun: without a limit of its own half a minute for chat, more
     /// for reasoning models. Servers that parse calls themselves are silent while a model writes one.
     pub(crate) fn stall(&self) -> Stall {
         let usual = match self.class {

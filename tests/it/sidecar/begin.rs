@@ -132,7 +132,7 @@ fn a_user_with_a_key_is_told_what_it_serves_and_never_that_there_is_none() {
         assert!(text.contains(problem), "{text}");
     }
     let azure = said(&run("environment", &["serve"], &[("AZURE_OPENAI_API_KEY", "k")]));
-    assert!(azure.contains("azure wants more than a key") && azure.contains("resource"), "{azure}");
+    assert!(azure.contains("azure needs more than a key") && azure.contains("resource"), "{azure}");
     // A key may stand where a vendor's own library looks for it.
     for (variable, provider) in
         [("GOOGLE_API_KEY", "gemini"), ("TOGETHERAI_API_KEY", "together"), ("AZURE_API_KEY", "azure")]
