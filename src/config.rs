@@ -22,9 +22,7 @@ use serde::Deserialize;
 use crate::catalog::PriceList;
 use crate::policy::failover::FailoverOptions;
 use crate::policy::restart::RestartOptions;
-use crate::policy::routing::{ForeignParts, LabelSet, RouteOptions};
-use crate::policy::trim::OverWindow;
-use crate::spec::{Layout, Limits, MemberSpec, ProviderSpec, RouteSpec, Setup};
+use crate::spec::{Layout, Limits, ProviderSpec, RouteSpec, Setup};
 use crate::wire::AnswerMax;
 use crate::words::{Capabilities, ConfigError, ConfigErrors, Date, Durable, ModelClass, Price, TargetId};
 
@@ -238,17 +236,7 @@ impl Config {
         for target in 0..setup.layout.targets.len() {
             let name = setup.target(target).id.to_string();
             if !self.routes.contains_key(&name) {
-                setup.layout.add(RouteSpec {
-                    name: name.into(),
-                    options: RouteOptions::default(),
-                    failover: self.failover.clone(),
-                    members: vec![MemberSpec { target, tier: 0, weight: 1.0, degraded: false }],
-                    labels: LabelSet::default(),
-                    over_window: OverWindow::default(),
-                    foreign_parts: ForeignParts::default(),
-                    rungs: [].into(),
-                    durable: Durable::No,
-                });
+                setup.layout.add(RouteSpec::to(target, name, self.failover.clone()));
             }
         }
         let at_ill = |name: &str| ill_routes.contains(name) || at_ill(name) || doubtful(name);

@@ -73,6 +73,21 @@ pub struct HttpResponse {
     pub body: Body,
 }
 
+impl HttpResponse {
+    /// Returns the whole body, of at most this many bytes; else what is wrong with it, for a sentence.
+    pub(crate) async fn whole(mut self, bytes_max: usize) -> Result<Vec<u8>, String> {
+        let mut whole = Vec::new();
+        while let Some(chunk) = self.body.next().await {
+            let chunk = chunk.map_err(|_| "broke off".to_owned())?;
+            if whole.len() + chunk.len() > bytes_max {
+                return Err(format!("is longer than {bytes_max} bytes"));
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole)
+    }
+}
+
 /// Why there is no response, or no further part of it. The text is for people and holds no key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -9,7 +9,6 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::join;
 use http::HeaderMap;
 use http::header::{ACCEPT, HeaderValue};
@@ -89,14 +88,7 @@ async fn ask(provider: &Provider, source: HintSource, address: &str) -> Option<H
         HintSource::Health | HintSource::Models => health_endpoint(response.status)?,
         HintSource::StatusPage if response.status != 200 => return None,
         HintSource::StatusPage => {
-            let (mut body, mut page) = (response.body, Vec::new());
-            while let Some(chunk) = body.next().await {
-                let chunk = chunk.ok()?;
-                if page.len() + chunk.len() > PAGE_BYTES_MAX {
-                    return None;
-                }
-                page.extend_from_slice(&chunk);
-            }
+            let page = response.whole(PAGE_BYTES_MAX).await.ok()?;
             status_page(&page, provider.spec.hints.component.as_deref())?
         }
     };

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
 use http::HeaderMap;
 use http::header::{ACCEPT, HeaderValue};
 
@@ -208,13 +207,5 @@ async fn fetch(url: &str, spec: &PricesSpec) -> Result<Vec<u8>, String> {
     if response.status != 200 {
         return Err(format!("answers {}", response.status));
     }
-    let (mut body, mut list) = (response.body, Vec::new());
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|_| "broke off".to_owned())?;
-        if list.len() + chunk.len() > BYTES_MAX {
-            return Err(format!("is longer than {BYTES_MAX} bytes"));
-        }
-        list.extend_from_slice(&chunk);
-    }
-    Ok(list)
+    response.whole(BYTES_MAX).await
 }

@@ -21,10 +21,8 @@ use super::work::Work;
 use crate::policy::failover::FailoverOptions;
 use crate::policy::hint::spread;
 use crate::policy::probe::ProbeOptions;
-use crate::policy::routing::{ForeignParts, LabelSet, RouteOptions};
-use crate::policy::trim::OverWindow;
-use crate::spec::{MemberSpec, RouteSpec, TargetSpec};
-use crate::words::{ChatRequest, Durable, EmbedRequest, Error, ModelKind};
+use crate::spec::{RouteSpec, TargetSpec};
+use crate::words::{ChatRequest, EmbedRequest, Error, ModelKind};
 
 /// The longest that a word is waited for.
 const WORD_MAX: Duration = Duration::from_secs(60);
@@ -54,17 +52,8 @@ pub(super) async fn probe(provider: Arc<Provider>, shared: Arc<Shared>) {
 async fn ask(shared: &Arc<Shared>, spec: &TargetSpec) -> Result<(), Error> {
     let table = shared.table();
     let target = table.index(&spec.id).ok_or(Error::Unavailable)?;
-    let route = RouteSpec {
-        name: ProbeOptions::route(&spec.id.provider).into(),
-        options: RouteOptions::default(),
-        failover: FailoverOptions { attempts_max: 1, wait_max: Duration::ZERO, ..FailoverOptions::default() },
-        members: vec![MemberSpec { target, tier: 0, weight: 1.0, degraded: false }],
-        labels: LabelSet::default(),
-        over_window: OverWindow::default(),
-        foreign_parts: ForeignParts::default(),
-        rungs: [].into(),
-        durable: Durable::No,
-    };
+    let failover = FailoverOptions { attempts_max: 1, wait_max: Duration::ZERO, ..FailoverOptions::default() };
+    let route = RouteSpec::to(target, ProbeOptions::route(&spec.id.provider), failover);
     let name = &*route.name;
     match spec.capabilities.kind {
         ModelKind::Embedding => {

@@ -30,27 +30,25 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use rand::{Rng, RngExt};
+use rand::Rng;
 
 use super::health::Unwanted;
 use super::hedge::{Cost, Join};
 use super::patience::{Left, reached};
 use super::retry_budget::{RetryBudget, Spend};
 use super::snapshot::Refusal;
-use crate::words::consequence::Next;
-use crate::words::{CommitPolicy, Failure, FailureClass, OnExhausted, Scope};
+use crate::words::{CommitPolicy, Failure, OnExhausted};
 
+mod after;
 mod again;
 mod beside;
 mod options;
 mod standing;
 
+use after::{Consequence, is_own, telling};
 pub use options::FailoverOptions;
 use standing::{Met, Reason, Standing, Uncertain};
 
-/// The pause before the same target is asked again: U(0, min(8 s, 0.5 s * 2^n)), full jitter as AWS's SDKs do it.
-const PAUSE_BASE: Duration = Duration::from_millis(500);
-const PAUSE_MAX: Duration = Duration::from_secs(8);
 /// How often targets that are expected back are looked for beside an attempt that is late, which may take long: this
 /// often in the time that is left, within these bounds.
 const LOOKS_BESIDE: u32 = 16;
@@ -165,16 +163,6 @@ pub enum GiveUp {
     Deadline,
     /// The answer broke off after content had reached the caller, and nothing replaced it.
     Interrupted(Failure),
-}
-
-/// The consequence of a failure.
-enum Consequence {
-    /// The call ends, for this reason or because no other target may be asked.
-    End(Option<GiveUp>),
-    /// The target is done with.
-    Spent,
-    /// The target is asked again.
-    Again(Reason, Instant),
 }
 
 /// One call's failover machine.
@@ -666,85 +654,6 @@ impl Failover {
         Some(step)
     }
 
-    fn consequence(
-        &mut self,
-        at: usize,
-        failure: &Failure,
-        back: Option<Instant>,
-        now: Instant,
-        rng: &mut impl Rng,
-    ) -> Consequence {
-        use Consequence::{Again, End, Spent};
-        use FailureClass as C;
-        let resent = matches!(self.targets[at].standing, Standing::Runs { reason: Reason::Resend, .. });
-        if failure.scope == Scope::Key {
-            // A failure of the key: it costs the call nothing.
-            self.uncount(at);
-            let met = &mut self.targets[at];
-            met.keys_failed += 1;
-            return match back {
-                _ if met.keys_failed < met.planned.keys => Again(Reason::OtherKey, now),
-                Some(back) if failure.class == C::RateLimited => {
-                    self.retry(at, failure.class, Some(back), now, rng).unwrap_or(Again(Reason::Wish, back))
-                }
-                _ => Spent,
-            };
-        }
-        if let Some(again) = self.retry(at, failure.class, back, now, rng) {
-            return again;
-        }
-        let consequences = failure.class.consequences();
-        match consequences.next {
-            Next::Reject if !self.others_are_asked(failure) => End(Some(GiveUp::Rejected(failure.clone()))),
-            // Only its reader makes an attempt give up while its call still wants it.
-            Next::End => End(Some(GiveUp::Interrupted(failure.clone()))),
-            Next::Resend if !resent => {
-                self.uncount(at);
-                Again(Reason::Resend, now)
-            }
-            _ if consequences.heeds && back.is_some() => Again(Reason::Wish, back.unwrap_or(now)),
-            // Any failure that may pass: a user with only one provider must not be worse off than with its SDK, which
-            // tries again.
-            Next::Pause | Next::Resend => Again(Reason::Pause, now + self.pause(rng)),
-            Next::Silence => Again(Reason::Silence, now + self.pause(rng)),
-            Next::Redraw => {
-                self.unusable += 1;
-                match self.unusable {
-                    1 => Again(Reason::Redraw, now),
-                    2 => Spent,
-                    // Two targets have failed at it: it is likely the request that cannot be answered so.
-                    _ => End(None),
-                }
-            }
-            Next::Shorter => {
-                self.too_small = self.too_small.max(self.targets[at].planned.context_tokens_max.unwrap_or(0));
-                self.leave_small_windows();
-                let met = &mut self.targets[at];
-                if met.cuts == met.planned.cuts_max {
-                    return Spent;
-                }
-                met.cuts += 1;
-                Again(Reason::Shorter, now)
-            }
-            Next::Leave | Next::Reject => Spent,
-        }
-    }
-
-    /// Tells whether other targets are asked after a rejection: where the route allows it, and where only one host's
-    /// word filter refuses it.
-    fn others_are_asked(&self, failure: &Failure) -> bool {
-        if failure.class == FailureClass::ContentPolicy {
-            failure.scope != Scope::Request || self.options.content_policy_failover
-        } else {
-            self.options.bad_request_failover
-        }
-    }
-
-    fn pause(&self, rng: &mut impl Rng) -> Duration {
-        let ceiling = PAUSE_BASE.saturating_mul(1 << self.counted.saturating_sub(1).min(10)).min(PAUSE_MAX);
-        ceiling.mul_f64(rng.random_range(0.0..=1.0))
-    }
-
     /// Leaves out new targets whose window is known not to be larger than one that was too small.
     fn leave_small_windows(&mut self) {
         for met in self.targets.iter_mut().filter(|met| met.is_new()) {
@@ -819,17 +728,6 @@ impl Failover {
 /// turns, or all waiting calls would ask at the same moment.
 fn comes_back(refusal: Refusal, now: Instant) -> Option<Instant> {
     refusal.until.filter(|_| !refusal.is_full()).map(|until| until.max(now + WAIT_MIN))
-}
-
-/// Tells whether a failure is about this request rather than about the target: what a call ends with when no other
-/// target could take it.
-fn is_own(class: FailureClass) -> bool {
-    class.consequences().telling.is_some()
-}
-
-/// Ranks a refusal by its use to a caller: one that the caller can correct comes before all others.
-fn telling(failure: &Failure) -> (Option<u8>, bool) {
-    (failure.class.consequences().telling, failure.code.is_some())
 }
 
 #[cfg(test)]

@@ -145,21 +145,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for Unpipelined<S> {
             }
             this.waiting.extend_from_slice(piece.filled());
         }
-        let from = buf.filled().len();
-        if this.waiting.is_empty() && (this.scan.is_in_body() || buf.remaining() <= HEAD_PIECE + 1) {
-            let is_in_body = this.scan.is_in_body();
+        let (from, is_in_body) = (buf.filled().len(), this.scan.is_in_body());
+        if this.waiting.is_empty() && !is_in_body && buf.remaining() > HEAD_PIECE + 1 {
+            // A long body has left this much room, of which a head needs a part.
+            let mut piece = ReadBuf::new(buf.initialize_unfilled_to(HEAD_PIECE));
+            std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, &mut piece))?;
+            let read = piece.filled().len();
+            buf.advance(read);
+        } else if this.waiting.is_empty() {
+            // Nothing needs to be cleared for it: a byte more than a piece is put aside instead.
             std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
             let most = from + HEAD_PIECE;
             if !is_in_body && buf.filled().len() > most {
                 this.waiting.extend_from_slice(&buf.filled()[most..]);
                 buf.set_filled(most);
             }
-        } else if this.waiting.is_empty() {
-            // Room that a long body has left: a part of it does, and is the only one that is cleared.
-            let mut piece = ReadBuf::new(buf.initialize_unfilled_to(HEAD_PIECE));
-            std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, &mut piece))?;
-            let read = piece.filled().len();
-            buf.advance(read);
         } else {
             let some = this.waiting.len().min(buf.remaining());
             buf.put_slice(&this.waiting[..some]);

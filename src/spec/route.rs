@@ -26,6 +26,21 @@ pub(crate) struct RouteSpec {
 }
 
 impl RouteSpec {
+    /// Returns the route to one target alone.
+    pub(crate) fn to(target: usize, name: impl Into<Arc<str>>, failover: FailoverOptions) -> Self {
+        Self {
+            name: name.into(),
+            options: RouteOptions::default(),
+            failover,
+            members: vec![MemberSpec { target, tier: 0, weight: 1.0, degraded: false }],
+            labels: LabelSet::default(),
+            over_window: OverWindow::default(),
+            foreign_parts: ForeignParts::default(),
+            rungs: [].into(),
+            durable: Durable::No,
+        }
+    }
+
     /// Returns which good answers it keeps, if any.
     pub(crate) fn stale(&self) -> Option<&StaleOptions> {
         self.rungs.iter().find_map(|rung| if let Rung::Stale(options) = rung { Some(options) } else { None })

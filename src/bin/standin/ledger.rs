@@ -19,7 +19,7 @@ pub async fn run(options: super::Ledger) -> ExitCode {
     match ask(&asked, options.file.as_deref(), &options.sidecar).await {
         Err(problem) => return failed(&problem),
         Ok(statement) if options.json => say!("{statement:#}"),
-        Ok(statement) if options.csv => csv(&statement),
+        Ok(statement) if options.csv => csv(&statement, &COLUMNS),
         Ok(statement) => table(&statement),
     }
     ExitCode::SUCCESS
@@ -93,15 +93,17 @@ const COLUMNS: [(&str, &str); 14] = [
     ("reasoning_tokens", "/tokens/reasoning"),
 ];
 
-fn csv(statement: &Value) {
-    say!("{}", COLUMNS.map(|(name, _)| name).join(","));
+/// Writes a statement's lines with these columns, each with its place in a line.
+pub fn csv(statement: &Value, columns: &[(&str, &str)]) {
+    let row = |cells: Vec<String>| say!("{}", cells.join(","));
+    row(columns.iter().map(|(name, _)| (*name).to_owned()).collect());
     for line in statement["lines"].as_array().into_iter().flatten() {
-        let cell = |(_, at): (&str, &str)| match line.pointer(at) {
+        let cell = |(_, at): &(&str, &str)| match line.pointer(at) {
             Some(Value::String(text)) => quoted(text),
             None | Some(Value::Null) => String::new(),
             Some(number) => number.to_string(),
         };
-        say!("{}", COLUMNS.map(cell).join(","));
+        row(columns.iter().map(cell).collect());
     }
 }
 

@@ -283,10 +283,10 @@ struct Reconcile {
     /// The provider of the configuration whose account it is of; several, where they share the account.
     #[arg(long, value_name = "NAME", required = true)]
     provider: Vec<String>,
-    /// Writes JSON.
+    /// Prints JSON.
     #[arg(long, conflicts_with = "csv")]
     json: bool,
-    /// Writes CSV.
+    /// Prints CSV.
     #[arg(long)]
     csv: bool,
     /// Reads this file instead of asking a running sidecar, whether or not one keeps it.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use standin::sidecar::{dollars, printable};
 use standin::{Date, models};
 
-use super::ledger::{self, Asked, quoted};
+use super::ledger::{self, Asked, csv};
 use super::{failed, load};
 use export::{Export, Used, nanos};
 
@@ -62,7 +62,7 @@ pub async fn run(options: super::Reconcile) -> ExitCode {
     if options.json {
         say!("{value:#}");
     } else if options.csv {
-        csv(&value);
+        csv(&value, &COLUMNS);
     } else {
         table(&value, &statement);
     }
@@ -166,18 +166,6 @@ const COLUMNS: [(&str, &str); 11] = [
     ("theirs_output_tokens", "/theirs/output_tokens"),
     ("difference_output_tokens", "/difference/output_tokens"),
 ];
-
-fn csv(value: &Value) {
-    say!("{}", COLUMNS.map(|(name, _)| name).join(","));
-    for line in value["lines"].as_array().into_iter().flatten() {
-        let cell = |(_, at): (&str, &str)| match line.pointer(at) {
-            Some(Value::String(text)) => quoted(text),
-            None | Some(Value::Null) => String::new(),
-            Some(number) => number.to_string(),
-        };
-        say!("{}", COLUMNS.map(cell).join(","));
-    }
-}
 
 fn table(value: &Value, statement: &Value) {
     say!(

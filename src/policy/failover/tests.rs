@@ -32,6 +32,7 @@ use rand::rngs::StdRng;
 
 use super::*;
 use crate::policy::snapshot::Gate;
+use crate::words::{FailureClass, Scope};
 
 mod storm;
 
