@@ -1,7 +1,5 @@
 //! Durable calls: a runtime that starts on the file of another one finds them.
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use standin::config::StoreConfig;
@@ -9,33 +7,23 @@ use standin::runtime::{By, CallStatus, Question, Which};
 use standin::testing::{Answer, Fault, Script, Scripted};
 use standin::{ChatRequest, CommitPolicy, Config, Durable, Error, ReplyEvent, RouteConfig, Runtime};
 
-use super::kit::{S, ask, config, read, start};
+use super::kit::{Folder, S, ask, config, read, start};
 
-/// A file of its own, which is deleted at its end.
-struct File(PathBuf);
+/// A store in a folder of its own.
+struct File(Folder);
 
 impl File {
     fn new() -> Self {
-        static FILES: AtomicU32 = AtomicU32::new(0);
-        let name = format!("standin-durable-{}-{}", std::process::id(), FILES.fetch_add(1, Relaxed));
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).expect("a folder");
-        Self(folder)
+        Self(Folder::new())
     }
 
     fn config(&self, scripts: &[Scripted]) -> Config {
-        Config { store: Some(StoreConfig::new(self.0.join("standin.db"))), ..config(scripts) }
+        Config { store: Some(StoreConfig::new(self.0.file("standin.db"))), ..config(scripts) }
     }
 
     fn bytes(&self) -> Vec<u8> {
-        let read = |name: &str| std::fs::read(self.0.join(name)).unwrap_or_default();
+        let read = |name: &str| std::fs::read(self.0.file(name)).unwrap_or_default();
         [read("standin.db"), read("standin.db-wal")].concat()
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

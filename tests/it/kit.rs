@@ -1,7 +1,9 @@
 //! The tests' kit: a runtime over scripted providers, a reader of streams, and helpers to inspect both.
 
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use standin::health::Health;
@@ -16,6 +18,29 @@ use standin::{
 pub const MS: Duration = Duration::from_millis(1);
 /// A second.
 pub const S: Duration = Duration::from_secs(1);
+
+/// A folder of its own, which is deleted at its end.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        static FOLDERS: AtomicU32 = AtomicU32::new(0);
+        let name = format!("standin-it-{}-{}", std::process::id(), FOLDERS.fetch_add(1, Relaxed));
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        Self(folder)
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 

@@ -1,7 +1,6 @@
 //! Lists of prices that are replaced while the program runs.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Instant;
 
 use standin::config::{PriceConfig, PricesConfig};
@@ -9,35 +8,25 @@ use standin::testing::{Script, Scripted};
 use standin::{Config, ModelConfig, Price, ProviderConfig, Runtime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::kit::{MS, S, ask, config, start};
+use super::kit::{Folder, MS, S, ask, config, start};
 
-/// A folder of its own, which is deleted at its end.
-struct Place(PathBuf);
+/// A list of prices in a folder of its own.
+struct Place(Folder);
 
 impl Place {
     fn new() -> Self {
-        static PLACES: AtomicU32 = AtomicU32::new(0);
-        let name = format!("standin-prices-{}-{}", std::process::id(), PLACES.fetch_add(1, Relaxed));
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).expect("a folder");
-        Self(folder)
+        Self(Folder::new())
     }
 
     fn file(&self) -> PathBuf {
-        self.0.join("prices.json")
+        self.0.file("prices.json")
     }
 
     /// Writes the file as programs do that nobody may find half written.
     fn write(&self, list: &str) {
-        let new = self.0.join("prices.new");
+        let new = self.0.file("prices.new");
         std::fs::write(&new, list).expect("a file");
         std::fs::rename(&new, self.file()).expect("in its place");
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use standin::config::{DialectConfig, PriceConfig};
 use standin::drill::Drill;
-use standin::sidecar::{Settings, Sidecar};
+use standin::sidecar::{ClientKey, Hash, Settings, Sidecar};
 use standin::testing::{Counts, Script};
 use standin::{ModelConfig, ProviderConfig, RouteConfig, Strategy};
 
@@ -99,6 +99,12 @@ impl Stage {
 }
 
 /// Waits until something is so.
+/// Returns a client's key for all routes; the key is the client's name.
+fn open_key(name: &str) -> ClientKey {
+    let sha256 = Hash::of(name);
+    ClientKey { name: name.into(), sha256, routes: Vec::new(), requests_per_minute: None, operator: false }
+}
+
 async fn until(is: impl Fn() -> bool) {
     let waiting = async {
         while !is() {

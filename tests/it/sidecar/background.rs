@@ -3,49 +3,25 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use standin::config::StoreConfig;
 use standin::drill::Drill;
-use standin::sidecar::{ClientKey, Hash, Settings, Sidecar};
+use standin::sidecar::{Settings, Sidecar};
 use standin::testing::{Answer, Fault, Latency, ProviderError, RetryHint, Script};
 
 use super::child::{Served, program};
 use super::http::{self, Caller, Exchange, Response};
 use super::upstream::Bytes;
 use super::verbatim::{event, rich, scene_with};
-use super::{Stage, stage_with};
+use super::{Stage, open_key, stage_with};
+use crate::kit::Folder;
 
 const SAID: &str = "one two three four five";
 
-/// A folder of its own, which is deleted at its end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static FOLDERS: AtomicU32 = AtomicU32::new(0);
-        let name = format!("standin-background-{}-{}", std::process::id(), FOLDERS.fetch_add(1, Relaxed));
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).expect("a folder");
-        Self(folder)
-    }
-
-    fn store(&self) -> StoreConfig {
-        StoreConfig::new(self.0.join("standin.db"))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 async fn stage_on(folder: &Folder, script: Script, edit: impl FnOnce(&mut Settings)) -> Stage {
-    let store = folder.store();
+    let store = StoreConfig::new(folder.file("standin.db"));
     stage_with(1, script, |settings| {
         settings.runtime.store = Some(store);
         edit(settings);
@@ -275,14 +251,7 @@ async fn what_cannot_be_in_the_background_is_refused_by_what_would_have_to_chang
 async fn no_client_finds_cancels_or_deletes_an_answer_of_another() {
     let folder = Folder::new();
     let stage = stage_on(&folder, Script::default(), |settings| {
-        let client = |name: &str| ClientKey {
-            name: name.into(),
-            sha256: Hash::of(name),
-            routes: Vec::new(),
-            requests_per_minute: None,
-            operator: false,
-        };
-        settings.server.keys = vec![client("red"), client("blue")];
+        settings.server.keys = vec![open_key("red"), open_key("blue")];
     })
     .await;
     let to = stage.sidecar.address();
@@ -367,7 +336,10 @@ async fn a_sidecar_that_is_killed_goes_on_with_what_it_accepted_in_the_backgroun
 #[tokio::test]
 async fn what_a_provider_of_responses_says_goes_on_as_it_came_under_the_id_that_was_promised() {
     let folder = Folder::new();
-    let scene = scene_with(Caller::Responses, |settings| settings.runtime.store = Some(folder.store())).await;
+    let scene = scene_with(Caller::Responses, |settings| {
+        settings.runtime.store = Some(StoreConfig::new(folder.file("standin.db")));
+    })
+    .await;
     let to = scene.sidecar.address();
     let asked = json!({"model": "r", "x_new": 1.0});
     let answers = |body: String| scene.first.answers(Bytes { body, piece: 10_000, cut: false, stream: true });

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use standin::config::StoreConfig;
-use standin::sidecar::{ClientKey, Hash};
 use standin::testing::{Latency, Script};
 
 use super::http::{self, Caller, Exchange};
 use super::upstream::Bytes;
 use super::verbatim::{rich, scene};
-use super::{stage, stage_with};
+use super::{open_key, stage, stage_with};
 
 const SAID: &str = "one two three four five";
 
@@ -151,14 +150,7 @@ async fn a_client_whose_connection_broke_takes_its_answer_up_again() {
 #[tokio::test]
 async fn clients_find_no_calls_of_each_other_with_any_keys() {
     let stage = stage_with(1, Script::default(), |settings| {
-        let client = |name: &str| ClientKey {
-            name: name.into(),
-            sha256: Hash::of(name),
-            routes: Vec::new(),
-            requests_per_minute: None,
-            operator: false,
-        };
-        settings.server.keys = vec![client("red"), client("blue")];
+        settings.server.keys = vec![open_key("red"), open_key("blue")];
     })
     .await;
     let to = stage.sidecar.address();

@@ -144,20 +144,24 @@ pub(super) fn other(caller: Caller) -> Caller {
     if caller == Caller::Anthropic { Caller::Chat } else { Caller::Anthropic }
 }
 
+/// Holds that a request goes as it came to the target of its own dialect, behind one of another that is not asked.
+pub(super) async fn goes_unchanged_to_its_own_dialect_only(caller: Caller, body: &Value) {
+    let scene = Scene::of([other(caller), caller], |_| {}).await;
+    let response = scene.ask(caller, body).await;
+    assert_eq!(response.status, 200, "{caller:?}, {body}: {}", response.body);
+    let [first, second] = scene.arrived();
+    assert_eq!(first, Vec::<Value>::new(), "{caller:?}, {body}: it speaks another dialect");
+    let mut sent = body.clone();
+    if caller != Caller::Gemini {
+        sent["model"] = second[0]["model"].clone();
+    }
+    assert_eq!(second, [sent], "{caller:?}");
+}
+
 #[tokio::test]
 async fn unknown_parts_go_unchanged_to_their_own_dialect_only() {
     for caller in Caller::ALL {
-        let scene = Scene::of([other(caller), caller], |_| {}).await;
-        let body = with_part(caller, &unknown(caller));
-        let response = scene.ask(caller, &body).await;
-        assert_eq!(response.status, 200, "{caller:?}: {}", response.body);
-        let [first, second] = scene.arrived();
-        assert_eq!(first, Vec::<Value>::new(), "{caller:?}: it speaks another dialect");
-        let mut sent = body.clone();
-        if caller != Caller::Gemini {
-            sent["model"] = second[0]["model"].clone();
-        }
-        assert_eq!(second, [sent], "{caller:?}");
+        goes_unchanged_to_its_own_dialect_only(caller, &with_part(caller, &unknown(caller))).await;
     }
 }
 
