@@ -28,8 +28,8 @@ use crate::words::{Capabilities, ConfigError, ConfigErrors, Date, Durable, Model
 
 use names::Known;
 
+pub use crate::policy::budget::{BudgetScope, OnSpent, Period};
 pub use crate::policy::hint::HintOptions;
-pub use crate::policy::money::{Of, OnSpent, Period};
 pub use crate::policy::probe::ProbeOptions;
 pub use crate::policy::stale::StaleOptions;
 pub use budget::BudgetConfig;

@@ -82,13 +82,14 @@ pub use runtime::{ReplyStream, Report, RouterMessage, Runtime};
 pub use transport::{Body, BoxFuture, Http, HttpRequest, HttpResponse, Transport, TransportError, TransportOptions};
 pub use words::consequence;
 pub use words::{
-    Amount, AssistantPart, AttemptEnd, AttemptRecord, Audio, Barred, CallFacts, CallId, Capabilities, Cause,
+    Amount, AnswerPiece, AssistantPart, AttemptEnd, AttemptRecord, Audio, CallFacts, CallId, Capabilities, Cause,
     ChatRequest, CommitPolicy, ConfigError, ConfigErrors, Date, Degraded, Demand, Demanded, Dialect, Document,
     DocumentSource, Drift, DriftKind, Durable, Effort, EmbedRequest, Embeddings, Error, Event, Failure, FailureClass,
     Finished, Foreign, Gauge, Hedging, Hint, HintSource, Hold, Image, Limits, Marks, Message, ModelClass, ModelKind,
     NAME_BYTES_MAX, NoCallId, Note, OnExhausted, Original, OverBudget, Payload, Piece, Price, Priority, Proof,
-    Reasoning, Reply, ReplyEvent, Reported, Reset, ResponseFormat, RetryAfter, Rule, Said, Sampling, Scope, Secret,
-    Source, StopReason, TargetId, Text, Tool, ToolCall, ToolChoice, ToolResult, UnknownName, Unread, Usage, UserPart,
+    Reasoning, Reply, ReplyEvent, Reported, Reset, ResponseFormat, RetryAfter, Rule, Sampling, Scope, Secret, Source,
+    StopReason, TargetId, Text, Tool, ToolCall, ToolChoice, ToolResult, UnavailableTarget, UnknownName, Unread, Usage,
+    UserPart,
 };
 
 /// The health of targets: breakers, gates, measured times; and the options that they are judged by.
@@ -105,7 +106,8 @@ pub mod health {
 pub mod routing {
     pub use crate::policy::failover::FailoverOptions;
     pub use crate::policy::routing::{
-        ForeignParts, Percentile, Pick, Plan, RouteOptions, Score, SecondValue, Skip, SkipReason, Sticky, Strategy, Why,
+        ForeignParts, Percentile, Pick, PickReason, Plan, RouteOptions, Score, SecondValue, Skip, SkipReason, Sticky,
+        Strategy,
     };
     pub use crate::policy::trim::OverWindow;
 }

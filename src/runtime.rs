@@ -26,10 +26,10 @@ use crate::actors::to_root::RootMessage;
 use crate::actors::work::Work;
 use crate::config::{Config, ProviderConfig, RouteConfig};
 #[cfg(feature = "store")]
-use crate::policy::memory::Keeps;
-use crate::policy::snapshot::Force;
+use crate::policy::durable_store::DurableStore;
 #[cfg(feature = "store")]
-use crate::policy::vault::Vault;
+use crate::policy::memory::MemoryStore;
+use crate::policy::snapshot::Force;
 use crate::spec::Setup;
 #[cfg(feature = "store")]
 use crate::store::Store;
@@ -50,15 +50,15 @@ pub(crate) use crate::actors::scribe::Form;
 pub use crate::actors::slot::ProviderStatus;
 pub use crate::actors::stream::ReplyStream;
 pub use crate::actors::to_front::RouterMessage;
-pub use crate::policy::explain::{Considered, Explanation, Flight, Happened, Skipped};
+pub use crate::policy::budget::BudgetHealth;
+pub use crate::policy::durable_store::CallSelector;
+pub use crate::policy::explain::{CallStep, Considered, Explanation, Flight, Skipped};
 pub use crate::policy::hedge::Join;
-pub use crate::policy::keeping::StoreHealth;
 pub use crate::policy::ledger::Totals;
-pub use crate::policy::money::PurseHealth;
 pub use crate::policy::record::{Observer, QUEUE_MAX, Record};
 #[cfg(feature = "store")]
-pub use crate::policy::statement::{By, Line, NoBy, Question, Statement};
-pub use crate::policy::vault::Which;
+pub use crate::policy::statement::{GroupBy, Line, Question, Statement, UnknownGrouping};
+pub use crate::policy::store_health::StoreHealth;
 #[cfg(feature = "store")]
 pub use crate::store::{LedgerError, Verified, ask_file, verify_file};
 
@@ -362,11 +362,11 @@ impl Builder {
             observers,
             self.classify,
             #[cfg(feature = "store")]
-            store.clone().map(|store| store as Arc<dyn Vault>),
+            store.clone().map(|store| store as Arc<dyn DurableStore>),
             #[cfg(not(feature = "store"))]
             None,
             #[cfg(feature = "store")]
-            store.clone().map(|store| store as Arc<dyn Keeps>),
+            store.clone().map(|store| store as Arc<dyn MemoryStore>),
         ));
         #[cfg(feature = "store")]
         if let Some(store) = &store {
@@ -470,7 +470,7 @@ impl Runtime {
     ///
     /// # Errors
     /// [`Error::NotDurable`] if the store writes no more.
-    pub async fn forget(&self, which: Which) -> Result<usize, Error> {
+    pub async fn forget(&self, which: CallSelector) -> Result<usize, Error> {
         self.again(|answer| scribe::forget_all(&self.shared, which.clone(), answer)).await
     }
 

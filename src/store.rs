@@ -91,7 +91,7 @@ pub fn ask_file(
 }
 
 /// The store's counters, for health.
-pub(crate) type Gauge = Arc<crate::policy::keeping::StoreGauge>;
+pub(crate) type Gauge = Arc<crate::policy::store_health::StoreGauge>;
 
 #[cfg(test)]
 mod tests;

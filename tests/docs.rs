@@ -23,7 +23,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use standin::config::{DialectConfig, presets};
-use standin::consequence::{Next, Rest, Told, Whose};
+use standin::consequence::{CallerStatus, FaultOwner, HoldRule, Next};
 use standin::internals::wire::Flavour;
 use standin::{Config, FailureClass, Runtime, Scope};
 
@@ -321,11 +321,11 @@ fn failures() -> String {
     let row = |class: FailureClass| {
         let it = class.consequences();
         let whose = match it.whose {
-            Whose::Provider => "the provider's",
-            Whose::Account => "the account's",
-            Whose::Request => "the request's",
-            Whose::Ours => "ours",
-            Whose::Nobody => "none",
+            FaultOwner::Provider => "the provider's",
+            FaultOwner::Account => "the account's",
+            FaultOwner::Request => "the request's",
+            FaultOwner::Ours => "ours",
+            FaultOwner::NotAFault => "none",
             _ => "?",
         };
         let scope = match it.scope {
@@ -346,18 +346,18 @@ fn failures() -> String {
             _ => "?",
         };
         let next = if it.heeds { format!("{next}; comes back when told") } else { next.to_owned() };
-        let rest = it.rest.map_or("nothing".to_owned(), |Rest { whole_key, time, passes }| {
+        let rest = it.rest.map_or("nothing".to_owned(), |HoldRule { whole_key, time, passes }| {
             let (what, time) = (if whole_key { "the key" } else { "key or model" }, time.as_secs());
             let time = if time < 60 { format!("{time} s") } else { format!("{} min", time / 60) };
             format!("{what}, {time}{}", if passes { "" } else { ", until an operator acts" })
         });
         let told = match it.told {
-            Told::Invalid | Told::ContextTooLong | Told::ContentPolicy => "400",
-            Told::TooLarge => "413",
-            Told::RateLimited => "429",
-            Told::Unavailable => "503",
-            Told::NoAnswer => "502",
-            Told::Internal => "500",
+            CallerStatus::Invalid | CallerStatus::ContextTooLong | CallerStatus::ContentPolicy => "400",
+            CallerStatus::TooLarge => "413",
+            CallerStatus::RateLimited => "429",
+            CallerStatus::Unavailable => "503",
+            CallerStatus::NoAnswer => "502",
+            CallerStatus::Internal => "500",
             _ => "?",
         };
         format!("| `{class}` | {whose} | {scope} | {} | {next} | {rest} | {told} |", it.weight)

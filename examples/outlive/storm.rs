@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags};
 use standin::config::StoreConfig;
 use standin::drill::Drill;
-use standin::runtime::{By, Question};
+use standin::runtime::{GroupBy, Question};
 use standin::testing::{Answer, Answers, Fault, Latency, ProviderError, Script};
 use standin::{ChatRequest, Durable, Error, OnExhausted, ProviderConfig, Runtime};
 
@@ -302,7 +302,7 @@ async fn finish(file: &Path, drill: &Drill, mut books: Books, kills: u32) -> Str
         }
     }
     settled(file).await;
-    let again = runtime.ledger(Question::by(By::All)).await.expect("a ledger").again;
+    let again = runtime.ledger(Question::by(GroupBy::All)).await.expect("a ledger").again;
     drop(runtime);
     // Another process, and every place of a stream.
     let runtime = self::runtime(file, drill.address()).await;

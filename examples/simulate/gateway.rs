@@ -9,18 +9,18 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus as Luck;
 use standin::internals::policy::admission::{
-    Admission, AdmissionOptions, Ask, BreakerOptions, Effect, HealthOptions, Outcome, Report, TargetOptions, Ticket,
-    Unwanted,
+    Admission, AdmissionOptions, AdmissionRequest, BreakerOptions, CancelReason, Effect, HealthOptions, Outcome,
+    Report, TargetOptions, Ticket,
 };
 use standin::internals::policy::failover::{Failover, FailoverOptions, Planned, Step, Try};
 use standin::internals::policy::hedge::{self, Cost};
 use standin::internals::policy::local_fault::LocalFault;
-use standin::internals::policy::park::Lot;
 use standin::internals::policy::retry_budget::{BudgetNumbers, RetryBudget};
 use standin::internals::policy::routing::{
-    self, Candidate, LabelSet, Needs, Pick, RouteOptions, RouteState, Skip, Why,
+    self, Candidate, LabelSet, Needs, Pick, PickReason, RouteOptions, RouteState, Skip,
 };
 use standin::internals::policy::snapshot::{BreakerState, Health, Latency};
+use standin::internals::policy::wait_queue::WaitQueues;
 use standin::{Capabilities, CommitPolicy, Failure, FailureClass, Hedging, Price, Priority};
 
 use self::waiting::Waits;
@@ -128,7 +128,7 @@ pub struct Standin {
     calls: BTreeMap<usize, Running>,
     live: BTreeMap<usize, Live>,
     /// The calls that wait for a turn, how many there are, and when they are looked at next.
-    lot: Lot<usize, usize>,
+    lot: WaitQueues<usize, usize>,
     waiting: usize,
     looks: Option<Instant>,
     prompt: u32,
@@ -184,7 +184,7 @@ impl Standin {
             local: LocalFault::default(),
             calls: BTreeMap::new(),
             live: BTreeMap::new(),
-            lot: Lot::default(),
+            lot: WaitQueues::default(),
             waiting: 0,
             looks: None,
             prompt: scenario.prompt,
@@ -249,7 +249,7 @@ impl Standin {
                 Step::Reset(_) | Step::Commit(_) | Step::Silent => {}
                 Step::Cancel(number, why) => {
                     let attempt = self.attempt(call, number).expect("it runs");
-                    net.cancel(attempt, if why == Unwanted::Lost { "joined" } else { "ended" });
+                    net.cancel(attempt, if why == CancelReason::Lost { "joined" } else { "ended" });
                     self.settle(attempt, Outcome::Cancelled(why), net);
                 }
                 Step::Wait(until) => {
@@ -344,7 +344,7 @@ impl Standin {
             keys: 1,
             first_token_max: Latency::at(health.first_token_max, self.prompt),
             needs: tempo.needs(),
-            patience: if self.tuning.bears_silence { BORNE } else { tempo.patience(pick.why == Why::Probe) },
+            patience: if self.tuning.bears_silence { BORNE } else { tempo.patience(pick.why == PickReason::Probe) },
             pause_max: if self.tuning.bears_silence { BORNE } else { health.pause_max() },
             overdue: (tempo.measured && !self.tuning.bears_silence).then(|| tempo.overdue()),
             domain: self.places[target].0,
@@ -355,7 +355,7 @@ impl Standin {
 
     fn ask(&mut self, call: usize, this: Try, net: &mut Net) {
         let (provider, place) = self.places[this.target];
-        let ask = Ask {
+        let ask = AdmissionRequest {
             target: place,
             prompt_tokens: self.prompt,
             whole: false,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
-use standin::internals::policy::park::{self, Awaited, Place};
 use standin::internals::policy::routing::{self, Candidate};
 use standin::internals::policy::snapshot::Health;
+use standin::internals::policy::wait_queue::{self, AwaitedTargets, QueueRank};
 use standin::{FailureClass, OnExhausted};
 
 use super::{Net, Standin, Timer};
@@ -15,7 +15,7 @@ use super::{Net, Standin, Timer};
 /// What a call that waits knows of its waiting.
 #[derive(Default)]
 pub(super) struct Waits {
-    place: Option<Place>,
+    place: Option<QueueRank>,
     /// The targets it waits for now.
     queued: Option<Arc<[usize]>>,
     turn: Option<Turn>,
@@ -74,7 +74,7 @@ impl Standin {
         let occupied = self.calls[&call].machine.occupied();
         let awaited = if self.tuning.refuses_full { None } else { self.awaited(call, &occupied, net) };
         let running = self.calls.get_mut(&call).expect("it runs");
-        let Some(Awaited { spots, full, needs, .. }) = awaited else {
+        let Some(AwaitedTargets { spots, full, needs, .. }) = awaited else {
             running.machine.unplaced(None, now);
             return None;
         };
@@ -94,7 +94,7 @@ impl Standin {
         Some(latest)
     }
 
-    fn enter(&mut self, call: usize, spots: Arc<[usize]>, place: Place) {
+    fn enter(&mut self, call: usize, spots: Arc<[usize]>, place: QueueRank) {
         self.lot.enter(spots.clone(), place, call);
         self.waits(call).queued = Some(spots);
         self.waiting += 1;
@@ -121,7 +121,7 @@ impl Standin {
         if running.machine.attempts() > waits.attempts {
             waits.rounds += 1;
             let rng = running.rng.as_mut().expect("it has planned");
-            from += park::pause(waits.rounds, rng.random_range(0.0..=1.0));
+            from += wait_queue::pause(waits.rounds, rng.random_range(0.0..=1.0));
         }
         let (lot, priority) = (&mut self.lot, self.priority);
         waits.place.get_or_insert_with(|| lot.arrive(priority, end, true, net.now));
@@ -146,7 +146,7 @@ impl Standin {
             awaited.full.iter().for_each(|target| self.lot.full(target, now));
             self.enter(call, awaited.spots, place);
         }
-        self.alarm(call, park::look_at(from, until, end, now), net);
+        self.alarm(call, wait_queue::look_at(from, until, end, now), net);
         true
     }
 
@@ -168,7 +168,7 @@ impl Standin {
     }
 
     /// Returns the targets that could answer a call once they have a place or are back.
-    fn awaited(&mut self, call: usize, without: &[usize], net: &Net) -> Option<Awaited<usize>> {
+    fn awaited(&mut self, call: usize, without: &[usize], net: &Net) -> Option<AwaitedTargets<usize>> {
         let left = (0..net.targets()).filter(|target| !without.contains(target));
         let candidates: Vec<Candidate> = left.map(|target| self.candidate(target, net)).collect();
         let needs = self.needs(call, net);
@@ -182,14 +182,14 @@ impl Standin {
         let health = |target: usize| candidates.iter().find(|it| it.target == target).map(|it| it.health);
         let expected = state.output_tokens(None);
         let needs = |target| Some(health(target)?.takes(self.prompt, false, expected));
-        Awaited::of(&plan, |target| target, needs)
+        AwaitedTargets::of(&plan, |target| target, needs)
     }
 
     /// Lets the calls go that may go.
     pub(super) fn look(&mut self, net: &mut Net) {
         while self.waiting > 0 {
             let healths: Vec<Health> = (0..net.targets()).map(|target| self.health(target, net)).collect();
-            let look = self.lot.look(net.now, |target| park::Gate::of(&healths[*target], net.now));
+            let look = self.lot.look(net.now, |target| wait_queue::Capacity::of(&healths[*target], net.now));
             self.waiting -= look.go.len();
             for (call, _) in &look.go {
                 self.waits(*call).queued = None;

@@ -19,10 +19,10 @@ use super::table::Target;
 use super::to_provider::ProviderMessage;
 use super::watchdog::Watchdog;
 use super::work::Brought;
-use crate::policy::admission::{Report, Unwanted};
-use crate::policy::health::Course;
+use crate::policy::admission::{CancelReason, Report};
+use crate::policy::budget::Alert;
+use crate::policy::health::AttemptSummary;
 use crate::policy::hedge::Cost;
-use crate::policy::money::Alert;
 use crate::policy::record::Record;
 use crate::wire::{self, Ending};
 use crate::words::{
@@ -87,7 +87,7 @@ pub(super) struct Account {
     /// An answer that came whole and that its provider calls a failure, for a caller that gets no other answer.
     pub(super) flawed: Option<Ending>,
     /// Why no call waits for the answer any more.
-    pub(super) unwanted: Option<Unwanted>,
+    pub(super) unwanted: Option<CancelReason>,
 }
 
 impl Account {
@@ -201,7 +201,7 @@ impl Account {
             end,
             ..AttemptRecord::new(self.about.clone(), self.number, self.target.id().clone(), key.clone())
         });
-        let course = Course {
+        let course = AttemptSummary {
             begun: self.begun.is_some(),
             unwanted: self.unwanted,
             blocked: self.blocked,

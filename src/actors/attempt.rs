@@ -18,7 +18,7 @@ use super::task;
 use super::to_provider::ProviderMessage;
 use super::watchdog::Watchdog;
 use super::work::{Brought, Work};
-use crate::policy::admission::Unwanted;
+use crate::policy::admission::CancelReason;
 use crate::transport::{HttpRequest, HttpResponse, TransportError};
 use crate::wire::{self, Names, Sent};
 use crate::words::{Failure, FailureClass, Note, Scope, Secret};
@@ -39,25 +39,25 @@ pub(crate) enum Attempt {}
 /// the reason, or without one if the call is gone because its caller is.
 pub(super) async fn start(
     job: Box<Job>,
-    unwanted: oneshot::Receiver<Unwanted>,
+    unwanted: oneshot::Receiver<CancelReason>,
     supervisor: ActorCell,
 ) -> Result<(), SpawnErr> {
     let span = job.span.clone();
     task::run::<Attempt>(Box::pin(run(job, unwanted).instrument(span)), supervisor).await
 }
 
-async fn run(mut job: Box<Job>, unwanted: oneshot::Receiver<Unwanted>) {
+async fn run(mut job: Box<Job>, unwanted: oneshot::Receiver<CancelReason>) {
     let result = tokio::select! {
         biased;
-        why = unwanted => Err(why.unwrap_or(Unwanted::Left)),
+        why = unwanted => Err(why.unwrap_or(CancelReason::Left)),
         result = job.answer() => Ok(result),
     };
     let result = result.unwrap_or_else(|why| {
         job.account.unwanted = Some(why);
         Err(match why {
-            Unwanted::Left => cancelled("the caller left"),
-            Unwanted::Ended => cancelled("the call ended"),
-            Unwanted::Lost => Failure::new(FailureClass::HedgeLost, "another attempt was faster"),
+            CancelReason::Left => cancelled("the caller left"),
+            CancelReason::Ended => cancelled("the call ended"),
+            CancelReason::Lost => Failure::new(FailureClass::HedgeLost, "another attempt was faster"),
         })
     });
     // The channel closes before the end is reported, so that a reader that drained it has everything.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::post::lock;
-use crate::policy::explain::{Flight, Happened};
+use crate::policy::explain::{CallStep, Flight};
 use crate::policy::ledger::Ledger;
 use crate::policy::record::{Observer, Record};
 use crate::words::CallId;
@@ -75,10 +75,10 @@ pub(super) const CALLS: &str = "standin::actors::call";
 fn call_ended(flight: &Flight) {
     let attempts = flight.attempts;
     match flight.steps.last() {
-        Some((_, Happened::Answered { target, .. })) => {
+        Some((_, CallStep::Answered { target, .. })) => {
             tracing::info!(target: CALLS, target_id = %target, attempts, "call answered");
         }
-        Some((_, Happened::GaveUp(error))) => {
+        Some((_, CallStep::GaveUp(error))) => {
             let last = error.attempts().last().map(|record| record.end.name());
             tracing::warn!(target: CALLS, error = error.name(), attempts, last, "call failed");
         }

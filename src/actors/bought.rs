@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::clock::now;
 use super::driver::Driver;
 use super::purses::Purchase;
-use crate::policy::explain::Happened;
-use crate::policy::money::{Estimate, Refused};
+use crate::policy::budget::{BudgetRefusal, Estimate};
+use crate::policy::explain::CallStep;
 use crate::policy::snapshot::{Gate, Refusal};
 use crate::words::{Amount, AttemptRecord, Error, OverBudget};
 
@@ -16,7 +16,7 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 impl Driver {
     /// Tells whether one more attempt keeps the call within its price cap, together with its cost so far and its
     /// attempts in flight. The first attempt was checked when it was planned.
-    pub(super) fn afford(&self, target: usize, prompt_tokens: u32) -> Result<(), Refused> {
+    pub(super) fn afford(&self, target: usize, prompt_tokens: u32) -> Result<(), BudgetRefusal> {
         let Some(most) = [self.route.options.price_max, self.needs.price_max].into_iter().flatten().reduce(f64::min)
         else {
             return Ok(());
@@ -41,11 +41,11 @@ impl Driver {
             reserved: Amount::Dollars(in_flight),
             unpriced: false,
         };
-        Err(Refused { why, passes: spent + likely <= most })
+        Err(BudgetRefusal { why, passes: spent + likely <= most })
     }
 
     /// Takes what an attempt at a target is expected to cost.
-    pub(super) fn buy(&self, target: usize, prompt_tokens: u32) -> Result<Option<Purchase>, Refused> {
+    pub(super) fn buy(&self, target: usize, prompt_tokens: u32) -> Result<Option<Purchase>, BudgetRefusal> {
         self.shared.purses.take(self.page.about(), || self.estimate(target, prompt_tokens))
     }
 
@@ -57,7 +57,7 @@ impl Driver {
     }
 
     /// Goes on without a target for which a budget has no room.
-    pub(super) fn too_dear(&mut self, target: usize, refused: Refused) {
+    pub(super) fn too_dear(&mut self, target: usize, refused: BudgetRefusal) {
         let now = now();
         // Attempts in flight may cost less than their limit, so the budget is looked at again soon.
         let until = (!refused.passes)
@@ -65,7 +65,7 @@ impl Driver {
         let refusal = Refusal { gate: Gate::Budget, until };
         let wait = until.map(|until| until.saturating_duration_since(now));
         let target = self.table.targets[target].id().clone();
-        self.page.note(Happened::Refused { target, gate: refusal.gate, wait });
+        self.page.note(CallStep::Refused { target, gate: refusal.gate, wait });
         self.over = Some(Box::new(refused.why));
         self.machine.refused(refusal, &self.shared.budget, now);
     }

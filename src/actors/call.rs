@@ -25,11 +25,11 @@ use super::task;
 use super::to_router::RouterCommand;
 use super::waits::Waits;
 use super::work::Brought;
-use crate::policy::explain::Happened;
+use crate::policy::explain::CallStep;
 use crate::policy::failover::{Failover, FailoverOptions, GiveUp, Step};
 use crate::policy::routing::{Plan, RouteState, Sticky};
 use crate::wire::{Embedded, Ending};
-use crate::words::{AttemptRecord, Barred, Degraded, Embeddings, Error, FailureClass, Finished, Hedging};
+use crate::words::{AttemptRecord, Degraded, Embeddings, Error, FailureClass, Finished, Hedging, UnavailableTarget};
 
 /// A call with the router's first choice.
 pub(super) struct Job {
@@ -59,12 +59,12 @@ async fn run(job: Box<Job>, shared: Arc<Shared>) {
         Seat::Taken(place) => (place, Some(plan)),
         // The plan is old by then.
         Seat::Queued(queued) => {
-            page.note(Happened::Queued(queued.foretold()));
+            page.note(CallStep::Queued(queued.foretold()));
             match seated(queued, &mut outlet, &shared, deadline).await {
                 Ok(place) => (place, None),
-                Err(None) => return page.end(Happened::CallerLeft),
+                Err(None) => return page.end(CallStep::CallerLeft),
                 Err(Some(error)) => {
-                    page.end(Happened::GaveUp(error.clone()));
+                    page.end(CallStep::GaveUp(error.clone()));
                     return outlet.fail(error);
                 }
             }
@@ -145,7 +145,7 @@ impl Driver {
                 Step::Try(this) => self.attempt(this).await,
                 Step::Commit(number) => self.commit(number, &outlet),
                 Step::Reset(failure) => {
-                    self.page.note(Happened::Reset);
+                    self.page.note(CallStep::Reset);
                     outlet.say(Word::Reset(failure));
                 }
                 Step::Cancel(number, why) => self.cancel(number, why).await,
@@ -154,7 +154,7 @@ impl Driver {
                     self.waits.turn = None;
                     if self.running.is_empty() {
                         let wait = until.saturating_duration_since(now());
-                        self.page.note(Happened::Waited(wait));
+                        self.page.note(CallStep::Waited(wait));
                     }
                     tokio::select! {
                         biased;
@@ -166,7 +166,7 @@ impl Driver {
                 Step::Queue(until) => {
                     let Some((mut queued, latest)) = self.line_up() else { continue };
                     if self.running.is_empty() {
-                        self.page.note(Happened::Queued(self.waits.foretold(now())));
+                        self.page.note(CallStep::Queued(self.waits.foretold(now())));
                     }
                     tokio::select! {
                         biased;
@@ -243,7 +243,7 @@ impl Driver {
         let attempts = self.attempts();
         let others = attempts.iter().filter(|record| record.attempt != number && !record.won());
         let waste: f64 = others.filter_map(|record| record.cost_usd).sum();
-        self.page.end(Happened::Answered { attempt: number, target: target.clone() });
+        self.page.end(CallStep::Answered { attempt: number, target: target.clone() });
         let last_resort = self.running.iter().any(|running| running.number == number && running.last_resort);
         let degraded = is_less.then_some(Degraded::Target);
         let (call, cost_usd) = (self.page.about().id, cost_usd.map(|won| won + waste));
@@ -304,7 +304,8 @@ impl Driver {
             GiveUp::Rejected(failure) => Error::Rejected { failure, attempts },
             GiveUp::Exhausted(back) => {
                 let barred = self.barred(now());
-                let retry_after = Barred::first_back(&barred).or_else(|| Some(back?.saturating_duration_since(now())));
+                let retry_after =
+                    UnavailableTarget::first_back(&barred).or_else(|| Some(back?.saturating_duration_since(now())));
                 Error::Exhausted { attempts, retry_after, barred }
             }
             GiveUp::Deadline => Error::DeadlineExceeded { attempts },
@@ -318,7 +319,7 @@ impl Driver {
     }
 
     fn fail(&mut self, error: Error, outlet: Outlet) {
-        self.page.end(Happened::GaveUp(error.clone()));
+        self.page.end(CallStep::GaveUp(error.clone()));
         outlet.fail(error);
     }
 

@@ -14,17 +14,17 @@ use super::shared::Shared;
 use super::table::{Provider, Table};
 use super::waits::Waits;
 use super::ward::Ward;
-use crate::policy::explain::Happened;
+use crate::policy::explain::CallStep;
 use crate::policy::failover::{Failover, FailoverOptions, Planned};
 use crate::policy::hedge::{self, Cost};
-use crate::policy::hold::Hold;
-use crate::policy::routing::{self, Needs, Pick, Plan, RouteState, Skip, Sticky, Strategy, Why};
+use crate::policy::routing::{self, Needs, Pick, PickReason, Plan, RouteState, Skip, Sticky, Strategy};
 use crate::policy::snapshot::{Gate, Health, Latency, Refusal};
+use crate::policy::suspension::Suspension;
 use crate::policy::trim::{CUTS_MAX, OverWindow};
 use crate::spec::RouteSpec;
 use crate::words::{
-    AttemptEnd, AttemptRecord, Barred, Cause, Failure, FailureClass, Hedging, OnExhausted, OverBudget, Reported, Rule,
-    Scope,
+    AttemptEnd, AttemptRecord, Cause, Failure, FailureClass, Hedging, OnExhausted, OverBudget, Reported, Rule, Scope,
+    UnavailableTarget,
 };
 
 /// One call that runs.
@@ -73,12 +73,12 @@ impl Driver {
             let needs = self.scattering();
             routing::plan(options, &mut self.state, &candidates, &needs, sticky, pinned, now, &mut self.rng)
         });
-        self.probe = plan.picks.first().filter(|pick| pick.why == Why::Probe).map(|pick| pick.target);
+        self.probe = plan.picks.first().filter(|pick| pick.why == PickReason::Probe).map(|pick| pick.target);
         let refusals = plan.skipped.iter().filter_map(Skip::refusal);
         let hedging = self.hedging();
         let picks = plan.picks.iter().filter_map(|pick| self.planned(pick, hedging));
         self.machine.planned(picks.collect::<Vec<_>>(), refusals, plan.last_resort, now);
-        let planned = Happened::planned(&plan, |target| self.table.targets[target].id().clone(), now);
+        let planned = CallStep::planned(&plan, |target| self.table.targets[target].id().clone(), now);
         self.page.note(planned);
         if !std::mem::replace(&mut self.waits.hinted, true) {
             self.note_hints(&plan);
@@ -96,7 +96,7 @@ impl Driver {
             }
             known.push(provider);
             for hint in provider.hints().into_iter().filter(|hint| hint.reported != Reported::Well) {
-                self.page.note(Happened::Hinted { provider: provider.spec.name.clone(), hint });
+                self.page.note(CallStep::Hinted { provider: provider.spec.name.clone(), hint });
             }
         }
     }
@@ -184,7 +184,7 @@ impl Driver {
         let (whole, tokens) =
             (self.asked.work.is_whole(&entry.provider.spec, entry.spec()), self.fit(target, 0).tokens);
         let pace = health.pace(tokens, whole, self.needs.output_tokens);
-        let (borne, measured) = (pace.patience(pick.why == Why::Probe), pace.measured.then(|| pace.overdue()));
+        let (borne, measured) = (pace.patience(pick.why == PickReason::Probe), pace.measured.then(|| pace.overdue()));
         let (first_token_max, patience, overdue) = match spec.timers.first_token {
             // A configured limit is better than a guess.
             Some(limit) if pace.measured => (limit, borne.min(limit), measured.min(Some(limit))),
@@ -229,7 +229,7 @@ impl Driver {
     }
 
     /// Returns each target that does not admit a call now, as published or as this call has just heard.
-    pub(super) fn barred(&self, now: Instant) -> Vec<Barred> {
+    pub(super) fn barred(&self, now: Instant) -> Vec<UnavailableTarget> {
         let candidates = self.table.candidates(&self.route, &self.asked, &[], &[], false);
         let barred = candidates.iter().filter_map(|candidate| {
             let target = self.table.targets[candidate.target].id().clone();
@@ -242,14 +242,14 @@ impl Driver {
             let Refusal { gate, until } = refusal;
             let until = self.waits.placed.filter(|_| refusal.is_full()).or(until);
             let back_in = until.map(|until| until.saturating_duration_since(now));
-            Some(Barred { target, cause: candidate.health.cause(gate), back_in })
+            Some(UnavailableTarget { target, cause: candidate.health.cause(gate), back_in })
         });
         barred.collect()
     }
 
     /// Returns what this call heard last from a target that did not answer it, and when the target is asked again for
     /// that: of several keys that were refused, the first.
-    fn heard(&self, target: usize, now: Instant) -> Option<Barred> {
+    fn heard(&self, target: usize, now: Instant) -> Option<UnavailableTarget> {
         let entry = &self.table.targets[target];
         let other_keys = entry.provider.spec.keys.len().saturating_sub(1);
         let ended = self.ended.iter().rev().filter(|ended| ended.record.target == *entry.id());
@@ -259,7 +259,7 @@ impl Driver {
         });
         let mut failures = failures.map(|(failure, back)| {
             let told = back.map(|back| back.saturating_duration_since(now));
-            let rests = failure.class.consequences().rest.map(|rest| Hold::first_look(rest, told)).or(told);
+            let rests = failure.class.consequences().rest.map(|rest| Suspension::first_look(rest, told)).or(told);
             (failure, rests)
         });
         let (last, mut back_in) = failures.next()?;
@@ -268,6 +268,6 @@ impl Driver {
             let ahead = others.filter_map(|(_, other)| other).filter(|other| !other.is_zero());
             back_in = ahead.chain(back_in).min();
         }
-        Some(Barred { target: entry.id().clone(), cause: Cause::Failure(last.class), back_in })
+        Some(UnavailableTarget { target: entry.id().clone(), cause: Cause::Failure(last.class), back_in })
     }
 }

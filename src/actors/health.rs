@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use super::prices::PricesHealth;
 use super::slot::ProviderStatus;
-use crate::policy::keeping::StoreHealth;
-use crate::policy::money::PurseHealth;
+use crate::policy::budget::BudgetHealth;
 use crate::policy::snapshot::Health;
-use crate::words::{Barred, Date, Drift, Hint, Hold, TargetId};
+use crate::policy::store_health::StoreHealth;
+use crate::words::{Date, Drift, Hint, Hold, TargetId, UnavailableTarget};
 
 /// Health of all providers at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +35,7 @@ pub struct HealthSnapshot {
     /// The targets whose price is not known: what they cost stands in no sum.
     pub unpriced: Vec<TargetId>,
     /// What is spent of what may be, the purses first that are emptiest; a hundred of them at most.
-    pub budgets: Vec<PurseHealth>,
+    pub budgets: Vec<BudgetHealth>,
     /// The state of the store, if there is one.
     pub store: Option<StoreHealth>,
 }
@@ -53,7 +53,7 @@ pub struct ParkedCalls {
     /// When the first target is expected back, where that is known.
     pub until: Option<Instant>,
     /// What one of them waits for.
-    pub barred: Vec<Barred>,
+    pub barred: Vec<UnavailableTarget>,
 }
 
 /// The state of one observer.

@@ -13,7 +13,7 @@ use super::clock::now;
 use super::parking::Spot;
 use super::shared::Shared;
 use super::table::Table;
-use crate::policy::park::Gate;
+use crate::policy::wait_queue::Capacity;
 use crate::words::TargetId;
 
 pub(crate) struct Keeper;
@@ -42,8 +42,8 @@ impl Actor for Keeper {
         let next = parking.look(|spot| match spot {
             Spot::Target(target) => gate(&table, target),
             Spot::Calls => match state.shared.places.available_permits() {
-                0 => Gate::Full(None),
-                free => Gate::Open(u32::try_from(free).unwrap_or(u32::MAX)),
+                0 => Capacity::Full(None),
+                free => Capacity::Free(u32::try_from(free).unwrap_or(u32::MAX)),
             },
         });
         if let Some(before) = state.next.take() {
@@ -55,8 +55,8 @@ impl Actor for Keeper {
 }
 
 /// Returns a target's gate for waiting calls, as published.
-fn gate(table: &Table, target: &TargetId) -> Gate {
+fn gate(table: &Table, target: &TargetId) -> Capacity {
     let target = table.index(target).map(|at| &table.targets[at]);
     let health = target.and_then(|target| target.provider.slot.health(target.index));
-    health.map_or(Gate::Shut, |health| Gate::of(&health, now()))
+    health.map_or(Capacity::Closed, |health| Capacity::of(&health, now()))
 }

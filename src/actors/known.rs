@@ -16,7 +16,7 @@ use super::slot::Slot;
 use super::table::Provider;
 use crate::policy::admission::Admission;
 #[cfg(feature = "store")]
-use crate::policy::memory::{Mark, Memory, Salt};
+use crate::policy::memory::{Fingerprint, Memory, Salt};
 use crate::policy::tokens::TokenModel;
 use crate::spec::ProviderSpec;
 
@@ -33,7 +33,7 @@ pub(crate) struct Known {
     doubted: Vec<usize>,
     tokens: Vec<Option<TokenModel>>,
     #[cfg(feature = "store")]
-    marks: Option<(Salt, Vec<Mark>)>,
+    marks: Option<(Salt, Vec<Fingerprint>)>,
 }
 
 impl Known {
@@ -69,7 +69,7 @@ impl Known {
         let has_changed =
             |at: usize| targets[at].is_some_and(|known| old[known].1 != marks::of_target(&salt, &spec.targets[at]));
         let keys = marks::of_keys(&salt, &spec.keys).await;
-        let place = |mark: &Mark| position(&old_keys, |old| old == mark && !mark.is_none());
+        let place = |mark: &Fingerprint| position(&old_keys, |old| old == mark && !mark.is_none());
         let doubted = spec.keys.iter().enumerate().filter(|(_, key)| marks::changes(key)).map(|(index, _)| index);
         Some(Self {
             admission,

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 
 use super::post::lock;
-use crate::policy::vault::{Item, is_last};
+use crate::policy::durable_store::{Item, is_last};
 use crate::words::{
     AssistantPart, CallId, ChatRequest, DocumentSource, Error, Finished, Image, Message, Reply, ReplyEvent, UserPart,
 };

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 
 use super::post::lock;
 use crate::policy::admission::Admission;
-use crate::policy::memory::{Mark, Salt};
+use crate::policy::memory::{Fingerprint, Salt};
 use crate::source::KeySource;
 use crate::spec::{KeySpec, ProviderSpec, TargetSpec};
 use crate::words::Secret;
@@ -22,26 +22,26 @@ const READ_MAX: Duration = Duration::from_secs(1);
 /// The marks of a provider.
 pub(super) struct Marks {
     pub(super) salt: Salt,
-    pub(super) address: Mark,
+    pub(super) address: Fingerprint,
     /// Of each target its model, and how it is configured.
-    pub(super) targets: Vec<(String, Mark)>,
+    pub(super) targets: Vec<(String, Fingerprint)>,
     /// The marks of keys as far as they were read before this process; otherwise the mark of nothing.
-    keys: Vec<Mark>,
+    keys: Vec<Fingerprint>,
     /// The machine that was kept last.
     kept: Mutex<Weak<Admission>>,
 }
 
 impl Marks {
     /// Returns the marks of a provider, made as they were before, if they were.
-    pub(super) fn new(spec: &ProviderSpec, before: Option<(Salt, Vec<Mark>)>) -> Self {
-        let (salt, keys) = before.unwrap_or_else(|| (rand::random(), vec![Mark::default(); spec.keys.len()]));
+    pub(super) fn new(spec: &ProviderSpec, before: Option<(Salt, Vec<Fingerprint>)>) -> Self {
+        let (salt, keys) = before.unwrap_or_else(|| (rand::random(), vec![Fingerprint::default(); spec.keys.len()]));
         let target = |target: &TargetSpec| (target.id.model.to_string(), of_target(&salt, target));
         let targets = spec.targets.iter().map(target).collect();
         Self { salt, address: of_address(&salt, spec), targets, keys, kept: Mutex::default() }
     }
 
     /// Returns the mark of a key of which this is known now.
-    pub(super) fn of_key(&self, at: usize, key: &KeySpec, known: Option<&Secret>) -> Mark {
+    pub(super) fn of_key(&self, at: usize, key: &KeySpec, known: Option<&Secret>) -> Fingerprint {
         let mark = of_key(&self.salt, key, known);
         if mark.is_none() { self.keys.get(at).copied().unwrap_or_default() } else { mark }
     }
@@ -57,17 +57,17 @@ impl Marks {
     }
 }
 
-pub(super) fn of_address(salt: &Salt, spec: &ProviderSpec) -> Mark {
-    Mark::of(salt, &[spec.base_url.as_bytes()])
+pub(super) fn of_address(salt: &Salt, spec: &ProviderSpec) -> Fingerprint {
+    Fingerprint::of(salt, &[spec.base_url.as_bytes()])
 }
 
-pub(super) fn of_target(salt: &Salt, target: &TargetSpec) -> Mark {
-    Mark::of(salt, &[format!("{target:?}").as_bytes()])
+pub(super) fn of_target(salt: &Salt, target: &TargetSpec) -> Fingerprint {
+    Fingerprint::of(salt, &[format!("{target:?}").as_bytes()])
 }
 
 /// Returns a key's mark; that of nothing, where it is not known.
-fn of_key(salt: &Salt, key: &KeySpec, known: Option<&Secret>) -> Mark {
-    let of = |kind: &[u8], what: &[&[u8]]| Mark::of(salt, &[&[kind], what].concat());
+fn of_key(salt: &Salt, key: &KeySpec, known: Option<&Secret>) -> Fingerprint {
+    let of = |kind: &[u8], what: &[&[u8]]| Fingerprint::of(salt, &[&[kind], what].concat());
     match &key.source {
         None => of(b"none", &[]),
         Some(KeySource::Function(_)) => of(b"function", &[key.name.as_bytes()]),
@@ -75,7 +75,7 @@ fn of_key(salt: &Salt, key: &KeySpec, known: Option<&Secret>) -> Mark {
             let arguments = arguments.iter().map(String::as_bytes);
             of(b"command", &[&[program.as_bytes()], &arguments.collect::<Vec<_>>()[..]].concat())
         }
-        Some(_) => known.map_or_else(Mark::default, |secret| of(b"key", &[secret.expose().as_bytes()])),
+        Some(_) => known.map_or_else(Fingerprint::default, |secret| of(b"key", &[secret.expose().as_bytes()])),
     }
 }
 
@@ -85,7 +85,7 @@ pub(super) fn changes(key: &KeySpec) -> bool {
 }
 
 /// Returns the present marks of some keys: files and variables are read for that, each within a short time limit.
-pub(super) async fn of_keys(salt: &Salt, keys: &[KeySpec]) -> Vec<Mark> {
+pub(super) async fn of_keys(salt: &Salt, keys: &[KeySpec]) -> Vec<Fingerprint> {
     join_all(keys.iter().map(|key| async move {
         let known = match &key.source {
             Some(source) if !changes(key) => tokio::time::timeout(READ_MAX, source.read()).await.ok(),

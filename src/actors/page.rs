@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::clock::now;
 use super::shared::Shared;
-use crate::policy::explain::{Flight, Happened};
+use crate::policy::explain::{CallStep, Flight};
 use crate::policy::record::Record;
 use crate::words::{AttemptRecord, CallFacts, CallId};
 
@@ -26,14 +26,14 @@ impl Page {
         &self.flight.about
     }
 
-    pub(super) fn note(&mut self, happened: Happened) {
+    pub(super) fn note(&mut self, happened: CallStep) {
         self.flight.steps.push((now().saturating_duration_since(self.started), happened));
     }
 
     /// Notes that the call was accepted before a restart, and whether it had been sent.
     pub(super) fn take_up(&mut self, call: CallId, is_sent: bool) {
         self.flight.again = is_sent;
-        self.note(Happened::TakenUp { call });
+        self.note(CallStep::TakenUp { call });
     }
 
     /// Returns what has happened so far.
@@ -47,7 +47,7 @@ impl Page {
     }
 
     /// Ends the call: observers have its record before the caller gets the end.
-    pub(super) fn end(&mut self, how: Happened) {
+    pub(super) fn end(&mut self, how: CallStep) {
         if std::mem::replace(&mut self.told, true) {
             return;
         }
@@ -61,6 +61,6 @@ impl Page {
 
 impl Drop for Page {
     fn drop(&mut self) {
-        self.end(Happened::CutOff);
+        self.end(CallStep::CutOff);
     }
 }

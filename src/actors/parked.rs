@@ -10,10 +10,10 @@ use super::driver::Driver;
 use super::outlet::Outlet;
 use super::parking::{Queued, Spot, Woken};
 use super::stream::Word;
-use crate::policy::explain::Happened;
-use crate::policy::park::{self, Awaited};
+use crate::policy::explain::CallStep;
 use crate::policy::routing;
-use crate::words::{Barred, OnExhausted};
+use crate::policy::wait_queue::{self, AwaitedTargets};
+use crate::words::{OnExhausted, UnavailableTarget};
 
 /// How far two expected times must differ for a new event.
 const TOLD_APART: Duration = Duration::from_secs(1);
@@ -51,7 +51,7 @@ impl Driver {
         self.waits.turn = None;
         let (now, due) = (now(), self.machine.deadline());
         let parking = self.shared.parking.clone();
-        let Some(Awaited { spots, full, needs, .. }) = self.awaited(&self.machine.occupied()) else {
+        let Some(AwaitedTargets { spots, full, needs, .. }) = self.awaited(&self.machine.occupied()) else {
             self.machine.unplaced(None, now);
             return None;
         };
@@ -73,7 +73,7 @@ impl Driver {
         if let Some(place) = self.waits.place {
             self.running.iter().for_each(|running| self.shared.parking.left(&running.target, place));
         }
-        self.page.end(Happened::CallerLeft);
+        self.page.end(CallStep::CallerLeft);
     }
 
     /// Goes on with the end of the call's wait.
@@ -98,7 +98,7 @@ impl Driver {
         let from = begun + self.pause();
         let end = self.parked_until(begun);
         let place = *self.waits.place.get_or_insert_with(|| parking.arrive(self.needs.priority, end, self.is_due));
-        let mut told: Option<(Option<Instant>, Vec<Barred>)> = None;
+        let mut told: Option<(Option<Instant>, Vec<UnavailableTarget>)> = None;
         let rest = loop {
             let now = now();
             if self.shared.draining.load(Relaxed) {
@@ -110,18 +110,21 @@ impl Driver {
             }
             let Some(awaited) = self.awaited(&self.machine.refusing()) else { break Rest::Over };
             let barred = self.barred(now);
-            let until = Barred::first_back(&barred).map(|wait| now + wait).or(back).max((from > now).then_some(from));
+            let until = UnavailableTarget::first_back(&barred)
+                .map(|wait| now + wait)
+                .or(back)
+                .max((from > now).then_some(from));
             if now >= end || until.is_some_and(|until| until > end) {
                 break Rest::Over;
             }
             if told.as_ref().is_none_or(|told| differs(told, (until, &barred))) {
                 let back_in = until.map(|until| until.saturating_duration_since(now));
-                self.page.note(Happened::Parked { back_in, barred: barred.clone() });
+                self.page.note(CallStep::Parked { back_in, barred: barred.clone() });
                 stay.tell(self.page.so_far(), until, barred.clone());
                 outlet.say(Word::Waiting { back_in, barred: barred.clone() });
                 told = Some((until, barred));
             }
-            let look = park::look_at(from, until, end, now);
+            let look = wait_queue::look_at(from, until, end, now);
             let mut queued = if now >= from { parking.queue(&awaited.spots, &awaited.full, place, true) } else { None };
             let woken = async {
                 match &mut queued {
@@ -152,7 +155,7 @@ impl Driver {
             self.needs.deadline = Some(deadline);
         }
         if let Rest::Anew = rest {
-            self.page.note(Happened::Resumed);
+            self.page.note(CallStep::Resumed);
             self.begin_anew();
         }
         rest
@@ -170,7 +173,7 @@ impl Driver {
             return Duration::ZERO;
         }
         self.waits.rounds += 1;
-        park::pause(self.waits.rounds, self.rng.random_range(0.0..=1.0))
+        wait_queue::pause(self.waits.rounds, self.rng.random_range(0.0..=1.0))
     }
 
     /// Returns until when it may be parked: by its caller's deadline, or by the total time that its route allows.
@@ -180,7 +183,7 @@ impl Driver {
     }
 
     /// Returns the targets that could answer it once they have a place or are back, except some; if there are any.
-    pub(super) fn awaited(&self, without: &[usize]) -> Option<Awaited<Spot>> {
+    pub(super) fn awaited(&self, without: &[usize]) -> Option<AwaitedTargets<Spot>> {
         if !self.shared.table().layout.routes.contains_key(&self.route.name) {
             return None;
         }
@@ -190,7 +193,7 @@ impl Driver {
         let plan =
             routing::plan(&self.route.options, &mut state, &candidates, &self.needs, None, pinned, now(), &mut rng);
         let spot = |target: usize| Spot::Target(self.table.targets[target].id().clone());
-        Awaited::of(&plan, spot, |target| self.needs_at(target))
+        AwaitedTargets::of(&plan, spot, |target| self.needs_at(target))
     }
 
     /// Returns how long before its deadline a call must go to a target, as far as that was measured.
@@ -203,8 +206,9 @@ impl Driver {
 }
 
 /// Tells whether the present expectation differs enough from the last event.
-fn differs(told: &(Option<Instant>, Vec<Barred>), now: (Option<Instant>, &[Barred])) -> bool {
-    let causes = |barred: &[Barred]| barred.iter().map(|one| (one.target.clone(), one.cause)).collect::<Vec<_>>();
+fn differs(told: &(Option<Instant>, Vec<UnavailableTarget>), now: (Option<Instant>, &[UnavailableTarget])) -> bool {
+    let causes =
+        |barred: &[UnavailableTarget]| barred.iter().map(|one| (one.target.clone(), one.cause)).collect::<Vec<_>>();
     let moved = match (told.0, now.0) {
         (Some(told), Some(now)) => now > told + TOLD_APART || told > now + TOLD_APART,
         (told, now) => told.is_some() != now.is_some(),

@@ -15,8 +15,8 @@ use super::clock::now;
 use super::health::ParkedCalls;
 use super::post::lock;
 use crate::policy::explain::Flight;
-use crate::policy::park::{Gate, Lot, Place};
-use crate::words::{Barred, CallId, Priority, TargetId};
+use crate::policy::wait_queue::{Capacity, QueueRank, WaitQueues};
+use crate::words::{CallId, Priority, TargetId, UnavailableTarget};
 
 /// What a call waits for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,7 +37,7 @@ struct Waiter {
 /// The calls that wait for a turn, and how many of them are not parked.
 #[derive(Default)]
 struct Queues {
-    lot: Lot<Spot, Waiter>,
+    lot: WaitQueues<Spot, Waiter>,
     queued: usize,
 }
 
@@ -65,7 +65,7 @@ struct Parked {
     flight: Arc<Flight>,
     since: Instant,
     until: Option<Instant>,
-    barred: Vec<Barred>,
+    barred: Vec<UnavailableTarget>,
 }
 
 impl Parking {
@@ -91,12 +91,12 @@ impl Parking {
     }
 
     /// Gives a call its place; `is_due` if its caller set its deadline.
-    pub(super) fn arrive(&self, priority: Priority, due: Instant, is_due: bool) -> Place {
+    pub(super) fn arrive(&self, priority: Priority, due: Instant, is_due: bool) -> QueueRank {
         lock(&self.queues).lot.arrive(priority, due, is_due, now())
     }
 
     /// Says that a caller has left whose call had waited for this target, and had gone there.
-    pub(super) fn left(&self, target: &TargetId, place: Place) {
+    pub(super) fn left(&self, target: &TargetId, place: QueueRank) {
         lock(&self.queues).lot.left(&[Spot::Target(target.clone())], place, now());
     }
 
@@ -118,7 +118,7 @@ impl Parking {
         self: &Arc<Self>,
         spots: &Arc<[Spot]>,
         full: &[Spot],
-        place: Place,
+        place: QueueRank,
         is_parked: bool,
     ) -> Option<Queued> {
         let (waker, turn) = oneshot::channel();
@@ -149,12 +149,12 @@ impl Parking {
     }
 
     /// Returns how long a call will wait for its turn, as far as that can be told.
-    pub(super) fn wait(&self, spots: &[Spot], place: Place) -> Option<Duration> {
+    pub(super) fn wait(&self, spots: &[Spot], place: QueueRank) -> Option<Duration> {
         lock(&self.queues).lot.wait(spots, place, now())
     }
 
     /// Lets go the calls that may go; returns when to look again.
-    pub(super) fn look(self: &Arc<Self>, gate: impl FnMut(&Spot) -> Gate) -> Option<Instant> {
+    pub(super) fn look(self: &Arc<Self>, gate: impl FnMut(&Spot) -> Capacity) -> Option<Instant> {
         let mut guard = lock(&self.queues);
         let look = guard.lot.look(now(), gate);
         look.go.iter().for_each(|(waiter, _)| guard.left(waiter));
@@ -209,7 +209,7 @@ pub(super) struct Stay {
 
 impl Stay {
     /// Notes what the call waits for.
-    pub(super) fn tell(&self, flight: Arc<Flight>, until: Option<Instant>, barred: Vec<Barred>) {
+    pub(super) fn tell(&self, flight: Arc<Flight>, until: Option<Instant>, barred: Vec<UnavailableTarget>) {
         if let Some(parked) = lock(&self.parking.parked).get_mut(&self.call) {
             (parked.flight, parked.until, parked.barred) = (flight, until, barred);
         }
@@ -226,7 +226,7 @@ impl Drop for Stay {
 /// A call's place in a queue.
 pub(crate) struct Queued {
     spots: Arc<[Spot]>,
-    place: Place,
+    place: QueueRank,
     turn: oneshot::Receiver<Turn>,
     all: watch::Receiver<()>,
     parking: Arc<Parking>,

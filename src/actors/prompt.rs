@@ -4,9 +4,9 @@ use std::sync::OnceLock;
 
 use super::table::{Table, Target};
 use super::work::Work;
-use crate::policy::stale::Key;
+use crate::policy::stale::QuestionKey;
 use crate::policy::tokens::{Measure, Prompt, PromptSize, Weights};
-use crate::policy::trim::{Cut, OverWindow, budget, fits};
+use crate::policy::trim::{OverWindow, TrimRange, budget, fits};
 use crate::spec::RouteSpec;
 use crate::words::{Demand, Message};
 
@@ -19,7 +19,7 @@ pub(crate) struct Asked {
     /// The parts of it that not every target can take.
     pub(super) demands: Vec<Demand>,
     /// The key of its answer, if its route keeps answers.
-    pub(super) key: Option<Key>,
+    pub(super) key: Option<QuestionKey>,
 }
 
 impl Asked {
@@ -56,7 +56,7 @@ pub(crate) struct Fitted {
     /// The same by the target's own weights.
     pub(crate) tokens: u32,
     /// The messages that are left out to fit its window.
-    pub(crate) cut: Option<Cut>,
+    pub(crate) cut: Option<TrimRange>,
     /// The tokens of that.
     pub(crate) left_out: u32,
 }
@@ -106,7 +106,9 @@ impl Table {
             return uncut;
         }
         let excess = f64::from(tokens) - f64::from(budget(tokens, output, window, cuts));
-        let Some(cut) = Cut::find(messages, |at| weights.weigh(&prompt.messages[at]), excess) else { return uncut };
+        let Some(cut) = TrimRange::find(messages, |at| weights.weigh(&prompt.messages[at]), excess) else {
+            return uncut;
+        };
         let size = cut.left_out(messages).fold(prompt.whole, |size, at| size - prompt.messages[at]);
         let left = weights.tokens(&size);
         Fitted { size, tokens: left, cut: Some(cut), left_out: tokens.saturating_sub(left) }

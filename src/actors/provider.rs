@@ -19,7 +19,7 @@ use super::shared::{CrashHook, Shared};
 use super::slot::Slot;
 use super::table::Provider as Configured;
 use super::to_provider::{Crash, ProviderMessage};
-use crate::policy::admission::{Admission, Ask, Effect, Report};
+use crate::policy::admission::{Admission, AdmissionRequest, Effect, Report};
 use crate::policy::snapshot::{Barrier, BreakerState, Health, Refusal};
 use crate::words::Event;
 
@@ -207,7 +207,7 @@ impl State {
         &self.configured.slot
     }
 
-    fn admit(&mut self, ask: Ask, now: Instant) -> Result<Permit, Refusal> {
+    fn admit(&mut self, ask: AdmissionRequest, now: Instant) -> Result<Permit, Refusal> {
         let in_flight = self.slot().in_flight(ask.target);
         let ticket = self.admission.admit(ask, in_flight, now, &mut self.rng)?;
         let permit = Permit::new(self.slot().clone(), ticket);

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use super::post::lock;
-use crate::policy::money::{Alert, Budget, Estimate, Money, Mood, Paid, PurseHealth, Refused, Taken};
+use crate::policy::budget::{
+    Alert, Budget, BudgetCost, BudgetHealth, BudgetRefusal, Budgets, Estimate, ReservedAmounts, SoftBudgetRouting,
+};
 #[cfg(feature = "store")]
 use crate::spec::Spent;
 use crate::words::{AttemptRecord, CallFacts};
@@ -17,7 +19,7 @@ const TOLD_MAX: usize = 100;
 #[derive(Default)]
 pub(crate) struct Purses {
     any: AtomicBool,
-    money: Mutex<Money>,
+    money: Mutex<Budgets>,
 }
 
 impl Purses {
@@ -48,7 +50,7 @@ impl Purses {
         self: &Arc<Self>,
         about: &CallFacts,
         estimate: impl FnOnce() -> Estimate,
-    ) -> Result<Option<Purchase>, Refused> {
+    ) -> Result<Option<Purchase>, BudgetRefusal> {
         if !self.any.load(Relaxed) {
             return Ok(None);
         }
@@ -58,12 +60,12 @@ impl Purses {
     }
 
     /// Returns how a call is to be routed, by the soft budgets that are spent.
-    pub(super) fn mood(&self, about: &CallFacts) -> Mood {
-        if self.any.load(Relaxed) { lock(&self.money).mood(about, wall()) } else { Mood::default() }
+    pub(super) fn mood(&self, about: &CallFacts) -> SoftBudgetRouting {
+        if self.any.load(Relaxed) { lock(&self.money).mood(about, wall()) } else { SoftBudgetRouting::default() }
     }
 
     /// Returns the state of the purses, the emptiest first.
-    pub(crate) fn health(&self) -> Vec<PurseHealth> {
+    pub(crate) fn health(&self) -> Vec<BudgetHealth> {
         let mut health = lock(&self.money).health(wall());
         health.truncate(TOLD_MAX);
         health
@@ -72,7 +74,7 @@ impl Purses {
 
 /// The amounts that an attempt has taken. If it is dropped unsettled, it gives everything back.
 pub(super) struct Purchase {
-    taken: Option<Taken>,
+    taken: Option<ReservedAmounts>,
     purses: Arc<Purses>,
 }
 
@@ -80,7 +82,7 @@ impl Purchase {
     /// Puts the attempt's real cost in its place. Returns what to publish.
     pub(super) fn settle(mut self, record: &AttemptRecord) -> Vec<Alert> {
         let Some(taken) = self.taken.take() else { return Vec::new() };
-        let paid = Paid::of(&record.usage, record.cost_usd);
+        let paid = BudgetCost::of(&record.usage, record.cost_usd);
         // The same time as in the ledger.
         lock(&self.purses.money).settle(&record.about, taken, paid, record.started_at() + record.took)
     }

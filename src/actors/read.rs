@@ -248,7 +248,7 @@ fn judge(request: &ChatRequest, ending: &mut Ending, json: Option<&str>) -> Resu
     let (stop, parts) = (ending.stop, &ending.parts);
     // A part that the common form cannot express may be a call, and passes unchanged.
     let untold = ending.beyond && ending.verbatim.is_some();
-    verify::verify(request, &verify::Answer { stop, parts, json, untold })
+    verify::verify(request, &verify::JudgedAnswer { stop, parts, json, untold })
 }
 
 /// Returns the next chunk of a body, if it is there. It yields once to the task that reads the socket, which hands on

@@ -34,7 +34,7 @@ use super::to_provider::ProviderMessage;
 use super::to_root::{Child, RootMessage};
 use super::to_router::RouterCommand;
 use super::to_supervisor::SupervisorMessage;
-use crate::policy::local_fault::Slept;
+use crate::policy::local_fault::MachineSleep;
 use crate::policy::restart::{Restart, Restarts};
 use crate::spec::Setup;
 use crate::words::{Date, Event};
@@ -301,7 +301,7 @@ impl State {
     #[expect(clippy::disallowed_methods, reason = "only wall time goes on while the machine sleeps, and has days")]
     fn beat(&mut self) {
         let (wall, now) = (SystemTime::now(), now());
-        if let Some(Slept { since, by }) = self.shared.heartbeat(wall, Instant::now(), now) {
+        if let Some(MachineSleep { since, by }) = self.shared.heartbeat(wall, Instant::now(), now) {
             tracing::warn!(
                 ?by,
                 "the machine slept; recent failures are taken back, and waiting times went on meanwhile"

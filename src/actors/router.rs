@@ -19,7 +19,7 @@ use super::shared::Shared;
 use super::to_provider::{Crash, ProviderMessage};
 use super::to_router::RouterCommand;
 use super::work::Work;
-use crate::policy::explain::{Considered, Explanation, Happened, Skipped};
+use crate::policy::explain::{CallStep, Considered, Explanation, Skipped};
 use crate::policy::routing::{self, Needs, Plan, RouteState, Sessions, Skip, SkipReason, Sticky};
 use crate::policy::snapshot::Force;
 use crate::wire::place;
@@ -110,8 +110,8 @@ impl State {
             page.take_up(first, is_sent);
         }
         if let Some(error) = unservable(&plan, &accepted) {
-            page.note(Happened::planned(&plan, |target| accepted.table.targets[target].id().clone(), now));
-            page.end(Happened::GaveUp(error.clone()));
+            page.note(CallStep::planned(&plan, |target| accepted.table.targets[target].id().clone(), now));
+            page.end(CallStep::GaveUp(error.clone()));
             return accepted.wanted.refuse(error);
         }
         let Some(calls) = self.shared.calls() else {

@@ -10,8 +10,8 @@ use super::outlet::{Outlet, Product};
 use super::parked::Rest;
 use super::stream::Word;
 use super::work::Work;
-use crate::policy::explain::Happened;
-use crate::policy::stale::{Answer, is_good};
+use crate::policy::explain::CallStep;
+use crate::policy::stale::{StaleAnswer, is_good};
 use crate::policy::verify;
 use crate::spec::Rung;
 use crate::wire::{self, Ending};
@@ -67,7 +67,7 @@ impl Driver {
             if rung == Rung::Targets {
                 self.is_degraded = true;
                 if self.awaited(&self.machine.refusing()).is_some() {
-                    self.page.note(Happened::Degraded(Degraded::Target));
+                    self.page.note(CallStep::Degraded(Degraded::Target));
                     self.begin_anew();
                     return Rest::Anew;
                 }
@@ -77,7 +77,7 @@ impl Driver {
     }
 
     /// Returns a rung's own text, if it fits the form that was asked for.
-    fn words_of(&self, rung: &Rung) -> Option<(Answer, Degraded)> {
+    fn words_of(&self, rung: &Rung) -> Option<(StaleAnswer, Degraded)> {
         let Work::Chat(request) = &self.asked.work else { return None };
         let (answer, rung) = match rung {
             Rung::Targets => return None,
@@ -90,14 +90,14 @@ impl Driver {
             }
             Rung::Text(text) => {
                 let target = TargetId::new(OURS, Degraded::Text.name());
-                (Answer { text: text.clone(), target, model: None, stop: StopReason::Stop }, Degraded::Text)
+                (StaleAnswer { text: text.clone(), target, model: None, stop: StopReason::Stop }, Degraded::Text)
             }
         };
         verify::fits(request, &answer.text).then_some((answer, rung))
     }
 
     /// Returns what the rungs that are left have to say by themselves to a call that takes less.
-    fn words_left(&self, outlet: &Outlet) -> Option<(Answer, Degraded)> {
+    fn words_left(&self, outlet: &Outlet) -> Option<(StaleAnswer, Degraded)> {
         if self.on_exhausted != OnExhausted::Degrade || outlet.is_vectors() {
             return None;
         }
@@ -110,10 +110,10 @@ impl Driver {
     pub(super) fn last_words(&mut self, outlet: &Outlet, attempts: &[AttemptRecord]) -> Option<Product> {
         let (answer, rung) = self.words_left(outlet)?;
         let call = self.page.about().id;
-        let Answer { text, target, model, stop } = answer;
+        let StaleAnswer { text, target, model, stop } = answer;
         let first = [Piece::Text(text.to_string())].into();
         outlet.say(Word::Segment { call, target: target.clone(), attempt: 0, prompt_tokens: 0, first, rest: None });
-        self.page.end(Happened::Degraded(rung));
+        self.page.end(CallStep::Degraded(rung));
         let cost: f64 = attempts.iter().filter_map(|record| record.cost_usd).sum();
         Some(Product::Answer(Finished {
             call,
@@ -143,7 +143,7 @@ impl Driver {
         let text = json.unwrap_or(&whole);
         if !text.is_empty() {
             let (text, target) = (Arc::from(text), target.clone());
-            let answer = Answer { text, target, model: ending.model.clone(), stop: ending.stop };
+            let answer = StaleAnswer { text, target, model: ending.model.clone(), stop: ending.stop };
             self.shared.stale.keep(&self.route, key, answer);
         }
     }

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::account::Ended;
 use super::pulse::Pulse;
 use crate::policy::failover::Try;
-use crate::policy::health::Unwanted;
+use crate::policy::health::CancelReason;
 use crate::words::{Piece, TargetId};
 
 /// One attempt in flight.
@@ -21,7 +21,7 @@ pub(super) struct Running {
     /// `None` once it has reported its end.
     ended: Option<oneshot::Receiver<Ended>>,
     /// Used or dropped, it stops the attempt.
-    unwanted: oneshot::Sender<Unwanted>,
+    unwanted: oneshot::Sender<CancelReason>,
     /// When it last had content, and whether its target was given up.
     pulse: Arc<Pulse>,
     /// Whether the call knows that its target was given up.
@@ -54,7 +54,7 @@ impl Running {
         target: TargetId,
         pieces: mpsc::Receiver<Piece>,
         ended: oneshot::Receiver<Ended>,
-        unwanted: oneshot::Sender<Unwanted>,
+        unwanted: oneshot::Sender<CancelReason>,
         pulse: Arc<Pulse>,
         prompt_tokens: u32,
     ) -> Self {
@@ -76,7 +76,7 @@ impl Running {
     }
 
     /// Stops the attempt; the result resolves with its end.
-    pub(super) fn cancel(self, why: Unwanted) -> oneshot::Receiver<Ended> {
+    pub(super) fn cancel(self, why: CancelReason) -> oneshot::Receiver<Ended> {
         let _ = self.unwanted.send(why);
         self.ended.unwrap_or_else(|| oneshot::channel().1)
     }

@@ -26,7 +26,7 @@ use super::shelf::{Found, Shelf};
 use super::stream::{ReplyStream, cut_off};
 use super::ward::Ward;
 use super::work::Work;
-use crate::policy::vault::{Item, KeptCall, Which, is_last};
+use crate::policy::durable_store::{CallSelector, Item, KeptCall, is_last};
 use crate::words::{CallId, ChatRequest, CommitPolicy, Durable, Error, Failure, FailureClass, ReplyEvent};
 
 /// How long a call without a holder goes on: a client that lost its connection is back by then.
@@ -120,7 +120,7 @@ pub(crate) async fn take_up_all(shared: &Arc<Shared>) {
 }
 
 /// Forgets calls, here and in what keeps them, and says how many.
-pub(crate) fn forget_all(shared: &Shared, which: Which, mut wanted: Answer<usize>) {
+pub(crate) fn forget_all(shared: &Shared, which: CallSelector, mut wanted: Answer<usize>) {
     let here = shared.shelf.forget_all(&which);
     match &shared.vault {
         None => wanted.send(Ok(here)),

@@ -28,12 +28,12 @@ use super::to_front::RouterMessage;
 use super::to_root::RootMessage;
 use super::to_router::RouterCommand;
 use super::work::Work;
-use crate::policy::keeping::StoreHealth;
-use crate::policy::local_fault::{LocalFault, Slept};
+use crate::policy::durable_store::DurableStore;
+use crate::policy::local_fault::{LocalFault, MachineSleep};
 #[cfg(feature = "store")]
-use crate::policy::memory::Keeps;
+use crate::policy::memory::MemoryStore;
 use crate::policy::retry_budget::RetryBudget;
-use crate::policy::vault::Vault;
+use crate::policy::store_health::StoreHealth;
 use crate::spec::{Limits, TargetSpec};
 use crate::words::{CallId, ChatRequest, Date, Durable, Error, Event, Priority, TargetId};
 
@@ -54,7 +54,7 @@ pub(crate) struct Shared {
     /// The calls that have a log.
     pub(super) shelf: Arc<Shelf>,
     /// The store of durable calls.
-    pub(crate) vault: Option<Arc<dyn Vault>>,
+    pub(crate) vault: Option<Arc<dyn DurableStore>>,
     /// The lists of prices.
     pub(crate) prices: Prices,
     /// What may be spent, and what is spent.
@@ -77,7 +77,7 @@ pub(crate) struct Shared {
     pub(crate) sink: Sink,
     /// The part that keeps everything in a file.
     #[cfg(feature = "store")]
-    store: Option<Arc<dyn Keeps>>,
+    store: Option<Arc<dyn MemoryStore>>,
     /// The runtime's number, which makes its calls' ids unique.
     runtime: u64,
     calls_begun: AtomicU64,
@@ -108,8 +108,8 @@ impl Shared {
         limits: Limits,
         observers: impl IntoIterator<Item = Observing>,
         classify: Option<Classify>,
-        vault: Option<Arc<dyn Vault>>,
-        #[cfg(feature = "store")] store: Option<Arc<dyn Keeps>>,
+        vault: Option<Arc<dyn DurableStore>>,
+        #[cfg(feature = "store")] store: Option<Arc<dyn MemoryStore>>,
     ) -> Self {
         let books = Arc::new(Books::new(limits.ledger_max, limits.recorder_max));
         let ours = |name: &str, observer| Observing { name: name.into(), observer, in_place: true };
@@ -216,7 +216,7 @@ impl Shared {
 
     /// Returns the keeper of what is known of providers, if that is to outlive the process.
     #[cfg(feature = "store")]
-    pub(super) fn keeps(&self) -> Option<&Arc<dyn Keeps>> {
+    pub(super) fn keeps(&self) -> Option<&Arc<dyn MemoryStore>> {
         self.store.as_ref().filter(|_| self.limits.store.as_ref().is_some_and(|spec| spec.warm))
     }
 
@@ -282,7 +282,7 @@ impl Shared {
     }
 
     /// Compares wall time with monotonic time; tells when the machine slept.
-    pub(crate) fn heartbeat(&self, wall: SystemTime, uptime: Instant, now: Instant) -> Option<Slept> {
+    pub(crate) fn heartbeat(&self, wall: SystemTime, uptime: Instant, now: Instant) -> Option<MachineSleep> {
         lock(&self.local_fault).heartbeat(wall, uptime, now)
     }
 

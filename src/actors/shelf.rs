@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use super::log::{Hold, Log, bytes_of};
 use super::post::lock;
-use crate::policy::vault::{Item, Which, is_last};
+use crate::policy::durable_store::{CallSelector, Item, is_last};
 use crate::wire::asks_the_same;
 use crate::words::{CallId, ChatRequest, Error};
 
@@ -160,12 +160,14 @@ impl Shelf {
     }
 
     /// Forgets calls; one that is named is ended if it has not. Returns how many there were that nothing else keeps.
-    pub(super) fn forget_all(&self, which: &Which) -> usize {
+    pub(super) fn forget_all(&self, which: &CallSelector) -> usize {
         let mut kept = lock(&self.kept);
         let is_one = |id: &CallId, entry: &Entry| match which {
-            Which::Call(one) => id == one,
-            Which::Tag(name, value) => entry.ended_at.is_some() && entry.log.request().tags.get(name) == Some(value),
-            Which::Before(time) => entry.ended_at.is_some_and(|ended_at| ended_at < *time),
+            CallSelector::Call(one) => id == one,
+            CallSelector::Tag(name, value) => {
+                entry.ended_at.is_some() && entry.log.request().tags.get(name) == Some(value)
+            }
+            CallSelector::Before(time) => entry.ended_at.is_some_and(|ended_at| ended_at < *time),
         };
         let these: Vec<CallId> = kept.calls.iter().filter(|(id, it)| is_one(id, it)).map(|(id, _)| *id).collect();
         let mut gone = 0;

@@ -9,7 +9,7 @@ use super::clock::now;
 use super::post::lock;
 use super::table::Table;
 use super::work::Work;
-use crate::policy::stale::{Answer, Key, LastAnswers, Moment, StaleOptions};
+use crate::policy::stale::{ClockPair, LastAnswers, QuestionKey, StaleAnswer, StaleOptions};
 use crate::spec::RouteSpec;
 
 /// The last good answers, by route.
@@ -21,13 +21,13 @@ pub(crate) struct Stale {
 
 impl Stale {
     /// Returns the key of a request, if its route keeps answers.
-    pub(super) fn key(&self, route: &RouteSpec, work: &Work) -> Option<Key> {
+    pub(super) fn key(&self, route: &RouteSpec, work: &Work) -> Option<QuestionKey> {
         let Work::Chat(request) = work else { return None };
-        route.stale().and_then(|_| Key::of(request, &self.secret))
+        route.stale().and_then(|_| QuestionKey::of(request, &self.secret))
     }
 
     /// Keeps an answer.
-    pub(super) fn keep(&self, route: &RouteSpec, key: Key, answer: Answer) {
+    pub(super) fn keep(&self, route: &RouteSpec, key: QuestionKey, answer: StaleAnswer) {
         if let Some(options) = route.stale() {
             let mut routes = lock(&self.routes);
             routes.entry(route.name.clone()).or_default().keep(key, answer, options, moment());
@@ -35,7 +35,12 @@ impl Stale {
     }
 
     /// Returns the last answer to a request, and how old it is.
-    pub(super) fn find(&self, route: &str, key: &Key, options: &StaleOptions) -> Option<(Answer, Duration)> {
+    pub(super) fn find(
+        &self,
+        route: &str,
+        key: &QuestionKey,
+        options: &StaleOptions,
+    ) -> Option<(StaleAnswer, Duration)> {
         let routes = lock(&self.routes);
         let (answer, age) = routes.get(route)?.find(key, options, moment())?;
         Some((answer.clone(), age))
@@ -51,6 +56,6 @@ impl Stale {
 }
 
 #[expect(clippy::disallowed_methods, reason = "an answer grows older while the machine sleeps")]
-fn moment() -> Moment {
-    Moment { now: now(), wall: SystemTime::now() }
+fn moment() -> ClockPair {
+    ClockPair { now: now(), wall: SystemTime::now() }
 }

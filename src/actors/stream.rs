@@ -15,7 +15,9 @@ use futures_util::Stream;
 use tokio::sync::mpsc;
 
 use super::log::Reader;
-use crate::words::{AssistantPart, Barred, CallId, Error, Failure, Finished, Piece, ReplyEvent, TargetId, ToolCall};
+use crate::words::{
+    AssistantPart, CallId, Error, Failure, Finished, Piece, ReplyEvent, TargetId, ToolCall, UnavailableTarget,
+};
 
 /// A message of a call to its caller's stream.
 pub(super) enum Word {
@@ -29,7 +31,7 @@ pub(super) enum Word {
     },
     Waiting {
         back_in: Option<Duration>,
-        barred: Vec<Barred>,
+        barred: Vec<UnavailableTarget>,
     },
     Reset(Failure),
     Finished(Box<Finished>),

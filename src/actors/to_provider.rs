@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::permit::Permit;
-use crate::policy::admission::{Ask, Report, Ticket};
+use crate::policy::admission::{AdmissionRequest, Report, Ticket};
 use crate::policy::snapshot::{Barrier, Force, Refusal};
 use crate::words::{Limits, Reported};
 
 pub(crate) enum ProviderMessage {
     /// May this attempt be made?
-    Admit(Ask, oneshot::Sender<Result<Permit, Refusal>>),
+    Admit(AdmissionRequest, oneshot::Sender<Result<Permit, Refusal>>),
     /// How it ended.
     Report(Ticket, Report),
     /// What is left of its key's limits, from its answer's head.

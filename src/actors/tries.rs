@@ -17,10 +17,10 @@ use super::purses::Purchase;
 use super::running::{Happening, Running};
 use super::shared::CrashHook;
 use super::to_provider::ProviderMessage;
-use crate::policy::admission::Ask;
-use crate::policy::explain::Happened;
+use crate::policy::admission::AdmissionRequest;
+use crate::policy::explain::CallStep;
 use crate::policy::failover::Try;
-use crate::policy::health::Unwanted;
+use crate::policy::health::CancelReason;
 use crate::policy::hedge::Join;
 use crate::policy::snapshot::{Gate, Refusal};
 use crate::words::{AttemptEnd, Event, Failure, FailureClass, TargetId};
@@ -42,7 +42,7 @@ impl Driver {
             Err(refusal) => {
                 let wait = refusal.until.map(|until| until.saturating_duration_since(now()));
                 let target = self.table.targets[this.target].id().clone();
-                self.page.note(Happened::Refused { target, gate: refusal.gate, wait });
+                self.page.note(CallStep::Refused { target, gate: refusal.gate, wait });
                 self.machine.refused(refusal, &self.shared.budget, now());
             }
             Ok(permit) => {
@@ -56,7 +56,7 @@ impl Driver {
                 if let Some((beside, why)) = this.beside {
                     self.joined(beside, &target, why);
                 }
-                self.page.note(Happened::Tried { attempt: this.number, target });
+                self.page.note(CallStep::Tried { attempt: this.number, target });
                 self.over = None;
                 let running = self.spawn(this, fitted, permit, purchase, turn).await;
                 self.running.push(running);
@@ -69,7 +69,7 @@ impl Driver {
 
     /// Records that an attempt is joined by another one.
     fn joined(&mut self, attempt: u32, by: &TargetId, why: Join) {
-        self.page.note(Happened::Joined { attempt, why });
+        self.page.note(CallStep::Joined { attempt, why });
         let target = self.running.iter().find(|running| running.number == attempt).map(|running| &running.target);
         if let Some(target) = target {
             let (call, target, by) = (self.page.about().id, target.clone(), by.clone());
@@ -85,7 +85,7 @@ impl Driver {
         let output_max = self.needs.output_tokens;
         let output_expected = self.state.output_tokens(output_max);
         let (target, last_resort) = (target.index, this.last_resort);
-        let ask = Ask { target, prompt_tokens, whole, output_max, output_expected, last_resort };
+        let ask = AdmissionRequest { target, prompt_tokens, whole, output_max, output_expected, last_resort };
         let asked = slot
             .provider
             .get()
@@ -185,7 +185,7 @@ impl Driver {
                     AttemptEnd::Failed(failure) => {
                         self.running.retain(|running| running.number != number);
                         self.machine.failed(number, failure, ended.back, now(), &mut self.rng);
-                        self.page.note(Happened::Failed { attempt: number, failure: failure.clone() });
+                        self.page.note(CallStep::Failed { attempt: number, failure: failure.clone() });
                     }
                 }
                 self.page.count(&ended.record);
@@ -201,7 +201,7 @@ impl Driver {
     }
 
     /// Stops an attempt, and waits for its end, which comes at once.
-    pub(super) async fn cancel(&mut self, number: u32, why: Unwanted) {
+    pub(super) async fn cancel(&mut self, number: u32, why: CancelReason) {
         let Some(at) = self.running.iter().position(|running| running.number == number) else { return };
         let ended = self.running.swap_remove(at).cancel(why);
         if let Ok(Ok(ended)) = tokio::time::timeout(ANSWER_MAX, ended).await {

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::parking::Turn;
-use crate::policy::park::Place;
+use crate::policy::wait_queue::QueueRank;
 
 /// The state of a call that may wait.
 #[derive(Default)]
 pub(super) struct Waits {
     /// Its place among the waiting calls, once it has had to wait.
-    pub(super) place: Option<Place>,
+    pub(super) place: Option<QueueRank>,
     /// When it is expected to have one at a target, as far as that can be told.
     pub(super) placed: Option<Instant>,
     /// Its permission to ask, until an attempt takes it.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::policy::vault::{Item, KeptCall, Vault, Which};
+use crate::policy::durable_store::{CallSelector, DurableStore, Item, KeptCall};
 use crate::words::{CallId, Error};
 
 /// The longest that a caller waits for its call to be kept, and a call to be noted as sent.
@@ -12,14 +12,14 @@ const WRITE_MAX: Duration = Duration::from_secs(10);
 /// Keeps one call. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Ward {
-    vault: Arc<dyn Vault>,
+    vault: Arc<dyn DurableStore>,
     id: CallId,
     /// In how many processes before this one it was about to be sent.
     sent: u32,
 }
 
 impl Ward {
-    pub(super) fn new(vault: Arc<dyn Vault>, id: CallId, sent: u32) -> Self {
+    pub(super) fn new(vault: Arc<dyn DurableStore>, id: CallId, sent: u32) -> Self {
         Self { vault, id, sent }
     }
 
@@ -30,7 +30,7 @@ impl Ward {
             Ok(Err(why)) => why.to_string(),
             Err(_) => "the store does not write; `store.problem` in health says why".to_owned(),
         };
-        let forgotten = self.vault.forget(Which::Call(self.id));
+        let forgotten = self.vault.forget(CallSelector::Call(self.id));
         let _ = tokio::time::timeout(Duration::ZERO, forgotten).await;
         Err(Error::NotDurable(why))
     }

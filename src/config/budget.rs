@@ -8,7 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::policy::money::{Budget, Of, OnSpent, Period, Unit, nanos};
+use crate::policy::budget::{Budget, BudgetScope, OnSpent, Period, Unit, nanos};
 use crate::words::ConfigError;
 
 /// The longest window.
@@ -32,7 +32,7 @@ pub struct BudgetConfig {
     /// What it covers: `"all"`, `"route:NAME"`, `"client:NAME"`, `"tag:NAME=VALUE"`; or a purse for each: `"route"`,
     /// `"client"`, `"tag:NAME"`. Default: all.
     #[serde(default = "all", deserialize_with = "a_scope")]
-    pub of: Of,
+    pub of: BudgetScope,
     /// How calls are treated once it is spent: `"refuse"`, `"warn"`, `"least-cost"`, or `{ price_max = 0.01 }`.
     /// Default: `"refuse"`.
     #[serde(default = "refuse", deserialize_with = "a_consequence")]
@@ -42,17 +42,17 @@ pub struct BudgetConfig {
 impl BudgetConfig {
     /// Returns a budget of dollars for everything, beyond which calls are refused.
     pub const fn dollars(dollars: f64, per: Period) -> Self {
-        Self { dollars: Some(dollars), tokens: None, per, of: Of::All, on_spent: OnSpent::Refuse }
+        Self { dollars: Some(dollars), tokens: None, per, of: BudgetScope::All, on_spent: OnSpent::Refuse }
     }
 
     /// Returns a budget of tokens for everything, beyond which calls are refused.
     pub const fn tokens(tokens: u64, per: Period) -> Self {
-        Self { dollars: None, tokens: Some(tokens), per, of: Of::All, on_spent: OnSpent::Refuse }
+        Self { dollars: None, tokens: Some(tokens), per, of: BudgetScope::All, on_spent: OnSpent::Refuse }
     }
 
     /// Returns the same budget of something else.
     #[must_use]
-    pub fn of(self, of: Of) -> Self {
+    pub fn of(self, of: BudgetScope) -> Self {
         Self { of, ..self }
     }
 
@@ -96,9 +96,9 @@ impl BudgetConfig {
             refuse(".on_spent.price_max", "must be a number of dollars above 0, as 0.01".into());
         }
         let mut of = self.of.clone();
-        if let Of::Route(Some(wanted)) = &self.of {
+        if let BudgetScope::Route(Some(wanted)) = &self.of {
             match route(wanted) {
-                Some(own) => of = Of::Route(Some(own.to_owned())),
+                Some(own) => of = BudgetScope::Route(Some(own.to_owned())),
                 None if doubtful(wanted) => {}
                 None => refuse(".of", format!("`{wanted}` is no route, alias or `provider/model`")),
             }
@@ -107,8 +107,8 @@ impl BudgetConfig {
     }
 }
 
-const fn all() -> Of {
-    Of::All
+const fn all() -> BudgetScope {
+    BudgetScope::All
 }
 
 const fn refuse() -> OnSpent {
@@ -141,7 +141,7 @@ impl FromStr for Read<Period> {
     }
 }
 
-impl FromStr for Read<Of> {
+impl FromStr for Read<BudgetScope> {
     type Err = Other;
 
     fn from_str(text: &str) -> Result<Self, Other> {
@@ -150,13 +150,13 @@ impl FromStr for Read<Of> {
             return Err(Other);
         }
         Ok(Self(match (kind, name) {
-            ("all", None) => Of::All,
-            ("route", one) => Of::Route(one.map(str::to_owned)),
-            ("client", one) => Of::Client(one.map(str::to_owned)),
+            ("all", None) => BudgetScope::All,
+            ("route", one) => BudgetScope::Route(one.map(str::to_owned)),
+            ("client", one) => BudgetScope::Client(one.map(str::to_owned)),
             ("tag", Some(tag)) => match tag.split_once('=') {
-                Some((tag, value)) if !tag.is_empty() => Of::Tag(tag.to_owned(), Some(value.to_owned())),
+                Some((tag, value)) if !tag.is_empty() => BudgetScope::Tag(tag.to_owned(), Some(value.to_owned())),
                 Some(_) => return Err(Other),
-                None => Of::Tag(tag.to_owned(), None),
+                None => BudgetScope::Tag(tag.to_owned(), None),
             },
             _ => return Err(Other),
         }))
@@ -212,7 +212,7 @@ fn a_period<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Period, D::Err
     deserializer.deserialize_any(Text(PERIOD, None))
 }
 
-fn a_scope<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Of, D::Error> {
+fn a_scope<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BudgetScope, D::Error> {
     deserializer.deserialize_any(Text(SCOPE, None))
 }
 
@@ -260,7 +260,7 @@ mod tests {
             (BudgetConfig { dollars: None, ..BudgetConfig::dollars(1.0, Period::Day) }, "budgets.b"),
             (BudgetConfig::tokens(1, second), "budgets.b.per"),
             (BudgetConfig::tokens(1, Period::Day).on_spent(OnSpent::PriceMax(-1.0)), "budgets.b.on_spent.price_max"),
-            (BudgetConfig::tokens(1, Period::Day).of(Of::Route(Some("smrt".into()))), "budgets.b.of"),
+            (BudgetConfig::tokens(1, Period::Day).of(BudgetScope::Route(Some("smrt".into()))), "budgets.b.of"),
         ] {
             let mut errors = Vec::new();
             budget.check("b", &|name| (name == "smart").then_some("smart"), &|_| false, &mut errors);

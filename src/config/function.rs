@@ -15,19 +15,19 @@ use serde_json::Value;
 
 use crate::transport::{Body, BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
 use crate::wire::function;
-use crate::words::{ChatRequest, Failure, FailureClass, Said, ToolCall};
+use crate::words::{AnswerPiece, ChatRequest, Failure, FailureClass, ToolCall};
 
 /// A function's answer: a text, tool calls, or a stream of pieces.
 ///
 /// ```
-/// use standin::{Answer, Said};
+/// use standin::{Answer, AnswerPiece};
 ///
 /// let text: Answer = "It is raining.".into();
 /// let call = Answer::tool_call("weather", &serde_json::json!({"city": "Bern"}));
 /// let words = futures_util::stream::iter(["It ", "is ", "raining."]);
-/// let stream = Answer::stream(futures_util::StreamExt::map(words, |word| Ok(Said::from(word))));
+/// let stream = Answer::stream(futures_util::StreamExt::map(words, |word| Ok(AnswerPiece::from(word))));
 /// ```
-pub struct Answer(Pin<Box<dyn Stream<Item = Result<Said, Failure>> + Send>>);
+pub struct Answer(Pin<Box<dyn Stream<Item = Result<AnswerPiece, Failure>> + Send>>);
 
 impl Answer {
     /// Returns an answer that calls a tool with these arguments.
@@ -37,13 +37,13 @@ impl Answer {
 
     /// Returns an answer that comes in pieces. It is whole when the stream ends, and has failed when the stream yields
     /// an error.
-    pub fn stream(said: impl Stream<Item = Result<Said, Failure>> + Send + 'static) -> Self {
+    pub fn stream(said: impl Stream<Item = Result<AnswerPiece, Failure>> + Send + 'static) -> Self {
         Self(Box::pin(said))
     }
 
     /// Returns the answer with one more item at its end: another call, the usage.
     #[must_use]
-    pub fn and(self, said: impl Into<Said>) -> Self {
+    pub fn and(self, said: impl Into<AnswerPiece>) -> Self {
         Self(Box::pin(self.0.chain(stream::iter([Ok(said.into())]))))
     }
 }
@@ -54,32 +54,32 @@ impl fmt::Debug for Answer {
     }
 }
 
-impl From<Said> for Answer {
-    fn from(said: Said) -> Self {
+impl From<AnswerPiece> for Answer {
+    fn from(said: AnswerPiece) -> Self {
         Self(Box::pin(stream::iter([Ok(said)])))
     }
 }
 
 impl From<String> for Answer {
     fn from(text: String) -> Self {
-        Said::from(text).into()
+        AnswerPiece::from(text).into()
     }
 }
 
 impl From<&str> for Answer {
     fn from(text: &str) -> Self {
-        Said::from(text).into()
+        AnswerPiece::from(text).into()
     }
 }
 
 impl From<ToolCall> for Answer {
     fn from(call: ToolCall) -> Self {
-        Said::from(call).into()
+        AnswerPiece::from(call).into()
     }
 }
 
-impl From<Vec<Said>> for Answer {
-    fn from(said: Vec<Said>) -> Self {
+impl From<Vec<AnswerPiece>> for Answer {
+    fn from(said: Vec<AnswerPiece>) -> Self {
         Self(Box::pin(stream::iter(said.into_iter().map(Ok))))
     }
 }
@@ -126,7 +126,7 @@ impl Transport for Function {
         Box::pin(async move {
             let words = request.words.ok_or_else(|| TransportError::Connect("a function is asked in words".into()))?;
             let answer = (self.0)(Arc::unwrap_or_clone(words)).await;
-            let events = |said: Result<Said, Failure>| match said {
+            let events = |said: Result<AnswerPiece, Failure>| match said {
                 Ok(said) => function::event(&said),
                 Err(failure) => function::failed(&failure),
             };

@@ -17,20 +17,20 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 
 use self::target::Target;
-use crate::policy::breaker::{Pass, Transition, Verdict};
+use crate::policy::breaker::{BreakerStamp, Transition, Verdict};
 use crate::policy::concurrency::Stamp;
 use crate::policy::detector::Evidence;
-use crate::policy::headroom::{Headroom, KEPT_BACK, Room, Used};
-use crate::policy::health::{Circumstances, Progress};
+use crate::policy::headroom::{AdmittedTotals, Headroom, KEPT_BACK, Room};
+use crate::policy::health::{Progress, ReportContext};
 use crate::policy::hint;
-use crate::policy::hold::Hold;
 use crate::policy::local_fault::LOCAL_FAULT_MAX;
 use crate::policy::snapshot::{Barrier, BreakerState, Force, Gates, Health, Refusal};
-use crate::words::consequence::{Consequences, Rest, Whose};
+use crate::policy::suspension::Suspension;
+use crate::words::consequence::{Consequences, FaultOwner, HoldRule};
 use crate::words::{Cause, FailureClass, Limits, ModelClass, NamedLimit, Reported, Scope};
 
 pub use crate::policy::breaker::BreakerOptions;
-pub use crate::policy::health::{HealthOptions, Outcome, Report, Unwanted};
+pub use crate::policy::health::{CancelReason, HealthOptions, Outcome, Report};
 
 /// Serials of one incarnation: a restarted machine begins a new block, so that no ticket of its predecessor is mistaken
 /// for one of its own.
@@ -71,7 +71,7 @@ impl Default for TargetOptions {
 
 /// A request for admission.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask {
+pub struct AdmissionRequest {
     /// The target's index.
     pub target: usize,
     /// Length of the prompt.
@@ -116,7 +116,7 @@ pub struct Ticket {
     /// Length of a gap between tokens at which [`Report::Gap`] is due.
     pub gap_overdue_after: Duration,
     /// The requests and tokens admitted so far with its key, itself included.
-    pub used: Used,
+    pub used: AdmittedTotals,
     /// Tokens that it was expected to take.
     pub expected: u64,
     /// Those that it took in the end, once that is known.
@@ -176,7 +176,7 @@ pub enum Effect {
 pub struct Admission {
     options: AdmissionOptions,
     targets: Vec<Target>,
-    keys: Vec<Option<Hold>>,
+    keys: Vec<Option<Suspension>>,
     /// Our own network is down, as far as is known: until then connect failures do not count and nothing is probed.
     offline_until: Option<Instant>,
     /// How the provider is said to be, and until when that counts.
@@ -266,7 +266,13 @@ impl Admission {
     ///
     /// # Panics
     /// When there is no such target.
-    pub fn admit(&mut self, ask: Ask, in_flight: u32, now: Instant, _rng: &mut impl Rng) -> Result<Ticket, Refusal> {
+    pub fn admit(
+        &mut self,
+        ask: AdmissionRequest,
+        in_flight: u32,
+        now: Instant,
+        _rng: &mut impl Rng,
+    ) -> Result<Ticket, Refusal> {
         let offline = self.offline(now);
         let target = &mut self.targets[ask.target];
         let expected = u64::from(ask.prompt_tokens) + u64::from(ask.output_expected);
@@ -316,7 +322,7 @@ impl Admission {
     pub fn report(&mut self, ticket: &Ticket, report: Report, now: Instant, rng: &mut impl Rng) -> Vec<Effect> {
         let offline = self.offline(now).is_some();
         let Some(target) = self.targets.get_mut(ticket.target) else { return self.effects() };
-        let circumstances = Circumstances {
+        let circumstances = ReportContext {
             started: ticket.started,
             prompt_tokens: ticket.prompt_tokens,
             whole: ticket.whole,
@@ -331,7 +337,7 @@ impl Admission {
         let (failure, hold) = match report {
             Report::Ended(Outcome::Failure { class, scope, retry_after }) => {
                 let wait_max = self.options.breaker.retry_after_max;
-                let hold = retry_after.and_then(|told| Hold::told(class, told, wait_max, now, rng));
+                let hold = retry_after.and_then(|told| Suspension::told(class, told, wait_max, now, rng));
                 (Some((class, scope)), hold)
             }
             _ => (None, None),
@@ -423,7 +429,7 @@ impl Admission {
 
     /// Returns all that keeps keys and targets out: holds, open breakers, and operators' overrides.
     pub fn barriers(&self, now: Instant) -> Vec<Barrier> {
-        let hold = |target, key, hold: &Hold| {
+        let hold = |target, key, hold: &Suspension| {
             let cause = Cause::Failure(hold.class);
             hold.stands(now).then_some(Barrier { target, key, cause, since: hold.since, until: Some(hold.until) })
         };
@@ -525,7 +531,7 @@ impl Admission {
     /// Forgets the verdicts on a target whose configuration has changed, or on a key that may be another one now. Times
     /// that a provider told stay: they are no verdicts.
     pub fn renew(&mut self, target: Option<usize>, key: Option<usize>) {
-        let renewed = |hold: &mut Option<Hold>| {
+        let renewed = |hold: &mut Option<Suspension>| {
             hold.take_if(|hold| hold.class != FailureClass::RateLimited);
         };
         if let Some(target) = target.and_then(|target| self.targets.get_mut(target)) {
@@ -656,11 +662,11 @@ impl Admission {
     }
 
     /// Holds what a failure is about: the key everywhere, the key at that target, or the target.
-    fn hold(&mut self, ticket: &Ticket, class: FailureClass, scope: Scope, told: Option<Hold>, now: Instant) {
+    fn hold(&mut self, ticket: &Ticket, class: FailureClass, scope: Scope, told: Option<Suspension>, now: Instant) {
         let Some(rest) = class.consequences().rest else { return };
         // A limit whose end was told is no guess.
         let guess = if rest.passes && told.is_some() { Duration::ZERO } else { rest.time };
-        let guess = Hold::guessed(class, guess, now);
+        let guess = Suspension::guessed(class, guess, now);
         let word = told.filter(|told| told.until > guess.until).unwrap_or(guess);
         let (index, key) = (ticket.target, ticket.key);
         let target = &mut self.targets[index];
@@ -671,16 +677,16 @@ impl Admission {
             Scope::Request | Scope::Model | Scope::Endpoint => Some(&mut target.hold),
         };
         let Some(slot) = slot else { return };
-        let is_news = Hold::pass(slot, word, ticket.look, now);
+        let is_news = Suspension::pass(slot, word, ticket.look, now);
         let after = self.targets[index].held(&self.keys, now);
         match rest {
-            Rest { passes: true, .. } => {
+            HoldRule { passes: true, .. } => {
                 let until = after.filter(|held| held.class == class).map(|held| held.until);
                 if let Some(until) = until.filter(|&until| before.is_none_or(|held| held.until != until)) {
                     self.effects.push(Effect::RateLimited { target: index, until });
                 }
             }
-            Rest { whole_key: false, .. } if is_news && after.is_some() => {
+            HoldRule { whole_key: false, .. } if is_news && after.is_some() => {
                 self.effects.push(Effect::TargetDisabled { target: index, class });
             }
             _ if is_news => self.effects.push(Effect::KeyDisabled { key, class }),
@@ -737,7 +743,7 @@ impl Admission {
 
 /// Returns what a report means to the breaker. A 429 weighs nothing on health, but is no proof of recovery either; only
 /// a failure of the server can hold the whole target by its Retry-After.
-fn verdict(report: Report, offline: bool, hold: Option<Hold>) -> Verdict {
+fn verdict(report: Report, offline: bool, hold: Option<Suspension>) -> Verdict {
     match report {
         Report::Overdue | Report::Gap => Verdict::Overdue,
         Report::GapEnded => Verdict::Pending,
@@ -746,7 +752,7 @@ fn verdict(report: Report, offline: bool, hold: Option<Hold>) -> Verdict {
         Report::Ended(Outcome::Failure { class: FailureClass::NoFirstToken, .. }) => Verdict::Silence,
         Report::Ended(Outcome::Failure { class, .. }) => match class.consequences() {
             _ if offline && class == FailureClass::Connect => Verdict::Ignored,
-            Consequences { whose: Whose::Provider, heeds: true, .. } => Verdict::Failure { hold },
+            Consequences { whose: FaultOwner::Provider, heeds: true, .. } => Verdict::Failure { hold },
             Consequences { weight, heeds, .. } if weight > 0.0 || heeds => Verdict::Failure { hold: None },
             _ => Verdict::Ignored,
         },
@@ -755,8 +761,13 @@ fn verdict(report: Report, offline: bool, hold: Option<Hold>) -> Verdict {
 }
 
 impl Ticket {
-    fn pass(&self) -> Pass {
-        Pass { serial: self.serial, generation: self.generation, probe: self.probe, last_resort: self.last_resort }
+    fn pass(&self) -> BreakerStamp {
+        BreakerStamp {
+            serial: self.serial,
+            generation: self.generation,
+            probe: self.probe,
+            last_resort: self.last_resort,
+        }
     }
 }
 

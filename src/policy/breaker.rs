@@ -22,8 +22,8 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use crate::policy::detector::{Cusum, DetectorOptions, Evidence};
-use crate::policy::hold::Hold;
 use crate::policy::snapshot::BreakerState;
+use crate::policy::suspension::Suspension;
 use crate::words::ConfigError;
 
 /// Longer cooldowns are refused: a target that is out for days is to be taken out.
@@ -124,7 +124,7 @@ enum State {
     Open {
         until: Instant,
         /// The overdue probe that opened it, while that may still work.
-        late: Option<Late>,
+        late: Option<OverdueProbe>,
     },
     HalfOpen {
         successes: u32,
@@ -179,13 +179,13 @@ impl Load {
 
 /// A time in which it was not well: one outage, or several with too little between them to tell them apart.
 #[derive(Clone, Copy, Debug)]
-struct Trouble {
+struct Outage {
     began: Instant,
     /// When it was over, if it is.
     ended: Option<Instant>,
 }
 
-impl Trouble {
+impl Outage {
     /// Returns the trouble of a target that opens now: it goes on unless all was well for as long as it had lasted.
     fn of(before: Option<Self>, now: Instant) -> Self {
         let goes_on = |trouble: &Self| match trouble.ended {
@@ -199,7 +199,7 @@ impl Trouble {
 
 /// A probe that is overdue, and how many had worked before it.
 #[derive(Clone, Copy, Debug)]
-struct Late {
+struct OverdueProbe {
     serial: u64,
     successes: u32,
 }
@@ -215,7 +215,7 @@ pub struct Transition {
 
 /// The data of the breaker that an attempt carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pass {
+pub struct BreakerStamp {
     /// The attempt's own number.
     pub serial: u64,
     /// Generation of the breaker.
@@ -240,7 +240,7 @@ pub enum Verdict {
     /// It failed.
     Failure {
         /// Retry-After of an overload: until then nothing passes.
-        hold: Option<Hold>,
+        hold: Option<Suspension>,
     },
     /// It ended without a word, after a time that says something: nothing new to a target that is well, an answer from
     /// one that is being probed. Otherwise the next call would ask the same.
@@ -258,7 +258,7 @@ pub struct Breaker {
     open_since: Option<Instant>,
     generation: u64,
     /// The last one, whether or not it is over.
-    trouble: Option<Trouble>,
+    trouble: Option<Outage>,
     /// When the alarm opened it from Closed, while what opened it may still turn out to be no failure.
     alarmed: Option<Instant>,
     /// Whether the last failure was a silence. A target that refuses is known to refuse; one that is silent may only be
@@ -278,7 +278,7 @@ pub struct Breaker {
     probe: Option<u64>,
     /// Probes that had content, gave their slot back, and have not ended: no more than must work.
     flowing: u32,
-    hold: Option<Hold>,
+    hold: Option<Suspension>,
 }
 
 impl Breaker {
@@ -346,7 +346,7 @@ impl Breaker {
     }
 
     /// Returns the Retry-After, which only a look may pass.
-    pub fn hold(&self) -> Option<&Hold> {
+    pub fn hold(&self) -> Option<&Suspension> {
         self.hold.as_ref()
     }
 
@@ -376,7 +376,7 @@ impl Breaker {
     }
 
     /// Lets an attempt through which the gates have granted, as a probe where one is due.
-    pub fn admit(&mut self, serial: u64, last_resort: bool, now: Instant) -> (Pass, Option<Transition>) {
+    pub fn admit(&mut self, serial: u64, last_resort: bool, now: Instant) -> (BreakerStamp, Option<Transition>) {
         let transition = match self.state {
             State::Open { until, .. } if until <= now => Some(self.enter(State::HalfOpen { successes: 0 }, now)),
             _ => None,
@@ -394,13 +394,13 @@ impl Breaker {
             *load = load.at(now);
             load.admitted = load.admitted.saturating_add(1);
         }
-        (Pass { serial, generation: self.generation, probe, last_resort: probe && last_resort }, transition)
+        (BreakerStamp { serial, generation: self.generation, probe, last_resort: probe && last_resort }, transition)
     }
 
     /// Handles a report of an attempt, and makes the transition that follows, if any.
     pub fn report(
         &mut self,
-        pass: Pass,
+        pass: BreakerStamp,
         evidence: Evidence,
         known: f64,
         verdict: Verdict,
@@ -418,7 +418,7 @@ impl Breaker {
             self.probe = None;
         }
         if let Verdict::Failure { hold: Some(hold) } = verdict {
-            Hold::pass(&mut self.hold, hold, false, now);
+            Suspension::pass(&mut self.hold, hold, false, now);
         }
         if let Some(worked) = self.late(pass, verdict, now) {
             return Some(self.enter(worked, now));
@@ -466,7 +466,7 @@ impl Breaker {
             (State::HalfOpen { successes }, Verdict::Overdue) if pass.probe && !pass.last_resort => {
                 let mut open = self.trip(now, rng);
                 if let State::Open { late, .. } = &mut open {
-                    *late = Some(Late { serial: pass.serial, successes });
+                    *late = Some(OverdueProbe { serial: pass.serial, successes });
                 }
                 open
             }
@@ -482,7 +482,7 @@ impl Breaker {
 
     /// Handles evidence from a failure of a sibling.
     pub fn overhear(&mut self, evidence: Evidence, known: f64, now: Instant, rng: &mut impl Rng) -> Option<Transition> {
-        let pass = Pass { serial: 0, generation: self.generation, probe: false, last_resort: false };
+        let pass = BreakerStamp { serial: 0, generation: self.generation, probe: false, last_resort: false };
         self.report(pass, evidence, known, Verdict::Pending, now, rng)
     }
 
@@ -563,7 +563,7 @@ impl Breaker {
 
     /// Returns how long the trouble has lasted that it is in, or would be in if it opened now.
     fn lasting(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(Trouble::of(self.trouble, now).began)
+        now.saturating_duration_since(Outage::of(self.trouble, now).began)
     }
 
     /// Returns the state after one more probe that worked.
@@ -577,7 +577,7 @@ impl Breaker {
     }
 
     /// Returns the state after a probe that was overdue and works nevertheless: as if it had never been overdue.
-    fn late(&self, pass: Pass, verdict: Verdict, now: Instant) -> Option<State> {
+    fn late(&self, pass: BreakerStamp, verdict: Verdict, now: Instant) -> Option<State> {
         match (self.state, verdict) {
             (State::Open { late: Some(late), .. }, Verdict::Success) if late.serial == pass.serial => {
                 Some(self.worked(late.successes, now))
@@ -613,7 +613,7 @@ impl Breaker {
         let is_open = matches!(state, State::Open { .. } | State::HalfOpen { .. });
         self.open_since = is_open.then(|| self.open_since.unwrap_or(now));
         if is_open {
-            self.trouble = Some(Trouble::of(self.trouble, now));
+            self.trouble = Some(Outage::of(self.trouble, now));
         } else if let (State::Closed, Some(trouble)) = (state, &mut self.trouble) {
             trouble.ended = trouble.ended.or(Some(now));
         }
@@ -641,8 +641,8 @@ lasting!(struct BreakerOptions {
 });
 lasting!(enum State { Closed, Open { until, late }, HalfOpen { successes }, Ramp { since, load } });
 lasting!(struct Load { window, from, admitted, worked, proven, was_full });
-lasting!(struct Trouble { began, ended });
-lasting!(struct Late { serial, successes });
+lasting!(struct Outage as Trouble { began, ended });
+lasting!(struct OverdueProbe as Late { serial, successes });
 lasting!(struct Breaker {
     options, state, open_since, generation, trouble, alarmed, is_silent, alarm, run, known, needed, luck, hold,
 } anew { probe, flowing });

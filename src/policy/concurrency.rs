@@ -42,7 +42,7 @@ pub struct Concurrency {
     generation: u32,
     /// The most that were in flight beside an attempt of this generation that had content, itself included.
     worked: u32,
-    cut: Option<Cut>,
+    cut: Option<OverloadLimit>,
     /// The same of the recent past, and the most that were admitted in it.
     proven: Peak,
     asked: Peak,
@@ -50,7 +50,7 @@ pub struct Concurrency {
 
 /// A limit that overloads have taught.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Cut {
+struct OverloadLimit {
     at: Instant,
     limit: u32,
     /// How many were in flight when the last one was too many.
@@ -134,7 +134,7 @@ impl Concurrency {
             Some(cut) => (cut.refused.max(stamp.in_flight), cut.firm),
             None => (stamp.in_flight, 0),
         };
-        self.cut = Some(Cut { at: now, limit, refused, works: false, firm, contents: 0 });
+        self.cut = Some(OverloadLimit { at: now, limit, refused, works: false, firm, contents: 0 });
     }
 
     /// Takes in that an attempt had its first content.
@@ -159,13 +159,13 @@ impl Concurrency {
         }
     }
 
-    fn cut(&self, now: Instant) -> Option<Cut> {
+    fn cut(&self, now: Instant) -> Option<OverloadLimit> {
         self.cut.filter(|cut| now.saturating_duration_since(cut.at) < FORGET)
     }
 }
 
 lasting!(struct Concurrency { generation, worked, cut, proven, asked });
-lasting!(struct Cut { at, limit, refused, works, firm, contents });
+lasting!(struct OverloadLimit as Cut { at, limit, refused, works, firm, contents });
 lasting!(struct Peak { since, most, before });
 
 #[cfg(test)]

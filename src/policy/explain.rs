@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::hedge::Join;
-use super::routing::{Plan, Score, Skip, SkipReason, Why};
+use super::routing::{PickReason, Plan, Score, Skip, SkipReason};
 use super::snapshot::{Gate, Health};
-use crate::words::{AttemptRecord, Barred, CallFacts, CallId, Degraded, Error, Failure, Hint, TargetId};
+use crate::words::{AttemptRecord, CallFacts, CallId, Degraded, Error, Failure, Hint, TargetId, UnavailableTarget};
 
 /// What a request would do now, and why.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +34,7 @@ pub struct Considered {
     /// The target.
     pub target: TargetId,
     /// Why at this place.
-    pub why: Why,
+    pub why: PickReason,
     /// Its expected cost, where the strategy computes one.
     pub score: Option<Score>,
     /// Its health as last published.
@@ -68,7 +68,7 @@ pub struct Flight {
     /// Its facts, known from its start on.
     pub about: Arc<CallFacts>,
     /// What happened, and how long after the call's start. The last says how it ended.
-    pub steps: Vec<(Duration, Happened)>,
+    pub steps: Vec<(Duration, CallStep)>,
     /// From its start to its end.
     pub took: Duration,
     /// Attempts of it that had ended by then. A cancelled attempt ends a moment later, in a record of its own.
@@ -84,7 +84,7 @@ pub struct Flight {
 /// One thing that happened to a call.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Happened {
+pub enum CallStep {
     /// The runtime was restarted, and took the call up.
     TakenUp {
         /// The id that it was accepted under.
@@ -93,7 +93,7 @@ pub enum Happened {
     /// Targets were picked.
     Planned {
         /// In the order to be tried, with why and how expensive.
-        picks: Vec<(TargetId, Why, Option<Score>)>,
+        picks: Vec<(TargetId, PickReason, Option<Score>)>,
         /// The others, with why not and when they come back.
         skipped: Vec<(TargetId, SkipReason, Option<Duration>)>,
         /// Whether no target is well, and these are asked as a last resort.
@@ -147,7 +147,7 @@ pub enum Happened {
         /// When the first target is expected back, where that is known.
         back_in: Option<Duration>,
         /// Each target that could not be asked: why, and until when.
-        barred: Vec<Barred>,
+        barred: Vec<UnavailableTarget>,
     },
     /// A target was back, and it was the call's turn.
     Resumed,
@@ -189,10 +189,10 @@ impl Flight {
     /// error's name.
     pub fn outcome(&self) -> &'static str {
         match self.steps.last() {
-            Some((_, Happened::Answered { .. })) => "answered",
-            Some((_, Happened::Degraded(_))) => "degraded",
-            Some((_, Happened::CallerLeft)) => "caller_left",
-            Some((_, Happened::GaveUp(error))) => error.name(),
+            Some((_, CallStep::Answered { .. })) => "answered",
+            Some((_, CallStep::Degraded(_))) => "degraded",
+            Some((_, CallStep::CallerLeft)) => "caller_left",
+            Some((_, CallStep::GaveUp(error))) => error.name(),
             _ => "cut_off",
         }
     }
@@ -202,13 +202,13 @@ impl Flight {
     /// Returns the age of its answer, if that was a stale one.
     pub fn age(&self) -> Option<Duration> {
         match self.steps.last() {
-            Some((_, Happened::Degraded(rung))) => rung.age(),
+            Some((_, CallStep::Degraded(rung))) => rung.age(),
             _ => None,
         }
     }
 }
 
-impl Happened {
+impl CallStep {
     /// Returns what a plan says, its targets named.
     pub fn planned(plan: &Plan, name: impl Fn(usize) -> TargetId, now: Instant) -> Self {
         Self::Planned {
@@ -237,7 +237,7 @@ impl fmt::Display for Flight {
     }
 }
 
-impl fmt::Display for Happened {
+impl fmt::Display for CallStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TakenUp { call } => write!(f, "taken up after a restart, accepted as {call}"),

@@ -32,10 +32,10 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::health::Unwanted;
+use super::health::CancelReason;
 use super::hedge::{Cost, Join};
-use super::patience::{Left, reached};
-use super::retry_budget::{RetryBudget, Spend};
+use super::patience::{TimeLeft, reached};
+use super::retry_budget::{RetryBudget, RetryKind};
 use super::snapshot::Refusal;
 use crate::words::{CommitPolicy, Failure, OnExhausted};
 
@@ -43,11 +43,11 @@ mod after;
 mod again;
 mod beside;
 mod options;
-mod standing;
+mod target_state;
 
 use after::{Consequence, is_own, telling};
 pub use options::FailoverOptions;
-use standing::{Met, Reason, Standing, Uncertain};
+use target_state::{CallTarget, Reason, TargetState, UntimedWait};
 
 /// How often targets that are expected back are looked for beside an attempt that is late, which may take long: this
 /// often in the time that is left, within these bounds.
@@ -134,7 +134,7 @@ pub enum Step {
     /// Hand this attempt's content to the caller from now on.
     Commit(u32),
     /// Stop this attempt; its end need not be reported.
-    Cancel(u32, Unwanted),
+    Cancel(u32, CancelReason),
     /// Nothing to do until an event, or until this time.
     Wait(Instant),
     /// The same, but a target that could not say when it has a place may have one before: report [`Failover::woken`]
@@ -171,7 +171,7 @@ pub struct Failover {
     options: FailoverOptions,
     commit: CommitPolicy,
     deadline: Instant,
-    targets: Vec<Met>,
+    targets: Vec<CallTarget>,
     /// Steps that an event caused and that `next` has not returned yet.
     said: VecDeque<Step>,
     /// Attempts that were started, and those among them that count.
@@ -194,7 +194,7 @@ pub struct Failover {
     /// When the first target comes back that does not admit the call now.
     back: Option<Instant>,
     /// What the call may wait for without a known time.
-    uncertain: Option<Uncertain>,
+    uncertain: Option<UntimedWait>,
     /// Whether something changed since the last plan, and how many plans led to nothing.
     stale: bool,
     plans: u32,
@@ -276,7 +276,7 @@ impl Failover {
     /// What the request itself was refused for stays refused, and what runs goes on; attempts are counted from 0 again,
     /// and the first of them is free.
     pub fn anew(&mut self) {
-        self.targets.retain(|met| met.runs() || matches!(met.standing, Standing::Spent { own: true, .. }));
+        self.targets.retain(|met| met.runs() || matches!(met.standing, TargetState::Spent { own: true, .. }));
         (0..self.targets.len()).for_each(|at| self.uncount(at));
         (self.counted, self.moved, self.unusable) = (0, false, 0);
         (self.hurried, self.back, self.uncertain, self.patience) = (false, None, None, None);
@@ -296,21 +296,22 @@ impl Failover {
 
     /// Returns the targets that refused the request itself.
     pub fn refusing(&self) -> Vec<usize> {
-        let own = |met: &&Met| matches!(met.standing, Standing::Spent { own: true, .. });
+        let own = |met: &&CallTarget| matches!(met.standing, TargetState::Spent { own: true, .. });
         self.targets.iter().filter(own).map(|met| met.planned.target).collect()
     }
 
     /// Returns the targets that must not be planned: those that are done with, and those at work.
     pub fn spent(&self) -> Vec<usize> {
-        let out = |met: &&Met| met.runs() || matches!(met.standing, Standing::Spent { .. });
+        let out = |met: &&CallTarget| met.runs() || matches!(met.standing, TargetState::Spent { .. });
         self.targets.iter().filter(out).map(|met| met.planned.target).collect()
     }
 
     /// Returns the targets that would not be asked if they had a place: those that are done with or at work, and those
     /// that are to be asked again at a time of their own.
     pub fn occupied(&self) -> Vec<usize> {
-        let waits = |met: &Met| matches!(met.standing, Standing::Waits { reason, .. } if reason != Reason::Place);
-        let out = |met: &&Met| met.runs() || waits(met) || matches!(met.standing, Standing::Spent { .. });
+        let waits =
+            |met: &CallTarget| matches!(met.standing, TargetState::Waits { reason, .. } if reason != Reason::Full);
+        let out = |met: &&CallTarget| met.runs() || waits(met) || matches!(met.standing, TargetState::Spent { .. });
         self.targets.iter().filter(out).map(|met| met.planned.target).collect()
     }
 
@@ -345,8 +346,8 @@ impl Failover {
             if let Some(met) = met {
                 met.place(now);
             } else {
-                let standing = Standing::Waits { reason: Reason::New, from: now };
-                self.targets.push(Met { planned, standing, cuts: 0, keys_failed: 0, retries: 0 });
+                let standing = TargetState::Waits { reason: Reason::New, from: now };
+                self.targets.push(CallTarget { planned, standing, cuts: 0, keys_failed: 0, retries: 0 });
             }
         }
         self.leave_small_windows();
@@ -377,14 +378,14 @@ impl Failover {
         let hedge_after =
             self.targets[at].planned.hedge_after.filter(|_| !is_twin && !self.hedged && !self.last_resort);
         self.targets[at].standing =
-            Standing::Runs { reason, number, since: now, patience, hedge_after, again_after, joined, counts };
+            TargetState::Runs { reason, number, since: now, patience, hedge_after, again_after, joined, counts };
     }
 
     /// Reports when an attempt was last heard of. It has had content, so that from now on its silence is a pause.
     pub fn heard(&mut self, number: u32, at: Instant) {
         let Some(index) = self.running(number) else { return };
         let pause_max = self.patience_with(index, self.targets[index].planned.pause_max, at).max(PAUSE_LATE_MIN);
-        if let Standing::Runs { since, patience, hedge_after, again_after, .. } = &mut self.targets[index].standing
+        if let TargetState::Runs { since, patience, hedge_after, again_after, .. } = &mut self.targets[index].standing
             && at > *since
         {
             (*since, *patience, *hedge_after, *again_after) = (at, pause_max, None, None);
@@ -409,14 +410,14 @@ impl Failover {
                 self.targets.remove(at);
                 return;
             }
-            (_, None) if Uncertain::of(refusal).is_some() => {
-                Standing::Waits { reason: Reason::Place, from: self.deadline }
+            (_, None) if UntimedWait::of(refusal).is_some() => {
+                TargetState::Waits { reason: Reason::Full, from: self.deadline }
             }
             // No other key is free, or its pause is longer than it said.
-            (Reason::OtherKey | Reason::Retry | Reason::Pause | Reason::Wish | Reason::Silence, Some(from)) => {
-                Standing::Waits { reason: Reason::Wish, from }
+            (Reason::OtherKey | Reason::Retry | Reason::Pause | Reason::Deferred | Reason::Silence, Some(from)) => {
+                TargetState::Waits { reason: Reason::Deferred, from }
             }
-            _ => Standing::Spent { own: false, back },
+            _ => TargetState::Spent { own: false, back },
         };
     }
 
@@ -426,7 +427,7 @@ impl Failover {
         if self.committed.is_none() && self.commit != CommitPolicy::Buffered {
             self.win(number);
         }
-        if let Standing::Runs { hedge_after, again_after, .. } = &mut self.targets[at].standing {
+        if let TargetState::Runs { hedge_after, again_after, .. } = &mut self.targets[at].standing {
             (*hedge_after, *again_after) = (None, None);
         }
     }
@@ -438,7 +439,7 @@ impl Failover {
         if self.committed != Some(number) {
             self.win(number);
         }
-        self.targets[at].standing = Standing::Spent { own: false, back: None };
+        self.targets[at].standing = TargetState::Spent { own: false, back: None };
         self.said.push_back(Step::Finish(number));
     }
 
@@ -459,8 +460,8 @@ impl Failover {
             consequence => consequence,
         };
         self.targets[at].standing = match consequence {
-            Consequence::Again(reason, from) => Standing::Waits { reason, from },
-            Consequence::Spent | Consequence::End(_) => Standing::Spent { own: is_own(failure.class), back },
+            Consequence::Again(reason, from) => TargetState::Waits { reason, from },
+            Consequence::Spent | Consequence::End(_) => TargetState::Spent { own: is_own(failure.class), back },
         };
         self.forget_elder(at);
         if let Consequence::End(why) = consequence {
@@ -471,12 +472,12 @@ impl Failover {
 
     fn note_refusal(&mut self, refusal: Refusal, now: Instant) {
         self.back = self.back.into_iter().chain(comes_back(refusal, now)).min();
-        self.uncertain = self.uncertain.max(Uncertain::of(refusal));
+        self.uncertain = self.uncertain.max(UntimedWait::of(refusal));
     }
 
     /// Reports that at all healthy targets other calls wait for a place, and go before this one.
     pub fn stand_behind(&mut self) {
-        (self.stale, self.uncertain) = (false, Some(Uncertain::Place));
+        (self.stale, self.uncertain) = (false, Some(UntimedWait::Place));
     }
 
     /// Reports that a target may have a place now that had none.
@@ -525,7 +526,7 @@ impl Failover {
                 Some(Step::Wait(at)) => return Step::Wait(at.min(until)),
                 Some(Step::Queue(at)) => return Step::Queue(at.min(until)),
                 Some(step) => return step,
-                None if self.targets.iter().any(Met::runs) => return Step::Wait(until),
+                None if self.targets.iter().any(CallTarget::runs) => return Step::Wait(until),
                 None => match self.exhausted(now) {
                     GiveUp::Exhausted(back) if self.goes_on() => return Step::Exhausted(back),
                     end => self.give_up(end),
@@ -543,12 +544,12 @@ impl Failover {
         if self.dropped && self.plans < PLANS_MAX {
             return Some(Step::Plan);
         }
-        let most = if self.targets.iter().any(Met::runs) { Reason::Wish } else { Reason::Silence };
+        let most = if self.targets.iter().any(CallTarget::runs) { Reason::Deferred } else { Reason::Silence };
         while let Some((at, reason)) = self.due(now).filter(|(_, reason)| *reason <= most) {
             if let Some(this) = self.ask(at, reason, budget, now) {
                 return Some(Step::Try(this));
             }
-            self.targets[at].standing = Standing::Spent { own: reason == Reason::Shorter, back: None };
+            self.targets[at].standing = TargetState::Spent { own: reason == Reason::Shorter, back: None };
         }
         (self.stale && self.plans < PLANS_MAX).then_some(Step::Plan)
     }
@@ -556,7 +557,7 @@ impl Failover {
     /// Returns the target that is due, and for what reason: the first of those with the best reason.
     fn due(&self, now: Instant) -> Option<(usize, Reason)> {
         let due = self.targets.iter().enumerate().filter_map(|(at, met)| match met.standing {
-            Standing::Waits { reason, from } if from <= now => Some((at, reason)),
+            TargetState::Waits { reason, from } if from <= now => Some((at, reason)),
             _ => None,
         });
         due.min_by_key(|(_, reason)| *reason)
@@ -564,7 +565,7 @@ impl Failover {
 
     /// Asks a target, if time and budget allow.
     fn ask(&mut self, at: usize, reason: Reason, budget: &RetryBudget, now: Instant) -> Option<Try> {
-        if self.attempts > 0 && !Left::until(self.deadline, now).is_enough_for(TRY_MIN) {
+        if self.attempts > 0 && !TimeLeft::until(self.deadline, now).is_enough_for(TRY_MIN) {
             self.hurried = true;
             return None;
         }
@@ -580,11 +581,11 @@ impl Failover {
 
     /// Returns what a try takes from the budget. A call's first move is free: when a provider dies, every call in
     /// flight must be able to go.
-    fn price(&self, reason: Reason) -> Option<Spend> {
+    fn price(&self, reason: Reason) -> Option<RetryKind> {
         match reason {
             Reason::Resend | Reason::OtherKey => None,
-            Reason::New => (self.moved && self.is_move(reason)).then_some(Spend::Failover),
-            _ => Some(Spend::SameTarget),
+            Reason::New => (self.moved && self.is_move(reason)).then_some(RetryKind::Failover),
+            _ => Some(RetryKind::SameTarget),
         }
     }
 
@@ -612,14 +613,14 @@ impl Failover {
     /// Returns how long an attempt's silence is tolerated from now on: its usual time, unless the targets behind it
     /// would then have too little time.
     fn patience_with(&self, at: usize, patience: Duration, now: Instant) -> Duration {
-        let left = Left::until(self.deadline, now);
+        let left = TimeLeft::until(self.deadline, now);
         patience.min(left.share(self.targets[at].planned.needs, self.behind(patience, now)))
     }
 
     /// Returns until when to wait for the first target that may be asked again, if that is near: by then another plan
     /// may help. Beside an attempt that is late nothing is lost by waiting, nor where there is only no place.
     fn wait(&mut self, budget: &RetryBudget, now: Instant) -> Option<Step> {
-        let beside = self.targets.iter().any(Met::runs);
+        let beside = self.targets.iter().any(CallTarget::runs);
         let left = self.deadline.saturating_duration_since(now);
         // A call that is parked for them does not return together with all others.
         let parks = self.goes_on() && self.options.on_exhausted == OnExhausted::Wait;
@@ -628,12 +629,12 @@ impl Failover {
         let patience = *self.patience.get_or_insert(now + most.mul_f64(WAIT_SLACK));
         let patience = if beside { self.deadline } else { patience };
         // No call waits for a try that the budget would refuse.
-        let again = budget.allows(Spend::SameTarget);
+        let again = budget.allows(RetryKind::SameTarget);
         let waiting = self.targets.iter().filter(|_| again).filter_map(|met| match met.standing {
-            Standing::Waits { reason: Reason::Place, .. } => None,
-            Standing::Waits { reason: Reason::Wish, from } => Some(from).filter(|&from| from <= patience),
-            Standing::Waits { reason: Reason::Silence, .. } if beside => None,
-            Standing::Waits { from, .. } => Some(from).filter(|&from| from + TRY_MIN <= self.deadline),
+            TargetState::Waits { reason: Reason::Full, .. } => None,
+            TargetState::Waits { reason: Reason::Deferred, from } => Some(from).filter(|&from| from <= patience),
+            TargetState::Waits { reason: Reason::Silence, .. } if beside => None,
+            TargetState::Waits { from, .. } => Some(from).filter(|&from| from + TRY_MIN <= self.deadline),
             _ => None,
         });
         let timed = waiting.chain(self.back.filter(|&back| back <= patience)).min();
@@ -642,7 +643,7 @@ impl Failover {
         let timed = timed.map(|at| at.max(now + soonest));
         let queues = match self.uncertain {
             // A call that takes less rather than wait has the usual patience.
-            Some(Uncertain::Place) if self.options.on_exhausted == OnExhausted::Fail => Some(self.deadline),
+            Some(UntimedWait::Place) if self.options.on_exhausted == OnExhausted::Fail => Some(self.deadline),
             uncertain => uncertain.map(|_| patience).filter(|&until| until > now),
         };
         let step = match (queues, timed) {
@@ -658,7 +659,7 @@ impl Failover {
     fn leave_small_windows(&mut self) {
         for met in self.targets.iter_mut().filter(|met| met.is_new()) {
             if met.planned.context_tokens_max.is_some_and(|window| window <= self.too_small) {
-                met.standing = Standing::Spent { own: true, back: None };
+                met.standing = TargetState::Spent { own: true, back: None };
             }
         }
     }
@@ -668,15 +669,15 @@ impl Failover {
         // The targets that are left then are not asked any more: what all others said counts.
         let tired = self.counted >= self.options.attempts_max;
         let is_own = |standing| match standing {
-            Standing::Spent { own, .. } => own,
-            Standing::Waits { reason, .. } => reason == Reason::Shorter || (tired && reason == Reason::New),
+            TargetState::Spent { own, .. } => own,
+            TargetState::Waits { reason, .. } => reason == Reason::Shorter || (tired && reason == Reason::New),
             _ => false,
         };
         let all_own = self.targets.iter().all(|met| is_own(met.standing));
         let own = self.own.take().filter(|_| all_own && (tired || self.back.is_none()));
         let backs = self.targets.iter().filter_map(|met| match met.standing {
-            Standing::Waits { reason: Reason::Wish, from } => Some(from),
-            Standing::Spent { back, .. } => back,
+            TargetState::Waits { reason: Reason::Deferred, from } => Some(from),
+            TargetState::Spent { back, .. } => back,
             _ => None,
         });
         match own {
@@ -688,7 +689,7 @@ impl Failover {
 
     /// Ends the call with an error. If the caller has half an answer, the error is that it broke off.
     fn give_up(&mut self, why: GiveUp) {
-        self.cancel_all_but(0, Unwanted::Ended);
+        self.cancel_all_but(0, CancelReason::Ended);
         let why = self.broken.take().map_or(why, GiveUp::Interrupted);
         self.said.push_back(Step::GiveUp(why));
     }
@@ -698,27 +699,27 @@ impl Failover {
         self.said.extend(self.broken.take().map(Step::Reset));
         self.committed = Some(number);
         self.said.push_back(Step::Commit(number));
-        self.cancel_all_but(number, Unwanted::Lost);
+        self.cancel_all_but(number, CancelReason::Lost);
     }
 
-    fn cancel_all_but(&mut self, kept: u32, why: Unwanted) {
+    fn cancel_all_but(&mut self, kept: u32, why: CancelReason) {
         for met in &mut self.targets {
-            if let Standing::Runs { number, .. } = met.standing
+            if let TargetState::Runs { number, .. } = met.standing
                 && number != kept
             {
-                met.standing = Standing::Spent { own: false, back: None };
+                met.standing = TargetState::Spent { own: false, back: None };
                 self.said.push_back(Step::Cancel(number, why));
             }
         }
     }
 
     fn running(&self, this: u32) -> Option<usize> {
-        self.targets.iter().position(|met| matches!(met.standing, Standing::Runs { number, .. } if number == this))
+        self.targets.iter().position(|met| matches!(met.standing, TargetState::Runs { number, .. } if number == this))
     }
 
-    fn asked(&self) -> Option<(usize, Reason, Option<Spend>, Option<Cost>)> {
+    fn asked(&self) -> Option<(usize, Reason, Option<RetryKind>, Option<Cost>)> {
         self.targets.iter().enumerate().find_map(|(at, met)| match met.standing {
-            Standing::Asked { reason, paid, hedge } => Some((at, reason, paid, hedge)),
+            TargetState::Asked { reason, paid, hedge } => Some((at, reason, paid, hedge)),
             _ => None,
         })
     }

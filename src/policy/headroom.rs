@@ -47,12 +47,12 @@ const SLICE: Duration = Duration::from_secs(5);
 /// What a key has left at a target.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Headroom {
-    requests: Option<Reading>,
-    tokens: Option<Reading>,
-    used: Used,
+    requests: Option<LimitReading>,
+    tokens: Option<LimitReading>,
+    used: AdmittedTotals,
     last: Option<Instant>,
     /// Limits learnt from refusals, of requests and of tokens.
-    taught: [Taught; 2],
+    taught: [LearntLimit; 2],
 }
 
 /// The index of requests in `taught`.
@@ -61,7 +61,7 @@ const TOKENS: usize = 1;
 
 /// The sums of all admissions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Used {
+pub struct AdmittedTotals {
     /// Requests.
     pub requests: u64,
     /// Tokens that they were expected to take, or have taken.
@@ -79,7 +79,7 @@ pub struct Room {
 
 /// A provider's last reading of one limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Reading {
+struct LimitReading {
     gauge: Gauge,
     /// What had been admitted when the request arrived that it answers.
     used: u64,
@@ -91,7 +91,7 @@ struct Reading {
     falls: u8,
 }
 
-impl Reading {
+impl LimitReading {
     /// Returns the reading after one more answer.
     fn next(before: Option<Self>, gauge: Gauge, used: u64, now: Instant) -> Self {
         let fades = now + gauge.reset.map_or(FADE_MAX, |reset| reset.min(FADE_MAX));
@@ -145,12 +145,12 @@ impl Reading {
 
 /// The admissions of the last minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counted {
+struct MinuteCount {
     since: Option<Instant>,
     slices: [u64; SLICES],
 }
 
-impl Counted {
+impl MinuteCount {
     fn add(&mut self, amount: u64, now: Instant) {
         let since = *self.since.get_or_insert(now);
         let passed = now.saturating_duration_since(since).as_millis() / SLICE.as_millis();
@@ -181,14 +181,14 @@ impl Counted {
 
 /// How many requests per minute a provider admits that does not say so: a bucket that is empty at its refusal.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Learnt {
+struct LearntRate {
     limit: f64,
     level: f64,
     at: Instant,
     refused: Instant,
 }
 
-impl Learnt {
+impl LearntRate {
     /// Returns what may be taken at once.
     fn burst(&self) -> f64 {
         (self.limit / RESERVE as f64).max(1.0)
@@ -216,13 +216,13 @@ impl Learnt {
 
 /// A limit learnt from refusals, of one kind, and the admissions of the last minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Taught {
-    counted: Counted,
-    learnt: Option<Learnt>,
+struct LearntLimit {
+    counted: MinuteCount,
+    learnt: Option<LearntRate>,
 }
 
-impl Taught {
-    fn learnt(&self, now: Instant) -> Option<&Learnt> {
+impl LearntLimit {
+    fn learnt(&self, now: Instant) -> Option<&LearntRate> {
         self.learnt.as_ref().filter(|learnt| now.saturating_duration_since(learnt.refused) < LEARN_FORGET)
     }
 
@@ -243,7 +243,7 @@ impl Taught {
         let counted = self.counted.sum().max(1) as f64;
         let learnt = self.learnt(now).map_or(counted, |learnt| (learnt.limit * LEARN_CUT).min(counted));
         let limit = limit.map_or(learnt, |limit| limit as f64);
-        let mut learnt = Learnt { limit, level: 0.0, at: now, refused: now };
+        let mut learnt = LearntRate { limit, level: 0.0, at: now, refused: now };
         if let Some(back) = back {
             let comes = back.saturating_duration_since(now).as_secs_f64() * limit / MINUTE;
             learnt.level = ((amount as f64).min(learnt.burst()) - comes).max(0.0);
@@ -254,8 +254,8 @@ impl Taught {
 
 impl Headroom {
     /// Counts an attempt that is admitted; returns what was admitted so far, this one included.
-    pub fn admit(&mut self, tokens: u64, now: Instant) -> Used {
-        let Used { requests, tokens: taken } = self.used;
+    pub fn admit(&mut self, tokens: u64, now: Instant) -> AdmittedTotals {
+        let AdmittedTotals { requests, tokens: taken } = self.used;
         self.requests.iter_mut().for_each(|reading| reading.roll(requests, now));
         self.tokens.iter_mut().for_each(|reading| reading.roll(taken, now));
         self.taught[REQUESTS].admit(1, now);
@@ -273,9 +273,9 @@ impl Headroom {
     }
 
     /// Notes what an answer said of the limits, and what had been admitted when its request was sent.
-    pub fn read(&mut self, limits: Limits, used: Used, now: Instant) {
-        let next = |before: Option<Reading>, gauge: Option<Gauge>, used| {
-            gauge.map(|gauge| Reading::next(before, gauge, used, now)).or(before)
+    pub fn read(&mut self, limits: Limits, used: AdmittedTotals, now: Instant) {
+        let next = |before: Option<LimitReading>, gauge: Option<Gauge>, used| {
+            gauge.map(|gauge| LimitReading::next(before, gauge, used, now)).or(before)
         };
         self.requests = next(self.requests, limits.requests, used.requests);
         self.tokens = next(self.tokens, limits.tokens, used.tokens);
@@ -301,7 +301,7 @@ impl Headroom {
 
     /// Returns the part that is left of the scarcest limit, 0 to 1, as far as that is known.
     pub fn share(&self, now: Instant) -> Option<f64> {
-        let share = |reading: Option<Reading>, used| {
+        let share = |reading: Option<LimitReading>, used| {
             reading.and_then(|reading| Some(reading.level(used, now)? / reading.gauge.limit.max(1) as f64))
         };
         let all = [share(self.requests, self.used.requests), share(self.tokens, self.used.tokens)];
@@ -330,7 +330,7 @@ impl Headroom {
 
     /// Tells whether the limits, their reserves included, have room for one more.
     fn has_reserve(&self, tokens: u64, now: Instant) -> bool {
-        let has = |reading: Option<Reading>, used, amount: u64| {
+        let has = |reading: Option<LimitReading>, used, amount: u64| {
             reading.and_then(|reading| reading.level(used, now)).is_none_or(|level| level >= amount as f64)
         };
         self.taught.iter().all(|taught| taught.learnt(now).is_none())
@@ -340,11 +340,11 @@ impl Headroom {
 }
 
 lasting!(struct Headroom { requests, tokens, used, last, taught });
-lasting!(struct Used { requests, tokens });
-lasting!(struct Reading { gauge, used, at, fades, refill, falls });
-lasting!(struct Counted { since, slices });
-lasting!(struct Learnt { limit, level, at, refused });
-lasting!(struct Taught { counted, learnt });
+lasting!(struct AdmittedTotals as Used { requests, tokens });
+lasting!(struct LimitReading as Reading { gauge, used, at, fades, refill, falls });
+lasting!(struct MinuteCount as Counted { since, slices });
+lasting!(struct LearntRate as Learnt { limit, level, at, refused });
+lasting!(struct LearntLimit as Taught { counted, learnt });
 
 #[cfg(test)]
 mod tests {
@@ -375,9 +375,9 @@ mod tests {
         let now = Instant::now();
         let mut headroom = Headroom::default();
         let limits = Limits { requests: gauge(90, 100, None), tokens: gauge(200, 1_000, None) };
-        headroom.read(limits, Used::default(), now);
+        headroom.read(limits, AdmittedTotals::default(), now);
         assert_eq!(headroom.share(now), Some(0.2));
-        headroom.read(requests(10, 100, None), Used::default(), now);
+        headroom.read(requests(10, 100, None), AdmittedTotals::default(), now);
         assert_eq!(headroom.share(now), Some(0.1), "what was not said again stands");
     }
 
@@ -402,7 +402,7 @@ mod tests {
         for (reset, seconds) in [(None, 60), (Some(7 * SECOND), 7), (Some(3_600 * SECOND), 60)] {
             let now = Instant::now();
             let mut headroom = Headroom::default();
-            headroom.read(requests(0, 10, reset), Used::default(), now);
+            headroom.read(requests(0, 10, reset), AdmittedTotals::default(), now);
             let just_before = now + (seconds - 1) * SECOND + 999 * SECOND / 1_000;
             assert_eq!(headroom.share(just_before), Some(0.0), "{reset:?}");
             assert_eq!(headroom.share(now + seconds * SECOND), None, "{reset:?}");
@@ -413,7 +413,7 @@ mod tests {
     fn a_restored_count_that_is_older_than_a_reading_takes_nothing_off() {
         let now = Instant::now();
         let mut headroom = Headroom::default();
-        headroom.read(requests(5, 10, None), Used { requests: 1_000, tokens: 0 }, now);
+        headroom.read(requests(5, 10, None), AdmittedTotals { requests: 1_000, tokens: 0 }, now);
         headroom.admit(0, now);
         assert_eq!(headroom.share(now), Some(0.5));
     }
@@ -505,7 +505,7 @@ mod tests {
         assert_eq!(headroom.room(0, at(120) + LEARN_FORGET).requests, None);
         // Headers are better than a guess.
         let mut told = headroom;
-        told.taught = [Taught::default(); 2];
+        told.taught = [LearntLimit::default(); 2];
         told.read(requests(50, 100, None), told.used, at(120));
         told.refused(None, 0, None, at(120));
         assert_eq!(told.room(0, at(120)).until, None);
@@ -581,7 +581,7 @@ mod tests {
             let [a, b, c, d] = limits;
             let mut headroom = Headroom::default();
             let limits = Limits { requests: gauge(a.min(b), b, reset), tokens: gauge(c.min(d), d, reset) };
-            headroom.read(limits, Used { requests: used[0], tokens: used[1] }, now);
+            headroom.read(limits, AdmittedTotals { requests: used[0], tokens: used[1] }, now);
             headroom.admit(u64::MAX, now);
             prop_assert!(headroom.share(now).is_none_or(|share| (0.0..=1.0).contains(&share)));
         }
@@ -590,9 +590,9 @@ mod tests {
     /// Reads what is left of 600 requests a minute, some seconds after a reading that left 300.
     fn refilled(after: u32, left: u64) -> (Headroom, Instant) {
         let (start, mut headroom) = (Instant::now(), Headroom::default());
-        headroom.read(requests(300, 600, None), Used::default(), start);
+        headroom.read(requests(300, 600, None), AdmittedTotals::default(), start);
         let now = start + SECOND * after;
-        headroom.read(requests(left, 600, None), Used::default(), now);
+        headroom.read(requests(left, 600, None), AdmittedTotals::default(), now);
         (headroom, now)
     }
 
@@ -610,7 +610,7 @@ mod tests {
 
     #[test]
     fn what_was_admitted_is_counted_in_the_slice_of_its_time() {
-        let (start, mut counted) = (Instant::now(), Counted::default());
+        let (start, mut counted) = (Instant::now(), MinuteCount::default());
         for second in [0, 12, 15] {
             counted.add(1, start + SECOND * second);
         }
@@ -636,7 +636,7 @@ mod tests {
     #[test]
     fn a_learnt_limit_grows_by_a_twentieth_in_a_minute_in_which_it_is_used() {
         let start = Instant::now();
-        let mut learnt = Learnt { limit: 600.0, level: 60.0, at: start, refused: start };
+        let mut learnt = LearntRate { limit: 600.0, level: 60.0, at: start, refused: start };
         for second in 1..=60 {
             learnt.take(1.0, start + SECOND * second);
         }

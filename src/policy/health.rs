@@ -160,7 +160,7 @@ pub enum Outcome {
         retry_after: Option<Instant>,
     },
     /// It was no longer wanted.
-    Cancelled(Unwanted),
+    Cancelled(CancelReason),
     /// It panicked or was killed.
     Crashed,
     /// A permit was granted and nothing was ever sent.
@@ -169,11 +169,11 @@ pub enum Outcome {
 
 /// How an attempt went, beside its end.
 #[derive(Clone, Copy, Debug)]
-pub struct Course {
+pub struct AttemptSummary {
     /// Whether anything was sent.
     pub begun: bool,
     /// Why no call waits for the answer any more, where that is so.
-    pub unwanted: Option<Unwanted>,
+    pub unwanted: Option<CancelReason>,
     /// The longest that the answer's reader kept it waiting.
     pub blocked: Duration,
     /// From its first content to its end, where there was any.
@@ -191,7 +191,7 @@ const BLOCKED_NO_FAULT: Duration = Duration::from_secs(5);
 /// Answers shorter than this say nothing about time per token.
 const TPOT_TOKENS_MIN: u64 = 16;
 
-impl Course {
+impl AttemptSummary {
     /// Returns what an end means for the target's health, after an answer of this many tokens.
     pub fn outcome(&self, end: &AttemptEnd, output_tokens: u64) -> Outcome {
         let AttemptEnd::Failed(failure) = end else {
@@ -200,10 +200,10 @@ impl Course {
         match failure.class {
             FailureClass::Cancelled | FailureClass::HedgeLost | FailureClass::Crashed if !self.begun => Outcome::Unused,
             FailureClass::Cancelled | FailureClass::HedgeLost => {
-                Outcome::Cancelled(self.unwanted.unwrap_or(Unwanted::Left))
+                Outcome::Cancelled(self.unwanted.unwrap_or(CancelReason::Left))
             }
             FailureClass::Crashed | FailureClass::Lack => Outcome::Crashed,
-            FailureClass::Cut if self.blocked >= BLOCKED_NO_FAULT => Outcome::Cancelled(Unwanted::Ended),
+            FailureClass::Cut if self.blocked >= BLOCKED_NO_FAULT => Outcome::Cancelled(CancelReason::Ended),
             class => Outcome::Failure { class, scope: failure.scope, retry_after: self.back },
         }
     }
@@ -217,7 +217,7 @@ impl Course {
 
 /// Why an attempt's answer is no longer wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unwanted {
+pub enum CancelReason {
     /// The caller left, and its limit is not known.
     Left,
     /// The call's own time was up, or the call ended otherwise.
@@ -242,7 +242,7 @@ pub enum Progress {
 
 /// The circumstances of a report.
 #[derive(Clone, Copy, Debug)]
-pub struct Circumstances {
+pub struct ReportContext {
     /// When the attempt started.
     pub started: Instant,
     /// Length of its prompt.
@@ -261,7 +261,7 @@ pub struct Circumstances {
 
 /// The evidence of a report.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Finding {
+pub struct ReportEvidence {
     /// For the target itself.
     pub own: Evidence,
     /// For each sibling behind the same endpoint.
@@ -269,19 +269,19 @@ pub struct Finding {
     /// Whether it ended without a byte after so long that this says something of the target.
     pub silent: bool,
     /// What earlier silences had counted by a guess, if content has refuted that.
-    pub refuted: Option<Guessed>,
+    pub refuted: Option<GuessedFailures>,
 }
 
 /// Failures that are none if the guess was wrong that made them: calls that nobody waited for any longer, where it is
 /// not known how long an answer takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Guessed {
+pub struct GuessedFailures {
     /// When the first of them counted.
     pub since: Instant,
     weight: f64,
 }
 
-impl Guessed {
+impl GuessedFailures {
     /// Returns what takes them back.
     pub fn evidence(&self) -> Evidence {
         Evidence::failure(-self.weight)
@@ -309,9 +309,9 @@ pub struct TargetHealth {
     /// The failure rate with past outages included: a rate that is no worse is not evidence.
     known_rate: DecayedMean,
     detect: DecayedMean,
-    ttft: Tempo,
+    ttft: LatencyHistory,
     /// Of answers that come whole.
-    reply: Tempo,
+    reply: LatencyHistory,
     tpot: Window,
     tpot_mean: Expected,
     /// What its failures weigh on its siblings.
@@ -320,7 +320,7 @@ pub struct TargetHealth {
     /// When its last report came.
     heard: Option<Instant>,
     /// What counted by a guess since then.
-    guessed: Option<Guessed>,
+    guessed: Option<GuessedFailures>,
     /// Weight of connect failures by the time they counted, for `take_back`.
     connects: VecDeque<(Instant, f64)>,
 }
@@ -348,8 +348,8 @@ impl TargetHealth {
                 failures,
                 now,
             ),
-            ttft: Tempo::new(median, times, now),
-            reply: Tempo::new((median + REST_PRIOR).min(MEDIAN_MAX), times, now),
+            ttft: LatencyHistory::new(median, times, now),
+            reply: LatencyHistory::new((median + REST_PRIOR).min(MEDIAN_MAX), times, now),
             tpot: Window::new(Scale::PerToken, PER_TOKEN_PRIOR, now),
             tpot_mean: Expected::new(times, now),
             sibling_weight: numbers.sibling_weight,
@@ -361,7 +361,13 @@ impl TargetHealth {
     }
 
     /// Counts a report.
-    pub fn report(&mut self, progress: &mut Progress, attempt: Circumstances, report: Report, now: Instant) -> Finding {
+    pub fn report(
+        &mut self,
+        progress: &mut Progress,
+        attempt: ReportContext,
+        report: Report,
+        now: Instant,
+    ) -> ReportEvidence {
         let (mut siblings, mut silent) = (Evidence::NONE, false);
         let own = match report {
             Report::Overdue => self.overdue(progress, attempt, now),
@@ -391,7 +397,7 @@ impl TargetHealth {
                     self.cancelled(*progress, attempt, why, now)
                 }
                 // Its content paused, and the call ended or another attempt answered it instead.
-                Progress::Stalled(standing) if standing == 0.0 && why != Unwanted::Left => Evidence::relapse(DOUBT),
+                Progress::Stalled(standing) if standing == 0.0 && why != CancelReason::Left => Evidence::relapse(DOUBT),
                 Progress::Stalled(_) => {
                     self.took_to_fail(attempt, now);
                     Evidence::NONE
@@ -407,7 +413,7 @@ impl TargetHealth {
         if let Some(guessed) = refuted {
             self.count(guessed.evidence(), now);
         }
-        Finding { own, siblings, silent, refuted }
+        ReportEvidence { own, siblings, silent, refuted }
     }
 
     /// Counts the failure of a sibling behind the same endpoint.
@@ -535,7 +541,7 @@ impl TargetHealth {
         }
     }
 
-    fn tempo(&mut self, whole: bool) -> &mut Tempo {
+    fn tempo(&mut self, whole: bool) -> &mut LatencyHistory {
         if whole { &mut self.reply } else { &mut self.ttft }
     }
 
@@ -545,7 +551,7 @@ impl TargetHealth {
         self.known_rate.add(evidence.failures, evidence.attempts, now);
     }
 
-    fn overdue(&mut self, progress: &mut Progress, attempt: Circumstances, now: Instant) -> Evidence {
+    fn overdue(&mut self, progress: &mut Progress, attempt: ReportContext, now: Instant) -> Evidence {
         if *progress != Progress::Waiting {
             return Evidence::NONE;
         }
@@ -559,14 +565,14 @@ impl TargetHealth {
 
     /// Handles an attempt without content for which no call waits any more: its weight depends on how long it was
     /// silent, compared with the usual time.
-    fn cancelled(&mut self, progress: Progress, attempt: Circumstances, why: Unwanted, now: Instant) -> Evidence {
+    fn cancelled(&mut self, progress: Progress, attempt: ReportContext, why: CancelReason, now: Instant) -> Evidence {
         let plain = plain(age(attempt, now), attempt.prompt_tokens);
         let stands = matches!(progress, Progress::Overdue(standing) if standing > 0.0);
         let weight = if stands { 0.0 } else { self.silence(attempt, Silence::Cancelled(why), now) };
         let is_failure = stands || weight > 0.0;
         let tempo = self.tempo(attempt.whole);
         if tempo.baseline.is_exceeded(plain) {
-            if why == Unwanted::Lost && !is_failure && !tempo.latency(now).is_assumed() {
+            if why == CancelReason::Lost && !is_failure && !tempo.latency(now).is_assumed() {
                 // A lower bound; to drop it would let the percentiles drift down. Where it counts as a failure it would
                 // let them drift up, and with them the time that a silence is tolerated.
                 tempo.window.record(plain, now);
@@ -582,7 +588,7 @@ impl TargetHealth {
         }
         self.took_to_fail(attempt, now);
         if attempt.closed && !self.pace(attempt.prompt_tokens, attempt.whole, attempt.output_max, now).measured {
-            let guessed = self.guessed.get_or_insert(Guessed { since: now, weight: 0.0 });
+            let guessed = self.guessed.get_or_insert(GuessedFailures { since: now, weight: 0.0 });
             guessed.weight += weight;
         }
         Evidence::failure(weight)
@@ -592,25 +598,25 @@ impl TargetHealth {
     /// another target answered meanwhile, or the call's own time was up, half of the usual time says enough: only calls
     /// with more time than that probe. A caller that leaves says how patient it is, and nothing of the target before
     /// that is late.
-    fn says_silent(&self, attempt: Circumstances, why: Unwanted, now: Instant) -> bool {
+    fn says_silent(&self, attempt: ReportContext, why: CancelReason, now: Instant) -> bool {
         let pace = self.pace(attempt.prompt_tokens, attempt.whole, attempt.output_max, now);
         match why {
-            Unwanted::Left => self.silence(attempt, Silence::Cancelled(why), now) >= 1.0,
-            Unwanted::Ended | Unwanted::Lost => reached(age(attempt, now), pace.first / PROBE_SILENCE),
+            CancelReason::Left => self.silence(attempt, Silence::Cancelled(why), now) >= 1.0,
+            CancelReason::Ended | CancelReason::Lost => reached(age(attempt, now), pace.first / PROBE_SILENCE),
         }
     }
 
     /// Returns the weight of the silence of an attempt that ended without content. Measured times judge it, or a
     /// configured limit. Where there is neither, a target that said something meanwhile is alive; if it said nothing to
     /// any call since this attempt began, each further call that hears nothing is a sign.
-    fn silence(&self, attempt: Circumstances, end: Silence, now: Instant) -> f64 {
+    fn silence(&self, attempt: ReportContext, end: Silence, now: Instant) -> f64 {
         let pace = self.pace(attempt.prompt_tokens, attempt.whole, attempt.output_max, now);
         let lasted = |limit| reached(age(attempt, now), limit);
         let counts = |holds: bool, weight: f64| if holds { weight } else { 0.0 };
         if pace.measured {
             return match end {
                 Silence::GivenUp => counts(attempt.limited || lasted(pace.overdue()), 1.0),
-                Silence::Cancelled(Unwanted::Left) => counts(lasted(pace.outwaited()), 1.0),
+                Silence::Cancelled(CancelReason::Left) => counts(lasted(pace.outwaited()), 1.0),
                 Silence::Cancelled(_) => counts(lasted(pace.overdue()), 1.0),
             };
         }
@@ -624,9 +630,9 @@ impl TargetHealth {
         let late = pace.outwaited().max(Latency::at(longest * 2, attempt.prompt_tokens));
         match end {
             Silence::GivenUp => 1.0,
-            Silence::Cancelled(Unwanted::Left) if lasted(late) => 1.0,
+            Silence::Cancelled(CancelReason::Left) if lasted(late) => 1.0,
             // It never said anything, and its caller left, or another target answered meanwhile.
-            Silence::Cancelled(Unwanted::Left | Unwanted::Lost) if self.heard.is_none() => {
+            Silence::Cancelled(CancelReason::Left | CancelReason::Lost) if self.heard.is_none() => {
                 counts(lasted(pace.first.min(late)), DOUBT)
             }
             Silence::Cancelled(_) => counts(lasted(late), DOUBT),
@@ -637,7 +643,7 @@ impl TargetHealth {
     fn content(
         &mut self,
         progress: &mut Progress,
-        attempt: Circumstances,
+        attempt: ReportContext,
         after: Option<Duration>,
         now: Instant,
     ) -> Evidence {
@@ -698,7 +704,7 @@ impl TargetHealth {
     fn failure(
         &mut self,
         progress: Progress,
-        attempt: Circumstances,
+        attempt: ReportContext,
         class: FailureClass,
         now: Instant,
     ) -> (Evidence, f64) {
@@ -728,7 +734,7 @@ impl TargetHealth {
     }
 
     /// Takes note of an attempt's age at its failure.
-    fn took_to_fail(&mut self, attempt: Circumstances, now: Instant) {
+    fn took_to_fail(&mut self, attempt: ReportContext, now: Instant) {
         self.detect.add(age(attempt, now).min(DETECT_MAX).as_secs_f64(), 1.0, now);
     }
 
@@ -754,10 +760,10 @@ enum Silence {
     /// By the attempt's own limit.
     GivenUp,
     /// The answer was no longer wanted.
-    Cancelled(Unwanted),
+    Cancelled(CancelReason),
 }
 
-fn age(attempt: Circumstances, now: Instant) -> Duration {
+fn age(attempt: ReportContext, now: Instant) -> Duration {
     now.saturating_duration_since(attempt.started)
 }
 
@@ -768,13 +774,13 @@ fn plain(ttft: Duration, prompt_tokens: u32) -> Duration {
 
 /// How long answers take, recently and while all was well.
 #[derive(Clone, Debug)]
-struct Tempo {
+struct LatencyHistory {
     window: Window,
     baseline: Baseline,
     mean: Expected,
 }
 
-impl Tempo {
+impl LatencyHistory {
     fn new(median: Duration, fade: Fade, now: Instant) -> Self {
         let scale = Scale::FirstToken;
         Self {
@@ -799,8 +805,8 @@ impl Tempo {
 
 lasting!(struct HealthNumbers { kept, failures_fade, times_fade, mean_fade, sibling_weight });
 lasting!(struct HealthOptions { failure_rate_prior, failure_rate_prior_mass, degraded, slow, numbers });
-lasting!(struct Tempo { window, baseline, mean });
-lasting!(struct Guessed { since, weight });
+lasting!(struct LatencyHistory as Tempo { window, baseline, mean });
+lasting!(struct GuessedFailures as Guessed { since, weight });
 // Attempts that fail together now did not begin together in another process.
 lasting!(struct TargetHealth {
     class, degraded, slow, failure_rate, known_rate, detect, ttft, reply, tpot, tpot_mean, sibling_weight, heard,

@@ -160,12 +160,19 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Makes a type lasting by its parts. `anew` names parts that are not kept and start from their default.
+/// Makes a type lasting by its parts. `anew` names parts that are not kept and start from their default; `as` gives the
+/// name that the type's form keeps, where the type was renamed: what was written before stays readable.
 macro_rules! lasting {
-    (struct $name:ident { $($field:ident),* $(,)? } $(anew { $($anew:ident),* $(,)? })?) => {
+    (@name $name:ident) => {
+        stringify!($name)
+    };
+    (@name $name:ident $written:ident) => {
+        stringify!($written)
+    };
+    (struct $name:ident $(as $written:ident)? { $($field:ident),* $(,)? } $(anew { $($anew:ident),* $(,)? })?) => {
         impl $crate::policy::lasting::Lasting for $name {
             fn form(form: &mut $crate::policy::lasting::Form) {
-                form.name(stringify!($name));
+                form.name(lasting!(@name $name $($written)?));
                 $(form.part(stringify!($field), |it: &Self| &it.$field);)*
             }
 
@@ -181,7 +188,9 @@ macro_rules! lasting {
             }
         }
     };
-    (enum $name:ident { $($variant:ident $(($part:ident))? $({ $($field:ident),* $(,)? })?),* $(,)? }) => {
+    (enum $name:ident $(as $written:ident)? {
+        $($variant:ident $(($part:ident))? $({ $($field:ident),* $(,)? })?),* $(,)?
+    }) => {
         const _: () = {
             use $crate::policy::lasting::{Form, Lasting, Reader, Writer};
 
@@ -192,7 +201,7 @@ macro_rules! lasting {
 
             impl Lasting for $name {
                 fn form(form: &mut Form) {
-                    form.name(stringify!($name));
+                    form.name(lasting!(@name $name $($written)?));
                     $(
                         form.name(stringify!($variant));
                         $(form.part_of(stringify!($part), |it: &Self| match it {

@@ -15,7 +15,7 @@ pub const LOCAL_FAULT_MAX: Duration = Duration::from_secs(60);
 
 /// Connect failures since the last delivery.
 #[derive(Clone, Debug)]
-struct Run {
+struct FailureRun {
     first: Instant,
     host: String,
     last: Instant,
@@ -23,7 +23,7 @@ struct Run {
 
 /// The machine slept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slept {
+pub struct MachineSleep {
     /// Since when failures are to be taken back; `None` where that was said before.
     pub since: Option<Instant>,
     /// How long.
@@ -42,7 +42,7 @@ struct Heartbeat {
 /// since the first of them.
 #[derive(Clone, Debug, Default)]
 pub struct LocalFault {
-    run: Option<Run>,
+    run: Option<FailureRun>,
     confirmed: Option<Instant>,
     /// Until when no new fault is suspected, because a provider delivered right after the last suspicion.
     acquitted: Option<Instant>,
@@ -53,7 +53,7 @@ impl LocalFault {
     /// Notes a connect failure. Returns, at confirmation only, since when failures are to be taken back.
     pub fn failed(&mut self, host: &str, now: Instant) -> Option<Instant> {
         let Some(run) = &mut self.run else {
-            self.run = Some(Run { first: now, host: host.to_owned(), last: now });
+            self.run = Some(FailureRun { first: now, host: host.to_owned(), last: now });
             return None;
         };
         let together = run.host != host && now.saturating_duration_since(run.last) <= TOGETHER;
@@ -74,11 +74,11 @@ impl LocalFault {
 
     /// Notes the time, at any regular interval: on the wall, on the machine's monotonic clock, and on the clock of all
     /// others here, which a test may have paused. Tells when the machine has slept since the last time.
-    pub fn heartbeat(&mut self, wall: SystemTime, uptime: Instant, now: Instant) -> Option<Slept> {
+    pub fn heartbeat(&mut self, wall: SystemTime, uptime: Instant, now: Instant) -> Option<MachineSleep> {
         let before = self.heartbeat.replace(Heartbeat { wall, uptime, now })?;
         let wall_passed = wall.duration_since(before.wall).unwrap_or_default();
         let by = wall_passed.checked_sub(uptime.saturating_duration_since(before.uptime))?;
-        (by >= SUSPEND_MIN).then(|| Slept { since: self.confirm(before.now, now), by })
+        (by >= SUSPEND_MIN).then(|| MachineSleep { since: self.confirm(before.now, now), by })
     }
 
     /// Notes that a provider delivered a byte: the network works. If a fault was believed, it is over, or there never
@@ -178,7 +178,7 @@ mod tests {
         let mut beat = |wall, now| guard.heartbeat(wall, now, now);
         assert_eq!(beat(wall, now), None);
         assert_eq!(beat(wall + SECOND * 30, now + SECOND * 29), None);
-        let slept = Slept { since: Some(now + SECOND * 29), by: SECOND * 68 };
+        let slept = MachineSleep { since: Some(now + SECOND * 29), by: SECOND * 68 };
         assert_eq!(beat(wall + SECOND * 99, now + SECOND * 30), Some(slept));
         assert_eq!(beat(wall, now + SECOND * 31), None, "a clock set back is no sleep");
         assert!(guard.active(now + SECOND * 30));

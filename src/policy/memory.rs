@@ -14,8 +14,8 @@ use std::time::{Duration, Instant, SystemTime};
 use sha2::{Digest as _, Sha256};
 
 use super::admission::Admission;
-use super::keeping::StoreHealth;
 use super::lasting::{self, Form, Lasting, Reader, Writer};
+use super::store_health::StoreHealth;
 use super::tokens::TokenModel;
 
 /// Raise it when a field means something else under the same name.
@@ -28,7 +28,7 @@ const SET_MIN: Duration = Duration::from_secs(10);
 const AWAY_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Keeps what is known of providers beyond the process.
-pub trait Keeps: Send + Sync {
+pub trait MemoryStore: Send + Sync {
     /// Returns the state of the store.
     fn health(&self) -> StoreHealth;
 
@@ -46,11 +46,11 @@ pub struct Memory {
     /// The salt of its marks.
     pub salt: Salt,
     /// The mark of its address.
-    pub address: Mark,
+    pub address: Fingerprint,
     /// Of each target its model, and the mark of how it is configured.
-    pub targets: Vec<(String, Mark)>,
+    pub targets: Vec<(String, Fingerprint)>,
     /// The mark of each key; the mark of nothing for a key that was never read.
-    pub keys: Vec<Mark>,
+    pub keys: Vec<Fingerprint>,
     /// Its machine; `None` if its age is not known.
     pub admission: Option<Arc<Admission>>,
     /// How each target counts tokens.
@@ -62,9 +62,9 @@ pub type Salt = [u8; 16];
 
 /// A salted hash of a text that must not be readable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mark([u8; 16]);
+pub struct Fingerprint([u8; 16]);
 
-impl Mark {
+impl Fingerprint {
     /// Returns the mark of some words.
     pub fn of(salt: &Salt, words: &[&[u8]]) -> Self {
         let mut hash = Sha256::new_with_prefix(salt);
@@ -86,22 +86,22 @@ impl Mark {
 /// The written form of a memory, without its provider's name.
 struct Written {
     salt: Salt,
-    address: Mark,
+    address: Fingerprint,
     targets: Vec<WrittenTarget>,
-    keys: Vec<Mark>,
+    keys: Vec<Fingerprint>,
     admission: Admission,
 }
 
 struct WrittenTarget {
     model: String,
-    mark: Mark,
+    mark: Fingerprint,
     tokens: TokenModel,
 }
 
 lasting!(struct Written { salt, address, targets, keys, admission });
 lasting!(struct WrittenTarget { model, mark, tokens });
 
-impl Lasting for Mark {
+impl Lasting for Fingerprint {
     fn form(form: &mut Form) {
         form.name("Mark");
     }
@@ -162,7 +162,7 @@ impl Memory {
 
 /// A moment, by the clocks that outlive a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moment {
+pub struct WallMoment {
     /// The wall's.
     pub wall: SystemTime,
     /// The machine's own, where it tells.
@@ -180,11 +180,11 @@ pub struct Uptime {
 
 /// How long ago a moment was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ago {
+pub enum Elapsed {
     /// This long.
-    Time(Duration),
+    Measured(Duration),
     /// This long by the machine's clock; the wall's was set meanwhile, by this much and in this direction.
-    Set {
+    ClockSet {
         /// How long it was.
         time: Duration,
         /// How far the wall's clock was set.
@@ -193,24 +193,24 @@ pub enum Ago {
         back: bool,
     },
     /// Below 0, by this much: the wall's clock was set back.
-    Before(Duration),
+    Negative(Duration),
     /// Longer than is believed: the wall's clock was set forward, or was wrong before.
     TooLong(Duration),
 }
 
-impl Ago {
+impl Elapsed {
     /// Returns how long it was, where that is believed.
     pub fn time(self) -> Option<Duration> {
         match self {
-            Self::Time(time) | Self::Set { time, .. } => Some(time),
-            Self::Before(_) | Self::TooLong(_) => None,
+            Self::Measured(time) | Self::ClockSet { time, .. } => Some(time),
+            Self::Negative(_) | Self::TooLong(_) => None,
         }
     }
 }
 
-impl Moment {
+impl WallMoment {
     /// Returns how long ago it was.
-    pub fn ago(&self, now: &Self) -> Ago {
+    pub fn ago(&self, now: &Self) -> Elapsed {
         let (apart, back) = match now.wall.duration_since(self.wall) {
             Ok(passed) => (passed, false),
             Err(error) => (error.duration(), true),
@@ -218,13 +218,13 @@ impl Moment {
         let machines = self.machine.as_ref().zip(now.machine.as_ref()).filter(|(then, now)| then.run == now.run);
         if let Some(time) = machines.and_then(|(then, now)| now.time.checked_sub(then.time)) {
             let (by, is_back) = if back { (apart + time, true) } else { (time.abs_diff(apart), time > apart) };
-            return if by < SET_MIN { Ago::Time(time) } else { Ago::Set { time, by, back: is_back } };
+            return if by < SET_MIN { Elapsed::Measured(time) } else { Elapsed::ClockSet { time, by, back: is_back } };
         }
         match back {
-            true if apart <= DRIFT => Ago::Time(Duration::ZERO),
-            true => Ago::Before(apart),
-            false if apart > AWAY_MAX => Ago::TooLong(apart),
-            false => Ago::Time(apart),
+            true if apart <= DRIFT => Elapsed::Measured(Duration::ZERO),
+            true => Elapsed::Negative(apart),
+            false if apart > AWAY_MAX => Elapsed::TooLong(apart),
+            false => Elapsed::Measured(apart),
         }
     }
 }
@@ -235,39 +235,47 @@ mod tests {
     use rand::rngs::StdRng;
 
     use super::*;
-    use crate::policy::admission::{AdmissionOptions, Ask, BreakerOptions, HealthOptions, TargetOptions};
+    use crate::policy::admission::{AdmissionOptions, AdmissionRequest, BreakerOptions, HealthOptions, TargetOptions};
     use crate::policy::tokens::Vocabulary;
 
     const SECOND: Duration = Duration::from_secs(1);
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-    fn moment(wall: u64, machine: Option<(&str, u64)>) -> Moment {
+    fn moment(wall: u64, machine: Option<(&str, u64)>) -> WallMoment {
         let machine = machine.map(|(run, up)| Uptime { run: run.to_owned(), time: Duration::from_secs(up) });
-        Moment { wall: SystemTime::UNIX_EPOCH + DAY * 20_000 + Duration::from_secs(wall), machine }
+        WallMoment { wall: SystemTime::UNIX_EPOCH + DAY * 20_000 + Duration::from_secs(wall), machine }
     }
 
     #[test]
     fn the_machine_says_how_long_it_was_and_the_wall_where_it_cannot() {
         let day = DAY.as_secs();
         for (then, now, expected) in [
-            ((0, None), (60, None), Ago::Time(60 * SECOND)),
-            ((0, Some(("a", 5))), (60, Some(("a", 65))), Ago::Time(60 * SECOND)),
+            ((0, None), (60, None), Elapsed::Measured(60 * SECOND)),
+            ((0, Some(("a", 5))), (60, Some(("a", 65))), Elapsed::Measured(60 * SECOND)),
             // Another run of the machine, or one that counts otherwise.
-            ((0, Some(("a", 5))), (60, Some(("b", 65))), Ago::Time(60 * SECOND)),
-            ((0, Some(("a", 500))), (60, Some(("a", 65))), Ago::Time(60 * SECOND)),
+            ((0, Some(("a", 5))), (60, Some(("b", 65))), Elapsed::Measured(60 * SECOND)),
+            ((0, Some(("a", 500))), (60, Some(("a", 65))), Elapsed::Measured(60 * SECOND)),
             // The wall's clock was set.
             (
                 (0, Some(("a", 5))),
                 (60 + 7 * day, Some(("a", 65))),
-                Ago::Set { time: 60 * SECOND, by: 7 * DAY, back: false },
+                Elapsed::ClockSet { time: 60 * SECOND, by: 7 * DAY, back: false },
             ),
-            ((7 * day, Some(("a", 5))), (60, Some(("a", 65))), Ago::Set { time: 60 * SECOND, by: 7 * DAY, back: true }),
-            ((0, Some(("a", 5))), (30, Some(("a", 65))), Ago::Set { time: 60 * SECOND, by: 30 * SECOND, back: true }),
-            ((0, Some(("a", 5))), (61, Some(("a", 65))), Ago::Time(60 * SECOND)),
+            (
+                (7 * day, Some(("a", 5))),
+                (60, Some(("a", 65))),
+                Elapsed::ClockSet { time: 60 * SECOND, by: 7 * DAY, back: true },
+            ),
+            (
+                (0, Some(("a", 5))),
+                (30, Some(("a", 65))),
+                Elapsed::ClockSet { time: 60 * SECOND, by: 30 * SECOND, back: true },
+            ),
+            ((0, Some(("a", 5))), (61, Some(("a", 65))), Elapsed::Measured(60 * SECOND)),
             // Nothing better is known.
-            ((1, None), (0, None), Ago::Time(Duration::ZERO)),
-            ((60, None), (0, None), Ago::Before(60 * SECOND)),
-            ((0, None), (31 * day, None), Ago::TooLong(31 * DAY)),
+            ((1, None), (0, None), Elapsed::Measured(Duration::ZERO)),
+            ((60, None), (0, None), Elapsed::Negative(60 * SECOND)),
+            ((0, None), (31 * day, None), Elapsed::TooLong(31 * DAY)),
         ] {
             let ago = moment(then.0, then.1).ago(&moment(now.0, now.1));
             assert_eq!(ago, expected, "{then:?} to {now:?}");
@@ -279,11 +287,17 @@ mod tests {
         let options =
             AdmissionOptions { targets, keys: 1, breaker: BreakerOptions::default(), health: HealthOptions::default() };
         let mut admission = Admission::new(options, now);
-        let ask =
-            Ask { target: 1, prompt_tokens: 9, whole: false, output_max: None, output_expected: 9, last_resort: false };
+        let ask = AdmissionRequest {
+            target: 1,
+            prompt_tokens: 9,
+            whole: false,
+            output_max: None,
+            output_expected: 9,
+            last_resort: false,
+        };
         admission.admit(ask, 0, now, &mut StdRng::seed_from_u64(1)).expect("all is well");
         let salt = [7; 16];
-        let mark = |word: &str| Mark::of(&salt, &[word.as_bytes()]);
+        let mark = |word: &str| Fingerprint::of(&salt, &[word.as_bytes()]);
         Memory {
             provider: "a".into(),
             at: now,
@@ -324,10 +338,10 @@ mod tests {
     #[test]
     fn a_mark_tells_what_it_is_of_only_by_the_same_salt() {
         let (one, other) = ([1; 16], [2; 16]);
-        assert_eq!(Mark::of(&one, &[b"sk-1"]), Mark::of(&one, &[b"sk-1"]));
-        assert!(Mark::of(&one, &[b"sk-1"]) != Mark::of(&one, &[b"sk-2"]));
-        assert!(Mark::of(&one, &[b"sk-1"]) != Mark::of(&other, &[b"sk-1"]));
-        assert!(Mark::of(&one, &[b"ab", b"c"]) != Mark::of(&one, &[b"a", b"bc"]));
-        assert!(Mark::default().is_none() && !Mark::of(&one, &[]).is_none());
+        assert_eq!(Fingerprint::of(&one, &[b"sk-1"]), Fingerprint::of(&one, &[b"sk-1"]));
+        assert!(Fingerprint::of(&one, &[b"sk-1"]) != Fingerprint::of(&one, &[b"sk-2"]));
+        assert!(Fingerprint::of(&one, &[b"sk-1"]) != Fingerprint::of(&other, &[b"sk-1"]));
+        assert!(Fingerprint::of(&one, &[b"ab", b"c"]) != Fingerprint::of(&one, &[b"a", b"bc"]));
+        assert!(Fingerprint::default().is_none() && !Fingerprint::of(&one, &[]).is_none());
     }
 }

@@ -23,7 +23,7 @@ mod mean;
 
 pub mod local_fault;
 pub mod health;
-pub mod hold;
+pub mod suspension;
 pub mod breaker;
 pub mod headroom;
 pub mod concurrency;
@@ -33,10 +33,10 @@ pub mod tokens;
 pub mod trim;
 pub mod hedge;
 pub mod retry_budget;
-pub mod money;
+pub mod budget;
 pub mod probe;
 pub mod routing;
-pub mod park;
+pub mod wait_queue;
 pub mod failover;
 pub mod verify;
 pub mod stale;
@@ -46,9 +46,9 @@ pub mod explain;
 pub mod record;
 #[cfg(feature = "store")]
 pub mod statement;
-pub mod keeping;
+pub mod store_health;
 #[cfg(feature = "store")]
 pub mod memory;
-pub mod vault;
+pub mod durable_store;
 #[cfg(feature = "serialise")]
 mod serial;

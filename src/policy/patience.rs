@@ -36,9 +36,9 @@ pub fn reached(lasted: Duration, limit: Duration) -> bool {
 
 /// What is left of a call's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left(Duration);
+pub struct TimeLeft(Duration);
 
-impl Left {
+impl TimeLeft {
     /// Returns what is left until a deadline.
     pub fn until(deadline: Instant, now: Instant) -> Self {
         Self(deadline.saturating_duration_since(now))
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_timer_that_fires_a_moment_late_changes_nothing() {
         let now = Instant::now();
-        let left = |late: Duration| Left::until(now + SECOND * 4, now + SECOND * 2 + late);
+        let left = |late: Duration| TimeLeft::until(now + SECOND * 4, now + SECOND * 2 + late);
         assert!(left(Duration::ZERO).is_enough_for(SECOND * 2) && left(MS(1)).is_enough_for(SECOND * 2));
         assert!(left(MS(50)).is_enough_for(SECOND * 2) && !left(MS(500)).is_enough_for(SECOND * 2));
         assert!(reached(MS(4_990), SECOND * 5) && !reached(SECOND * 4, SECOND * 5));
@@ -167,7 +167,8 @@ mod tests {
     #[test]
     fn others_keep_the_time_that_they_need_and_if_there_is_too_little_each_gets_a_part() {
         let now = Instant::now();
-        let share = |left, own, others: &[Duration]| Left::until(now + left, now).share(own, others.iter().copied());
+        let share =
+            |left, own, others: &[Duration]| TimeLeft::until(now + left, now).share(own, others.iter().copied());
         assert_eq!(share(SECOND * 9, SECOND, &[]), SECOND * 9);
         assert_eq!(share(SECOND * 9, SECOND, &[SECOND, SECOND]).as_millis(), 9_000 - 2_145);
         let third = share(SECOND, SECOND * 4, &[SECOND * 4, SECOND * 4]).as_millis();
@@ -200,7 +201,7 @@ mod tests {
             let mut rest = MS(left);
             for place in 0..needs.len() {
                 let behind = needs[place + 1..].iter().map(|&need| MS(need));
-                let share = Left::until(now + rest, now).share(MS(needs[place]), behind);
+                let share = TimeLeft::until(now + rest, now).share(MS(needs[place]), behind);
                 prop_assert!(share > Duration::ZERO && share <= rest, "{share:?} of {rest:?}");
                 prop_assert!(place + 1 < needs.len() || share == rest);
                 rest -= share;

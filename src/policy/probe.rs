@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::money::{Budget, Of, OnSpent, Period, Unit, nanos};
+use super::budget::{Budget, BudgetScope, OnSpent, Period, Unit, nanos};
 use super::snapshot::{BreakerState, Health};
 use crate::words::ConfigError;
 
@@ -70,7 +70,7 @@ impl ProbeOptions {
             unit: Unit::Nanodollars,
             limit: nanos(self.dollars),
             period: Period::Day,
-            of: Of::Route(Some(Self::route(provider))),
+            of: BudgetScope::Route(Some(Self::route(provider))),
             on_spent: OnSpent::Refuse,
         }
     }

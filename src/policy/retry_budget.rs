@@ -23,7 +23,7 @@ const PER_SUCCESS: i64 = TOKEN / 10;
 /// The kinds of tries that take from the budget: each takes one token of the bucket, some also from a sub-limit within
 /// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spend {
+pub enum RetryKind {
     /// A second or later move of a call, to another target or another key.
     Failover,
     /// The same target again.
@@ -99,27 +99,27 @@ impl RetryBudget {
 
     /// Takes permission for a try, or says that there is none.
     #[must_use]
-    pub fn take(&self, spend: Spend) -> bool {
-        if spend == Spend::SameTarget && !take(&self.same_target, SAME_TARGET_MIN) {
+    pub fn take(&self, spend: RetryKind) -> bool {
+        if spend == RetryKind::SameTarget && !take(&self.same_target, SAME_TARGET_MIN) {
             return false;
         }
         let taken = take(&self.bucket, 0);
-        if !taken && spend == Spend::SameTarget {
+        if !taken && spend == RetryKind::SameTarget {
             self.same_target.fetch_add(TOKEN, Relaxed);
         }
         taken
     }
 
     /// Tells whether there would be permission for a try now.
-    pub fn allows(&self, spend: Spend) -> bool {
+    pub fn allows(&self, spend: RetryKind) -> bool {
         let bucket = self.bucket.load(Relaxed) >= TOKEN;
-        bucket && (spend != Spend::SameTarget || self.same_target.load(Relaxed) >= SAME_TARGET_MIN + TOKEN)
+        bucket && (spend != RetryKind::SameTarget || self.same_target.load(Relaxed) >= SAME_TARGET_MIN + TOKEN)
     }
 
     /// Returns what [`Self::take`] took, since the target refused.
-    pub fn give_back(&self, spend: Spend) {
+    pub fn give_back(&self, spend: RetryKind) {
         self.bucket.fetch_add(TOKEN, Relaxed);
-        if spend == Spend::SameTarget {
+        if spend == RetryKind::SameTarget {
             self.same_target.fetch_add(TOKEN, Relaxed);
         }
     }
@@ -151,7 +151,7 @@ mod tests {
         let mut taken = 0;
         for _ in 0..1_000 {
             budget.call_started();
-            taken += i32::from(budget.take(Spend::Failover)) + i32::from(budget.take(Spend::Failover));
+            taken += i32::from(budget.take(RetryKind::Failover)) + i32::from(budget.take(RetryKind::Failover));
             budget.call_ended();
         }
         assert!((500..=520).contains(&taken), "took {taken}");
@@ -173,23 +173,23 @@ mod tests {
         for _ in 0..100 {
             budget.call_started();
         }
-        assert_eq!((0..20).filter(|_| budget.take(Spend::SameTarget)).count(), 5);
+        assert_eq!((0..20).filter(|_| budget.take(RetryKind::SameTarget)).count(), 5);
         for _ in 0..10 {
             budget.succeeded();
         }
-        assert!(budget.take(Spend::SameTarget));
-        assert!(!budget.take(Spend::SameTarget));
+        assert!(budget.take(RetryKind::SameTarget));
+        assert!(!budget.take(RetryKind::SameTarget));
     }
 
     #[test]
     fn a_retry_refused_by_the_common_bucket_takes_nothing_from_the_sub_limit() {
         let budget = RetryBudget::default();
-        while budget.take(Spend::Failover) {}
-        (0..20).for_each(|_| assert!(!budget.take(Spend::SameTarget)));
+        while budget.take(RetryKind::Failover) {}
+        (0..20).for_each(|_| assert!(!budget.take(RetryKind::SameTarget)));
         for _ in 0..2 {
             budget.call_started();
         }
-        assert!(budget.take(Spend::SameTarget), "the sub-limit was still whole");
+        assert!(budget.take(RetryKind::SameTarget), "the sub-limit was still whole");
     }
 
     #[test]

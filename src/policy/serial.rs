@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::explain::{Explanation, Flight, Happened};
+use super::explain::{CallStep, Explanation, Flight};
 use super::record::Record;
 use super::routing::Score;
 #[cfg(feature = "store")]
@@ -159,7 +159,7 @@ fn failure(failure: &Failure) -> Value {
 }
 
 fn flight(flight: &Flight) -> Value {
-    let step = |(after, happened): &(Duration, Happened)| with(json!({ "after_s": seconds(*after) }), step(happened));
+    let step = |(after, happened): &(Duration, CallStep)| with(json!({ "after_s": seconds(*after) }), step(happened));
     let fields = json!({
         "outcome": flight.outcome(),
         "took_s": seconds(flight.took),
@@ -185,9 +185,9 @@ fn score(score: Option<Score>) -> Option<Value> {
     })
 }
 
-fn step(happened: &Happened) -> Value {
+fn step(happened: &CallStep) -> Value {
     match happened {
-        Happened::Planned { picks, skipped, last_resort } => json!({
+        CallStep::Planned { picks, skipped, last_resort } => json!({
             "step": "planned",
             "picks": picks.iter().map(|(target, why, cost)| json!({
                 "target": target.to_string(), "why": why.text(), "score": score(*cost),
@@ -197,42 +197,42 @@ fn step(happened: &Happened) -> Value {
             })).collect::<Vec<_>>(),
             "last_resort": last_resort,
         }),
-        Happened::Hinted { provider, hint } => json!({
+        CallStep::Hinted { provider, hint } => json!({
             "step": "hinted", "provider": &**provider, "source": hint.source.text(), "reported": hint.reported.name(),
             "says": &*hint.says,
         }),
-        Happened::Refused { target, gate, wait } => json!({
+        CallStep::Refused { target, gate, wait } => json!({
             "step": "refused", "target": target.to_string(), "gate": gate.name(), "back_in_s": wait.map(seconds),
         }),
-        Happened::Joined { attempt, why } => json!({ "step": "joined", "attempt": attempt, "why": why.name() }),
-        Happened::Tried { attempt, target } => {
+        CallStep::Joined { attempt, why } => json!({ "step": "joined", "attempt": attempt, "why": why.name() }),
+        CallStep::Tried { attempt, target } => {
             json!({ "step": "tried", "attempt": attempt, "target": target.to_string() })
         }
-        Happened::Failed { attempt, failure: one } => {
+        CallStep::Failed { attempt, failure: one } => {
             json!({ "step": "failed", "attempt": attempt, "failure": failure(one) })
         }
-        Happened::Reset => json!({ "step": "reset" }),
-        Happened::Waited(wait) => json!({ "step": "waited", "at_most_s": seconds(*wait) }),
-        Happened::Queued(wait) => json!({ "step": "queued", "foretold_s": wait.map(seconds) }),
-        Happened::Parked { back_in, barred } => json!({
+        CallStep::Reset => json!({ "step": "reset" }),
+        CallStep::Waited(wait) => json!({ "step": "waited", "at_most_s": seconds(*wait) }),
+        CallStep::Queued(wait) => json!({ "step": "queued", "foretold_s": wait.map(seconds) }),
+        CallStep::Parked { back_in, barred } => json!({
             "step": "parked",
             "back_in_s": back_in.map(seconds),
             "waits_for": barred.iter().map(|one| json!({
                 "target": one.target.to_string(), "why": one.cause.name(), "back_in_s": one.back_in.map(seconds),
             })).collect::<Vec<_>>(),
         }),
-        Happened::TakenUp { call } => json!({ "step": "taken_up", "call": call.to_string() }),
-        Happened::Resumed => json!({ "step": "resumed" }),
-        Happened::Degraded(rung) => match rung.age() {
+        CallStep::TakenUp { call } => json!({ "step": "taken_up", "call": call.to_string() }),
+        CallStep::Resumed => json!({ "step": "resumed" }),
+        CallStep::Degraded(rung) => match rung.age() {
             Some(age) => json!({ "step": "degraded", "rung": rung.name(), "age_s": seconds(age) }),
             None => json!({ "step": "degraded", "rung": rung.name() }),
         },
-        Happened::Answered { attempt, target } => {
+        CallStep::Answered { attempt, target } => {
             json!({ "step": "answered", "attempt": attempt, "target": target.to_string() })
         }
-        Happened::CallerLeft => json!({ "step": "caller_left" }),
-        Happened::GaveUp(error) => json!({ "step": "gave_up", "error": error.name() }),
-        Happened::CutOff => json!({ "step": "cut_off" }),
+        CallStep::CallerLeft => json!({ "step": "caller_left" }),
+        CallStep::GaveUp(error) => json!({ "step": "gave_up", "error": error.name() }),
+        CallStep::CutOff => json!({ "step": "cut_off" }),
     }
 }
 

@@ -49,14 +49,14 @@ impl StaleOptions {
 
 /// A moment by both clocks: one stands still while a machine sleeps, and the other may be set.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub struct ClockPair {
     /// By the clock that only goes on.
     pub now: Instant,
     /// By the wall's.
     pub wall: SystemTime,
 }
 
-impl Moment {
+impl ClockPair {
     /// Returns how long ago it was: the longer by the two clocks.
     fn age(self, now: Self) -> Duration {
         let slept = now.wall.duration_since(self.wall).unwrap_or_default();
@@ -66,14 +66,14 @@ impl Moment {
 
 /// The caller of a request, its labels, and what it asks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Key {
+pub struct QuestionKey {
     client: Option<Arc<str>>,
     labels: Box<[String]>,
     /// A hash of the request's meaning, with a secret of this process.
     digest: u64,
 }
 
-impl Key {
+impl QuestionKey {
     /// Returns the key of a request; `None` where it asks for something else than an answer.
     pub fn of(request: &ChatRequest, secret: &impl BuildHasher) -> Option<Self> {
         if request.original.as_ref().is_some_and(|original| !original.method.is_empty()) {
@@ -140,7 +140,7 @@ fn digest_of(request: &ChatRequest, digest: &mut impl Hasher) {
 
 /// An answer that may be given again: its text, and the target that gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct StaleAnswer {
     /// Its text.
     pub text: Arc<str>,
     /// The target that gave it.
@@ -161,24 +161,24 @@ pub fn is_good(stop: StopReason, parts: &[AssistantPart]) -> bool {
 /// The last good answers of one route.
 #[derive(Debug, Default)]
 pub struct LastAnswers {
-    kept: HashMap<Arc<Key>, Kept>,
+    kept: HashMap<Arc<QuestionKey>, KeptAnswer>,
     /// Their keys, the oldest first.
-    order: BTreeMap<u64, Arc<Key>>,
+    order: BTreeMap<u64, Arc<QuestionKey>>,
     /// The number of the next one.
     next: u64,
     bytes: usize,
 }
 
 #[derive(Debug)]
-struct Kept {
-    answer: Answer,
+struct KeptAnswer {
+    answer: StaleAnswer,
     number: u64,
-    at: Moment,
+    at: ClockPair,
 }
 
 impl LastAnswers {
     /// Keeps an answer and replaces the earlier one to the same request; beyond the limits the oldest are dropped.
-    pub fn keep(&mut self, key: Key, answer: Answer, options: &StaleOptions, at: Moment) {
+    pub fn keep(&mut self, key: QuestionKey, answer: StaleAnswer, options: &StaleOptions, at: ClockPair) {
         self.forget(&key);
         if answer.text.len() > options.bytes_max {
             return;
@@ -187,21 +187,21 @@ impl LastAnswers {
         self.next += 1;
         self.bytes += answer.text.len();
         self.order.insert(number, key.clone());
-        self.kept.insert(key, Kept { answer, number, at });
+        self.kept.insert(key, KeptAnswer { answer, number, at });
         while self.kept.len() > options.answers_max || self.bytes > options.bytes_max {
             self.forget_oldest();
         }
     }
 
     /// Returns the last answer to a request, and how old it is.
-    pub fn find(&self, key: &Key, options: &StaleOptions, now: Moment) -> Option<(&Answer, Duration)> {
+    pub fn find(&self, key: &QuestionKey, options: &StaleOptions, now: ClockPair) -> Option<(&StaleAnswer, Duration)> {
         let kept = self.kept.get(key)?;
         let age = kept.at.age(now);
         (age <= options.age_max).then_some((&kept.answer, age))
     }
 
     /// Forgets what is too old to be given.
-    pub fn expire(&mut self, options: &StaleOptions, now: Moment) {
+    pub fn expire(&mut self, options: &StaleOptions, now: ClockPair) {
         let oldest = |this: &Self| this.order.values().next().map(|key| this.kept[key].at.age(now));
         while oldest(self).is_some_and(|age| age > options.age_max) {
             self.forget_oldest();
@@ -214,8 +214,8 @@ impl LastAnswers {
         }
     }
 
-    fn forget(&mut self, key: &Key) {
-        if let Some(Kept { answer, number, .. }) = self.kept.remove(key) {
+    fn forget(&mut self, key: &QuestionKey) {
+        if let Some(KeptAnswer { answer, number, .. }) = self.kept.remove(key) {
             self.bytes -= answer.text.len();
             self.order.remove(&number);
         }
@@ -231,26 +231,26 @@ mod tests {
 
     const S: Duration = Duration::from_secs(1);
 
-    fn start() -> Moment {
-        Moment { now: Instant::now(), wall: SystemTime::UNIX_EPOCH + 1_000 * S }
+    fn start() -> ClockPair {
+        ClockPair { now: Instant::now(), wall: SystemTime::UNIX_EPOCH + 1_000 * S }
     }
 
-    fn after(from: Moment, time: Duration) -> Moment {
-        Moment { now: from.now + time, wall: from.wall + time }
+    fn after(from: ClockPair, time: Duration) -> ClockPair {
+        ClockPair { now: from.now + time, wall: from.wall + time }
     }
 
     fn ask(text: &str) -> ChatRequest {
         ChatRequest::new("smart").user(text)
     }
 
-    fn answer(text: &str) -> Answer {
-        Answer { text: text.into(), target: TargetId::new("a", "m"), model: None, stop: StopReason::Stop }
+    fn answer(text: &str) -> StaleAnswer {
+        StaleAnswer { text: text.into(), target: TargetId::new("a", "m"), model: None, stop: StopReason::Stop }
     }
 
     #[test]
     fn what_two_requests_say_alike_is_one_request_and_whatever_else_they_say_makes_two() {
         let secret = RandomState::new();
-        let key = |request: &ChatRequest| Key::of(request, &secret).expect("it asks for an answer");
+        let key = |request: &ChatRequest| QuestionKey::of(request, &secret).expect("it asks for an answer");
         let first = ask("hello").system("Be brief.");
         // Time, urgency and session do not count; nor does the order of labels.
         let same = ChatRequest { route: "other".into(), ..first.clone() }.session("s").deadline(S);
@@ -304,7 +304,7 @@ mod tests {
                 unread: Vec::new(),
                 method: "",
             };
-            Key::of(&ChatRequest { original: Some(original), ..ask("hello") }, &secret)
+            QuestionKey::of(&ChatRequest { original: Some(original), ..ask("hello") }, &secret)
         };
         assert_eq!(written("{\"a\":1}", Vec::new()), written("{ \"a\": 1 }", Vec::new()), "how it is written");
         let lost = || vec![Note::Dropped("messages")];
@@ -314,16 +314,16 @@ mod tests {
     #[test]
     fn the_last_answer_is_found_with_its_age_until_it_is_too_old_also_where_the_machine_slept() {
         let (options, from) = (StaleOptions { age_max: 60 * S, ..StaleOptions::default() }, start());
-        let key = |text: &str| Key { client: None, labels: Box::default(), digest: text.len() as u64 };
+        let key = |text: &str| QuestionKey { client: None, labels: Box::default(), digest: text.len() as u64 };
         let mut kept = LastAnswers::default();
         kept.keep(key("a"), answer("old"), &options, from);
         kept.keep(key("a"), answer("new"), &options, after(from, S));
         assert_eq!(kept.find(&key("a"), &options, after(from, 4 * S)), Some((&answer("new"), 3 * S)));
         assert_eq!(kept.find(&key("ab"), &options, from), None);
         // The one clock stood still for an hour; the other one was set back.
-        let slept = Moment { now: from.now + 2 * S, wall: from.wall + 3_600 * S };
+        let slept = ClockPair { now: from.now + 2 * S, wall: from.wall + 3_600 * S };
         assert_eq!(kept.find(&key("a"), &options, slept), None);
-        let set_back = Moment { now: from.now + 3 * S, wall: from.wall - 500 * S };
+        let set_back = ClockPair { now: from.now + 3 * S, wall: from.wall - 500 * S };
         assert_eq!(kept.find(&key("a"), &options, set_back), Some((&answer("new"), 2 * S)));
         kept.expire(&options, after(from, 61 * S));
         assert_eq!((kept.kept.len(), kept.bytes), (1, 3), "it may still be given");
@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn no_more_is_kept_than_may_be_and_the_oldest_go() {
         let options = StaleOptions { answers_max: 3, bytes_max: 20, ..StaleOptions::default() };
-        let key = |digest| Key { client: None, labels: Box::default(), digest };
+        let key = |digest| QuestionKey { client: None, labels: Box::default(), digest };
         let (mut kept, from) = (LastAnswers::default(), start());
         for digest in 0..5 {
             kept.keep(key(digest), answer("four"), &options, from);
@@ -394,7 +394,7 @@ mod tests {
         let secret = RandomState::new();
         let labelled = |labels: &[&str]| {
             let labels = labels.iter().map(|label| (*label).to_owned()).collect();
-            Key::of(&ChatRequest { labels, ..ask("hello") }, &secret).expect("it asks for an answer")
+            QuestionKey::of(&ChatRequest { labels, ..ask("hello") }, &secret).expect("it asks for an answer")
         };
         assert_eq!(labelled(&["eu", "eu"]), labelled(&["eu"]));
         assert_ne!(labelled(&["eu", "us"]), labelled(&["eu"]));

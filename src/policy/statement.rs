@@ -7,13 +7,13 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::SystemTime;
 
-use super::money::dollars;
+use super::budget::dollars;
 use crate::words::{FailureClass, Usage};
 
 /// What each line of a statement is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum By {
+pub enum GroupBy {
     /// Everything, in one line.
     #[default]
     All,
@@ -45,7 +45,7 @@ pub enum By {
     Outcome,
 }
 
-impl By {
+impl GroupBy {
     /// Every kind except tags, by its name.
     pub const ALL: [(&'static str, Self); 13] = [
         ("all", Self::All),
@@ -64,7 +64,7 @@ impl By {
     ];
 }
 
-impl fmt::Display for By {
+impl fmt::Display for GroupBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tag(name) => write!(f, "tag:{name}"),
@@ -75,17 +75,17 @@ impl fmt::Display for By {
 
 /// The error for a text that names no kind of line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be one of {}, or tag:NAME", By::ALL.map(|(name, _)| name).join(", "))]
-pub struct NoBy;
+#[error("must be one of {}, or tag:NAME", GroupBy::ALL.map(|(name, _)| name).join(", "))]
+pub struct UnknownGrouping;
 
-impl FromStr for By {
-    type Err = NoBy;
+impl FromStr for GroupBy {
+    type Err = UnknownGrouping;
 
-    fn from_str(text: &str) -> Result<Self, NoBy> {
+    fn from_str(text: &str) -> Result<Self, UnknownGrouping> {
         if let Some(name) = text.strip_prefix("tag:").filter(|name| !name.is_empty()) {
             return Ok(Self::Tag(name.to_owned()));
         }
-        Self::ALL.into_iter().find(|(name, _)| *name == text).map(|(_, by)| by).ok_or(NoBy)
+        Self::ALL.into_iter().find(|(name, _)| *name == text).map(|(_, by)| by).ok_or(UnknownGrouping)
     }
 }
 
@@ -94,7 +94,7 @@ impl FromStr for By {
 #[non_exhaustive]
 pub struct Question {
     /// What each line is about.
-    pub by: By,
+    pub by: GroupBy,
     /// Counts from this time on, in whole hours: the hour of this time counts. `None` is from the beginning.
     pub since: Option<SystemTime>,
     /// Counts until this time, in whole hours: the hour of this time does not count. `None` is until now.
@@ -105,7 +105,7 @@ pub struct Question {
 
 impl Question {
     /// Returns a question about all costs, with lines of this kind.
-    pub fn by(by: By) -> Self {
+    pub fn by(by: GroupBy) -> Self {
         Self { by, ..Self::default() }
     }
 
@@ -204,7 +204,7 @@ impl Line {
 #[non_exhaustive]
 pub struct Statement {
     /// What each line is about.
-    pub by: By,
+    pub by: GroupBy,
     /// The lines: those of times in their order, all others with the highest cost first.
     pub lines: Vec<Line>,
     /// All lines together.
@@ -220,7 +220,7 @@ pub struct Statement {
 
 impl Statement {
     /// Returns a statement of these lines.
-    pub fn new(by: By, lines: Vec<Line>, cut: bool, lost: u64) -> Self {
+    pub fn new(by: GroupBy, lines: Vec<Line>, cut: bool, lost: u64) -> Self {
         let mut sum = Line { of: "all".into(), ..Line::default() };
         for line in &lines {
             sum.add(line);
@@ -243,16 +243,16 @@ pub const fn waste(class: FailureClass) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::money::nanos;
+    use crate::policy::budget::nanos;
 
     #[test]
     fn every_grouping_is_read_back_from_its_name() {
-        let tag = By::Tag("team".into());
-        for by in By::ALL.into_iter().map(|(_, by)| by).chain([tag]) {
+        let tag = GroupBy::Tag("team".into());
+        for by in GroupBy::ALL.into_iter().map(|(_, by)| by).chain([tag]) {
             assert_eq!(by.to_string().parse(), Ok(by));
         }
         for text in ["", "tag:", "tag", "colour"] {
-            assert_eq!(text.parse::<By>(), Err(NoBy), "{text}");
+            assert_eq!(text.parse::<GroupBy>(), Err(UnknownGrouping), "{text}");
         }
     }
 
@@ -269,7 +269,7 @@ mod tests {
         let line = Line { attempts: 3, cost: nanos(0.5), wasted: nanos(0.5), ..Line::default() };
         assert_eq!((line.answer_usd(), line.cached_share()), (None, None));
         let answered = Line { answers: 2, cost: nanos(0.5), ..Line::default() };
-        let statement = Statement::new(By::Route, vec![line, answered], false, 0);
+        let statement = Statement::new(GroupBy::Route, vec![line, answered], false, 0);
         assert_eq!(statement.sum.answer_usd(), Some(0.5));
         assert_eq!((statement.sum.attempts, statement.sum.wasted_usd()), (3, 0.5));
     }
@@ -296,7 +296,7 @@ mod tests {
         let line = Line { usage, estimated: nanos(0.25), ..Line::default() };
         assert_eq!((line.cached_share(), line.estimated_usd()), (Some(0.25), 0.25));
         let time = SystemTime::UNIX_EPOCH;
-        let asked = Question::by(By::Day).since(time).until(time).lines_max(7);
-        assert_eq!(asked, Question { by: By::Day, since: Some(time), until: Some(time), lines_max: 7 });
+        let asked = Question::by(GroupBy::Day).since(time).until(time).lines_max(7);
+        assert_eq!(asked, Question { by: GroupBy::Day, since: Some(time), until: Some(time), lines_max: 7 });
     }
 }

@@ -59,12 +59,12 @@ pub fn budget(prompt_tokens: u32, output_tokens: Option<u32>, window: Option<u32
 
 /// Messages to leave out: all but system messages of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cut {
+pub struct TrimRange {
     from: usize,
     to: usize,
 }
 
-impl Cut {
+impl TrimRange {
     /// Finds the smallest cut that makes a conversation this many tokens shorter; `tokens` has the tokens of each
     /// message. `None` if there is none.
     pub fn find(messages: &[Message], tokens: impl Fn(usize) -> f64, excess: f64) -> Option<Self> {

@@ -7,7 +7,7 @@ use crate::words::{AssistantPart, ChatRequest, Failure, FailureClass, ResponseFo
 
 /// The answer, as far as it is judged.
 #[derive(Clone, Copy, Debug)]
-pub struct Answer<'a> {
+pub struct JudgedAnswer<'a> {
     /// Why it ended.
     pub stop: StopReason,
     /// Its text and tool calls.
@@ -19,7 +19,7 @@ pub struct Answer<'a> {
 }
 
 /// An objection to an answer, in words for people, if there is one.
-type Validator = fn(&ChatRequest, &Answer<'_>) -> Option<&'static str>;
+type Validator = fn(&ChatRequest, &JudgedAnswer<'_>) -> Option<&'static str>;
 
 /// All validators, in the order in which they are asked.
 const VALIDATORS: [Validator; 2] = [is_json, calls_a_tool];
@@ -28,7 +28,7 @@ const VALIDATORS: [Validator; 2] = [is_json, calls_a_tool];
 ///
 /// # Errors
 /// `Unusable` with the first objection.
-pub fn verify(request: &ChatRequest, answer: &Answer<'_>) -> Result<(), Failure> {
+pub fn verify(request: &ChatRequest, answer: &JudgedAnswer<'_>) -> Result<(), Failure> {
     match VALIDATORS.iter().find_map(|objects| objects(request, answer)) {
         Some(objection) => Err(Failure::new(FailureClass::Unusable, objection)),
         None => Ok(()),
@@ -38,11 +38,11 @@ pub fn verify(request: &ChatRequest, answer: &Answer<'_>) -> Result<(), Failure>
 /// Tells whether a fixed text is in the form that was asked for.
 pub fn fits(request: &ChatRequest, text: &str) -> bool {
     let parts = [AssistantPart::Text(text.to_owned().into())];
-    is_json(request, &Answer { stop: StopReason::Stop, parts: &parts, json: None, untold: false }).is_none()
+    is_json(request, &JudgedAnswer { stop: StopReason::Stop, parts: &parts, json: None, untold: false }).is_none()
 }
 
 /// An answer is JSON where that was asked for.
-fn is_json(request: &ChatRequest, answer: &Answer<'_>) -> Option<&'static str> {
+fn is_json(request: &ChatRequest, answer: &JudgedAnswer<'_>) -> Option<&'static str> {
     let asked = request.response_format != ResponseFormat::Text && answer.stop == StopReason::Stop;
     let text = || answer.parts.iter().filter_map(AssistantPart::as_text).collect::<String>();
     let is = || answer.json.is_some() || serde_json::from_str::<serde::de::IgnoredAny>(&text()).is_ok();
@@ -50,7 +50,7 @@ fn is_json(request: &ChatRequest, answer: &Answer<'_>) -> Option<&'static str> {
 }
 
 /// A tool is called where one was required. Some servers ignore what they cannot enforce.
-fn calls_a_tool(request: &ChatRequest, answer: &Answer<'_>) -> Option<&'static str> {
+fn calls_a_tool(request: &ChatRequest, answer: &JudgedAnswer<'_>) -> Option<&'static str> {
     let asked = matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
     let calls = answer.untold || answer.parts.iter().any(|part| part.as_tool_call().is_some());
     (asked && answer.stop == StopReason::Stop && !calls).then_some("no tool was called, and one was required")
@@ -65,8 +65,8 @@ mod tests {
         ChatRequest { tool_choice, response_format, ..ChatRequest::new("r").user("Hi") }
     }
 
-    fn objection(request: &ChatRequest, parts: &[AssistantPart], edit: fn(&mut Answer<'_>)) -> Option<String> {
-        let mut answer = Answer { stop: StopReason::Stop, parts, json: None, untold: false };
+    fn objection(request: &ChatRequest, parts: &[AssistantPart], edit: fn(&mut JudgedAnswer<'_>)) -> Option<String> {
+        let mut answer = JudgedAnswer { stop: StopReason::Stop, parts, json: None, untold: false };
         edit(&mut answer);
         verify(request, &answer).err().map(|failure| {
             assert_eq!(failure.class, FailureClass::Unusable);

@@ -10,8 +10,8 @@ use crate::actors::root::Recalled;
 use crate::actors::shared::{STORE, Shared};
 use crate::actors::sink::Observing;
 use crate::actors::to_router::RouterCommand;
-use crate::policy::memory::Ago;
-use crate::policy::money::Budget;
+use crate::policy::budget::Budget;
+use crate::policy::memory::Elapsed;
 use crate::policy::routing::IDLE_MAX;
 use crate::policy::statement::{Question, Statement};
 use crate::spec::{Limits, Setup};
@@ -103,17 +103,17 @@ pub(super) async fn recollect(store: &Store, shared: &Arc<Shared>, setup: &Setup
 }
 
 /// Logs that the clock was set. Returns whether it was.
-fn tell_of_clock(ago: Ago) -> bool {
+fn tell_of_clock(ago: Elapsed) -> bool {
     let what = match ago {
-        Ago::Time(_) => return false,
-        Ago::Set { back: true, .. } => {
+        Elapsed::Measured(_) => return false,
+        Elapsed::ClockSet { back: true, .. } => {
             "the clock was set back meanwhile: the machine's own count gives the age of what was kept"
         }
-        Ago::Set { .. } => {
+        Elapsed::ClockSet { .. } => {
             "the clock was set forward meanwhile: the machine's own count gives the age of what was kept"
         }
-        Ago::Before(_) => "the clock is earlier than what was kept: all of it that ages is dropped",
-        Ago::TooLong(_) => "what was kept is too old, or the clock was set forward: all of it that ages is dropped",
+        Elapsed::Negative(_) => "the clock is earlier than what was kept: all of it that ages is dropped",
+        Elapsed::TooLong(_) => "what was kept is too old, or the clock was set forward: all of it that ages is dropped",
     };
     tracing::warn!(?ago, "{what}");
     true

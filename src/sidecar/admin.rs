@@ -10,8 +10,8 @@ use super::endpoint::unescaped;
 use super::places::Places;
 use crate::policy::snapshot::{BreakerState, Disabled, Health, Latency};
 use crate::runtime::{
-    Considered, Explanation, Flight, HealthSnapshot, ParkedCalls, ProviderHealth, ProviderStatus, PurseHealth,
-    Question, Skipped, Which,
+    BudgetHealth, CallSelector, Considered, Explanation, Flight, HealthSnapshot, ParkedCalls, ProviderHealth,
+    ProviderStatus, Question, Skipped,
 };
 use crate::wire::serve::call_of;
 use crate::words::{Date, Error, Hint, Hold, Reset, TargetId};
@@ -65,7 +65,7 @@ pub(super) fn health(snapshot: &HealthSnapshot, places: &Places) -> Value {
 }
 
 /// Returns the state of a budget, or of one of its purses.
-fn purse(purse: &PurseHealth) -> Value {
+fn purse(purse: &BudgetHealth) -> Value {
     let budget = &purse.budget;
     json!({
         "budget": &*budget.budget,
@@ -167,20 +167,23 @@ pub fn moment(text: &str, now: SystemTime) -> Option<SystemTime> {
 }
 
 /// Reads what is to be forgotten: `call`, `tag` or `before` of an address's query, and one of them.
-pub(super) fn to_forget(query: &str, now: SystemTime) -> Result<Which, String> {
+pub(super) fn to_forget(query: &str, now: SystemTime) -> Result<CallSelector, String> {
     let which = |(name, value): (&str, &str)| {
         let value = unescaped(value);
         match name {
             "call" => {
                 let call = value.parse().ok().or_else(|| call_of(&value));
-                call.map(Which::Call)
+                call.map(CallSelector::Call)
                     .ok_or("call: must be an id, as 5f3a9c01d2e4b687-17, or that of a response".to_owned())
             }
             "tag" => {
-                let pair = value.split_once('=').map(|(name, value)| Which::Tag(name.to_owned(), value.to_owned()));
+                let pair =
+                    value.split_once('=').map(|(name, value)| CallSelector::Tag(name.to_owned(), value.to_owned()));
                 pair.ok_or("tag: must be NAME=VALUE".to_owned())
             }
-            "before" => moment(&value, now).map(Which::Before).ok_or_else(|| format!("before: must be {MOMENT}")),
+            "before" => {
+                moment(&value, now).map(CallSelector::Before).ok_or_else(|| format!("before: must be {MOMENT}"))
+            }
             _ => Err(format!("{name}: is none of call, tag and before")),
         }
     };

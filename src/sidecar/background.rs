@@ -17,7 +17,7 @@ use super::endpoint::Wish;
 use super::intake::Place;
 use super::record::Record;
 use super::state::{Current, State};
-use crate::runtime::{CallHandle, CallStatus, Form as CallForm, Which};
+use crate::runtime::{CallHandle, CallSelector, CallStatus, Form as CallForm};
 use crate::wire::serve::{self, Asked, BadRequest, Face, Form, Refusal, Refused, Writer};
 use crate::words::{ChatRequest, CommitPolicy, Durable, Error};
 
@@ -102,7 +102,7 @@ pub(super) async fn wish(
             Ok(kept.response(false).await)
         }
         Wish::Delete => {
-            let gone = state.runtime.forget(Which::Call(kept.call.id())).await;
+            let gone = state.runtime.forget(CallSelector::Call(kept.call.id())).await;
             gone.map_err(|error| serve::refuse(FACE, Refused::Call(&error)))?;
             Ok(bytes(StatusCode::OK, "application/json", serve::deleted(id).into()))
         }

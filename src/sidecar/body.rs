@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep};
 use super::record::Record;
 use crate::runtime::ReplyStream;
 use crate::wire::serve::Writer;
-use crate::words::{AssistantPart, Barred, Error, Reply, ReplyEvent};
+use crate::words::{AssistantPart, Error, Reply, ReplyEvent, UnavailableTarget};
 
 /// Bytes that go out in one piece, if they are there at once.
 const PIECE: usize = 16 * 1024;
@@ -71,11 +71,11 @@ pub(super) struct Streaming {
 #[derive(Debug)]
 pub(super) struct Waiting {
     until: Option<Instant>,
-    barred: Vec<Barred>,
+    barred: Vec<UnavailableTarget>,
 }
 
 impl Waiting {
-    pub(super) fn new(back_in: Option<Duration>, barred: Vec<Barred>) -> Self {
+    pub(super) fn new(back_in: Option<Duration>, barred: Vec<UnavailableTarget>) -> Self {
         Self { until: back_in.map(|wait| Instant::now() + wait), barred }
     }
 }

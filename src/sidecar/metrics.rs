@@ -19,7 +19,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::log::Log;
 use super::refusals::Refusals;
-use crate::policy::explain::{Flight, Happened};
+use crate::policy::explain::{CallStep, Flight};
 use crate::policy::record::{Observer, Record};
 use crate::runtime::HealthSnapshot;
 use crate::words::{AttemptEnd, AttemptRecord, TargetId, Usage};
@@ -264,11 +264,11 @@ impl Metrics {
 
     fn call(&self, flight: &Flight) {
         let route = || Text(flight.about.route.clone());
-        if flight.steps.iter().any(|(_, step)| matches!(step, Happened::Parked { .. })) {
+        if flight.steps.iter().any(|(_, step)| matches!(step, CallStep::Parked { .. })) {
             self.parkings.get_or_create(&RouteLabels { route: route() }).inc();
         }
         for (_, step) in &flight.steps {
-            if let Happened::Degraded(rung) = step {
+            if let CallStep::Degraded(rung) = step {
                 self.degraded.get_or_create(&DegradedLabels { route: route(), rung: rung.name() }).inc();
             }
         }
@@ -276,7 +276,7 @@ impl Metrics {
             self.failovers.get_or_create(&RouteLabels { route: route() }).inc_by(u64::from(more) + 1);
         }
         for (_, happened) in &flight.steps {
-            if let Happened::Joined { why, .. } = happened {
+            if let CallStep::Joined { why, .. } = happened {
                 let (route, reason) = (Text(flight.about.route.clone()), why.name());
                 self.hedges.get_or_create(&HedgeLabels { route, reason }).inc();
             }

@@ -24,7 +24,7 @@ pub(crate) use route::{MemberSpec, RouteSpec, Rung};
 pub(crate) use store::{Spent, StoreSpec};
 pub(crate) use target::{Stall, TargetSpec, Timers};
 
-use crate::policy::money::Budget;
+use crate::policy::budget::Budget;
 
 /// What is served: providers, targets, routes, budgets.
 #[derive(Clone, Debug, Default)]

@@ -8,7 +8,7 @@ use rusqlite::{Connection, Row, params};
 use super::book::{millis, read_count};
 use super::hours::HOUR;
 use super::{LedgerError, OpenError, file};
-use crate::policy::statement::{By, Line, Question, Statement, waste};
+use crate::policy::statement::{GroupBy, Line, Question, Statement, waste};
 use crate::words::{FailureClass, Usage};
 
 /// The most lines by default.
@@ -40,7 +40,7 @@ fn statement(connection: &Connection, question: &Question) -> rusqlite::Result<S
     let (since, until) = (question.since.map_or(i64::MIN, hour), question.until.map_or(i64::MAX, hour));
     let lines_max = if question.lines_max == 0 { LINES_MAX } else { question.lines_max };
     let tag = match &question.by {
-        By::Tag(name) => name.as_str(),
+        GroupBy::Tag(name) => name.as_str(),
         _ => "",
     };
     let mut asked = connection.prepare(&sql(&question.by))?;
@@ -57,15 +57,15 @@ fn statement(connection: &Connection, question: &Question) -> rusqlite::Result<S
 }
 
 /// Returns a question in SQL: the time from ?1 to ?2, at most ?3 lines, the tag ?4.
-fn sql(by: &By) -> String {
+fn sql(by: &GroupBy) -> String {
     let group = match by {
-        By::Outcome => {
+        GroupBy::Outcome => {
             return "SELECT text, sum(calls), 0, 0, 0, 0, 0, 0, 0, sum(cost), 0, sum(wasted) FROM call_hour \
                     JOIN name ON name.id = outcome WHERE hour >= ?1 AND hour < ?2 AND ?4 = '' \
                     GROUP BY 1 ORDER BY sum(cost) DESC, 1 LIMIT ?3"
                 .to_owned();
         }
-        By::Tag(_) => {
+        GroupBy::Tag(_) => {
             return format!(
                 "WITH few AS (SELECT value, end AS ending, {INNER} FROM tag_hour WHERE tag = ?4 AND hour >= ?1 \
                  AND hour < ?2 GROUP BY value, end), \
@@ -73,23 +73,23 @@ fn sql(by: &By) -> String {
                  SELECT value, {SUMS} FROM named GROUP BY 1 ORDER BY sum(cost) DESC, 1 LIMIT ?3"
             );
         }
-        By::All => "'all'".to_owned(),
-        By::Route => of("route"),
-        By::Provider => of("provider"),
-        By::Model => of("model"),
-        By::Target => format!("{} || '/' || {}", of("provider"), of("model")),
-        By::Key => format!("{} || '/' || {}", of("provider"), of("key")),
-        By::Client => of("client"),
-        By::Day => format!("strftime('%Y-%m-%d', hour * {HOUR}, 'unixepoch')"),
-        By::DayTarget => {
+        GroupBy::All => "'all'".to_owned(),
+        GroupBy::Route => of("route"),
+        GroupBy::Provider => of("provider"),
+        GroupBy::Model => of("model"),
+        GroupBy::Target => format!("{} || '/' || {}", of("provider"), of("model")),
+        GroupBy::Key => format!("{} || '/' || {}", of("provider"), of("key")),
+        GroupBy::Client => of("client"),
+        GroupBy::Day => format!("strftime('%Y-%m-%d', hour * {HOUR}, 'unixepoch')"),
+        GroupBy::DayTarget => {
             let target = format!("{} || '/' || {}", of("provider"), of("model"));
             format!("strftime('%Y-%m-%d', hour * {HOUR}, 'unixepoch') || ' ' || {target}")
         }
-        By::Hour => format!("strftime('%Y-%m-%dT%H:00Z', hour * {HOUR}, 'unixepoch')"),
-        By::Waste => reasons(),
-        By::Failure => "end".to_owned(),
+        GroupBy::Hour => format!("strftime('%Y-%m-%dT%H:00Z', hour * {HOUR}, 'unixepoch')"),
+        GroupBy::Waste => reasons(),
+        GroupBy::Failure => "end".to_owned(),
     };
-    let which = if matches!(by, By::Waste | By::Failure) { "WHERE end <> 'won'" } else { "" };
+    let which = if matches!(by, GroupBy::Waste | GroupBy::Failure) { "WHERE end <> 'won'" } else { "" };
     let order = if is_of_time(by) { "1 DESC" } else { "sum(cost) DESC, 1" };
     let slot = if is_of_time(by) { "hour" } else { "0 AS hour" };
     format!(
@@ -102,8 +102,8 @@ fn sql(by: &By) -> String {
 }
 
 /// Tells whether lines are of a time each, and stand in its order.
-const fn is_of_time(by: &By) -> bool {
-    matches!(by, By::Day | By::DayTarget | By::Hour)
+const fn is_of_time(by: &GroupBy) -> bool {
+    matches!(by, GroupBy::Day | GroupBy::DayTarget | GroupBy::Hour)
 }
 
 /// Returns what a name of these is.

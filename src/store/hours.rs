@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
-use crate::policy::money::{OTHERS, nanos};
+use crate::policy::budget::{OTHERS, nanos};
 use crate::words::AttemptRecord;
 
 /// Seconds in an hour.

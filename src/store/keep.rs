@@ -12,8 +12,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::book::millis;
 use super::hours::whole;
 use super::{OpenError, file};
+use crate::policy::durable_store::{CallSelector, Item, KeptCall, is_last};
 use crate::policy::lasting::{read_formed, write_formed};
-use crate::policy::vault::{Item, KeptCall, Which, is_last};
 use crate::words::{CallId, Durable};
 
 /// Something to be written of a durable call.
@@ -38,7 +38,7 @@ pub(super) enum Note {
         items: Vec<Vec<u8>>,
         end: Option<End>,
     },
-    Forget(Which),
+    Forget(CallSelector),
 }
 
 /// How a call ended, and when.
@@ -113,15 +113,15 @@ impl Note {
                 }
                 1
             }
-            Self::Forget(Which::Call(id)) => {
+            Self::Forget(CallSelector::Call(id)) => {
                 let (runtime, number) = of(*id);
                 forget(connection, "runtime = ?1 AND number = ?2", params![runtime, number])?
             }
-            Self::Forget(Which::Tag(name, value)) => {
+            Self::Forget(CallSelector::Tag(name, value)) => {
                 let which = "ended_at IS NOT NULL AND tags ->> ('$.' || json_quote(?1)) = ?2";
                 forget(connection, which, params![name, value])?
             }
-            Self::Forget(Which::Before(time)) => forget(connection, "ended_at < ?1", params![millis(*time)])?,
+            Self::Forget(CallSelector::Before(time)) => forget(connection, "ended_at < ?1", params![millis(*time)])?,
         };
         Ok(changed)
     }

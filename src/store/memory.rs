@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 
 use super::book::millis;
 use super::{OpenError, file};
-use crate::policy::memory::{Memory, Moment, Uptime};
+use crate::policy::memory::{Memory, Uptime, WallMoment};
 
 /// Where Linux tells the number of the machine's run, and how long it has been running.
 const RUN: &str = "/proc/sys/kernel/random/boot_id";
@@ -20,7 +20,7 @@ const ATTEMPTS_MAX: u32 = 50_000;
 pub(crate) struct Kept {
     pub(crate) provider: String,
     /// When.
-    pub(crate) at: Moment,
+    pub(crate) at: WallMoment,
     form: i64,
     sum: i64,
     bytes: Vec<u8>,
@@ -68,7 +68,7 @@ fn kept(connection: &Connection) -> rusqlite::Result<Vec<Kept>> {
         let run: Option<String> = row.get(2)?;
         let uptime: Option<i64> = row.get(3)?;
         let machine = run.zip(uptime).map(|(run, time)| Uptime { run, time: of_millis(time) });
-        let at = Moment { wall: UNIX_EPOCH + of_millis(row.get(1)?), machine };
+        let at = WallMoment { wall: UNIX_EPOCH + of_millis(row.get(1)?), machine };
         Ok(Kept { provider: row.get(0)?, at, form: row.get(4)?, sum: row.get(5)?, bytes: row.get(6)? })
     })?;
     rows.collect()
@@ -120,12 +120,12 @@ pub(super) fn write(connection: &Connection, Told { memory, at }: &Told) -> rusq
 }
 
 /// Returns this moment, by the clocks that outlive a process.
-pub(crate) fn moment() -> Moment {
+pub(crate) fn moment() -> WallMoment {
     let run = fs::read_to_string(RUN).ok().map(|run| run.trim().to_owned());
     let uptime = fs::read_to_string(UPTIME).ok();
     let time = uptime.and_then(|text| text.split_whitespace().next()?.parse().ok());
     let time = time.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    Moment { wall: wall(), machine: run.zip(time).map(|(run, time)| Uptime { run, time }) }
+    WallMoment { wall: wall(), machine: run.zip(time).map(|(run, time)| Uptime { run, time }) }
 }
 
 fn of_millis(millis: i64) -> Duration {

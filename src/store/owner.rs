@@ -24,10 +24,10 @@ use super::file::Hold;
 use super::keep::{self, Note};
 use super::memory::Told;
 use super::{Gauge, OpenError};
-use crate::policy::keeping::{StoreGauge, StoreHealth};
-use crate::policy::memory::{Keeps, Memory};
+use crate::policy::durable_store::{CallSelector, DurableStore, Item, KeptCall, WriteFuture};
+use crate::policy::memory::{Memory, MemoryStore};
 use crate::policy::record::{Observer, Record};
-use crate::policy::vault::{Item, KeptCall, Vault, Which, Written};
+use crate::policy::store_health::{StoreGauge, StoreHealth};
 use crate::spec::StoreSpec;
 use crate::words::CallId;
 
@@ -126,7 +126,7 @@ impl Store {
 
 impl Store {
     /// Writes something of a durable call.
-    fn note(&self, note: Note) -> Written {
+    fn note(&self, note: Note) -> WriteFuture {
         let Some(queue) = self.queue.clone() else { return Box::pin(std::future::ready(Err(GONE.into()))) };
         Box::pin(async move {
             let (done, told) = oneshot::channel();
@@ -153,20 +153,20 @@ impl Store {
 /// The error once nothing can be written any more.
 const GONE: &str = "the store writes no more";
 
-impl Vault for Store {
-    fn accept(&self, call: &KeptCall) -> Written {
+impl DurableStore for Store {
+    fn accept(&self, call: &KeptCall) -> WriteFuture {
         self.note(Note::accept(call))
     }
 
-    fn sent(&self, id: CallId, processes: u32) -> Written {
+    fn sent(&self, id: CallId, processes: u32) -> WriteFuture {
         self.note(Note::Sent { id, processes })
     }
 
-    fn tell(&self, call: CallId, at: usize, items: &[Item]) -> Written {
+    fn tell(&self, call: CallId, at: usize, items: &[Item]) -> WriteFuture {
         self.note(Note::items(call, at, items, wall()))
     }
 
-    fn forget(&self, which: Which) -> Written {
+    fn forget(&self, which: CallSelector) -> WriteFuture {
         self.note(Note::Forget(which))
     }
 
@@ -199,7 +199,7 @@ impl Observer for Store {
     }
 }
 
-impl Keeps for Store {
+impl MemoryStore for Store {
     fn health(&self) -> StoreHealth {
         self.gauge.health()
     }

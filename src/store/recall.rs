@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use super::book::millis;
 use super::hours::HOUR;
 use super::{OpenError, file};
-use crate::policy::money::{Budget, Of, Unit};
+use crate::policy::budget::{Budget, BudgetScope, Unit};
 use crate::spec::Spent;
 
 /// Returns the money spent of a budget in the period of a time, to the hour.
@@ -30,14 +30,14 @@ fn hours(connection: &Connection, place: usize, budget: &Budget, since: i64) -> 
         )
     };
     let (sql, one, tag) = match &budget.of {
-        Of::All => (
+        BudgetScope::All => (
             format!("SELECT '', hour, {amount} FROM hour WHERE hour >= ?1 AND ?2 = ?3 GROUP BY 2 ORDER BY 2"),
             &None,
             "",
         ),
-        Of::Route(one) => (named("route"), one, ""),
-        Of::Client(one) => (named("client"), one, ""),
-        Of::Tag(tag, one) => {
+        BudgetScope::Route(one) => (named("route"), one, ""),
+        BudgetScope::Client(one) => (named("client"), one, ""),
+        BudgetScope::Tag(tag, one) => {
             let sql = format!(
                 "SELECT value, hour, {amount} FROM tag_hour \
                  WHERE hour >= ?1 AND ?2 IN ('', value) AND tag = ?3 GROUP BY 1, 2 ORDER BY 2"

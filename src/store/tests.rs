@@ -12,13 +12,15 @@ use rusqlite::Connection;
 use super::book::Book;
 use super::file::Hold;
 use super::{OpenError, Store, ask_file, recollect, verify_file};
-use crate::policy::admission::{Admission, AdmissionOptions, Ask, BreakerOptions, HealthOptions, TargetOptions};
-use crate::policy::explain::{Flight, Happened};
-use crate::policy::keeping::StoreHealth;
-use crate::policy::memory::{Keeps as _, Mark, Memory};
-use crate::policy::money::nanos;
+use crate::policy::admission::{
+    Admission, AdmissionOptions, AdmissionRequest, BreakerOptions, HealthOptions, TargetOptions,
+};
+use crate::policy::budget::nanos;
+use crate::policy::explain::{CallStep, Flight};
+use crate::policy::memory::{Fingerprint, Memory, MemoryStore as _};
 use crate::policy::record::{Observer as _, Record};
-use crate::policy::statement::{By, Line, Question, Statement};
+use crate::policy::statement::{GroupBy, Line, Question, Statement};
+use crate::policy::store_health::StoreHealth;
 use crate::policy::tokens::{TokenModel, Vocabulary};
 use crate::spec::StoreSpec;
 use crate::words::{AttemptEnd, AttemptRecord, CallFacts, CallId, Failure, FailureClass, Price, TargetId, Usage};
@@ -86,7 +88,7 @@ impl Place {
         };
     }
 
-    fn ask(&self, by: By) -> Statement {
+    fn ask(&self, by: GroupBy) -> Statement {
         ask_file(&self.file(), &Question::by(by)).expect("a statement")
     }
 }
@@ -124,7 +126,7 @@ fn call(about: &Arc<CallFacts>) -> Record {
     let mut flight = Flight::new(about.clone());
     flight.attempts = 1;
     flight.cost_usd = 0.002;
-    flight.steps.push((Duration::ZERO, Happened::CallerLeft));
+    flight.steps.push((Duration::ZERO, CallStep::CallerLeft));
     Record::Call(Arc::new(flight))
 }
 
@@ -173,31 +175,34 @@ async fn what_ended_is_there_after_its_process_and_answers_by_everything_it_is_a
     let store = place.open().await;
     let each = nanos(0.002);
     for (by, expected) in [
-        (By::All, vec![("all", 6, 3, 5 * each, 3 * each)]),
-        (By::Route, vec![("smart", 4, 2, 4 * each, 2 * each), ("fast", 2, 1, each, each)]),
-        (By::Provider, vec![("a", 3, 1, 3 * each, 2 * each), ("b", 2, 1, 2 * each, each), ("c", 1, 1, 0, 0)]),
-        (By::Target, vec![("a/m", 3, 1, 3 * each, 2 * each), ("b/m", 2, 1, 2 * each, each), ("c/m", 1, 1, 0, 0)]),
+        (GroupBy::All, vec![("all", 6, 3, 5 * each, 3 * each)]),
+        (GroupBy::Route, vec![("smart", 4, 2, 4 * each, 2 * each), ("fast", 2, 1, each, each)]),
+        (GroupBy::Provider, vec![("a", 3, 1, 3 * each, 2 * each), ("b", 2, 1, 2 * each, each), ("c", 1, 1, 0, 0)]),
+        (GroupBy::Target, vec![("a/m", 3, 1, 3 * each, 2 * each), ("b/m", 2, 1, 2 * each, each), ("c/m", 1, 1, 0, 0)]),
         (
-            By::Key,
+            GroupBy::Key,
             vec![("a/key-1", 3, 1, 3 * each, 2 * each), ("b/key-1", 2, 1, 2 * each, each), ("c/key-1", 1, 1, 0, 0)],
         ),
-        (By::Client, vec![("agent", 6, 3, 5 * each, 3 * each)]),
-        (By::Tag("team".into()), vec![("red", 4, 2, 3 * each, 2 * each), ("blue", 2, 1, 2 * each, each)]),
+        (GroupBy::Client, vec![("agent", 6, 3, 5 * each, 3 * each)]),
+        (GroupBy::Tag("team".into()), vec![("red", 4, 2, 3 * each, 2 * each), ("blue", 2, 1, 2 * each, each)]),
         (
-            By::Waste,
+            GroupBy::Waste,
             vec![("cut off", 1, 0, each, each), ("failed", 1, 0, each, each), ("slower of two", 1, 0, each, each)],
         ),
-        (By::Failure, vec![("cut", 1, 0, each, each), ("hedge_lost", 1, 0, each, each), ("server", 1, 0, each, each)]),
-        (By::Outcome, vec![("caller_left", 1, 0, each, 0)]),
+        (
+            GroupBy::Failure,
+            vec![("cut", 1, 0, each, each), ("hedge_lost", 1, 0, each, each), ("server", 1, 0, each, each)],
+        ),
+        (GroupBy::Outcome, vec![("caller_left", 1, 0, each, 0)]),
     ] {
         let statement = place.ask(by.clone());
         assert_eq!(lines(&statement), expected, "{by}");
     }
-    let all = place.ask(By::All);
+    let all = place.ask(GroupBy::All);
     assert_eq!((all.sum.unpriced, all.sum.cached_share()), (1, Some(0.4)));
     assert_eq!(all.sum.answer_usd(), Some(0.01 / 3.0));
-    assert_eq!(place.ask(By::Day).lines.len(), 1);
-    let later = Question::by(By::All).since(SystemTime::now() + Duration::from_secs(7_200));
+    assert_eq!(place.ask(GroupBy::Day).lines.len(), 1);
+    let later = Question::by(GroupBy::All).since(SystemTime::now() + Duration::from_secs(7_200));
     assert_eq!(ask_file(&place.file(), &later).expect("a statement").sum.attempts, 0);
     // And it goes on.
     store.observe(&call(&two));
@@ -223,7 +228,7 @@ async fn a_file_that_another_process_keeps_is_refused_until_that_one_ends() {
         store.observe(record);
     }
     store.flush().await;
-    assert_eq!(place.ask(By::All).sum.attempts, 3, "who is refused takes nothing along");
+    assert_eq!(place.ask(GroupBy::All).sum.attempts, 3, "who is refused takes nothing along");
     drop(store);
     let again = place.open().await;
     assert_eq!(again.health().problem, None);
@@ -263,7 +268,7 @@ async fn what_a_full_or_read_only_disk_does_not_take_waits_and_is_written_when_i
         place.trouble(None);
         let well = until(&store, |health| health.waiting == 0).await;
         assert_eq!((well.problem, well.written, well.lost), (None, 3_000, 0), "{sql}");
-        assert_eq!(place.ask(By::All).sum.attempts, 3_000);
+        assert_eq!(place.ask(GroupBy::All).sum.attempts, 3_000);
         assert_eq!(verify_file(&place.file()).expect("a file").problems, Vec::<String>::new());
     }
 }
@@ -286,11 +291,11 @@ async fn what_finds_no_room_to_wait_is_counted_and_told_by_the_file_too() {
     assert_eq!(well.written + well.lost, all);
     store.observe(&call(&about(1, "smart", "red")));
     store.flush().await;
-    let statement = place.ask(By::All);
+    let statement = place.ask(GroupBy::All);
     assert_eq!((statement.sum.attempts, statement.lost), (well.written, well.lost));
     drop(store);
     let store = place.open().await;
-    assert_eq!((store.health().lost, place.ask(By::All).lost), (0, well.lost), "the file counts on");
+    assert_eq!((store.health().lost, place.ask(GroupBy::All).lost), (0, well.lost), "the file counts on");
 }
 
 #[tokio::test]
@@ -306,7 +311,7 @@ async fn a_file_that_is_deleted_is_noticed_and_another_is_begun() {
         store.observe(record);
     }
     store.flush().await;
-    assert_eq!(place.ask(By::All).sum.attempts, 3);
+    assert_eq!(place.ask(GroupBy::All).sum.attempts, 3);
     assert_eq!(store.health().problem, None);
 }
 
@@ -327,7 +332,7 @@ async fn a_slow_disk_makes_larger_groups_and_loses_nothing() {
     assert!(giving < Duration::from_secs(1), "nobody waits for the disk: {giving:?}");
     let well = until(&store, |health| health.waiting == 0).await;
     assert_eq!((well.problem, well.written, well.lost), (None, 3_000, 0));
-    assert_eq!(place.ask(By::All).sum.attempts, 3_000);
+    assert_eq!(place.ask(GroupBy::All).sum.attempts, 3_000);
 }
 
 #[tokio::test]
@@ -355,7 +360,7 @@ async fn a_page_that_is_damaged_is_told_until_the_file_is_moved_away_and_another
     let moved = place.0.join("moved.db");
     std::fs::rename(place.file(), &moved).expect("it is moved");
     let well = until(&store, |health| health.waiting == 0).await;
-    assert_eq!((well.problem, well.lost, place.ask(By::All).sum.attempts), (None, 0, 5));
+    assert_eq!((well.problem, well.lost, place.ask(GroupBy::All).sum.attempts), (None, 0, 5));
     let damaged = verify_file(&moved);
     assert!(!damaged.as_ref().is_ok_and(|found| found.problems.is_empty()), "{damaged:?}");
 }
@@ -375,10 +380,11 @@ async fn a_clock_that_jumps_moves_entries_to_other_hours_and_takes_nothing_along
         store.observe(&self::call(&about));
     }
     store.flush().await;
-    let days = place.ask(By::Day);
+    let days = place.ask(GroupBy::Day);
     assert_eq!((days.sum.attempts, days.sum.answers), (6, 6), "{days:?}");
     assert!(days.lines.len() >= 3, "{days:?}");
-    let since = ask_file(&place.file(), &Question::by(By::All).since(now - day).until(now + day)).expect("a statement");
+    let since =
+        ask_file(&place.file(), &Question::by(GroupBy::All).since(now - day).until(now + day)).expect("a statement");
     assert_eq!(since.sum.attempts, 4, "what the clock says of them is their time");
     assert_eq!((store.health().problem, store.health().lost), (None, 0));
     // Entries are kept for a day here. That of ten days ago was written just now, and is there with its neighbours.
@@ -420,7 +426,7 @@ async fn a_panic_of_the_writer_loses_nothing_and_a_group_that_makes_two_is_given
     let well = until(&store, |health| health.written == 6).await;
     assert_eq!(well.lost, 4);
     store.flush().await;
-    assert_eq!(place.ask(By::All).sum.attempts, 6);
+    assert_eq!(place.ask(GroupBy::All).sum.attempts, 6);
 }
 
 #[test]
@@ -432,7 +438,7 @@ fn a_group_that_is_written_again_is_there_once() {
     let first = book.next();
     book.write(first, &group, 0, [], &[]).expect("a write");
     book.write(first, &group, 0, [], &[]).expect("a write");
-    assert_eq!(place.ask(By::All).sum.attempts, 10);
+    assert_eq!(place.ask(GroupBy::All).sum.attempts, 10);
     assert_eq!(book.next(), first + 10);
     let verified = verify_file(&place.file()).expect("a file");
     assert_eq!((verified.attempts, verified.problems), (10, Vec::new()));
@@ -457,9 +463,9 @@ fn entries_are_forgotten_by_age_and_size_and_sums_stay_longer() {
     assert!((500..4_500).contains(&left), "{left}");
     assert_eq!(verify_file(&place.file()).expect("a file").problems, Vec::<String>::new());
     while book.forget(&place.spec(), now + 2 * day).expect("a look") {}
-    assert_eq!((entries(), place.ask(By::All).sum.attempts), (0, 5_000));
+    assert_eq!((entries(), place.ask(GroupBy::All).sum.attempts), (0, 5_000));
     while book.forget(&place.spec(), now + 40 * day).expect("a look") {}
-    assert_eq!(place.ask(By::All).sum.attempts, 0);
+    assert_eq!(place.ask(GroupBy::All).sum.attempts, 0);
 }
 
 #[test]
@@ -473,10 +479,10 @@ fn a_tag_that_is_different_in_every_call_fills_nothing() {
         let group: Vec<Record> = (part * 100..part * 100 + 100).map(one).collect();
         book.write(book.next(), &group, 0, [], &[]).expect("a write");
     }
-    let statement = place.ask(By::Tag("team".into()));
+    let statement = place.ask(GroupBy::Tag("team".into()));
     assert_eq!((statement.lines.len(), statement.sum.attempts), (129, 400));
     assert_eq!((statement.lines[0].of.as_str(), statement.lines[0].attempts), ("(others)", 272));
-    let few = ask_file(&place.file(), &Question::by(By::Tag("team".into())).lines_max(3)).expect("a statement");
+    let few = ask_file(&place.file(), &Question::by(GroupBy::Tag("team".into())).lines_max(3)).expect("a statement");
     assert!(few.cut && few.lines.len() == 3);
 }
 
@@ -493,7 +499,7 @@ fn a_provider_that_counts_nonsense_spoils_no_sum() {
     };
     let group: Vec<Record> = (0..100).map(liar).collect();
     book.write(book.next(), &group, 0, [], &[]).expect("a write");
-    let sum = place.ask(By::All).sum;
+    let sum = place.ask(GroupBy::All).sum;
     assert_eq!((sum.attempts, sum.cost), (100, 100 * nanos(1e6)));
 }
 
@@ -528,13 +534,13 @@ proptest::proptest! {
             book.write(book.next(), part, 0, [], &[]).expect("a write");
         }
         let whole = (group.len() as u64, answers, cost, wasted);
-        let attempts = |by: &By| !matches!(by, By::Waste | By::Failure | By::Outcome);
-        let all = By::ALL.into_iter().map(|(_, by)| by).filter(attempts).chain([By::Tag("team".into())]);
+        let attempts = |by: &GroupBy| !matches!(by, GroupBy::Waste | GroupBy::Failure | GroupBy::Outcome);
+        let all = GroupBy::ALL.into_iter().map(|(_, by)| by).filter(attempts).chain([GroupBy::Tag("team".into())]);
         for by in all {
             let sum = place.ask(by.clone()).sum;
             proptest::prop_assert_eq!((sum.attempts, sum.answers, sum.cost, sum.wasted), whole, "{}", by);
         }
-        for by in [By::Waste, By::Failure] {
+        for by in [GroupBy::Waste, GroupBy::Failure] {
             let sum = place.ask(by.clone()).sum;
             let lost = (group.len() as u64 - answers, 0, wasted);
             proptest::prop_assert_eq!((sum.attempts, sum.answers, sum.wasted), lost, "{}", by);
@@ -597,10 +603,12 @@ fn ten_million_entries_answer_within_a_second() {
     let took = began.elapsed().as_secs_f64();
     println!("written in {took:.0} s, {:.0} a second; {} MB", 1e7 / took, book.bytes() / 1_000_000);
     let mut slowest = Duration::ZERO;
-    for by in By::ALL.map(|(_, by)| by).into_iter().chain([By::Tag("team".into()), By::Tag("run".into())]) {
+    for by in
+        GroupBy::ALL.map(|(_, by)| by).into_iter().chain([GroupBy::Tag("team".into()), GroupBy::Tag("run".into())])
+    {
         let before = Instant::now();
         let statement = place.ask(by.clone());
-        if by == By::Tag("run".into()) {
+        if by == GroupBy::Tag("run".into()) {
             // With another value every forty calls no account is useful, but it is not slow either.
             assert!(before.elapsed() < Duration::from_secs(3), "{:?}", before.elapsed());
         } else {
@@ -624,8 +632,14 @@ async fn what_is_known_is_kept_beside_records_and_replaced_by_the_next() {
             health: HealthOptions::default(),
         };
         let mut admission = Admission::new(options, now);
-        let ask =
-            Ask { target: 0, prompt_tokens: 1, whole: false, output_max: None, output_expected: 1, last_resort: false };
+        let ask = AdmissionRequest {
+            target: 0,
+            prompt_tokens: 1,
+            whole: false,
+            output_max: None,
+            output_expected: 1,
+            last_resort: false,
+        };
         for _ in 0..calls {
             admission.admit(ask, 0, now, &mut StdRng::seed_from_u64(1)).expect("all is well");
         }
@@ -633,9 +647,9 @@ async fn what_is_known_is_kept_beside_records_and_replaced_by_the_next() {
             provider: provider.into(),
             at: now,
             salt: [1; 16],
-            address: Mark::default(),
-            targets: vec![("m".to_owned(), Mark::default())],
-            keys: vec![Mark::default()],
+            address: Fingerprint::default(),
+            targets: vec![("m".to_owned(), Fingerprint::default())],
+            keys: vec![Fingerprint::default()],
             admission: Some(Arc::new(admission)),
             tokens: vec![TokenModel::new(Vocabulary::Unknown)],
         }
@@ -692,5 +706,5 @@ async fn who_follows_a_process_gives_records_until_that_lets_go() {
     let well = until(&next, |health| health.written == 4).await;
     assert_eq!((well.problem, well.lost), (None, 0));
     next.flush().await;
-    assert_eq!(place.ask(By::All).sum.answers, 7);
+    assert_eq!(place.ask(GroupBy::All).sum.answers, 7);
 }

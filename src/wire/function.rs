@@ -19,8 +19,8 @@ use super::names::Names;
 use super::request::Notes;
 use super::tidy::tidy;
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Failure, FailureClass, Message, Payload, Piece, RetryAfter, Said, Scope,
-    StopReason, Usage, UserPart,
+    AnswerPiece, AssistantPart, ChatRequest, Dialect, Failure, FailureClass, Message, Payload, Piece, RetryAfter,
+    Scope, StopReason, Usage, UserPart,
 };
 
 /// The end of an answer.
@@ -115,17 +115,17 @@ const STOPS: [(StopReason, &str); 6] = [
 ];
 
 /// Writes an event of a function's answer.
-pub fn event(said: &Said) -> Bytes {
+pub fn event(said: &AnswerPiece) -> Bytes {
     written(&match said {
-        Said::Text(text) => Event::Text(text.into()),
-        Said::Reasoning(text) => Event::Reasoning(text.into()),
-        Said::ToolCall(call) => {
+        AnswerPiece::Text(text) => Event::Text(text.into()),
+        AnswerPiece::Reasoning(text) => Event::Reasoning(text.into()),
+        AnswerPiece::ToolCall(call) => {
             Event::Call(Call { id: (&call.id).into(), name: (&call.name).into(), arguments: (&call.arguments).into() })
         }
-        Said::Usage(usage) => {
+        AnswerPiece::Usage(usage) => {
             Event::Usage([usage.input, usage.output, usage.cached, usage.cache_write, usage.reasoning])
         }
-        Said::Stop(stop) => {
+        AnswerPiece::Stop(stop) => {
             let word = STOPS.iter().find(|(reason, _)| reason == stop).map_or("other", |(_, word)| word);
             Event::Stop(word.into())
         }
@@ -214,11 +214,11 @@ mod tests {
         let call = ToolCall { id: "c1".into(), ..ToolCall::new("add", &serde_json::json!({"a": [1, "\n\u{2028}"]})) };
         let usage = Usage { input: 7, output: 9, cached: 1, cache_write: 2, reasoning: 3 };
         let said = [
-            Said::Reasoning("so, \"hm\"\r\n".into()),
+            AnswerPiece::Reasoning("so, \"hm\"\r\n".into()),
             "é ".into(),
             "two".into(),
             call.clone().into(),
-            Said::Usage(usage),
+            AnswerPiece::Usage(usage),
         ];
         let bytes: Vec<Bytes> = said.iter().map(event).chain([END]).collect();
         let (pieces, ending) = read_back(&bytes).expect("a whole answer");
@@ -230,7 +230,8 @@ mod tests {
     #[test]
     fn every_reason_to_stop_arrives_and_an_answer_without_its_end_is_cut() {
         for (reason, _) in STOPS.into_iter().filter(|(reason, _)| *reason != StopReason::Other) {
-            let (_, ending) = read_back(&[event(&"x".into()), event(&Said::Stop(reason)), END]).expect("an answer");
+            let (_, ending) =
+                read_back(&[event(&"x".into()), event(&AnswerPiece::Stop(reason)), END]).expect("an answer");
             assert_eq!(ending.stop, reason);
         }
         assert_eq!(read_back(&[event(&"x".into())]).expect_err("no end").class, FailureClass::Cut);

@@ -9,7 +9,7 @@ use super::{FailureClass, Scope};
 /// Whose fault a failure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Whose {
+pub enum FaultOwner {
     /// The provider's.
     Provider,
     /// The account's: its key, its money, its limits.
@@ -19,7 +19,7 @@ pub enum Whose {
     /// This process' or this machine's.
     Ours,
     /// Not a fault: the caller no longer wants it, or another attempt was faster.
-    Nobody,
+    NotAFault,
 }
 
 /// What the call does next at the target that failed. Other targets are asked in any case, unless the call ends.
@@ -46,7 +46,7 @@ pub enum Next {
 
 /// What a failure puts on hold, and for how long if the provider does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rest {
+pub struct HoldRule {
     /// Whether it holds the key at all targets; otherwise it holds the target, or the key at that target.
     pub whole_key: bool,
     /// How long. Then it is tried again; earlier only by a call that has no other target.
@@ -58,7 +58,7 @@ pub struct Rest {
 /// The status for a caller of the sidecar if no target answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Told {
+pub enum CallerStatus {
     /// Its request is invalid: 400.
     Invalid,
     /// Its conversation is too long: 400.
@@ -82,7 +82,7 @@ pub enum Told {
 #[non_exhaustive]
 pub struct Consequences {
     /// Whose fault it is.
-    pub whose: Whose,
+    pub whose: FaultOwner,
     /// How far it usually reaches.
     pub scope: Scope,
     /// What it weighs on the target's health: 0 where it is not the provider's.
@@ -92,36 +92,38 @@ pub struct Consequences {
     /// What the call does next.
     pub next: Next,
     /// What is put on hold, and for how long.
-    pub rest: Option<Rest>,
+    pub rest: Option<HoldRule>,
     /// Its rank among refusals of one request: higher is more useful to the caller. `None` where it is not about the
     /// request.
     pub telling: Option<u8>,
     /// The status for the caller if no target answered.
-    pub told: Told,
+    pub told: CallerStatus,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
-const KEY_10: Option<Rest> = Some(Rest { whole_key: true, time: MINUTE.saturating_mul(10), passes: false });
-const KEY_15: Option<Rest> = Some(Rest { whole_key: true, time: MINUTE.saturating_mul(15), passes: false });
-const HERE_10: Option<Rest> = Some(Rest { whole_key: false, time: MINUTE.saturating_mul(10), passes: false });
-const HERE_60: Option<Rest> = Some(Rest { whole_key: false, time: MINUTE.saturating_mul(60), passes: false });
-const LIMIT: Option<Rest> = Some(Rest { whole_key: false, time: SECOND.saturating_mul(5), passes: true });
+const KEY_10: Option<HoldRule> = Some(HoldRule { whole_key: true, time: MINUTE.saturating_mul(10), passes: false });
+const KEY_15: Option<HoldRule> = Some(HoldRule { whole_key: true, time: MINUTE.saturating_mul(15), passes: false });
+const HERE_10: Option<HoldRule> = Some(HoldRule { whole_key: false, time: MINUTE.saturating_mul(10), passes: false });
+const HERE_60: Option<HoldRule> = Some(HoldRule { whole_key: false, time: MINUTE.saturating_mul(60), passes: false });
+const LIMIT: Option<HoldRule> = Some(HoldRule { whole_key: false, time: SECOND.saturating_mul(5), passes: true });
 
 impl FailureClass {
     /// Returns everything that follows from the class.
     #[expect(clippy::match_same_arms, reason = "each class has a row of its own")]
     pub const fn consequences(self) -> Consequences {
+        use CallerStatus::{
+            ContentPolicy, ContextTooLong, Internal, Invalid, NoAnswer, RateLimited, TooLarge, Unavailable,
+        };
         use FailureClass as C;
+        use FaultOwner as W;
         use Next::{End, Leave, Pause, Redraw, Reject, Resend, Shorter, Silence};
         use Scope::{Endpoint, Key, Model, Request};
-        use Told::{ContentPolicy, ContextTooLong, Internal, Invalid, NoAnswer, RateLimited, TooLarge, Unavailable};
-        use Whose as W;
         const YES: bool = true;
         const NO: bool = false;
         #[rustfmt::skip]
         let (whose, scope, weight, heeds, next, rest, telling, told) = match self {
-            C::Unsent              => (W::Nobody,   Request,  0.0,  NO,  Resend,  None,    None,    Unavailable),
+            C::Unsent              => (W::NotAFault,   Request,  0.0,  NO,  Resend,  None,    None,    Unavailable),
             C::Connect             => (W::Provider, Endpoint, 1.0,  NO,  Pause,   None,    None,    Unavailable),
             C::Server              => (W::Provider, Model,    1.0,  YES, Pause,   None,    None,    Unavailable),
             C::Overloaded          => (W::Provider, Endpoint, 1.0,  YES, Pause,   None,    None,    Unavailable),
@@ -145,8 +147,8 @@ impl FailureClass {
             C::Unusable            => (W::Provider, Request,  0.5,  NO,  Redraw,  None,    None,    NoAnswer),
             C::Crashed             => (W::Ours,     Request,  0.0,  NO,  Pause,   None,    None,    Internal),
             C::Lack                => (W::Ours,     Request,  0.0,  NO,  Pause,   None,    None,    Unavailable),
-            C::Cancelled           => (W::Nobody,   Request,  0.0,  NO,  End,     None,    None,    Unavailable),
-            C::HedgeLost           => (W::Nobody,   Request,  0.0,  NO,  End,     None,    None,    Unavailable),
+            C::Cancelled           => (W::NotAFault,   Request,  0.0,  NO,  End,     None,    None,    Unavailable),
+            C::HedgeLost           => (W::NotAFault,   Request,  0.0,  NO,  End,     None,    None,    Unavailable),
         };
         Consequences { whose, scope, weight, heeds, next, rest, telling, told }
     }

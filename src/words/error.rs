@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{AttemptEnd, AttemptRecord, Barred, CallId, Failure, OverBudget};
+use super::{AttemptEnd, AttemptRecord, CallId, Failure, OverBudget, UnavailableTarget};
 
 /// Why a call has no answer. Every variant says whose fault it is and whether anything was sent.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -57,7 +57,7 @@ pub enum Error {
         /// When the first target is expected to admit calls again.
         retry_after: Option<Duration>,
         /// Each target that cannot be asked now: why, and until when.
-        barred: Vec<Barred>,
+        barred: Vec<UnavailableTarget>,
     },
     /// A budget has no room for the call. The operator's limit; every attempt that was sent had room.
     #[error("{budget}")]
@@ -173,7 +173,7 @@ fn tail(attempts: &[AttemptRecord]) -> String {
 /// The most targets that a message names.
 const BARRED_MAX: usize = 8;
 
-fn listed(barred: &[Barred]) -> String {
+fn listed(barred: &[UnavailableTarget]) -> String {
     if barred.is_empty() {
         return String::new();
     }

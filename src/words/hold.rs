@@ -56,7 +56,7 @@ impl fmt::Display for Cause {
 /// A target that a call could not ask any more.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Barred {
+pub struct UnavailableTarget {
     /// Which target it was.
     pub target: TargetId,
     /// Why.
@@ -65,7 +65,7 @@ pub struct Barred {
     pub back_in: Option<Duration>,
 }
 
-impl Barred {
+impl UnavailableTarget {
     /// Returns when the first of them is back, of those that come back by themselves.
     pub fn first_back(all: &[Self]) -> Option<Duration> {
         let soonest = |of: fn(&Self) -> bool| all.iter().filter(|one| of(one)).filter_map(|one| one.back_in).min();
@@ -73,7 +73,7 @@ impl Barred {
     }
 }
 
-impl fmt::Display for Barred {
+impl fmt::Display for UnavailableTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.target, self.cause)?;
         match self.back_in {

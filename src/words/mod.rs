@@ -29,10 +29,11 @@ pub mod original;
 pub mod payload;
 pub mod reply;
 pub mod rule;
-pub mod said;
+pub mod answer_piece;
 pub mod target;
 pub mod text;
 
+pub use answer_piece::AnswerPiece;
 pub use attempt::{AttemptEnd, AttemptRecord, CallFacts, CallId, NoCallId};
 pub use chat::{
     AssistantPart, Audio, ChatRequest, CommitPolicy, Document, DocumentSource, Effort, Foreign, Image, Message,
@@ -50,7 +51,7 @@ pub use exhausted::{Degraded, OnExhausted};
 pub use failure::{Failure, FailureClass, RetryAfter, Scope};
 pub use hedging::Hedging;
 pub use hint::{Hint, HintSource, Reported};
-pub use hold::{Barred, Cause, Hold, Reset};
+pub use hold::{Cause, Hold, Reset, UnavailableTarget};
 pub use limits::{Gauge, Limits, NamedLimit};
 pub use money::{Amount, OverBudget};
 pub use named::UnknownName;
@@ -61,7 +62,6 @@ pub use original::{Marks, Original, Unread};
 pub use payload::Payload;
 pub use reply::{Finished, Note, Piece, Reply, ReplyEvent, Source, StopReason, Usage};
 pub use rule::Rule;
-pub use said::Said;
 pub(crate) use target::without_path;
 pub use target::{Capabilities, Dialect, ModelClass, ModelKind, Price, Secret, TargetId};
 pub use text::Text;

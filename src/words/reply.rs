@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{AssistantPart, AttemptRecord, Barred, CallId, Degraded, Failure, Message, Proof, TargetId, ToolCall};
+use super::{
+    AssistantPart, AttemptRecord, CallId, Degraded, Failure, Message, Proof, TargetId, ToolCall, UnavailableTarget,
+};
 
 /// A piece of an answer's content as it arrives from one attempt. Tool calls are no pieces: they come whole, with the
 /// answer's end, so that no caller acts on half an answer.
@@ -65,7 +67,7 @@ pub enum ReplyEvent {
         /// When the first target is expected back, where that is known.
         back_in: Option<Duration>,
         /// Each target that cannot be asked now: why, and until when.
-        barred: Vec<Barred>,
+        barred: Vec<UnavailableTarget>,
     },
     /// The content that follows comes from this target.
     Started {

@@ -14,14 +14,14 @@ use bytestring::ByteString;
 
 /// A text. It is used as a `str`, made of a `String`, and cheap to clone where it is a part of a body.
 #[derive(Clone)]
-pub struct Text(Held);
+pub struct Text(Storage);
 
 #[derive(Clone)]
 #[cfg_attr(
     not(any(feature = "sidecar", feature = "internals")),
     expect(dead_code, reason = "only the server half of the codecs reads bodies")
 )]
-enum Held {
+enum Storage {
     Own(String),
     /// A part of a body, as it is written there.
     Part(ByteString),
@@ -43,7 +43,7 @@ impl Text {
     /// If it is none.
     #[cfg(any(feature = "sidecar", feature = "internals"))]
     pub(crate) fn part(body: &ByteString, part: &str) -> Self {
-        Self(Held::Part(body.slice_ref(part)))
+        Self(Storage::Part(body.slice_ref(part)))
     }
 
     /// Returns a part of a body that has escapes: a JSON string, which was checked to be one.
@@ -52,21 +52,21 @@ impl Text {
     /// If it is no part of the body.
     #[cfg(any(feature = "sidecar", feature = "internals"))]
     pub(crate) fn escaped(body: &ByteString, json: &str) -> Self {
-        Self(Held::Escaped(Arc::new(Escaped { json: body.slice_ref(json), says: OnceLock::new() })))
+        Self(Storage::Escaped(Arc::new(Escaped { json: body.slice_ref(json), says: OnceLock::new() })))
     }
 
     /// Returns a part of it: no copy, where it is a part of a body without escapes.
     #[cfg(any(feature = "sidecar", feature = "internals"))]
     pub(crate) fn slice(&self, part: &str) -> Self {
         match &self.0 {
-            Held::Part(text) => Self(Held::Part(text.slice_ref(part))),
-            Held::Own(_) | Held::Escaped(_) => part.into(),
+            Storage::Part(text) => Self(Storage::Part(text.slice_ref(part))),
+            Storage::Own(_) | Storage::Escaped(_) => part.into(),
         }
     }
 
     /// Returns it as it is written in its body, where it has escapes there: a JSON string.
     pub(crate) fn quoted(&self) -> Option<&str> {
-        if let Held::Escaped(escaped) = &self.0 { Some(&escaped.json) } else { None }
+        if let Storage::Escaped(escaped) = &self.0 { Some(&escaped.json) } else { None }
     }
 
     /// Returns the same without its quotes.
@@ -77,18 +77,18 @@ impl Text {
     /// Returns it as a `str`.
     pub fn as_str(&self) -> &str {
         match &self.0 {
-            Held::Own(text) => text,
-            Held::Part(text) => text,
-            Held::Escaped(escaped) => escaped.says.get_or_init(|| unescaped(inside(&escaped.json))),
+            Storage::Own(text) => text,
+            Storage::Part(text) => text,
+            Storage::Escaped(escaped) => escaped.says.get_or_init(|| unescaped(inside(&escaped.json))),
         }
     }
 
     /// Returns it as a `String`.
     pub fn into_string(self) -> String {
         match self.0 {
-            Held::Own(text) => text,
-            Held::Part(text) => (*text).to_owned(),
-            Held::Escaped(escaped) => match Arc::try_unwrap(escaped) {
+            Storage::Own(text) => text,
+            Storage::Part(text) => (*text).to_owned(),
+            Storage::Escaped(escaped) => match Arc::try_unwrap(escaped) {
                 Ok(Escaped { json, says }) => says.into_inner().unwrap_or_else(|| unescaped(inside(&json))),
                 Err(shared) => unescaped(inside(&shared.json)),
             },
@@ -117,15 +117,15 @@ impl Text {
     /// Tells whether it is the empty text.
     pub fn is_empty(&self) -> bool {
         match &self.0 {
-            Held::Own(text) => text.is_empty(),
-            Held::Part(text) => text.is_empty(),
-            Held::Escaped(_) => false,
+            Storage::Own(text) => text.is_empty(),
+            Storage::Part(text) => text.is_empty(),
+            Storage::Escaped(_) => false,
         }
     }
 
     /// Appends to it.
     pub fn push_str(&mut self, more: &str) {
-        if let Held::Own(text) = &mut self.0 {
+        if let Storage::Own(text) = &mut self.0 {
             return text.push_str(more);
         }
         let mut text = std::mem::take(self).into_string();
@@ -198,7 +198,7 @@ fn unit_of_low(json: &[u8]) -> Option<u32> {
 
 impl Default for Text {
     fn default() -> Self {
-        Self(Held::Own(String::new()))
+        Self(Storage::Own(String::new()))
     }
 }
 
@@ -218,7 +218,7 @@ impl AsRef<str> for Text {
 
 impl From<String> for Text {
     fn from(text: String) -> Self {
-        Self(Held::Own(text))
+        Self(Storage::Own(text))
     }
 }
 

@@ -14,7 +14,9 @@ use futures_util::{StreamExt, stream};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
-use standin::internals::policy::admission::{Admission, AdmissionOptions, Ask, Outcome, Report, TargetOptions};
+use standin::internals::policy::admission::{
+    Admission, AdmissionOptions, AdmissionRequest, Outcome, Report, TargetOptions,
+};
 use standin::internals::policy::routing::{self, Candidate, LabelSet, Needs, RouteOptions, RouteState};
 use standin::internals::policy::tokens::{Measure, Prompt, TokenModel, Vocabulary};
 use standin::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
@@ -223,7 +225,7 @@ fn candidates(count: usize, now: Instant) -> Vec<Candidate> {
         let mut admission = Admission::new(options, now);
         let (usual, loss) = (rng.random_range(100..3_000), rng.random_range(0.0..0.1));
         for _ in 0..40 {
-            let ask = Ask {
+            let ask = AdmissionRequest {
                 target: 0,
                 prompt_tokens: 1_000,
                 whole: false,

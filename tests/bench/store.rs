@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::stream;
 use standin::config::{PriceConfig, StoreConfig};
-use standin::runtime::{By, Question, verify_file};
+use standin::runtime::{GroupBy, Question, verify_file};
 use standin::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
 use standin::{ChatRequest, Config, ModelConfig, ProviderConfig, RouteConfig, Runtime};
 
@@ -141,7 +141,7 @@ fn at_a_pace(folder: &Path) {
             waiting = waiting.max(runtime.health().store.expect("a store").waiting);
         }
         let took = began.elapsed();
-        let statement = runtime.ledger(Question::by(By::All)).await.expect("a statement");
+        let statement = runtime.ledger(Question::by(GroupBy::All)).await.expect("a statement");
         let (health, cpu) = (runtime.health().store.expect("a store"), writers_cpu().saturating_sub(cpu_before));
         println!(
             "{} records in {:.1} s, {:.0} a second: {} lost, {waiting} waited at most; the writer took {:.0} % of a \

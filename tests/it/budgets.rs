@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use standin::config::{BudgetConfig, Of, OnSpent, Period, PriceConfig};
+use standin::config::{BudgetConfig, BudgetScope, OnSpent, Period, PriceConfig};
 use standin::testing::{Crash, Fault, ProviderError, Script, Scripted, crash};
 use standin::{Amount, ChatRequest, Config, Error, Event, ModelConfig, OverBudget, Runtime};
 
@@ -44,7 +44,7 @@ fn spent(runtime: &Runtime) -> f64 {
 
 #[tokio::test(start_paused = true)]
 async fn whose_budget_is_spent_is_refused_and_told_which_how_much_and_when_it_renews() {
-    let teams = BudgetConfig::dollars(0.02, Period::Day).of(Of::Tag("team".into(), None));
+    let teams = BudgetConfig::dollars(0.02, Period::Day).of(BudgetScope::Tag("team".into(), None));
     let providers = providers(1, &Script::default());
     let runtime = start(with(priced(&providers), [("teams", teams)])).await;
     let mut answered = 0;
@@ -200,9 +200,9 @@ async fn a_runtime_that_is_started_anew_goes_on_with_what_was_spent() {
             (
                 "team",
                 BudgetConfig::dollars(0.02, Period::Window(Duration::from_secs(86_400)))
-                    .of(Of::Tag("team".into(), None)),
+                    .of(BudgetScope::Tag("team".into(), None)),
             ),
-            ("tokens", BudgetConfig::tokens(1_000_000, Period::Day).of(Of::Route(None))),
+            ("tokens", BudgetConfig::tokens(1_000_000, Period::Day).of(BudgetScope::Route(None))),
         ],
     );
     config.store = Some(standin::config::StoreConfig::new(&file));

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use standin::config::StoreConfig;
-use standin::runtime::{By, CallStatus, Question, Which};
+use standin::runtime::{CallSelector, CallStatus, GroupBy, Question};
 use standin::testing::{Answer, Fault, Script, Scripted};
 use standin::{ChatRequest, CommitPolicy, Config, Durable, Error, ReplyEvent, RouteConfig, Runtime};
 
@@ -41,7 +41,7 @@ async fn received(scripted: &Scripted, requests: u64) {
 }
 
 async fn again(runtime: &Runtime) -> u64 {
-    runtime.ledger(Question::by(By::All)).await.expect("a ledger").again
+    runtime.ledger(Question::by(GroupBy::All)).await.expect("a ledger").again
 }
 
 #[tokio::test]
@@ -95,15 +95,15 @@ async fn an_answer_is_read_the_same_by_every_process_from_every_place_and_found_
     assert_eq!(second.chat(other).await, Err(Error::KeyConflict));
     assert_eq!((provider.received(), again(&second).await), (asked, 0));
     // A forgotten call is gone, however it is named.
-    second.forget(Which::Tag("team".into(), "blue".into())).await.expect("nothing to do");
-    second.forget(Which::Before(SystemTime::UNIX_EPOCH)).await.expect("nothing to do");
+    second.forget(CallSelector::Tag("team".into(), "blue".into())).await.expect("nothing to do");
+    second.forget(CallSelector::Before(SystemTime::UNIX_EPOCH)).await.expect("nothing to do");
     assert_eq!(second.resume(id).await.expect("kept").status(), CallStatus::Answered);
-    second.forget(Which::Tag("team".into(), "red".into())).await.expect("forgotten");
+    second.forget(CallSelector::Tag("team".into(), "red".into())).await.expect("forgotten");
     assert!(matches!(second.resume(id).await, Err(Error::NotKept(_))));
     let anew = second.submit(request).await.expect("accepted");
     anew.wait().await.expect("an answer");
     assert_ne!(anew.id(), id);
-    second.forget(Which::Before(SystemTime::now() + S)).await.expect("forgotten");
+    second.forget(CallSelector::Before(SystemTime::now() + S)).await.expect("forgotten");
     assert!(matches!(second.resume(anew.id()).await, Err(Error::NotKept(_))));
 }
 
@@ -156,7 +156,7 @@ async fn a_durable_call_without_a_store_is_refused_and_other_calls_are_not_kept(
     runtime.chat(ask("a plain secret").key("plain")).await.expect("an answer");
     provider.say(Answer::text("kept answer"));
     runtime.chat(ChatRequest::new("kept").user("a kept secret")).await.expect("an answer");
-    runtime.ledger(Question::by(By::All)).await.expect("written");
+    runtime.ledger(Question::by(GroupBy::All)).await.expect("written");
     let bytes = String::from_utf8_lossy(&file.bytes()).into_owned();
     assert!(bytes.contains("a kept secret") && bytes.contains("kept answer"));
     assert!(!bytes.contains("a plain secret") && !bytes.contains("plain answer"));

@@ -10,8 +10,8 @@ use standin::config::DialectConfig;
 use standin::health::BreakerState;
 use standin::testing::{Fault, ProviderError, Script, Scripted};
 use standin::{
-    Answer, ChatRequest, Config, EmbedRequest, Error, Failure, FailureClass, ModelConfig, ProviderConfig, ReplyEvent,
-    RetryAfter, RouteConfig, Runtime, Said, StopReason, Strategy, Tool, ToolCall, Usage,
+    Answer, AnswerPiece, ChatRequest, Config, EmbedRequest, Error, Failure, FailureClass, ModelConfig, ProviderConfig,
+    ReplyEvent, RetryAfter, RouteConfig, Runtime, StopReason, Strategy, Tool, ToolCall, Usage,
 };
 
 use crate::kit::{MS, S, ask, config, settle, start, target, words};
@@ -57,7 +57,7 @@ async fn a_function_calls_tools_and_says_what_it_used() {
     let usage = Usage { input: 11, output: 5, ..Usage::default() };
     let function = ProviderConfig::from_fn(move |_| async move {
         let call = Answer::tool_call("add", &json!({"a": 1}));
-        Ok(call.and(ToolCall::new("add", &json!({"a": 2}))).and(Said::Usage(usage)))
+        Ok(call.and(ToolCall::new("add", &json!({"a": 2}))).and(AnswerPiece::Usage(usage)))
     });
     let runtime = alone(function.model("m")).await;
     let request = ask("sum").tool(Tool::new("add", "Adds.", json!({"type": "object"})));
@@ -74,7 +74,7 @@ async fn a_stream_arrives_as_it_is_said_and_a_break_in_it_resets_it() {
         let broken = request.question() == "break";
         let said = stream::iter(["one ", "two ", "three"]).then(|word| async move {
             tokio::time::sleep(100 * MS).await;
-            Ok(Said::from(word))
+            Ok(AnswerPiece::from(word))
         });
         let end = stream::iter(broken.then(|| Err(Failure::new(FailureClass::Cut, "the pipe broke"))));
         Ok(Answer::stream(said.chain(end)))

@@ -2,7 +2,7 @@
 
 use standin::config::PriceConfig;
 use standin::health::BreakerState;
-use standin::runtime::Happened;
+use standin::runtime::CallStep;
 use standin::testing::{Answer, Crash, Fault, Latency, Outcome, ProviderError, Script, crash};
 use standin::{
     AttemptEnd, ChatRequest, CommitPolicy, Event, FailureClass, Hedging, ModelConfig, Priority, ReplyEvent, Tool,
@@ -223,7 +223,7 @@ async fn interactive_calls_are_hedged_once_they_are_slower_than_95_of_a_hundred_
             let why = if took < 200 * MS { "slow" } else { "overdue" };
             let flight = world.runtime.why(finished.call).expect("it is recent");
             let joined =
-                |happened: &Happened| matches!(happened, Happened::Joined { attempt: 1, why: it } if it.name() == why);
+                |happened: &CallStep| matches!(happened, CallStep::Joined { attempt: 1, why: it } if it.name() == why);
             assert!(flight.steps.iter().any(|(_, happened)| joined(happened)), "{flight}");
             let hedged = Event::Hedged { call: finished.call, target: target("a/m"), by: target("b/m"), why };
             assert!(events(&mut told).contains(&hedged));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use standin::config::PriceConfig;
 use standin::health::Force;
 use standin::ractor::{self, Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use standin::runtime::Happened;
+use standin::runtime::CallStep;
 use standin::testing::{Fault, Outcome, ProviderError, Script};
 use standin::{ChatRequest, Error, Event, Reply, ReplyEvent, RouterMessage, Usage};
 use tokio::time::{Instant, sleep};
@@ -279,12 +279,12 @@ async fn a_failed_call_can_be_asked_about_by_its_attempts() {
         .steps
         .iter()
         .map(|(_, happened)| match happened {
-            Happened::Planned { .. } => "planned",
-            Happened::Refused { .. } => "refused",
-            Happened::Tried { .. } => "tried",
-            Happened::Failed { .. } => "failed",
-            Happened::Waited(_) => "waited",
-            Happened::GaveUp(_) => "gave up",
+            CallStep::Planned { .. } => "planned",
+            CallStep::Refused { .. } => "refused",
+            CallStep::Tried { .. } => "tried",
+            CallStep::Failed { .. } => "failed",
+            CallStep::Waited(_) => "waited",
+            CallStep::GaveUp(_) => "gave up",
             other => panic!("{other:?}"),
         })
         .collect();
@@ -306,7 +306,7 @@ async fn a_call_that_waits_or_is_refused_says_so_in_its_flight() {
     let second = world.runtime.chat(ask("there")).await.expect("it waits for a place");
     first.await.expect("no panic").expect("an answer");
     let flight = world.runtime.why(second.finished.call).expect("it is remembered");
-    assert!(flight.steps.iter().any(|(_, happened)| matches!(happened, Happened::Queued(_))), "{flight}");
+    assert!(flight.steps.iter().any(|(_, happened)| matches!(happened, CallStep::Queued(_))), "{flight}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -334,7 +334,7 @@ async fn a_caller_that_leaves_is_in_the_flight_recorder() {
     assert!(tokio::time::timeout(S, world.runtime.chat(ask(&words(200)))).await.is_err());
     settle().await;
     let flight = world.runtime.recent().pop().expect("it is remembered");
-    assert!(flight.steps.iter().any(|(_, happened)| *happened == Happened::CallerLeft), "{flight}");
+    assert!(flight.steps.iter().any(|(_, happened)| *happened == CallStep::CallerLeft), "{flight}");
 }
 
 #[tokio::test(start_paused = true)]

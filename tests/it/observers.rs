@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use standin::runtime::{Happened, Observer, QUEUE_MAX, Record};
+use standin::runtime::{CallStep, Observer, QUEUE_MAX, Record};
 use standin::testing::{Crash, Fault, ProviderError, Script, Scripted, crash};
 use standin::{AttemptEnd, ChatRequest, FailureClass, Priority, Runtime};
 
@@ -113,7 +113,7 @@ async fn every_call_has_one_record_however_it_ends() {
     let pages: Vec<_> = runtime.recent().iter().map(|flight| flight.outcome()).collect();
     assert_eq!(pages, ["answered", error.name(), "caller_left", "cut_off"]);
     let last = runtime.recent().pop().expect("the last");
-    assert!(matches!(last.steps.last(), Some((_, Happened::CutOff))), "{last}");
+    assert!(matches!(last.steps.last(), Some((_, CallStep::CutOff))), "{last}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use standin::health::{BreakerState, Disabled, Force, Gate};
-use standin::routing::{Percentile, SkipReason, Why};
+use standin::routing::{Percentile, PickReason, SkipReason};
 use standin::testing::{Crash, Fault, Latency, ProviderError, RetryHint, Script, Scripted, When, crash};
 use standin::{ChatRequest, Error, Priority, Strategy};
 use tokio::time::{Instant, sleep};
@@ -149,7 +149,7 @@ async fn an_explanation_says_why_each_target_is_where_it_is() {
     settle().await;
     let explained = world.runtime.explain(ask("hello")).await.expect("explained");
     let planned: Vec<_> = explained.planned.iter().map(|it| (it.target.to_string(), it.why)).collect();
-    assert_eq!(planned, [("a/m".into(), Why::Rule), ("d/m".into(), Why::Fallback)]);
+    assert_eq!(planned, [("a/m".into(), PickReason::Rule), ("d/m".into(), PickReason::Fallback)]);
     let skipped: Vec<_> = explained.skipped.iter().map(|it| (it.target.to_string(), it.why)).collect();
     let gate = SkipReason::Gate;
     assert_eq!(skipped, [("b/m".into(), gate(Gate::RateLimited)), ("c/m".into(), gate(Gate::Disabled))]);
@@ -157,7 +157,7 @@ async fn an_explanation_says_why_each_target_is_where_it_is() {
     assert!((28 * S..=33 * S).contains(&back), "{back:?}");
     assert_eq!((explained.skipped[1].back_in, explained.last_resort, &*explained.route), (None, false, "smart"));
     let bare = world.runtime.explain("smart").await.expect("explained without a word of a conversation");
-    assert_eq!(bare.planned.iter().map(|it| it.why).collect::<Vec<_>>(), [Why::Rule, Why::Fallback]);
+    assert_eq!(bare.planned.iter().map(|it| it.why).collect::<Vec<_>>(), [PickReason::Rule, PickReason::Fallback]);
     let page = explained.to_string();
     for said in ["route smart", "1. a/m", "2. d/m", "not b/m: rate limited, back in", "assumed"] {
         assert!(page.contains(said), "no {said} in\n{page}");

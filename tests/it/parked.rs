@@ -6,7 +6,7 @@ use standin::config::{RungConfig, StaleOptions};
 use standin::health::Force;
 use standin::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use standin::routing::FailoverOptions;
-use standin::runtime::{Arrival, Happened};
+use standin::runtime::{Arrival, CallStep};
 use standin::testing::{Crash, Fault, Latency, ProviderError, RetryHint, Script, Scripted, crash};
 use standin::{
     ChatRequest, Config, Degraded, Error, Failure, OnExhausted, Priority, ProviderConfig, Reply, ReplyEvent, Reset,
@@ -186,7 +186,7 @@ async fn the_page_of_a_call_that_is_parked_can_be_read() {
     until_parked(&world.runtime, 1).await;
     let id = standin::CallId { number: 2, ..world.runtime.recent()[0].call };
     let page = world.runtime.why(id).expect("it is parked");
-    assert!(matches!(page.steps.last(), Some((_, Happened::Parked { .. }))), "{page}");
+    assert!(matches!(page.steps.last(), Some((_, CallStep::Parked { .. }))), "{page}");
     assert_eq!(&*page.about.route, "smart");
     call.abort();
 }

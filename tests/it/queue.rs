@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use standin::routing::FailoverOptions;
-use standin::runtime::Happened;
+use standin::runtime::CallStep;
 use standin::testing::{Fault, Flavour, Latency, Outcome, ProviderError, RetryHint, Script, Scripted};
 use standin::{ChatRequest, Config, Error, OnExhausted, Priority, Reply, RouteConfig, Runtime};
 use tokio::task::JoinHandle;
@@ -51,7 +51,7 @@ async fn a_call_that_finds_no_place_waits_and_is_woken_when_one_comes_free() {
     assert!(begun.elapsed() < 510 * MS, "{:?}", begun.elapsed());
     assert_eq!(world.runtime.health().queued, 0);
     let waited =
-        |flight: &standin::runtime::Flight| flight.steps.iter().any(|(_, it)| matches!(it, Happened::Queued(_)));
+        |flight: &standin::runtime::Flight| flight.steps.iter().any(|(_, it)| matches!(it, CallStep::Queued(_)));
     assert_eq!(world.runtime.recent().iter().filter(|flight| waited(flight)).count(), 8);
     settle().await;
     world.assert_idle();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use standin::config::{MemberConfig, PriceConfig};
-use standin::routing::{Percentile, Why};
+use standin::routing::{Percentile, PickReason};
 use standin::testing::{Answers, Fault, Latency, ProviderError, Script, Scripted, When};
 use standin::{ChatRequest, Config, Error, Strategy};
 use tokio::time::sleep;
@@ -286,7 +286,7 @@ async fn a_session_moves_when_its_target_fails_and_then_stays_there() {
         assert_eq!(turn().await.expect("an answer").finished.target, home);
     }
     let explained = world.runtime.explain(ask("hello").session("s")).await.expect("explained");
-    assert_eq!(explained.planned[0].why, Why::Sticky);
+    assert_eq!(explained.planned[0].why, PickReason::Sticky);
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use standin::config::StoreConfig;
-use standin::runtime::{By, Question, ask_file, verify_file};
+use standin::runtime::{GroupBy, Question, ask_file, verify_file};
 use standin::{ChatRequest, Failure, FailureClass, ModelConfig, ProviderConfig, RouteConfig, Runtime};
 
 #[path = "../../examples/outlive/served.rs"]
@@ -71,7 +71,7 @@ fn kill_again_and_again(file: &Path, kills: u32) -> String {
         let entries = found.attempts + found.calls;
         assert!(entries >= before + committed, "kill {kill}: {entries} of {before} and {committed}");
         behind_most = behind_most.max(entries - before - committed);
-        let statement = ask_file(file, &Question::by(By::Route)).expect("a statement");
+        let statement = ask_file(file, &Question::by(GroupBy::Route)).expect("a statement");
         assert_eq!((statement.sum.attempts, statement.lost), (found.attempts, 0), "after kill {kill}");
         before = entries;
     }

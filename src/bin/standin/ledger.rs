@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
-use standin::runtime::{By, Question, ask_file, verify_file};
+use standin::runtime::{GroupBy, Question, ask_file, verify_file};
 use standin::sidecar::{MOMENT, dollars, moment, printable};
 
 use super::{OperatorAddress, failed};
@@ -52,7 +52,7 @@ fn read(file: &Path, options: &Asked) -> Result<Value, String> {
         let time = |text: &String| moment(text, now).ok_or_else(|| format!("--{what}: must be {MOMENT}"));
         text.as_ref().map(time).transpose()
     };
-    let by: By = options.by.parse().map_err(|error| format!("--by: {error}"))?;
+    let by: GroupBy = options.by.parse().map_err(|error| format!("--by: {error}"))?;
     let mut question = Question::by(by).lines_max(options.lines.unwrap_or(0));
     (question.since, question.until) = (time("since", &options.since)?, time("until", &options.until)?);
     ask_file(file, &question).map(|statement| json!(statement)).map_err(|error| error.to_string())

@@ -296,8 +296,8 @@ struct Reconcile {
     sidecar: OperatorAddress,
 }
 
-fn by(text: &str) -> Result<String, standin::runtime::NoBy> {
-    text.parse::<standin::runtime::By>().map(|_| text.to_owned())
+fn by(text: &str) -> Result<String, standin::runtime::UnknownGrouping> {
+    text.parse::<standin::runtime::GroupBy>().map(|_| text.to_owned())
 }
 
 #[derive(Debug, Args)]

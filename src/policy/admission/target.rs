@@ -9,20 +9,20 @@ use crate::policy::breaker::Breaker;
 use crate::policy::concurrency::Concurrency;
 use crate::policy::headroom::{Headroom, Room};
 use crate::policy::health::TargetHealth;
-use crate::policy::hold::Hold;
 use crate::policy::snapshot::{BreakerState, Disabled, Force, Gates};
+use crate::policy::suspension::Suspension;
 use crate::words::FailureClass;
 
 /// The combined hold of a target's keys.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Held {
+pub(super) struct KeySuspensions {
     pub(super) class: FailureClass,
     pub(super) until: Instant,
     pub(super) look_from: Instant,
 }
 
-impl Held {
-    pub(super) fn of(hold: &Hold) -> Self {
+impl KeySuspensions {
+    pub(super) fn of(hold: &Suspension) -> Self {
         Self { class: hold.class, until: hold.until, look_from: hold.look_from() }
     }
 
@@ -44,8 +44,8 @@ impl Held {
 }
 
 /// Returns a hold as long as it lasts.
-pub(super) fn standing(hold: Option<&Hold>, now: Instant) -> Option<Held> {
-    hold.filter(|hold| hold.stands(now)).map(Held::of)
+pub(super) fn standing(hold: Option<&Suspension>, now: Instant) -> Option<KeySuspensions> {
+    hold.filter(|hold| hold.stands(now)).map(KeySuspensions::of)
 }
 
 /// One target, as its provider's admission knows it.
@@ -55,12 +55,12 @@ pub(super) struct Target {
     pub(super) health: TargetHealth,
     pub(super) breaker: Breaker,
     /// For all keys.
-    pub(super) hold: Option<Hold>,
+    pub(super) hold: Option<Suspension>,
     pub(super) overridden: Force,
     /// When the override was set.
     pub(super) override_since: Instant,
     /// By key.
-    pub(super) holds: Vec<Option<Hold>>,
+    pub(super) holds: Vec<Option<Suspension>>,
     /// By key.
     pub(super) headroom: Vec<Headroom>,
     /// The number of attempts that it can take at once, as far as is known.
@@ -105,7 +105,7 @@ impl Target {
     }
 
     /// Returns what keeps a key from being used here, if something does.
-    pub(super) fn key_held(&self, key: usize, keys: &[Option<Hold>], now: Instant) -> Option<Held> {
+    pub(super) fn key_held(&self, key: usize, keys: &[Option<Suspension>], now: Instant) -> Option<KeySuspensions> {
         let here = standing(self.holds[key].as_ref(), now);
         let anywhere = standing(keys[key].as_ref(), now);
         here.map(|held| held.and(anywhere)).or(anywhere)
@@ -114,7 +114,7 @@ impl Target {
     /// Returns the key to be used next for this many tokens: of the usable keys, the one with the most headroom. An
     /// unknown headroom counts as a full one; equals take turns. A key that another call is just checking comes last:
     /// one check at a time is enough.
-    pub(super) fn key(&self, keys: &[Option<Hold>], tokens: u64, now: Instant) -> Option<usize> {
+    pub(super) fn key(&self, keys: &[Option<Suspension>], tokens: u64, now: Instant) -> Option<usize> {
         let checked = |key: usize| [self.holds[key], keys[key]].iter().flatten().any(|hold| hold.is_checked(now));
         let turns = (0..keys.len()).map(|turn| (self.key_next + turn) % keys.len());
         let usable = turns.filter(|&key| self.key_held(key, keys, now).is_none());
@@ -130,7 +130,7 @@ impl Target {
     }
 
     /// Returns the room that all usable keys together have for this many tokens.
-    pub(super) fn room(&self, keys: &[Option<Hold>], tokens: u64, now: Instant) -> Room {
+    pub(super) fn room(&self, keys: &[Option<Suspension>], tokens: u64, now: Instant) -> Room {
         let usable = (0..keys.len()).filter(|&key| self.key_held(key, keys, now).is_none());
         let either = |one: Room, other: Room| Room {
             requests: one.requests.zip(other.requests).map(|(one, other)| one.saturating_add(other)),
@@ -141,14 +141,14 @@ impl Target {
     }
 
     /// Returns the key that a look is made with.
-    pub(super) fn look_key(&self, keys: &[Option<Hold>], now: Instant) -> Option<usize> {
+    pub(super) fn look_key(&self, keys: &[Option<Suspension>], now: Instant) -> Option<usize> {
         (0..keys.len()).min_by_key(|&key| self.key_held(key, keys, now).map(|held| held.look_from))
     }
 
     /// Returns what keeps the target from being asked with any key.
-    pub(super) fn held(&self, keys: &[Option<Hold>], now: Instant) -> Option<Held> {
-        let keys: Option<Vec<Held>> = (0..keys.len()).map(|key| self.key_held(key, keys, now)).collect();
-        let keys = keys.and_then(|keys| keys.into_iter().reduce(Held::or));
+    pub(super) fn held(&self, keys: &[Option<Suspension>], now: Instant) -> Option<KeySuspensions> {
+        let keys: Option<Vec<KeySuspensions>> = (0..keys.len()).map(|key| self.key_held(key, keys, now)).collect();
+        let keys = keys.and_then(|keys| keys.into_iter().reduce(KeySuspensions::or));
         let target = standing(self.hold.as_ref(), now);
         target.map(|held| held.and(keys)).or(keys)
     }
@@ -164,7 +164,7 @@ impl Target {
 
     pub(super) fn gates(
         &self,
-        keys: &[Option<Hold>],
+        keys: &[Option<Suspension>],
         offline: Option<Instant>,
         in_flight: u32,
         tokens: u64,
@@ -172,8 +172,8 @@ impl Target {
     ) -> Gates {
         let held = self.held(keys, now);
         let (limit, verdict) = match held {
-            Some(Held { class: FailureClass::RateLimited, until, .. }) => (Some(until), None),
-            Some(Held { class, until, .. }) => (None, Some(Disabled::Verdict { class, until })),
+            Some(KeySuspensions { class: FailureClass::RateLimited, until, .. }) => (Some(until), None),
+            Some(KeySuspensions { class, until, .. }) => (None, Some(Disabled::Verdict { class, until })),
             None => (None, None),
         };
         let disabled = match self.overridden {

@@ -41,16 +41,16 @@ impl Bench {
         Self { admission, now, rng: StdRng::seed_from_u64(3), in_flight: 0 }
     }
 
-    fn ask(&mut self, ask: Ask) -> Result<Ticket, Refusal> {
+    fn ask(&mut self, ask: AdmissionRequest) -> Result<Ticket, Refusal> {
         self.admission.admit(ask, self.in_flight, self.now, &mut self.rng)
     }
 
     fn admit(&mut self, target: usize) -> Result<Ticket, Refusal> {
-        self.ask(Ask { target, ..ASK })
+        self.ask(AdmissionRequest { target, ..ASK })
     }
 
     fn last_resort(&mut self, target: usize) -> Result<Ticket, Refusal> {
-        self.ask(Ask { target, last_resort: true, ..ASK })
+        self.ask(AdmissionRequest { target, last_resort: true, ..ASK })
     }
 
     fn report(&mut self, ticket: &Ticket, report: Report) -> Vec<Effect> {
@@ -100,8 +100,14 @@ impl Bench {
     }
 }
 
-const ASK: Ask =
-    Ask { target: 0, prompt_tokens: 0, whole: false, output_max: None, output_expected: 0, last_resort: false };
+const ASK: AdmissionRequest = AdmissionRequest {
+    target: 0,
+    prompt_tokens: 0,
+    whole: false,
+    output_max: None,
+    output_expected: 0,
+    last_resort: false,
+};
 
 fn options(targets: usize, keys: usize) -> AdmissionOptions {
     let targets = vec![TargetOptions::default(); targets];
@@ -173,7 +179,7 @@ fn the_tokens_of_what_was_admitted_count_against_a_reading() {
     }
     let mut keys = Vec::new();
     for prompt_tokens in [400, 100, 100, 100, 100, 100] {
-        keys.push(bench.ask(Ask { prompt_tokens, ..ASK }).unwrap().key);
+        keys.push(bench.ask(AdmissionRequest { prompt_tokens, ..ASK }).unwrap().key);
     }
     assert_eq!(keys, [0, 1, 1, 1, 1, 0]);
 }
@@ -493,7 +499,7 @@ fn an_operator_lifts_all_holds_and_is_told_what_they_were() {
         assert_eq!(told.len(), lifted.len(), "each is told: {told:?}");
         if target.is_some() || key.is_none() {
             let target = target.unwrap_or(0);
-            assert!(admission.admit(Ask { target, ..ASK }, 0, bench.now, &mut bench.rng).is_ok());
+            assert!(admission.admit(AdmissionRequest { target, ..ASK }, 0, bench.now, &mut bench.rng).is_ok());
         }
     }
     bench.admission.reset(None, None, bench.now);
@@ -584,7 +590,7 @@ fn a_last_resort_that_answers_more_often_than_not_is_asked_by_many_at_a_time() {
     let health = bench.health(0);
     assert!(matches!(health.breaker, BreakerState::Open { .. }) && health.resort_max == u32::MAX, "{health:?}");
     assert!(bench.ask(ASK).is_err(), "others have somewhere else to go");
-    let resort = Ask { last_resort: true, ..ASK };
+    let resort = AdmissionRequest { last_resort: true, ..ASK };
     assert!((0..9).all(|_| bench.ask(resort).is_ok()));
     // If it stayed down, that would soon end.
     for _ in 0..60 {
@@ -620,7 +626,7 @@ fn an_unused_probe_frees_its_slot_and_proves_nothing() {
     let mut bench = Bench::new(1, 1);
     bench.break_it(0);
     bench.now += 5 * SECOND;
-    for outcome in [Outcome::Unused, Outcome::Crashed, Outcome::Cancelled(Unwanted::Left)] {
+    for outcome in [Outcome::Unused, Outcome::Crashed, Outcome::Cancelled(CancelReason::Left)] {
         let evidence = bench.health(0).evidence;
         let probe = bench.admit(0).unwrap();
         bench.report(&probe, Report::Ended(outcome));
@@ -632,7 +638,7 @@ fn an_unused_probe_frees_its_slot_and_proves_nothing() {
 #[test]
 fn a_probe_that_its_caller_leaves_in_silence_opens_again() {
     // A caller that leaves says how patient it is: only a late answer is one.
-    for (why, time) in [(Unwanted::Left, 5 * SECOND), (Unwanted::Ended, SECOND), (Unwanted::Lost, SECOND)] {
+    for (why, time) in [(CancelReason::Left, 5 * SECOND), (CancelReason::Ended, SECOND), (CancelReason::Lost, SECOND)] {
         let mut bench = Bench::new(1, 1);
         bench.break_it(0);
         bench.now += 5 * SECOND;
@@ -656,9 +662,9 @@ fn a_probe_that_its_caller_leaves_in_silence_opens_again() {
 #[test]
 fn callers_that_leave_a_hung_target_teach_and_impatient_ones_do_not() {
     // Calls, each left or answered after this long; and whether that opens the breaker.
-    let left = |millis| (millis, Outcome::Cancelled(Unwanted::Left));
-    let ended = |millis| (millis, Outcome::Cancelled(Unwanted::Ended));
-    let whole = Ask { whole: true, ..ASK };
+    let left = |millis| (millis, Outcome::Cancelled(CancelReason::Left));
+    let ended = |millis| (millis, Outcome::Cancelled(CancelReason::Ended));
+    let whole = AdmissionRequest { whole: true, ..ASK };
     for (ask, calls, opens) in [
         (ASK, vec![left(30_000); 3], true),
         (ASK, vec![left(5_000); 3], true),
@@ -689,7 +695,7 @@ fn left_by_four(bench: &mut Bench) -> Ticket {
     for _ in 0..4 {
         let Ok(ticket) = bench.ask(ASK) else { break };
         bench.now += 5 * SECOND;
-        bench.report(&ticket, Report::Ended(Outcome::Cancelled(Unwanted::Left)));
+        bench.report(&ticket, Report::Ended(Outcome::Cancelled(CancelReason::Left)));
     }
     assert!(matches!(bench.health(0).breaker, BreakerState::Open { .. }));
     patient
@@ -708,7 +714,7 @@ fn content_closes_what_only_callers_that_left_had_opened() {
     bench.now += 3 * SECOND;
     let probe = bench.admit(0).unwrap();
     bench.now += 10 * SECOND;
-    bench.report(&probe, Report::Ended(Outcome::Cancelled(Unwanted::Left)));
+    bench.report(&probe, Report::Ended(Outcome::Cancelled(CancelReason::Left)));
     assert!(matches!(bench.health(0).breaker, BreakerState::Open { .. }), "it was silent to the probe");
     bench.report(&patient, content);
     assert_eq!(bench.health(0).breaker, BreakerState::Closed);
@@ -727,7 +733,7 @@ fn a_sole_target_that_is_only_silent_is_asked_by_as_many_as_it_has_carried() {
     bench.in_flight = 4;
     let patient = left_by_four(&mut bench);
     assert_eq!(bench.health(0).resort_max, 5, "as many as were let in");
-    let resort = Ask { last_resort: true, ..ASK };
+    let resort = AdmissionRequest { last_resort: true, ..ASK };
     let first = bench.ask(resort).expect("four are there");
     let second = bench.ask(resort).expect("the place of a probe is taken, and yet");
     assert!(first.last_resort && !second.last_resort);
@@ -1030,7 +1036,7 @@ fn an_attempt_is_counted_as_failed_once_and_a_caller_that_leaves_only_where_its_
     for (lasted, failed) in [(SECOND / 10, 1), (MINUTE, 2)] {
         let ticket = bench.admit(0).unwrap();
         bench.now += lasted;
-        bench.report(&ticket, Report::Ended(Outcome::Cancelled(Unwanted::Left)));
+        bench.report(&ticket, Report::Ended(Outcome::Cancelled(CancelReason::Left)));
         assert_eq!(bench.health(0).failed, failed, "{lasted:?}");
     }
 }
@@ -1070,7 +1076,7 @@ fn what_an_attempt_took_takes_the_place_of_what_it_was_expected_to_take() {
     let first = bench.admit(0).unwrap();
     let tokens = Some(Gauge { limit: 1_000, remaining: 900, reset: None });
     bench.admission.limits(&first, Limits { requests: None, tokens }, bench.now);
-    let ask = Ask { prompt_tokens: 200, output_expected: 100, ..ASK };
+    let ask = AdmissionRequest { prompt_tokens: 200, output_expected: 100, ..ASK };
     for (outcome, taken, left) in
         [(Outcome::Success { tpot: None }, Some(100), 0.8), (Outcome::Unused, None, 0.8), (Outcome::Crashed, None, 0.5)]
     {
@@ -1222,11 +1228,15 @@ impl Model {
         let health = self.bench.health(target);
         for other in [!last_resort, last_resort] {
             let mut peek = self.bench.admission.clone();
-            let result =
-                peek.admit(Ask { target, last_resort: other, ..ASK }, self.bench.in_flight, now, &mut self.bench.rng);
+            let result = peek.admit(
+                AdmissionRequest { target, last_resort: other, ..ASK },
+                self.bench.in_flight,
+                now,
+                &mut self.bench.rng,
+            );
             prop_assert_eq!(health.refusal(other, now), result.err(), "published and granted are one");
         }
-        let Ok(ticket) = self.bench.ask(Ask { target, last_resort, ..ASK }) else { return Ok(()) };
+        let Ok(ticket) = self.bench.ask(AdmissionRequest { target, last_resort, ..ASK }) else { return Ok(()) };
         self.bench.admission.effects();
         let early = |until: Option<Instant>| until.is_some_and(|until| until > now);
         let of_target = early(self.holds[target]) || early(self.limited[target]);
@@ -1274,7 +1284,7 @@ impl Model {
             5..8 => Report::Ended(Outcome::Failure { class, scope, retry_after: later }),
             8 => Report::Ended(
                 [
-                    Outcome::Cancelled(if seconds > 50 { Unwanted::Lost } else { Unwanted::Left }),
+                    Outcome::Cancelled(if seconds > 50 { CancelReason::Lost } else { CancelReason::Left }),
                     Outcome::Crashed,
                     Outcome::Unused,
                 ][what % 3],

@@ -17,7 +17,7 @@ struct Bench {
     now: Instant,
     rng: StdRng,
     serial: u64,
-    held: Option<Pass>,
+    held: Option<BreakerStamp>,
     trace: Vec<&'static str>,
 }
 
@@ -41,7 +41,7 @@ impl Bench {
         self.trace.extend(transition.map(|transition| transition.to.name()));
     }
 
-    fn take(&mut self, last_resort: bool) -> Option<Pass> {
+    fn take(&mut self, last_resort: bool) -> Option<BreakerStamp> {
         if !self.passes(last_resort) {
             self.trace.push("x");
             return None;
@@ -52,12 +52,12 @@ impl Bench {
         Some(pass)
     }
 
-    fn report(&mut self, pass: Pass, evidence: Evidence, verdict: Verdict) {
+    fn report(&mut self, pass: BreakerStamp, evidence: Evidence, verdict: Verdict) {
         let transition = self.breaker.report(pass, evidence, 0.0, verdict, self.now, &mut self.rng);
         self.note(transition);
     }
 
-    fn end(&mut self, pass: Pass, how: &str) {
+    fn end(&mut self, pass: BreakerStamp, how: &str) {
         let (how, flowing) = how.strip_prefix("c:").map_or((how, false), |how| (how, true));
         if flowing || how == "ok" || how == "content" {
             self.report(pass, Evidence::SUCCESS, Verdict::Content);
@@ -72,7 +72,7 @@ impl Bench {
             "overdue" => self.report(pass, Evidence::failure(1.0), Verdict::Overdue),
             _ => {
                 let seconds = how.strip_prefix("hold").expect("a word of the script").parse().unwrap();
-                let hold = Some(Hold::guessed(FailureClass::Overloaded, Duration::from_secs(seconds), self.now));
+                let hold = Some(Suspension::guessed(FailureClass::Overloaded, Duration::from_secs(seconds), self.now));
                 self.report(pass, failure, Verdict::Failure { hold });
             }
         }
@@ -241,7 +241,7 @@ fn herd(outage: &str, a_second: u32, content: Duration) -> Vec<u32> {
     let (start, mut admitted, mut flying) = (bench.now, vec![0; 20], std::collections::VecDeque::new());
     for n in 0..20 * a_second {
         bench.now = start + Duration::from_secs(1) * n / a_second;
-        while let Some((pass, _)) = flying.pop_front_if(|(_, at): &mut (Pass, Instant)| *at <= bench.now) {
+        while let Some((pass, _)) = flying.pop_front_if(|(_, at): &mut (BreakerStamp, Instant)| *at <= bench.now) {
             bench.end(pass, "ok");
         }
         let room = |state| !matches!(state, BreakerState::Ramp { full_until: Some(until), .. } if until > bench.now);
@@ -573,7 +573,7 @@ fn its_pace_is_told_in_attempts_a_second() {
 #[test]
 fn what_opens_beside_a_longer_hold_stays_open_until_that_ends_and_a_look_at_it_is_noted() {
     let mut bench = Bench::new();
-    bench.breaker.hold = Some(Hold::guessed(FailureClass::Overloaded, Duration::from_secs(60), bench.now));
+    bench.breaker.hold = Some(Suspension::guessed(FailureClass::Overloaded, Duration::from_secs(60), bench.now));
     (0..3).for_each(|_| bench.word("fail"));
     assert_eq!(bench.cooldown(), 60.0);
     let is_checked = |bench: &Bench| bench.breaker.hold().is_some_and(|hold| hold.is_checked(bench.now));

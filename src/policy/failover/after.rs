@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rand::{Rng, RngExt};
 
-use super::{Failover, GiveUp, Reason, Standing};
+use super::{Failover, GiveUp, Reason, TargetState};
 use crate::words::consequence::Next;
 use crate::words::{Failure, FailureClass, Scope};
 
@@ -34,7 +34,7 @@ impl Failover {
     ) -> Consequence {
         use Consequence::{Again, End, Spent};
         use FailureClass as C;
-        let resent = matches!(self.targets[at].standing, Standing::Runs { reason: Reason::Resend, .. });
+        let resent = matches!(self.targets[at].standing, TargetState::Runs { reason: Reason::Resend, .. });
         if failure.scope == Scope::Key {
             // A failure of the key: it costs the call nothing.
             self.uncount(at);
@@ -43,7 +43,7 @@ impl Failover {
             return match back {
                 _ if met.keys_failed < met.planned.keys => Again(Reason::OtherKey, now),
                 Some(back) if failure.class == C::RateLimited => {
-                    self.retry(at, failure.class, Some(back), now, rng).unwrap_or(Again(Reason::Wish, back))
+                    self.retry(at, failure.class, Some(back), now, rng).unwrap_or(Again(Reason::Deferred, back))
                 }
                 _ => Spent,
             };
@@ -60,7 +60,7 @@ impl Failover {
                 self.uncount(at);
                 Again(Reason::Resend, now)
             }
-            _ if consequences.heeds && back.is_some() => Again(Reason::Wish, back.unwrap_or(now)),
+            _ if consequences.heeds && back.is_some() => Again(Reason::Deferred, back.unwrap_or(now)),
             // Any failure that may pass: a user with only one provider must not be worse off than with its SDK, which
             // tries again.
             Next::Pause | Next::Resend => Again(Reason::Pause, now + self.pause(rng)),

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rand::{Rng, RngExt};
 
-use super::{Consequence, Failover, Reason, Standing};
+use super::{Consequence, Failover, Reason, TargetState};
 use crate::words::FailureClass;
 
 /// A target that asked for a wait is asked later than that by this part of it: its own hold lasts up to a tenth longer,
@@ -45,7 +45,7 @@ impl Failover {
     /// Returns when a target is asked again while others wait for it.
     pub(super) fn retry_at(&self, now: Instant) -> Option<Instant> {
         let at = self.targets.iter().filter_map(|met| match met.standing {
-            Standing::Waits { reason: Reason::Retry, from } if from > now => Some(from),
+            TargetState::Waits { reason: Reason::Retry, from } if from > now => Some(from),
             _ => None,
         });
         at.min()

@@ -10,9 +10,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Failover, GONE, Met, PLANS_MAX, Reason, SILENCE_MIN, Spend, Standing, Step, TRY_MIN, Try};
+use super::{CallTarget, Failover, GONE, PLANS_MAX, Reason, RetryKind, SILENCE_MIN, Step, TRY_MIN, TargetState, Try};
 use crate::policy::hedge::{Cost, Join};
-use crate::policy::patience::{Left, reached};
+use crate::policy::patience::{TimeLeft, reached};
 use crate::policy::retry_budget::RetryBudget;
 use crate::words::OnExhausted;
 
@@ -21,7 +21,7 @@ impl Failover {
     /// content is joined at once by the target that a new plan names: the last plan knew nothing of this.
     pub fn given_up(&mut self, number: u32) {
         let Some(at) = self.running(number).filter(|_| self.committed.is_none()) else { return };
-        let Standing::Runs { patience, hedge_after, joined, .. } = &mut self.targets[at].standing else { return };
+        let TargetState::Runs { patience, hedge_after, joined, .. } = &mut self.targets[at].standing else { return };
         *patience = Duration::ZERO;
         *hedge_after = None;
         if matches!(joined.replace(Join::GivenUp), Some(Join::Overdue | Join::GivenUp)) {
@@ -40,7 +40,7 @@ impl Failover {
     /// Reports the age at which an attempt without content may be joined for speed, as its target is now.
     pub fn slow_after(&mut self, number: u32, after: Option<Duration>) {
         let Some(at) = self.running(number) else { return };
-        if let Standing::Runs { hedge_after: hedge_after @ Some(_), .. } = &mut self.targets[at].standing {
+        if let TargetState::Runs { hedge_after: hedge_after @ Some(_), .. } = &mut self.targets[at].standing {
             *hedge_after = after;
         }
     }
@@ -50,7 +50,7 @@ impl Failover {
         for at in 0..self.targets.len() {
             let met = &mut self.targets[at];
             let is_late = met.works_until(now).is_none();
-            if let Standing::Runs { joined, hedge_after, .. } = &mut met.standing
+            if let TargetState::Runs { joined, hedge_after, .. } = &mut met.standing
                 && is_late
                 && !matches!(joined, Some(Join::Overdue | Join::GivenUp))
             {
@@ -65,7 +65,7 @@ impl Failover {
     fn release(&mut self, at: usize) {
         (self.stale, self.plans) = (true, 0);
         // A target that is asked again is not a new one.
-        let is_new = matches!(self.targets[at].standing, Standing::Runs { reason: Reason::New, .. });
+        let is_new = matches!(self.targets[at].standing, TargetState::Runs { reason: Reason::New, .. });
         if self.options.attempts_max > 1 && is_new {
             self.uncount(at);
         }
@@ -73,7 +73,7 @@ impl Failover {
 
     /// Takes a running attempt out of those that count.
     pub(super) fn uncount(&mut self, at: usize) {
-        if let Standing::Runs { counts, .. } = &mut self.targets[at].standing {
+        if let TargetState::Runs { counts, .. } = &mut self.targets[at].standing {
             self.counted -= u32::from(std::mem::take(counts));
         }
     }
@@ -81,7 +81,7 @@ impl Failover {
     /// Returns when the first attempt may be joined for speed.
     pub(super) fn hedge_at(&self) -> Option<Instant> {
         let at = self.targets.iter().filter_map(|met| match met.standing {
-            Standing::Runs { since, hedge_after: Some(after), .. } => Some(since + after),
+            TargetState::Runs { since, hedge_after: Some(after), .. } => Some(since + after),
             _ => None,
         });
         at.min()
@@ -110,7 +110,8 @@ impl Failover {
     /// Notes which attempt has become slow enough to be joined. Where many do, all are slow, and none is.
     fn note_slow(&mut self, budget: &RetryBudget, now: Instant) {
         for met in &mut self.targets {
-            let Standing::Runs { number, since, hedge_after: after @ Some(_), joined, .. } = &mut met.standing else {
+            let TargetState::Runs { number, since, hedge_after: after @ Some(_), joined, .. } = &mut met.standing
+            else {
                 continue;
             };
             let races = *after == Some(Duration::ZERO);
@@ -128,7 +129,7 @@ impl Failover {
     /// Returns the first that is there to be asked for speed and does not fail together with a domain.
     fn elsewhere(&self, domain: usize, now: Instant) -> Option<(usize, Cost)> {
         self.targets.iter().enumerate().find_map(|(at, met)| match met.standing {
-            Standing::Waits { reason: Reason::New, from } if from <= now && met.planned.domain != domain => {
+            TargetState::Waits { reason: Reason::New, from } if from <= now && met.planned.domain != domain => {
                 Some((at, met.planned.hedge?))
             }
             _ => None,
@@ -136,7 +137,7 @@ impl Failover {
     }
 
     fn ask_beside(&mut self, at: usize, cost: Cost, budget: &RetryBudget, now: Instant) -> Option<Try> {
-        if self.last_resort || !Left::until(self.deadline, now).is_enough_for(TRY_MIN) {
+        if self.last_resort || !TimeLeft::until(self.deadline, now).is_enough_for(TRY_MIN) {
             return None;
         }
         if !budget.hedges.take(self.options.hedge_share_max, cost, now) {
@@ -162,12 +163,12 @@ impl Failover {
         &mut self,
         at: usize,
         reason: Reason,
-        paid: Option<Spend>,
+        paid: Option<RetryKind>,
         hedge: Option<Cost>,
         now: Instant,
     ) -> Try {
         let planned = self.targets[at].planned;
-        self.targets[at].standing = Standing::Asked { reason, paid, hedge };
+        self.targets[at].standing = TargetState::Asked { reason, paid, hedge };
         Try {
             number: self.attempts + 1,
             target: planned.target,
@@ -181,7 +182,7 @@ impl Failover {
     }
 
     /// Returns the attempts in flight at a target of the list.
-    fn running_at(&self, at: usize) -> impl Iterator<Item = &Met> {
+    fn running_at(&self, at: usize) -> impl Iterator<Item = &CallTarget> {
         let target = self.targets[at].planned.target;
         self.targets.iter().filter(move |met| met.runs() && met.planned.target == target)
     }
@@ -197,7 +198,7 @@ impl Failover {
     /// Returns when the first silent target may be asked once more beside its own attempt: once all that are in flight
     /// have been silent for that long.
     pub(super) fn again_at(&self) -> Option<Instant> {
-        self.targets.iter().filter_map(Met::again_at).max()
+        self.targets.iter().filter_map(CallTarget::again_at).max()
     }
 
     /// Asks a silent target once more beside its own attempt, if it is time and the budget allows.
@@ -206,17 +207,18 @@ impl Failover {
             let due = self.targets.iter().enumerate().filter_map(|(at, met)| Some((met.again_at()?, at)));
             let at = due.min()?.1;
             let elder = &mut self.targets[at];
-            if let Standing::Runs { again_after, .. } = &mut elder.standing {
+            if let TargetState::Runs { again_after, .. } = &mut elder.standing {
                 *again_after = None;
             }
             let elder = *elder;
-            let is_same = |met: &Met| met.planned.target == elder.planned.target;
-            let waits = self.targets.iter().any(|met| is_same(met) && matches!(met.standing, Standing::Waits { .. }));
-            let in_time = Left::until(self.deadline, now).is_enough_for(TRY_MIN);
-            if elder.planned.target != GONE && !waits && in_time && budget.take(Spend::SameTarget) {
+            let is_same = |met: &CallTarget| met.planned.target == elder.planned.target;
+            let waits =
+                self.targets.iter().any(|met| is_same(met) && matches!(met.standing, TargetState::Waits { .. }));
+            let in_time = TimeLeft::until(self.deadline, now).is_enough_for(TRY_MIN);
+            if elder.planned.target != GONE && !waits && in_time && budget.take(RetryKind::SameTarget) {
                 self.targets.push(elder);
                 let twin = self.targets.len() - 1;
-                return Some(self.asking(twin, Reason::Beside, Some(Spend::SameTarget), None, now));
+                return Some(self.asking(twin, Reason::Beside, Some(RetryKind::SameTarget), None, now));
             }
         }
         None
@@ -245,7 +247,7 @@ impl Failover {
             return None;
         }
         let running = self.targets.iter().filter_map(|met| match met.standing {
-            Standing::Runs { since, .. } => Some((since, met.planned.overdue, met.planned.first_token_max)),
+            TargetState::Runs { since, .. } => Some((since, met.planned.overdue, met.planned.first_token_max)),
             _ => None,
         });
         let (first, overdue, limit) = running.clone().min_by_key(|(since, ..)| *since)?;
@@ -257,7 +259,7 @@ impl Failover {
     /// Returns which attempt the next one joins, and why: of several the last that was started.
     fn beside(&self) -> Option<(u32, Join)> {
         let running = self.targets.iter().filter_map(|met| match met.standing {
-            Standing::Runs { number, joined, .. } => Some((number, joined.unwrap_or(Join::Overdue))),
+            TargetState::Runs { number, joined, .. } => Some((number, joined.unwrap_or(Join::Overdue))),
             _ => None,
         });
         running.max_by_key(|(number, _)| *number)

@@ -142,7 +142,7 @@ impl Bench {
                 ("bad", _) => options.bad_request_failover = true,
                 ("broke", _) => {
                     budget = RetryBudget::default();
-                    while budget.take(Spend::Failover) {}
+                    while budget.take(RetryKind::Failover) {}
                 }
                 ("race", _) => hedge_after = Some(Duration::ZERO),
                 ("hedge", text) => hedge_after = Some(time(text)),
@@ -295,7 +295,7 @@ impl Bench {
                 }
                 Step::Wait(until) | Step::Queue(until) => {
                     assert!(until > self.now && until <= self.machine.deadline, "waits for the past, or too long");
-                    let runs = self.machine.targets.iter().any(Met::runs);
+                    let runs = self.machine.targets.iter().any(CallTarget::runs);
                     let early = |event: &String| {
                         let after = event.split_once('@').map_or(Duration::ZERO, |(after, _)| time(after));
                         let places = matches!(event.as_str(), "free" | "late");
@@ -354,7 +354,7 @@ impl Bench {
 
     /// Ends the call: later events are ignored.
     fn end(&mut self, events: impl Iterator<Item = String>) -> String {
-        assert!(!self.machine.targets.iter().any(Met::runs), "an attempt is left behind");
+        assert!(!self.machine.targets.iter().any(CallTarget::runs), "an attempt is left behind");
         events.for_each(|event| self.happen(&event));
         assert!(self.machine.said.is_empty(), "the dead do not speak");
         self.trace.join(" ")
@@ -845,7 +845,7 @@ fn the_budget_of_a_try_is_given_back_when_its_target_refuses() {
         assert_eq!(10 - bench.budget.tokens(), spent, "{script}: {trace}");
         if spent == 0 {
             // Five of the ten tokens for the same target may be taken, so all ten are there again.
-            assert_eq!((0..9).filter(|_| bench.budget.take(Spend::SameTarget)).count(), 5, "{script}");
+            assert_eq!((0..9).filter(|_| bench.budget.take(RetryKind::SameTarget)).count(), 5, "{script}");
         }
     }
 }
@@ -1066,14 +1066,14 @@ fn calls_that_are_quick_again_let_hedges_be_again() {
 #[test]
 fn answers_let_the_same_target_be_asked_again() {
     let mut budget = RetryBudget::default();
-    while budget.take(Spend::SameTarget) {}
+    while budget.take(RetryKind::SameTarget) {}
     for _ in 0..20 {
         let mut bench = Bench::new("a");
         bench.budget = budget;
         bench.run("ok");
         budget = bench.budget;
     }
-    assert!(budget.allows(Spend::SameTarget));
+    assert!(budget.allows(RetryKind::SameTarget));
 }
 
 #[test]

@@ -62,11 +62,11 @@ impl Bench {
         }
     }
 
-    fn report(&mut self, attempt: &mut Try, report: Report) -> Finding {
+    fn report(&mut self, attempt: &mut Try, report: Report) -> ReportEvidence {
         if report == Report::Overdue {
             self.now = self.now.max(attempt.started + SECOND * 9);
         }
-        let circumstances = Circumstances {
+        let circumstances = ReportContext {
             started: attempt.started,
             prompt_tokens: attempt.prompt_tokens,
             whole: attempt.whole,
@@ -99,9 +99,9 @@ impl Bench {
 }
 
 const SUCCESS: Report = Report::Ended(Outcome::Success { tpot: None });
-const LEFT: Report = Report::Ended(Outcome::Cancelled(Unwanted::Left));
-const LOST: Report = Report::Ended(Outcome::Cancelled(Unwanted::Lost));
-const ENDED: Report = Report::Ended(Outcome::Cancelled(Unwanted::Ended));
+const LEFT: Report = Report::Ended(Outcome::Cancelled(CancelReason::Left));
+const LOST: Report = Report::Ended(Outcome::Cancelled(CancelReason::Lost));
+const ENDED: Report = Report::Ended(Outcome::Cancelled(CancelReason::Ended));
 const CONTENT: Report = Report::Content { after: SECOND };
 const NOTHING: (f64, f64, f64) = (0.0, 0.0, 0.0);
 
@@ -837,34 +837,38 @@ fn a_time_per_token_that_is_forgotten_is_as_it_usually_was() {
 #[test]
 fn what_an_end_means_follows_from_how_the_attempt_went() {
     use FailureClass as C;
-    let course = Course {
+    let course = AttemptSummary {
         begun: true,
-        unwanted: Some(Unwanted::Lost),
+        unwanted: Some(CancelReason::Lost),
         blocked: Duration::ZERO,
         streamed: Some(SECOND * 2),
         whole: false,
         back: None,
     };
-    let failed = |course: Course, class| course.outcome(&AttemptEnd::Failed(crate::words::Failure::new(class, "")), 0);
-    let unbegun = Course { begun: false, ..course };
+    let failed =
+        |course: AttemptSummary, class| course.outcome(&AttemptEnd::Failed(crate::words::Failure::new(class, "")), 0);
+    let unbegun = AttemptSummary { begun: false, ..course };
     for class in [C::Cancelled, C::HedgeLost, C::Crashed] {
         assert_eq!(failed(unbegun, class), Outcome::Unused, "{class:?}");
     }
-    assert_eq!(failed(course, C::HedgeLost), Outcome::Cancelled(Unwanted::Lost));
-    assert_eq!(failed(Course { unwanted: None, ..course }, C::Cancelled), Outcome::Cancelled(Unwanted::Left));
+    assert_eq!(failed(course, C::HedgeLost), Outcome::Cancelled(CancelReason::Lost));
+    assert_eq!(
+        failed(AttemptSummary { unwanted: None, ..course }, C::Cancelled),
+        Outcome::Cancelled(CancelReason::Left)
+    );
     for class in [C::Crashed, C::Lack] {
         assert_eq!(failed(course, class), Outcome::Crashed, "{class:?}");
     }
     // A reader that held the stream up for long may be why it was cut.
-    let blocked = |blocked| Course { blocked, ..course };
-    assert_eq!(failed(blocked(BLOCKED_NO_FAULT), C::Cut), Outcome::Cancelled(Unwanted::Ended));
+    let blocked = |blocked| AttemptSummary { blocked, ..course };
+    assert_eq!(failed(blocked(BLOCKED_NO_FAULT), C::Cut), Outcome::Cancelled(CancelReason::Ended));
     assert!(matches!(failed(blocked(MS(4_999)), C::Cut), Outcome::Failure { class: C::Cut, .. }));
     assert!(matches!(failed(blocked(BLOCKED_NO_FAULT), C::Server), Outcome::Failure { class: C::Server, .. }));
 }
 
 #[test]
 fn the_time_per_token_is_that_of_a_long_stream_that_nothing_held_up() {
-    let course = Course {
+    let course = AttemptSummary {
         begun: true,
         unwanted: None,
         blocked: Duration::ZERO,
@@ -875,10 +879,10 @@ fn the_time_per_token_is_that_of_a_long_stream_that_nothing_held_up() {
     assert_eq!(course.tpot(16), Some(MS(200)), "the first token was there when it began");
     assert_eq!(course.tpot(15), None);
     assert_eq!(course.tpot(0), None);
-    assert_eq!(Course { blocked: MS(99), ..course }.tpot(16), Some(MS(200)));
-    assert_eq!(Course { blocked: MS(100), ..course }.tpot(16), None);
-    assert_eq!(Course { whole: true, ..course }.tpot(16), None);
-    assert_eq!(Course { streamed: None, ..course }.tpot(16), None);
+    assert_eq!(AttemptSummary { blocked: MS(99), ..course }.tpot(16), Some(MS(200)));
+    assert_eq!(AttemptSummary { blocked: MS(100), ..course }.tpot(16), None);
+    assert_eq!(AttemptSummary { whole: true, ..course }.tpot(16), None);
+    assert_eq!(AttemptSummary { streamed: None, ..course }.tpot(16), None);
 }
 
 #[test]

@@ -11,11 +11,11 @@ use serde_json::{Map, Value};
 
 use super::{Form, Lasting, Reader, Writer};
 use crate::words::{
-    Amount, AssistantPart, AttemptEnd, AttemptRecord, Audio, Barred, CallFacts, CallId, Cause, ChatRequest,
-    CommitPolicy, Degraded, Dialect, Document, DocumentSource, Durable, Effort, Error, Failure, FailureClass, Finished,
-    Foreign, Hedging, Image, Marks, Message, Note, OnExhausted, Original, OverBudget, Price, Priority, Proof,
-    Reasoning, ReplyEvent, ResponseFormat, RetryAfter, Rule, Sampling, Scope, Source, StopReason, TargetId, Text, Tool,
-    ToolCall, ToolChoice, ToolResult, Unread, Usage, UserPart,
+    Amount, AssistantPart, AttemptEnd, AttemptRecord, Audio, CallFacts, CallId, Cause, ChatRequest, CommitPolicy,
+    Degraded, Dialect, Document, DocumentSource, Durable, Effort, Error, Failure, FailureClass, Finished, Foreign,
+    Hedging, Image, Marks, Message, Note, OnExhausted, Original, OverBudget, Price, Priority, Proof, Reasoning,
+    ReplyEvent, ResponseFormat, RetryAfter, Rule, Sampling, Scope, Source, StopReason, TargetId, Text, Tool, ToolCall,
+    ToolChoice, ToolResult, UnavailableTarget, Unread, Usage, UserPart,
 };
 
 /// Makes enums lasting whose variants have names, which are read back by their place.
@@ -243,7 +243,7 @@ lasting!(
         At(time),
     }
 );
-lasting!(struct Barred { target, cause, back_in });
+lasting!(struct UnavailableTarget as Barred { target, cause, back_in });
 lasting!(
     enum Cause {
         Failure(class),

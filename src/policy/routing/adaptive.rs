@@ -3,22 +3,27 @@
 
 use rand::{Rng, RngExt};
 
-use super::cost::{self, Answer};
-use super::explore::Spare;
-use super::{Entrant, RouteNumbers, Score, Standing};
+use super::cost::{self, ExpectedAnswer};
+use super::explore::ExploreAllowance;
+use super::{Eligibility, Entrant, RouteNumbers, Score};
 use crate::policy::snapshot::BreakerState;
 
 /// Gives every entrant its cost and its share of the draw.
 ///
 /// A tier first gives the small shares to those that are explored. The rest goes to its competitive set, or on to the
 /// next tier where the set is empty or costs too much against its own health.
-pub(super) fn rank(entrants: &mut [Entrant<'_>], answer: &Answer, spare: &Spare<'_>, numbers: &RouteNumbers) {
+pub(super) fn rank(
+    entrants: &mut [Entrant<'_>],
+    answer: &ExpectedAnswer,
+    spare: &ExploreAllowance<'_>,
+    numbers: &RouteNumbers,
+) {
     cost::reckon(entrants, answer);
     for entrant in entrants.iter_mut() {
         entrant.key = entrant.score.j;
     }
     entrants.sort_unstable_by(Entrant::order);
-    let running = entrants.partition_point(|entrant| entrant.standing != Standing::Probe);
+    let running = entrants.partition_point(|entrant| entrant.standing != Eligibility::Probe);
     let running = &mut entrants[..running];
     let same_tier = |a: &Entrant<'_>, b: &Entrant<'_>| a.candidate.tier == b.candidate.tier;
 
@@ -70,7 +75,7 @@ fn claims(tier: &[Entrant<'_>], numbers: &RouteNumbers) -> (f64, f64) {
 }
 
 /// Gives the losers small shares, as much as exploring them may cost, as parts of what is left; returns the sum.
-fn explore(tier: &mut [Entrant<'_>], left: f64, spare: &Spare<'_>, numbers: &RouteNumbers) -> f64 {
+fn explore(tier: &mut [Entrant<'_>], left: f64, spare: &ExploreAllowance<'_>, numbers: &RouteNumbers) -> f64 {
     let (best, claimed) = claims(tier, numbers);
     let lost = |entrant: &&mut Entrant<'_>| !entrant.competes && entrant.candidate.weight > 0.0;
     // All losers share that cost, even those that may not be asked now.
@@ -118,7 +123,7 @@ pub(super) fn draw(entrants: &[Entrant<'_>], rng: &mut impl Rng) -> Option<usize
 /// Returns the chance of a probe: the extra cost, above that of the best or of its target in health, is spread over
 /// many calls. One that follows a probe that works is worth it in any case.
 pub(super) fn probe_chance(entrants: &[Entrant<'_>], probe: usize, numbers: &RouteNumbers) -> f64 {
-    let others = entrants.iter().filter(|entrant| entrant.standing != Standing::Probe);
+    let others = entrants.iter().filter(|entrant| entrant.standing != Eligibility::Probe);
     let best = others.map(|entrant| entrant.score.j).fold(f64::INFINITY, f64::min);
     let Entrant { candidate, score: Score { j, j_healthy, .. }, .. } = entrants[probe];
     let least = best.max(j_healthy);

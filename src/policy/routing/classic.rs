@@ -2,9 +2,9 @@
 
 use rand::{Rng, RngExt};
 
-use super::explore::Spare;
+use super::explore::ExploreAllowance;
 use super::options::Strategy;
-use super::{Entrant, RouteState, Standing};
+use super::{Eligibility, Entrant, RouteState};
 
 /// The most that exploring the losers may cost, as a part of the time of calls; also the share of calls that goes to
 /// targets without numbers, and to targets that were left.
@@ -17,7 +17,7 @@ const LEFT_SHARE: f64 = 0.03;
 pub(super) fn rank(
     entrants: &mut [Entrant<'_>],
     strategy: Strategy,
-    spare: &Spare<'_>,
+    spare: &ExploreAllowance<'_>,
     state: &mut RouteState,
     candidates: usize,
     rng: &mut impl Rng,
@@ -51,8 +51,8 @@ pub(super) fn rank(
 
 /// Now and then lets one of the first tier go first that takes longer than the best, or an unknown time: so seldom that
 /// the calls take little longer for it.
-fn explore_slower(entrants: &mut [Entrant<'_>], spare: &Spare<'_>, rng: &mut impl Rng) {
-    let runs = |entrant: &&mut Entrant<'_>| entrant.standing == Standing::Full && !entrant.late;
+fn explore_slower(entrants: &mut [Entrant<'_>], spare: &ExploreAllowance<'_>, rng: &mut impl Rng) {
+    let runs = |entrant: &&mut Entrant<'_>| entrant.standing == Eligibility::Full && !entrant.late;
     let Some(tier) = entrants.iter_mut().filter(runs).map(|entrant| entrant.candidate.tier).min() else { return };
     let tier = || move |entrant: &&mut Entrant<'_>| runs(entrant) && entrant.candidate.tier == tier;
     let known = |entrant: &Entrant<'_>| !entrant.candidate.latency().is_assumed();
@@ -80,7 +80,7 @@ fn explore_slower(entrants: &mut [Entrant<'_>], spare: &Spare<'_>, rng: &mut imp
 }
 
 /// Now and then lets a target that was left keep its place.
-fn explore_left(entrants: &mut [Entrant<'_>], spare: &Spare<'_>, rng: &mut impl Rng) {
+fn explore_left(entrants: &mut [Entrant<'_>], spare: &ExploreAllowance<'_>, rng: &mut impl Rng) {
     let is_left = |entrant: &&mut Entrant<'_>| entrant.late && spare.allows(entrant.candidate);
     let left = entrants.iter_mut().filter(is_left).count() as f64;
     if left == 0.0 {

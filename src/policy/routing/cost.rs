@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use super::{Candidate, Entrant, Needs, RouteOptions, RouteState, Standing, Sticky};
+use super::{Candidate, Eligibility, Entrant, Needs, RouteOptions, RouteState, Sticky};
 use crate::policy::snapshot::Latency;
 use crate::policy::window::P50_SAMPLES;
 
@@ -46,7 +46,7 @@ pub struct Score {
 
 /// The known facts of an answer before the request, and its price cap.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answer {
+pub(super) struct ExpectedAnswer {
     output_tokens: u32,
     second_value: f64,
     billed_share: f64,
@@ -60,7 +60,7 @@ pub(super) struct Answer {
     per_token: Option<Duration>,
 }
 
-impl Answer {
+impl ExpectedAnswer {
     pub(super) fn expected(
         options: &RouteOptions,
         state: &RouteState,
@@ -134,14 +134,14 @@ fn stretched(quantile: Duration, candidate: &Candidate) -> f64 {
 
 /// A try that succeeds: the source of `C_next` and `T_next`.
 #[derive(Clone, Copy)]
-struct Plain {
+struct SuccessCost {
     position: usize,
     dollars: f64,
     seconds: f64,
 }
 
 /// Computes `j` and `j_healthy` of every entrant.
-pub(super) fn reckon(entrants: &mut [Entrant<'_>], answer: &Answer) {
+pub(super) fn reckon(entrants: &mut [Entrant<'_>], answer: &ExpectedAnswer) {
     let (best, second) = two_best(entrants, answer.second_value);
     let least = |number: fn(&Score) -> f64| entrants.iter().map(|e| number(&e.score)).fold(f64::INFINITY, f64::min);
     let dollars_min = least(|score| score.dollars);
@@ -152,7 +152,7 @@ pub(super) fn reckon(entrants: &mut [Entrant<'_>], answer: &Answer) {
         let candidate = entrant.candidate;
         let health = &candidate.health;
         let Score { dollars, seconds, .. } = entrant.score;
-        let own = Plain { position: entrant.position, dollars, seconds };
+        let own = SuccessCost { position: entrant.position, dollars, seconds };
         let next = [best, second].into_iter().flatten().find(|other| other.position != own.position).unwrap_or(own);
         let j = |q: f64, seconds: f64, ttft_p95: f64| {
             let good = dollars + answer.second_value * seconds;
@@ -170,13 +170,13 @@ pub(super) fn reckon(entrants: &mut [Entrant<'_>], answer: &Answer) {
 }
 
 /// Returns the two best targets to fail over to.
-fn two_best(entrants: &[Entrant<'_>], second_value: f64) -> (Option<Plain>, Option<Plain>) {
-    let cost = |plain: &Plain| plain.dollars + second_value * plain.seconds;
-    let (mut best, mut second): (Option<Plain>, Option<Plain>) = (None, None);
-    for entrant in entrants.iter().filter(|entrant| entrant.standing != Standing::Probe) {
+fn two_best(entrants: &[Entrant<'_>], second_value: f64) -> (Option<SuccessCost>, Option<SuccessCost>) {
+    let cost = |plain: &SuccessCost| plain.dollars + second_value * plain.seconds;
+    let (mut best, mut second): (Option<SuccessCost>, Option<SuccessCost>) = (None, None);
+    for entrant in entrants.iter().filter(|entrant| entrant.standing != Eligibility::Probe) {
         let Score { dollars, seconds, .. } = entrant.score;
-        let plain = Plain { position: entrant.position, dollars, seconds };
-        let beats = |other: &Option<Plain>| other.as_ref().is_none_or(|other| cost(&plain) < cost(other));
+        let plain = SuccessCost { position: entrant.position, dollars, seconds };
+        let beats = |other: &Option<SuccessCost>| other.as_ref().is_none_or(|other| cost(&plain) < cost(other));
         if beats(&best) {
             second = best.replace(plain);
         } else if beats(&second) {

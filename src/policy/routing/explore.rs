@@ -5,13 +5,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Candidate, Entrant, Needs, Standing};
-use crate::policy::patience::Left;
+use super::{Candidate, Eligibility, Entrant, Needs};
+use crate::policy::patience::TimeLeft;
 use crate::words::Priority;
 
 /// Tells what a call can spare for exploring.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Spare<'a> {
+pub(super) struct ExploreAllowance<'a> {
     needs: &'a Needs,
     /// The least time in which any target usually answers.
     answer: Duration,
@@ -20,9 +20,9 @@ pub(super) struct Spare<'a> {
     now: Instant,
 }
 
-impl<'a> Spare<'a> {
+impl<'a> ExploreAllowance<'a> {
     pub(super) fn of(entrants: &[Entrant<'_>], needs: &'a Needs, again_after: Duration, now: Instant) -> Self {
-        let full = entrants.iter().filter(|entrant| entrant.standing == Standing::Full);
+        let full = entrants.iter().filter(|entrant| entrant.standing == Eligibility::Full);
         let answer = match needs.deadline {
             Some(_) => full.map(|entrant| entrant.candidate.pace(needs).answer).min().unwrap_or_default(),
             None => Duration::ZERO,
@@ -33,8 +33,9 @@ impl<'a> Spare<'a> {
     /// Tells whether the call may explore a target: it is not critical, and has the time to go elsewhere after it.
     pub(super) fn allows(&self, candidate: &Candidate) -> bool {
         let since = |then| self.now.saturating_duration_since(then);
-        let has_time =
-            |deadline| Left::until(deadline, self.now).is_enough_for(candidate.pace(self.needs).first + self.answer);
+        let has_time = |deadline| {
+            TimeLeft::until(deadline, self.now).is_enough_for(candidate.pace(self.needs).first + self.answer)
+        };
         self.needs.priority != Priority::Critical
             && candidate.health.last_used.is_none_or(|then| since(then) >= self.again_after)
             && self.needs.deadline.is_none_or(has_time)

@@ -39,10 +39,10 @@ use std::time::{Duration, Instant};
 
 use rand::{Rng, RngExt};
 
-use self::cost::Answer;
-use self::explore::Spare;
+use self::cost::ExpectedAnswer;
+use self::explore::ExploreAllowance;
 use super::hint;
-use super::patience::{Left, Pace};
+use super::patience::{Pace, TimeLeft};
 use super::snapshot::{BreakerState, Gate, Health, Latency, Refusal};
 use super::trim::fits;
 use crate::words::{Capabilities, ModelKind, Price, Priority, Rule};
@@ -169,7 +169,7 @@ pub struct Pick {
     /// Index in the table.
     pub target: usize,
     /// The reason for its place.
-    pub why: Why,
+    pub why: PickReason,
     /// Its expected cost; only the adaptive strategy computes that.
     pub score: Option<Score>,
 }
@@ -177,7 +177,7 @@ pub struct Pick {
 /// The reason for a target's place in a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Why {
+pub enum PickReason {
     /// First: its cooldown is over, and this call probes it.
     Probe,
     /// First: the session's own.
@@ -200,7 +200,7 @@ pub enum Why {
     LastResort,
 }
 
-impl Why {
+impl PickReason {
     /// Returns the reason for people.
     pub const fn text(self) -> &'static str {
         match self {
@@ -309,13 +309,13 @@ pub fn plan(
     rng: &mut impl Rng,
 ) -> Plan {
     let options = &RouteOptions { strategy: needs.rule.map_or(options.strategy, Strategy::from), ..*options };
-    let answer = Answer::expected(options, state, candidates, needs, sticky);
-    let field = |last_resort| Field::of(candidates, options, needs, &answer, pinned, last_resort, now);
+    let answer = ExpectedAnswer::expected(options, state, candidates, needs, sticky);
+    let field = |last_resort| SortedCandidates::of(candidates, options, needs, &answer, pinned, last_resort, now);
     let regular = field(false);
     let last_resort = regular.entrants.is_empty();
-    let Field { mut entrants, skipped } = if last_resort { field(true) } else { regular };
+    let SortedCandidates { mut entrants, skipped } = if last_resort { field(true) } else { regular };
 
-    let spare = Spare::of(&entrants, needs, options.numbers.again_after, now);
+    let spare = ExploreAllowance::of(&entrants, needs, options.numbers.again_after, now);
     match options.strategy {
         Strategy::Adaptive => adaptive::rank(&mut entrants, &answer, &spare, &options.numbers),
         _ => classic::rank(&mut entrants, options.strategy, &spare, state, candidates.len(), rng),
@@ -342,16 +342,16 @@ pub fn plan(
     let probing = probes && place_probe(&mut entrants, options, needs, now, rng);
 
     let why = |place: usize, entrant: &Entrant<'_>| match entrant.standing {
-        _ if pinned.is_some() => Why::Pinned,
-        _ if last_resort => Why::LastResort,
-        Standing::Probe if probing && place == 0 => Why::Probe,
-        Standing::Probe => Why::Recovering,
-        _ if place > usize::from(probing) => Why::Fallback,
-        _ if kept.is_some() => Why::Sticky,
-        Standing::Full if !entrant.competes => Why::Explore,
-        _ if !options.strategy.draws() => Why::Rule,
-        _ if entrant.recovers() => Why::Ramp,
-        Standing::Full => Why::Draw,
+        _ if pinned.is_some() => PickReason::Pinned,
+        _ if last_resort => PickReason::LastResort,
+        Eligibility::Probe if probing && place == 0 => PickReason::Probe,
+        Eligibility::Probe => PickReason::Recovering,
+        _ if place > usize::from(probing) => PickReason::Fallback,
+        _ if kept.is_some() => PickReason::Sticky,
+        Eligibility::Full if !entrant.competes => PickReason::Explore,
+        _ if !options.strategy.draws() => PickReason::Rule,
+        _ if entrant.recovers() => PickReason::Ramp,
+        Eligibility::Full => PickReason::Draw,
     };
     let picks = entrants.iter().enumerate().map(|(place, entrant)| Pick {
         target: entrant.candidate.target,
@@ -376,7 +376,7 @@ fn place_probe(
             drawn < adaptive::probe_chance(entrants, place, &options.numbers)
         }
     };
-    let probe = entrants.iter().position(|entrant| entrant.standing == Standing::Probe);
+    let probe = entrants.iter().position(|entrant| entrant.standing == Eligibility::Probe);
     match probe {
         Some(place) if entrants.len() > 1 && affords(entrants, place, needs, now) && is_worth(entrants, place, rng) => {
             entrants[..=place].rotate_right(1);
@@ -396,19 +396,19 @@ fn affords(entrants: &[Entrant<'_>], probe: usize, needs: &Needs, now: Instant) 
     let since = if let BreakerState::Open { until } = breaker { Some(until) } else { last_used };
     let is_overdue = since.is_none_or(|since| now.saturating_duration_since(since) >= PROBE_OVERDUE);
     is_overdue
-        || Left::until(deadline, now).is_enough_for(pace(&entrants[probe]).first + other.min().unwrap_or_default())
+        || TimeLeft::until(deadline, now).is_enough_for(pace(&entrants[probe]).first + other.min().unwrap_or_default())
 }
 
 /// The claim of an admissible target.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Standing {
+enum Eligibility {
     /// A normal pick; a recovering target refuses calls beyond what it has proven.
     Full,
     /// One probe, to see whether it is well again.
     Probe,
 }
 
-impl Standing {
+impl Eligibility {
     fn of(health: &Health, last_resort: bool) -> Self {
         match health.breaker {
             _ if health.forced_on || last_resort => Self::Full,
@@ -424,7 +424,7 @@ struct Entrant<'a> {
     candidate: &'a Candidate,
     /// Place in the route's configuration.
     position: usize,
-    standing: Standing,
+    standing: Eligibility,
     /// Whether the strategy puts it behind the tiers that follow.
     late: bool,
     /// The strategy's measure: less is better.
@@ -441,24 +441,24 @@ impl Entrant<'_> {
 
     /// Orders by what a caller should try first, without the first pick's own rule.
     fn order(&self, other: &Self) -> Ordering {
-        let probe = |e: &Self| (e.standing == Standing::Probe).then(|| hint::place(e.candidate.health.hint));
+        let probe = |e: &Self| (e.standing == Eligibility::Probe).then(|| hint::place(e.candidate.health.hint));
         let coarse = |e: &Self| (probe(e), e.late, e.candidate.tier);
         coarse(self).cmp(&coarse(other)).then(self.key.total_cmp(&other.key)).then(self.position.cmp(&other.position))
     }
 }
 
 /// The candidates of a route, sorted into those that may run and those that may not.
-struct Field<'a> {
+struct SortedCandidates<'a> {
     entrants: Vec<Entrant<'a>>,
     skipped: Vec<Skip>,
 }
 
-impl<'a> Field<'a> {
+impl<'a> SortedCandidates<'a> {
     fn of(
         candidates: &'a [Candidate],
         options: &RouteOptions,
         needs: &Needs,
-        answer: &Answer,
+        answer: &ExpectedAnswer,
         pinned: Option<usize>,
         last_resort: bool,
         now: Instant,
@@ -484,7 +484,7 @@ impl<'a> Field<'a> {
                 None => entrants.push(Entrant {
                     candidate,
                     position,
-                    standing: Standing::of(&candidate.health, last_resort),
+                    standing: Eligibility::of(&candidate.health, last_resort),
                     late: false,
                     key: 0.0,
                     competes: false,

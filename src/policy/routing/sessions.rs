@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::mem;
 use std::time::{Duration, Instant};
 
-use super::{Entrant, Standing};
+use super::{Eligibility, Entrant};
 
 /// Another target must cost less than this part of the session's own one before the session moves: a cache is worth
 /// about a fifth.
@@ -38,7 +38,7 @@ impl Sticky {
     /// or because on two plans running, 30 s or more after the last move, another was clearly better.
     pub(super) fn judge(self, entrants: &[Entrant<'_>], now: Instant) -> Option<Self> {
         let own =
-            entrants.iter().find(|e| e.candidate.target == self.target).filter(|e| e.standing != Standing::Probe)?;
+            entrants.iter().find(|e| e.candidate.target == self.target).filter(|e| e.standing != Eligibility::Probe)?;
         // A session that fell to a later tier goes back when an earlier one serves again.
         let best = entrants.first()?;
         let better = best.candidate.tier < own.candidate.tier || best.score.j < BETTER * own.score.j;

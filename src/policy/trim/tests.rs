@@ -25,7 +25,7 @@ fn message(word: &str, text: &str) -> Message {
 /// The rest of a conversation of one token a message that must become this much shorter.
 fn cut(notation: &str, excess: u32) -> String {
     let messages = conversation(notation);
-    let Some(cut) = Cut::find(&messages, |_| 1.0, excess.into()) else { return "nothing".into() };
+    let Some(cut) = TrimRange::find(&messages, |_| 1.0, excess.into()) else { return "nothing".into() };
     let words = notation.split_whitespace().zip(&messages).enumerate();
     words
         .filter(|(at, (_, message))| !cut.leaves_out(*at, message))
@@ -145,10 +145,10 @@ fn orphans(messages: &[Message]) -> usize {
     orphans + open.len()
 }
 
-fn excess(request: &ChatRequest, weights: Weights, budget: u32) -> Option<Cut> {
+fn excess(request: &ChatRequest, weights: Weights, budget: u32) -> Option<TrimRange> {
     let prompt = Prompt::of(request, Measure::Shape, true);
     let over = f64::from(weights.tokens(&prompt.whole)) - f64::from(budget);
-    (over > 0.0).then(|| Cut::find(&request.messages, |at| weights.weigh(&prompt.messages[at]), over)).flatten()
+    (over > 0.0).then(|| TrimRange::find(&request.messages, |at| weights.weigh(&prompt.messages[at]), over)).flatten()
 }
 
 proptest! {

@@ -8,8 +8,8 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER
 use serde_json::{Value, json};
 
 use super::{BadRequest, Face};
-use crate::words::consequence::Told;
-use crate::words::{Barred, Cause, Error, FailureClass};
+use crate::words::consequence::CallerStatus;
+use crate::words::{Cause, Error, FailureClass, UnavailableTarget};
 
 /// When to come back where no provider said: the shortest time that a header can say.
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
@@ -276,7 +276,7 @@ impl Kind {
     /// Returns the refusal of a call that no target can answer. Where only limits are mended by time, it is a limit,
     /// computed again for each call, whether a target was asked or not. Else the last failure counts, if there was one;
     /// but one target's limit is no limit of all.
-    fn of_all(barred: &[Barred], last: Option<FailureClass>) -> Self {
+    fn of_all(barred: &[UnavailableTarget], last: Option<FailureClass>) -> Self {
         let mut mended = barred.iter().map(|one| one.cause).filter(|cause| cause.passes()).peekable();
         let limits = mended.peek().is_some() && mended.all(|cause| cause == Cause::Failure(FailureClass::RateLimited));
         match last.map_or(Self::Unavailable, Self::of) {
@@ -288,15 +288,15 @@ impl Kind {
 
     fn of(class: FailureClass) -> Self {
         match class.consequences().told {
-            Told::Invalid => Self::Invalid,
-            Told::ContextTooLong => Self::ContextTooLong,
-            Told::ContentPolicy => Self::ContentPolicy,
-            Told::TooLarge => Self::TooLarge,
-            Told::RateLimited => Self::RateLimited,
-            Told::NoAnswer => Self::NoAnswer,
-            Told::Internal => Self::Internal,
+            CallerStatus::Invalid => Self::Invalid,
+            CallerStatus::ContextTooLong => Self::ContextTooLong,
+            CallerStatus::ContentPolicy => Self::ContentPolicy,
+            CallerStatus::TooLarge => Self::TooLarge,
+            CallerStatus::RateLimited => Self::RateLimited,
+            CallerStatus::NoAnswer => Self::NoAnswer,
+            CallerStatus::Internal => Self::Internal,
             // The provider's fault or the operator's; no caller can do anything about it.
-            Told::Unavailable => Self::Unavailable,
+            CallerStatus::Unavailable => Self::Unavailable,
         }
     }
 

@@ -7,7 +7,9 @@ use memchr::memmem;
 
 use super::refusal::Fault;
 use super::{Face, Form, anthropic, gemini, id_of, in_words, openai, responses};
-use crate::words::{AssistantPart, Barred, CallId, Error, Finished, Proof, Reply, ReplyEvent, Source, ToolCall};
+use crate::words::{
+    AssistantPart, CallId, Error, Finished, Proof, Reply, ReplyEvent, Source, ToolCall, UnavailableTarget,
+};
 
 /// The most targets that a comment names.
 const BARRED_MAX: usize = 8;
@@ -245,7 +247,7 @@ impl Writer {
 
     /// Returns the same while the call is parked: which targets it waits for, and for how long, where comments are no
     /// errors.
-    pub fn waiting(&self, back_in: Option<Duration>, barred: &[Barred]) -> Vec<u8> {
+    pub fn waiting(&self, back_in: Option<Duration>, barred: &[UnavailableTarget]) -> Vec<u8> {
         if self.form.face == Face::Gemini {
             return self.keep_alive().to_vec();
         }

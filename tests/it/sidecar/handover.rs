@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use standin::drill::Drill;
-use standin::runtime::{By, Question, ask_file, verify_file};
+use standin::runtime::{GroupBy, Question, ask_file, verify_file};
 use standin::testing::Script;
 
 use super::child::{Served, free, program};
@@ -136,7 +136,7 @@ async fn another_process_follows_and_no_connection_is_refused_nor_an_answer_cut_
 
     let file = scene.folder.join("kept.db");
     assert_eq!(verify_file(&file).expect("a file").problems, Vec::<String>::new());
-    let statement = ask_file(&file, &Question::by(By::All)).expect("a statement");
+    let statement = ask_file(&file, &Question::by(GroupBy::All)).expect("a statement");
     assert_eq!(statement.sum.answers, answered.load(Relaxed) + 1, "each answer of either is there once");
     assert_eq!(scene.drill.handle().counts().answered, statement.sum.answers);
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use standin::config::StoreConfig;
-use standin::runtime::{By, LedgerError, Question};
+use standin::runtime::{GroupBy, LedgerError, Question};
 use standin::sidecar::{ClientKey, Hash};
 use standin::testing::{Fault, ProviderError, Script};
 
@@ -59,7 +59,7 @@ async fn what_was_spent_is_told_by_the_program_the_door_and_the_runtime_and_equa
         assert_eq!(ask(&stage, team).await.status, 200);
     }
     let runtime = stage.sidecar.runtime();
-    let statement = runtime.ledger(Question::by(By::Target)).await.expect("a statement");
+    let statement = runtime.ledger(Question::by(GroupBy::Target)).await.expect("a statement");
     let billed: u64 = (0..2).map(|drill| stage.counts(drill).answered).sum();
     let received: u64 = (0..2).map(|drill| stage.counts(drill).received).sum();
     assert_eq!((statement.sum.answers, statement.sum.attempts), (billed, received));
@@ -113,7 +113,7 @@ async fn what_a_provider_says_of_its_use_is_put_beside_what_is_kept_of_it() {
     for _ in 0..5 {
         assert_eq!(ask(&stage, "red").await.status, 200);
     }
-    let statement = stage.sidecar.runtime().ledger(Question::by(By::DayTarget)).await.expect("a statement");
+    let statement = stage.sidecar.runtime().ledger(Question::by(GroupBy::DayTarget)).await.expect("a statement");
     let [line] = &statement.lines[..] else { panic!("{statement:?}") };
     let (day, target) = line.of.split_once(' ').expect("a day and a target");
     let (provider, model) = target.split_once('/').expect("a target");
@@ -173,7 +173,7 @@ async fn a_runtime_that_keeps_nothing_has_no_ledger_and_says_so() {
         (nothing.status, nothing.json()["error"].as_str()),
         (404, Some("nothing is kept: the configuration has no [store]"))
     );
-    let asked = stage.sidecar.runtime().ledger(Question::by(By::All)).await;
+    let asked = stage.sidecar.runtime().ledger(Question::by(GroupBy::All)).await;
     assert!(matches!(asked, Err(LedgerError::NotKept)));
     assert!(http::get(stage.sidecar.address(), "/health").await.json()["store"].is_null());
 }
@@ -212,7 +212,7 @@ async fn after_a_storm_the_books_are_those_of_the_providers_to_the_cent() {
     }));
     let answered = 2 + asks.await.into_iter().filter(|status| *status == 200).count() as u64;
     assert!(answered > 60, "{answered}");
-    let statement = stage.sidecar.runtime().ledger(Question::by(By::Provider)).await.expect("a statement");
+    let statement = stage.sidecar.runtime().ledger(Question::by(GroupBy::Provider)).await.expect("a statement");
     let mut nanos = 0;
     for (at, name) in ["a", "b"].into_iter().enumerate() {
         let counts = stage.counts(at);
@@ -225,9 +225,9 @@ async fn after_a_storm_the_books_are_those_of_the_providers_to_the_cent() {
     let sum = &statement.sum;
     assert_eq!((sum.answers, sum.cost - sum.wasted), (answered, nanos));
     // Under every grouping the same: an attempt is an answer or waste.
-    let waste = stage.sidecar.runtime().ledger(Question::by(By::Waste)).await.expect("a statement");
+    let waste = stage.sidecar.runtime().ledger(Question::by(GroupBy::Waste)).await.expect("a statement");
     assert_eq!((waste.sum.attempts, waste.sum.cost), (sum.attempts - sum.answers, sum.wasted));
-    let tags = stage.sidecar.runtime().ledger(Question::by(By::Tag("team".into()))).await.expect("a statement");
+    let tags = stage.sidecar.runtime().ledger(Question::by(GroupBy::Tag("team".into()))).await.expect("a statement");
     assert_eq!((tags.sum.attempts, tags.sum.cost), (sum.attempts, sum.cost));
     let found = standin::runtime::verify_file(&file).expect("a file");
     assert_eq!((found.attempts, found.problems), (sum.attempts, Vec::new()));

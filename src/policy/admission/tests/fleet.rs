@@ -1,7 +1,7 @@
 //! A fleet of clients and one target that is all they have: callers that leave, and a short outage. Time is simulated.
 
 use super::*;
-use crate::policy::park::{Gate as Says, Lot, Place};
+use crate::policy::wait_queue::{Capacity as Says, QueueRank, WaitQueues};
 use crate::words::Priority;
 
 const TICK: Duration = Duration::from_millis(50);
@@ -10,9 +10,9 @@ const TICK: Duration = Duration::from_millis(50);
 #[derive(Clone, Copy)]
 enum Doing {
     Away { until: Instant },
-    Waits { place: Place, since: Instant },
-    Pauses { place: Place, since: Instant, until: Instant },
-    Asks { place: Place, since: Instant, from: Instant, ticket: Ticket, too_many: bool },
+    Waits { place: QueueRank, since: Instant },
+    Pauses { place: QueueRank, since: Instant, until: Instant },
+    Asks { place: QueueRank, since: Instant, from: Instant, ticket: Ticket, too_many: bool },
 }
 
 /// A client that asks again and again.
@@ -27,7 +27,7 @@ struct Client {
 
 struct Fleet {
     bench: Bench,
-    lot: Lot<u8, usize>,
+    lot: WaitQueues<u8, usize>,
     clients: Vec<Client>,
     start: Instant,
     /// What an answer takes, and when the target says that it is overloaded.
@@ -46,7 +46,7 @@ impl Fleet {
         let mut bench = Bench::new(1, 1);
         bench.admission = Admission::new(options, bench.now);
         let (start, outage) = (bench.now, Duration::ZERO..Duration::ZERO);
-        let (lot, clients) = (Lot::default(), Vec::new());
+        let (lot, clients) = (WaitQueues::default(), Vec::new());
         Self { bench, lot, clients, start, takes, whole, outage, bears: u32::MAX, overloads: 0 }
     }
 
@@ -74,7 +74,7 @@ impl Fleet {
         self.clients[at].doing = Doing::Away { until: self.bench.now + SECOND };
     }
 
-    fn wait(&mut self, at: usize, place: Place, since: Instant) {
+    fn wait(&mut self, at: usize, place: QueueRank, since: Instant) {
         let placed = self.bench.now + self.lot.wait(&[0], place, self.bench.now).unwrap_or_default();
         if self.latest(at, since).is_some_and(|latest| placed > latest || self.bench.now >= latest) {
             return self.refuse(at);
@@ -85,12 +85,12 @@ impl Fleet {
     }
 
     /// Asks the target, as the last resort if need be; tells whether it was admitted.
-    fn ask(&mut self, at: usize, place: Place, since: Instant) -> bool {
+    fn ask(&mut self, at: usize, place: QueueRank, since: Instant) -> bool {
         self.bench.in_flight = self.in_flight();
-        let ask = Ask { whole: self.whole, ..ASK };
+        let ask = AdmissionRequest { whole: self.whole, ..ASK };
         let from = self.bench.now;
         let asked = self.bench.ask(ask).or_else(|refusal| {
-            if refusal.is_full() { Err(refusal) } else { self.bench.ask(Ask { last_resort: true, ..ask }) }
+            if refusal.is_full() { Err(refusal) } else { self.bench.ask(AdmissionRequest { last_resort: true, ..ask }) }
         });
         match asked {
             Ok(ticket) => {
@@ -143,7 +143,7 @@ impl Fleet {
                     self.clients[at].answers.push(now - self.start);
                     self.clients[at].doing = Doing::Away { until: now };
                 } else if now - since >= patience {
-                    self.bench.report(&ticket, Report::Ended(Outcome::Cancelled(Unwanted::Left)));
+                    self.bench.report(&ticket, Report::Ended(Outcome::Cancelled(CancelReason::Left)));
                     self.lot.left(&[0], place, now);
                     self.lot.returned(&0, now);
                     self.clients[at].doing = away;
@@ -159,9 +159,9 @@ impl Fleet {
             let now = self.bench.now;
             let health = self.bench.admission.health(0, self.in_flight(), now);
             let says = match health.refusal(false, now) {
-                None => Says::Open(health.free()),
+                None => Says::Free(health.free()),
                 Some(refusal) if refusal.is_full() => Says::Full(refusal.until),
-                Some(refusal) => refusal.until.map_or(Says::Shut, Says::Until),
+                Some(refusal) => refusal.until.map_or(Says::Closed, Says::OutUntil),
             };
             for (at, key) in self.lot.look(now, |_| says).go {
                 let Doing::Waits { place, since } = self.clients[at].doing else { panic!("{at} does not wait") };

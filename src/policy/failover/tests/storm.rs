@@ -8,12 +8,16 @@ use proptest::prelude::*;
 use rand::rngs::SmallRng;
 
 use super::*;
-use crate::policy::admission::{Admission, AdmissionOptions, Ask, Effect, Outcome, Report, TargetOptions, Ticket};
+use crate::policy::admission::{
+    Admission, AdmissionOptions, AdmissionRequest, Effect, Outcome, Report, TargetOptions, Ticket,
+};
 use crate::policy::admission::{BreakerOptions, HealthOptions};
-use crate::policy::park::{Gate as Door, Lot, Place, pause};
-use crate::policy::routing::{self, Candidate, LabelSet, Needs, RouteOptions, RouteState, Skip, Strategy as Rule, Why};
+use crate::policy::routing::{
+    self, Candidate, LabelSet, Needs, PickReason, RouteOptions, RouteState, Skip, Strategy as Rule,
+};
 use crate::policy::snapshot::Gate;
 use crate::policy::snapshot::{BreakerState, Disabled, Health};
+use crate::policy::wait_queue::{Capacity as Door, QueueRank, WaitQueues, pause};
 use crate::words::Capabilities;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -145,7 +149,7 @@ struct Call {
     keys_failed: u32,
     steps: u32,
     /// Its place among the waiting calls, the targets that it waits for now, and the target whose turn it has.
-    place: Option<Place>,
+    place: Option<QueueRank>,
     queued: Option<Arc<[usize]>>,
     turn: Option<(usize, bool)>,
     parks: bool,
@@ -176,7 +180,7 @@ struct World {
     budget: RetryBudget,
     calls: Vec<Call>,
     queue: BTreeMap<(Instant, u64), Event>,
-    lot: Lot<usize, usize>,
+    lot: WaitQueues<usize, usize>,
     /// When the lot is looked at next.
     look_at: Option<Instant>,
     serial: u64,
@@ -215,7 +219,7 @@ impl World {
             budget: RetryBudget::default(),
             calls: Vec::new(),
             queue: BTreeMap::new(),
-            lot: Lot::default(),
+            lot: WaitQueues::default(),
             look_at: None,
             serial: 0,
             attempts: 0,
@@ -389,7 +393,7 @@ impl World {
             for (index, target) in look.go {
                 let call = &mut self.calls[index];
                 prop_assert!(call.queued.take().is_some(), "who goes waited");
-                prop_assert!(matches!(doors[target], Door::Open(_)), "it goes where nobody is let in");
+                prop_assert!(matches!(doors[target], Door::Free(_)), "it goes where nobody is let in");
                 call.turn = Some((target, false));
                 if call.parks && call.live.is_empty() {
                     call.machine.anew();
@@ -404,7 +408,7 @@ impl World {
             let waited_for = |target: usize| {
                 self.calls.iter().any(|call| call.queued.as_ref().is_some_and(|queued| queued.contains(&target)))
             };
-            let open = (0..TARGETS).filter(|&target| matches!(doors[target], Door::Open(_)) && waited_for(target));
+            let open = (0..TARGETS).filter(|&target| matches!(doors[target], Door::Free(_)) && waited_for(target));
             prop_assert!(look.next.is_some() || open.count() == 0, "a place is free, and nobody is woken");
             // What changed is published a moment later, which rings the bell.
             let waits = self.calls.iter().any(|call| call.queued.is_some());
@@ -422,7 +426,7 @@ impl World {
         loop {
             let tokens = self.budget.tokens();
             let call = &mut self.calls[index];
-            call.poor |= !self.budget.allows(Spend::Failover);
+            call.poor |= !self.budget.allows(RetryKind::Failover);
             prop_assert_eq!(call.ends, 0, "it goes on after its end");
             call.steps += 1;
             // 3 plans and a try for each target, and 40 looks in 2 s, for each of at most 6 attempts and resends;
@@ -549,7 +553,7 @@ impl World {
             overdue: Some(4 * SECOND),
             domain: at(pick.target).0,
             hedge_after,
-            hedge: (pick.why != Why::Probe).then_some(Cost::of(Some(dollars(pick.target)))),
+            hedge: (pick.why != PickReason::Probe).then_some(Cost::of(Some(dollars(pick.target)))),
         });
         call.machine.planned(picks, plan.skipped.iter().filter_map(Skip::refusal), plan.last_resort, self.now);
     }
@@ -591,7 +595,7 @@ impl World {
     fn ask(&mut self, index: usize, this: Try, tokens: i64) -> Result<(), TestCaseError> {
         let (provider, model) = at(this.target);
         let Provider { admission, down, .. } = &mut self.providers[provider];
-        let ask = Ask {
+        let ask = AdmissionRequest {
             target: model,
             prompt_tokens: 10,
             whole: false,

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::policy::durable_store::Item;
 use crate::policy::lasting::{read_formed as read, write_formed as write};
-use crate::policy::vault::Item;
 use crate::words::{
-    Amount, AssistantPart, AttemptEnd, AttemptRecord, Audio, Barred, CallFacts, CallId, Cause, ChatRequest, Degraded,
-    Dialect, Document, Durable, Effort, Error, Failure, FailureClass, Finished, Foreign, Hedging, Image, Marks,
-    Message, Note, OnExhausted, Original, OverBudget, Price, Priority, Proof, Reasoning, ReplyEvent, ResponseFormat,
-    RetryAfter, Rule, Sampling, Source, StopReason, TargetId, Tool, ToolCall, ToolChoice, Unread, Usage, UserPart,
+    Amount, AssistantPart, AttemptEnd, AttemptRecord, Audio, CallFacts, CallId, Cause, ChatRequest, Degraded, Dialect,
+    Document, Durable, Effort, Error, Failure, FailureClass, Finished, Foreign, Hedging, Image, Marks, Message, Note,
+    OnExhausted, Original, OverBudget, Price, Priority, Proof, Reasoning, ReplyEvent, ResponseFormat, RetryAfter, Rule,
+    Sampling, Source, StopReason, TargetId, Tool, ToolCall, ToolChoice, UnavailableTarget, Unread, Usage, UserPart,
 };
 
 fn request() -> ChatRequest {
@@ -75,8 +75,11 @@ fn items() -> Vec<Item> {
         retry_after: Some(RetryAfter::After(Duration::from_secs(3))),
         ..Failure::new(FailureClass::Cut, "cut")
     };
-    let barred =
-        vec![Barred { target: target.clone(), cause: Cause::Failure(FailureClass::RateLimited), back_in: None }];
+    let barred = vec![UnavailableTarget {
+        target: target.clone(),
+        cause: Cause::Failure(FailureClass::RateLimited),
+        back_in: None,
+    }];
     let about = Arc::new(CallFacts::new(CallId::new(u64::MAX, 2), SystemTime::UNIX_EPOCH, "smart"));
     let mut lost = AttemptRecord::new(about.clone(), 1, target.clone(), "key");
     (lost.end, lost.price, lost.cost_usd) =

@@ -11,7 +11,8 @@ use rand::rngs::SmallRng;
 
 use super::kit::*;
 use crate::policy::admission::{
-    Admission, AdmissionOptions, Ask, BreakerOptions, HealthOptions, Outcome, Report, TargetOptions, Ticket,
+    Admission, AdmissionOptions, AdmissionRequest, BreakerOptions, HealthOptions, Outcome, Report, TargetOptions,
+    Ticket,
 };
 use crate::policy::routing::*;
 use crate::words::{Failure, FailureClass, Priority};
@@ -88,7 +89,7 @@ impl Lab {
     }
 
     fn admit(&mut self, target: usize) -> Option<Ticket> {
-        let ask = Ask {
+        let ask = AdmissionRequest {
             target: 0,
             prompt_tokens: 1_000,
             whole: false,
@@ -153,7 +154,7 @@ impl Lab {
         let plan = desk.plan();
         let pick = plan.picks.iter().find(|pick| pick.target == target);
         let share =
-            |pick: &Pick| if pick.why == Why::Probe { 1.0 } else { pick.score.map_or(0.0, |score| score.share) };
+            |pick: &Pick| if pick.why == PickReason::Probe { 1.0 } else { pick.score.map_or(0.0, |score| score.share) };
         (!plan.last_resort).then(|| pick.map_or(0.0, share))
     }
 }

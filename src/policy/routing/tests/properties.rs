@@ -131,15 +131,15 @@ proptest! {
         }
 
         // A probe leads or trails.
-        let probes = plan.picks.iter().filter(|pick| pick.why == Why::Probe).count();
+        let probes = plan.picks.iter().filter(|pick| pick.why == PickReason::Probe).count();
         prop_assert!(probes <= usize::from(priority < 3));
-        prop_assert!(probes == 0 || plan.picks[0].why == Why::Probe);
+        prop_assert!(probes == 0 || plan.picks[0].why == PickReason::Probe);
 
         // Shares are a distribution over those that run.
         if strategy == 0 {
             let scores: Vec<_> = plan.picks.iter().map(|pick| pick.score.unwrap()).collect();
             let whole: f64 = scores.iter().map(|score| score.share).sum();
-            let runs = plan.picks.iter().any(|pick| !matches!(pick.why, Why::Probe | Why::Recovering));
+            let runs = plan.picks.iter().any(|pick| !matches!(pick.why, PickReason::Probe | PickReason::Recovering));
             prop_assert!((whole - f64::from(u8::from(runs))).abs() < 1e-9, "{whole}");
             prop_assert!(scores.iter().all(|score| score.j.is_finite() && score.share >= 0.0));
         }

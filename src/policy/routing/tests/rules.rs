@@ -178,7 +178,7 @@ fn when_nothing_admits_open_targets_are_asked_as_a_last_resort_and_barred_ones_n
         let plan = desk.plan();
         assert!(plan.last_resort);
         let picks: Vec<_> = plan.picks.iter().map(|pick| (pick.target, pick.why)).collect();
-        assert_eq!(picks, [(0, Why::LastResort), (1, Why::LastResort)], "{strategy:?}");
+        assert_eq!(picks, [(0, PickReason::LastResort), (1, PickReason::LastResort)], "{strategy:?}");
         assert_eq!(plan.skipped.len(), 2);
     }
 }
@@ -213,7 +213,7 @@ fn a_forced_target_is_used_in_any_state_of_its_breaker() {
     let mut desk = Desk::of(1).open_for(0, MINUTE).with(0, |target| target.health.forced_on = true);
     let plan = desk.plan();
     assert!(!plan.last_resort);
-    assert_eq!(plan.picks[0].why, Why::Draw);
+    assert_eq!(plan.picks[0].why, PickReason::Draw);
 }
 
 // Probes.
@@ -232,8 +232,8 @@ fn a_probe_comes_first_under_every_strategy_with_any_score_and_tier() {
             let plan = desk.plan();
             let picks: Vec<_> = plan.picks.iter().map(|pick| pick.target).collect();
             assert_eq!(picks, [2, 0, 1], "{strategy:?}");
-            assert_eq!(plan.picks[0].why, Why::Probe);
-            assert!(matches!(plan.picks[1].why, Why::Draw | Why::Rule), "{strategy:?}");
+            assert_eq!(plan.picks[0].why, PickReason::Probe);
+            assert!(matches!(plan.picks[1].why, PickReason::Draw | PickReason::Rule), "{strategy:?}");
         }
     }
 }
@@ -244,7 +244,7 @@ fn a_critical_call_probes_last_or_not_at_all() {
     desk.needs.priority = Priority::Critical;
     let plan = desk.plan();
     assert_eq!(plan.picks.iter().map(|pick| pick.target).collect::<Vec<_>>(), [1, 2, 0]);
-    assert_eq!(plan.picks[2].why, Why::Recovering);
+    assert_eq!(plan.picks[2].why, PickReason::Recovering);
 }
 
 #[test]
@@ -259,7 +259,10 @@ fn a_call_without_the_time_for_it_probes_only_when_no_other_call_has_come() {
         assert_eq!(desk.first() == 0, probes, "{millis} ms left, last used {ago} s ago");
         let plan = desk.plan();
         assert_eq!(plan.picks.len(), 2);
-        assert_eq!(plan.picks[usize::from(!probes)].why, if probes { Why::Probe } else { Why::Recovering });
+        assert_eq!(
+            plan.picks[usize::from(!probes)].why,
+            if probes { PickReason::Probe } else { PickReason::Recovering }
+        );
     }
     // A cooldown that has just ended is no wait, however long it was.
     desk.targets[0].health.breaker = BreakerState::Open { until: desk.now };
@@ -270,7 +273,10 @@ fn a_call_without_the_time_for_it_probes_only_when_no_other_call_has_come() {
 fn the_only_admissible_target_is_no_probe_and_no_last_resort() {
     let mut desk = Desk::of(2).probe_ready(0).open_for(1, MINUTE);
     let plan = desk.plan();
-    assert_eq!(plan.picks.iter().map(|pick| (pick.target, pick.why)).collect::<Vec<_>>(), [(0, Why::Recovering)]);
+    assert_eq!(
+        plan.picks.iter().map(|pick| (pick.target, pick.why)).collect::<Vec<_>>(),
+        [(0, PickReason::Recovering)]
+    );
     assert!(!plan.last_resort);
 }
 
@@ -304,8 +310,8 @@ fn a_probe_rides_on_a_sessions_call_without_moving_the_session() {
     let mut desk = Desk::of(3).probe_ready(0);
     desk.sticky = Some(Sticky::new(2, desk.now));
     let plan = desk.plan();
-    assert_eq!((plan.picks[0].target, plan.picks[0].why), (0, Why::Probe));
-    assert_eq!((plan.picks[1].target, plan.picks[1].why), (2, Why::Sticky));
+    assert_eq!((plan.picks[0].target, plan.picks[0].why), (0, PickReason::Probe));
+    assert_eq!((plan.picks[1].target, plan.picks[1].why), (2, PickReason::Sticky));
     assert_eq!(plan.sticky, desk.sticky);
 }
 
@@ -316,7 +322,7 @@ fn a_recovering_target_is_drawn_by_what_it_costs_and_says_so() {
     let mut desk = Desk::of(2).ramp(0, None);
     assert!(near(desk.score(0).share, 0.5));
     let plan = (0..50).map(|_| desk.plan()).find(|plan| plan.picks[0].target == 0).unwrap();
-    assert_eq!(plan.picks[0].why, Why::Ramp);
+    assert_eq!(plan.picks[0].why, PickReason::Ramp);
     desk.targets[0].price = price(40.0);
     assert!(near(desk.score(0).share, 0.0));
 }
@@ -499,7 +505,7 @@ fn those_that_lost_are_explored_for_three_percent_of_what_calls_cost() {
     assert!(near(cost[0], 0.01) && near(cost[1], 0.01), "{scores:?}");
     assert!(near(scores[&3].share, 0.0), "what loses by its price alone can become no better");
     let plan = (0..4_000).map(|_| desk.plan()).find(|plan| plan.picks[0].target == 1).unwrap();
-    assert_eq!(plan.picks[0].why, Why::Explore);
+    assert_eq!(plan.picks[0].why, PickReason::Explore);
     desk.needs.priority = Priority::Critical;
     assert!(near(desk.score(1).share, 0.0), "critical calls explore nobody");
     desk.needs.priority = Priority::Default;
@@ -637,7 +643,7 @@ fn a_session_keeps_its_target_until_that_is_inadmissible() {
         desk.sticky = Some(Sticky::new(2, desk.now));
         for _ in 0..20 {
             let plan = desk.plan();
-            assert_eq!((plan.picks[0].target, plan.picks[0].why), (2, Why::Sticky), "{strategy:?}");
+            assert_eq!((plan.picks[0].target, plan.picks[0].why), (2, PickReason::Sticky), "{strategy:?}");
             assert_eq!(plan.sticky, desk.sticky);
         }
         desk = desk.open_for(2, MINUTE);
@@ -800,18 +806,18 @@ fn a_plan_without_a_choice_draws_nothing() {
 #[test]
 fn every_reason_to_pick_has_its_text() {
     let all = [
-        Why::Probe,
-        Why::Sticky,
-        Why::Pinned,
-        Why::Draw,
-        Why::Ramp,
-        Why::Explore,
-        Why::Rule,
-        Why::Fallback,
-        Why::Recovering,
-        Why::LastResort,
+        PickReason::Probe,
+        PickReason::Sticky,
+        PickReason::Pinned,
+        PickReason::Draw,
+        PickReason::Ramp,
+        PickReason::Explore,
+        PickReason::Rule,
+        PickReason::Fallback,
+        PickReason::Recovering,
+        PickReason::LastResort,
     ];
-    let texts: std::collections::HashSet<_> = all.map(Why::text).into_iter().collect();
+    let texts: std::collections::HashSet<_> = all.map(PickReason::text).into_iter().collect();
     assert_eq!(texts.len(), all.len());
 }
 
@@ -821,7 +827,10 @@ fn a_pinned_call_has_one_target() {
         let mut desk = Desk::tiers(3).strategy(strategy);
         desk.pinned = Some(2);
         let plan = desk.plan();
-        assert_eq!(plan.picks.iter().map(|pick| (pick.target, pick.why)).collect::<Vec<_>>(), [(2, Why::Pinned)]);
+        assert_eq!(
+            plan.picks.iter().map(|pick| (pick.target, pick.why)).collect::<Vec<_>>(),
+            [(2, PickReason::Pinned)]
+        );
         assert!(plan.skipped.iter().all(|skip| skip.why == SkipReason::NotPinned));
     }
 }

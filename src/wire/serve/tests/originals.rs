@@ -729,12 +729,12 @@ fn parts_of_gemini_are_edited_one_by_one() {
 
 #[test]
 fn a_chat_that_was_cut_loses_what_was_left_out_and_the_rest_stays_as_it_came() {
-    use crate::policy::trim::Cut;
+    use crate::policy::trim::TrimRange;
     let mut body = marked(Face::OpenAiChat);
     let more = (0..4).map(|n| json!({"role": if n % 2 == 0 { "assistant" } else { "user" }, "content": "x", "n": n}));
     body["messages"].as_array_mut().expect("a list").extend(more);
     let request = asked(Face::OpenAiChat, &body).request;
-    let cut = Cut::find(&request.messages, |_| 1.0, 1.0).expect("something to leave out").apply(&request);
+    let cut = TrimRange::find(&request.messages, |_| 1.0, 1.0).expect("something to leave out").apply(&request);
     let flavour = Flavour::named("generic").expect("a flavour");
     let encoded = encode(Dialect::OpenAiChat, flavour, &cut, &TargetId::new("p", "m"), false).expect("a body");
     let left: Value = serde_json::from_slice(&encoded.body.whole()).expect("JSON");

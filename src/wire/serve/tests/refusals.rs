@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::words::{
-    Amount, AttemptEnd, AttemptRecord, Barred, CallFacts, Cause, Error, Failure, FailureClass, OverBudget,
+    Amount, AttemptEnd, AttemptRecord, CallFacts, Cause, Error, Failure, FailureClass, OverBudget, UnavailableTarget,
 };
 
 fn tried(class: FailureClass) -> Vec<AttemptRecord> {
@@ -54,7 +54,8 @@ fn what_time_mends_decides_between_a_limit_and_an_outage_whichever_was_asked_las
         (vec![], None, 503),
     ] {
         let target = TargetId::new("p", "m");
-        let barred = causes.iter().map(|&cause| Barred { target: target.clone(), cause, back_in: None }).collect();
+        let barred =
+            causes.iter().map(|&cause| UnavailableTarget { target: target.clone(), cause, back_in: None }).collect();
         let attempts = last.map_or_else(Vec::new, tried);
         for retry_after in [None, Some(Duration::from_secs(86_400))] {
             let error = Error::Exhausted { attempts: attempts.clone(), retry_after, barred: Vec::clone(&barred) };

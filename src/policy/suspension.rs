@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use rand::{Rng, RngExt};
 
 use crate::words::FailureClass;
-use crate::words::consequence::Rest;
+use crate::words::consequence::HoldRule;
 
 /// A guess is tested after this time, and then after twice as long each time that a test found no change.
 const LOOK_AFTER: Duration = Duration::from_secs(60);
@@ -33,7 +33,7 @@ const SCATTER_MAX: Duration = Duration::from_secs(5);
 /// A key or target is out, until it is checked again.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Hold {
+pub struct Suspension {
     /// Why.
     pub class: FailureClass,
     /// Since when it did not work.
@@ -51,7 +51,7 @@ pub struct Hold {
     looks: u32,
 }
 
-impl Hold {
+impl Suspension {
     /// Returns a hold of this length by our own guess.
     pub fn guessed(class: FailureClass, wait: Duration, now: Instant) -> Self {
         Self { class, since: now, until: now + wait, said: now, told: None, scatter: 0.0, looked: now, looks: 0 }
@@ -88,7 +88,7 @@ impl Hold {
 
     /// Returns after what time a call that has no other target is let in again where a failure has just begun to hold,
     /// for as long as it told or by our own guess: when the hold ends, or when it is first looked at.
-    pub fn first_look(rest: Rest, told: Option<Duration>) -> Duration {
+    pub fn first_look(rest: HoldRule, told: Option<Duration>) -> Duration {
         let guess = rest.time.min(LOOK_AFTER);
         match told {
             Some(told) if rest.passes || told > rest.time => told.min(LOOK_EVERY),
@@ -137,7 +137,7 @@ impl Hold {
     }
 }
 
-lasting!(struct Hold { class, since, until, said, told, scatter, looked, looks });
+lasting!(struct Suspension as Hold { class, since, until, said, told, scatter, looked, looks });
 
 #[cfg(test)]
 mod tests {
@@ -150,8 +150,8 @@ mod tests {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     const CLASS: FailureClass = FailureClass::RateLimited;
 
-    fn told(wait: Duration, wait_max: Duration, now: Instant) -> Option<Hold> {
-        Hold::told(CLASS, now + wait, wait_max, now, &mut StdRng::seed_from_u64(7))
+    fn told(wait: Duration, wait_max: Duration, now: Instant) -> Option<Suspension> {
+        Suspension::told(CLASS, now + wait, wait_max, now, &mut StdRng::seed_from_u64(7))
     }
 
     #[test]
@@ -161,21 +161,21 @@ mod tests {
         for seconds in [1, 10, 60, 3_600, 24 * 3_600, 365 * 24 * 3_600_u64] {
             let wait = Duration::from_secs(seconds);
             for _ in 0..50 {
-                let hold = Hold::told(CLASS, now + wait, DAY, now, &mut rng).expect("it lies ahead");
+                let hold = Suspension::told(CLASS, now + wait, DAY, now, &mut rng).expect("it lies ahead");
                 let (least, more) = (wait.min(DAY), (wait.min(DAY) / 10).min(SCATTER_MAX));
                 assert!((least..=least + more).contains(&(hold.until - now)), "{wait:?}: {:?}", hold.until - now);
             }
         }
         assert_eq!(told(Duration::ZERO, DAY, now), None);
         assert_eq!(told(MINUTE, Duration::ZERO, now), None, "an operator may honour none");
-        assert_eq!(Hold::told(CLASS, now, DAY, now + MINUTE, &mut rng), None, "in the past");
+        assert_eq!(Suspension::told(CLASS, now, DAY, now + MINUTE, &mut rng), None, "in the past");
     }
 
     #[test]
     fn a_hold_is_looked_at_ever_more_seldom_a_guess_after_a_minute_and_what_was_told_after_an_hour() {
         let now = Instant::now();
         for (mut hold, minutes) in [
-            (Hold::guessed(CLASS, DAY, now), [1, 3, 7, 15, 31, 63, 123, 183]),
+            (Suspension::guessed(CLASS, DAY, now), [1, 3, 7, 15, 31, 63, 123, 183]),
             (told(DAY, DAY, now).expect("it lies ahead"), [60, 120, 180, 240, 300, 360, 420, 480]),
         ] {
             for minutes in minutes {
@@ -186,9 +186,9 @@ mod tests {
                 let mut slot = Some(hold);
                 let again = match hold.told {
                     Some(_) => told(DAY, DAY, at).expect("it lies ahead"),
-                    None => Hold::guessed(CLASS, DAY, at),
+                    None => Suspension::guessed(CLASS, DAY, at),
                 };
-                assert!(!Hold::pass(&mut slot, again, true, at));
+                assert!(!Suspension::pass(&mut slot, again, true, at));
                 hold = slot.expect("it stands");
                 assert_eq!(hold.since, now);
             }
@@ -199,12 +199,12 @@ mod tests {
     fn a_shorter_word_counts_where_it_answers_a_look_and_nowhere_else() {
         let now = Instant::now();
         let mut slot = told(DAY, DAY, now);
-        let short = Hold::guessed(CLASS, MINUTE, now);
-        assert!(!Hold::pass(&mut slot, short, false, now));
+        let short = Suspension::guessed(CLASS, MINUTE, now);
+        assert!(!Suspension::pass(&mut slot, short, false, now));
         assert!(slot.is_some_and(|hold| hold.until >= now + DAY));
-        assert!(!Hold::pass(&mut slot, short, true, now));
+        assert!(!Suspension::pass(&mut slot, short, true, now));
         assert_eq!(slot.map(|hold| hold.until), Some(now + MINUTE));
-        assert!(Hold::pass(&mut slot, short, false, now + MINUTE), "what has run out is news again");
+        assert!(Suspension::pass(&mut slot, short, false, now + MINUTE), "what has run out is news again");
     }
 
     #[test]
@@ -216,7 +216,7 @@ mod tests {
             let (least, most) = (wait_max.min(DAY), wait_max.min(DAY) + SCATTER_MAX);
             assert!((least..=most).contains(&(hold.until - now)), "{wait_max:?}");
         }
-        let mut guess = Hold::guessed(CLASS, 10 * MINUTE, now);
+        let mut guess = Suspension::guessed(CLASS, 10 * MINUTE, now);
         guess.retune(MINUTE);
         assert_eq!(guess.until, now + 10 * MINUTE);
     }
@@ -224,8 +224,10 @@ mod tests {
     #[test]
     fn a_later_word_is_looked_at_from_its_own_time_on_until_a_call_has_looked() {
         let start = Instant::now();
-        let mut slot = Some(Hold::guessed(CLASS, MINUTE * 10, start));
-        let say = |slot: &mut Option<Hold>, at: Instant| Hold::pass(slot, Hold::guessed(CLASS, DAY, at), false, at);
+        let mut slot = Some(Suspension::guessed(CLASS, MINUTE * 10, start));
+        let say = |slot: &mut Option<Suspension>, at: Instant| {
+            Suspension::pass(slot, Suspension::guessed(CLASS, DAY, at), false, at)
+        };
         assert!(!say(&mut slot, start + MINUTE));
         assert_eq!(slot.unwrap().look_from(), start + MINUTE * 2);
         if let Some(hold) = &mut slot {

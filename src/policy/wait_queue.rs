@@ -31,7 +31,7 @@ use crate::words::Priority;
 
 mod awaited;
 
-pub use awaited::{Awaited, look_at};
+pub use awaited::{AwaitedTargets, look_at};
 
 /// The unit in which a proven load is counted.
 const SECOND: Duration = Duration::from_secs(1);
@@ -68,7 +68,7 @@ const LEFT_SPAN: Duration = Duration::from_secs(60);
 
 /// A place among the waiting calls: the first goes first. By priority, then by deadline, then by arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct QueueRank {
     priority: Reverse<Priority>,
     due: Instant,
     arrival: u64,
@@ -79,38 +79,38 @@ pub struct Place {
 
 /// A target's gate for waiting calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gate {
+pub enum Capacity {
     /// It admits this many more.
-    Open(u32),
+    Free(u32),
     /// It is well and full: until one leaves, or until this time.
     Full(Option<Instant>),
     /// It is out until this time.
-    Until(Instant),
+    OutUntil(Instant),
     /// It is well, and asked for a pause until then.
-    Limited(Instant),
+    PausedUntil(Instant),
     /// It is away until something lets it: a probe that is out, an operator's override.
-    Shut,
+    Closed,
 }
 
-impl Gate {
+impl Capacity {
     /// Returns what a target says of calls that wait for it, for its health as last published.
     pub fn of(health: &Health, now: Instant) -> Self {
         let gates = health.gates();
         match gates.refusal_of_waiting(now) {
             // One look is enough.
-            None if gates.may_look(now) => Self::Open(1),
-            None => Self::Open(health.free()),
+            None if gates.may_look(now) => Self::Free(1),
+            None => Self::Free(health.free()),
             Some(refusal) if refusal.is_full() => Self::Full(refusal.until),
-            Some(Refusal { until: None, .. }) => Self::Shut,
-            Some(Refusal { gate: snapshot::Gate::RateLimited, until: Some(until) }) => Self::Limited(until),
-            Some(Refusal { until: Some(until), .. }) => Self::Until(until),
+            Some(Refusal { until: None, .. }) => Self::Closed,
+            Some(Refusal { gate: snapshot::Gate::RateLimited, until: Some(until) }) => Self::PausedUntil(until),
+            Some(Refusal { until: Some(until), .. }) => Self::OutUntil(until),
         }
     }
 }
 
 /// The result of a look at the lot.
 #[derive(Debug)]
-pub struct Look<K, W> {
+pub struct Released<K, W> {
     /// The calls that may go, and where each of them is expected.
     pub go: Vec<(W, K)>,
     /// When to look again, if nothing happens before.
@@ -119,31 +119,31 @@ pub struct Look<K, W> {
 
 /// The waiting calls. `K` names targets, `W` wakes a waiter.
 #[derive(Debug)]
-pub struct Lot<K, W> {
+pub struct WaitQueues<K, W> {
     queues: BTreeMap<Arc<[K]>, Queue<W>>,
-    paces: BTreeMap<K, Pace>,
+    paces: BTreeMap<K, ReleasePace>,
     arrivals: u64,
 }
 
 /// Calls that wait for the same targets: by rank, and by arrival.
 #[derive(Debug)]
 struct Queue<W> {
-    ranks: BTreeMap<Place, W>,
-    arrivals: BTreeMap<u64, Place>,
+    ranks: BTreeMap<QueueRank, W>,
+    arrivals: BTreeMap<u64, QueueRank>,
 }
 
 impl<W> Queue<W> {
-    fn first(&self) -> Option<Place> {
+    fn first(&self) -> Option<QueueRank> {
         Some(*self.ranks.first_key_value()?.0)
     }
 
     /// Returns the newest of a priority among those whose callers set no deadline.
-    fn newest(&self, priority: Reverse<Priority>) -> Option<Place> {
+    fn newest(&self, priority: Reverse<Priority>) -> Option<QueueRank> {
         let same = self.ranks.keys().rev().skip_while(|place| place.priority > priority);
         same.take_while(|place| place.priority == priority).find(|place| !place.is_due).copied()
     }
 
-    fn oldest(&self) -> Option<Place> {
+    fn oldest(&self) -> Option<QueueRank> {
         Some(*self.arrivals.first_key_value()?.1)
     }
 }
@@ -154,21 +154,21 @@ impl<W> Default for Queue<W> {
     }
 }
 
-impl<K, W> Default for Lot<K, W> {
+impl<K, W> Default for WaitQueues<K, W> {
     fn default() -> Self {
         Self { queues: BTreeMap::new(), paces: BTreeMap::new(), arrivals: 0 }
     }
 }
 
-impl<K: Ord + Clone, W> Lot<K, W> {
+impl<K: Ord + Clone, W> WaitQueues<K, W> {
     /// Gives a call its place, which it keeps when it has to wait again; `is_due` if its caller set its deadline.
-    pub fn arrive(&mut self, priority: Priority, due: Instant, is_due: bool, now: Instant) -> Place {
+    pub fn arrive(&mut self, priority: Priority, due: Instant, is_due: bool, now: Instant) -> QueueRank {
         self.arrivals += 1;
-        Place { priority: Reverse(priority), due, arrival: self.arrivals, since: now, is_due }
+        QueueRank { priority: Reverse(priority), due, arrival: self.arrivals, since: now, is_due }
     }
 
     /// Lets a call wait for the first of some targets.
-    pub fn enter(&mut self, targets: Arc<[K]>, place: Place, waiter: W) {
+    pub fn enter(&mut self, targets: Arc<[K]>, place: QueueRank, waiter: W) {
         let queue = self.queues.entry(targets).or_default();
         queue.arrivals.insert(place.arrival, place);
         queue.ranks.insert(place, waiter);
@@ -176,11 +176,11 @@ impl<K: Ord + Clone, W> Lot<K, W> {
 
     /// Notes that a target was seen full, and so is well.
     pub fn full(&mut self, key: &K, now: Instant) {
-        self.paces.entry(key.clone()).or_insert_with(|| Pace::new(now)).is_well = true;
+        self.paces.entry(key.clone()).or_insert_with(|| ReleasePace::new(now)).is_well = true;
     }
 
     /// Forgets a call that no longer waits; returns what would have woken it.
-    pub fn leave(&mut self, targets: &Arc<[K]>, place: Place) -> Option<W> {
+    pub fn leave(&mut self, targets: &Arc<[K]>, place: QueueRank) -> Option<W> {
         let queue = self.queues.get_mut(targets)?;
         queue.arrivals.remove(&place.arrival);
         let waiter = queue.ranks.remove(&place);
@@ -193,7 +193,7 @@ impl<K: Ord + Clone, W> Lot<K, W> {
     /// Tells whether at each of these targets a call waits that goes before a call that comes now. A call that would
     /// not wait for a target to come back is only behind those that wait for one that is well.
     pub fn is_before(&self, targets: &[K], priority: Priority, due: Instant, waits: bool) -> bool {
-        let place = Place { priority: Reverse(priority), due, arrival: u64::MAX, since: due, is_due: true };
+        let place = QueueRank { priority: Reverse(priority), due, arrival: u64::MAX, since: due, is_due: true };
         let counts = |key: &K| waits || self.paces.get(key).is_some_and(|pace| pace.is_well);
         let before = |(keys, queue): (&Arc<[K]>, &Queue<W>), key: &K| {
             keys.contains(key) && queue.first().is_some_and(|first| first < place)
@@ -202,7 +202,7 @@ impl<K: Ord + Clone, W> Lot<K, W> {
     }
 
     /// Returns how long a call with this place will wait for its turn, as far as the pace of those before it tells.
-    pub fn wait(&self, targets: &[K], place: Place, now: Instant) -> Option<Duration> {
+    pub fn wait(&self, targets: &[K], place: QueueRank, now: Instant) -> Option<Duration> {
         let per_second = targets.iter().filter_map(|key| self.paces.get(key)?.per_second(now)).sum::<f64>();
         let shares = |keys: &Arc<[K]>| keys.iter().any(|key| targets.contains(key));
         let before = |queue: &Queue<W>| queue.ranks.range(..place).count();
@@ -211,19 +211,19 @@ impl<K: Ord + Clone, W> Lot<K, W> {
     }
 
     /// Returns the call of a kind that goes last.
-    pub fn last(&self, of: impl Fn(&W) -> bool) -> Option<(Arc<[K]>, Place)> {
+    pub fn last(&self, of: impl Fn(&W) -> bool) -> Option<(Arc<[K]>, QueueRank)> {
         let last = |queue: &Queue<W>| Some(*queue.ranks.iter().rev().find(|(_, waiter)| of(waiter))?.0);
         let all = self.queues.iter().filter_map(|(keys, queue)| Some((last(queue)?, keys)));
         all.max_by_key(|(place, _)| *place).map(|(place, keys)| (keys.clone(), place))
     }
 
     /// Returns the calls that may go now.
-    pub fn look(&mut self, now: Instant, mut gate: impl FnMut(&K) -> Gate) -> Look<K, W> {
+    pub fn look(&mut self, now: Instant, mut gate: impl FnMut(&K) -> Capacity) -> Released<K, W> {
         let (mut go, mut next): (Vec<(W, K)>, Option<Instant>) = (Vec::new(), None);
         let mut sooner = |at: Instant| next = Some(next.map_or(at, |next| next.min(at)));
         for key in self.queues.keys().flat_map(|keys| keys.iter()) {
             if !self.paces.contains_key(key) {
-                self.paces.insert(key.clone(), Pace::new(now));
+                self.paces.insert(key.clone(), ReleasePace::new(now));
             }
         }
         let waited_for = |key: &K| self.queues.keys().any(|keys| keys.contains(key));
@@ -233,9 +233,9 @@ impl<K: Ord + Clone, W> Lot<K, W> {
             let gate = gate(key);
             pace.hear(gate, now);
             match gate {
-                Gate::Until(at) | Gate::Limited(at) => sooner(at.max(now) + GRACE),
-                Gate::Full(Some(at)) => sooner(at.max(now + TICK)),
-                Gate::Open(_) | Gate::Full(None) | Gate::Shut => {}
+                Capacity::OutUntil(at) | Capacity::PausedUntil(at) => sooner(at.max(now) + GRACE),
+                Capacity::Full(Some(at)) => sooner(at.max(now + TICK)),
+                Capacity::Free(_) | Capacity::Full(None) | Capacity::Closed => {}
             }
             if !waited_for(key) {
                 pace.rest(now);
@@ -251,7 +251,7 @@ impl<K: Ord + Clone, W> Lot<K, W> {
         for keys in self.queues.keys() {
             keys.iter().filter_map(|key| self.paces.get(key)?.due(now)).for_each(&mut sooner);
         }
-        Look { go, next }
+        Released { go, next }
     }
 
     /// Lets the next one go to a target, if one may.
@@ -265,7 +265,7 @@ impl<K: Ord + Clone, W> Lot<K, W> {
             let all = queues.clone();
             let first =
                 queues.filter_map(|(keys, queue)| Some((queue.first()?, keys))).min_by_key(|(place, _)| *place)?;
-            let (Place { priority, since, is_due, .. }, _) = first;
+            let (QueueRank { priority, since, is_due, .. }, _) = first;
             if !is_due && pace.leavers.are_before(now.saturating_duration_since(since), now) {
                 let newest = all.filter_map(|(keys, queue)| Some((queue.newest(priority)?, keys)));
                 newest.max_by_key(|(place, _)| place.arrival)?
@@ -303,7 +303,7 @@ impl<K: Ord + Clone, W> Lot<K, W> {
     }
 
     /// Reports that a call's caller left, while it waited for some targets or for one's answer.
-    pub fn left(&mut self, keys: &[K], place: Place, now: Instant) {
+    pub fn left(&mut self, keys: &[K], place: QueueRank, now: Instant) {
         let waited = now.saturating_duration_since(place.since);
         for key in keys {
             if let Some(pace) = self.paces.get_mut(key) {
@@ -322,7 +322,7 @@ impl<K: Ord + Clone, W> Lot<K, W> {
 
 /// How many are let go to one target.
 #[derive(Clone, Copy, Debug)]
-struct Pace {
+struct ReleasePace {
     /// Whether only its places limit it: it was seen to carry as many as it may, and has not been away since.
     is_well: bool,
     /// How many more it admits, and how many of those places are reserved: their calls were let go and have not arrived
@@ -348,12 +348,12 @@ struct Pace {
     turns: u32,
     since: Instant,
     gone: u32,
-    leavers: Leavers,
+    leavers: CallerDepartures,
 }
 
 /// The callers that left before they were answered, beside those that went.
 #[derive(Clone, Copy, Debug)]
-struct Leavers {
+struct CallerDepartures {
     since: Instant,
     went: u32,
     left: u32,
@@ -361,7 +361,7 @@ struct Leavers {
     patience: Duration,
 }
 
-impl Leavers {
+impl CallerDepartures {
     const fn new(now: Instant) -> Self {
         Self { since: now, went: 0, left: 0, patience: Duration::ZERO }
     }
@@ -392,7 +392,7 @@ impl Leavers {
     }
 }
 
-impl Pace {
+impl ReleasePace {
     fn new(now: Instant) -> Self {
         Self {
             is_well: false,
@@ -409,27 +409,27 @@ impl Pace {
             turns: 0,
             since: now,
             gone: 0,
-            leavers: Leavers::new(now),
+            leavers: CallerDepartures::new(now),
         }
     }
 
     /// Notes the target's gate. A target that was out starts with one call; a target whose places are all taken is
     /// well.
-    fn hear(&mut self, gate: Gate, now: Instant) {
+    fn hear(&mut self, gate: Capacity, now: Instant) {
         match gate {
-            Gate::Open(free) => {
+            Capacity::Free(free) => {
                 self.roll(now);
                 self.free = free;
             }
-            Gate::Full(_) => (self.is_well, self.free) = (true, 0),
-            Gate::Until(_) | Gate::Limited(_) => {
+            Capacity::Full(_) => (self.is_well, self.free) = (true, 0),
+            Capacity::OutUntil(_) | Capacity::PausedUntil(_) => {
                 let Self { going, out, turns, leavers, .. } = *self;
                 *self = Self { going, out, turns, leavers, ..Self::new(now) };
-                if let Gate::Limited(_) = gate {
+                if let Capacity::PausedUntil(_) = gate {
                     (self.may, self.proven) = (None, LIMITED_PROVEN);
                 }
             }
-            Gate::Shut => (self.is_well, self.free) = (false, 0),
+            Capacity::Closed => (self.is_well, self.free) = (false, 0),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Planned;
 use crate::policy::hedge::{Cost, Join};
 use crate::policy::patience::reached;
-use crate::policy::retry_budget::Spend;
+use crate::policy::retry_budget::RetryKind;
 use crate::policy::snapshot::{Gate, Refusal};
 
 /// Why a target is asked, in the order in which those that are due go.
@@ -26,9 +26,9 @@ pub(super) enum Reason {
     /// It failed in a way that may pass, and no other target is left: after a pause.
     Pause,
     /// The same, but the target asked for the pause: the call waits for it no longer than for any other target.
-    Wish,
+    Deferred,
     /// It is to be asked again and has no place: once it has one.
-    Place,
+    Full,
     /// It was silent for longer than it may, and no other target is left, not even one that is as silent.
     Silence,
     /// It is silent, and no other target is left: once more beside that attempt.
@@ -37,11 +37,11 @@ pub(super) enum Reason {
 
 /// The state between a call and a target.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Standing {
+pub(super) enum TargetState {
     /// May be asked from then on.
     Waits { reason: Reason, from: Instant },
     /// Was asked for a permit.
-    Asked { reason: Reason, paid: Option<Spend>, hedge: Option<Cost> },
+    Asked { reason: Reason, paid: Option<RetryKind>, hedge: Option<Cost> },
     /// Has an attempt in flight, silent since then, which is tolerated for this long; the age at which another may join
     /// it for speed, and at which its own target may be asked again where no other is left; why another may join it or
     /// did, and whether it counts among the call's attempts.
@@ -61,9 +61,9 @@ pub(super) enum Standing {
 
 /// A target that a call has met.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Met {
+pub(super) struct CallTarget {
     pub(super) planned: Planned,
-    pub(super) standing: Standing,
+    pub(super) standing: TargetState,
     /// How often it found the conversation too long.
     pub(super) cuts: u32,
     /// How many of its keys failed this call.
@@ -72,49 +72,49 @@ pub(super) struct Met {
     pub(super) retries: u32,
 }
 
-impl Met {
+impl CallTarget {
     pub(super) fn runs(&self) -> bool {
-        matches!(self.standing, Standing::Runs { .. })
+        matches!(self.standing, TargetState::Runs { .. })
     }
 
     /// Asks it again now, if it lacked only a place.
     pub(super) fn place(&mut self, now: Instant) {
-        if let Standing::Waits { reason: reason @ Reason::Place, from } = &mut self.standing {
-            (*reason, *from) = (Reason::Wish, now);
+        if let TargetState::Waits { reason: reason @ Reason::Full, from } = &mut self.standing {
+            (*reason, *from) = (Reason::Deferred, now);
         }
     }
 
     /// Returns until when its attempt, if one is in flight, is not late.
     pub(super) fn works_until(&self, now: Instant) -> Option<Instant> {
-        let Standing::Runs { since, patience, .. } = self.standing else { return None };
+        let TargetState::Runs { since, patience, .. } = self.standing else { return None };
         (!reached(now.saturating_duration_since(since), patience)).then(|| since + patience)
     }
 
     /// Returns when it may be asked once more beside its attempt.
     pub(super) fn again_at(&self) -> Option<Instant> {
-        let Standing::Runs { since, again_after, .. } = self.standing else { return None };
+        let TargetState::Runs { since, again_after, .. } = self.standing else { return None };
         Some(since + again_after?)
     }
 
     pub(super) fn is_behind(&self) -> bool {
-        matches!(self.standing, Standing::Waits { reason, .. } if reason < Reason::Place)
+        matches!(self.standing, TargetState::Waits { reason, .. } if reason < Reason::Full)
     }
 
     pub(super) fn is_new(&self) -> bool {
-        matches!(self.standing, Standing::Waits { reason: Reason::New, .. })
+        matches!(self.standing, TargetState::Waits { reason: Reason::New, .. })
     }
 }
 
 /// What a call waits for without a known time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Uncertain {
+pub(super) enum UntimedWait {
     /// A free probe, a provider that restarts.
     Return,
     /// A place at a target that is well.
     Place,
 }
 
-impl Uncertain {
+impl UntimedWait {
     pub(super) fn of(refusal: Refusal) -> Option<Self> {
         match refusal.until {
             _ if refusal.is_full() => Some(Self::Place),

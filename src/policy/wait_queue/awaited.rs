@@ -11,7 +11,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// The targets that could answer a call once they have a place, or are back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Awaited<K> {
+pub struct AwaitedTargets<K> {
     /// All of them, in order.
     pub spots: Arc<[K]>,
     /// Those among them that are well.
@@ -22,7 +22,7 @@ pub struct Awaited<K> {
     pub needs: Duration,
 }
 
-impl<K: Ord> Awaited<K> {
+impl<K: Ord> AwaitedTargets<K> {
     /// Returns those of a plan, if there are any. `spot` names a target of the plan; `needs` tells how long before its
     /// deadline a call must go there ([`Health::takes`]), where that is known.
     pub fn of(plan: &Plan, spot: impl Fn(usize) -> K, needs: impl Fn(usize) -> Option<Duration>) -> Option<Self> {

@@ -5,13 +5,13 @@ use super::*;
 const MS: Duration = Duration::from_millis(1);
 const PRIORITIES: [Priority; 4] = [Priority::Batch, Priority::Default, Priority::Interactive, Priority::Critical];
 
-type Calls = Lot<&'static str, u32>;
+type Calls = WaitQueues<&'static str, u32>;
 
 fn keys(names: &[&'static str]) -> Arc<[&'static str]> {
     names.into()
 }
 
-fn enter(lot: &mut Calls, names: &[&'static str], priority: Priority, waiter: u32) -> Place {
+fn enter(lot: &mut Calls, names: &[&'static str], priority: Priority, waiter: u32) -> QueueRank {
     let place = lot.arrive(priority, *START, true, *START);
     lot.enter(keys(names), place, waiter);
     place
@@ -37,7 +37,15 @@ struct Answering {
 impl Answering {
     fn new(latency: Duration) -> Self {
         let start = Instant::now();
-        Self { lot: Lot::default(), now: start, start, latency, limited: false, went: Vec::new(), on_way: Vec::new() }
+        Self {
+            lot: WaitQueues::default(),
+            now: start,
+            start,
+            latency,
+            limited: false,
+            went: Vec::new(),
+            on_way: Vec::new(),
+        }
     }
 
     /// Lets time pass until nothing is left to do, or for this long.
@@ -48,8 +56,8 @@ impl Answering {
             let answered = self.on_way.iter().filter(|at| **at <= now).count();
             self.on_way.retain(|at| *at > now);
             (0..answered).for_each(|_| self.lot.proved(&"a", now));
-            let away = if self.limited { Gate::Limited(back) } else { Gate::Until(back) };
-            let look = self.lot.look(now, |_| if now < back { away } else { Gate::Open(999) });
+            let away = if self.limited { Capacity::PausedUntil(back) } else { Capacity::OutUntil(back) };
+            let look = self.lot.look(now, |_| if now < back { away } else { Capacity::Free(999) });
             for (waiter, key) in look.go {
                 self.lot.arrived(&key);
                 self.went.push((now - self.start, waiter));
@@ -81,8 +89,9 @@ fn a_call_that_waits_again_keeps_its_place() {
     let (mut lot, now) = (Calls::default(), Instant::now());
     let first = enter(&mut lot, &["a"], Priority::Default, 1);
     enter(&mut lot, &["a"], Priority::Default, 2);
-    let went =
-        |lot: &mut Calls, now| lot.look(now, |_| Gate::Open(99)).go.into_iter().map(|(it, _)| it).collect::<Vec<_>>();
+    let went = |lot: &mut Calls, now| {
+        lot.look(now, |_| Capacity::Free(99)).go.into_iter().map(|(it, _)| it).collect::<Vec<_>>()
+    };
     assert_eq!(went(&mut lot, now), [1]);
     lot.returned(&"a", now);
     lot.enter(keys(&["a"]), first, 1);
@@ -130,14 +139,14 @@ fn a_probe_that_fails_lets_no_call_follow_where_its_target_refuses_and_one_where
     for waiter in 0..3 {
         enter(&mut lot, &["a"], Priority::Default, waiter);
     }
-    assert_eq!(lot.look(now, |_| Gate::Open(99)).go.len(), 1);
+    assert_eq!(lot.look(now, |_| Capacity::Free(99)).go.len(), 1);
     lot.returned(&"a", now);
     let until = now + 5 * SECOND;
-    let look = lot.look(now, |_| Gate::Until(until));
+    let look = lot.look(now, |_| Capacity::OutUntil(until));
     assert_eq!((look.go.len(), look.next), (0, Some(until + GRACE)));
-    assert_eq!(lot.look(until + GRACE, |_| Gate::Open(99)).go.len(), 1);
+    assert_eq!(lot.look(until + GRACE, |_| Capacity::Free(99)).go.len(), 1);
     lot.returned(&"a", until + GRACE);
-    let look = lot.look(until + GRACE, |_| Gate::Open(99));
+    let look = lot.look(until + GRACE, |_| Capacity::Free(99));
     let paced = until + GRACE + SECOND / 2;
     assert_eq!(look.go.len(), 0);
     assert!(look.next.is_some_and(|next| next <= paced && next + TICK >= paced), "at the pace of one that is proven");
@@ -162,16 +171,16 @@ fn a_target_that_was_only_limited_proves_nothing_and_its_calls_go_at_a_pace_that
     for waiter in 0..9 {
         enter(&mut lot, &["a"], Priority::Default, waiter);
     }
-    let mut went = |at: Duration, gate: Gate| lot.look(now + at, |_| gate).go.len();
-    assert_eq!(went(Duration::ZERO, Gate::Limited(now + SECOND)), 0);
-    assert_eq!((went(SECOND, Gate::Open(99)), went(SECOND + 130 * MS, Gate::Open(99))), (1, 1));
-    assert_eq!(went(SECOND + 140 * MS, Gate::Until(now + 2 * SECOND)), 0);
-    assert_eq!((went(2 * SECOND, Gate::Open(99)), went(3 * SECOND, Gate::Open(99))), (1, 0));
+    let mut went = |at: Duration, gate: Capacity| lot.look(now + at, |_| gate).go.len();
+    assert_eq!(went(Duration::ZERO, Capacity::PausedUntil(now + SECOND)), 0);
+    assert_eq!((went(SECOND, Capacity::Free(99)), went(SECOND + 130 * MS, Capacity::Free(99))), (1, 1));
+    assert_eq!(went(SECOND + 140 * MS, Capacity::OutUntil(now + 2 * SECOND)), 0);
+    assert_eq!((went(2 * SECOND, Capacity::Free(99)), went(3 * SECOND, Capacity::Free(99))), (1, 0));
 }
 
 #[test]
 fn what_a_target_says_of_waiting_calls_is_what_it_says_of_a_call_that_has_no_other() {
-    use crate::policy::admission::{Admission, AdmissionOptions, Ask, Outcome, Report, TargetOptions};
+    use crate::policy::admission::{Admission, AdmissionOptions, AdmissionRequest, Outcome, Report, TargetOptions};
     use crate::words::{FailureClass, Scope};
     use rand::SeedableRng;
 
@@ -182,7 +191,7 @@ fn what_a_target_says_of_waiting_calls_is_what_it_says_of_a_call_that_has_no_oth
         health: crate::policy::admission::HealthOptions::default(),
     };
     let start = Instant::now();
-    let ask = |last_resort| Ask {
+    let ask = |last_resort| AdmissionRequest {
         target: 0,
         prompt_tokens: 9,
         whole: false,
@@ -208,18 +217,22 @@ fn what_a_target_says_of_waiting_calls_is_what_it_says_of_a_call_that_has_no_oth
             drop(admission.report(&ticket, end, now, &mut rng));
         };
         refuse(&mut admission, start);
-        let gate = |admission: &Admission, now| Gate::of(&admission.health(0, 0, now), now);
-        let (Gate::Until(at) | Gate::Limited(at)) = gate(&admission, start) else { panic!("{class}: it is let in") };
-        assert_eq!(matches!(gate(&admission, start), Gate::Limited(_)), class == FailureClass::RateLimited);
+        let gate = |admission: &Admission, now| Capacity::of(&admission.health(0, 0, now), now);
+        let (Capacity::OutUntil(at) | Capacity::PausedUntil(at)) = gate(&admission, start) else {
+            panic!("{class}: it is let in")
+        };
+        assert_eq!(matches!(gate(&admission, start), Capacity::PausedUntil(_)), class == FailureClass::RateLimited);
         let slack = if told == Some(look) { look / 10 } else { Duration::ZERO };
         assert!((look..=look + slack).contains(&(at - start)), "{class}: {:?}", at - start);
         let told_in = admission.health(0, 0, start).refusal(false, start).expect("it stands").until;
         assert_eq!(told_in, Some(at), "{class}: what is told is when it is so");
         let place = gate(&admission, at);
-        assert_eq!(matches!(place, Gate::Open(1)), slack.is_zero(), "{class}: one look: {place:?}");
+        assert_eq!(matches!(place, Capacity::Free(1)), slack.is_zero(), "{class}: one look: {place:?}");
         // The look finds no change: the next one comes later.
         refuse(&mut admission, at);
-        let (Gate::Until(next) | Gate::Limited(next)) = gate(&admission, at) else { panic!("{class}: it is let in") };
+        let (Capacity::OutUntil(next) | Capacity::PausedUntil(next)) = gate(&admission, at) else {
+            panic!("{class}: it is let in")
+        };
         assert!(next > at, "{class}");
     }
 }
@@ -230,10 +243,10 @@ fn one_that_says_nothing_holds_up_the_next_for_a_while_only() {
     for waiter in 0..3 {
         enter(&mut lot, &["a"], Priority::Default, waiter);
     }
-    assert_eq!(lot.look(now, |_| Gate::Open(99)).go.len(), 1);
-    let look = lot.look(now + SECOND, |_| Gate::Open(99));
+    assert_eq!(lot.look(now, |_| Capacity::Free(99)).go.len(), 1);
+    let look = lot.look(now + SECOND, |_| Capacity::Free(99));
     assert_eq!((look.go.len(), look.next), (0, Some(now + SILENCE_MAX)));
-    assert_eq!(lot.look(now + SILENCE_MAX, |_| Gate::Open(99)).go.len(), 1);
+    assert_eq!(lot.look(now + SILENCE_MAX, |_| Capacity::Free(99)).go.len(), 1);
 }
 
 #[test]
@@ -241,9 +254,9 @@ fn a_call_that_may_go_to_several_targets_goes_to_the_first_that_is_back() {
     let (mut lot, now) = (Calls::default(), Instant::now());
     enter(&mut lot, &["a", "b"], Priority::Default, 1);
     enter(&mut lot, &["b"], Priority::Critical, 2);
-    let gate = |key: &&str| if *key == "b" { Gate::Open(99) } else { Gate::Shut };
+    let gate = |key: &&str| if *key == "b" { Capacity::Free(99) } else { Capacity::Closed };
     assert_eq!(lot.look(now, gate).go, [(2, "b")], "the more urgent one goes, whoever else it could be");
-    let look = lot.look(now + SECOND, |key| if *key == "a" { Gate::Open(99) } else { Gate::Shut });
+    let look = lot.look(now + SECOND, |key| if *key == "a" { Capacity::Free(99) } else { Capacity::Closed });
     assert_eq!((look.go, look.next), (vec![(1, "a")], None));
 }
 
@@ -272,7 +285,7 @@ fn a_later_call_is_behind_those_of_its_priority_that_wait_for_the_same() {
 
 /// The calls that go when `free` places come free at once, where only places count.
 fn placed(lot: &mut Calls, free: u32, now: Instant) -> Vec<u32> {
-    let go = lot.look(now, |_| Gate::Open(free)).go;
+    let go = lot.look(now, |_| Capacity::Free(free)).go;
     for (_, key) in &go {
         lot.arrived(key);
         lot.proved(key, now);
@@ -286,19 +299,19 @@ fn a_place_that_comes_free_goes_only_to_the_next_call() {
     for waiter in 0..9 {
         enter(&mut lot, &["a"], Priority::Default, waiter);
     }
-    let look = lot.look(now, |_| Gate::Full(None));
+    let look = lot.look(now, |_| Capacity::Full(None));
     assert_eq!((look.go.len(), look.next), (0, None), "nobody looks before something happens");
     assert_eq!(placed(&mut lot, 1, now), [0]);
     assert_eq!(placed(&mut lot, 3, now), [1, 2, 3], "as many as there are places, whatever was answered");
-    assert_eq!(lot.look(now, |_| Gate::Open(2)).go.len(), 2);
-    assert_eq!(lot.look(now, |_| Gate::Open(2)).go.len(), 0, "two are on their way to them");
+    assert_eq!(lot.look(now, |_| Capacity::Free(2)).go.len(), 2);
+    assert_eq!(lot.look(now, |_| Capacity::Free(2)).go.len(), 0, "two are on their way to them");
     lot.arrived(&"a");
-    assert_eq!(lot.look(now, |_| Gate::Open(2)).go.len(), 1);
+    assert_eq!(lot.look(now, |_| Capacity::Free(2)).go.len(), 1);
     let until = now + SECOND;
-    assert_eq!(lot.look(now, |_| Gate::Full(Some(until))).next, Some(until), "or at the time that it says");
-    assert_eq!(lot.look(now, |_| Gate::Until(until)).go.len(), 0);
+    assert_eq!(lot.look(now, |_| Capacity::Full(Some(until))).next, Some(until), "or at the time that it says");
+    assert_eq!(lot.look(now, |_| Capacity::OutUntil(until)).go.len(), 0);
     (0..3).for_each(|_| lot.arrived(&"a"));
-    assert_eq!(lot.look(until, |_| Gate::Open(9)).go.len(), 1, "one that has been away is asked by one");
+    assert_eq!(lot.look(until, |_| Capacity::Free(9)).go.len(), 1, "one that has been away is asked by one");
 }
 
 #[test]
@@ -340,8 +353,8 @@ fn answers_within(patience: Duration) -> (u32, Duration) {
     #[derive(Clone, Copy)]
     enum Client {
         Away(Instant),
-        Waits(Place, Instant),
-        Asks(Place, Instant, Instant),
+        Waits(QueueRank, Instant),
+        Asks(QueueRank, Instant, Instant),
     }
     let (mut lot, start) = (Calls::default(), Instant::now());
     let (mut answers, mut longest) = (0, Duration::ZERO);
@@ -375,7 +388,7 @@ fn answers_within(patience: Duration) -> (u32, Duration) {
         }
         let asking = clients.iter().filter(|client| matches!(client, Client::Asks(..))).count();
         let free = 2 - u32::try_from(asking).unwrap();
-        for (waiter, key) in lot.look(now, |_| if free > 0 { Gate::Open(free) } else { Gate::Full(None) }).go {
+        for (waiter, key) in lot.look(now, |_| if free > 0 { Capacity::Free(free) } else { Capacity::Full(None) }).go {
             let Client::Waits(place, since) = clients[waiter as usize] else { panic!("{waiter} does not wait") };
             clients[waiter as usize] = Client::Asks(place, since, now);
             lot.arrived(&key);
@@ -453,7 +466,7 @@ fn each_call_that_says_nothing_holds_up_the_next_for_as_long_as_the_first() {
     }
     let mut went = Vec::new();
     for second in 0..40 {
-        let look = lot.look(now + SECOND * second, |_| Gate::Open(99));
+        let look = lot.look(now + SECOND * second, |_| Capacity::Free(99));
         went.extend(look.go.into_iter().map(|(waiter, _)| (second, waiter)));
     }
     assert_eq!(went, [(0, 0), (10, 1), (20, 2)]);
@@ -500,9 +513,9 @@ proptest! {
                 NAMES[*target] == key && (*from..from + long).contains(&at(now))
             });
             let until = out.map(|(_, from, long)| from + long).max();
-            until.map_or(Gate::Open(99), |until| Gate::Until(start + MS * u32::try_from(until).unwrap()))
+            until.map_or(Capacity::Free(99), |until| Capacity::OutUntil(start + MS * u32::try_from(until).unwrap()))
         };
-        let mut places: Vec<Option<Place>> = vec![None; calls.len()];
+        let mut places: Vec<Option<QueueRank>> = vec![None; calls.len()];
         let mut waits: Vec<bool> = vec![false; calls.len()];
         let mut done = vec![false; calls.len()];
         let mut on_way: Vec<(Instant, u32, &str, bool)> = Vec::new();
@@ -534,7 +547,7 @@ proptest! {
             for (waiter, key) in look.go {
                 let call = waiter as usize;
                 prop_assert!(waits[call], "{waiter} goes and did not wait");
-                prop_assert_eq!(gate(key, now), Gate::Open(99));
+                prop_assert_eq!(gate(key, now), Capacity::Free(99));
                 let like = |other: &usize| waits[*other] && calls[*other].1 == calls[call].1;
                 let mut overtaken = (0..calls.len()).filter(like).filter(|other| places[*other] < places[call]);
                 let arrival = |call: usize| places[call].unwrap().arrival;
@@ -573,10 +586,10 @@ proptest! {
 
 #[test]
 fn a_call_waits_for_what_its_plan_would_ask_and_for_what_is_full_or_away() {
-    use crate::policy::routing::{Pick, Plan, Skip, SkipReason, Why};
+    use crate::policy::routing::{Pick, PickReason, Plan, Skip, SkipReason};
     use crate::policy::snapshot::Gate as Shut;
 
-    let pick = |target| Pick { target, why: Why::Fallback, score: None };
+    let pick = |target| Pick { target, why: PickReason::Fallback, score: None };
     let skip = |target, why| Skip { target, why, until: None };
     let skipped = vec![
         skip(3, SkipReason::Gate(Shut::Paced)),
@@ -585,13 +598,13 @@ fn a_call_waits_for_what_its_plan_would_ask_and_for_what_is_full_or_away() {
     ];
     let plan = |last_resort| Plan { picks: vec![pick(2)], skipped: skipped.clone(), last_resort, sticky: None };
     let needs = |target: usize| (target != 2).then_some(MS * u32::try_from(target).unwrap());
-    let awaited = Awaited::of(&plan(false), |target| target, needs).unwrap();
+    let awaited = AwaitedTargets::of(&plan(false), |target| target, needs).unwrap();
     assert_eq!((&*awaited.spots, &*awaited.well, &*awaited.full), (&[0, 2, 3][..], &[2, 3][..], &[3][..]));
     assert_eq!(awaited.needs, MS * 3, "what is not known asks for no time");
-    let awaited = Awaited::of(&plan(true), |target| target, needs).unwrap();
+    let awaited = AwaitedTargets::of(&plan(true), |target| target, needs).unwrap();
     assert_eq!(&*awaited.well, &[3], "what is asked as a last resort is not well");
     let never = Plan { picks: Vec::new(), skipped: vec![skip(4, SkipReason::Label)], last_resort: false, sticky: None };
-    assert_eq!(Awaited::of(&never, |target| target, needs), None, "no waiting helps");
+    assert_eq!(AwaitedTargets::of(&never, |target| target, needs), None, "no waiting helps");
 }
 
 #[test]

@@ -18,13 +18,13 @@ fn about(route: &str, client: &str, team: &str) -> CallFacts {
     about
 }
 
-fn budget(limit: i64, of: Of) -> Budget {
+fn budget(limit: i64, of: BudgetScope) -> Budget {
     let (name, unit, period) = ("b".into(), Unit::Nanodollars, Period::Day);
     Budget { name, unit, limit, period, of, on_spent: OnSpent::Refuse }
 }
 
-const fn nanos(nanos: i64) -> Paid {
-    Paid { nanos: Some(nanos), tokens: 0 }
+const fn nanos(nanos: i64) -> BudgetCost {
+    BudgetCost { nanos: Some(nanos), tokens: 0 }
 }
 
 const fn costs(likely: i64, most: i64) -> Estimate {
@@ -32,28 +32,28 @@ const fn costs(likely: i64, most: i64) -> Estimate {
 }
 
 /// Spends this much at once.
-fn spend(money: &mut Money, about: &CallFacts, amount: i64, now: SystemTime) -> Result<Vec<Alert>, Refused> {
+fn spend(money: &mut Budgets, about: &CallFacts, amount: i64, now: SystemTime) -> Result<Vec<Alert>, BudgetRefusal> {
     let taken = money.take(about, &costs(amount, amount), now)?;
     Ok(money.settle(about, taken, nanos(amount), now))
 }
 
 #[test]
 fn a_purse_is_of_everything_of_one_or_of_each() {
-    let of = |of: Of, about: &CallFacts| of.purse(about).map(str::to_owned);
+    let of = |of: BudgetScope, about: &CallFacts| of.purse(about).map(str::to_owned);
     let call = about("smart", "ci", "red");
     let one = |name: &str| Some(name.to_owned());
     for (whose, expected) in [
-        (Of::All, Some("")),
-        (Of::Route(None), Some("smart")),
-        (Of::Route(one("fast")), None),
-        (Of::Client(one("ci")), Some("ci")),
-        (Of::Tag("team".into(), None), Some("red")),
-        (Of::Tag("team".into(), one("blue")), None),
-        (Of::Tag("job".into(), None), None),
+        (BudgetScope::All, Some("")),
+        (BudgetScope::Route(None), Some("smart")),
+        (BudgetScope::Route(one("fast")), None),
+        (BudgetScope::Client(one("ci")), Some("ci")),
+        (BudgetScope::Tag("team".into(), None), Some("red")),
+        (BudgetScope::Tag("team".into(), one("blue")), None),
+        (BudgetScope::Tag("job".into(), None), None),
     ] {
         assert_eq!(of(whose.clone(), &call).as_deref(), expected, "{whose}");
     }
-    let mut money = Money::new(vec![budget(DOLLAR, Of::Tag("team".into(), None))]);
+    let mut money = Budgets::new(vec![budget(DOLLAR, BudgetScope::Tag("team".into(), None))]);
     let (now, red, blue) = (at(WEDNESDAY, 1), about("r", "c", "red"), about("r", "c", "blue"));
     assert!(spend(&mut money, &red, DOLLAR, now).is_ok());
     let why = spend(&mut money, &red, CENT, now).expect_err("it is spent").why;
@@ -70,7 +70,7 @@ fn budgets_renew_by_the_calendar_and_say_when() {
         (Period::Month, at("2026-12-31", 23), at("2027-01-01", 0)),
         (Period::Month, at("2028-02-29", 23), at("2028-03-01", 0)),
     ] {
-        let mut money = Money::new(vec![Budget { period, ..budget(DOLLAR, Of::All) }]);
+        let mut money = Budgets::new(vec![Budget { period, ..budget(DOLLAR, BudgetScope::All) }]);
         let call = about("r", "c", "t");
         assert!(spend(&mut money, &call, DOLLAR, now).is_ok());
         let why = spend(&mut money, &call, CENT, now).expect_err("it is spent").why;
@@ -86,7 +86,7 @@ fn budgets_renew_by_the_calendar_and_say_when() {
 #[test]
 fn a_window_slides_and_lets_in_again_what_has_passed() {
     let hour = Duration::from_secs(3_600);
-    let mut money = Money::new(vec![Budget { period: Period::Window(hour), ..budget(DOLLAR, Of::All) }]);
+    let mut money = Budgets::new(vec![Budget { period: Period::Window(hour), ..budget(DOLLAR, BudgetScope::All) }]);
     let (call, start) = (about("r", "c", "t"), at(WEDNESDAY, 1));
     let mut now = start;
     for _ in 0..10 {
@@ -104,7 +104,7 @@ fn a_window_slides_and_lets_in_again_what_has_passed() {
 
 #[test]
 fn a_reservation_is_released_or_replaced_by_the_real_cost() {
-    let mut money = Money::new(vec![budget(DOLLAR, Of::All), budget(DOLLAR / 2, Of::Route(None))]);
+    let mut money = Budgets::new(vec![budget(DOLLAR, BudgetScope::All), budget(DOLLAR / 2, BudgetScope::Route(None))]);
     let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
     let taken = money.take(&call, &costs(DOLLAR / 2, DOLLAR / 2), now).expect("room");
     let refused = money.take(&call, &costs(CENT, CENT), now).expect_err("the route's is taken");
@@ -122,7 +122,7 @@ fn a_reservation_is_released_or_replaced_by_the_real_cost() {
 
 #[test]
 fn what_is_only_reserved_has_room_again_as_soon_as_calls_end() {
-    let mut money = Money::new(vec![budget(DOLLAR, Of::All)]);
+    let mut money = Budgets::new(vec![budget(DOLLAR, BudgetScope::All)]);
     let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
     assert!(spend(&mut money, &call, DOLLAR / 3, now).is_ok());
     let _in_flight = money.take(&call, &costs(DOLLAR / 2, DOLLAR / 2), now).expect("room");
@@ -136,15 +136,16 @@ fn what_is_only_reserved_has_room_again_as_soon_as_calls_end() {
 
 #[test]
 fn tokens_are_a_budget_too_and_an_unknown_price_is_not_nothing() {
-    let tokens = Budget { unit: Unit::Tokens, limit: 100, ..budget(0, Of::All) };
-    let mut money = Money::new(vec![tokens]);
+    let tokens = Budget { unit: Unit::Tokens, limit: 100, ..budget(0, BudgetScope::All) };
+    let mut money = Budgets::new(vec![tokens]);
     let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
-    let unpriced = |tokens| Estimate { likely: Paid { nanos: None, tokens }, most: Paid { nanos: None, tokens } };
+    let unpriced =
+        |tokens| Estimate { likely: BudgetCost { nanos: None, tokens }, most: BudgetCost { nanos: None, tokens } };
     let taken = money.take(&call, &unpriced(60), now).expect("room");
-    let _ = money.settle(&call, taken, Paid { nanos: None, tokens: 60 }, now);
+    let _ = money.settle(&call, taken, BudgetCost { nanos: None, tokens: 60 }, now);
     let why = money.take(&call, &unpriced(60), now).expect_err("it is spent").why;
     assert_eq!((why.spent, why.limit), (Amount::Tokens(60), Amount::Tokens(100)));
-    let mut money = Money::new(vec![budget(DOLLAR, Of::All)]);
+    let mut money = Budgets::new(vec![budget(DOLLAR, BudgetScope::All)]);
     let why = money.take(&call, &unpriced(1), now).expect_err("it may cost anything").why;
     assert!(why.to_string().ends_with("whose price is not known: set the model's `price`"), "{why}");
     // Calls that cost nothing go on when all is spent.
@@ -154,39 +155,42 @@ fn tokens_are_a_budget_too_and_an_unknown_price_is_not_nothing() {
 
 #[test]
 fn an_event_is_published_at_half_at_four_fifths_and_when_all_is_spent_once_each() {
-    let mut money = Money::new(vec![Budget { on_spent: OnSpent::Warn, ..budget(DOLLAR, Of::All) }]);
+    let mut money = Budgets::new(vec![Budget { on_spent: OnSpent::Warn, ..budget(DOLLAR, BudgetScope::All) }]);
     let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
-    let shares = |money: &mut Money, times: usize, now| -> Vec<u8> {
+    let shares = |money: &mut Budgets, times: usize, now| -> Vec<u8> {
         let told = (0..times).flat_map(|_| spend(money, &call, 7 * CENT, now).expect("it only warns"));
         told.map(|alert| alert.share).collect()
     };
     assert_eq!(shares(&mut money, 30, now), [50, 80, 100]);
     assert_eq!(shares(&mut money, 8, at("2026-11-26", 3)), [50], "another day");
     // Alerts for spending before a restart were published before it.
-    let mut again = Money::new(money.budgets().to_vec());
+    let mut again = Budgets::new(money.budgets().to_vec());
     again.recall(0, "", 60 * CENT, now);
     assert_eq!(shares(&mut again, 3, now), [80]);
 }
 
 #[test]
 fn a_soft_budget_that_is_spent_changes_where_calls_go_and_refuses_none() {
-    let soft = |on_spent| Budget { on_spent, ..budget(DOLLAR, Of::All) };
+    let soft = |on_spent| Budget { on_spent, ..budget(DOLLAR, BudgetScope::All) };
     let mut money =
-        Money::new(vec![soft(OnSpent::LeastCost), soft(OnSpent::PriceMax(0.02)), soft(OnSpent::PriceMax(0.01))]);
+        Budgets::new(vec![soft(OnSpent::LeastCost), soft(OnSpent::PriceMax(0.02)), soft(OnSpent::PriceMax(0.01))]);
     let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
-    assert_eq!(money.mood(&call, now), Mood::default());
+    assert_eq!(money.mood(&call, now), SoftBudgetRouting::default());
     assert!(spend(&mut money, &call, DOLLAR, now).is_ok());
-    assert_eq!(money.mood(&call, now), Mood { least_cost: true, price_max: Some(0.01) });
+    assert_eq!(money.mood(&call, now), SoftBudgetRouting { least_cost: true, price_max: Some(0.01) });
     assert!(spend(&mut money, &call, DOLLAR, now).is_ok());
-    assert_eq!(money.mood(&call, at("2026-11-26", 0)), Mood::default());
+    assert_eq!(money.mood(&call, at("2026-11-26", 0)), SoftBudgetRouting::default());
 }
 
 #[test]
 fn replaced_budgets_keep_their_counts() {
-    let mut money = Money::new(vec![budget(DOLLAR, Of::All), budget(DOLLAR, Of::Route(None))]);
+    let mut money = Budgets::new(vec![budget(DOLLAR, BudgetScope::All), budget(DOLLAR, BudgetScope::Route(None))]);
     let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
     assert!(spend(&mut money, &call, DOLLAR, now).is_ok());
-    money.replace(vec![budget(2 * DOLLAR, Of::Route(None)), Budget { name: "new".into(), ..budget(DOLLAR, Of::All) }]);
+    money.replace(vec![
+        budget(2 * DOLLAR, BudgetScope::Route(None)),
+        Budget { name: "new".into(), ..budget(DOLLAR, BudgetScope::All) },
+    ]);
     assert!(spend(&mut money, &call, DOLLAR, now).is_ok(), "the route's is larger now, the other a new one");
     assert!(spend(&mut money, &call, CENT, now).is_err());
 }
@@ -195,7 +199,10 @@ fn replaced_budgets_keep_their_counts() {
 fn an_estimate_is_what_is_usual_and_at_most_what_caller_or_target_allow() {
     let price = Some(Price::new(1_000.0, 10_000.0));
     let most = |asked, target| Estimate::new(price, 800, 100, asked, target).most;
-    assert_eq!(Estimate::new(price, 800, 100, None, None).likely, Paid { nanos: Some(1_800_000_000), tokens: 900 });
+    assert_eq!(
+        Estimate::new(price, 800, 100, None, None).likely,
+        BudgetCost { nanos: Some(1_800_000_000), tokens: 900 }
+    );
     assert_eq!(most(Some(50), None).tokens, 950);
     assert_eq!(most(None, Some(1_000)).tokens, 1_900);
     assert_eq!(most(None, None).tokens, 900 + 4_096);
@@ -205,9 +212,9 @@ fn an_estimate_is_what_is_usual_and_at_most_what_caller_or_target_allow() {
 #[test]
 fn a_budget_keeps_what_was_counted_only_where_it_counts_the_same_as_before() {
     let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
-    let old = budget(DOLLAR, Of::Route(None));
+    let old = budget(DOLLAR, BudgetScope::Route(None));
     let spent_by = |new: Budget| {
-        let mut money = Money::new(vec![old.clone()]);
+        let mut money = Budgets::new(vec![old.clone()]);
         assert!(spend(&mut money, &call, DOLLAR, now).is_ok());
         money.replace(vec![new]);
         spend(&mut money, &call, CENT, now).is_err()
@@ -217,7 +224,7 @@ fn a_budget_keeps_what_was_counted_only_where_it_counts_the_same_as_before() {
         Budget { name: "other".into(), ..old.clone() },
         Budget { unit: Unit::Tokens, ..old.clone() },
         Budget { period: Period::Month, ..old.clone() },
-        Budget { of: Of::All, ..old.clone() },
+        Budget { of: BudgetScope::All, ..old.clone() },
     ] {
         assert!(!spent_by(other.clone()), "{other:?}");
     }
@@ -225,7 +232,7 @@ fn a_budget_keeps_what_was_counted_only_where_it_counts_the_same_as_before() {
 
 #[test]
 fn each_period_has_events_of_its_own() {
-    let mut money = Money::new(vec![budget(DOLLAR, Of::All)]);
+    let mut money = Budgets::new(vec![budget(DOLLAR, BudgetScope::All)]);
     let call = about("r", "c", "t");
     let mut shares = |day: &str| {
         let alerts = spend(&mut money, &call, 60 * CENT, at(day, 1)).expect("there is room");
@@ -237,8 +244,9 @@ fn each_period_has_events_of_its_own() {
 
 #[test]
 fn a_refusal_passes_only_where_attempts_in_flight_may_leave_room() {
-    let (mut money, call, now) = (Money::new(vec![budget(DOLLAR, Of::All)]), about("r", "c", "t"), at(WEDNESDAY, 1));
-    let refused = |money: &mut Money, amount| {
+    let (mut money, call, now) =
+        (Budgets::new(vec![budget(DOLLAR, BudgetScope::All)]), about("r", "c", "t"), at(WEDNESDAY, 1));
+    let refused = |money: &mut Budgets, amount| {
         let refused = money.take(&call, &costs(amount, amount), now).expect_err("it has no room");
         (refused.passes, refused.why.reserved)
     };
@@ -253,14 +261,15 @@ fn a_refusal_passes_only_where_attempts_in_flight_may_leave_room() {
 #[test]
 fn the_emptiest_purse_is_told_first_and_the_one_of_everything_before_anything_is_spent() {
     let now = at(WEDNESDAY, 1);
-    let names = |money: &Money| money.health(now).into_iter().map(|purse| purse.budget.of).collect::<Vec<_>>();
-    let mut money = Money::new(vec![budget(10 * DOLLAR, Of::Client(None)), budget(20 * DOLLAR, Of::All)]);
+    let names = |money: &Budgets| money.health(now).into_iter().map(|purse| purse.budget.of).collect::<Vec<_>>();
+    let mut money =
+        Budgets::new(vec![budget(10 * DOLLAR, BudgetScope::Client(None)), budget(20 * DOLLAR, BudgetScope::All)]);
     assert_eq!(names(&money), [""], "which clients there are is not known");
     for (client, amount) in [("one", DOLLAR), ("two", 5 * DOLLAR), ("three", 2 * DOLLAR)] {
         assert!(spend(&mut money, &about("r", client, "t"), amount, now).is_ok());
     }
     assert_eq!(names(&money), ["client two", "", "client three", "client one"]);
-    assert!(!money.is_none() && Money::new(Vec::new()).is_none());
+    assert!(!money.is_none() && Budgets::new(Vec::new()).is_none());
 }
 
 #[test]
@@ -268,7 +277,7 @@ fn an_answer_may_cost_most_by_the_dearest_kind_of_its_tokens() {
     let price = Price { cache_write: 2_000.0, reasoning: 20_000.0, ..Price::new(1_000.0, 10_000.0) };
     let estimate = Estimate::new(Some(price), 800, 100, Some(100), None);
     assert_eq!(estimate.likely_usd(), Some(1.8));
-    assert_eq!(estimate.most, Paid { nanos: Some(3_800_000_000), tokens: 1_000 });
+    assert_eq!(estimate.most, BudgetCost { nanos: Some(3_800_000_000), tokens: 1_000 });
     assert_eq!(Estimate::new(None, 1, 1, None, None).likely_usd(), None);
 }
 
@@ -282,7 +291,7 @@ proptest::proptest! {
         limit in 1_000_i64..50_000,
         calls in proptest::collection::vec((1_i64..2_000, 0_i64..2_000, 0.0_f64..=1.0, 0_u8..8), 100),
     ) {
-        let mut money = Money::new(vec![budget(limit, Of::All)]);
+        let mut money = Budgets::new(vec![budget(limit, BudgetScope::All)]);
         let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
         let (mut flying, mut spent, mut error, mut refused) = (Vec::new(), 0, 0, 0);
         for (likely, more, share, ends) in calls {

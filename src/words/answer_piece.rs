@@ -5,7 +5,7 @@ use super::{StopReason, ToolCall, Usage};
 /// One piece of a function's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Said {
+pub enum AnswerPiece {
     /// More text.
     Text(String),
     /// More visible reasoning.
@@ -18,19 +18,19 @@ pub enum Said {
     Stop(StopReason),
 }
 
-impl From<String> for Said {
+impl From<String> for AnswerPiece {
     fn from(text: String) -> Self {
         Self::Text(text)
     }
 }
 
-impl From<&str> for Said {
+impl From<&str> for AnswerPiece {
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())
     }
 }
 
-impl From<ToolCall> for Said {
+impl From<ToolCall> for AnswerPiece {
     fn from(call: ToolCall) -> Self {
         Self::ToolCall(call)
     }

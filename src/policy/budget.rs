@@ -71,7 +71,7 @@ pub enum Period {
 
 /// What a budget covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Of {
+pub enum BudgetScope {
     /// Everything.
     All,
     /// One route, or each.
@@ -107,7 +107,7 @@ pub struct Budget {
     /// In which time.
     pub period: Period,
     /// On what.
-    pub of: Of,
+    pub of: BudgetScope,
     /// How calls are treated once it is spent.
     pub on_spent: OnSpent,
 }
@@ -119,7 +119,7 @@ impl Budget {
     }
 }
 
-impl Of {
+impl BudgetScope {
     /// Returns whose purse a call is paid from; `None` where it does not concern it.
     pub fn purse<'a>(&'a self, about: &'a CallFacts) -> Option<&'a str> {
         let one = |wanted: &Option<String>, is: Option<&'a str>| {
@@ -134,7 +134,7 @@ impl Of {
     }
 }
 
-impl fmt::Display for Of {
+impl fmt::Display for BudgetScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kind, one) = match self {
             Self::All => return f.write_str("all"),
@@ -148,14 +148,14 @@ impl fmt::Display for Of {
 
 /// A cost in both units; no dollars where the price is unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Paid {
+pub struct BudgetCost {
     /// Billionths of a dollar.
     pub nanos: Option<i64>,
     /// Tokens.
     pub tokens: i64,
 }
 
-impl Paid {
+impl BudgetCost {
     /// Returns the cost of this many tokens at this price.
     pub fn of(usage: &Usage, dollars: Option<f64>) -> Self {
         let tokens = i64::try_from(usage.input.saturating_add(usage.output)).unwrap_or(i64::MAX);
@@ -174,9 +174,9 @@ impl Paid {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
     /// As usual.
-    pub likely: Paid,
+    pub likely: BudgetCost,
     /// At most.
-    pub most: Paid,
+    pub most: BudgetCost,
 }
 
 impl Estimate {
@@ -196,8 +196,8 @@ impl Estimate {
             ..price
         };
         Self {
-            likely: Paid::of(&likely, price.map(|price| price.cost_usd(&likely))),
-            most: Paid::of(&most, price.map(|price| dear(price).cost_usd(&most))),
+            likely: BudgetCost::of(&likely, price.map(|price| price.cost_usd(&likely))),
+            most: BudgetCost::of(&most, price.map(|price| dear(price).cost_usd(&most))),
         }
     }
 }
@@ -211,7 +211,7 @@ impl Estimate {
 
 /// Why an attempt may not be sent: a budget is spent, or nearly so.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Refused {
+pub struct BudgetRefusal {
     /// The caller's error.
     pub why: OverBudget,
     /// Whether it may pass soon: attempts in flight may leave room when they end.
@@ -221,7 +221,7 @@ pub struct Refused {
 /// Amounts taken out of purses, to be settled or given back, once.
 #[derive(Debug, Default, PartialEq, Eq)]
 #[must_use = "what is taken stays taken until it is settled or given back"]
-pub struct Taken(Vec<(Key, i64)>);
+pub struct ReservedAmounts(Vec<(AccountKey, i64)>);
 
 /// It is to be published how much of a budget is spent.
 #[derive(Clone, Debug, PartialEq)]
@@ -234,7 +234,7 @@ pub struct Alert {
 
 /// How a call is routed when its soft budgets are spent.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Mood {
+pub struct SoftBudgetRouting {
     /// By the least cost.
     pub least_cost: bool,
     /// Only to targets whose answer is expected to cost no more dollars.
@@ -244,17 +244,17 @@ pub struct Mood {
 /// The state of one purse.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct PurseHealth {
+pub struct BudgetHealth {
     /// Its budget, what it is of, its limit, what is spent, and when it renews.
     pub budget: OverBudget,
     /// The most that attempts in flight may still cost.
     pub reserved: Amount,
 }
 
-type Key = (usize, Box<str>);
+type AccountKey = (usize, Box<str>);
 
 #[derive(Clone, Debug, Default)]
-struct Purse {
+struct BudgetAccount {
     /// Spent in each step: of a calendar period there is one.
     steps: Vec<(i64, i64)>,
     /// The most that is in flight.
@@ -265,12 +265,12 @@ struct Purse {
 
 /// All budgets of a runtime.
 #[derive(Debug, Default)]
-pub struct Money {
+pub struct Budgets {
     budgets: Vec<Budget>,
-    purses: HashMap<Key, Purse>,
+    purses: HashMap<AccountKey, BudgetAccount>,
 }
 
-impl Money {
+impl Budgets {
     /// Returns budgets of which nothing is spent.
     #[cfg(test)]
     pub fn new(budgets: Vec<Budget>) -> Self {
@@ -302,7 +302,12 @@ impl Money {
     ///
     /// # Errors
     /// If one of them is hard and has no room for it.
-    pub fn take(&mut self, about: &CallFacts, estimate: &Estimate, now: SystemTime) -> Result<Taken, Refused> {
+    pub fn take(
+        &mut self,
+        about: &CallFacts,
+        estimate: &Estimate,
+        now: SystemTime,
+    ) -> Result<ReservedAmounts, BudgetRefusal> {
         let mut taken = Vec::new();
         for at in 0..self.budgets.len() {
             let Some(key) = self.key(at, about) else { continue };
@@ -324,7 +329,7 @@ impl Money {
                     why.renews_in = purse.room_in(budget, needed, now);
                     why.reserved = amount(budget.unit, purse.reserved);
                     why.unpriced = likely.is_none();
-                    return Err(Refused { why, passes });
+                    return Err(BudgetRefusal { why, passes });
                 }
             }
             taken.push((key, most));
@@ -333,11 +338,11 @@ impl Money {
             let purse = self.purses.entry(key.clone()).or_default();
             purse.reserved = purse.reserved.saturating_add(*most);
         }
-        Ok(Taken(taken))
+        Ok(ReservedAmounts(taken))
     }
 
     /// Gives back what was taken for an attempt of which nothing was sent.
-    pub fn release(&mut self, taken: Taken) {
+    pub fn release(&mut self, taken: ReservedAmounts) {
         for (key, most) in taken.0 {
             if let Some(purse) = self.purses.get_mut(&key) {
                 purse.reserved = (purse.reserved - most).max(0);
@@ -346,7 +351,13 @@ impl Money {
     }
 
     /// Puts an attempt's real cost in the place of what was taken for it. Returns what to publish.
-    pub fn settle(&mut self, about: &CallFacts, taken: Taken, paid: Paid, now: SystemTime) -> Vec<Alert> {
+    pub fn settle(
+        &mut self,
+        about: &CallFacts,
+        taken: ReservedAmounts,
+        paid: BudgetCost,
+        now: SystemTime,
+    ) -> Vec<Alert> {
         self.release(taken);
         let mut alerts = Vec::new();
         for at in 0..self.budgets.len() {
@@ -372,8 +383,8 @@ impl Money {
     }
 
     /// Returns how a call is to be routed, by the soft budgets that are spent.
-    pub fn mood(&mut self, about: &CallFacts, now: SystemTime) -> Mood {
-        let mut mood = Mood::default();
+    pub fn mood(&mut self, about: &CallFacts, now: SystemTime) -> SoftBudgetRouting {
+        let mut mood = SoftBudgetRouting::default();
         for at in 0..self.budgets.len() {
             let budget = &self.budgets[at];
             if matches!(budget.on_spent, OnSpent::Refuse | OnSpent::Warn) {
@@ -393,21 +404,21 @@ impl Money {
     }
 
     /// Returns the state of all purses, the emptiest first.
-    pub fn health(&self, now: SystemTime) -> Vec<PurseHealth> {
+    pub fn health(&self, now: SystemTime) -> Vec<BudgetHealth> {
         let mut purses: Vec<_> = self.purses.iter().collect();
         // The purse of everything exists before anything was spent.
-        let none = Purse::default();
-        let missing: Vec<Key> = (0..self.budgets.len())
+        let none = BudgetAccount::default();
+        let missing: Vec<AccountKey> = (0..self.budgets.len())
             .filter_map(|at| Some((at, self.budgets[at].of.only()?.into())))
             .filter(|key| !self.purses.contains_key(key))
             .collect();
         purses.extend(missing.iter().map(|key| (key, &none)));
-        let share = |(key, purse): &(&Key, &Purse)| {
+        let share = |(key, purse): &(&AccountKey, &BudgetAccount)| {
             let budget = &self.budgets[key.0];
             purse.spent(budget.period, now) as f64 / budget.limit.max(1) as f64
         };
         purses.sort_by(|one, other| share(other).total_cmp(&share(one)).then_with(|| one.0.cmp(other.0)));
-        let health = |((at, of), purse): (&Key, &Purse)| PurseHealth {
+        let health = |((at, of), purse): (&AccountKey, &BudgetAccount)| BudgetHealth {
             budget: told(&self.budgets[*at], of, purse, now),
             reserved: amount(self.budgets[*at].unit, purse.reserved),
         };
@@ -415,7 +426,7 @@ impl Money {
     }
 
     /// Returns the purse of a budget that a call is paid from.
-    fn key(&self, at: usize, about: &CallFacts) -> Option<Key> {
+    fn key(&self, at: usize, about: &CallFacts) -> Option<AccountKey> {
         let purse = self.budgets[at].of.purse(about)?;
         let key = (at, Box::from(purse));
         let is_full = self.purses.len() >= PURSES_MAX * self.budgets.len() && !self.purses.contains_key(&key);
@@ -423,7 +434,7 @@ impl Money {
     }
 }
 
-impl Of {
+impl BudgetScope {
     /// Returns the one purse that there is, if there is only one.
     fn only(&self) -> Option<&str> {
         match self {
@@ -507,7 +518,7 @@ impl fmt::Display for Period {
     }
 }
 
-impl Purse {
+impl BudgetAccount {
     /// Returns what is spent in the period of a time. A clock that is set back renews nothing.
     fn spent(&self, period: Period, now: SystemTime) -> i64 {
         let step = period.step(now);
@@ -566,12 +577,12 @@ fn amount(unit: Unit, amount: i64) -> Amount {
 }
 
 /// Returns the state of a purse.
-fn told(budget: &Budget, of: &str, purse: &Purse, now: SystemTime) -> OverBudget {
+fn told(budget: &Budget, of: &str, purse: &BudgetAccount, now: SystemTime) -> OverBudget {
     let of = match &budget.of {
-        Of::All => String::new(),
-        Of::Route(_) => format!("route {of}"),
-        Of::Client(_) => format!("client {of}"),
-        Of::Tag(tag, _) => format!("{tag} {of}"),
+        BudgetScope::All => String::new(),
+        BudgetScope::Route(_) => format!("route {of}"),
+        BudgetScope::Client(_) => format!("client {of}"),
+        BudgetScope::Tag(tag, _) => format!("{tag} {of}"),
     };
     OverBudget {
         budget: budget.name.clone(),

@@ -35,12 +35,12 @@ pub struct KeptCall {
 
 /// Resolves when something is on disk, whatever becomes of the process, to how many calls it changed; to what is wrong
 /// where it never will be.
-pub type Written = Pin<Box<dyn Future<Output = Result<usize, Arc<str>>> + Send>>;
+pub type WriteFuture = Pin<Box<dyn Future<Output = Result<usize, Arc<str>>> + Send>>;
 
 /// Which calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Which {
+pub enum CallSelector {
     /// This one.
     Call(CallId),
     /// All that carry this value of a tag.
@@ -50,16 +50,16 @@ pub enum Which {
 }
 
 /// A store of durable calls. Its reads block on a disk: call them where that holds up no other task.
-pub trait Vault: Send + Sync + 'static {
+pub trait DurableStore: Send + Sync + 'static {
     /// Keeps a call of which nothing was delivered yet.
-    fn accept(&self, call: &KeptCall) -> Written;
+    fn accept(&self, call: &KeptCall) -> WriteFuture;
     /// Keeps that a call is about to be sent, in so many processes by now.
-    fn sent(&self, call: CallId, processes: u32) -> Written;
+    fn sent(&self, call: CallId, processes: u32) -> WriteFuture;
     /// Keeps items of a call, the first of which has this place. The last ends it, and counts it if it was to be sent
     /// in more than one process.
-    fn tell(&self, call: CallId, at: usize, items: &[Item]) -> Written;
+    fn tell(&self, call: CallId, at: usize, items: &[Item]) -> WriteFuture;
     /// Forgets calls. A call that has not ended is forgotten only if it is named.
-    fn forget(&self, which: Which) -> Written;
+    fn forget(&self, which: CallSelector) -> WriteFuture;
     /// Returns a call by its id.
     ///
     /// # Errors
