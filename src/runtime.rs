@@ -13,15 +13,15 @@ use ractor::{Actor, ActorCell, ActorRef, ActorStatus, Message, RpcReplyPort};
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, oneshot};
 
-use crate::actors::answer::{Answer, Wanted};
 use crate::actors::classify::Classify;
 use crate::actors::front;
+use crate::actors::log_writer;
+use crate::actors::responder::{Responder, WantedReply};
 #[cfg(not(feature = "store"))]
 use crate::actors::root::Recalled;
 use crate::actors::root::Root;
-use crate::actors::scribe;
 use crate::actors::shared::Shared;
-use crate::actors::sink::Observing;
+use crate::actors::sink::AddedObserver;
 use crate::actors::to_root::RootMessage;
 use crate::actors::work::Work;
 use crate::config::{Config, ProviderConfig, RouteConfig};
@@ -41,12 +41,12 @@ use crate::words::{
 };
 
 #[cfg(feature = "sidecar")]
-pub(crate) use crate::actors::apart::{Apart, LONG_BYTES};
+pub(crate) use crate::actors::blocking_pool::{BlockingPool, LONG_BYTES};
 pub use crate::actors::classify::{Arrival, Incoming};
 pub use crate::actors::handle::{CallHandle, CallStatus};
-pub use crate::actors::health::{HealthSnapshot, Lack, ObserverHealth, ParkedCalls, ProviderHealth};
+pub use crate::actors::health::{HealthSnapshot, LocalShortage, ObserverHealth, ParkedCalls, ProviderHealth};
+pub(crate) use crate::actors::log_writer::Form;
 pub use crate::actors::prices::PricesHealth;
-pub(crate) use crate::actors::scribe::Form;
 pub use crate::actors::slot::ProviderStatus;
 pub use crate::actors::stream::ReplyStream;
 pub use crate::actors::to_front::RouterMessage;
@@ -91,7 +91,7 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Runtime {
     shared: Arc<Shared>,
-    root: Arc<Stop>,
+    root: Arc<StopOnDrop>,
     /// The executor that it runs on; a caller may be on another.
     executor: Handle,
     /// The store of records.
@@ -99,9 +99,9 @@ pub struct Runtime {
     store: Option<Arc<Store>>,
 }
 
-struct Stop(ActorRef<RootMessage>, Arc<AtomicBool>);
+struct StopOnDrop(ActorRef<RootMessage>, Arc<AtomicBool>);
 
-impl Drop for Stop {
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
         // From now on calls end because the runtime stops.
         self.1.store(true, Relaxed);
@@ -185,7 +185,7 @@ impl fmt::Debug for Report {
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     config: Config,
-    observers: Vec<Observing>,
+    observers: Vec<AddedObserver>,
     classify: Option<Classify>,
     #[cfg(feature = "store")]
     follows: bool,
@@ -239,7 +239,7 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn observer(self, name: impl Into<Arc<str>>, observer: impl Observer) -> Self {
-        self.observed(Observing { name: name.into(), observer: Arc::new(observer), in_place: false })
+        self.observed(AddedObserver { name: name.into(), observer: Arc::new(observer), in_place: false })
     }
 
     /// Lets a function set the priority of calls, from the request and the load: the priority sets the value of a
@@ -321,10 +321,10 @@ impl Builder {
     /// Adds one of our own observers, which is called in place and loses nothing.
     #[cfg(feature = "sidecar")]
     pub(crate) fn observer_in_place(self, name: &str, observer: Arc<dyn Observer>) -> Self {
-        self.observed(Observing { name: name.into(), observer, in_place: true })
+        self.observed(AddedObserver { name: name.into(), observer, in_place: true })
     }
 
-    fn observed(mut self, observing: Observing) -> Self {
+    fn observed(mut self, observing: AddedObserver) -> Self {
         self.observers.push(observing);
         self
     }
@@ -388,8 +388,8 @@ impl Builder {
         let (root, _) = started.map_err(|error| StartError::Actors(Box::new(error)))?;
         #[cfg(feature = "store")]
         kept::resume(&shared, served);
-        scribe::take_up_all(&shared).await;
-        let stop = Stop(root, shared.draining.clone());
+        log_writer::take_up_all(&shared).await;
+        let stop = StopOnDrop(root, shared.draining.clone());
         Ok(Runtime {
             shared,
             root: Arc::new(stop),
@@ -427,7 +427,7 @@ impl Runtime {
     /// # Errors
     /// See [`Error`]; each lists the attempts that were made.
     pub async fn chat(&self, request: ChatRequest) -> Result<Reply, Error> {
-        self.call(request, Wanted::Whole).await
+        self.call(request, WantedReply::Whole).await
     }
 
     /// Answers a request as a stream. Returns as soon as the call runs; what fails later comes in the stream.
@@ -436,7 +436,7 @@ impl Runtime {
     /// # Errors
     /// If the request is refused before anything is sent; see [`Error`].
     pub async fn stream(&self, request: ChatRequest) -> Result<ReplyStream, Error> {
-        self.call(request, Wanted::Stream).await
+        self.call(request, WantedReply::Stream).await
     }
 
     /// Turns texts into vectors, one each, in their order. Dropping the future cancels the call.
@@ -444,7 +444,7 @@ impl Runtime {
     /// # Errors
     /// See [`Error`]; each lists the attempts that were made.
     pub async fn embed(&self, request: EmbedRequest) -> Result<Embeddings, Error> {
-        self.call(request, Wanted::Vectors).await
+        self.call(request, WantedReply::Vectors).await
     }
 
     /// Makes a call that belongs to the runtime and not to its caller: it goes on when any of its readers leave.
@@ -461,7 +461,7 @@ impl Runtime {
     /// # Errors
     /// [`Error::NotKept`] if there is none: it is not known, or was forgotten.
     pub async fn resume(&self, call: CallId) -> Result<CallHandle, Error> {
-        self.again(|answer| scribe::resume(&self.shared, call, answer)).await
+        self.again(|answer| log_writer::resume(&self.shared, call, answer)).await
     }
 
     /// Forgets what was asked and answered, in memory and in the store: of one call, which is ended if it has not, or
@@ -471,13 +471,13 @@ impl Runtime {
     /// # Errors
     /// [`Error::NotDurable`] if the store writes no more.
     pub async fn forget(&self, which: CallSelector) -> Result<usize, Error> {
-        self.again(|answer| scribe::forget_all(&self.shared, which.clone(), answer)).await
+        self.again(|answer| log_writer::forget_all(&self.shared, which.clone(), answer)).await
     }
 
     /// Makes or finds a call that has a log. It ends when it has no holder, unless it is the runtime's `own`.
     pub(crate) async fn keep(&self, request: ChatRequest, form: Form, own: bool) -> Result<CallHandle, Error> {
         let request = Arc::new(request);
-        self.again(|answer| scribe::keep(&self.shared, request.clone(), form, own, answer)).await
+        self.again(|answer| log_writer::keep(&self.shared, request.clone(), form, own, answer)).await
     }
 
     /// Tells whether a request asks, or its route does, for a call that outlives its process.
@@ -492,17 +492,17 @@ impl Runtime {
         self.shared.vault.is_some()
     }
 
-    async fn call<T>(&self, work: impl Into<Work>, wanted: impl Fn(Answer<T>) -> Wanted) -> Result<T, Error> {
+    async fn call<T>(&self, work: impl Into<Work>, wanted: impl Fn(Responder<T>) -> WantedReply) -> Result<T, Error> {
         let work = work.into();
-        self.again(|answer| scribe::serve(&self.shared, work.clone(), wanted(answer))).await
+        self.again(|answer| log_writer::serve(&self.shared, work.clone(), wanted(answer))).await
     }
 
     /// Hands a message to the router. While the router restarts nothing was sent, so asking again is safe.
-    async fn again<T>(&self, ask: impl Fn(Answer<T>)) -> Result<T, Error> {
+    async fn again<T>(&self, ask: impl Fn(Responder<T>)) -> Result<T, Error> {
         let mut wait = ROUTER_WAIT;
         for _ in 0..ROUTER_WAITS {
             let (sender, answer) = oneshot::channel();
-            self.within(|| ask(Answer::method(sender, &self.shared.draining)));
+            self.within(|| ask(Responder::method(sender, &self.shared.draining)));
             match answer.await.unwrap_or(Err(Error::Unavailable)) {
                 Err(Error::Unavailable) if self.runs() => self.sleep(wait).await,
                 answer => return answer,

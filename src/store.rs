@@ -9,8 +9,8 @@
 mod schema;
 mod file;
 mod hours;
-mod keep;
-mod book;
+mod durable_writes;
+mod ledger_file;
 mod forget;
 mod ask;
 mod verify;
@@ -22,7 +22,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub(crate) use memory::{Recollection, Served, moment, recollect};
+pub(crate) use memory::{Recollection, ServedSession, moment, recollect};
 pub(crate) use owner::Store;
 pub(crate) use recall::recall;
 pub use verify::{Verified, verify_file};

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::answer::Wanted;
-use super::bell::Bell;
-use super::parking::Queued;
-use super::prompt::Asked;
+use super::call_journal::CallJournal;
+use super::parking::QueueTicket;
+use super::prompt::MeasuredRequest;
+use super::responder::WantedReply;
 use super::table::Table;
-use super::ward::Ward;
+use super::wait_notifier::WaitNotifier;
 use crate::policy::retry_budget::RetryBudget;
 use crate::policy::routing::Needs;
 use crate::spec::RouteSpec;
@@ -18,20 +18,20 @@ use crate::words::{CallFacts, CallId};
 
 /// A place among the calls in flight. When it is dropped it gives the place back, and tells the budget and the waiting
 /// calls.
-pub(crate) struct Place {
+pub(crate) struct InFlightGuard {
     permit: Option<OwnedSemaphorePermit>,
     budget: Arc<RetryBudget>,
-    bell: Arc<Bell>,
+    bell: Arc<WaitNotifier>,
 }
 
-impl Place {
-    pub(super) fn new(permit: OwnedSemaphorePermit, budget: Arc<RetryBudget>, bell: Arc<Bell>) -> Self {
+impl InFlightGuard {
+    pub(super) fn new(permit: OwnedSemaphorePermit, budget: Arc<RetryBudget>, bell: Arc<WaitNotifier>) -> Self {
         budget.call_started();
         Self { permit: Some(permit), budget, bell }
     }
 }
 
-impl Drop for Place {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.budget.call_ended();
         drop(self.permit.take());
@@ -40,25 +40,25 @@ impl Drop for Place {
 }
 
 /// A place among the calls in flight, or among those that wait for one.
-pub(crate) enum Seat {
-    Taken(Place),
-    Queued(Queued),
+pub(crate) enum CallAdmission {
+    InFlight(InFlightGuard),
+    Queued(QueueTicket),
 }
 
 /// An accepted call.
 pub(crate) struct Accepted {
     pub(crate) about: Arc<CallFacts>,
-    pub(crate) asked: Asked,
+    pub(crate) asked: MeasuredRequest,
     pub(crate) table: Arc<Table>,
     pub(crate) route: Arc<RouteSpec>,
     pub(crate) needs: Needs,
     pub(crate) started: Instant,
     pub(crate) deadline: Instant,
-    pub(crate) wanted: Wanted,
-    pub(crate) seat: Seat,
+    pub(crate) wanted: WantedReply,
+    pub(crate) seat: CallAdmission,
     pub(crate) span: tracing::Span,
     /// Its part of the store, if it is durable.
-    pub(super) ward: Option<Ward>,
+    pub(super) ward: Option<CallJournal>,
     /// The id under which it was accepted before a restart, and whether it had been sent.
     pub(super) taken_up: Option<(CallId, bool)>,
 }

@@ -7,18 +7,18 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
+use super::budgets::BudgetReservation;
 use super::clock::now;
-use super::parking::Turn;
+use super::parking::QueueGrant;
 use super::permit::Permit;
-use super::prompt::Fitted;
-use super::pulse::Pulse;
-use super::purses::Purchase;
+use super::progress::AttemptProgress;
+use super::prompt::FittedPrompt;
 use super::redact;
 use super::shared::Shared;
 use super::table::Target;
 use super::to_provider::ProviderMessage;
 use super::watchdog::Watchdog;
-use super::work::Brought;
+use super::work::AttemptAnswer;
 use crate::policy::admission::{CancelReason, Report};
 use crate::policy::budget::Alert;
 use crate::policy::health::AttemptSummary;
@@ -33,27 +33,27 @@ use crate::words::{
 const KEPT_FAIR: usize = 256 * 1024;
 
 /// How a try ended, for its call.
-pub(super) struct Ended {
+pub(super) struct AttemptOutcome {
     pub(super) record: Arc<AttemptRecord>,
     /// When the target may be asked again, where it said so.
     pub(super) back: Option<Instant>,
     /// The answer, if it is whole; also the answer that its provider itself called a failure.
-    pub(super) brought: Option<Brought>,
+    pub(super) brought: Option<AttemptAnswer>,
     /// The parts of the conversation that the target could not take as they were.
     pub(super) notes: Vec<Note>,
 }
 
 /// The result of the try so far. If it is dropped unsettled, it reports that the try crashed or never began.
-pub(super) struct Account {
+pub(super) struct AttemptAccount {
     pub(super) permit: Permit,
     pub(super) target: Arc<Target>,
     pub(super) about: Arc<CallFacts>,
     pub(super) number: u32,
     pub(super) call_started: Instant,
     pub(super) shared: Arc<Shared>,
-    pub(super) end: Option<oneshot::Sender<Ended>>,
+    pub(super) end: Option<oneshot::Sender<AttemptOutcome>>,
     /// How the request goes to this target.
-    pub(super) prompt: Fitted,
+    pub(super) prompt: FittedPrompt,
     /// Tokens of the answer that its provider bills though it was cancelled before they came.
     pub(super) runs_on: u32,
     pub(super) begun: Option<Instant>,
@@ -65,13 +65,13 @@ pub(super) struct Account {
     pub(super) sent: u64,
     pub(super) received: u64,
     /// The permission of a call that had waited for the target, until the target has shown that it works.
-    pub(super) turn: Option<Turn>,
+    pub(super) turn: Option<QueueGrant>,
     /// Whether it joined another attempt of its call.
     pub(super) hedge: bool,
     /// Its expected cost, where it joined only for speed.
     pub(super) reserved: Option<Cost>,
     /// Its reservation in budgets.
-    pub(super) purchase: Option<Purchase>,
+    pub(super) purchase: Option<BudgetReservation>,
     /// Whether its target is marked as degraded.
     pub(super) degraded: bool,
     /// Bytes of the answer that are kept in memory.
@@ -83,14 +83,14 @@ pub(super) struct Account {
     /// The parts of the answer that are not known here.
     pub(super) drift: Vec<Drift>,
     /// Notes when it has content.
-    pub(super) pulse: Arc<Pulse>,
+    pub(super) pulse: Arc<AttemptProgress>,
     /// An answer that came whole and that its provider calls a failure, for a caller that gets no other answer.
     pub(super) flawed: Option<Ending>,
     /// Why no call waits for the answer any more.
     pub(super) unwanted: Option<CancelReason>,
 }
 
-impl Account {
+impl AttemptAccount {
     /// Says that something is being sent, and starts the timers.
     pub(super) fn begin(&mut self, first_token_max: Option<Duration>) -> Watchdog {
         let now = now();
@@ -156,7 +156,7 @@ impl Account {
     }
 
     /// Ends the try: tells the provider, the observers, and the call.
-    pub(super) fn settle(&mut self, result: Result<Brought, Failure>) {
+    pub(super) fn settle(&mut self, result: Result<AttemptAnswer, Failure>) {
         let Some(tell) = self.end.take() else { return };
         let now = now();
         let (end, back, brought) = match result {
@@ -166,7 +166,7 @@ impl Account {
                 failure.scope = failure.reach(keys, wire::classify::is_retirement(&failure));
                 let back = self.back(&failure);
                 let failure = redact::failure(&self.shared.table(), &self.secrets, failure);
-                (AttemptEnd::Failed(failure), back, self.flawed.take().map(Brought::Answer))
+                (AttemptEnd::Failed(failure), back, self.flawed.take().map(AttemptAnswer::Answer))
             }
         };
         if let AttemptEnd::Failed(failure) = &end
@@ -184,7 +184,7 @@ impl Account {
         let ticket = self.permit.ticket();
         let (key, price) = (&self.target.provider.spec.keys[ticket.key].name, self.target.price);
         let record = Arc::new(AttemptRecord {
-            model: brought.as_ref().and_then(Brought::model).cloned(),
+            model: brought.as_ref().and_then(AttemptAnswer::model).cloned(),
             started_after: began.saturating_duration_since(self.call_started),
             first_token: self.first_token.map(|at| at.saturating_duration_since(began)),
             took: now.saturating_duration_since(began),
@@ -222,7 +222,7 @@ impl Account {
         // The call waits no longer than the provider's hold lasts.
         let honoured = now + self.target.provider.spec.admission.breaker.retry_after_max;
         let back = back.map(|back| back.min(honoured));
-        let _ = tell.send(Ended { record, back, brought, notes });
+        let _ = tell.send(AttemptOutcome { record, back, brought, notes });
     }
 
     /// Charges the attempt to the budgets, and tells of budgets that are nearly spent.
@@ -251,8 +251,8 @@ impl Account {
     /// Returns the tokens as the provider counted them; else an estimate, for the answer at four bytes a token. A try
     /// that failed before any content is taken to have cost nothing. A cancelled one has cost its prompt, and also an
     /// answer where the provider does not stop for that.
-    fn usage(&self, brought: Option<&Brought>, end: &AttemptEnd) -> (Usage, bool) {
-        if let Some(usage) = brought.and_then(Brought::usage) {
+    fn usage(&self, brought: Option<&AttemptAnswer>, end: &AttemptEnd) -> (Usage, bool) {
+        if let Some(usage) = brought.and_then(AttemptAnswer::usage) {
             return (usage, false);
         }
         let is_cancelled = self.begun.is_some() && end.is_cancelled();
@@ -265,7 +265,7 @@ impl Account {
     }
 }
 
-impl Drop for Account {
+impl Drop for AttemptAccount {
     fn drop(&mut self) {
         self.shared.kept.fetch_sub(self.kept, Relaxed);
         // Our own failure in both cases. A try that never began was not stopped by its reader, so the call goes on to

@@ -12,12 +12,12 @@ use tokio::sync::oneshot;
 use tracing::Instrument;
 
 use super::clock::now;
-use super::job::{Job, cancelled};
-use super::prompt::Fitted;
+use super::job::{AttemptJob, cancelled};
+use super::prompt::FittedPrompt;
 use super::task;
 use super::to_provider::ProviderMessage;
 use super::watchdog::Watchdog;
-use super::work::{Brought, Work};
+use super::work::{AttemptAnswer, Work};
 use crate::policy::admission::CancelReason;
 use crate::transport::{HttpRequest, HttpResponse, TransportError};
 use crate::wire::{self, Names, Sent};
@@ -38,7 +38,7 @@ pub(crate) enum Attempt {}
 /// Starts a try under its provider's supervisor. `unwanted` resolves when the call no longer waits for the answer: with
 /// the reason, or without one if the call is gone because its caller is.
 pub(super) async fn start(
-    job: Box<Job>,
+    job: Box<AttemptJob>,
     unwanted: oneshot::Receiver<CancelReason>,
     supervisor: ActorCell,
 ) -> Result<(), SpawnErr> {
@@ -46,7 +46,7 @@ pub(super) async fn start(
     task::run::<Attempt>(Box::pin(run(job, unwanted).instrument(span)), supervisor).await
 }
 
-async fn run(mut job: Box<Job>, unwanted: oneshot::Receiver<CancelReason>) {
+async fn run(mut job: Box<AttemptJob>, unwanted: oneshot::Receiver<CancelReason>) {
     let result = tokio::select! {
         biased;
         why = unwanted => Err(why.unwrap_or(CancelReason::Left)),
@@ -61,7 +61,7 @@ async fn run(mut job: Box<Job>, unwanted: oneshot::Receiver<CancelReason>) {
         })
     });
     // The channel closes before the end is reported, so that a reader that drained it has everything.
-    let Job { pieces, mut account, rest, .. } = *job;
+    let AttemptJob { pieces, mut account, rest, .. } = *job;
     drop(pieces);
     account.settle(result);
     drop(account);
@@ -72,8 +72,8 @@ async fn run(mut job: Box<Job>, unwanted: oneshot::Receiver<CancelReason>) {
     }
 }
 
-impl Job {
-    async fn answer(&mut self) -> Result<Brought, Failure> {
+impl AttemptJob {
+    async fn answer(&mut self) -> Result<AttemptAnswer, Failure> {
         let provider = self.account.target.provider.clone();
         let spec = &provider.spec;
         let work = self.trim().unwrap_or_else(|| self.work.clone());
@@ -113,7 +113,7 @@ impl Job {
         mut request: HttpRequest,
         secret: Option<&Secret>,
         (names, stops): (&Names, &[String]),
-    ) -> Result<Brought, Failure> {
+    ) -> Result<AttemptAnswer, Failure> {
         let provider = self.account.target.provider.clone();
         if let Some(secret) = secret {
             wire::authorize(provider.spec.dialect, provider.spec.flavour, secret, &mut request.headers)?;
@@ -143,16 +143,16 @@ impl Job {
         self.account.prove();
         match self.work.clone() {
             Work::Chat(request) => {
-                self.decode(&request, (names, stops), response, &mut watchdog).await.map(Brought::Answer)
+                self.decode(&request, (names, stops), response, &mut watchdog).await.map(AttemptAnswer::Answer)
             }
-            Work::Embed(request) => self.vectors(&request, response, &mut watchdog).await.map(Brought::Vectors),
+            Work::Embed(request) => self.vectors(&request, response, &mut watchdog).await.map(AttemptAnswer::Vectors),
         }
     }
 
     /// Returns the request without the parts that do not fit this target's window, if there are any, and notes them.
     fn trim(&mut self) -> Option<Work> {
         let Work::Chat(request) = &self.work else { return None };
-        let Fitted { cut, left_out: tokens, .. } = self.account.prompt;
+        let FittedPrompt { cut, left_out: tokens, .. } = self.account.prompt;
         let trimmed = cut?.apply(request);
         let left_out = request.messages.len() - trimmed.messages.len();
         let messages = u32::try_from(left_out).unwrap_or(u32::MAX);

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::Instrument as _;
 
-use super::accepted::{Accepted, Seat};
-use super::answer::Wanted;
-use super::books::CALLS;
+use super::accepted::{Accepted, CallAdmission};
+use super::call_journal::CallJournal;
 use super::clock::now;
-use super::parking::Spot;
+use super::parking::WaitResource;
+use super::recorder::CALLS;
+use super::responder::WantedReply;
 use super::shared::Shared;
 use super::table::Table;
 use super::to_router::RouterCommand;
-use super::ward::Ward;
 use super::work::Work;
 use crate::policy::routing::Needs;
 use crate::spec::RouteSpec;
@@ -24,17 +24,17 @@ use crate::words::{CallFacts, CallId, Error, Priority, Rule};
 const DEADLINE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A call that has its id before it begins.
-pub(super) struct Named {
+pub(super) struct CallIdentity {
     pub(super) id: CallId,
     /// Its part of the store, if it is durable.
-    pub(super) ward: Option<Ward>,
+    pub(super) ward: Option<CallJournal>,
     /// The id under which it was accepted before a restart, and whether it had been sent.
     pub(super) taken_up: Option<(CallId, bool)>,
 }
 
 /// Accepts a call and hands it to the router, or answers it. This is done at once, except for long requests and where
 /// an actor decides the priority. A call that has an id already keeps it.
-pub(super) fn call(shared: &Arc<Shared>, named: Option<Named>, work: Work, wanted: Wanted) {
+pub(super) fn call(shared: &Arc<Shared>, named: Option<CallIdentity>, work: Work, wanted: WantedReply) {
     let is_long = work.is_long();
     if !is_long && shared.slow_classify().is_none() {
         return begin(shared, named, work, None, wanted);
@@ -53,7 +53,7 @@ pub(super) fn call(shared: &Arc<Shared>, named: Option<Named>, work: Work, wante
 }
 
 /// Checks a request, gives it a place, and hands it to the router.
-fn begin(shared: &Arc<Shared>, named: Option<Named>, work: Work, said: Option<Priority>, wanted: Wanted) {
+fn begin(shared: &Arc<Shared>, named: Option<CallIdentity>, work: Work, said: Option<Priority>, wanted: WantedReply) {
     match accept(shared, &work) {
         Ok((table, route)) => {
             let priority = said.unwrap_or_else(|| shared.priority(&work));
@@ -64,7 +64,7 @@ fn begin(shared: &Arc<Shared>, named: Option<Named>, work: Work, said: Option<Pr
 }
 
 /// Makes a call of our own, on a route that no caller can ask for.
-pub(super) fn own(shared: &Arc<Shared>, table: Arc<Table>, route: Arc<RouteSpec>, work: Work, wanted: Wanted) {
+pub(super) fn own(shared: &Arc<Shared>, table: Arc<Table>, route: Arc<RouteSpec>, work: Work, wanted: WantedReply) {
     if shared.draining.load(Relaxed) {
         return wanted.refuse(Error::Draining);
     }
@@ -76,10 +76,10 @@ fn start(
     shared: &Arc<Shared>,
     table: Arc<Table>,
     route: Arc<RouteSpec>,
-    named: Option<Named>,
+    named: Option<CallIdentity>,
     work: Work,
     priority: Priority,
-    wanted: Wanted,
+    wanted: WantedReply,
 ) {
     let started = now();
     let deadline = started + work.deadline().unwrap_or(route.failover.deadline).min(DEADLINE_MAX);
@@ -87,8 +87,8 @@ fn start(
         Ok(seat) => seat,
         Err(error) => return wanted.refuse(error),
     };
-    let Named { id, ward, taken_up } =
-        named.unwrap_or_else(|| Named { id: shared.next_call(), ward: None, taken_up: None });
+    let CallIdentity { id, ward, taken_up } =
+        named.unwrap_or_else(|| CallIdentity { id: shared.next_call(), ward: None, taken_up: None });
     let about = about(id, &route, &work, priority);
     let mood = shared.purses.mood(&about);
     let needs = table.needs_of(&route, &work);
@@ -121,15 +121,15 @@ fn accept(shared: &Arc<Shared>, work: &Work) -> Result<(Arc<Table>, Arc<RouteSpe
 }
 
 /// Takes a place among the calls in flight, or among those that wait for one, unless it would come too late.
-fn take_seat(shared: &Shared, priority: Priority, due: Instant, is_due: bool) -> Result<Seat, Error> {
-    let (parking, spots) = (&shared.parking, [Spot::Calls]);
+fn take_seat(shared: &Shared, priority: Priority, due: Instant, is_due: bool) -> Result<CallAdmission, Error> {
+    let (parking, spots) = (&shared.parking, [WaitResource::CallSlot]);
     let is_behind = parking.bell.waiting() > 0 && parking.is_before(&spots, priority, due, true);
     if !is_behind && let Some(place) = shared.take_place() {
-        return Ok(Seat::Taken(place));
+        return Ok(CallAdmission::InFlight(place));
     }
     let place = parking.arrive(priority, due, is_due);
     let wait = parking.wait(&spots, place);
     let in_time = wait.is_none_or(|wait| now() + wait <= due);
     let queued = if in_time { parking.queue(&spots.clone().into(), &spots, place, false) } else { None };
-    queued.map(Seat::Queued).ok_or_else(|| shared.overloaded(wait))
+    queued.map(CallAdmission::Queued).ok_or_else(|| shared.overloaded(wait))
 }

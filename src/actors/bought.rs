@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::budgets::BudgetReservation;
 use super::clock::now;
 use super::driver::Driver;
-use super::purses::Purchase;
 use crate::policy::budget::{BudgetRefusal, Estimate};
 use crate::policy::explain::CallStep;
 use crate::policy::snapshot::{Gate, Refusal};
@@ -45,7 +45,7 @@ impl Driver {
     }
 
     /// Takes what an attempt at a target is expected to cost.
-    pub(super) fn buy(&self, target: usize, prompt_tokens: u32) -> Result<Option<Purchase>, BudgetRefusal> {
+    pub(super) fn buy(&self, target: usize, prompt_tokens: u32) -> Result<Option<BudgetReservation>, BudgetRefusal> {
         self.shared.purses.take(self.page.about(), || self.estimate(target, prompt_tokens))
     }
 

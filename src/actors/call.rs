@@ -11,20 +11,20 @@ use ractor::{ActorCell, SpawnErr};
 use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 use tracing::Instrument;
 
-use super::accepted::{Accepted, Place, Seat};
+use super::accepted::{Accepted, CallAdmission, InFlightGuard};
+use super::call_record::CallRecord;
+use super::caller_channel::{CallResult, CallerChannel, pieces_of};
 use super::clock::now;
 use super::driver::Driver;
-use super::outlet::{Outlet, Product, pieces_of};
-use super::page::Page;
-use super::parked::Rest;
-use super::parking::{Queued, Woken};
+use super::parked::WaitOutcome;
+use super::parking::{QueueTicket, WakeReason};
 use super::running::next_happening;
 use super::shared::Shared;
-use super::stream::Word;
+use super::stream::StreamMessage;
 use super::task;
 use super::to_router::RouterCommand;
-use super::waits::Waits;
-use super::work::Brought;
+use super::wait_state::WaitState;
+use super::work::AttemptAnswer;
 use crate::policy::explain::CallStep;
 use crate::policy::failover::{Failover, FailoverOptions, GiveUp, Step};
 use crate::policy::routing::{Plan, RouteState, Sticky};
@@ -32,9 +32,9 @@ use crate::wire::{Embedded, Ending};
 use crate::words::{AttemptRecord, Degraded, Embeddings, Error, FailureClass, Finished, Hedging, UnavailableTarget};
 
 /// A call with the router's first choice.
-pub(super) struct Job {
+pub(super) struct CallJob {
     pub(super) accepted: Accepted,
-    pub(super) page: Page,
+    pub(super) page: CallRecord,
     pub(super) plan: Plan,
     pub(super) state: RouteState,
     pub(super) sticky: Option<Sticky>,
@@ -45,20 +45,20 @@ pub(super) struct Job {
 enum Call {}
 
 /// Starts a call under the supervisor of all calls.
-pub(super) async fn start(job: Box<Job>, shared: Arc<Shared>, calls: ActorCell) -> Result<(), SpawnErr> {
+pub(super) async fn start(job: Box<CallJob>, shared: Arc<Shared>, calls: ActorCell) -> Result<(), SpawnErr> {
     let span = job.accepted.span.clone();
     task::run::<Call>(Box::pin(run(job, shared).instrument(span)), calls).await
 }
 
-async fn run(job: Box<Job>, shared: Arc<Shared>) {
-    let Job { accepted, mut page, plan, state, sticky, rng } = *job;
+async fn run(job: Box<CallJob>, shared: Arc<Shared>) {
+    let CallJob { accepted, mut page, plan, state, sticky, rng } = *job;
     let Accepted { about: _, asked, table, route, needs, started, deadline, wanted, seat, span: _, ward, taken_up: _ } =
         accepted;
-    let (commit, mut outlet) = Outlet::open(wanted, asked.work.commit(), &shared.draining);
+    let (commit, mut outlet) = CallerChannel::open(wanted, asked.work.commit(), &shared.draining);
     let (place, plan) = match seat {
-        Seat::Taken(place) => (place, Some(plan)),
+        CallAdmission::InFlight(place) => (place, Some(plan)),
         // The plan is old by then.
-        Seat::Queued(queued) => {
+        CallAdmission::Queued(queued) => {
             page.note(CallStep::Queued(queued.foretold()));
             match seated(queued, &mut outlet, &shared, deadline).await {
                 Ok(place) => (place, None),
@@ -92,7 +92,7 @@ async fn run(job: Box<Job>, shared: Arc<Shared>) {
         on_exhausted,
         is_due,
         is_degraded: false,
-        waits: Waits::default(),
+        waits: WaitState::default(),
         over: None,
         ward,
     };
@@ -102,11 +102,11 @@ async fn run(job: Box<Job>, shared: Arc<Shared>) {
 
 /// Waits for a place among the calls in flight; returns why there is none, if it is not that the caller has left.
 async fn seated(
-    mut queued: Queued,
-    outlet: &mut Outlet,
+    mut queued: QueueTicket,
+    outlet: &mut CallerChannel,
     shared: &Arc<Shared>,
     deadline: Instant,
-) -> Result<Place, Option<Error>> {
+) -> Result<InFlightGuard, Option<Error>> {
     loop {
         let woken = tokio::select! {
             biased;
@@ -115,10 +115,10 @@ async fn seated(
                 return Err(None);
             }
             woken = queued.woken() => woken,
-            () = tokio::time::sleep_until(deadline.into()) => Woken::Away,
+            () = tokio::time::sleep_until(deadline.into()) => WakeReason::Displaced,
         };
         let again = match woken {
-            Woken::Turn(turn) => match shared.take_place() {
+            WakeReason::Granted(turn) => match shared.take_place() {
                 Some(place) => {
                     turn.proved();
                     return Ok(place);
@@ -126,16 +126,16 @@ async fn seated(
                 // Another call took the place just then.
                 None => queued.again(),
             },
-            Woken::Look if shared.draining.load(Relaxed) => return Err(Some(Error::Draining)),
-            Woken::Look => continue,
-            Woken::Away => None,
+            WakeReason::Recheck if shared.draining.load(Relaxed) => return Err(Some(Error::Draining)),
+            WakeReason::Recheck => continue,
+            WakeReason::Displaced => None,
         };
         queued = again.ok_or_else(|| Some(shared.overloaded(queued.foretold())))?;
     }
 }
 
 impl Driver {
-    async fn drive(&mut self, mut outlet: Outlet) {
+    async fn drive(&mut self, mut outlet: CallerChannel) {
         if self.is_behind_others() {
             self.machine.stand_behind();
         }
@@ -146,7 +146,7 @@ impl Driver {
                 Step::Commit(number) => self.commit(number, &outlet),
                 Step::Reset(failure) => {
                     self.page.note(CallStep::Reset);
-                    outlet.say(Word::Reset(failure));
+                    outlet.say(StreamMessage::Reset(failure));
                 }
                 Step::Cancel(number, why) => self.cancel(number, why).await,
                 Step::Wait(until) => {
@@ -177,9 +177,9 @@ impl Driver {
                     }
                 }
                 Step::Exhausted(back) => match self.exhausted(back, &mut outlet).await {
-                    Rest::Anew | Rest::Over | Rest::Otherwise => {}
-                    Rest::Left => return self.left(None),
-                    Rest::Draining => return self.fail(Error::Draining, outlet),
+                    WaitOutcome::Restart | WaitOutcome::GiveUp | WaitOutcome::RouteChanged => {}
+                    WaitOutcome::CallerLeft => return self.left(None),
+                    WaitOutcome::Draining => return self.fail(Error::Draining, outlet),
                 },
                 Step::Silent => self.silent(&outlet),
                 Step::Finish(number) => return self.finish(number, outlet),
@@ -207,7 +207,7 @@ impl Driver {
 
     /// Hands an attempt's content to the caller: what has come and the channel for the rest; or all of an answer that
     /// must be whole first.
-    fn commit(&mut self, number: u32, outlet: &Outlet) {
+    fn commit(&mut self, number: u32, outlet: &CallerChannel) {
         let Some(running) = self.running.iter_mut().find(|it| it.number == number).filter(|_| outlet.is_stream())
         else {
             return;
@@ -217,16 +217,23 @@ impl Driver {
         let whole = self.ended.iter().find(|ended| ended.record.attempt == number);
         let whole = whole.and_then(|ended| ended.brought.as_ref());
         let first = whole.map_or_else(|| first.into_iter().collect(), pieces_of);
-        outlet.say(Word::Segment { call: self.page.about().id, target, attempt: number, prompt_tokens, first, rest });
+        outlet.say(StreamMessage::Segment {
+            call: self.page.about().id,
+            target,
+            attempt: number,
+            prompt_tokens,
+            first,
+            rest,
+        });
     }
 
-    fn finish(&mut self, number: u32, outlet: Outlet) {
+    fn finish(&mut self, number: u32, outlet: CallerChannel) {
         let Some(at) = self.ended.iter().position(|ended| ended.record.attempt == number) else { return };
         let Some(mut brought) = self.ended[at].brought.take() else { return };
         let winner = &self.ended[at].record;
         let (target, usage, cost_usd, won) = (winner.target.clone(), winner.usage, winner.cost_usd, winner.won());
         let is_less = winner.degraded;
-        if let Brought::Answer(ending) = &mut brought {
+        if let AttemptAnswer::Answer(ending) = &mut brought {
             if won && !is_less {
                 self.keep(ending, &target);
             }
@@ -249,8 +256,8 @@ impl Driver {
         let (call, cost_usd) = (self.page.about().id, cost_usd.map(|won| won + waste));
         let notes = std::mem::take(&mut self.ended[at].notes);
         outlet.finish(match brought {
-            Brought::Answer(Ending { stop, parts, verbatim, model, stop_sequence, sources, .. }) => {
-                Product::Answer(Finished {
+            AttemptAnswer::Answer(Ending { stop, parts, verbatim, model, stop_sequence, sources, .. }) => {
+                CallResult::Answer(Finished {
                     call,
                     parts,
                     verbatim,
@@ -267,7 +274,7 @@ impl Driver {
                     notes,
                 })
             }
-            Brought::Vectors(Embedded { vectors, model, .. }) => Product::Vectors(Embeddings {
+            AttemptAnswer::Vectors(Embedded { vectors, model, .. }) => CallResult::Vectors(Embeddings {
                 call,
                 vectors,
                 target,
@@ -282,7 +289,7 @@ impl Driver {
         });
     }
 
-    fn give_up(&mut self, why: GiveUp, outlet: Outlet) {
+    fn give_up(&mut self, why: GiveUp, outlet: CallerChannel) {
         // For a caller of the same dialect, the provider's own failed answer is more useful than an error of ours.
         let says_more = match &why {
             GiveUp::Exhausted(_) => true,
@@ -318,7 +325,7 @@ impl Driver {
         self.fail(error, outlet);
     }
 
-    fn fail(&mut self, error: Error, outlet: Outlet) {
+    fn fail(&mut self, error: Error, outlet: CallerChannel) {
         self.page.end(CallStep::GaveUp(error.clone()));
         outlet.fail(error);
     }

@@ -2,7 +2,7 @@
 //! published.
 
 use super::clock::now;
-use super::prompt::Asked;
+use super::prompt::MeasuredRequest;
 use super::table::{Table, Target};
 use super::work::Work;
 use crate::policy::routing::{Candidate, ForeignParts, Needs, SkipReason};
@@ -15,7 +15,7 @@ use crate::words::{
 
 impl Target {
     /// Returns why it cannot take a part of a request. Parts that the route leaves out do not count.
-    fn obstacle(&self, route: &RouteSpec, asked: &Asked, demand: &Demand) -> Option<SkipReason> {
+    fn obstacle(&self, route: &RouteSpec, asked: &MeasuredRequest, demand: &Demand) -> Option<SkipReason> {
         let Work::Chat(request) = &asked.work else {
             let takes = self.provider.spec.dialect == Dialect::OpenAiChat;
             return (!takes).then_some(SkipReason::Foreign);
@@ -82,7 +82,7 @@ impl Table {
     pub(crate) fn candidates(
         &self,
         route: &RouteSpec,
-        asked: &Asked,
+        asked: &MeasuredRequest,
         without: &[usize],
         gone: &[usize],
         degraded: bool,
@@ -128,7 +128,7 @@ impl Table {
     }
 
     /// Returns the first part of a request that no target of a route can take; else the first that one cannot.
-    pub(super) fn untaken<'a>(&self, route: &RouteSpec, asked: &'a Asked) -> Option<&'a Demand> {
+    pub(super) fn untaken<'a>(&self, route: &RouteSpec, asked: &'a MeasuredRequest) -> Option<&'a Demand> {
         let lacks =
             |demand: &Demand, member: &MemberSpec| self.targets[member.target].obstacle(route, asked, demand).is_some();
         let nobody = |demand: &&Demand| route.members.iter().all(|member| lacks(demand, member));

@@ -64,16 +64,16 @@ impl Arrival {
 /// The longest wait for an actor's answer about a call.
 const WORD_MAX: Duration = Duration::from_millis(250);
 
-type Function = dyn Fn(&Incoming<'_>) -> Priority + Send + Sync;
-type Asked = dyn Fn(Arrival) -> BoxFuture<'static, Option<Priority>> + Send + Sync;
+type ClassifyFn = dyn Fn(&Incoming<'_>) -> Priority + Send + Sync;
+type ClassifyByActor = dyn Fn(Arrival) -> BoxFuture<'static, Option<Priority>> + Send + Sync;
 
 /// The classifier of a runtime.
 #[derive(Clone)]
 pub(crate) enum Classify {
     /// A function.
-    Function(Arc<Function>),
+    Function(Arc<ClassifyFn>),
     /// An actor.
-    Actor(Arc<Asked>),
+    Actor(Arc<ClassifyByActor>),
 }
 
 impl fmt::Debug for Classify {

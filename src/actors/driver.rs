@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 
-use super::account::Ended;
+use super::account::AttemptOutcome;
+use super::call_journal::CallJournal;
+use super::call_record::CallRecord;
 use super::clock::now;
-use super::page::Page;
-use super::prompt::{Asked, Fitted};
-use super::running::Running;
+use super::prompt::{FittedPrompt, MeasuredRequest};
+use super::running::RunningAttempt;
 use super::shared::Shared;
 use super::table::{Provider, Table};
-use super::waits::Waits;
-use super::ward::Ward;
+use super::wait_state::WaitState;
 use crate::policy::explain::CallStep;
 use crate::policy::failover::{Failover, FailoverOptions, Planned};
 use crate::policy::hedge::{self, Cost};
@@ -32,13 +32,13 @@ pub(super) struct Driver {
     pub(super) machine: Failover,
     /// The router's first choice, until it is used.
     pub(super) plan: Option<Plan>,
-    pub(super) running: Vec<Running>,
+    pub(super) running: Vec<RunningAttempt>,
     /// Attempts that ended, in the order they were started.
-    pub(super) ended: Vec<Ended>,
+    pub(super) ended: Vec<AttemptOutcome>,
     /// The target that the plan probes.
     pub(super) probe: Option<usize>,
-    pub(super) page: Page,
-    pub(super) asked: Asked,
+    pub(super) page: CallRecord,
+    pub(super) asked: MeasuredRequest,
     pub(super) table: Arc<Table>,
     pub(super) route: Arc<RouteSpec>,
     pub(super) needs: Needs,
@@ -52,11 +52,11 @@ pub(super) struct Driver {
     pub(super) is_due: bool,
     /// Whether it asks the targets that are marked as degraded.
     pub(super) is_degraded: bool,
-    pub(super) waits: Waits,
+    pub(super) waits: WaitState,
     /// The budget that had no room for the last try.
     pub(super) over: Option<Box<OverBudget>>,
     /// The store's part of a durable call, until it has noted that the call is sent.
-    pub(super) ward: Option<Ward>,
+    pub(super) ward: Option<CallJournal>,
 }
 
 impl Driver {
@@ -215,7 +215,7 @@ impl Driver {
         })
     }
 
-    pub(super) fn fit(&self, target: usize, cuts: u32) -> Fitted {
+    pub(super) fn fit(&self, target: usize, cuts: u32) -> FittedPrompt {
         self.table.fit(target, &self.route, &self.asked, cuts)
     }
 

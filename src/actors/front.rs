@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
-use super::answer::{Answer, Wanted};
 use super::clock::now;
 use super::health::{HealthSnapshot, ProviderHealth};
-use super::post::lock;
-use super::scribe::{self, Form};
+use super::live_actor::lock;
+use super::log_writer::{self, Form};
+use super::responder::{Responder, WantedReply};
 use super::shared::Shared;
 use super::table::Provider;
 use super::to_front::RouterMessage;
@@ -41,20 +41,32 @@ impl Actor for Front {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             RouterMessage::Chat(request, port) => {
-                scribe::serve(shared, (*request).into(), Wanted::Whole(Answer::port(port, &shared.draining)));
+                log_writer::serve(
+                    shared,
+                    (*request).into(),
+                    WantedReply::Whole(Responder::port(port, &shared.draining)),
+                );
             }
             RouterMessage::Stream(request, port) => {
-                scribe::serve(shared, (*request).into(), Wanted::Stream(Answer::port(port, &shared.draining)));
+                log_writer::serve(
+                    shared,
+                    (*request).into(),
+                    WantedReply::Stream(Responder::port(port, &shared.draining)),
+                );
             }
             RouterMessage::Embed(request, port) => {
-                scribe::serve(shared, (*request).into(), Wanted::Vectors(Answer::port(port, &shared.draining)));
+                log_writer::serve(
+                    shared,
+                    (*request).into(),
+                    WantedReply::Vectors(Responder::port(port, &shared.draining)),
+                );
             }
             RouterMessage::Submit(request, port) => {
-                let answer = Answer::port(port, &shared.draining);
-                scribe::keep(shared, Arc::new(*request), Form::Stream, true, answer);
+                let answer = Responder::port(port, &shared.draining);
+                log_writer::keep(shared, Arc::new(*request), Form::Stream, true, answer);
             }
             RouterMessage::Resume(id, port) => {
-                scribe::resume(shared, id, Answer::port(port, &shared.draining));
+                log_writer::resume(shared, id, Responder::port(port, &shared.draining));
             }
             RouterMessage::Health(port) => {
                 let _ = port.send(health(shared));

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::log::{Hold, Reader};
+use super::call_log::{LogReader, LogShare};
 use super::stream::ReplyStream;
 #[cfg(feature = "sidecar")]
 use crate::words::ChatRequest;
@@ -34,7 +34,7 @@ use crate::words::{CallId, Error, Reply, ReplyEvent};
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct CallHandle(Hold);
+pub struct CallHandle(LogShare);
 
 /// The state of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,7 +53,7 @@ pub enum CallStatus {
 }
 
 impl CallHandle {
-    pub(super) fn new(hold: Hold) -> Self {
+    pub(super) fn new(hold: LogShare) -> Self {
         Self(hold)
     }
 
@@ -84,7 +84,7 @@ impl CallHandle {
     /// Returns its events from an index on, counted from 0: past events, then new ones as they come. The event at an
     /// index is always the same. A place behind the last event gives none.
     pub fn stream_from(&self, offset: usize) -> ReplyStream {
-        ReplyStream::read(Reader::new(self.0.clone(), offset))
+        ReplyStream::read(LogReader::new(self.0.clone(), offset))
     }
 
     /// Returns its state.

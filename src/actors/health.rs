@@ -21,7 +21,7 @@ pub struct HealthSnapshot {
     /// Whether the runtime takes no new calls.
     pub draining: bool,
     /// What this machine lacked when an attempt last failed for that reason.
-    pub lack: Option<Lack>,
+    pub lack: Option<LocalShortage>,
     /// Calls that wait for a place.
     pub queued: usize,
     /// Calls that are parked until a target is back, by route.
@@ -107,7 +107,7 @@ impl HealthSnapshot {
 /// What this machine lacked when an attempt last failed for that reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Lack {
+pub struct LocalShortage {
     /// What it was, for people.
     pub what: String,
     /// How many attempts failed so.

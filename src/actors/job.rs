@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::account::Account;
+use super::account::AttemptAccount;
 use super::work::Work;
 use crate::transport::Body;
 use crate::wire::Unfence;
@@ -14,7 +14,7 @@ use crate::words::{Failure, FailureClass, Piece};
 pub(super) const PIECES_MAX: usize = 64;
 
 /// One try, before it begins.
-pub(super) struct Job {
+pub(super) struct AttemptJob {
     pub(super) work: Work,
     /// Whether this repeats a try whose connection broke before any response.
     pub(super) resend: bool,
@@ -31,7 +31,7 @@ pub(super) struct Job {
     /// Whether its answer's text is kept, to be given again when no target answers.
     pub(super) kept: bool,
     pub(super) pieces: mpsc::Sender<Piece>,
-    pub(super) account: Account,
+    pub(super) account: AttemptAccount,
     /// The body after the answer's terminal marker.
     pub(super) rest: Option<Body>,
     /// Takes JSON out of the text around it, where JSON was asked for.

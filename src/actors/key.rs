@@ -42,7 +42,7 @@ struct Cell(watch::Sender<State>);
 
 #[derive(Default)]
 struct State {
-    held: Option<Held>,
+    held: Option<HeldSecret>,
     /// Whether a reading runs now.
     reading: bool,
     /// How many readings have come to an end of their own.
@@ -53,7 +53,7 @@ struct State {
     untold: bool,
 }
 
-struct Held {
+struct HeldSecret {
     secret: Secret,
     /// When it was asked for.
     read_at: Instant,
@@ -92,13 +92,13 @@ impl Key {
             None => Ok(None),
             Some(KeySource::Value(secret)) => Ok(Some(secret.clone())),
             Some(_) => match self.cell.look(now()) {
-                Look::Good(secret) => Ok(Some(secret)),
-                Look::Old(secret) => {
+                SecretState::Fresh(secret) => Ok(Some(secret)),
+                SecretState::RenewalDue(secret) => {
                     // Whether the reading could begin matters only once the old key has expired.
                     let _ = self.begin(slot).await;
                     Ok(Some(secret))
                 }
-                Look::Gone => self.read(slot).await.map(Some),
+                SecretState::Missing => self.read(slot).await.map(Some),
             },
         }
     }
@@ -148,13 +148,13 @@ impl Key {
         if !claimed {
             return Ok(());
         }
-        let claim = Claim(self.cell.clone());
+        let claim = ReadClaim(self.cell.clone());
         let supervisor = slot.supervisor().ok_or_else(cut_off)?;
         task::run::<Reading>(Box::pin(reading(self.clone(), claim)), supervisor).await.map_err(|_| cut_off())
     }
 
     /// Returns the state for a secret that was requested at that time.
-    fn hold(&self, issued: IssuedKey, asked: Instant) -> Held {
+    fn hold(&self, issued: IssuedKey, asked: Instant) -> HeldSecret {
         let lifetime = issued.expires_in.or(self.spec.expires_in);
         let renew_after = match (&self.spec.source, lifetime) {
             (_, Some(lifetime)) => Some(lifetime.saturating_sub((lifetime / 10).min(MARGIN_MAX))),
@@ -162,7 +162,7 @@ impl Key {
             (_, None) => None,
         };
         let at = |after: Option<Duration>| after.and_then(|after| asked.checked_add(after));
-        Held { secret: issued.secret, read_at: asked, renew_at: at(renew_after), expires_at: at(lifetime) }
+        HeldSecret { secret: issued.secret, read_at: asked, renew_at: at(renew_after), expires_at: at(lifetime) }
     }
 }
 
@@ -172,16 +172,16 @@ fn cut_off() -> Failure {
 }
 
 /// The state of a cell.
-enum Look {
-    Good(Secret),
+enum SecretState {
+    Fresh(Secret),
     /// Still good, and it should be read again.
-    Old(Secret),
+    RenewalDue(Secret),
     /// No good secret.
-    Gone,
+    Missing,
 }
 
 impl Cell {
-    fn look(&self, now: Instant) -> Look {
+    fn look(&self, now: Instant) -> SecretState {
         let state = self.0.borrow();
         let past = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         match &state.held {
@@ -189,9 +189,9 @@ impl Cell {
                 let paused = state.failed.as_ref().is_some_and(|(at, _)| now.saturating_duration_since(*at) < PAUSE);
                 let due = past(held.renew_at) && !state.reading && !paused;
                 let secret = held.secret.clone();
-                if due { Look::Old(secret) } else { Look::Good(secret) }
+                if due { SecretState::RenewalDue(secret) } else { SecretState::Fresh(secret) }
             }
-            _ => Look::Gone,
+            _ => SecretState::Missing,
         }
     }
 }
@@ -212,10 +212,10 @@ impl Cell {
 }
 
 /// The one permission to read a key's source. If it is dropped without an end, no reading runs any more.
-struct Claim(Arc<Cell>);
+struct ReadClaim(Arc<Cell>);
 
-impl Claim {
-    fn end(self, result: Result<Held, String>, now: Instant) {
+impl ReadClaim {
+    fn end(self, result: Result<HeldSecret, String>, now: Instant) {
         let nobody = self.0.0.receiver_count() == 0;
         self.0.0.send_modify(|state| {
             state.ended += 1;
@@ -229,7 +229,7 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for ReadClaim {
     fn drop(&mut self) {
         self.0.0.send_modify(|state| state.reading = false);
     }
@@ -238,7 +238,7 @@ impl Drop for Claim {
 /// The kind of task that reads a key's source once.
 enum Reading {}
 
-async fn reading(key: Key, claim: Claim) {
+async fn reading(key: Key, claim: ReadClaim) {
     let Some(source) = &key.spec.source else { return };
     let asked = now();
     let result = source.read().await;

@@ -21,33 +21,33 @@
 
 // What all others use.
 pub(crate) mod clock;
-pub(crate) mod post;
+pub(crate) mod live_actor;
 pub(crate) mod task;
-mod pulse;
+mod progress;
 mod permit;
-pub(crate) mod bell;
+pub(crate) mod wait_notifier;
 pub(crate) mod to_provider;
 pub(crate) mod slot;
 mod key;
-pub(crate) mod apart;
+pub(crate) mod blocking_pool;
 pub(crate) mod work;
 pub(crate) mod classify;
 #[cfg(feature = "store")]
-mod marks;
+mod fingerprints;
 
 // What is served, and to which callers.
 pub(crate) mod prices;
 pub(crate) mod table;
 mod prompt;
 mod candidates;
-pub(crate) mod log;
+pub(crate) mod call_log;
 pub(crate) mod stream;
 pub(crate) mod handle;
-pub(crate) mod answer;
-mod shelf;
+pub(crate) mod responder;
+mod call_registry;
 pub(crate) mod health;
 pub(crate) mod parking;
-mod ward;
+mod call_journal;
 mod accepted;
 
 // Messages, and what is shared.
@@ -56,8 +56,8 @@ pub(crate) mod to_front;
 pub(crate) mod to_root;
 pub(crate) mod to_supervisor;
 pub(crate) mod sink;
-mod books;
-pub(crate) mod purses;
+mod recorder;
+pub(crate) mod budgets;
 pub(crate) mod stale;
 pub(crate) mod shared;
 
@@ -70,10 +70,10 @@ mod read;
 pub(crate) mod attempt;
 
 // One call.
-mod page;
+mod call_record;
 mod running;
-mod outlet;
-mod waits;
+mod caller_channel;
+mod wait_state;
 mod driver;
 mod bought;
 mod tries;
@@ -85,12 +85,12 @@ mod call;
 mod begin;
 mod provider;
 mod prober;
-mod lookout;
-mod pricer;
+mod hint_poller;
+mod price_poller;
 mod supervisor;
 mod router;
-pub(crate) mod scribe;
+pub(crate) mod log_writer;
 pub(crate) mod front;
-mod keeper;
-pub(crate) mod known;
+mod wait_scheduler;
+pub(crate) mod carried_state;
 pub(crate) mod root;

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 
+use super::caller_channel::CallerChannel;
 use super::clock::now;
 use super::driver::Driver;
-use super::outlet::Outlet;
-use super::parking::{Queued, Spot, Woken};
-use super::stream::Word;
+use super::parking::{QueueTicket, WaitResource, WakeReason};
+use super::stream::StreamMessage;
 use crate::policy::explain::CallStep;
 use crate::policy::routing;
 use crate::policy::wait_queue::{self, AwaitedTargets};
@@ -19,15 +19,15 @@ use crate::words::{OnExhausted, UnavailableTarget};
 const TOLD_APART: Duration = Duration::from_secs(1);
 
 /// How a call with nothing left to try goes on.
-pub(super) enum Rest {
+pub(super) enum WaitOutcome {
     /// It starts again.
-    Anew,
+    Restart,
     /// It ends as a call that may not wait.
-    Over,
+    GiveUp,
     /// Its route says otherwise now.
-    Otherwise,
+    RouteChanged,
     /// Its caller has left.
-    Left,
+    CallerLeft,
     /// The runtime stops.
     Draining,
 }
@@ -47,7 +47,7 @@ impl Driver {
 
     /// Puts the call among those that wait for a place at a target; returns until when it can be answered in time. If
     /// it cannot be in time, the machine is told so.
-    pub(super) fn line_up(&mut self) -> Option<(Queued, Instant)> {
+    pub(super) fn line_up(&mut self) -> Option<(QueueTicket, Instant)> {
         self.waits.turn = None;
         let (now, due) = (now(), self.machine.deadline());
         let parking = self.shared.parking.clone();
@@ -68,8 +68,8 @@ impl Driver {
 
     /// Notes that the caller has left, where the call waits for a place or has waited for one: others may be as
     /// impatient.
-    pub(super) fn left(&mut self, queued: Option<Queued>) {
-        queued.into_iter().for_each(Queued::left);
+    pub(super) fn left(&mut self, queued: Option<QueueTicket>) {
+        queued.into_iter().for_each(QueueTicket::left);
         if let Some(place) = self.waits.place {
             self.running.iter().for_each(|running| self.shared.parking.left(&running.target, place));
         }
@@ -77,24 +77,24 @@ impl Driver {
     }
 
     /// Goes on with the end of the call's wait.
-    pub(super) fn woken(&mut self, woken: Woken) {
+    pub(super) fn woken(&mut self, woken: WakeReason) {
         self.plan = None;
         match woken {
-            Woken::Turn(turn) => {
+            WakeReason::Granted(turn) => {
                 self.waits.turn = Some(turn);
                 self.machine.woken(now());
             }
-            Woken::Look => self.machine.woken(now()),
-            Woken::Away => self.machine.unplaced(self.waits.placed, now()),
+            WakeReason::Recheck => self.machine.woken(now()),
+            WakeReason::Displaced => self.machine.unplaced(self.waits.placed, now()),
         }
     }
 
     /// Waits until one of the targets is back and it is this call's turn.
-    pub(super) async fn park(&mut self, back: Option<Instant>, outlet: &mut Outlet) -> Rest {
+    pub(super) async fn park(&mut self, back: Option<Instant>, outlet: &mut CallerChannel) -> WaitOutcome {
         let parking = self.shared.parking.clone();
         let mut changes = parking.changes();
         let begun = now();
-        let Some(stay) = parking.enter(&self.page.so_far(), begun) else { return Rest::Over };
+        let Some(stay) = parking.enter(&self.page.so_far(), begun) else { return WaitOutcome::GiveUp };
         let from = begun + self.pause();
         let end = self.parked_until(begun);
         let place = *self.waits.place.get_or_insert_with(|| parking.arrive(self.needs.priority, end, self.is_due));
@@ -102,26 +102,26 @@ impl Driver {
         let rest = loop {
             let now = now();
             if self.shared.draining.load(Relaxed) {
-                break Rest::Draining;
+                break WaitOutcome::Draining;
             }
             self.follow_table();
             if self.on_exhausted != OnExhausted::Wait {
-                break Rest::Otherwise;
+                break WaitOutcome::RouteChanged;
             }
-            let Some(awaited) = self.awaited(&self.machine.refusing()) else { break Rest::Over };
+            let Some(awaited) = self.awaited(&self.machine.refusing()) else { break WaitOutcome::GiveUp };
             let barred = self.barred(now);
             let until = UnavailableTarget::first_back(&barred)
                 .map(|wait| now + wait)
                 .or(back)
                 .max((from > now).then_some(from));
             if now >= end || until.is_some_and(|until| until > end) {
-                break Rest::Over;
+                break WaitOutcome::GiveUp;
             }
             if told.as_ref().is_none_or(|told| differs(told, (until, &barred))) {
                 let back_in = until.map(|until| until.saturating_duration_since(now));
                 self.page.note(CallStep::Parked { back_in, barred: barred.clone() });
                 stay.tell(self.page.so_far(), until, barred.clone());
-                outlet.say(Word::Waiting { back_in, barred: barred.clone() });
+                outlet.say(StreamMessage::Waiting { back_in, barred: barred.clone() });
                 told = Some((until, barred));
             }
             let look = wait_queue::look_at(from, until, end, now);
@@ -135,12 +135,12 @@ impl Driver {
             tokio::select! {
                 biased;
                 () = outlet.closed() => {
-                    queued.into_iter().for_each(Queued::left);
-                    break Rest::Left;
+                    queued.into_iter().for_each(QueueTicket::left);
+                    break WaitOutcome::CallerLeft;
                 }
-                woken = woken => if let Woken::Turn(turn) = woken {
+                woken = woken => if let WakeReason::Granted(turn) = woken {
                     self.waits.turn = Some(turn);
-                    break Rest::Anew;
+                    break WaitOutcome::Restart;
                 },
                 _ = changes.changed() => {}
                 () = tokio::time::sleep_until(look.into()) => {}
@@ -154,7 +154,7 @@ impl Driver {
             self.machine.set_deadline(deadline);
             self.needs.deadline = Some(deadline);
         }
-        if let Rest::Anew = rest {
+        if let WaitOutcome::Restart = rest {
             self.page.note(CallStep::Resumed);
             self.begin_anew();
         }
@@ -183,7 +183,7 @@ impl Driver {
     }
 
     /// Returns the targets that could answer it once they have a place or are back, except some; if there are any.
-    pub(super) fn awaited(&self, without: &[usize]) -> Option<AwaitedTargets<Spot>> {
+    pub(super) fn awaited(&self, without: &[usize]) -> Option<AwaitedTargets<WaitResource>> {
         if !self.shared.table().layout.routes.contains_key(&self.route.name) {
             return None;
         }
@@ -192,7 +192,7 @@ impl Driver {
         let (mut state, mut rng) = (self.state.clone(), self.rng.clone());
         let plan =
             routing::plan(&self.route.options, &mut state, &candidates, &self.needs, None, pinned, now(), &mut rng);
-        let spot = |target: usize| Spot::Target(self.table.targets[target].id().clone());
+        let spot = |target: usize| WaitResource::Target(self.table.targets[target].id().clone());
         AwaitedTargets::of(&plan, spot, |target| self.needs_at(target))
     }
 

@@ -10,38 +10,38 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
-use super::bell::Bell;
 use super::clock::now;
 use super::health::ParkedCalls;
-use super::post::lock;
+use super::live_actor::lock;
+use super::wait_notifier::WaitNotifier;
 use crate::policy::explain::Flight;
 use crate::policy::wait_queue::{Capacity, QueueRank, WaitQueues};
 use crate::words::{CallId, Priority, TargetId, UnavailableTarget};
 
 /// What a call waits for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Spot {
+pub(crate) enum WaitResource {
     /// A place among the calls in flight.
-    Calls,
+    CallSlot,
     /// A place at a target.
     Target(TargetId),
 }
 
 /// A call that waits for its turn.
 struct Waiter {
-    waker: oneshot::Sender<Turn>,
+    waker: oneshot::Sender<QueueGrant>,
     /// Whether it is parked: then it is counted as parked.
     is_parked: bool,
 }
 
 /// The calls that wait for a turn, and how many of them are not parked.
 #[derive(Default)]
-struct Queues {
-    lot: WaitQueues<Spot, Waiter>,
+struct CountedQueues {
+    lot: WaitQueues<WaitResource, Waiter>,
     queued: usize,
 }
 
-impl Queues {
+impl CountedQueues {
     fn left(&mut self, waiter: &Waiter) {
         self.queued -= usize::from(!waiter.is_parked);
     }
@@ -49,19 +49,19 @@ impl Queues {
 
 /// The lot of one runtime.
 pub(crate) struct Parking {
-    queues: Mutex<Queues>,
+    queues: Mutex<CountedQueues>,
     queue_max: usize,
     /// The parked calls, on their turn or not, and what is shown of each.
-    parked: Mutex<BTreeMap<CallId, Parked>>,
+    parked: Mutex<BTreeMap<CallId, ParkedCall>>,
     parked_max: usize,
     /// Rung when a call may go.
-    pub(crate) bell: Arc<Bell>,
+    pub(crate) bell: Arc<WaitNotifier>,
     /// Changes when every waiting call must check by itself: at a new table, or at the runtime's end.
     all: watch::Sender<()>,
 }
 
 /// A call that is parked.
-struct Parked {
+struct ParkedCall {
     flight: Arc<Flight>,
     since: Instant,
     until: Option<Instant>,
@@ -97,30 +97,30 @@ impl Parking {
 
     /// Says that a caller has left whose call had waited for this target, and had gone there.
     pub(super) fn left(&self, target: &TargetId, place: QueueRank) {
-        lock(&self.queues).lot.left(&[Spot::Target(target.clone())], place, now());
+        lock(&self.queues).lot.left(&[WaitResource::Target(target.clone())], place, now());
     }
 
     /// Parks a call, unless the most calls are parked already.
-    pub(super) fn enter(self: &Arc<Self>, flight: &Arc<Flight>, since: Instant) -> Option<Stay> {
+    pub(super) fn enter(self: &Arc<Self>, flight: &Arc<Flight>, since: Instant) -> Option<ParkedGuard> {
         let mut parked = lock(&self.parked);
         if parked.len() >= self.parked_max {
             return None;
         }
-        let entry = Parked { flight: flight.clone(), since, until: None, barred: Vec::new() };
+        let entry = ParkedCall { flight: flight.clone(), since, until: None, barred: Vec::new() };
         parked.insert(flight.call, entry);
         self.bell.came();
-        Some(Stay { call: flight.call, parking: self.clone() })
+        Some(ParkedGuard { call: flight.call, parking: self.clone() })
     }
 
     /// Lets a call wait for its turn at the first of some spots, of which these were seen to be full. If too many calls
     /// wait for a place, the last of them goes away.
     pub(super) fn queue(
         self: &Arc<Self>,
-        spots: &Arc<[Spot]>,
-        full: &[Spot],
+        spots: &Arc<[WaitResource]>,
+        full: &[WaitResource],
         place: QueueRank,
         is_parked: bool,
-    ) -> Option<Queued> {
+    ) -> Option<QueueTicket> {
         let (waker, turn) = oneshot::channel();
         let all = self.changes();
         let mut guard = lock(&self.queues);
@@ -139,29 +139,29 @@ impl Parking {
         drop(guard);
         self.bell.came();
         self.bell.ring();
-        Some(Queued { spots: spots.clone(), place, turn, all, parking: self.clone() })
+        Some(QueueTicket { spots: spots.clone(), place, turn, all, parking: self.clone() })
     }
 
     /// Tells whether others wait for the targets of a call that comes now, and go before it. A call that would not wait
     /// for a target to come back is only behind those that wait for a place at a target that is well.
-    pub(super) fn is_before(&self, spots: &[Spot], priority: Priority, due: Instant, waits: bool) -> bool {
+    pub(super) fn is_before(&self, spots: &[WaitResource], priority: Priority, due: Instant, waits: bool) -> bool {
         lock(&self.queues).lot.is_before(spots, priority, due, waits)
     }
 
     /// Returns how long a call will wait for its turn, as far as that can be told.
-    pub(super) fn wait(&self, spots: &[Spot], place: QueueRank) -> Option<Duration> {
+    pub(super) fn wait(&self, spots: &[WaitResource], place: QueueRank) -> Option<Duration> {
         lock(&self.queues).lot.wait(spots, place, now())
     }
 
     /// Lets go the calls that may go; returns when to look again.
-    pub(super) fn look(self: &Arc<Self>, gate: impl FnMut(&Spot) -> Capacity) -> Option<Instant> {
+    pub(super) fn look(self: &Arc<Self>, gate: impl FnMut(&WaitResource) -> Capacity) -> Option<Instant> {
         let mut guard = lock(&self.queues);
         let look = guard.lot.look(now(), gate);
         look.go.iter().for_each(|(waiter, _)| guard.left(waiter));
         drop(guard);
         for (waiter, spot) in look.go {
             // If the call has left meanwhile, the turn is dropped and goes to another call.
-            let _ = waiter.waker.send(Turn { spot, arrived: false, taken: false, parking: self.clone() });
+            let _ = waiter.waker.send(QueueGrant { spot, arrived: false, taken: false, parking: self.clone() });
         }
         look.next
     }
@@ -202,12 +202,12 @@ impl Parking {
 }
 
 /// A call's stay here, from when it is parked until it goes on or ends.
-pub(super) struct Stay {
+pub(super) struct ParkedGuard {
     call: CallId,
     parking: Arc<Parking>,
 }
 
-impl Stay {
+impl ParkedGuard {
     /// Notes what the call waits for.
     pub(super) fn tell(&self, flight: Arc<Flight>, until: Option<Instant>, barred: Vec<UnavailableTarget>) {
         if let Some(parked) = lock(&self.parking.parked).get_mut(&self.call) {
@@ -216,7 +216,7 @@ impl Stay {
     }
 }
 
-impl Drop for Stay {
+impl Drop for ParkedGuard {
     fn drop(&mut self) {
         lock(&self.parking.parked).remove(&self.call);
         self.parking.bell.went();
@@ -224,25 +224,25 @@ impl Drop for Stay {
 }
 
 /// A call's place in a queue.
-pub(crate) struct Queued {
-    spots: Arc<[Spot]>,
+pub(crate) struct QueueTicket {
+    spots: Arc<[WaitResource]>,
     place: QueueRank,
-    turn: oneshot::Receiver<Turn>,
+    turn: oneshot::Receiver<QueueGrant>,
     all: watch::Receiver<()>,
     parking: Arc<Parking>,
 }
 
 /// Why a waiting call wakes.
-pub(super) enum Woken {
+pub(super) enum WakeReason {
     /// It is its turn.
-    Turn(Turn),
+    Granted(QueueGrant),
     /// Too many wait, and it was the last.
-    Away,
+    Displaced,
     /// Every waiting call must check by itself.
-    Look,
+    Recheck,
 }
 
-impl Queued {
+impl QueueTicket {
     /// Waits again, at the same place.
     pub(super) fn again(&self) -> Option<Self> {
         self.parking.queue(&self.spots, &[], self.place, false)
@@ -259,16 +259,16 @@ impl Queued {
     }
 
     /// Resolves when it may go, or when it must stop waiting.
-    pub(super) async fn woken(&mut self) -> Woken {
+    pub(super) async fn woken(&mut self) -> WakeReason {
         tokio::select! {
             biased;
-            turn = &mut self.turn => turn.map_or(Woken::Away, Woken::Turn),
-            _ = self.all.changed() => Woken::Look,
+            turn = &mut self.turn => turn.map_or(WakeReason::Displaced, WakeReason::Granted),
+            _ = self.all.changed() => WakeReason::Recheck,
         }
     }
 }
 
-impl Drop for Queued {
+impl Drop for QueueTicket {
     fn drop(&mut self) {
         let mut queues = lock(&self.parking.queues);
         if let Some(waiter) = queues.lot.leave(&self.spots, self.place) {
@@ -280,18 +280,18 @@ impl Drop for Queued {
 }
 
 /// Permission to go where there is a place, or to ask a target that is back. Its result decides which call goes next.
-pub(super) struct Turn {
-    spot: Spot,
+pub(super) struct QueueGrant {
+    spot: WaitResource,
     /// Whether its place is counted where it is taken.
     arrived: bool,
     taken: bool,
     parking: Arc<Parking>,
 }
 
-impl Turn {
+impl QueueGrant {
     /// Tells whether it is for this target.
     pub(super) fn is_for(&self, target: &TargetId) -> bool {
-        matches!(&self.spot, Spot::Target(known) if known == target)
+        matches!(&self.spot, WaitResource::Target(known) if known == target)
     }
 
     /// Reports that the call has a place.
@@ -311,7 +311,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for QueueGrant {
     fn drop(&mut self) {
         if !self.taken {
             let mut queues = lock(&self.parking.queues);

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::pulse::Pulse;
+use super::progress::AttemptProgress;
 use crate::policy::admission::{Outcome, Report, Ticket};
 use crate::words::{Limits, NamedLimit};
 
 /// Where attempts report: the provider's actor, and its substitute while there is none.
-pub(super) trait Desk: Send + Sync + 'static {
+pub(super) trait PermitIssuer: Send + Sync + 'static {
     /// Takes a place in flight at a target.
     fn enter(&self, target: usize);
     /// Gives it back.
@@ -23,23 +23,23 @@ pub(super) trait Desk: Send + Sync + 'static {
 /// dropped, which reports that the attempt crashed or never began. So panic, kill and abort need no bookkeeping
 /// anywhere.
 pub(crate) struct Permit {
-    desk: Arc<dyn Desk>,
+    desk: Arc<dyn PermitIssuer>,
     ticket: Ticket,
-    pulse: Arc<Pulse>,
+    pulse: Arc<AttemptProgress>,
     used: bool,
     settled: bool,
 }
 
 impl Permit {
     /// Takes a place in flight. Only the provider calls this, after it has checked the limit.
-    pub(super) fn new(desk: Arc<dyn Desk>, ticket: Ticket) -> Self {
+    pub(super) fn new(desk: Arc<dyn PermitIssuer>, ticket: Ticket) -> Self {
         desk.enter(ticket.target);
-        let pulse = Arc::new(Pulse::new(ticket.started));
+        let pulse = Arc::new(AttemptProgress::new(ticket.started));
         Self { desk, ticket, pulse, used: false, settled: false }
     }
 
     /// Returns the attempt's pulse, which carries its progress without messages.
-    pub(super) fn pulse(&self) -> &Arc<Pulse> {
+    pub(super) fn pulse(&self) -> &Arc<AttemptProgress> {
         &self.pulse
     }
 

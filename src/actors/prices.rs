@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 use http::header::{ACCEPT, HeaderValue};
 
-use super::apart::{Apart, LONG_BYTES};
+use super::blocking_pool::{BlockingPool, LONG_BYTES};
 use super::clock::now;
-use super::post::lock;
+use super::live_actor::lock;
 use crate::catalog::PriceList;
 use crate::source::{Version, read_file};
 use crate::spec::{PricesSpec, TargetSpec};
@@ -28,7 +28,7 @@ const BYTES_MAX: usize = 16 << 20;
 
 /// The lists, the one first that goes before the others.
 #[derive(Default)]
-pub(crate) struct Prices(Mutex<Vec<Source>>);
+pub(crate) struct Prices(Mutex<Vec<PriceSource>>);
 
 /// How one list of prices fares.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +45,8 @@ pub struct PricesHealth {
 }
 
 #[derive(Clone)]
-struct Source {
-    at: Place,
+struct PriceSource {
+    at: PriceLocation,
     list: Arc<PriceList>,
     /// When that was taken in.
     taken: Option<Instant>,
@@ -58,7 +58,7 @@ struct Source {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Place {
+enum PriceLocation {
     File(PathBuf),
     /// An address, how often it is asked, and how.
     Address(String, PricesSpec),
@@ -67,26 +67,27 @@ enum Place {
 impl Prices {
     /// Takes prices from these sources from now on. What a source has given stays; a file, and an address that has
     /// given nothing yet, are looked at before this returns.
-    pub(crate) async fn replace(&self, spec: &PricesSpec, apart: &Apart) {
-        let file = spec.file.clone().map(Place::File);
-        let address = spec.url.clone().map(|url| Place::Address(url, PricesSpec { file: None, ..spec.clone() }));
-        let places: Vec<Place> = file.into_iter().chain(address).collect();
+    pub(crate) async fn replace(&self, spec: &PricesSpec, apart: &BlockingPool) {
+        let file = spec.file.clone().map(PriceLocation::File);
+        let address =
+            spec.url.clone().map(|url| PriceLocation::Address(url, PricesSpec { file: None, ..spec.clone() }));
+        let places: Vec<PriceLocation> = file.into_iter().chain(address).collect();
         self.turn_to(places);
-        self.look_at(apart, |source| matches!(source.at, Place::File(_)) || source.taken.is_none()).await;
+        self.look_at(apart, |source| matches!(source.at, PriceLocation::File(_)) || source.taken.is_none()).await;
     }
 
-    fn turn_to(&self, places: Vec<Place>) {
+    fn turn_to(&self, places: Vec<PriceLocation>) {
         let (mut sources, due) = (lock(&self.0), now());
-        let source = |at: Place| match sources.iter().find(|known| known.at == at) {
-            Some(known) => Source { due, ..known.clone() },
-            None => Source { at, list: Arc::default(), taken: None, problem: None, version: None, due },
+        let source = |at: PriceLocation| match sources.iter().find(|known| known.at == at) {
+            Some(known) => PriceSource { due, ..known.clone() },
+            None => PriceSource { at, list: Arc::default(), taken: None, problem: None, version: None, due },
         };
         let replaced = places.into_iter().map(source).collect();
         *sources = replaced;
     }
 
     /// Looks at every source that is due. Tells whether another list was taken in.
-    pub(crate) async fn look(&self, apart: &Apart) -> bool {
+    pub(crate) async fn look(&self, apart: &BlockingPool) -> bool {
         let now = now();
         self.look_at(apart, |source| source.due <= now).await
     }
@@ -105,7 +106,7 @@ impl Prices {
 
     /// Returns how the sources fare.
     pub(crate) fn health(&self) -> Vec<PricesHealth> {
-        let health = |source: &Source| PricesHealth {
+        let health = |source: &PriceSource| PricesHealth {
             from: source.at.told().into(),
             listed: source.list.len(),
             taken_at: source.taken,
@@ -114,8 +115,8 @@ impl Prices {
         lock(&self.0).iter().map(health).collect()
     }
 
-    async fn look_at(&self, apart: &Apart, which: impl Fn(&Source) -> bool) -> bool {
-        let due: Vec<Source> = lock(&self.0).iter().filter(|source| which(source)).cloned().collect();
+    async fn look_at(&self, apart: &BlockingPool, which: impl Fn(&PriceSource) -> bool) -> bool {
+        let due: Vec<PriceSource> = lock(&self.0).iter().filter(|source| which(source)).cloned().collect();
         let mut is_changed = false;
         for source in due {
             let (version, read) = source.read(apart).await;
@@ -133,22 +134,22 @@ impl Prices {
 /// A list that was read; nothing, where it is the one that is known.
 type Read = Result<Option<PriceList>, String>;
 
-impl Source {
+impl PriceSource {
     fn every(&self) -> Duration {
         match &self.at {
-            Place::File(_) => LOOK,
-            Place::Address(_, spec) => spec.every,
+            PriceLocation::File(_) => LOOK,
+            PriceLocation::Address(_, spec) => spec.every,
         }
     }
 
-    async fn read(&self, apart: &Apart) -> (Option<Version>, Read) {
+    async fn read(&self, apart: &BlockingPool) -> (Option<Version>, Read) {
         let (version, bytes) = match &self.at {
-            Place::File(path) => match read_file(path.clone(), self.version, BYTES_MAX as u64).await {
+            PriceLocation::File(path) => match read_file(path.clone(), self.version, BYTES_MAX as u64).await {
                 Ok(None) => return (self.version, Ok(None)),
                 Ok(Some((version, bytes))) => (Some(version), Ok(bytes)),
                 Err(problem) => (None, Err(problem)),
             },
-            Place::Address(url, spec) => {
+            PriceLocation::Address(url, spec) => {
                 let fetched = tokio::time::timeout(TAKE_MAX, fetch(url, spec)).await;
                 let fetched = fetched.unwrap_or_else(|_| Err(format!("gave no list within {TAKE_MAX:?}")));
                 (None, fetched)
@@ -188,7 +189,7 @@ impl Source {
     }
 }
 
-impl Place {
+impl PriceLocation {
     /// Returns it as it is told: an address without what follows its path, which may hold a key.
     fn told(&self) -> String {
         match self {

@@ -12,9 +12,9 @@ use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::oneshot;
 
-use super::answer::{Answer, Wanted};
 use super::begin;
 use super::clock::now;
+use super::responder::{Responder, WantedReply};
 use super::shared::Shared;
 use super::table::Provider;
 use super::work::Work;
@@ -59,7 +59,7 @@ async fn ask(shared: &Arc<Shared>, spec: &TargetSpec) -> Result<(), Error> {
         ModelKind::Embedding => {
             let work = EmbedRequest { deadline: Some(WORD_MAX), ..EmbedRequest::new(name, ["ready"]) };
             let (sender, told) = oneshot::channel();
-            let wanted = Wanted::Vectors(Answer::method(sender, &shared.draining));
+            let wanted = WantedReply::Vectors(Responder::method(sender, &shared.draining));
             begin::own(shared, table, route.into(), work.into(), wanted);
             told.await.unwrap_or(Err(Error::Unavailable)).map(drop)
         }
@@ -67,7 +67,7 @@ async fn ask(shared: &Arc<Shared>, spec: &TargetSpec) -> Result<(), Error> {
             let mut work = ChatRequest::new(name).user("Say the word: ready").deadline(WORD_MAX);
             work.output_tokens_max = Some(WORD_TOKENS);
             let (sender, told) = oneshot::channel();
-            let wanted = Wanted::Whole(Answer::method(sender, &shared.draining));
+            let wanted = WantedReply::Whole(Responder::method(sender, &shared.draining));
             begin::own(shared, table, route.into(), Work::from(work), wanted);
             told.await.unwrap_or(Err(Error::Unavailable)).map(drop)
         }

@@ -11,7 +11,7 @@ use crate::spec::RouteSpec;
 use crate::words::{Demand, Message};
 
 /// A request, and its size as the targets of its route measure it.
-pub(crate) struct Asked {
+pub(crate) struct MeasuredRequest {
     pub(crate) work: Work,
     /// Whether the size of each message is wanted, too.
     by_message: bool,
@@ -22,7 +22,7 @@ pub(crate) struct Asked {
     pub(super) key: Option<QuestionKey>,
 }
 
-impl Asked {
+impl MeasuredRequest {
     fn new(work: Work, by_message: bool) -> Self {
         let demands = match &work {
             Work::Chat(request) => request.demands(),
@@ -51,7 +51,7 @@ impl Asked {
 
 /// How a request goes to a target.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fitted {
+pub(crate) struct FittedPrompt {
     pub(crate) size: PromptSize,
     /// The same by the target's own weights.
     pub(crate) tokens: u32,
@@ -68,7 +68,7 @@ impl Target {
     }
 
     /// Returns a request's size by this target's measure.
-    fn prompt<'a>(&self, asked: &'a Asked) -> &'a Prompt {
+    fn prompt<'a>(&self, asked: &'a MeasuredRequest) -> &'a Prompt {
         asked.prompt(self.spec().vocabulary.measure())
     }
 }
@@ -77,15 +77,15 @@ impl Table {
     /// Estimates the prompt of a request as the route's first target counts.
     pub(crate) fn estimate(&self, route: &RouteSpec, work: impl Into<Work>) -> u32 {
         // Nothing is to be cut, so no message is counted by itself, and one measure is enough.
-        let asked = Asked::new(work.into(), false);
+        let asked = MeasuredRequest::new(work.into(), false);
         let first = route.members.first().map(|member| &self.targets[member.target]);
         first.map_or(0, |target| target.weights().tokens(&target.prompt(&asked).whole))
     }
 
     /// Counts a request as the targets of a route measure it.
-    pub(crate) fn ask(&self, route: &RouteSpec, work: impl Into<Work>) -> Asked {
+    pub(crate) fn ask(&self, route: &RouteSpec, work: impl Into<Work>) -> MeasuredRequest {
         let by_message = route.over_window == OverWindow::Trim;
-        let asked = Asked::new(work.into(), by_message);
+        let asked = MeasuredRequest::new(work.into(), by_message);
         for member in &route.members {
             self.targets[member.target].prompt(&asked);
         }
@@ -93,12 +93,12 @@ impl Table {
     }
 
     /// Returns how a request goes to a target of its route, after that one found it too long this many times.
-    pub(crate) fn fit(&self, target: usize, route: &RouteSpec, asked: &Asked, cuts: u32) -> Fitted {
+    pub(crate) fn fit(&self, target: usize, route: &RouteSpec, asked: &MeasuredRequest, cuts: u32) -> FittedPrompt {
         let target = &self.targets[target];
         let spec = target.spec();
         let (weights, prompt) = (target.weights(), target.prompt(asked));
         let tokens = weights.tokens(&prompt.whole);
-        let uncut = Fitted { size: prompt.whole, tokens, cut: None, left_out: 0 };
+        let uncut = FittedPrompt { size: prompt.whole, tokens, cut: None, left_out: 0 };
         let (can, (messages, output_max)) = (&spec.capabilities, asked.conversation());
         let output = can.answer_max(output_max);
         let window = can.context_tokens_max;
@@ -111,6 +111,6 @@ impl Table {
         };
         let size = cut.left_out(messages).fold(prompt.whole, |size, at| size - prompt.messages[at]);
         let left = weights.tokens(&size);
-        Fitted { size, tokens: left, cut: Some(cut), left_out: tokens.saturating_sub(left) }
+        FittedPrompt { size, tokens: left, cut: Some(cut), left_out: tokens.saturating_sub(left) }
     }
 }

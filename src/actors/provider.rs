@@ -12,9 +12,9 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 
 use super::clock::now;
+use super::live_actor::lock;
 use super::permit::Permit;
-use super::post::lock;
-use super::pulse::Pulse;
+use super::progress::AttemptProgress;
 use super::shared::{CrashHook, Shared};
 use super::slot::Slot;
 use super::table::Provider as Configured;
@@ -49,7 +49,7 @@ pub(crate) struct State {
     pending: bool,
     /// Whether anything happened since the machine was saved.
     unsaved: bool,
-    waiting: Waiting,
+    waiting: InFlightAttempts,
 }
 
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]
@@ -76,7 +76,7 @@ impl Actor for Provider {
             None => Admission::new(configured.spec.admission.clone(), now()),
         };
         let rng = SeededRng::seed_from_u64(shared.limits.seed ^ seed(&configured.spec.name) ^ incarnation);
-        let (published, waiting) = (now(), Waiting::default());
+        let (published, waiting) = (now(), InFlightAttempts::default());
         let mut state = State { admission, rng, published, pending: false, unsaved: true, waiting, configured, shared };
         state.publish(now());
         state.save();
@@ -145,7 +145,7 @@ impl Actor for Provider {
                 Vec::new()
             }
             ProviderMessage::LocalFault(since) => state.admission.local_fault(since, now),
-            ProviderMessage::Slept(by) => {
+            ProviderMessage::MachineSlept(by) => {
                 state.admission.slept(by);
                 state.publish(now);
                 Vec::new()
@@ -183,10 +183,10 @@ impl Actor for Provider {
 /// The attempts that may be in flight, each with its target. Ended ones are forgotten when there is no more room: so an
 /// attempt costs an entry here, and no message at its end.
 #[derive(Default)]
-struct Waiting(Vec<(usize, Weak<Pulse>)>);
+struct InFlightAttempts(Vec<(usize, Weak<AttemptProgress>)>);
 
-impl Waiting {
-    fn add(&mut self, target: usize, pulse: &Arc<Pulse>) {
+impl InFlightAttempts {
+    fn add(&mut self, target: usize, pulse: &Arc<AttemptProgress>) {
         if self.0.len() == self.0.capacity() {
             self.0.retain(|(_, pulse)| pulse.strong_count() > 0);
             // At most half full: the next time comes after as many attempts again.

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
 use super::clock::now;
-use super::job::{Job, cancelled};
+use super::job::{AttemptJob, cancelled};
 use super::shared::CrashHook;
 use super::watchdog::Watchdog;
 use crate::policy::verify;
@@ -21,7 +21,7 @@ const CHUNKS_AT_ONCE: usize = 32;
 /// How long a body may pause after the end of its answer, if no terminal marker came: usage follows at once.
 const TAIL_MAX: Duration = Duration::from_secs(1);
 
-impl Job {
+impl AttemptJob {
     /// Decodes an answer as it arrives.
     pub(super) async fn decode(
         &mut self,

@@ -16,24 +16,24 @@ use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 #[cfg(feature = "store")]
 use tokio::sync::oneshot;
 
+#[cfg(feature = "store")]
+use super::carried_state::memory;
+use super::carried_state::{CarriedState, changeable, provide};
 use super::clock::now;
 use super::front::Front;
-use super::keeper::Keeper;
-#[cfg(feature = "store")]
-use super::known::memory;
-use super::known::{Known, changeable, provide};
-use super::post::lock;
-use super::pricer;
+use super::live_actor::lock;
+use super::price_poller;
 use super::router::Router;
 use super::shared::Shared;
 use super::slot::ProviderStatus;
 use super::supervisor::Supervisor;
 use super::table::{Provider, Table};
-use super::task::{Never, died};
+use super::task::{NoMessage, died};
 use super::to_provider::ProviderMessage;
 use super::to_root::{Child, RootMessage};
 use super::to_router::RouterCommand;
 use super::to_supervisor::SupervisorMessage;
+use super::wait_scheduler::WaitScheduler;
 use crate::policy::local_fault::MachineSleep;
 use crate::policy::restart::{Restart, Restarts};
 use crate::spec::Setup;
@@ -54,8 +54,8 @@ impl Child {
     fn name(&self) -> String {
         match self {
             Self::Calls => "calls".into(),
-            Self::Keeper => "keeper".into(),
-            Self::Pricer => "pricer".into(),
+            Self::WaitScheduler => "keeper".into(),
+            Self::PricePoller => "pricer".into(),
             Self::Front => "front".into(),
             Self::Router => "router".into(),
             Self::Supervisor(provider) => format!("supervisor of {}", provider.spec.name),
@@ -66,7 +66,7 @@ impl Child {
     fn stops(&self) -> u8 {
         match self {
             Self::Calls => 0,
-            Self::Supervisor(_) | Self::Keeper | Self::Pricer => 1,
+            Self::Supervisor(_) | Self::WaitScheduler | Self::PricePoller => 1,
             Self::Router => 2,
             Self::Front => 3,
         }
@@ -74,7 +74,7 @@ impl Child {
 }
 
 /// The state of each provider from before this process.
-pub(crate) type Recalled = HashMap<Arc<str>, Known>;
+pub(crate) type Recalled = HashMap<Arc<str>, CarriedState>;
 
 pub(crate) struct Root;
 
@@ -101,7 +101,7 @@ impl Actor for Root {
         let rng = SeededRng::seed_from_u64(shared.limits.seed);
         shared.root.set(myself.clone());
         let mut state = State { shared, children: HashMap::new(), restarts: HashMap::new(), noticed: None, rng };
-        for child in [Child::Calls, Child::Keeper, Child::Pricer, Child::Router, Child::Front] {
+        for child in [Child::Calls, Child::WaitScheduler, Child::PricePoller, Child::Router, Child::Front] {
             state.start(&myself, child).await?;
         }
         state.reconfigure(&myself, setup, recalled).await;
@@ -168,7 +168,7 @@ impl Actor for Root {
 async fn stop(children: Vec<(ActorCell, Child)>) {
     for (cell, child) in children {
         // A task hears of no stop before its work is done.
-        if matches!(child, Child::Pricer) || cell.stop_and_wait(None, Some(STOP_MAX)).await.is_err() {
+        if matches!(child, Child::PricePoller) || cell.stop_and_wait(None, Some(STOP_MAX)).await.is_err() {
             cell.kill();
         }
     }
@@ -188,8 +188,8 @@ impl State {
                 shared.front.set(front.clone());
                 front.get_cell()
             }
-            Child::Keeper => Actor::spawn_linked(None, Keeper, shared, root).await?.0.get_cell(),
-            Child::Pricer => pricer::start(shared, root).await?,
+            Child::WaitScheduler => Actor::spawn_linked(None, WaitScheduler, shared, root).await?.0.get_cell(),
+            Child::PricePoller => price_poller::start(shared, root).await?,
             Child::Router => Actor::spawn_linked(None, Router, shared, root).await?.0.get_cell(),
             Child::Supervisor(provider) => {
                 Actor::spawn_linked(None, Supervisor, (provider.clone(), shared), root).await?.0.get_cell()
@@ -207,16 +207,17 @@ impl State {
             (Restart::After { wait, .. }, _) => (wait, false),
             (Restart::Rest(wait), Child::Supervisor(_)) => (wait, true),
             // These have no substitute: their rest would be an outage of everything.
-            (Restart::Rest(_), Child::Calls | Child::Keeper | Child::Pricer | Child::Front | Child::Router) => {
-                (self.shared.limits.restart.backoff_max, false)
-            }
+            (
+                Restart::Rest(_),
+                Child::Calls | Child::WaitScheduler | Child::PricePoller | Child::Front | Child::Router,
+            ) => (self.shared.limits.restart.backoff_max, false),
         };
         tracing::error!(actor, reason, ?wait, resting, "actor crashed");
         self.shared.tell(Event::ActorRestarted { actor, reason: reason.to_owned() });
         match &child {
             Child::Router => self.shared.router.clear(),
             Child::Front => self.shared.front.clear(),
-            Child::Keeper | Child::Pricer => {}
+            Child::WaitScheduler | Child::PricePoller => {}
             Child::Calls => *lock(&self.shared.calls) = None,
             Child::Supervisor(provider) if resting => {
                 provider.slot.down(ProviderStatus::Resting(now + wait));
@@ -234,7 +235,7 @@ impl State {
     /// Tells whether a child is to live: all are, except supervisors of providers that the table no longer has.
     fn wants(&self, child: &Child) -> bool {
         match child {
-            Child::Calls | Child::Keeper | Child::Pricer | Child::Front | Child::Router => true,
+            Child::Calls | Child::WaitScheduler | Child::PricePoller | Child::Front | Child::Router => true,
             Child::Supervisor(provider) => {
                 self.shared.table.borrow().providers.iter().any(|known| Arc::ptr_eq(known, provider))
             }
@@ -256,7 +257,7 @@ impl State {
                 providers.push(same.clone());
                 continue;
             }
-            let from_before = known.map_or_else(|| recalled.remove(&spec.name), |old| Known::of(old, &spec));
+            let from_before = known.map_or_else(|| recalled.remove(&spec.name), |old| CarriedState::of(old, &spec));
             let read = known.map_or(&[][..], |old| &old.keys);
             let provider = Arc::new(provide(spec, read, from_before, self.shared.parking.bell.clone()));
             let child = Child::Supervisor(provider.clone());
@@ -308,7 +309,7 @@ impl State {
             );
             for provider in &self.shared.table().providers {
                 since.map(|since| provider.slot.provider.send(ProviderMessage::LocalFault(since)));
-                provider.slot.provider.send(ProviderMessage::Slept(by));
+                provider.slot.provider.send(ProviderMessage::MachineSlept(by));
             }
         }
         #[cfg(feature = "store")]
@@ -363,17 +364,17 @@ pub(crate) struct Calls;
 
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]
 impl Actor for Calls {
-    type Msg = Never<Self>;
+    type Msg = NoMessage<Self>;
     type State = ();
     type Arguments = ();
 
-    async fn pre_start(&self, _: ActorRef<Never<Self>>, (): ()) -> Result<(), ActorProcessingErr> {
+    async fn pre_start(&self, _: ActorRef<NoMessage<Self>>, (): ()) -> Result<(), ActorProcessingErr> {
         Ok(())
     }
 
     async fn handle_supervisor_evt(
         &self,
-        _: ActorRef<Never<Self>>,
+        _: ActorRef<NoMessage<Self>>,
         event: SupervisionEvent,
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {

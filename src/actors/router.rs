@@ -12,9 +12,9 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 
 use super::accepted::Accepted;
-use super::call::{self, Job};
+use super::call::{self, CallJob};
+use super::call_record::CallRecord;
 use super::clock::now;
-use super::page::Page;
 use super::shared::Shared;
 use super::to_provider::{Crash, ProviderMessage};
 use super::to_router::RouterCommand;
@@ -105,7 +105,7 @@ impl State {
         if let (Some(session), Some(sticky)) = (accepted.asked.work.session(), plan.sticky) {
             self.sessions.keep(session, sticky, now);
         }
-        let mut page = Page::new(accepted.about.clone(), accepted.started, self.shared.clone());
+        let mut page = CallRecord::new(accepted.about.clone(), accepted.started, self.shared.clone());
         if let Some((first, is_sent)) = accepted.taken_up {
             page.take_up(first, is_sent);
         }
@@ -119,7 +119,7 @@ impl State {
         };
         let state = memory.clone();
         let rng = SeededRng::from_rng(&mut self.rng);
-        let job = Box::new(Job { accepted, page, plan, state, sticky, rng });
+        let job = Box::new(CallJob { accepted, page, plan, state, sticky, rng });
         // If the call cannot be started it is dropped, and its answer sends `Unavailable`.
         let _ = call::start(job, self.shared.clone(), calls).await;
     }

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::caller_channel::{CallResult, CallerChannel};
 use super::clock::now;
 use super::driver::Driver;
-use super::outlet::{Outlet, Product};
-use super::parked::Rest;
-use super::stream::Word;
+use super::parked::WaitOutcome;
+use super::stream::StreamMessage;
 use super::work::Work;
 use crate::policy::explain::CallStep;
 use crate::policy::stale::{StaleAnswer, is_good};
@@ -24,22 +24,22 @@ const OURS: &str = "standin";
 
 impl Driver {
     /// Goes on with a call that has nothing left to try.
-    pub(super) async fn exhausted(&mut self, back: Option<Instant>, outlet: &mut Outlet) -> Rest {
+    pub(super) async fn exhausted(&mut self, back: Option<Instant>, outlet: &mut CallerChannel) -> WaitOutcome {
         self.waits.turn = None;
         // An answer that its provider itself calls a failure is passed on unchanged.
         let has_words = self.ended.iter().any(|ended| ended.brought.is_some());
-        let mut rest = Rest::Otherwise;
-        while let Rest::Otherwise = rest {
+        let mut rest = WaitOutcome::RouteChanged;
+        while let WaitOutcome::RouteChanged = rest {
             rest = match self.on_exhausted {
-                _ if has_words => Rest::Over,
-                OnExhausted::Fail => Rest::Over,
+                _ if has_words => WaitOutcome::GiveUp,
+                OnExhausted::Fail => WaitOutcome::GiveUp,
                 // Money comes back with the calendar, and not with a target.
-                OnExhausted::Wait if self.over.is_some() => Rest::Over,
+                OnExhausted::Wait if self.over.is_some() => WaitOutcome::GiveUp,
                 OnExhausted::Wait => self.park(back, outlet).await,
                 OnExhausted::Degrade => self.step_down(),
             };
         }
-        if let Rest::Over = rest {
+        if let WaitOutcome::GiveUp = rest {
             self.machine.end_exhausted();
         }
         rest
@@ -47,9 +47,9 @@ impl Driver {
 
     /// Takes less for a call whose targets all say nothing, where a rung has something. What is in flight may still win
     /// beside targets that are kept for this.
-    pub(super) fn silent(&mut self, outlet: &Outlet) {
+    pub(super) fn silent(&mut self, outlet: &CallerChannel) {
         let has_words = self.ended.iter().any(|ended| ended.brought.is_some());
-        if !has_words && !matches!(self.step_down(), Rest::Over) {
+        if !has_words && !matches!(self.step_down(), WaitOutcome::GiveUp) {
             return;
         }
         if has_words || self.words_left(outlet).is_some() {
@@ -58,7 +58,7 @@ impl Driver {
     }
 
     /// Asks the targets of the next rung that is made of some, unless a rung before it has an answer.
-    fn step_down(&mut self) -> Rest {
+    fn step_down(&mut self) -> WaitOutcome {
         while let Some(rung) = self.route.rungs.get(self.waits.rungs).cloned() {
             if self.words_of(&rung).is_some() {
                 break;
@@ -69,11 +69,11 @@ impl Driver {
                 if self.awaited(&self.machine.refusing()).is_some() {
                     self.page.note(CallStep::Degraded(Degraded::Target));
                     self.begin_anew();
-                    return Rest::Anew;
+                    return WaitOutcome::Restart;
                 }
             }
         }
-        Rest::Over
+        WaitOutcome::GiveUp
     }
 
     /// Returns a rung's own text, if it fits the form that was asked for.
@@ -97,7 +97,7 @@ impl Driver {
     }
 
     /// Returns what the rungs that are left have to say by themselves to a call that takes less.
-    fn words_left(&self, outlet: &Outlet) -> Option<(StaleAnswer, Degraded)> {
+    fn words_left(&self, outlet: &CallerChannel) -> Option<(StaleAnswer, Degraded)> {
         if self.on_exhausted != OnExhausted::Degrade || outlet.is_vectors() {
             return None;
         }
@@ -107,15 +107,22 @@ impl Driver {
 
     /// Returns what a call gets in the end that nobody answers, and that takes less: what a rung of its route has to
     /// say by itself.
-    pub(super) fn last_words(&mut self, outlet: &Outlet, attempts: &[AttemptRecord]) -> Option<Product> {
+    pub(super) fn last_words(&mut self, outlet: &CallerChannel, attempts: &[AttemptRecord]) -> Option<CallResult> {
         let (answer, rung) = self.words_left(outlet)?;
         let call = self.page.about().id;
         let StaleAnswer { text, target, model, stop } = answer;
         let first = [Piece::Text(text.to_string())].into();
-        outlet.say(Word::Segment { call, target: target.clone(), attempt: 0, prompt_tokens: 0, first, rest: None });
+        outlet.say(StreamMessage::Segment {
+            call,
+            target: target.clone(),
+            attempt: 0,
+            prompt_tokens: 0,
+            first,
+            rest: None,
+        });
         self.page.end(CallStep::Degraded(rung));
         let cost: f64 = attempts.iter().filter_map(|record| record.cost_usd).sum();
-        Some(Product::Answer(Finished {
+        Some(CallResult::Answer(Finished {
             call,
             parts: vec![AssistantPart::Text(text.to_string().into())],
             verbatim: None,

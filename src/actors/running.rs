@@ -6,24 +6,24 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::account::Ended;
-use super::pulse::Pulse;
+use super::account::AttemptOutcome;
+use super::progress::AttemptProgress;
 use crate::policy::failover::Try;
 use crate::policy::health::CancelReason;
 use crate::words::{Piece, TargetId};
 
 /// One attempt in flight.
-pub(super) struct Running {
+pub(super) struct RunningAttempt {
     pub(super) number: u32,
     pub(super) target: TargetId,
     /// `None` once it has closed or was handed to the caller.
     pieces: Option<mpsc::Receiver<Piece>>,
     /// `None` once it has reported its end.
-    ended: Option<oneshot::Receiver<Ended>>,
+    ended: Option<oneshot::Receiver<AttemptOutcome>>,
     /// Used or dropped, it stops the attempt.
     unwanted: oneshot::Sender<CancelReason>,
     /// When it last had content, and whether its target was given up.
-    pulse: Arc<Pulse>,
+    pulse: Arc<AttemptProgress>,
     /// Whether the call knows that its target was given up.
     given_up: bool,
     /// Whether it could pass an open breaker.
@@ -37,25 +37,25 @@ pub(super) struct Running {
 }
 
 /// An event of an attempt.
-pub(super) enum Happening {
+pub(super) enum AttemptEvent {
     /// Its target was given up while it had no content.
     GivenUp(u32),
     /// Its first content came.
     Content(u32),
     /// It ended; all its content came before.
-    Ended(u32, Box<Ended>),
+    Ended(u32, Box<AttemptOutcome>),
     /// It vanished without a report.
     Lost(u32),
 }
 
-impl Running {
+impl RunningAttempt {
     pub(super) fn new(
         this: Try,
         target: TargetId,
         pieces: mpsc::Receiver<Piece>,
-        ended: oneshot::Receiver<Ended>,
+        ended: oneshot::Receiver<AttemptOutcome>,
         unwanted: oneshot::Sender<CancelReason>,
-        pulse: Arc<Pulse>,
+        pulse: Arc<AttemptProgress>,
         prompt_tokens: u32,
     ) -> Self {
         let (pieces, ended, first) = (Some(pieces), Some(ended), None);
@@ -76,7 +76,7 @@ impl Running {
     }
 
     /// Stops the attempt; the result resolves with its end.
-    pub(super) fn cancel(self, why: CancelReason) -> oneshot::Receiver<Ended> {
+    pub(super) fn cancel(self, why: CancelReason) -> oneshot::Receiver<AttemptOutcome> {
         let _ = self.unwanted.send(why);
         self.ended.unwrap_or_else(|| oneshot::channel().1)
     }
@@ -86,7 +86,7 @@ impl Running {
         self.ended = None;
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<AttemptEvent> {
         if let Poll::Ready(happening) = self.poll_attempt(cx) {
             return Poll::Ready(happening);
         }
@@ -94,15 +94,15 @@ impl Running {
             return Poll::Pending;
         }
         self.given_up = true;
-        Poll::Ready(Happening::GivenUp(self.number))
+        Poll::Ready(AttemptEvent::GivenUp(self.number))
     }
 
-    fn poll_attempt(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
+    fn poll_attempt(&mut self, cx: &mut Context<'_>) -> Poll<AttemptEvent> {
         while let Some(pieces) = &mut self.pieces {
             match ready!(pieces.poll_recv(cx)) {
                 Some(piece) if self.first.is_none() => {
                     self.first = Some(piece);
-                    return Poll::Ready(Happening::Content(self.number));
+                    return Poll::Ready(AttemptEvent::Content(self.number));
                 }
                 // Its call waits for the whole answer, or the first piece would have been handed over: the end has all
                 // of it.
@@ -115,14 +115,14 @@ impl Running {
         let ended = ready!(std::pin::Pin::new(ended).poll(cx));
         self.ended = None;
         Poll::Ready(match ended {
-            Ok(ended) => Happening::Ended(self.number, Box::new(ended)),
-            Err(_) => Happening::Lost(self.number),
+            Ok(ended) => AttemptEvent::Ended(self.number, Box::new(ended)),
+            Err(_) => AttemptEvent::Lost(self.number),
         })
     }
 }
 
 /// Resolves with the first event of some attempts; never, if there are none.
-pub(super) async fn next_happening(running: &mut [Running]) -> Happening {
+pub(super) async fn next_happening(running: &mut [RunningAttempt]) -> AttemptEvent {
     std::future::poll_fn(|cx| {
         let happening = running.iter_mut().find_map(|running| match running.poll(cx) {
             Poll::Ready(happening) => Some(happening),

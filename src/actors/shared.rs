@@ -11,18 +11,18 @@ use std::time::{Duration, Instant, SystemTime};
 use ractor::ActorCell;
 use tokio::sync::{Semaphore, broadcast, watch};
 
-use super::accepted::Place;
-use super::apart::Apart;
-use super::books::{Books, Lines};
+use super::accepted::InFlightGuard;
+use super::blocking_pool::BlockingPool;
+use super::budgets::SharedBudgets;
+use super::call_registry::CallRegistry;
 use super::classify::{Arrival, Classify};
-use super::health::{Lack, ObserverHealth};
+use super::health::{LocalShortage, ObserverHealth};
+use super::live_actor::{LiveActor, lock};
 use super::parking::Parking;
-use super::post::{Post, lock};
 use super::prices::Prices;
-use super::purses::Purses;
-use super::shelf::Shelf;
-use super::sink::{Observing, Sink};
-use super::stale::Stale;
+use super::recorder::{CallLogger, Recorder};
+use super::sink::{AddedObserver, Sink};
+use super::stale::StaleAnswers;
 use super::table::Table;
 use super::to_front::RouterMessage;
 use super::to_root::RootMessage;
@@ -40,9 +40,9 @@ use crate::words::{CallId, ChatRequest, Date, Durable, Error, Event, Priority, T
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) table: watch::Sender<Arc<Table>>,
-    pub(crate) root: Post<RootMessage>,
-    pub(crate) front: Post<RouterMessage>,
-    pub(crate) router: Post<RouterCommand>,
+    pub(crate) root: LiveActor<RootMessage>,
+    pub(crate) front: LiveActor<RouterMessage>,
+    pub(crate) router: LiveActor<RouterCommand>,
     /// The supervisor under which calls live.
     pub(crate) calls: Mutex<Option<ActorCell>>,
     pub(crate) budget: Arc<RetryBudget>,
@@ -52,27 +52,27 @@ pub(crate) struct Shared {
     /// Where calls wait for a place, or for a target to come back.
     pub(crate) parking: Arc<Parking>,
     /// The calls that have a log.
-    pub(super) shelf: Arc<Shelf>,
+    pub(super) shelf: Arc<CallRegistry>,
     /// The store of durable calls.
     pub(crate) vault: Option<Arc<dyn DurableStore>>,
     /// The lists of prices.
     pub(crate) prices: Prices,
     /// What may be spent, and what is spent.
-    pub(crate) purses: Arc<Purses>,
+    pub(crate) purses: Arc<SharedBudgets>,
     /// The last good answers of routes that keep some.
-    pub(crate) stale: Stale,
+    pub(crate) stale: StaleAnswers,
     /// Whether the runtime stops; answers hold it, too.
     pub(crate) draining: Arc<AtomicBool>,
     pub(crate) crash: CrashHook,
     /// The classifier of calls' priorities.
     classify: Option<Classify>,
     /// Where long requests are counted and written.
-    pub(crate) apart: Apart,
+    pub(crate) apart: BlockingPool,
     /// Bytes of answers that are kept in memory.
     pub(crate) kept: AtomicUsize,
-    lack: Mutex<Option<Lack>>,
+    lack: Mutex<Option<LocalShortage>>,
     /// The ledger and the flight recorder.
-    pub(crate) books: Arc<Books>,
+    pub(crate) books: Arc<Recorder>,
     /// The observers: records go only through here.
     pub(crate) sink: Sink,
     /// The part that keeps everything in a file.
@@ -106,33 +106,33 @@ impl CrashHook {
 impl Shared {
     pub(crate) fn new(
         limits: Limits,
-        observers: impl IntoIterator<Item = Observing>,
+        observers: impl IntoIterator<Item = AddedObserver>,
         classify: Option<Classify>,
         vault: Option<Arc<dyn DurableStore>>,
         #[cfg(feature = "store")] store: Option<Arc<dyn MemoryStore>>,
     ) -> Self {
-        let books = Arc::new(Books::new(limits.ledger_max, limits.recorder_max));
-        let ours = |name: &str, observer| Observing { name: name.into(), observer, in_place: true };
-        let own = [ours("books", books.clone()), ours("log", Arc::new(Lines))];
+        let books = Arc::new(Recorder::new(limits.ledger_max, limits.recorder_max));
+        let ours = |name: &str, observer| AddedObserver { name: name.into(), observer, in_place: true };
+        let own = [ours("books", books.clone()), ours("log", Arc::new(CallLogger))];
         Self {
             table: watch::Sender::new(Arc::default()),
-            root: Post::default(),
-            front: Post::default(),
-            router: Post::default(),
+            root: LiveActor::default(),
+            front: LiveActor::default(),
+            router: LiveActor::default(),
             calls: Mutex::default(),
             budget: Arc::default(),
             events: broadcast::Sender::new(EVENTS_MAX),
             places: Arc::new(Semaphore::new(limits.calls_max)),
             parking: Arc::new(Parking::new(limits.parked_max, limits.queue_max)),
-            shelf: Arc::new(Shelf::new(limits.kept_bytes_max)),
+            shelf: Arc::new(CallRegistry::new(limits.kept_bytes_max)),
             vault,
             prices: Prices::default(),
             purses: Arc::default(),
-            stale: Stale::default(),
+            stale: StaleAnswers::default(),
             draining: Arc::default(),
             crash: CrashHook::default(),
             classify,
-            apart: Apart::default(),
+            apart: BlockingPool::default(),
             kept: AtomicUsize::new(0),
             lack: Mutex::default(),
             calls_begun: AtomicU64::new(0),
@@ -148,9 +148,9 @@ impl Shared {
     }
 
     /// Takes a place among the calls in flight, if one is free.
-    pub(super) fn take_place(&self) -> Option<Place> {
+    pub(super) fn take_place(&self) -> Option<InFlightGuard> {
         let permit = self.places.clone().try_acquire_owned().ok()?;
-        Some(Place::new(permit, self.budget.clone(), self.parking.bell.clone()))
+        Some(InFlightGuard::new(permit, self.budget.clone(), self.parking.bell.clone()))
     }
 
     /// Returns the refusal of a call that found no place, and when it would have one.
@@ -274,10 +274,10 @@ impl Shared {
             tracing::warn!(what, "this machine lacks a resource that attempts need; no provider is blamed");
         }
         let count = before.map_or(0, |before| before.count).saturating_add(1);
-        *lack = Some(Lack { what: what.to_owned(), count, at: now });
+        *lack = Some(LocalShortage { what: what.to_owned(), count, at: now });
     }
 
-    pub(crate) fn lack(&self) -> Option<Lack> {
+    pub(crate) fn lack(&self) -> Option<LocalShortage> {
         lock(&self.lack).clone()
     }
 

@@ -15,38 +15,38 @@ use crate::policy::record::{Observer, QUEUE_MAX, Record};
 
 /// An observer that was added before the runtime started.
 #[derive(Clone)]
-pub(crate) struct Observing {
+pub(crate) struct AddedObserver {
     pub(crate) name: Arc<str>,
     pub(crate) observer: Arc<dyn Observer>,
     /// Whether it is called in place, and loses nothing: one of ours.
     pub(crate) in_place: bool,
 }
 
-impl fmt::Debug for Observing {
+impl fmt::Debug for AddedObserver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Observing").field(&self.name).finish()
+        f.debug_tuple("AddedObserver").field(&self.name).finish()
     }
 }
 
 /// All observers of a runtime.
-pub(crate) struct Sink(Box<[Watcher]>);
+pub(crate) struct Sink(Box<[ObserverEntry]>);
 
-struct Watcher {
+struct ObserverEntry {
     name: Arc<str>,
-    told: Told,
+    told: Delivery,
     lost: AtomicU64,
     /// Whether it panicked.
     gone: Arc<AtomicBool>,
 }
 
-enum Told {
+enum Delivery {
     InPlace(Arc<dyn Observer>),
-    Aside(SyncSender<Record>),
+    Queued(SyncSender<Record>),
 }
 
 impl Sink {
-    pub(crate) fn new(observers: impl IntoIterator<Item = Observing>) -> Self {
-        Self(observers.into_iter().map(Watcher::new).collect())
+    pub(crate) fn new(observers: impl IntoIterator<Item = AddedObserver>) -> Self {
+        Self(observers.into_iter().map(ObserverEntry::new).collect())
     }
 
     /// Gives a record to all observers.
@@ -58,7 +58,7 @@ impl Sink {
 
     /// Returns the state of the observers.
     pub(crate) fn health(&self) -> Vec<ObserverHealth> {
-        let health = |watcher: &Watcher| ObserverHealth {
+        let health = |watcher: &ObserverEntry| ObserverHealth {
             name: watcher.name.clone(),
             lost: watcher.lost.load(Relaxed),
             gone: watcher.gone.load(Relaxed),
@@ -67,11 +67,11 @@ impl Sink {
     }
 }
 
-impl Watcher {
-    fn new(Observing { name, observer, in_place }: Observing) -> Self {
+impl ObserverEntry {
+    fn new(AddedObserver { name, observer, in_place }: AddedObserver) -> Self {
         let gone = Arc::new(AtomicBool::new(false));
         let told = if in_place {
-            Told::InPlace(observer)
+            Delivery::InPlace(observer)
         } else {
             let (sender, receiver) = sync_channel(QUEUE_MAX);
             let (name, gone) = (name.clone(), gone.clone());
@@ -79,7 +79,7 @@ impl Watcher {
             let _ = thread::Builder::new()
                 .name("standin-observer".into())
                 .spawn(move || serve(&name, &*observer, &receiver, &gone));
-            Told::Aside(sender)
+            Delivery::Queued(sender)
         };
         Self { name, told, lost: AtomicU64::new(0), gone }
     }
@@ -87,10 +87,10 @@ impl Watcher {
     fn tell(&self, record: &Record) {
         match &self.told {
             _ if self.gone.load(Relaxed) => self.lose(),
-            Told::InPlace(observer) => {
+            Delivery::InPlace(observer) => {
                 guarded(&self.name, &**observer, record, &self.gone);
             }
-            Told::Aside(queue) => match queue.try_send(record.clone()) {
+            Delivery::Queued(queue) => match queue.try_send(record.clone()) {
                 Ok(()) => {}
                 Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.lose(),
             },

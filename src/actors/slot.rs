@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use ractor::{ActorCell, ActorRef};
 use tokio::sync::watch;
 
-use super::bell::Bell;
 use super::clock::now;
-use super::permit::Desk;
-use super::post::{Post, lock};
+use super::live_actor::{LiveActor, lock};
+use super::permit::PermitIssuer;
 use super::to_provider::ProviderMessage;
+use super::wait_notifier::WaitNotifier;
 use crate::policy::admission::{Admission, Report, Ticket};
 use crate::policy::headroom::Room;
 use crate::policy::snapshot::{Barrier, Disabled, Health};
@@ -73,7 +73,7 @@ impl LiveRoom {
 /// One provider's slot.
 pub(crate) struct Slot {
     /// The provider's actor.
-    pub(crate) provider: Post<ProviderMessage>,
+    pub(crate) provider: LiveActor<ProviderMessage>,
     /// Its supervisor, under which attempts live.
     pub(crate) supervisor: RwLock<Option<ActorCell>>,
     /// The way out; a new one at each start of the provider.
@@ -105,16 +105,20 @@ pub(crate) struct Slot {
     /// How each target counts tokens, as far as its answers told. Held for a few sums only.
     tokens: Box<[Mutex<TokenModel>]>,
     /// Rung by each change of what is admitted here.
-    bell: Arc<Bell>,
+    bell: Arc<WaitNotifier>,
 }
 
 impl Slot {
-    pub(crate) fn new(tokens: impl Iterator<Item = TokenModel>, health: Arc<[Health]>, bell: Arc<Bell>) -> Self {
+    pub(crate) fn new(
+        tokens: impl Iterator<Item = TokenModel>,
+        health: Arc<[Health]>,
+        bell: Arc<WaitNotifier>,
+    ) -> Self {
         let tokens: Box<[_]> = tokens.map(Mutex::new).collect();
         let rooms = health.iter().map(LiveRoom::of).collect();
         let admitted = health.iter().map(|health| AtomicU64::new(health.admitted)).collect();
         Self {
-            provider: Post::default(),
+            provider: LiveActor::default(),
             supervisor: RwLock::new(None),
             transport: RwLock::new(None),
             health: watch::Sender::new(health),
@@ -267,7 +271,7 @@ impl Slot {
     }
 }
 
-impl Desk for Slot {
+impl PermitIssuer for Slot {
     fn enter(&self, target: usize) {
         if let (Some(gauge), Some(admitted)) = (self.gauges.get(target), self.admitted.get(target)) {
             gauge.fetch_add(1, Relaxed);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use super::clock::now;
-use super::post::lock;
+use super::live_actor::lock;
 use super::table::Table;
 use super::work::Work;
 use crate::policy::stale::{ClockPair, LastAnswers, QuestionKey, StaleAnswer, StaleOptions};
@@ -14,12 +14,12 @@ use crate::spec::RouteSpec;
 
 /// The last good answers, by route.
 #[derive(Default)]
-pub(crate) struct Stale {
+pub(crate) struct StaleAnswers {
     secret: RandomState,
     routes: Mutex<HashMap<Arc<str>, LastAnswers>>,
 }
 
-impl Stale {
+impl StaleAnswers {
     /// Returns the key of a request, if its route keeps answers.
     pub(super) fn key(&self, route: &RouteSpec, work: &Work) -> Option<QuestionKey> {
         let Work::Chat(request) = work else { return None };

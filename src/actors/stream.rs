@@ -14,13 +14,13 @@ use std::time::Duration;
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
-use super::log::Reader;
+use super::call_log::LogReader;
 use crate::words::{
     AssistantPart, CallId, Error, Failure, Finished, Piece, ReplyEvent, TargetId, ToolCall, UnavailableTarget,
 };
 
 /// A message of a call to its caller's stream.
-pub(super) enum Word {
+pub(super) enum StreamMessage {
     Segment {
         call: CallId,
         target: TargetId,
@@ -40,19 +40,19 @@ pub(super) enum Word {
 
 /// A streamed answer: [`ReplyEvent`]s, or an error as its last item. Dropping it cancels the call and closes the
 /// connection to the provider, unless others hold the call, too.
-pub struct ReplyStream(Of);
+pub struct ReplyStream(EventSource);
 
 /// Where the events come from.
-enum Of {
+enum EventSource {
     /// From the call, to its only reader.
-    Call(Spoken),
+    Call(CallStream),
     /// From the call's log.
-    Log(Reader),
+    Log(LogReader),
 }
 
 /// The messages of a call to its only reader.
-struct Spoken {
-    words: mpsc::UnboundedReceiver<Word>,
+struct CallStream {
+    words: mpsc::UnboundedReceiver<StreamMessage>,
     first: VecDeque<Piece>,
     rest: Option<mpsc::Receiver<Piece>>,
     tool_calls: std::vec::IntoIter<ToolCall>,
@@ -62,8 +62,8 @@ struct Spoken {
 }
 
 impl ReplyStream {
-    pub(super) fn new(words: mpsc::UnboundedReceiver<Word>, draining: Arc<AtomicBool>) -> Self {
-        Self(Of::Call(Spoken {
+    pub(super) fn new(words: mpsc::UnboundedReceiver<StreamMessage>, draining: Arc<AtomicBool>) -> Self {
+        Self(EventSource::Call(CallStream {
             words,
             first: VecDeque::new(),
             rest: None,
@@ -75,8 +75,8 @@ impl ReplyStream {
     }
 
     /// Returns a stream that reads a call's log.
-    pub(super) fn read(reader: Reader) -> Self {
-        Self(Of::Log(reader))
+    pub(super) fn read(reader: LogReader) -> Self {
+        Self(EventSource::Log(reader))
     }
 
     /// Returns the next item, or `None` after the last.
@@ -85,24 +85,24 @@ impl ReplyStream {
     }
 }
 
-impl Spoken {
+impl CallStream {
     /// Takes the call's next message; returns an item if the message is one.
-    fn hear(&mut self, word: Option<Word>) -> Option<Result<ReplyEvent, Error>> {
+    fn hear(&mut self, word: Option<StreamMessage>) -> Option<Result<ReplyEvent, Error>> {
         match word {
-            Some(Word::Segment { call, target, attempt, prompt_tokens, first, rest }) => {
+            Some(StreamMessage::Segment { call, target, attempt, prompt_tokens, first, rest }) => {
                 self.first = first;
                 self.rest = rest;
                 Some(Ok(ReplyEvent::Started { call, target, attempt, prompt_tokens }))
             }
-            Some(Word::Waiting { back_in, barred }) => Some(Ok(ReplyEvent::Waiting { back_in, barred })),
-            Some(Word::Reset(failure)) => Some(Ok(ReplyEvent::Reset(failure))),
-            Some(Word::Finished(finished)) => {
+            Some(StreamMessage::Waiting { back_in, barred }) => Some(Ok(ReplyEvent::Waiting { back_in, barred })),
+            Some(StreamMessage::Reset(failure)) => Some(Ok(ReplyEvent::Reset(failure))),
+            Some(StreamMessage::Finished(finished)) => {
                 let calls: Vec<_> = finished.parts.iter().filter_map(AssistantPart::as_tool_call).cloned().collect();
                 self.tool_calls = calls.into_iter();
                 self.finished = Some(finished);
                 None
             }
-            Some(Word::Failed(error)) => {
+            Some(StreamMessage::Failed(error)) => {
                 self.ended = true;
                 Some(Err(error))
             }
@@ -119,8 +119,8 @@ impl Stream for ReplyStream {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = match &mut self.get_mut().0 {
-            Of::Call(this) => this,
-            Of::Log(reader) => return reader.poll_next(cx),
+            EventSource::Call(this) => this,
+            EventSource::Log(reader) => return reader.poll_next(cx),
         };
         loop {
             if this.ended {

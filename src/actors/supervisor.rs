@@ -13,7 +13,7 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 
 use super::clock::now;
-use super::lookout;
+use super::hint_poller;
 use super::provider::{Arguments, Provider};
 use super::shared::Shared;
 use super::slot::ProviderStatus;
@@ -77,7 +77,7 @@ impl Actor for Supervisor {
                     state.start(&myself, keep_statistics).await;
                 }
             }
-            SupervisorMessage::LookOut => state.look_out(&myself).await,
+            SupervisorMessage::PollHints => state.look_out(&myself).await,
             SupervisorMessage::Retire => {
                 state.retire();
                 if state.configured.slot.is_idle() {
@@ -103,7 +103,7 @@ impl Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         let Some((who, reason)) = died(event) else { return Ok(()) };
         if state.lookout.take_if(|lookout| *lookout == who.get_id()).is_some() {
-            myself.send_after(LOOK_AGAIN, || SupervisorMessage::LookOut);
+            myself.send_after(LOOK_AGAIN, || SupervisorMessage::PollHints);
         }
         // Any other child is an attempt: temporary, and its permit has reported its end.
         if state.child.as_ref().is_some_and(|(child, _)| *child == who.get_id()) {
@@ -130,7 +130,7 @@ impl State {
     /// Starts the lookout, if the provider has a status page or a health address.
     async fn look_out(&mut self, myself: &ActorRef<SupervisorMessage>) {
         self.lookout =
-            lookout::start(self.configured.clone(), self.shared.clone(), myself.get_cell()).await.ok().flatten();
+            hint_poller::start(self.configured.clone(), self.shared.clone(), myself.get_cell()).await.ok().flatten();
     }
 
     fn crashed(&mut self, myself: &ActorRef<SupervisorMessage>, reason: String) {

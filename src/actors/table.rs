@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use super::clock::now;
-use super::key::Key;
 #[cfg(feature = "store")]
-use super::marks::Marks;
+use super::fingerprints::Fingerprints;
+use super::key::Key;
 use super::prices::Prices;
 use super::slot::Slot;
-use crate::spec::{Layout, Place, ProviderSpec, RouteSpec, TargetSpec};
+use crate::spec::{Layout, PlacedTarget, ProviderSpec, RouteSpec, TargetSpec};
 use crate::wire;
 use crate::words::{Dialect, Error, Hint, Price, TargetId, meant};
 
@@ -23,7 +23,7 @@ pub(crate) struct Provider {
     pub(super) keys: Vec<Key>,
     /// The marks by which the next process recognises it.
     #[cfg(feature = "store")]
-    pub(super) marks: Marks,
+    pub(super) marks: Fingerprints,
 }
 
 impl Provider {
@@ -41,7 +41,7 @@ pub(crate) struct Target {
     /// What it costs, as far as that is known.
     pub(crate) price: Option<Price>,
     /// Its place.
-    pub(super) place: Place,
+    pub(super) place: PlacedTarget,
 }
 
 impl Target {
@@ -70,7 +70,7 @@ pub(crate) struct Table {
 impl Table {
     /// Returns the table of some providers in their layout, at these prices.
     pub(super) fn new(providers: Vec<Arc<Provider>>, layout: Layout, prices: &Prices) -> Self {
-        let target = |place: &Place| {
+        let target = |place: &PlacedTarget| {
             let provider = providers[place.provider].clone();
             Target {
                 price: prices.of(&provider.spec.targets[place.index]),

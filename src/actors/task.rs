@@ -10,30 +10,34 @@ use std::pin::Pin;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 
 /// The messages of a task: none. Its kind tells one sort of task from another.
-pub(crate) struct Never<Kind>(PhantomData<fn() -> Kind>, Infallible);
+pub(crate) struct NoMessage<Kind>(PhantomData<fn() -> Kind>, Infallible);
 
 #[cfg(feature = "cluster")]
-impl<Kind: 'static> ractor::Message for Never<Kind> {}
+impl<Kind: 'static> ractor::Message for NoMessage<Kind> {}
 
 /// The future of a task, boxed by its starter: otherwise the future that starts a task would be as large as the task's
 /// own, and an actor's handlers are moved with every message.
-pub(super) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(super) type TaskFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct Task<Kind>(PhantomData<fn() -> Kind>);
 
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]
 impl<Kind: 'static> Actor for Task<Kind> {
-    type Msg = Never<Kind>;
-    type State = Option<Work>;
-    type Arguments = Work;
+    type Msg = NoMessage<Kind>;
+    type State = Option<TaskFuture>;
+    type Arguments = TaskFuture;
 
-    async fn pre_start(&self, _: ActorRef<Never<Kind>>, work: Work) -> Result<Self::State, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        _: ActorRef<NoMessage<Kind>>,
+        work: TaskFuture,
+    ) -> Result<Self::State, ActorProcessingErr> {
         Ok(Some(work))
     }
 
     async fn post_start(
         &self,
-        myself: ActorRef<Never<Kind>>,
+        myself: ActorRef<NoMessage<Kind>>,
         work: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         if let Some(work) = work.take() {
@@ -45,12 +49,12 @@ impl<Kind: 'static> Actor for Task<Kind> {
 }
 
 /// Runs some work as an actor of its own, under a supervisor. If the supervisor is just stopping, the work is dropped.
-pub(super) async fn run<Kind: 'static>(work: Work, supervisor: ActorCell) -> Result<(), SpawnErr> {
+pub(super) async fn run<Kind: 'static>(work: TaskFuture, supervisor: ActorCell) -> Result<(), SpawnErr> {
     spawn::<Kind>(work, supervisor).await.map(drop)
 }
 
 /// The same, and returns the actor.
-pub(super) async fn spawn<Kind: 'static>(work: Work, supervisor: ActorCell) -> Result<ActorCell, SpawnErr> {
+pub(super) async fn spawn<Kind: 'static>(work: TaskFuture, supervisor: ActorCell) -> Result<ActorCell, SpawnErr> {
     let (task, _) = Actor::spawn_linked(None, Task::<Kind>(PhantomData), work, supervisor).await?;
     Ok(task.get_cell())
 }

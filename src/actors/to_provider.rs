@@ -25,7 +25,7 @@ pub(crate) enum ProviderMessage {
     /// The local network failed since then.
     LocalFault(Instant),
     /// The machine slept for this time.
-    Slept(Duration),
+    MachineSlept(Duration),
     /// Its state by hints, and until when they count.
     Hint(Option<Reported>, Instant),
     /// It works again.

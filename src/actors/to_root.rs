@@ -24,8 +24,8 @@ impl ractor::Message for RootMessage {}
 #[derive(Clone)]
 pub(crate) enum Child {
     Calls,
-    Keeper,
-    Pricer,
+    WaitScheduler,
+    PricePoller,
     Front,
     Router,
     Supervisor(Arc<Provider>),

@@ -4,7 +4,7 @@ pub(crate) enum SupervisorMessage {
     /// Start the provider, unless it has been since.
     Start { epoch: u64, keep_statistics: bool },
     /// Start the lookout again.
-    LookOut,
+    PollHints,
     /// Admit nothing more, and stop when the last attempt has ended.
     Retire,
     /// Abort the provider's task, for tests and drills.

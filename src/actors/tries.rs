@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::account::Account;
+use super::account::AttemptAccount;
 use super::attempt;
-use super::books::CALLS;
+use super::budgets::BudgetReservation;
 use super::clock::now;
 use super::driver::Driver;
-use super::job::{Job, PIECES_MAX};
-use super::parking::Turn;
+use super::job::{AttemptJob, PIECES_MAX};
+use super::parking::QueueGrant;
 use super::permit::Permit;
-use super::prompt::Fitted;
-use super::purses::Purchase;
-use super::running::{Happening, Running};
+use super::prompt::FittedPrompt;
+use super::recorder::CALLS;
+use super::running::{AttemptEvent, RunningAttempt};
 use super::shared::CrashHook;
 use super::to_provider::ProviderMessage;
 use crate::policy::admission::AdmissionRequest;
@@ -52,7 +52,7 @@ impl Driver {
                 let target = self.table.targets[this.target].id().clone();
                 // A turn at another target goes to the next call that waits for that.
                 let mut turn = self.waits.turn.take().filter(|turn| turn.is_for(&target));
-                turn.iter_mut().for_each(Turn::arrived);
+                turn.iter_mut().for_each(QueueGrant::arrived);
                 if let Some((beside, why)) = this.beside {
                     self.joined(beside, &target, why);
                 }
@@ -102,11 +102,11 @@ impl Driver {
     async fn spawn(
         &self,
         this: Try,
-        fitted: Fitted,
+        fitted: FittedPrompt,
         permit: Permit,
-        purchase: Option<Purchase>,
-        turn: Option<Turn>,
-    ) -> Running {
+        purchase: Option<BudgetReservation>,
+        turn: Option<QueueGrant>,
+    ) -> RunningAttempt {
         let target = self.table.targets[this.target].clone();
         let (pieces, receiver) = mpsc::channel(PIECES_MAX);
         let (end, ended) = oneshot::channel();
@@ -120,7 +120,7 @@ impl Driver {
         } else {
             0
         };
-        let account = Account {
+        let account = AttemptAccount {
             permit,
             target,
             about: self.page.about().clone(),
@@ -153,7 +153,7 @@ impl Driver {
         let work = self.asked.work.clone();
         let meant = self.table.layout.is_only_model(&self.route, this.target);
         let signed = self.table.has_several_makers(&self.route, account.target.provider.spec.dialect);
-        let job = Box::new(Job {
+        let job = Box::new(AttemptJob {
             work,
             resend: this.resend,
             first_token_max: this.first_token_max,
@@ -171,15 +171,15 @@ impl Driver {
         if let Some(supervisor) = supervisor {
             let _ = attempt::start(job, unwanted, supervisor).await;
         }
-        Running::new(this, id, receiver, ended, wanted, pulse, prompt_tokens)
+        RunningAttempt::new(this, id, receiver, ended, wanted, pulse, prompt_tokens)
     }
 
-    pub(super) fn happened(&mut self, happening: Happening) {
+    pub(super) fn happened(&mut self, happening: AttemptEvent) {
         match happening {
-            Happening::GivenUp(number) => self.machine.given_up(number),
-            Happening::Content(number) => self.machine.content(number),
-            Happening::Ended(number, ended) => {
-                self.running.iter_mut().filter(|running| running.number == number).for_each(Running::close);
+            AttemptEvent::GivenUp(number) => self.machine.given_up(number),
+            AttemptEvent::Content(number) => self.machine.content(number),
+            AttemptEvent::Ended(number, ended) => {
+                self.running.iter_mut().filter(|running| running.number == number).for_each(RunningAttempt::close);
                 match &ended.record.end {
                     AttemptEnd::Won => self.machine.succeeded(number, &self.shared.budget),
                     AttemptEnd::Failed(failure) => {
@@ -192,7 +192,7 @@ impl Driver {
                 self.ended.push(*ended);
             }
             // Its account reports even when it crashes, so this cannot happen; if it does, the call goes on.
-            Happening::Lost(number) => {
+            AttemptEvent::Lost(number) => {
                 let failure = Failure::new(FailureClass::Crashed, "the attempt was lost");
                 self.running.retain(|running| running.number != number);
                 self.machine.failed(number, &failure, None, now(), &mut self.rng);

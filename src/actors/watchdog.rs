@@ -11,7 +11,7 @@ use tokio::time::{Sleep, sleep_until};
 
 use super::clock::now;
 use super::permit::Permit;
-use super::pulse::Pulse;
+use super::progress::AttemptProgress;
 use crate::policy::admission::{Report, Ticket};
 use crate::spec::Stall;
 use crate::words::{Failure, FailureClass};
@@ -34,7 +34,7 @@ pub(super) struct Watchdog {
     stall: Stall,
     gap_overdue_after: Duration,
     gap_reported: bool,
-    pulse: Arc<Pulse>,
+    pulse: Arc<AttemptProgress>,
     /// The provider's own tools are at work.
     works: bool,
 }
@@ -46,7 +46,7 @@ impl Watchdog {
         ticket: &Ticket,
         first_token_max: Option<Duration>,
         stall: Stall,
-        pulse: Arc<Pulse>,
+        pulse: Arc<AttemptProgress>,
         now: Instant,
     ) -> Self {
         let first_token_max = first_token_max.unwrap_or(EVER);

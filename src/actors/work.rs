@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::apart::LONG_BYTES;
+use super::blocking_pool::LONG_BYTES;
 use crate::spec::{ProviderSpec, TargetSpec};
 use crate::wire::{self, Embedded, Encoded, Ending, Verbatim};
 use crate::words::{
@@ -25,7 +25,7 @@ pub(crate) enum Work {
 }
 
 /// The result of an attempt.
-pub(super) enum Brought {
+pub(super) enum AttemptAnswer {
     /// An answer.
     Answer(Ending),
     /// Vectors.
@@ -190,7 +190,7 @@ impl Work {
     }
 }
 
-impl Brought {
+impl AttemptAnswer {
     /// Returns the model's name as the provider spelled it, where it did.
     pub(super) fn model(&self) -> Option<&Arc<str>> {
         match self {

@@ -19,7 +19,7 @@ use crate::policy::health::HealthOptions;
 use crate::policy::hint::HintOptions;
 use crate::policy::probe::ProbeOptions;
 use crate::policy::restart::RestartOptions;
-use crate::spec::{KeySpec, ProviderSpec, TargetSpec, Way};
+use crate::spec::{KeySpec, ProviderSpec, ProviderTransport, TargetSpec};
 use crate::transport::{Http, Transport, TransportOptions};
 use crate::wire::flavour::{Flavour, percent_encoded};
 use crate::words::{ChatRequest, ConfigError, Dialect, Failure, TargetId, meant};
@@ -440,11 +440,11 @@ impl ProviderConfig {
             }
         }
         let way = if let Some(custom) = &self.custom {
-            Way::Custom(custom.clone())
+            ProviderTransport::Custom(custom.clone())
         } else {
             let wrong = Http::new(&self.transport).err();
             errors.extend(wrong.map(|(field, problem)| ConfigError::new(at(&format!("transport.{field}")), problem)));
-            Way::Http(self.transport.clone())
+            ProviderTransport::Http(self.transport.clone())
         };
         let times = [
             check_time(&at("transport.connect_timeout"), self.transport.connect_timeout),

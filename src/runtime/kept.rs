@@ -4,31 +4,31 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::Runtime;
+use crate::actors::carried_state::CarriedState;
 use crate::actors::clock::now;
-use crate::actors::known::Known;
 use crate::actors::root::Recalled;
 use crate::actors::shared::{STORE, Shared};
-use crate::actors::sink::Observing;
+use crate::actors::sink::AddedObserver;
 use crate::actors::to_router::RouterCommand;
 use crate::policy::budget::Budget;
 use crate::policy::memory::Elapsed;
 use crate::policy::routing::IDLE_MAX;
 use crate::policy::statement::{Question, Statement};
 use crate::spec::{Limits, Setup};
-use crate::store::{self, LedgerError, Recollection, Served, Store};
+use crate::store::{self, LedgerError, Recollection, ServedSession, Store};
 use crate::words::{ConfigError, TargetId};
 
 /// Opens the configured store, if there is one; its writer gets a record of each attempt and call that ends.
 pub(super) async fn open(
     limits: &Limits,
-    observers: &mut Vec<Observing>,
+    observers: &mut Vec<AddedObserver>,
     follows: bool,
 ) -> Result<Option<Arc<Store>>, ConfigError> {
     let Some(spec) = &limits.store else { return Ok(None) };
     let store = Store::open(spec.clone(), follows).await;
     let store = store.map_err(|error| ConfigError::new("store.path", format!("{} {error}", spec.path.display())))?;
     let store = Arc::new(store);
-    observers.push(Observing { name: STORE.into(), observer: store.clone(), in_place: true });
+    observers.push(AddedObserver { name: STORE.into(), observer: store.clone(), in_place: true });
     Ok(Some(store))
 }
 
@@ -61,7 +61,7 @@ pub(super) async fn recall(store: &Store, shared: &Shared, setup: &mut Setup) {
 
 /// Returns the state of the configured providers that earlier processes kept, and logs what is not used. After an error
 /// the start goes on without it.
-pub(super) async fn recollect(store: &Store, shared: &Arc<Shared>, setup: &Setup) -> (Recalled, Vec<Served>) {
+pub(super) async fn recollect(store: &Store, shared: &Arc<Shared>, setup: &Setup) -> (Recalled, Vec<ServedSession>) {
     let nothing = || (Recalled::new(), Vec::new());
     if !shared.limits.store.as_ref().is_some_and(|spec| spec.warm) {
         return nothing();
@@ -91,7 +91,7 @@ pub(super) async fn recollect(store: &Store, shared: &Arc<Shared>, setup: &Setup
             tracing::warn!(provider, "its health kept from before is damaged: it starts without it");
             continue;
         };
-        match Known::from(memory, spec).await {
+        match CarriedState::from(memory, spec).await {
             Some(known) => {
                 tracing::info!(provider, age = ?ago.time(), "continues with its health kept from before");
                 recalled.insert(spec.name.clone(), known);
@@ -120,7 +120,7 @@ fn tell_of_clock(ago: Elapsed) -> bool {
 }
 
 /// Tells the router which targets served sessions, by the router's clock.
-pub(super) fn resume(shared: &Shared, served: Vec<Served>) {
+pub(super) fn resume(shared: &Shared, served: Vec<ServedSession>) {
     let now = now();
     let at = |ago: Duration| now.checked_sub(ago);
     let known = served.into_iter().filter_map(|it| {

@@ -41,7 +41,7 @@ impl Display for Considered {
                 f.write_str(" (assumed: its price is not known)")?;
             }
         }
-        self.health.map_or(Ok(()), |health| write!(f, "; {}", At(&health, None)))?;
+        self.health.map_or(Ok(()), |health| write!(f, "; {}", HealthAt(&health, None)))?;
         self.hints.iter().try_for_each(|hint| write!(f, "; {hint}"))
     }
 }
@@ -105,16 +105,16 @@ impl Display for Page<'_> {
         }?;
         provider.hints.iter().try_for_each(|hint| write!(f, "; {hint}"))?;
         for (id, health) in &provider.targets {
-            write!(f, "\n  {}: {}", id.model, At(health, Some(now)))?;
+            write!(f, "\n  {}: {}", id.model, HealthAt(health, Some(now)))?;
         }
-        provider.holds.iter().try_for_each(|hold| write!(f, "\n  held: {}", Held(hold, now)))
+        provider.holds.iter().try_for_each(|hold| write!(f, "\n  held: {}", HoldAt(hold, now)))
     }
 }
 
 /// A target's health, at a time where that is known.
-struct At<'a>(&'a Health, Option<Instant>);
+struct HealthAt<'a>(&'a Health, Option<Instant>);
 
-impl Display for At<'_> {
+impl Display for HealthAt<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self(health, now) = *self;
         f.write_str(health.breaker.name())?;
@@ -148,9 +148,9 @@ fn guess(samples: u32, measured: u32) -> &'static str {
 }
 
 /// A hold, at a time.
-struct Held<'a>(&'a Hold, Instant);
+struct HoldAt<'a>(&'a Hold, Instant);
 
-impl Display for Held<'_> {
+impl Display for HoldAt<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self(hold, now) = *self;
         match (&hold.model, &hold.key) {

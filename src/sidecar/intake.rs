@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::settings::ServerConfig;
-use crate::runtime::{Apart, LONG_BYTES};
+use crate::runtime::{BlockingPool, LONG_BYTES};
 use crate::wire::serve::{self, Asked, AskedVectors, BadRequest, Face, Refusal, Refused, refuse};
 
 /// The unit of room.
@@ -30,7 +30,7 @@ pub(super) struct Intake {
     room: Arc<Semaphore>,
     /// All of the room, in units.
     units: usize,
-    readers: Apart,
+    readers: BlockingPool,
 }
 
 /// A body's place in the room. Its room is free again when this is dropped.
@@ -70,7 +70,7 @@ impl Understood for AskedVectors {
 impl Intake {
     pub(super) fn new(bytes_max: usize) -> Self {
         let units = (bytes_max / UNIT).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
-        Self { room: Arc::new(Semaphore::new(units)), units, readers: Apart::default() }
+        Self { room: Arc::new(Semaphore::new(units)), units, readers: BlockingPool::default() }
     }
 
     /// Takes a body in.

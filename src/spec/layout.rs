@@ -10,7 +10,7 @@ use crate::words::TargetId;
 
 /// One target among all: its place, and its properties that are compared with others.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub(crate) struct PlacedTarget {
     /// Its provider's place.
     pub(crate) provider: usize,
     /// Its place at the provider.
@@ -28,7 +28,7 @@ pub(crate) struct Place {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Layout {
     /// The targets, in the order of their providers.
-    pub(crate) targets: Vec<Place>,
+    pub(crate) targets: Vec<PlacedTarget>,
     pub(crate) routes: HashMap<Arc<str>, Arc<RouteSpec>>,
     /// The bit of each label that a target carries: at most 63.
     labels: HashMap<String, usize>,
@@ -48,7 +48,7 @@ impl Layout {
                 let domain = small(intern(&mut domains, &target.domain));
                 let model = small(intern(&mut models, &target.family));
                 layout.places.entry(target.id.clone()).or_insert(layout.targets.len());
-                layout.targets.push(Place { provider, index, labels, domain, model, replaced_by: None });
+                layout.targets.push(PlacedTarget { provider, index, labels, domain, model, replaced_by: None });
             }
         }
         let targets = providers.iter().flat_map(|provider| &provider.targets);

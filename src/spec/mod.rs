@@ -15,13 +15,13 @@ mod route;
 mod layout;
 
 pub(crate) use key::KeySpec;
-pub(crate) use layout::{Layout, Place};
+pub(crate) use layout::{Layout, PlacedTarget};
 pub(crate) use limits::Limits;
 pub(crate) use prices::PricesSpec;
-pub(crate) use provider::{ProviderSpec, Way};
+pub(crate) use provider::{ProviderSpec, ProviderTransport};
 pub(crate) use route::{MemberSpec, RouteSpec, Rung};
 #[cfg(feature = "store")]
-pub(crate) use store::{Spent, StoreSpec};
+pub(crate) use store::{HourlySpend, StoreSpec};
 pub(crate) use target::{Stall, TargetSpec, Timers};
 
 use crate::policy::budget::Budget;
@@ -39,7 +39,7 @@ pub(crate) struct Setup {
     pub(crate) budgets: Vec<Budget>,
     /// The money already spent of budgets that are new to this process.
     #[cfg(feature = "store")]
-    pub(crate) spent: Vec<Spent>,
+    pub(crate) spent: Vec<HourlySpend>,
 }
 
 impl Setup {
@@ -50,13 +50,13 @@ impl Setup {
 
     /// Returns the target of a place, to be changed.
     pub(crate) fn target_mut(&mut self, at: usize) -> &mut TargetSpec {
-        let Place { provider, index, .. } = self.layout.targets[at];
+        let PlacedTarget { provider, index, .. } = self.layout.targets[at];
         &mut self.providers[provider].targets[index]
     }
 
     /// Returns the target of a place.
     pub(crate) fn target(&self, at: usize) -> &TargetSpec {
-        let Place { provider, index, .. } = self.layout.targets[at];
+        let PlacedTarget { provider, index, .. } = self.layout.targets[at];
         &self.providers[provider].targets[index]
     }
 }

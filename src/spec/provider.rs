@@ -14,14 +14,14 @@ use crate::words::Dialect;
 
 /// The transport of a provider's requests.
 #[derive(Clone, Debug)]
-pub(crate) enum Way {
+pub(crate) enum ProviderTransport {
     /// Over real sockets.
     Http(TransportOptions),
     /// Over a transport of the user's, shared by all incarnations.
     Custom(Arc<dyn Transport>),
 }
 
-impl Way {
+impl ProviderTransport {
     pub(crate) fn open(&self) -> Result<Arc<dyn Transport>, String> {
         match self {
             Self::Http(options) => Ok(Arc::new(Http::new(options).map_err(|(_, problem)| problem)?)),
@@ -30,7 +30,7 @@ impl Way {
     }
 }
 
-impl PartialEq for Way {
+impl PartialEq for ProviderTransport {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Http(a), Self::Http(b)) => a == b,
@@ -55,7 +55,7 @@ pub(crate) struct ProviderSpec {
     pub(crate) keys: Vec<KeySpec>,
     pub(crate) headers: http::HeaderMap,
     pub(crate) stream_upstream: Option<bool>,
-    pub(crate) way: Way,
+    pub(crate) way: ProviderTransport,
     pub(crate) admission: AdmissionOptions,
     pub(crate) restart: RestartOptions,
     /// Its status page and health address.

@@ -21,7 +21,7 @@ pub(crate) struct StoreSpec {
 
 /// What was spent out of one purse in one hour.
 #[derive(Clone, Debug)]
-pub(crate) struct Spent {
+pub(crate) struct HourlySpend {
     /// The place of its budget.
     pub(crate) budget: usize,
     pub(crate) purse: String,

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use rusqlite::{Connection, Row, params};
 
-use super::book::{millis, read_count};
 use super::hours::HOUR;
+use super::ledger_file::{millis, read_count};
 use super::{LedgerError, OpenError, file};
 use crate::policy::statement::{GroupBy, Line, Question, Statement, waste};
 use crate::words::{FailureClass, Usage};

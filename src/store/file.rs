@@ -17,12 +17,12 @@ use super::{OpenError, schema};
 const BUSY_WAIT: Duration = Duration::from_secs(1);
 
 /// The right to write a file, as long as it lives.
-pub(super) struct Hold {
+pub(super) struct WriteLock {
     path: PathBuf,
     _lock: Connection,
 }
 
-impl Hold {
+impl WriteLock {
     /// Takes the file for this process; waits up to this long for another process that has it.
     pub(super) fn take(path: &Path, wait: Duration) -> Result<Self, OpenError> {
         let beside = beside(path, "-lock");
@@ -39,7 +39,7 @@ impl Hold {
     }
 
     /// Opens the file to write it: in its present form, and durable to the last group at any end of the process.
-    pub(super) fn open(&self) -> Result<Opened, OpenError> {
+    pub(super) fn open(&self) -> Result<OpenFile, OpenError> {
         make(&self.path)?;
         let mut connection = Connection::open_with_flags(&self.path, FLAGS)?;
         connection.busy_timeout(BUSY_WAIT)?;
@@ -58,17 +58,17 @@ impl Hold {
         let told = "INSERT INTO meta VALUES ('pid', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
         connection.execute(told, [std::process::id()])?;
         connection.set_prepared_statement_cache_capacity(32);
-        Ok(Opened { connection, is_synced: false, identity: identity(&self.path) })
+        Ok(OpenFile { connection, is_synced: false, identity: identity(&self.path) })
     }
 
     /// Tells whether the file is still the one that was opened: it may have been moved or deleted.
-    pub(super) fn is(&self, opened: &Opened) -> bool {
+    pub(super) fn is(&self, opened: &OpenFile) -> bool {
         opened.identity.is_some() && identity(&self.path) == opened.identity
     }
 }
 
 /// The file, open for its writer.
-pub(super) struct Opened {
+pub(super) struct OpenFile {
     pub(super) connection: Connection,
     /// Whether a commit waits for the disk itself.
     pub(super) is_synced: bool,

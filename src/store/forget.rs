@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::durable_writes;
 use super::hours::HOUR;
-use super::keep;
 use crate::spec::StoreSpec;
 
 /// Rows that go at once: some milliseconds' work.
@@ -24,14 +24,14 @@ pub(super) fn some(connection: &mut Connection, spec: &StoreSpec, now: i64) -> r
     let change = connection.transaction()?;
     let mut gone = older(&change, before(spec.keep), now.saturating_add(AHEAD))?;
     change.prepare_cached("DELETE FROM memory WHERE at < ?1")?.execute([before(MEMORY)])?;
-    gone += keep::forget(&change, "ended_at < ?1", [before(spec.durable_for)])?;
+    gone += durable_writes::forget(&change, "ended_at < ?1", [before(spec.durable_for)])?;
     gone += totals(&change, before(spec.keep_totals).div_euclid(1_000).div_euclid(HOUR))?;
     if gone == 0 && used(&change)? > spec.bytes_max {
         gone = older(&change, i64::MAX, i64::MAX)?;
         if gone == 0 {
             let oldest = "(runtime, number) IN (SELECT runtime, number FROM kept WHERE ended_at IS NOT NULL \
                           ORDER BY ended_at LIMIT 100)";
-            gone = keep::forget(&change, oldest, ())?;
+            gone = durable_writes::forget(&change, oldest, ())?;
         }
         if gone == 0 {
             // Only sums are left: the oldest tenth of their time goes.

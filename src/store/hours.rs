@@ -16,7 +16,7 @@ const VALUES_MAX: usize = 128;
 const TAGS_MAX: usize = 16;
 
 /// Places of an hour: route, provider, model, key, client, end.
-type Place = [i64; 6];
+type HourKey = [i64; 6];
 
 #[derive(Clone, Copy, Default)]
 struct Sum {
@@ -70,19 +70,19 @@ pub(super) fn money(dollars: f64) -> i64 {
 /// The sums of one group.
 #[derive(Default)]
 pub(super) struct Hours {
-    sums: HashMap<(i64, Place), Sum>,
+    sums: HashMap<(i64, HourKey), Sum>,
     tags: HashMap<(i64, String, String, i64), Sum>,
     calls: HashMap<(i64, [i64; 3]), [i64; 3]>,
 }
 
 /// The tags that an hour has sums of, and their values.
 #[derive(Default)]
-pub(super) struct Known {
+pub(super) struct KnownTags {
     hour: i64,
     tags: HashMap<String, HashSet<String>>,
 }
 
-impl Known {
+impl KnownTags {
     /// Returns the name of a tag's value in the sums of an hour; `None` where there are too many tags.
     fn value(
         &mut self,
@@ -117,9 +117,9 @@ impl Hours {
     pub(super) fn attempt(
         &mut self,
         connection: &Connection,
-        known: &mut Known,
+        known: &mut KnownTags,
         hour: i64,
-        place: Place,
+        place: HourKey,
         attempt: &AttemptRecord,
     ) -> rusqlite::Result<()> {
         self.sums.entry((hour, place)).or_default().add(attempt);

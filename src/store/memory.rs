@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, params};
 
-use super::book::millis;
+use super::ledger_file::millis;
 use super::{OpenError, file};
 use crate::policy::memory::{Memory, Uptime, WallMoment};
 
@@ -17,7 +17,7 @@ const UPTIME: &str = "/proc/uptime";
 const ATTEMPTS_MAX: u32 = 50_000;
 
 /// The kept health of a provider.
-pub(crate) struct Kept {
+pub(crate) struct KeptHealth {
     pub(crate) provider: String,
     /// When.
     pub(crate) at: WallMoment,
@@ -26,7 +26,7 @@ pub(crate) struct Kept {
     bytes: Vec<u8>,
 }
 
-impl Kept {
+impl KeptHealth {
     /// Tells whether it is of the form that is read here.
     pub(crate) fn is_ours(&self) -> bool {
         self.form == Memory::form()
@@ -39,7 +39,7 @@ impl Kept {
 }
 
 /// A session, and the target that served it last.
-pub(crate) struct Served {
+pub(crate) struct ServedSession {
     pub(crate) session: String,
     pub(crate) provider: String,
     pub(crate) model: String,
@@ -50,9 +50,9 @@ pub(crate) struct Served {
 /// The state that earlier processes have kept.
 pub(crate) struct Recollection {
     /// Of each provider.
-    pub(crate) kept: Vec<Kept>,
+    pub(crate) kept: Vec<KeptHealth>,
     /// Of the sessions of late, the oldest first.
-    pub(crate) served: Vec<Served>,
+    pub(crate) served: Vec<ServedSession>,
 }
 
 /// Returns what was kept, and the targets that served sessions within this time.
@@ -61,7 +61,7 @@ pub(crate) fn recollect(path: &Path, sessions_for: Duration) -> Result<Recollect
     Ok(Recollection { kept: kept(&connection)?, served: served(&connection, sessions_for)? })
 }
 
-fn kept(connection: &Connection) -> rusqlite::Result<Vec<Kept>> {
+fn kept(connection: &Connection) -> rusqlite::Result<Vec<KeptHealth>> {
     let mut asked =
         connection.prepare("SELECT provider, at, run, uptime_ms, form, sum, bytes FROM memory ORDER BY provider")?;
     let rows = asked.query_map((), |row| {
@@ -69,14 +69,14 @@ fn kept(connection: &Connection) -> rusqlite::Result<Vec<Kept>> {
         let uptime: Option<i64> = row.get(3)?;
         let machine = run.zip(uptime).map(|(run, time)| Uptime { run, time: of_millis(time) });
         let at = WallMoment { wall: UNIX_EPOCH + of_millis(row.get(1)?), machine };
-        Ok(Kept { provider: row.get(0)?, at, form: row.get(4)?, sum: row.get(5)?, bytes: row.get(6)? })
+        Ok(KeptHealth { provider: row.get(0)?, at, form: row.get(4)?, sum: row.get(5)?, bytes: row.get(6)? })
     })?;
     rows.collect()
 }
 
 /// Returns the target that served each session, by the entries of attempts: a probe or the second of two attempts moves
 /// no session.
-fn served(connection: &Connection, since: Duration) -> rusqlite::Result<Vec<Served>> {
+fn served(connection: &Connection, since: Duration) -> rusqlite::Result<Vec<ServedSession>> {
     let now = millis(wall());
     let sql = "SELECT session, provider.text, model.text, ended_at FROM \
                (SELECT * FROM attempt ORDER BY id DESC LIMIT ?1) AS it \
@@ -88,18 +88,18 @@ fn served(connection: &Connection, since: Duration) -> rusqlite::Result<Vec<Serv
     let since = now.saturating_sub(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
     let rows = asked.query_map(params![ATTEMPTS_MAX, since, now], |row| {
         let ago = of_millis(now - row.get::<_, i64>(3)?);
-        Ok(Served { session: row.get(0)?, provider: row.get(1)?, model: row.get(2)?, ago })
+        Ok(ServedSession { session: row.get(0)?, provider: row.get(1)?, model: row.get(2)?, ago })
     })?;
     rows.collect()
 }
 
 /// The state of a provider, and when it was given to the store.
-pub(super) struct Told {
+pub(super) struct PendingMemory {
     memory: Memory,
     at: Instant,
 }
 
-impl Told {
+impl PendingMemory {
     #[expect(clippy::disallowed_methods, reason = "how long a disk lets it wait is real time, whatever a test pauses")]
     pub(super) fn now(memory: Memory) -> Self {
         Self { memory, at: Instant::now() }
@@ -107,7 +107,7 @@ impl Told {
 }
 
 /// Writes the health of a provider, with the age that it has by now.
-pub(super) fn write(connection: &Connection, Told { memory, at }: &Told) -> rusqlite::Result<()> {
+pub(super) fn write(connection: &Connection, PendingMemory { memory, at }: &PendingMemory) -> rusqlite::Result<()> {
     let (at, waited) = (moment(), at.elapsed());
     let Some((bytes, sum)) = memory.write(memory.at + waited) else { return Ok(()) };
     let (run, uptime) = at.machine.as_ref().map(|machine| (&*machine.run, machine.time)).unzip();

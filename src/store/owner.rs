@@ -19,10 +19,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
-use super::book::Book;
-use super::file::Hold;
-use super::keep::{self, Note};
-use super::memory::Told;
+use super::durable_writes::{self, DurableWrite};
+use super::file::WriteLock;
+use super::ledger_file::LedgerFile;
+use super::memory::PendingMemory;
 use super::{Gauge, OpenError};
 use crate::policy::durable_store::{CallSelector, DurableStore, Item, KeptCall, WriteFuture};
 use crate::policy::memory::{Memory, MemoryStore};
@@ -57,7 +57,7 @@ enum Job {
     /// There is a new state of a provider.
     Memory,
     /// Write this, and say when it is on the disk, and how many calls it changed.
-    Note(Note, oneshot::Sender<usize>),
+    Note(DurableWrite, oneshot::Sender<usize>),
     /// Say when everything before this was tried once.
     Flush(oneshot::Sender<()>),
 }
@@ -74,7 +74,7 @@ pub(crate) struct Store {
 }
 
 /// The latest state of each provider.
-type Memories = BTreeMap<Arc<str>, Told>;
+type Memories = BTreeMap<Arc<str>, PendingMemory>;
 
 impl Store {
     /// Takes and opens the file, and starts its owner. Who follows a process that ends does not wait for its end:
@@ -126,7 +126,7 @@ impl Store {
 
 impl Store {
     /// Writes something of a durable call.
-    fn note(&self, note: Note) -> WriteFuture {
+    fn note(&self, note: DurableWrite) -> WriteFuture {
         let Some(queue) = self.queue.clone() else { return Box::pin(std::future::ready(Err(GONE.into()))) };
         Box::pin(async move {
             let (done, told) = oneshot::channel();
@@ -155,31 +155,31 @@ const GONE: &str = "the store writes no more";
 
 impl DurableStore for Store {
     fn accept(&self, call: &KeptCall) -> WriteFuture {
-        self.note(Note::accept(call))
+        self.note(DurableWrite::accept(call))
     }
 
     fn sent(&self, id: CallId, processes: u32) -> WriteFuture {
-        self.note(Note::Sent { id, processes })
+        self.note(DurableWrite::Sent { id, processes })
     }
 
     fn tell(&self, call: CallId, at: usize, items: &[Item]) -> WriteFuture {
-        self.note(Note::items(call, at, items, wall()))
+        self.note(DurableWrite::items(call, at, items, wall()))
     }
 
     fn forget(&self, which: CallSelector) -> WriteFuture {
-        self.note(Note::Forget(which))
+        self.note(DurableWrite::Forget(which))
     }
 
     fn call(&self, call: CallId) -> Result<Option<KeptCall>, Arc<str>> {
-        self.read(|path| keep::call(path, call))
+        self.read(|path| durable_writes::call(path, call))
     }
 
     fn keyed(&self, client: Option<&str>, key: &str) -> Result<Option<KeptCall>, Arc<str>> {
-        self.read(|path| keep::keyed(path, client.unwrap_or_default(), key))
+        self.read(|path| durable_writes::keyed(path, client.unwrap_or_default(), key))
     }
 
     fn unfinished(&self) -> Result<Vec<CallId>, Arc<str>> {
-        self.read(keep::unfinished)
+        self.read(durable_writes::unfinished)
     }
 }
 
@@ -206,7 +206,7 @@ impl MemoryStore for Store {
 
     fn keep(&self, memory: Memory) {
         let provider = memory.provider.clone();
-        self.memories.lock().unwrap_or_else(PoisonError::into_inner).insert(provider, Told::now(memory));
+        self.memories.lock().unwrap_or_else(PoisonError::into_inner).insert(provider, PendingMemory::now(memory));
         // Where the queue is full, there is a group that takes it along.
         let _ = self.queue.as_ref().map(|queue| queue.try_send(Job::Memory));
     }
@@ -223,7 +223,7 @@ impl Drop for Store {
 }
 
 /// The receiver of the result of opening.
-type Opened = oneshot::Sender<Result<(), OpenError>>;
+type OpenResult = oneshot::Sender<Result<(), OpenError>>;
 
 /// The thread's own.
 struct Owner {
@@ -241,7 +241,7 @@ struct Owner {
     group: Vec<Record>,
     first: i64,
     /// Notes of durable calls, and their waiters.
-    notes: Vec<Note>,
+    notes: Vec<DurableWrite>,
     noted: Vec<oneshot::Sender<usize>>,
     /// How often it panicked over this group.
     panics: u32,
@@ -254,13 +254,13 @@ struct Owner {
 
 impl Owner {
     /// Opens the file, says so, and serves until nothing can come any more.
-    fn begin(mut self, jobs: &Receiver<Job>, opened: Opened) {
+    fn begin(mut self, jobs: &Receiver<Job>, opened: OpenResult) {
         let mut opened = Some(opened);
         let hold = match self.hold(&mut opened) {
             Ok(hold) => hold,
             Err(error) => return self.refused(jobs, opened, error),
         };
-        let mut book = match Book::open(&hold) {
+        let mut book = match LedgerFile::open(&hold) {
             Ok(book) => Some(book),
             Err(error) if opened.is_some() => return self.refused(jobs, opened, error),
             // Writing the next group finds the problem.
@@ -286,10 +286,10 @@ impl Owner {
     }
 
     /// Takes the file. A process that follows another reports success at once, and takes it when the other has let go.
-    fn hold(&self, opened: &mut Option<Opened>) -> Result<Hold, OpenError> {
+    fn hold(&self, opened: &mut Option<OpenResult>) -> Result<WriteLock, OpenError> {
         let wait = if self.follows { Duration::ZERO } else { HOLD_WAIT };
         loop {
-            match Hold::take(&self.spec.path, wait) {
+            match WriteLock::take(&self.spec.path, wait) {
                 Err(error @ OpenError::Taken(_)) if self.follows && !self.closing.load(Relaxed) => {
                     self.gauge.fares(Some(&error.to_string()));
                     let _ = opened.take().map(|opened| opened.send(Ok(())));
@@ -301,7 +301,7 @@ impl Owner {
     }
 
     /// Says why there is no file. After an early report of success the waiting records are lost.
-    fn refused(&self, jobs: &Receiver<Job>, opened: Option<Opened>, error: OpenError) {
+    fn refused(&self, jobs: &Receiver<Job>, opened: Option<OpenResult>, error: OpenError) {
         match opened {
             Some(opened) => drop(opened.send(Err(error))),
             None => {
@@ -312,7 +312,7 @@ impl Owner {
         }
     }
 
-    fn serve(&mut self, hold: &Hold, book: &mut Option<Book>, jobs: &Receiver<Job>) {
+    fn serve(&mut self, hold: &WriteLock, book: &mut Option<LedgerFile>, jobs: &Receiver<Job>) {
         // The result of a panic.
         self.write(hold, book);
         let (mut more, mut groups) = (true, 0_u32);
@@ -369,7 +369,7 @@ impl Owner {
     }
 
     /// Forgets some entries that are too old; returns whether there are more.
-    fn look(&mut self, book: &mut Option<Book>) -> bool {
+    fn look(&mut self, book: &mut Option<LedgerFile>) -> bool {
         let now = forgets_by(wall(), self.began, self.began_at.elapsed());
         let forgotten = book.as_mut().map(|book| (book.forget(&self.spec, now), book.bytes()));
         match forgotten {
@@ -387,7 +387,7 @@ impl Owner {
     }
 
     /// Writes the group, however long that takes: after a failure the file is closed, opened again and tried again.
-    fn write(&mut self, hold: &Hold, book: &mut Option<Book>) {
+    fn write(&mut self, hold: &WriteLock, book: &mut Option<LedgerFile>) {
         let (mut wait, mut tries) = (AGAIN.0, 0);
         while let Err(problem) = self.try_write(hold, book) {
             *book = None;
@@ -407,7 +407,7 @@ impl Owner {
         self.panics = 0;
     }
 
-    fn try_write(&mut self, hold: &Hold, book: &mut Option<Book>) -> Result<(), String> {
+    fn try_write(&mut self, hold: &WriteLock, book: &mut Option<LedgerFile>) -> Result<(), String> {
         if book.as_ref().is_some_and(|book| !book.is_of(hold)) {
             tracing::error!(path = %self.spec.path.display(), "the store's file is gone; a new one is made");
             *book = None;
@@ -417,7 +417,7 @@ impl Owner {
             None => {
                 self.known.append(&mut self.news);
                 std::mem::swap(&mut self.known, &mut self.news);
-                book.insert(Book::open(hold).map_err(|error| error.to_string())?)
+                book.insert(LedgerFile::open(hold).map_err(|error| error.to_string())?)
             }
         };
         let lost = self.lost_before + self.gauge.lost();

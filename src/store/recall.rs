@@ -5,20 +5,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, params};
 
-use super::book::millis;
 use super::hours::HOUR;
+use super::ledger_file::millis;
 use super::{OpenError, file};
 use crate::policy::budget::{Budget, BudgetScope, Unit};
-use crate::spec::Spent;
+use crate::spec::HourlySpend;
 
 /// Returns the money spent of a budget in the period of a time, to the hour.
-pub(crate) fn recall(path: &Path, at: usize, budget: &Budget, now: SystemTime) -> Result<Vec<Spent>, OpenError> {
+pub(crate) fn recall(path: &Path, at: usize, budget: &Budget, now: SystemTime) -> Result<Vec<HourlySpend>, OpenError> {
     let connection = file::read(path)?;
     let since = millis(budget.period.began(now)).div_euclid(1_000).div_euclid(HOUR);
     Ok(hours(&connection, at, budget, since)?)
 }
 
-fn hours(connection: &Connection, place: usize, budget: &Budget, since: i64) -> rusqlite::Result<Vec<Spent>> {
+fn hours(connection: &Connection, place: usize, budget: &Budget, since: i64) -> rusqlite::Result<Vec<HourlySpend>> {
     let amount = match budget.unit {
         Unit::Nanodollars => "sum(cost)",
         Unit::Tokens => "sum(input + output)",
@@ -50,7 +50,7 @@ fn hours(connection: &Connection, place: usize, budget: &Budget, since: i64) -> 
         let hour: i64 = row.get(1)?;
         // The middle of the hour: nearer to the real time than either end.
         let at = UNIX_EPOCH + Duration::from_secs(u64::try_from(hour * HOUR + HOUR / 2).unwrap_or(0));
-        Ok(Spent { budget: place, purse: row.get(0)?, amount: row.get(2)?, at })
+        Ok(HourlySpend { budget: place, purse: row.get(0)?, amount: row.get(2)?, at })
     })?;
     rows.collect()
 }

@@ -9,8 +9,8 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rusqlite::Connection;
 
-use super::book::Book;
-use super::file::Hold;
+use super::file::WriteLock;
+use super::ledger_file::LedgerFile;
 use super::{OpenError, Store, ask_file, recollect, verify_file};
 use crate::policy::admission::{
     Admission, AdmissionOptions, AdmissionRequest, BreakerOptions, HealthOptions, TargetOptions,
@@ -432,8 +432,8 @@ async fn a_panic_of_the_writer_loses_nothing_and_a_group_that_makes_two_is_given
 #[test]
 fn a_group_that_is_written_again_is_there_once() {
     let place = Place::new();
-    let hold = Hold::take(&place.file(), Duration::ZERO).expect("the file");
-    let mut book = Book::open(&hold).expect("a book");
+    let hold = WriteLock::take(&place.file(), Duration::ZERO).expect("the file");
+    let mut book = LedgerFile::open(&hold).expect("a book");
     let group = won(10);
     let first = book.next();
     book.write(first, &group, 0, [], &[]).expect("a write");
@@ -447,8 +447,8 @@ fn a_group_that_is_written_again_is_there_once() {
 #[test]
 fn entries_are_forgotten_by_age_and_size_and_sums_stay_longer() {
     let place = Place::new();
-    let hold = Hold::take(&place.file(), Duration::ZERO).expect("the file");
-    let mut book = Book::open(&hold).expect("a book");
+    let hold = WriteLock::take(&place.file(), Duration::ZERO).expect("the file");
+    let mut book = LedgerFile::open(&hold).expect("a book");
     let (first, group) = (book.next(), won(5_000));
     book.write(first, &group, 0, [], &[]).expect("a write");
     let day = Duration::from_secs(24 * 60 * 60);
@@ -471,8 +471,8 @@ fn entries_are_forgotten_by_age_and_size_and_sums_stay_longer() {
 #[test]
 fn a_tag_that_is_different_in_every_call_fills_nothing() {
     let place = Place::new();
-    let hold = Hold::take(&place.file(), Duration::ZERO).expect("the file");
-    let mut book = Book::open(&hold).expect("a book");
+    let hold = WriteLock::take(&place.file(), Duration::ZERO).expect("the file");
+    let mut book = LedgerFile::open(&hold).expect("a book");
     let one =
         |number: u64| Record::Attempt(Arc::new(attempt(&about(number, "smart", &number.to_string()), 1, "a", None)));
     for part in 0..4 {
@@ -489,8 +489,8 @@ fn a_tag_that_is_different_in_every_call_fills_nothing() {
 #[test]
 fn a_provider_that_counts_nonsense_spoils_no_sum() {
     let place = Place::new();
-    let hold = Hold::take(&place.file(), Duration::ZERO).expect("the file");
-    let mut book = Book::open(&hold).expect("a book");
+    let hold = WriteLock::take(&place.file(), Duration::ZERO).expect("the file");
+    let mut book = LedgerFile::open(&hold).expect("a book");
     let liar = |number| {
         let mut record = attempt(&about(number, "smart", "red"), 1, "a", None);
         record.usage = Usage { input: u64::MAX, output: u64::MAX, ..Usage::default() };
@@ -514,8 +514,8 @@ proptest::proptest! {
         ),
     ) {
         let place = Place::new();
-        let hold = Hold::take(&place.file(), Duration::ZERO).expect("the file");
-        let mut book = Book::open(&hold).expect("a book");
+        let hold = WriteLock::take(&place.file(), Duration::ZERO).expect("the file");
+        let mut book = LedgerFile::open(&hold).expect("a book");
         let (mut cost, mut wasted, mut answers) = (0, 0, 0);
         let group = records.iter().enumerate().map(|(at, (call, provider, end, output))| {
             let about = about(*call, ["smart", "fast"][at % 2], ["red", "blue"][*provider % 2]);
@@ -577,8 +577,8 @@ async fn five_thousand_records_a_second_are_kept_up_with_and_giving_one_takes_mi
 #[ignore = "ten million entries take minutes to write: docs/benchmarks.md has the figures"]
 fn ten_million_entries_answer_within_a_second() {
     let place = Place::new();
-    let hold = Hold::take(&place.file(), Duration::ZERO).expect("the file");
-    let mut book = Book::open(&hold).expect("a book");
+    let hold = WriteLock::take(&place.file(), Duration::ZERO).expect("the file");
+    let mut book = LedgerFile::open(&hold).expect("a book");
     let began = Instant::now();
     let month = 30 * 24 * 60 * 60_u64;
     let ten_million = 10_000_000;

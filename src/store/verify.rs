@@ -77,6 +77,6 @@ fn verify(connection: &Connection) -> rusqlite::Result<Verified> {
             problems.push(format!("{found} {what}"));
         }
     }
-    let lost = super::book::read_count(connection, "lost")?;
+    let lost = super::ledger_file::read_count(connection, "lost")?;
     Ok(Verified { attempts: number(attempts), calls: number(calls), lost, problems })
 }

@@ -3,7 +3,7 @@
 use ractor::{ActorCell, ActorStatus, Message};
 
 use crate::actors::attempt::Attempt;
-use crate::actors::task::Never;
+use crate::actors::task::NoMessage;
 use crate::actors::to_provider::ProviderMessage;
 use crate::actors::to_supervisor::SupervisorMessage;
 use crate::runtime::Runtime;
@@ -36,7 +36,7 @@ pub fn census(runtime: &Runtime) -> Census {
         actors: usize::from(stands) + children.len() + below.len() + calls,
         supervisors: supervisors.len(),
         providers: of::<ProviderMessage>(&below).len(),
-        attempts: of::<Never<Attempt>>(&below).len(),
+        attempts: of::<NoMessage<Attempt>>(&below).len(),
         calls,
     }
 }

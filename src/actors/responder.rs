@@ -13,30 +13,30 @@ use crate::words::{Embeddings, Error, Reply};
 /// How often a message's reply port is polled, because it cannot be awaited.
 const PORT_LOOK: Duration = Duration::from_millis(250);
 /// The receiver of an answer. If it is dropped unanswered, it sends the reason as an error: no caller hangs.
-pub(crate) struct Answer<T> {
-    to: Option<To<T>>,
+pub(crate) struct Responder<T> {
+    to: Option<ReplyPath<T>>,
     pub(super) begun: bool,
     draining: Arc<AtomicBool>,
 }
 
-enum To<T> {
+enum ReplyPath<T> {
     Method(oneshot::Sender<Result<T, Error>>),
     Port(RpcReplyPort<Result<T, Error>>),
 }
 
-impl<T> Answer<T> {
+impl<T> Responder<T> {
     pub(crate) fn method(sender: oneshot::Sender<Result<T, Error>>, draining: &Arc<AtomicBool>) -> Self {
-        Self { to: Some(To::Method(sender)), begun: false, draining: draining.clone() }
+        Self { to: Some(ReplyPath::Method(sender)), begun: false, draining: draining.clone() }
     }
 
     pub(crate) fn port(port: RpcReplyPort<Result<T, Error>>, draining: &Arc<AtomicBool>) -> Self {
-        Self { to: Some(To::Port(port)), begun: false, draining: draining.clone() }
+        Self { to: Some(ReplyPath::Port(port)), begun: false, draining: draining.clone() }
     }
 
     pub(crate) fn send(&mut self, answer: Result<T, Error>) {
         match self.to.take() {
-            Some(To::Method(sender)) => drop(sender.send(answer)),
-            Some(To::Port(port)) => drop(port.send(answer)),
+            Some(ReplyPath::Method(sender)) => drop(sender.send(answer)),
+            Some(ReplyPath::Port(port)) => drop(port.send(answer)),
             None => {}
         }
     }
@@ -44,8 +44,8 @@ impl<T> Answer<T> {
     /// Resolves when the caller has left.
     pub(super) async fn closed(&mut self) {
         match &mut self.to {
-            Some(To::Method(sender)) => sender.closed().await,
-            Some(To::Port(port)) => {
+            Some(ReplyPath::Method(sender)) => sender.closed().await,
+            Some(ReplyPath::Port(port)) => {
                 while !port.is_closed() {
                     tokio::time::sleep(PORT_LOOK).await;
                 }
@@ -55,7 +55,7 @@ impl<T> Answer<T> {
     }
 }
 
-impl<T> Drop for Answer<T> {
+impl<T> Drop for Responder<T> {
     fn drop(&mut self) {
         let error = if self.begun { cut_off(&self.draining) } else { Error::Unavailable };
         self.send(Err(error));
@@ -63,18 +63,18 @@ impl<T> Drop for Answer<T> {
 }
 
 /// The form of answer that a caller wants.
-pub(crate) enum Wanted {
+pub(crate) enum WantedReply {
     /// The whole answer.
-    Whole(Answer<Reply>),
+    Whole(Responder<Reply>),
     /// A stream of it.
-    Stream(Answer<ReplyStream>),
+    Stream(Responder<ReplyStream>),
     /// A stream of it that yields nothing before it is whole.
-    Buffered(Answer<ReplyStream>),
+    Buffered(Responder<ReplyStream>),
     /// Vectors.
-    Vectors(Answer<Embeddings>),
+    Vectors(Responder<Embeddings>),
 }
 
-impl Wanted {
+impl WantedReply {
     pub(crate) fn refuse(self, error: Error) {
         match self {
             Self::Whole(mut answer) => answer.send(Err(error)),

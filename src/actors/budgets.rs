@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use super::post::lock;
+use super::live_actor::lock;
 use crate::policy::budget::{
     Alert, Budget, BudgetCost, BudgetHealth, BudgetRefusal, Budgets, Estimate, ReservedAmounts, SoftBudgetRouting,
 };
 #[cfg(feature = "store")]
-use crate::spec::Spent;
+use crate::spec::HourlySpend;
 use crate::words::{AttemptRecord, CallFacts};
 
 /// The most purses that health shows: the emptiest ones.
@@ -17,12 +17,12 @@ const TOLD_MAX: usize = 100;
 
 /// The purses of all budgets. Where there are no budgets no lock is taken.
 #[derive(Default)]
-pub(crate) struct Purses {
+pub(crate) struct SharedBudgets {
     any: AtomicBool,
     money: Mutex<Budgets>,
 }
 
-impl Purses {
+impl SharedBudgets {
     /// Puts other budgets in the place of these.
     pub(crate) fn replace(&self, budgets: Vec<Budget>) {
         let mut money = lock(&self.money);
@@ -38,7 +38,7 @@ impl Purses {
 
     /// Adds what was spent before this process, or before the budget existed.
     #[cfg(feature = "store")]
-    pub(super) fn recall(&self, spent: &[Spent]) {
+    pub(super) fn recall(&self, spent: &[HourlySpend]) {
         let mut money = lock(&self.money);
         for one in spent {
             money.recall(one.budget, &one.purse, one.amount, one.at);
@@ -50,13 +50,13 @@ impl Purses {
         self: &Arc<Self>,
         about: &CallFacts,
         estimate: impl FnOnce() -> Estimate,
-    ) -> Result<Option<Purchase>, BudgetRefusal> {
+    ) -> Result<Option<BudgetReservation>, BudgetRefusal> {
         if !self.any.load(Relaxed) {
             return Ok(None);
         }
         let (estimate, now) = (estimate(), wall());
         let taken = lock(&self.money).take(about, &estimate, now)?;
-        Ok(Some(Purchase { taken: Some(taken), purses: self.clone() }))
+        Ok(Some(BudgetReservation { taken: Some(taken), purses: self.clone() }))
     }
 
     /// Returns how a call is to be routed, by the soft budgets that are spent.
@@ -73,12 +73,12 @@ impl Purses {
 }
 
 /// The amounts that an attempt has taken. If it is dropped unsettled, it gives everything back.
-pub(super) struct Purchase {
+pub(super) struct BudgetReservation {
     taken: Option<ReservedAmounts>,
-    purses: Arc<Purses>,
+    purses: Arc<SharedBudgets>,
 }
 
-impl Purchase {
+impl BudgetReservation {
     /// Puts the attempt's real cost in its place. Returns what to publish.
     pub(super) fn settle(mut self, record: &AttemptRecord) -> Vec<Alert> {
         let Some(taken) = self.taken.take() else { return Vec::new() };
@@ -88,7 +88,7 @@ impl Purchase {
     }
 }
 
-impl Drop for Purchase {
+impl Drop for BudgetReservation {
     fn drop(&mut self) {
         if let Some(taken) = self.taken.take() {
             lock(&self.purses.money).release(taken);

@@ -31,7 +31,7 @@ use crate::words::{Hint, HintSource};
 const LOOK_MAX: Duration = Duration::from_secs(10);
 
 /// The kind of this task.
-enum Lookout {}
+enum HintPoller {}
 
 /// Starts to look, where the provider has a source or may be asked for a word.
 pub(super) async fn start(
@@ -45,7 +45,7 @@ pub(super) async fn start(
     let work = async move {
         join(look_out(provider.clone()), prober::probe(provider, shared)).await;
     };
-    task::spawn::<Lookout>(Box::pin(work), supervisor).await.map(|task| Some(task.get_id()))
+    task::spawn::<HintPoller>(Box::pin(work), supervisor).await.map(|task| Some(task.get_id()))
 }
 
 async fn look_out(provider: Arc<Provider>) {

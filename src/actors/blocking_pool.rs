@@ -11,15 +11,15 @@ pub(crate) const LONG_BYTES: usize = 256 * 1024;
 const AT_ONCE: usize = 2;
 
 /// The separate threads.
-pub(crate) struct Apart(Semaphore);
+pub(crate) struct BlockingPool(Semaphore);
 
-impl Default for Apart {
+impl Default for BlockingPool {
     fn default() -> Self {
         Self(Semaphore::new(AT_ONCE))
     }
 }
 
-impl Apart {
+impl BlockingPool {
     /// Does some work, on a separate thread if it is long.
     pub(crate) async fn run<T: Send + 'static>(&self, is_long: bool, work: impl FnOnce() -> T + Send + 'static) -> T {
         if !is_long {
@@ -43,7 +43,7 @@ mod tests {
 
     #[tokio::test]
     async fn long_work_is_done_on_a_thread_apart_and_short_work_in_place() {
-        let (apart, here) = (Apart::default(), std::thread::current().id());
+        let (apart, here) = (BlockingPool::default(), std::thread::current().id());
         let thread = || std::thread::current().id();
         assert_eq!(apart.run(false, thread).await, here);
         assert_ne!(apart.run(true, thread).await, here);

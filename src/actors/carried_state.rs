@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use super::bell::Bell;
 use super::clock::now;
-use super::key::Key;
 #[cfg(feature = "store")]
-use super::marks::{self, Marks};
-use super::post::lock;
+use super::fingerprints::{self, Fingerprints};
+use super::key::Key;
+use super::live_actor::lock;
 use super::slot::Slot;
 use super::table::Provider;
+use super::wait_notifier::WaitNotifier;
 use crate::policy::admission::Admission;
 #[cfg(feature = "store")]
 use crate::policy::memory::{Fingerprint, Memory, Salt};
@@ -21,7 +21,7 @@ use crate::policy::tokens::TokenModel;
 use crate::spec::ProviderSpec;
 
 /// The known state of a configured provider, each part in its present place.
-pub(crate) struct Known {
+pub(crate) struct CarriedState {
     admission: Option<Arc<Admission>>,
     /// The place that each target had.
     targets: Vec<Option<usize>>,
@@ -36,7 +36,7 @@ pub(crate) struct Known {
     marks: Option<(Salt, Vec<Fingerprint>)>,
 }
 
-impl Known {
+impl CarriedState {
     /// Returns what is known of a provider that takes the place of one at the same address.
     pub(super) fn of(old: &Provider, spec: &ProviderSpec) -> Option<Self> {
         if old.spec.base_url != spec.base_url {
@@ -61,16 +61,18 @@ impl Known {
     #[cfg(feature = "store")]
     pub(crate) async fn from(memory: Memory, spec: &ProviderSpec) -> Option<Self> {
         let Memory { salt, address, targets: old, keys: old_keys, admission, tokens, .. } = memory;
-        if marks::of_address(&salt, spec) != address {
+        if fingerprints::of_address(&salt, spec) != address {
             return None;
         }
         let place = |model: &str| position(&old, |(old, _)| old == model);
         let targets: Vec<_> = spec.targets.iter().map(|new| place(&new.id.model)).collect();
-        let has_changed =
-            |at: usize| targets[at].is_some_and(|known| old[known].1 != marks::of_target(&salt, &spec.targets[at]));
-        let keys = marks::of_keys(&salt, &spec.keys).await;
+        let has_changed = |at: usize| {
+            targets[at].is_some_and(|known| old[known].1 != fingerprints::of_target(&salt, &spec.targets[at]))
+        };
+        let keys = fingerprints::of_keys(&salt, &spec.keys).await;
         let place = |mark: &Fingerprint| position(&old_keys, |old| old == mark && !mark.is_none());
-        let doubted = spec.keys.iter().enumerate().filter(|(_, key)| marks::changes(key)).map(|(index, _)| index);
+        let doubted =
+            spec.keys.iter().enumerate().filter(|(_, key)| fingerprints::changes(key)).map(|(index, _)| index);
         Some(Self {
             admission,
             changed: (0..targets.len()).filter(|&at| has_changed(at)).collect(),
@@ -111,7 +113,12 @@ fn position<T>(items: &[T], is: impl Fn(&T) -> bool) -> Option<usize> {
 }
 
 /// Gives a provider its slot. It starts with what is known; its keys with what was read of them.
-pub(super) fn provide(spec: ProviderSpec, read: &[Key], known: Option<Known>, bell: Arc<Bell>) -> Provider {
+pub(super) fn provide(
+    spec: ProviderSpec,
+    read: &[Key],
+    known: Option<CarriedState>,
+    bell: Arc<WaitNotifier>,
+) -> Provider {
     let now = now();
     let keys = spec.keys.iter().map(|key| Key::new(key.clone(), read)).collect();
     let mut admission = Admission::new(spec.admission.clone(), now);
@@ -131,7 +138,7 @@ pub(super) fn provide(spec: ProviderSpec, read: &[Key], known: Option<Known>, be
     let slot = Slot::new(tokens, health, bell);
     *lock(&slot.checkpoint) = Some(Arc::new(admission));
     #[cfg(feature = "store")]
-    let marks = Marks::new(&spec, known.as_ref().and_then(|known| known.marks.clone()));
+    let marks = Fingerprints::new(&spec, known.as_ref().and_then(|known| known.marks.clone()));
     Provider {
         spec,
         keys,

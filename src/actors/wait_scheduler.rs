@@ -8,40 +8,49 @@ use std::sync::Arc;
 use ractor::concurrency::JoinHandle;
 use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 
-use super::bell::Look;
 use super::clock::now;
-use super::parking::Spot;
+use super::parking::WaitResource;
 use super::shared::Shared;
 use super::table::Table;
+use super::wait_notifier::CheckWaiting;
 use crate::policy::wait_queue::Capacity;
 use crate::words::TargetId;
 
-pub(crate) struct Keeper;
+pub(crate) struct WaitScheduler;
 
 pub(crate) struct State {
     shared: Arc<Shared>,
     /// The look that is due next.
-    next: Option<JoinHandle<Result<(), MessagingErr<Look>>>>,
+    next: Option<JoinHandle<Result<(), MessagingErr<CheckWaiting>>>>,
 }
 
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]
-impl Actor for Keeper {
-    type Msg = Look;
+impl Actor for WaitScheduler {
+    type Msg = CheckWaiting;
     type State = State;
     type Arguments = Arc<Shared>;
 
-    async fn pre_start(&self, myself: ActorRef<Look>, shared: Arc<Shared>) -> Result<State, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<CheckWaiting>,
+        shared: Arc<Shared>,
+    ) -> Result<State, ActorProcessingErr> {
         shared.parking.bell.kept_by(myself);
         Ok(State { shared, next: None })
     }
 
-    async fn handle(&self, myself: ActorRef<Look>, _: Look, state: &mut State) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        myself: ActorRef<CheckWaiting>,
+        _: CheckWaiting,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
         let parking = &state.shared.parking;
         parking.bell.heard();
         let table = state.shared.table();
         let next = parking.look(|spot| match spot {
-            Spot::Target(target) => gate(&table, target),
-            Spot::Calls => match state.shared.places.available_permits() {
+            WaitResource::Target(target) => gate(&table, target),
+            WaitResource::CallSlot => match state.shared.places.available_permits() {
                 0 => Capacity::Full(None),
                 free => Capacity::Free(u32::try_from(free).unwrap_or(u32::MAX)),
             },
@@ -49,7 +58,7 @@ impl Actor for Keeper {
         if let Some(before) = state.next.take() {
             before.abort();
         }
-        state.next = next.map(|at| myself.send_after(at.saturating_duration_since(now()), || Look));
+        state.next = next.map(|at| myself.send_after(at.saturating_duration_since(now()), || CheckWaiting));
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use futures_util::task::AtomicWaker;
 
 /// When an attempt last had content: the attempt notes it, its call reads it to judge a silence. So a token costs no
 /// message. Also whether its provider has given its target up, which wakes the call: so no call needs to poll.
-pub(super) struct Pulse {
+pub(super) struct AttemptProgress {
     since: Instant,
     /// Milliseconds since then, and one more; 0 is never.
     last: AtomicU64,
@@ -18,7 +18,7 @@ pub(super) struct Pulse {
     call: AtomicWaker,
 }
 
-impl Pulse {
+impl AttemptProgress {
     pub(super) fn new(since: Instant) -> Self {
         Self {
             since,

@@ -2,18 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use super::parking::Turn;
+use super::parking::QueueGrant;
 use crate::policy::wait_queue::QueueRank;
 
 /// The state of a call that may wait.
 #[derive(Default)]
-pub(super) struct Waits {
+pub(super) struct WaitState {
     /// Its place among the waiting calls, once it has had to wait.
     pub(super) place: Option<QueueRank>,
     /// When it is expected to have one at a target, as far as that can be told.
     pub(super) placed: Option<Instant>,
     /// Its permission to ask, until an attempt takes it.
-    pub(super) turn: Option<Turn>,
+    pub(super) turn: Option<QueueGrant>,
     /// The number of attempts when it last started again, and how often that failed.
     pub(super) attempts: u32,
     pub(super) rounds: u32,
@@ -25,7 +25,7 @@ pub(super) struct Waits {
     pub(super) rungs: usize,
 }
 
-impl Waits {
+impl WaitState {
     /// Returns how long it is expected to wait for a place.
     pub(super) fn foretold(&self, now: Instant) -> Option<Duration> {
         self.placed.map(|placed| placed.saturating_duration_since(now))

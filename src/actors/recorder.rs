@@ -3,20 +3,20 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::post::lock;
+use super::live_actor::lock;
 use crate::policy::explain::{CallStep, Flight};
 use crate::policy::ledger::Ledger;
 use crate::policy::record::{Observer, Record};
 use crate::words::CallId;
 
 /// The ledger and the flight recorder.
-pub(crate) struct Books {
+pub(crate) struct Recorder {
     ledger: Mutex<Ledger>,
     flights: Mutex<VecDeque<Arc<Flight>>>,
     flights_max: usize,
 }
 
-impl Books {
+impl Recorder {
     pub(crate) fn new(attempts_max: usize, flights_max: usize) -> Self {
         Self { ledger: Mutex::new(Ledger::new(attempts_max)), flights: Mutex::default(), flights_max }
     }
@@ -46,7 +46,7 @@ impl Books {
     }
 }
 
-impl Observer for Books {
+impl Observer for Recorder {
     fn observe(&self, record: &Record) {
         match record {
             Record::Attempt(attempt) => lock(&self.ledger).enter(attempt.clone()),
@@ -56,9 +56,9 @@ impl Observer for Books {
 }
 
 /// Writes a log line for each attempt and call that ends, without the providers' own words: they may repeat the prompt.
-pub(crate) struct Lines;
+pub(crate) struct CallLogger;
 
-impl Observer for Lines {
+impl Observer for CallLogger {
     fn observe(&self, record: &Record) {
         match record {
             Record::Attempt(attempt) => {

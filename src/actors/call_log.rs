@@ -11,32 +11,32 @@ use std::time::SystemTime;
 
 use tokio::sync::watch;
 
-use super::post::lock;
+use super::live_actor::lock;
 use crate::policy::durable_store::{Item, is_last};
 use crate::words::{
     AssistantPart, CallId, ChatRequest, DocumentSource, Error, Finished, Image, Message, Reply, ReplyEvent, UserPart,
 };
 
 /// The events of one call.
-pub(crate) struct Log {
+pub(crate) struct CallLog {
     id: CallId,
     /// By the wall's clock.
     begun_at: SystemTime,
     /// What was asked for: another request is another call.
     request: Arc<ChatRequest>,
-    held: watch::Sender<Held>,
-    told: Mutex<Told>,
+    held: watch::Sender<HolderState>,
+    told: Mutex<LogState>,
 }
 
 /// How many holders the call has, and whether it is cancelled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct HolderState {
     pub(super) by: usize,
     pub(super) is_cancelled: bool,
 }
 
 #[derive(Default)]
-struct Told {
+struct LogState {
     items: Vec<Item>,
     bytes: usize,
     /// Whether the call was accepted.
@@ -45,7 +45,7 @@ struct Told {
     waiting: Vec<Waker>,
 }
 
-impl Told {
+impl LogState {
     /// Wakes the readers that wait for more.
     fn wake(&mut self) {
         self.waiting.drain(..).for_each(Waker::wake);
@@ -59,7 +59,7 @@ impl Told {
     }
 }
 
-impl Log {
+impl CallLog {
     #[expect(clippy::disallowed_methods, reason = "an answer that is kept carries the date of its call")]
     pub(super) fn new(id: CallId, request: Arc<ChatRequest>) -> Arc<Self> {
         Self::begun(id, SystemTime::now(), request)
@@ -74,7 +74,7 @@ impl Log {
     }
 
     /// Returns a receiver of what is known of its call's holders.
-    pub(super) fn held(&self) -> watch::Receiver<Held> {
+    pub(super) fn held(&self) -> watch::Receiver<HolderState> {
         self.held.subscribe()
     }
 
@@ -125,7 +125,7 @@ impl Log {
     }
 
     /// Waits until a function of the log returns a value.
-    async fn when<T>(&self, there: impl Fn(&Told) -> Option<T>) -> T {
+    async fn when<T>(&self, there: impl Fn(&LogState) -> Option<T>) -> T {
         poll_fn(|cx| {
             let mut told = lock(&self.told);
             there(&told).map_or_else(|| told.wait(cx), Poll::Ready)
@@ -135,15 +135,15 @@ impl Log {
 }
 
 /// A share in a call that has a log. While there is a share, the call goes on.
-pub(crate) struct Hold(Arc<Log>);
+pub(crate) struct LogShare(Arc<CallLog>);
 
-impl Hold {
-    pub(super) fn new(log: Arc<Log>) -> Self {
+impl LogShare {
+    pub(super) fn new(log: Arc<CallLog>) -> Self {
         log.held.send_modify(|held| held.by += 1);
         Self(log)
     }
 
-    pub(super) fn log(&self) -> &Arc<Log> {
+    pub(super) fn log(&self) -> &Arc<CallLog> {
         &self.0
     }
 
@@ -162,7 +162,7 @@ impl Hold {
 
     /// Returns when the call was accepted, or why it was not.
     pub(super) async fn accepted(&self) -> Result<(), Error> {
-        let refused = |told: &Told| match told.items.last() {
+        let refused = |told: &LogState| match told.items.last() {
             Some(Err(error)) if !told.is_begun => Some(Err(error.clone())),
             _ => told.is_begun.then_some(Ok(())),
         };
@@ -171,7 +171,7 @@ impl Hold {
 
     /// Returns the whole answer, when it is there.
     pub(super) async fn reply(&self) -> Result<Reply, Error> {
-        let last = |told: &Told| if told.has_ended { told.items.last().cloned() } else { None };
+        let last = |told: &LogState| if told.has_ended { told.items.last().cloned() } else { None };
         match self.0.when(last).await {
             Ok(ReplyEvent::Finished(finished)) => Ok((*finished).into()),
             Ok(_) => Err(Error::Crashed),
@@ -185,32 +185,32 @@ impl Hold {
     }
 }
 
-impl Clone for Hold {
+impl Clone for LogShare {
     fn clone(&self) -> Self {
         Self::new(self.0.clone())
     }
 }
 
-impl Drop for Hold {
+impl Drop for LogShare {
     fn drop(&mut self) {
         self.0.held.send_modify(|held| held.by -= 1);
     }
 }
 
-impl fmt::Debug for Hold {
+impl fmt::Debug for LogShare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Hold").field(&self.0.id).finish()
+        f.debug_tuple("LogShare").field(&self.0.id).finish()
     }
 }
 
 /// Reads a log from some place on.
-pub(super) struct Reader {
-    hold: Hold,
+pub(super) struct LogReader {
+    hold: LogShare,
     at: usize,
 }
 
-impl Reader {
-    pub(super) fn new(hold: Hold, at: usize) -> Self {
+impl LogReader {
+    pub(super) fn new(hold: LogShare, at: usize) -> Self {
         Self { hold, at }
     }
 

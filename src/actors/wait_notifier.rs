@@ -5,41 +5,41 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use ractor::ActorRef;
 
-use super::post::Post;
+use super::live_actor::LiveActor;
 
 /// The message to the keeper of the waiting calls: look.
-pub(crate) struct Look;
+pub(crate) struct CheckWaiting;
 
 #[cfg(feature = "cluster")]
-impl ractor::Message for Look {}
+impl ractor::Message for CheckWaiting {}
 
 /// Rung by each change of what a target admits. It costs one load while no call waits, and one message however often it
 /// is rung before the keeper looks.
 #[derive(Default)]
-pub(crate) struct Bell {
-    keeper: Post<Look>,
+pub(crate) struct WaitNotifier {
+    keeper: LiveActor<CheckWaiting>,
     waiting: AtomicUsize,
     rung: AtomicBool,
 }
 
-impl Bell {
+impl WaitNotifier {
     /// Tells the keeper, if any call waits.
     pub(crate) fn ring(&self) {
         if self.waiting.load(SeqCst) > 0 && !self.rung.swap(true, SeqCst) {
-            self.keeper.send(Look);
+            self.keeper.send(CheckWaiting);
         }
     }
 
     /// Sets the living keeper, which looks at once: a message to its predecessor may be lost.
-    pub(super) fn kept_by(&self, keeper: ActorRef<Look>) {
+    pub(super) fn kept_by(&self, keeper: ActorRef<CheckWaiting>) {
         self.keeper.set(keeper);
         self.rung.store(true, SeqCst);
-        self.keeper.send(Look);
+        self.keeper.send(CheckWaiting);
     }
 
     /// Returns the living keeper.
     #[cfg(feature = "testing")]
-    pub(crate) fn keeper(&self) -> Option<ActorRef<Look>> {
+    pub(crate) fn keeper(&self) -> Option<ActorRef<CheckWaiting>> {
         self.keeper.get()
     }
 

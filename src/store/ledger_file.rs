@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension as _, Params, TransactionBehavior, params};
 
-use super::file::{Hold, Opened};
-use super::hours::{HOUR, Hours, Known, money, whole};
-use super::keep::Note;
-use super::memory::{self, Told};
+use super::durable_writes::DurableWrite;
+use super::file::{OpenFile, WriteLock};
+use super::hours::{HOUR, Hours, KnownTags, money, whole};
+use super::memory::{self, PendingMemory};
 use super::{OpenError, forget};
 use crate::policy::explain::Flight;
 use crate::policy::record::Record;
@@ -20,10 +20,10 @@ use crate::words::{AttemptEnd, AttemptRecord, CallFacts, Price};
 const NAMES_MAX: usize = 10_000;
 
 /// A file that is open to be written.
-pub(super) struct Book {
-    file: Opened,
-    names: Names,
-    known: Known,
+pub(super) struct LedgerFile {
+    file: OpenFile,
+    names: TextIds,
+    known: KnownTags,
     /// The number of the next entry.
     next: i64,
     /// Lost records that the file knows of.
@@ -32,17 +32,17 @@ pub(super) struct Book {
 
 /// Numbers of the texts that are kept once.
 #[derive(Default)]
-struct Names {
+struct TextIds {
     names: HashMap<Box<str>, i64>,
     prices: HashMap<[u64; 5], i64>,
 }
 
-impl Book {
+impl LedgerFile {
     /// Opens it. Entries are counted on from those that it has.
-    pub(super) fn open(hold: &Hold) -> Result<Self, OpenError> {
+    pub(super) fn open(hold: &WriteLock) -> Result<Self, OpenError> {
         let file = hold.open()?;
         let (next, lost) = (last(&file.connection)? + 1, read_count(&file.connection, "lost")?);
-        Ok(Self { file, names: Names::default(), known: Known::default(), next, lost })
+        Ok(Self { file, names: TextIds::default(), known: KnownTags::default(), next, lost })
     }
 
     /// Returns the number that the next entry gets.
@@ -51,7 +51,7 @@ impl Book {
     }
 
     /// Tells whether it is still the file that it was.
-    pub(super) fn is_of(&self, hold: &Hold) -> bool {
+    pub(super) fn is_of(&self, hold: &WriteLock) -> bool {
         hold.is(&self.file)
     }
 
@@ -69,8 +69,8 @@ impl Book {
         first: i64,
         group: &[Record],
         lost: u64,
-        memories: impl IntoIterator<Item = &'a Told>,
-        notes: &[Note],
+        memories: impl IntoIterator<Item = &'a PendingMemory>,
+        notes: &[DurableWrite],
     ) -> rusqlite::Result<Vec<usize>> {
         let Self { file, names, known, .. } = self;
         if file.is_synced == notes.is_empty() {
@@ -131,7 +131,7 @@ pub(super) fn read_count(connection: &Connection, name: &str) -> rusqlite::Resul
     Ok(count.map_or(0, |count: i64| u64::try_from(count).unwrap_or(0)))
 }
 
-impl Names {
+impl TextIds {
     fn name(&mut self, connection: &Connection, text: &str) -> rusqlite::Result<i64> {
         if let Some(id) = self.names.get(text) {
             return Ok(*id);
@@ -176,8 +176,8 @@ fn remember<K: Eq + Hash>(known: &mut HashMap<K, i64>, key: K, id: i64) {
 /// Enters an attempt.
 fn enter(
     connection: &Connection,
-    names: &mut Names,
-    known: &mut Known,
+    names: &mut TextIds,
+    known: &mut KnownTags,
     hours: &mut Hours,
     id: i64,
     attempt: &AttemptRecord,
@@ -239,7 +239,7 @@ fn enter(
 /// Enters a call.
 fn end(
     connection: &Connection,
-    names: &mut Names,
+    names: &mut TextIds,
     hours: &mut Hours,
     id: i64,
     flight: &Flight,

@@ -11,14 +11,14 @@ const WRITE_MAX: Duration = Duration::from_secs(10);
 
 /// Keeps one call. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Ward {
+pub(super) struct CallJournal {
     vault: Arc<dyn DurableStore>,
     id: CallId,
     /// In how many processes before this one it was about to be sent.
     sent: u32,
 }
 
-impl Ward {
+impl CallJournal {
     pub(super) fn new(vault: Arc<dyn DurableStore>, id: CallId, sent: u32) -> Self {
         Self { vault, id, sent }
     }

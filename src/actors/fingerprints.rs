@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::post::lock;
+use super::live_actor::lock;
 use crate::policy::admission::Admission;
 use crate::policy::memory::{Fingerprint, Salt};
 use crate::source::KeySource;
@@ -20,7 +20,7 @@ use crate::words::Secret;
 const READ_MAX: Duration = Duration::from_secs(1);
 
 /// The marks of a provider.
-pub(super) struct Marks {
+pub(super) struct Fingerprints {
     pub(super) salt: Salt,
     pub(super) address: Fingerprint,
     /// Of each target its model, and how it is configured.
@@ -31,7 +31,7 @@ pub(super) struct Marks {
     kept: Mutex<Weak<Admission>>,
 }
 
-impl Marks {
+impl Fingerprints {
     /// Returns the marks of a provider, made as they were before, if they were.
     pub(super) fn new(spec: &ProviderSpec, before: Option<(Salt, Vec<Fingerprint>)>) -> Self {
         let (salt, keys) = before.unwrap_or_else(|| (rand::random(), vec![Fingerprint::default(); spec.keys.len()]));

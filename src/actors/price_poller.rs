@@ -9,11 +9,11 @@ use super::task;
 use super::to_root::RootMessage;
 
 /// The kind of task that it is.
-enum Pricer {}
+enum PricePoller {}
 
 /// Starts to look.
 pub(super) async fn start(shared: Arc<Shared>, root: ActorCell) -> Result<ActorCell, SpawnErr> {
-    task::spawn::<Pricer>(Box::pin(look(shared)), root).await
+    task::spawn::<PricePoller>(Box::pin(look(shared)), root).await
 }
 
 async fn look(shared: Arc<Shared>) {

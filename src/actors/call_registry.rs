@@ -6,22 +6,22 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use super::log::{Hold, Log, bytes_of};
-use super::post::lock;
+use super::call_log::{CallLog, LogShare, bytes_of};
+use super::live_actor::lock;
 use crate::policy::durable_store::{CallSelector, Item, is_last};
 use crate::wire::asks_the_same;
 use crate::words::{CallId, ChatRequest, Error};
 
 /// The calls that have a log.
-pub(crate) struct Shelf {
+pub(crate) struct CallRegistry {
     bytes_max: usize,
-    kept: Mutex<Kept>,
+    kept: Mutex<Registered>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct Registered {
     calls: HashMap<CallId, Entry>,
-    names: HashMap<Name, CallId>,
+    names: HashMap<CallKey, CallId>,
     /// Those that ended, the oldest first; some may be gone.
     ended: VecDeque<CallId>,
     /// Bytes of the ended calls.
@@ -29,26 +29,26 @@ struct Kept {
 }
 
 /// A key with its client: no client finds the call of another.
-type Name = (Option<Arc<str>>, String);
+type CallKey = (Option<Arc<str>>, String);
 
 struct Entry {
-    log: Arc<Log>,
+    log: Arc<CallLog>,
     /// Whether it is kept beyond the process, too.
     is_durable: bool,
     /// The runtime's own part, in a call that belongs to it.
-    own: Option<Hold>,
+    own: Option<LogShare>,
     /// Its bytes, once it has ended.
     bytes: usize,
     ended_at: Option<SystemTime>,
 }
 
 /// A call that was found, or is to be made.
-pub(super) struct Found {
-    pub(super) hold: Hold,
+pub(super) struct FoundCall {
+    pub(super) hold: LogShare,
     pub(super) is_new: bool,
 }
 
-impl Shelf {
+impl CallRegistry {
     pub(super) fn new(bytes_max: usize) -> Self {
         Self { bytes_max, kept: Mutex::default() }
     }
@@ -61,7 +61,7 @@ impl Shelf {
         own: bool,
         is_durable: bool,
         next: impl Fn() -> CallId,
-    ) -> Result<Found, Error> {
+    ) -> Result<FoundCall, Error> {
         let name = request.key.clone().map(|key| (request.client.clone(), key));
         loop {
             // Long requests are not compared under the lock.
@@ -73,16 +73,16 @@ impl Shelf {
             let now = name.as_ref().and_then(|name| kept.named(name));
             match (known, now) {
                 (Some(known), Some(now)) if Arc::ptr_eq(&known, &now) => {
-                    let hold = Hold::new(known);
+                    let hold = LogShare::new(known);
                     if let Some(entry) = kept.calls.get_mut(&hold.id()).filter(|_| own) {
                         entry.own.get_or_insert_with(|| hold.clone());
                     }
-                    return Ok(Found { hold, is_new: false });
+                    return Ok(FoundCall { hold, is_new: false });
                 }
                 (_, None) => {
-                    let hold = Hold::new(Log::new(next(), request.clone()));
+                    let hold = LogShare::new(CallLog::new(next(), request.clone()));
                     kept.add(&hold, own, is_durable);
-                    return Ok(Found { hold, is_new: true });
+                    return Ok(FoundCall { hold, is_new: true });
                 }
                 // It is another one by now.
                 _ => {}
@@ -97,28 +97,28 @@ impl Shelf {
     }
 
     /// Adds the runtime's own call of a process before this one, if it is not there.
-    pub(super) fn put(&self, log: Arc<Log>) -> Found {
+    pub(super) fn put(&self, log: Arc<CallLog>) -> FoundCall {
         let mut kept = lock(&self.kept);
         if let Some(entry) = kept.calls.get(&log.id()) {
-            return Found { hold: Hold::new(entry.log.clone()), is_new: false };
+            return FoundCall { hold: LogShare::new(entry.log.clone()), is_new: false };
         }
-        let hold = Hold::new(log);
+        let hold = LogShare::new(log);
         kept.add(&hold, true, true);
         let last = hold.look(|last| last.filter(|item| is_last(item)).cloned());
         drop(kept);
         if let Some(last) = last {
             self.end(hold.log(), &[last]);
         }
-        Found { hold, is_new: true }
+        FoundCall { hold, is_new: true }
     }
 
     /// Returns a call by its id.
-    pub(super) fn call(&self, id: CallId) -> Option<Hold> {
-        lock(&self.kept).calls.get(&id).map(|entry| Hold::new(entry.log.clone()))
+    pub(super) fn call(&self, id: CallId) -> Option<LogShare> {
+        lock(&self.kept).calls.get(&id).map(|entry| LogShare::new(entry.log.clone()))
     }
 
     /// Gives up a call without a holder; tells whether it had none.
-    pub(super) fn desert(&self, log: &Log) -> bool {
+    pub(super) fn desert(&self, log: &CallLog) -> bool {
         let mut kept = lock(&self.kept);
         let is_deserted = log.held().borrow().by == 0;
         if is_deserted {
@@ -129,7 +129,7 @@ impl Shelf {
 
     /// Keeps a call's end: an answer, or an error if the call is the runtime's own. A caller with the key of a failed
     /// call makes a new call.
-    pub(super) fn end(&self, log: &Log, last: &[Item]) {
+    pub(super) fn end(&self, log: &CallLog, last: &[Item]) {
         let mut kept = lock(&self.kept);
         let id = log.id();
         let Some(entry) = kept.calls.get_mut(&id) else { return };
@@ -174,7 +174,7 @@ impl Shelf {
         for id in these {
             if let Some(entry) = kept.calls.get(&id) {
                 gone += usize::from(!entry.is_durable);
-                Hold::new(entry.log.clone()).cancel();
+                LogShare::new(entry.log.clone()).cancel();
             }
             kept.remove(id);
         }
@@ -182,13 +182,13 @@ impl Shelf {
     }
 }
 
-impl Kept {
+impl Registered {
     /// Returns the call of a client's key.
-    fn named(&self, name: &Name) -> Option<Arc<Log>> {
+    fn named(&self, name: &CallKey) -> Option<Arc<CallLog>> {
         Some(self.calls.get(self.names.get(name)?)?.log.clone())
     }
 
-    fn add(&mut self, hold: &Hold, own: bool, is_durable: bool) {
+    fn add(&mut self, hold: &LogShare, own: bool, is_durable: bool) {
         let (id, log) = (hold.id(), hold.log().clone());
         let request = log.request();
         let name = request.key.clone().map(|key| ((request.client.clone(), key), id));

@@ -10,14 +10,14 @@ use crate::policy::record::Record;
 use crate::words::{AttemptRecord, CallFacts, CallId};
 
 /// The record of a call that runs. If it is dropped before its end, it records that the call was cut off.
-pub(super) struct Page {
+pub(super) struct CallRecord {
     flight: Flight,
     started: Instant,
     told: bool,
     shared: Arc<Shared>,
 }
 
-impl Page {
+impl CallRecord {
     pub(super) fn new(about: Arc<CallFacts>, started: Instant, shared: Arc<Shared>) -> Self {
         Self { flight: Flight::new(about), started, told: false, shared }
     }
@@ -59,7 +59,7 @@ impl Page {
     }
 }
 
-impl Drop for Page {
+impl Drop for CallRecord {
     fn drop(&mut self) {
         self.end(CallStep::CutOff);
     }

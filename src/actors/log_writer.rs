@@ -17,14 +17,14 @@ use std::time::{Duration, SystemTime};
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 
-use super::answer::{Answer, Wanted};
-use super::begin::{self, Named};
+use super::begin::{self, CallIdentity};
+use super::call_journal::CallJournal;
+use super::call_log::{CallLog, LogReader, LogShare};
+use super::call_registry::{CallRegistry, FoundCall};
 use super::handle::CallHandle;
-use super::log::{Hold, Log, Reader};
+use super::responder::{Responder, WantedReply};
 use super::shared::Shared;
-use super::shelf::{Found, Shelf};
 use super::stream::{ReplyStream, cut_off};
-use super::ward::Ward;
 use super::work::Work;
 use crate::policy::durable_store::{CallSelector, Item, KeptCall, is_last};
 use crate::words::{CallId, ChatRequest, CommitPolicy, Durable, Error, Failure, FailureClass, ReplyEvent};
@@ -44,8 +44,8 @@ pub(crate) enum Form {
 }
 
 /// Answers a request: by a call of its own or, where it has a key or is durable, by one that has a log.
-pub(crate) fn serve(shared: &Arc<Shared>, work: Work, wanted: Wanted) {
-    let form = if matches!(wanted, Wanted::Stream(_)) { Form::Stream } else { Form::Whole };
+pub(crate) fn serve(shared: &Arc<Shared>, work: Work, wanted: WantedReply) {
+    let form = if matches!(wanted, WantedReply::Stream(_)) { Form::Stream } else { Form::Whole };
     let request = match &work {
         Work::Chat(request) if shared.is_kept(request) => request.clone(),
         _ => return begin::call(shared, None, work, wanted),
@@ -66,7 +66,7 @@ pub(crate) fn keep(
     request: Arc<ChatRequest>,
     form: Form,
     own: bool,
-    mut wanted: Answer<CallHandle>,
+    mut wanted: Responder<CallHandle>,
 ) {
     let shared = shared.clone();
     spawn(async move {
@@ -85,7 +85,7 @@ pub(crate) fn keep(
 }
 
 /// Finds a call that has a log.
-pub(crate) fn resume(shared: &Arc<Shared>, id: CallId, mut wanted: Answer<CallHandle>) {
+pub(crate) fn resume(shared: &Arc<Shared>, id: CallId, mut wanted: Responder<CallHandle>) {
     if let Some(hold) = shared.shelf.call(id) {
         return wanted.send(Ok(CallHandle::new(hold)));
     }
@@ -94,7 +94,7 @@ pub(crate) fn resume(shared: &Arc<Shared>, id: CallId, mut wanted: Answer<CallHa
 }
 
 /// Looks for a durable call in the store.
-async fn recall(shared: &Arc<Shared>, id: CallId) -> Result<Hold, Error> {
+async fn recall(shared: &Arc<Shared>, id: CallId) -> Result<LogShare, Error> {
     let vault = shared.vault.clone().ok_or(Error::NotKept(id))?;
     let found = shared.apart.run(true, move || vault.call(id)).await;
     match found.map_err(|why| Error::NotDurable(why.to_string()))? {
@@ -120,7 +120,7 @@ pub(crate) async fn take_up_all(shared: &Arc<Shared>) {
 }
 
 /// Forgets calls, here and in what keeps them, and says how many.
-pub(crate) fn forget_all(shared: &Shared, which: CallSelector, mut wanted: Answer<usize>) {
+pub(crate) fn forget_all(shared: &Shared, which: CallSelector, mut wanted: Responder<usize>) {
     let here = shared.shelf.forget_all(&which);
     match &shared.vault {
         None => wanted.send(Ok(here)),
@@ -134,7 +134,7 @@ pub(crate) fn forget_all(shared: &Shared, which: CallSelector, mut wanted: Answe
     }
 }
 
-async fn find(shared: &Arc<Shared>, request: Arc<ChatRequest>, form: Form, own: bool) -> Result<Hold, Error> {
+async fn find(shared: &Arc<Shared>, request: Arc<ChatRequest>, form: Form, own: bool) -> Result<LogShare, Error> {
     request.check()?;
     let durable = shared.durable(&request);
     let vault = match (durable, shared.vault.clone()) {
@@ -155,17 +155,17 @@ async fn find(shared: &Arc<Shared>, request: Arc<ChatRequest>, form: Form, own: 
         }
     }
     let own = own || vault.is_some();
-    let Found { hold, is_new } = shared.shelf.find(&request, own, vault.is_some(), || shared.next_call())?;
+    let FoundCall { hold, is_new } = shared.shelf.find(&request, own, vault.is_some(), || shared.next_call())?;
     if is_new {
-        let ward = vault.map(|vault| Ward::new(vault, hold.id(), 0));
+        let ward = vault.map(|vault| CallJournal::new(vault, hold.id(), 0));
         let (log, taken_up) = (hold.log().clone(), None);
-        spawn(write(shared.clone(), Script { log, request, form, durable, ward, taken_up }));
+        spawn(write(shared.clone(), LoggedCall { log, request, form, durable, ward, taken_up }));
     }
     Ok(hold)
 }
 
 /// Goes on with a durable call of a process before this one, or shows how it ended.
-fn take_up(shared: &Arc<Shared>, call: KeptCall) -> Hold {
+fn take_up(shared: &Arc<Shared>, call: KeptCall) -> LogShare {
     let KeptCall { id, begun_at, request, durable, is_whole, sent, items } = call;
     let has_ended = items.last().is_some_and(is_last);
     let told = items.iter().rev().find_map(|item| match item {
@@ -173,7 +173,7 @@ fn take_up(shared: &Arc<Shared>, call: KeptCall) -> Hold {
         Ok(ReplyEvent::Reset(_)) => Some(false),
         _ => None,
     });
-    let Found { hold, is_new } = shared.shelf.put(Log::restored(id, begun_at, request.clone(), items));
+    let FoundCall { hold, is_new } = shared.shelf.put(CallLog::restored(id, begun_at, request.clone(), items));
     if !is_new {
         return hold;
     }
@@ -182,9 +182,9 @@ fn take_up(shared: &Arc<Shared>, call: KeptCall) -> Hold {
         return hold;
     }
     let (log, form) = (hold.log().clone(), if is_whole { Form::Whole } else { Form::Stream });
-    let ward = shared.vault.clone().map(|vault| Ward::new(vault, id, sent));
-    let taken_up = Some(TakenUp { is_sent: sent > 0, is_told: told == Some(true) });
-    spawn(write(shared.clone(), Script { log, request, form, durable, ward, taken_up }));
+    let ward = shared.vault.clone().map(|vault| CallJournal::new(vault, id, sent));
+    let taken_up = Some(RestartState { is_sent: sent > 0, is_told: told == Some(true) });
+    spawn(write(shared.clone(), LoggedCall { log, request, form, durable, ward, taken_up }));
     hold
 }
 
@@ -194,9 +194,9 @@ fn spawn(work: impl Future<Output = ()> + Send + 'static) {
 }
 
 /// Answers one of the callers that asked with a key.
-async fn answer(hold: Hold, wanted: Wanted) {
+async fn answer(hold: LogShare, wanted: WantedReply) {
     match wanted {
-        Wanted::Whole(mut answer) => {
+        WantedReply::Whole(mut answer) => {
             let reply = tokio::select! {
                 biased;
                 () = answer.closed() => return,
@@ -204,42 +204,43 @@ async fn answer(hold: Hold, wanted: Wanted) {
             };
             answer.send(reply);
         }
-        Wanted::Stream(mut answer) => {
+        WantedReply::Stream(mut answer) => {
             let accepted = tokio::select! {
                 biased;
                 () = answer.closed() => return,
                 accepted = hold.accepted() => accepted,
             };
-            answer.send(accepted.map(|()| ReplyStream::read(Reader::new(hold, 0))));
+            answer.send(accepted.map(|()| ReplyStream::read(LogReader::new(hold, 0))));
         }
         wanted => wanted.refuse(Error::Crashed),
     }
 }
 
 /// A call that is to be made, and its log.
-struct Script {
-    log: Arc<Log>,
+struct LoggedCall {
+    log: Arc<CallLog>,
     request: Arc<ChatRequest>,
     form: Form,
     durable: Durable,
     /// Its part of the store, if it is durable.
-    ward: Option<Ward>,
+    ward: Option<CallJournal>,
     /// Its state from before a restart.
-    taken_up: Option<TakenUp>,
+    taken_up: Option<RestartState>,
 }
 
 #[derive(Clone, Copy)]
-struct TakenUp {
+struct RestartState {
     is_sent: bool,
     /// Whether its readers have the beginning of an answer.
     is_told: bool,
 }
 
 /// Makes a call and writes its events down, until it ends or has no holder any more. Its end is kept for a while.
-async fn write(shared: Arc<Shared>, script: Script) {
-    let Script { log, ward, .. } = &script;
+async fn write(shared: Arc<Shared>, script: LoggedCall) {
+    let LoggedCall { log, ward, .. } = &script;
     let kept_for = shared.limits.kept_for;
-    let page = Page { log: log.clone(), shelf: shared.shelf.clone(), draining: shared.draining.clone(), told: false };
+    let page =
+        OpenLog { log: log.clone(), shelf: shared.shelf.clone(), draining: shared.draining.clone(), told: false };
     let last = tokio::select! {
         biased;
         error = deserted(&shared.shelf, log) => vec![Err(error)],
@@ -259,7 +260,7 @@ async fn write(shared: Arc<Shared>, script: Script) {
 }
 
 /// Forgets a call after a while.
-async fn forget(shelf: std::sync::Weak<Shelf>, id: CallId, after: Duration) {
+async fn forget(shelf: std::sync::Weak<CallRegistry>, id: CallId, after: Duration) {
     tokio::time::sleep(after).await;
     if let Some(shelf) = shelf.upgrade() {
         shelf.forget(id);
@@ -267,8 +268,8 @@ async fn forget(shelf: std::sync::Weak<Shelf>, id: CallId, after: Duration) {
 }
 
 /// Makes the call, writes its events down except the last, and returns the last.
-async fn play(shared: &Arc<Shared>, script: &Script) -> Result<Vec<Item>, Error> {
-    let Script { log, request, form, durable, ward, taken_up } = script;
+async fn play(shared: &Arc<Shared>, script: &LoggedCall) -> Result<Vec<Item>, Error> {
+    let LoggedCall { log, request, form, durable, ward, taken_up } = script;
     let mut request = request.clone();
     match (taken_up, ward) {
         (Some(taken_up), Some(ward)) => request = again(log, request, *form, *durable, *taken_up, ward).await?,
@@ -287,14 +288,14 @@ async fn play(shared: &Arc<Shared>, script: &Script) -> Result<Vec<Item>, Error>
         _ => {}
     }
     let (sender, answer) = oneshot::channel();
-    let answer_to = Answer::method(sender, &shared.draining);
+    let answer_to = Responder::method(sender, &shared.draining);
     let wanted = match form {
-        Form::Whole => Wanted::Buffered(answer_to),
-        Form::Stream => Wanted::Stream(answer_to),
+        Form::Whole => WantedReply::Buffered(answer_to),
+        Form::Stream => WantedReply::Stream(answer_to),
     };
     // In the ledger the part before a restart has the old id: here it is a new call.
     let (id, first) = (if taken_up.is_some() { shared.next_call() } else { log.id() }, log.id());
-    let named = Named { id, ward: ward.clone(), taken_up: taken_up.map(|it| (first, it.is_sent)) };
+    let named = CallIdentity { id, ward: ward.clone(), taken_up: taken_up.map(|it| (first, it.is_sent)) };
     begin::call(shared, Some(named), Work::Chat(request), wanted);
     let mut stream = answer.await.unwrap_or(Err(Error::Unavailable))?;
     log.begin();
@@ -328,12 +329,12 @@ async fn batch(stream: &mut ReplyStream) -> Option<Vec<Item>> {
 
 /// Returns the request of a call that goes on after a restart, with the time that it has left, or why it does not.
 async fn again(
-    log: &Log,
+    log: &CallLog,
     request: Arc<ChatRequest>,
     form: Form,
     durable: Durable,
-    taken_up: TakenUp,
-    ward: &Ward,
+    taken_up: RestartState,
+    ward: &CallJournal,
 ) -> Result<Arc<ChatRequest>, Error> {
     let failure = Failure::new(FailureClass::Crashed, "the process that worked on it ended");
     let interrupted = || Error::Interrupted { failure: failure.clone(), attempts: Vec::new() };
@@ -357,7 +358,7 @@ async fn again(
 }
 
 /// Returns why a call ends early: it was cancelled, or has had no holder for a while.
-async fn deserted(shelf: &Shelf, log: &Log) -> Error {
+async fn deserted(shelf: &CallRegistry, log: &CallLog) -> Error {
     let mut held = log.held();
     // The log is there, and so is its writer.
     loop {
@@ -378,14 +379,14 @@ async fn deserted(shelf: &Shelf, log: &Log) -> Error {
 }
 
 /// A log that is being written. If it is dropped before its end, its last item is that the call was cut off.
-struct Page {
-    log: Arc<Log>,
-    shelf: Arc<Shelf>,
+struct OpenLog {
+    log: Arc<CallLog>,
+    shelf: Arc<CallRegistry>,
     draining: Arc<AtomicBool>,
     told: bool,
 }
 
-impl Page {
+impl OpenLog {
     fn end(mut self, last: Vec<Item>) {
         self.tell(last);
     }
@@ -399,7 +400,7 @@ impl Page {
     }
 }
 
-impl Drop for Page {
+impl Drop for OpenLog {
     fn drop(&mut self) {
         self.tell(vec![Err(cut_off(&self.draining))]);
     }

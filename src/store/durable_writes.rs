@@ -9,15 +9,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::book::millis;
 use super::hours::whole;
+use super::ledger_file::millis;
 use super::{OpenError, file};
 use crate::policy::durable_store::{CallSelector, Item, KeptCall, is_last};
 use crate::policy::lasting::{read_formed, write_formed};
 use crate::words::{CallId, Durable};
 
 /// Something to be written of a durable call.
-pub(super) enum Note {
+pub(super) enum DurableWrite {
     Accept {
         id: CallId,
         begun_at: i64,
@@ -36,18 +36,18 @@ pub(super) enum Note {
         id: CallId,
         at: usize,
         items: Vec<Vec<u8>>,
-        end: Option<End>,
+        end: Option<CallEnd>,
     },
     Forget(CallSelector),
 }
 
 /// How a call ended, and when.
-pub(super) struct End {
+pub(super) struct CallEnd {
     pub(super) at: i64,
     pub(super) has_failed: bool,
 }
 
-impl Note {
+impl DurableWrite {
     pub(super) fn accept(call: &KeptCall) -> Self {
         let request = &call.request;
         Self::Accept {
@@ -64,7 +64,7 @@ impl Note {
 
     pub(super) fn items(id: CallId, at: usize, items: &[Item], now: SystemTime) -> Self {
         let end = items.last().filter(|item| is_last(item));
-        let end = end.map(|item| End { at: millis(now), has_failed: item.is_err() });
+        let end = end.map(|item| CallEnd { at: millis(now), has_failed: item.is_err() });
         Self::Items { id, at, items: items.iter().map(write_formed).collect(), end }
     }
 
@@ -100,7 +100,7 @@ impl Note {
                 for (at, item) in (*at..).zip(items) {
                     add.execute(params![runtime, number, whole(at as u64), item])?;
                 }
-                if let Some(End { at, has_failed }) = end {
+                if let Some(CallEnd { at, has_failed }) = end {
                     // What was sent in two processes may be billed twice: it is counted with the end, as often as that.
                     let again = "INSERT INTO meta SELECT 'again', 1 FROM kept \
                                  WHERE runtime = ?1 AND number = ?2 AND ended_at IS NULL AND sent > 1 \

@@ -6,42 +6,46 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::sync::mpsc;
 
-use super::answer::{Answer, Wanted};
-use super::stream::{ReplyStream, Word};
-use super::work::Brought;
+use super::responder::{Responder, WantedReply};
+use super::stream::{ReplyStream, StreamMessage};
+use super::work::AttemptAnswer;
 use crate::words::{AssistantPart, CommitPolicy, Embeddings, Error, Finished, Piece, Reply};
 
 /// The caller's end.
-pub(super) enum Outlet {
-    Whole(Answer<Reply>),
-    Stream(mpsc::UnboundedSender<Word>),
-    Vectors(Answer<Embeddings>),
+pub(super) enum CallerChannel {
+    Whole(Responder<Reply>),
+    Stream(mpsc::UnboundedSender<StreamMessage>),
+    Vectors(Responder<Embeddings>),
 }
 
 /// A caller's final result.
-pub(super) enum Product {
+pub(super) enum CallResult {
     Answer(Finished),
     Vectors(Embeddings),
 }
 
-impl Outlet {
+impl CallerChannel {
     /// Opens the outlet that a caller wants, and returns the commit policy: the work's own one, if it is streamed.
-    pub(super) fn open(wanted: Wanted, streamed: CommitPolicy, draining: &Arc<AtomicBool>) -> (CommitPolicy, Self) {
+    pub(super) fn open(
+        wanted: WantedReply,
+        streamed: CommitPolicy,
+        draining: &Arc<AtomicBool>,
+    ) -> (CommitPolicy, Self) {
         match wanted {
-            Wanted::Whole(mut answer) => {
+            WantedReply::Whole(mut answer) => {
                 answer.begun = true;
                 (CommitPolicy::Buffered, Self::Whole(answer))
             }
-            Wanted::Stream(answer) => (streamed, Self::stream(answer, draining)),
-            Wanted::Buffered(answer) => (CommitPolicy::Buffered, Self::stream(answer, draining)),
-            Wanted::Vectors(mut answer) => {
+            WantedReply::Stream(answer) => (streamed, Self::stream(answer, draining)),
+            WantedReply::Buffered(answer) => (CommitPolicy::Buffered, Self::stream(answer, draining)),
+            WantedReply::Vectors(mut answer) => {
                 answer.begun = true;
                 (CommitPolicy::Buffered, Self::Vectors(answer))
             }
         }
     }
 
-    fn stream(mut answer: Answer<ReplyStream>, draining: &Arc<AtomicBool>) -> Self {
+    fn stream(mut answer: Responder<ReplyStream>, draining: &Arc<AtomicBool>) -> Self {
         let (words, receiver) = mpsc::unbounded_channel();
         answer.send(Ok(ReplyStream::new(receiver, draining.clone())));
         Self::Stream(words)
@@ -66,17 +70,19 @@ impl Outlet {
         matches!(self, Self::Vectors(_))
     }
 
-    pub(super) fn say(&self, word: Word) {
+    pub(super) fn say(&self, word: StreamMessage) {
         if let Self::Stream(words) = self {
             let _ = words.send(word);
         }
     }
 
-    pub(super) fn finish(self, product: Product) {
+    pub(super) fn finish(self, product: CallResult) {
         match (self, product) {
-            (Self::Whole(mut answer), Product::Answer(finished)) => answer.send(Ok(finished.into())),
-            (Self::Stream(words), Product::Answer(finished)) => drop(words.send(Word::Finished(Box::new(finished)))),
-            (Self::Vectors(mut answer), Product::Vectors(embeddings)) => answer.send(Ok(embeddings)),
+            (Self::Whole(mut answer), CallResult::Answer(finished)) => answer.send(Ok(finished.into())),
+            (Self::Stream(words), CallResult::Answer(finished)) => {
+                drop(words.send(StreamMessage::Finished(Box::new(finished))))
+            }
+            (Self::Vectors(mut answer), CallResult::Vectors(embeddings)) => answer.send(Ok(embeddings)),
             // Work and its outlet are of one kind; a mistake there crashes only this call.
             (outlet, _) => outlet.fail(Error::Crashed),
         }
@@ -85,17 +91,17 @@ impl Outlet {
     pub(super) fn fail(self, error: Error) {
         match self {
             Self::Whole(mut answer) => answer.send(Err(error)),
-            Self::Stream(words) => drop(words.send(Word::Failed(error))),
+            Self::Stream(words) => drop(words.send(StreamMessage::Failed(error))),
             Self::Vectors(mut answer) => answer.send(Err(error)),
         }
     }
 }
 
 /// Returns the pieces that a whole answer would have come in. An answer that passes unchanged goes out with the end.
-pub(super) fn pieces_of(brought: &Brought) -> VecDeque<Piece> {
+pub(super) fn pieces_of(brought: &AttemptAnswer) -> VecDeque<Piece> {
     match brought {
-        Brought::Answer(ending) if ending.verbatim.is_none() => ending.parts.iter().flat_map(pieces).collect(),
-        Brought::Answer(_) | Brought::Vectors(_) => VecDeque::new(),
+        AttemptAnswer::Answer(ending) if ending.verbatim.is_none() => ending.parts.iter().flat_map(pieces).collect(),
+        AttemptAnswer::Answer(_) | AttemptAnswer::Vectors(_) => VecDeque::new(),
     }
 }
 

@@ -5,15 +5,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use ractor::{ActorRef, Message};
 
 /// The living incarnation of an actor, if there is one.
-pub(crate) struct Post<M>(RwLock<Option<ActorRef<M>>>);
+pub(crate) struct LiveActor<M>(RwLock<Option<ActorRef<M>>>);
 
-impl<M> Default for Post<M> {
+impl<M> Default for LiveActor<M> {
     fn default() -> Self {
         Self(RwLock::new(None))
     }
 }
 
-impl<M: Message> Post<M> {
+impl<M: Message> LiveActor<M> {
     /// Sets the living incarnation.
     pub(crate) fn set(&self, actor: ActorRef<M>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(actor);
