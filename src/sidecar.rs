@@ -15,7 +15,7 @@ mod settings;
 mod log;
 
 // Connections.
-mod places;
+mod connection_slots;
 mod write_timeout;
 mod pipelining;
 mod refusals;
@@ -52,9 +52,9 @@ use crate::words::ConfigError;
 pub use crate::words::meant;
 
 use access::Access;
+use connection_slots::ConnectionSlots;
 use listen::Listening;
 use metrics::Metrics;
-use places::Places;
 use service::Endpoints;
 use state::{Current, State};
 
@@ -135,7 +135,7 @@ impl Sidecar {
             let operators = Listening {
                 endpoints: Endpoints::Admin,
                 tls: false,
-                places: Places::new(ADMIN_CONNECTIONS_MAX),
+                places: ConnectionSlots::new(ADMIN_CONNECTIONS_MAX),
                 ..clients.clone()
             };
             sidecar.listeners.spawn(operators.run(admin));

@@ -22,7 +22,7 @@ use super::work::Work;
 use crate::policy::explain::{CallStep, Considered, Explanation, Skipped};
 use crate::policy::routing::{self, Needs, Plan, RouteState, Sessions, Skip, SkipReason, Sticky};
 use crate::policy::snapshot::Force;
-use crate::wire::place;
+use crate::wire::part_path;
 use crate::words::{ChatRequest, Demanded, Error, TargetId, Unread};
 
 pub(crate) struct Router;
@@ -232,8 +232,8 @@ fn unservable(plan: &Plan, accepted: &Accepted) -> Option<Error> {
     };
     // A call without a dialect is treated as one of the target's own.
     let original = if let Work::Chat(request) = &asked.work { request.original.as_ref() } else { None };
-    let place = original.and_then(|original| place(&original.body, part));
-    let (field, what) = (place.unwrap_or_else(|| part.field.clone()), part.what.text());
+    let path = original.and_then(|original| part_path(&original.body, part));
+    let (field, what) = (path.unwrap_or_else(|| part.field.clone()), part.what.text());
     let is_foreign = matches!(part.what, Demanded::Foreign(..));
     let unread = original.filter(|_| is_foreign).and_then(|original| {
         let unread = original.unread.iter();

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
+use super::connection_slots::ConnectionSlots;
 use super::endpoint::unescaped;
-use super::places::Places;
 use crate::policy::snapshot::{BreakerState, Disabled, Health, Latency};
 use crate::runtime::{
     BudgetHealth, CallSelector, Considered, Explanation, Flight, HealthSnapshot, ParkedCalls, ProviderHealth,
@@ -27,7 +27,7 @@ fn lets_through(health: &Health) -> bool {
 }
 
 /// Returns the snapshot as JSON.
-pub(super) fn health(snapshot: &HealthSnapshot, places: &Places) -> Value {
+pub(super) fn health(snapshot: &HealthSnapshot, places: &ConnectionSlots) -> Value {
     let (taken, max) = places.taken();
     json!({
         "status": if snapshot.draining { "draining" } else if is_ready(snapshot) { "ok" } else { "unavailable" },

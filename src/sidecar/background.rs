@@ -13,15 +13,15 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use super::access::Client;
 use super::body::{ReplyBody, Streaming, bytes};
 use super::chat::{self, Prepared};
-use super::endpoint::Wish;
-use super::intake::Place;
+use super::endpoint::BackgroundAction;
+use super::intake::BodyMemory;
 use super::record::Record;
 use super::state::{Current, State};
 use crate::runtime::{CallHandle, CallSelector, CallStatus, Form as CallForm};
-use crate::wire::serve::{self, Asked, BadRequest, Face, Form, Refusal, Refused, Writer};
+use crate::wire::serve::{self, BadRequest, CallerDialect, Form, ParsedRequest, Refusal, RefusalReason, Writer};
 use crate::words::{ChatRequest, CommitPolicy, Durable, Error};
 
-const FACE: Face = Face::OpenAiResponses;
+const FACE: CallerDialect = CallerDialect::OpenAiResponses;
 /// How long the end of a call is waited for that was just ended.
 const END_MAX: Duration = Duration::from_secs(10);
 
@@ -31,25 +31,25 @@ pub(super) async fn begin(
     current: &Current,
     head: &Parts,
     client: Option<&Client>,
-    asked: Asked,
-    place: Place,
+    asked: ParsedRequest,
+    place: BodyMemory,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let Prepared { mut request, stream, .. } = chat::prepare(state, current, head, client, asked)?;
     if let Some((field, problem)) = hindrance(state, &request) {
         let bad = BadRequest::new(field, problem);
-        return Err(serve::refuse(FACE, Refused::Request(&bad)));
+        return Err(serve::refuse(FACE, RefusalReason::Request(&bad)));
     }
     request.durable.get_or_insert(Durable::Again);
     request.commit = CommitPolicy::Buffered;
     let mut record = chat::record(state, client, FACE, &request.route, stream, place);
     let call = state.runtime.keep(request, CallForm::Stream, true).await;
     let call = call.map_err(|error| chat::failed(FACE, &error, &mut record))?;
-    let kept = Kept::of(state, call.clone()).await;
+    let kept = BackgroundAnswer::of(state, call.clone()).await;
     watch(call, record);
     match kept {
         Some(kept) if stream => Ok(kept.events(None, current.server.keep_alive)),
         Some(kept) => Ok(kept.response(true).await),
-        None => Err(serve::refuse(FACE, Refused::Call(&Error::Crashed))),
+        None => Err(serve::refuse(FACE, RefusalReason::Call(&Error::Crashed))),
     }
 }
 
@@ -86,24 +86,26 @@ pub(super) async fn wish(
     state: &Arc<State>,
     client: Option<&Client>,
     id: &str,
-    wish: Wish,
+    wish: BackgroundAction,
     query: &str,
     keep_alive: Duration,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let kept = find(state, client, id).await?;
     match wish {
-        Wish::Read => match Reading::of(query).map_err(|bad| serve::refuse(FACE, Refused::Request(&bad)))? {
-            Reading::Events { after } => Ok(kept.events(after, keep_alive)),
-            Reading::Whole => Ok(kept.response(false).await),
-        },
-        Wish::Cancel => {
+        BackgroundAction::Read => {
+            match ReadForm::of(query).map_err(|bad| serve::refuse(FACE, RefusalReason::Request(&bad)))? {
+                ReadForm::Events { after } => Ok(kept.events(after, keep_alive)),
+                ReadForm::Whole => Ok(kept.response(false).await),
+            }
+        }
+        BackgroundAction::Cancel => {
             kept.call.cancel();
             let _ = tokio::time::timeout(END_MAX, kept.call.wait()).await;
             Ok(kept.response(false).await)
         }
-        Wish::Delete => {
+        BackgroundAction::Delete => {
             let gone = state.runtime.forget(CallSelector::Call(kept.call.id())).await;
-            gone.map_err(|error| serve::refuse(FACE, Refused::Call(&error)))?;
+            gone.map_err(|error| serve::refuse(FACE, RefusalReason::Call(&error)))?;
             Ok(bytes(StatusCode::OK, "application/json", serve::deleted(id).into()))
         }
     }
@@ -111,14 +113,14 @@ pub(super) async fn wish(
 
 /// How an answer is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reading {
+enum ReadForm {
     /// As it is just now.
     Whole,
     /// As events: those behind one, or all.
     Events { after: Option<u64> },
 }
 
-impl Reading {
+impl ReadForm {
     fn of(query: &str) -> Result<Self, BadRequest> {
         let value = |name: &str| query.split('&').filter_map(|pair| pair.split_once('=')).find(|it| it.0 == name);
         let bad = |field: &str, problem: &str| BadRequest::new(field, problem);
@@ -134,30 +136,30 @@ impl Reading {
 }
 
 /// Finds an answer of a client. Those of others are as unknown as those that never were.
-async fn find(state: &Arc<State>, client: Option<&Client>, id: &str) -> Result<Kept, Refusal> {
+async fn find(state: &Arc<State>, client: Option<&Client>, id: &str) -> Result<BackgroundAnswer, Refusal> {
     let none = || {
         let what =
             "there is no response of this id: it was not made with `background`, was deleted, or ended too long ago";
-        serve::refuse(FACE, Refused::NotKept(what))
+        serve::refuse(FACE, RefusalReason::NotKept(what))
     };
     let call = match state.runtime.resume(serve::call_of(id).ok_or_else(none)?).await {
         Ok(call) => call,
         Err(Error::NotKept(_)) => return Err(none()),
-        Err(error) => return Err(serve::refuse(FACE, Refused::Call(&error))),
+        Err(error) => return Err(serve::refuse(FACE, RefusalReason::Call(&error))),
     };
     if call.request().client.as_deref() != client.map(|client| client.name.as_str()) {
         return Err(none());
     }
-    Kept::of(state, call).await.ok_or_else(none)
+    BackgroundAnswer::of(state, call).await.ok_or_else(none)
 }
 
 /// An answer in the background.
-struct Kept {
+struct BackgroundAnswer {
     call: CallHandle,
     form: Form,
 }
 
-impl Kept {
+impl BackgroundAnswer {
     /// Returns it, if the call is one. How it is written is read from what was asked.
     async fn of(state: &State, call: CallHandle) -> Option<Self> {
         let request = call.request().clone();
@@ -221,18 +223,18 @@ mod tests {
 
     #[test]
     fn a_place_in_a_stream_is_a_number_and_means_nothing_without_the_stream() {
-        let events = |after| Ok(Reading::Events { after });
+        let events = |after| Ok(ReadForm::Events { after });
         for (query, expected) in [
-            ("", Ok(Reading::Whole)),
-            ("starting_after=3", Ok(Reading::Whole)),
+            ("", Ok(ReadForm::Whole)),
+            ("starting_after=3", Ok(ReadForm::Whole)),
             ("stream=true", events(None)),
             ("include=a&stream=true&starting_after=3", events(Some(3))),
-            ("stream=false&starting_after=3", Ok(Reading::Whole)),
+            ("stream=false&starting_after=3", Ok(ReadForm::Whole)),
             ("stream=yes", Err("stream")),
             ("stream=true&starting_after=-1", Err("starting_after")),
             ("stream=true&starting_after=", Err("starting_after")),
         ] {
-            assert_eq!(Reading::of(query).map_err(|bad| bad.field), expected.map_err(str::to_owned), "{query}");
+            assert_eq!(ReadForm::of(query).map_err(|bad| bad.field), expected.map_err(str::to_owned), "{query}");
         }
     }
 }

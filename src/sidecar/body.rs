@@ -51,46 +51,46 @@ pub(super) fn bytes(status: StatusCode, kind: &'static str, body: Bytes) -> Resp
 
 /// An answer on its way.
 pub(super) struct Streaming {
-    source: Source,
+    source: EventSource,
     writer: Writer,
     out: Vec<u8>,
     keep_alive: Duration,
     quiet: Pin<Box<Sleep>>,
     /// When something last went out.
     spoke: Instant,
-    state: Pace,
+    state: BodyState,
     /// The call's record, where this is its one reader.
     record: Option<Record>,
     /// Whether it tells of an answer that is kept: that it failed is the answer, then.
     is_kept: bool,
     /// What the stream says while the call is parked.
-    waiting: watch::Receiver<Option<Waiting>>,
+    waiting: watch::Receiver<Option<WaitNotice>>,
 }
 
 /// What a parked call waits for: the targets, and when the first of them is expected back.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct WaitNotice {
     until: Option<Instant>,
     barred: Vec<UnavailableTarget>,
 }
 
-impl Waiting {
+impl WaitNotice {
     pub(super) fn new(back_in: Option<Duration>, barred: Vec<UnavailableTarget>) -> Self {
         Self { until: back_in.map(|wait| Instant::now() + wait), barred }
     }
 }
 
 /// Where the events come from.
-enum Source {
+enum EventSource {
     /// As they come, to a client that is told what the call waits for.
-    Live(ReplyStream, watch::Sender<Option<Waiting>>),
+    Live(ReplyStream, watch::Sender<Option<WaitNotice>>),
     /// When the answer is whole.
     Buffered(Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>),
 }
 
 /// The state of the body.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Pace {
+enum BodyState {
     Running,
     /// The last bytes are out; `true` if the end is clean.
     Ended(bool),
@@ -109,7 +109,7 @@ impl Streaming {
         record: Record,
     ) -> Self {
         let (tell, told) = watch::channel(None);
-        let mut streaming = Self::new(Source::Live(stream, tell), told, writer, keep_alive, Some(record));
+        let mut streaming = Self::new(EventSource::Live(stream, tell), told, writer, keep_alive, Some(record));
         match first {
             Some(event) => streaming.take(event),
             None => streaming.keep_alive(),
@@ -121,12 +121,12 @@ impl Streaming {
     pub(super) fn buffered(
         reply: Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>,
         waits: bool,
-        told: watch::Receiver<Option<Waiting>>,
+        told: watch::Receiver<Option<WaitNotice>>,
         writer: Writer,
         keep_alive: Duration,
         record: Record,
     ) -> Self {
-        let mut streaming = Self::new(Source::Buffered(reply), told, writer, keep_alive, Some(record));
+        let mut streaming = Self::new(EventSource::Buffered(reply), told, writer, keep_alive, Some(record));
         if waits {
             streaming.keep_alive();
         }
@@ -136,34 +136,34 @@ impl Streaming {
     /// Returns the body of a stream of an answer that is kept.
     pub(super) fn kept(stream: ReplyStream, writer: Writer, keep_alive: Duration) -> Self {
         let (tell, told) = watch::channel(None);
-        let mut streaming = Self::new(Source::Live(stream, tell), told, writer, keep_alive, None);
+        let mut streaming = Self::new(EventSource::Live(stream, tell), told, writer, keep_alive, None);
         streaming.is_kept = true;
         streaming.writer.begin(&mut streaming.out);
         streaming
     }
 
     fn new(
-        source: Source,
-        waiting: watch::Receiver<Option<Waiting>>,
+        source: EventSource,
+        waiting: watch::Receiver<Option<WaitNotice>>,
         writer: Writer,
         keep_alive: Duration,
         record: Option<Record>,
     ) -> Self {
         let quiet = Box::pin(tokio::time::sleep(keep_alive));
         let spoke = Instant::now();
-        let (out, state, is_kept) = (Vec::new(), Pace::Running, false);
+        let (out, state, is_kept) = (Vec::new(), BodyState::Running, false);
         Self { source, writer, out, keep_alive, quiet, spoke, state, record, is_kept, waiting }
     }
 
-    fn wait_for(&self, waiting: Option<Waiting>) {
-        if let Source::Live(_, tell) = &self.source {
+    fn wait_for(&self, waiting: Option<WaitNotice>) {
+        if let EventSource::Live(_, tell) = &self.source {
             tell.send_replace(waiting);
         }
     }
 
     fn keep_alive(&mut self) {
         match &*self.waiting.borrow() {
-            Some(Waiting { until, barred }) => {
+            Some(WaitNotice { until, barred }) => {
                 let back_in = until.map(|until| until.saturating_duration_since(Instant::now()));
                 self.out.extend_from_slice(&self.writer.waiting(back_in, barred));
             }
@@ -177,7 +177,7 @@ impl Streaming {
                 self.writer.event(&event, &mut self.out);
                 match event {
                     ReplyEvent::Waiting { back_in, barred } => {
-                        self.wait_for(Some(Waiting::new(back_in, barred)));
+                        self.wait_for(Some(WaitNotice::new(back_in, barred)));
                         // Of what is kept it may be long ago: it is said while nothing else comes.
                         if !self.is_kept {
                             self.keep_alive();
@@ -193,19 +193,19 @@ impl Streaming {
                         if let Some(record) = &mut self.record {
                             record.finished(finished.call, &finished.target, finished.cost_usd, &finished.attempts);
                         }
-                        self.state = Pace::Ended(true);
+                        self.state = BodyState::Ended(true);
                     }
                     _ => {}
                 }
             }
             // The process ends, and not the call: the next one tells what follows.
-            Err(error) if self.is_kept && error.is_of_process() => self.state = Pace::Ended(false),
+            Err(error) if self.is_kept && error.is_of_process() => self.state = BodyState::Ended(false),
             Err(error) => {
                 self.writer.failed(&error, &mut self.out);
                 if let Some(record) = &mut self.record {
                     record.failed(&error);
                 }
-                self.state = Pace::Ended(self.is_kept);
+                self.state = BodyState::Ended(self.is_kept);
             }
         }
     }
@@ -213,12 +213,12 @@ impl Streaming {
     /// Writes the events that are there; tells whether more may come at once.
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.source {
-            Source::Live(stream, _) => match Pin::new(stream).poll_next(cx) {
+            EventSource::Live(stream, _) => match Pin::new(stream).poll_next(cx) {
                 Poll::Ready(Some(event)) => self.take(event),
                 Poll::Ready(None) => self.take(Err(Error::Crashed)),
                 Poll::Pending => return Poll::Pending,
             },
-            Source::Buffered(reply) => match reply.as_mut().poll(cx) {
+            EventSource::Buffered(reply) => match reply.as_mut().poll(cx) {
                 Poll::Ready(Ok(reply)) => self.play(reply),
                 Poll::Ready(Err(error)) => self.take(Err(error)),
                 Poll::Pending => return Poll::Pending,
@@ -235,7 +235,7 @@ impl Streaming {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        while self.state == Pace::Running && self.out.len() < PIECE {
+        while self.state == BodyState::Running && self.out.len() < PIECE {
             if self.advance(cx).is_pending() {
                 break;
             }
@@ -246,7 +246,7 @@ impl Streaming {
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         match self.state {
-            Pace::Running => {
+            BodyState::Running => {
                 // The timer is set again when it fires, and not for every token.
                 while self.quiet.as_mut().poll(cx).is_ready() {
                     let due = self.spoke + self.keep_alive;
@@ -260,16 +260,16 @@ impl Streaming {
                 Poll::Pending
             }
             // The error event goes out before the connection breaks: one poll is left for the flush.
-            Pace::Ended(false) => {
-                self.state = Pace::Breaking;
+            BodyState::Ended(false) => {
+                self.state = BodyState::Breaking;
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            Pace::Breaking => {
-                self.state = Pace::Over;
+            BodyState::Breaking => {
+                self.state = BodyState::Over;
                 Poll::Ready(Some(Err(Broken)))
             }
-            Pace::Ended(true) | Pace::Over => Poll::Ready(None),
+            BodyState::Ended(true) | BodyState::Over => Poll::Ready(None),
         }
     }
 }

@@ -11,16 +11,18 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::sync::watch;
 
 use super::access::Client;
-use super::body::{ReplyBody, Streaming, Waiting, bytes};
+use super::body::{ReplyBody, Streaming, WaitNotice, bytes};
 use super::call_options::{CallOptions, OURS, in_short};
-use super::intake::Place;
+use super::intake::BodyMemory;
 use super::loop_marks;
 use super::record::Record;
 use super::refusals::Reason;
 use super::settings::{ModelNames, Streams};
 use super::state::{Current, State};
 use crate::runtime::{CallHandle, ReplyStream, Runtime};
-use crate::wire::serve::{self, Asked, AskedVectors, BadRequest, Face, Form, Refusal, Refused, Writer};
+use crate::wire::serve::{
+    self, BadRequest, CallerDialect, Form, ParsedEmbedRequest, ParsedRequest, Refusal, RefusalReason, Writer,
+};
 use crate::words::{
     CallId, ChatRequest, CommitPolicy, Degraded, EmbedRequest, Error, Finished, NAME_BYTES_MAX, Note, Reply,
     ReplyEvent, TargetId,
@@ -47,9 +49,9 @@ pub(super) fn prepare(
     current: &Current,
     head: &Parts,
     client: Option<&Client>,
-    asked: Asked,
+    asked: ParsedRequest,
 ) -> Result<Prepared, Refusal> {
-    let Asked { mut request, stream, mut form, .. } = asked;
+    let ParsedRequest { mut request, stream, mut form, .. } = asked;
     let face = form.face();
     if current.server.model == ModelNames::Asked {
         request.model_as = Some(form.model().to_owned());
@@ -58,7 +60,7 @@ pub(super) fn prepare(
     lead(state, current, head, client, face, &mut request.route)?;
     keep_to_routes(state, head, client, face, form.chooses())?;
     let wishes = CallOptions::read(&head.headers, &mut request.extra);
-    let wishes = wishes.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
+    let wishes = wishes.map_err(|bad| serve::refuse(face, RefusalReason::Request(&bad)))?;
     let CallOptions { priority, deadline, session, labels, tags, rule, hedging, on_exhausted, .. } = wishes;
     let (streams, key, durable) = (wishes.streams, wishes.key, wishes.durable);
     let session = session.or_else(|| request.session.take()).map(in_short);
@@ -82,7 +84,7 @@ pub(super) fn prepare(
     if let (true, Some(original)) = (wishes.in_request, &mut request.original) {
         original.forget(OURS);
     }
-    if face == Face::Anthropic {
+    if face == CallerDialect::Anthropic {
         let asked_for = head.headers.get_all(&BETA).iter().map(|value| (BETA, value.clone()));
         request.extra_headers.extend(asked_for);
     }
@@ -100,8 +102,8 @@ pub(super) async fn answer(
     current: &Current,
     head: &Parts,
     client: Option<&Client>,
-    asked: Asked,
-    place: Place,
+    asked: ParsedRequest,
+    place: BodyMemory,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let Prepared { request, stream, form, streams } = prepare(state, current, head, client, asked)?;
     let face = form.face();
@@ -128,18 +130,18 @@ pub(super) async fn answer(
 /// A call: of its one caller or, if it has a key, of all callers with that key.
 enum Call {
     Own(Runtime, Box<ChatRequest>),
-    Shared { call: CallHandle, face: Face, stream: bool },
+    Shared { call: CallHandle, face: CallerDialect, stream: bool },
 }
 
 /// An answer that goes on as it came, to a caller that asks for it in the other form: it is read into words.
 #[derive(Clone, Copy)]
 struct OtherForm {
-    face: Face,
+    face: CallerDialect,
     came_as_stream: bool,
 }
 
 impl Call {
-    async fn make(runtime: Runtime, request: ChatRequest, face: Face, stream: bool) -> Result<Self, Error> {
+    async fn make(runtime: Runtime, request: ChatRequest, face: CallerDialect, stream: bool) -> Result<Self, Error> {
         if request.key.is_none() && !runtime.is_durable(&request) {
             return Ok(Self::Own(runtime, Box::new(request)));
         }
@@ -187,17 +189,17 @@ pub(super) async fn embed(
     current: &Current,
     head: &Parts,
     client: Option<&Client>,
-    asked: AskedVectors,
-    place: Place,
+    asked: ParsedEmbedRequest,
+    place: BodyMemory,
 ) -> Result<Response<ReplyBody>, Refusal> {
-    let AskedVectors { mut request, form, chooses, .. } = asked;
+    let ParsedEmbedRequest { mut request, form, chooses, .. } = asked;
     let (face, model) = (form.face(), request.route.clone());
     lead(state, current, head, client, face, &mut request.route)?;
     keep_to_routes(state, head, client, face, chooses.as_deref())?;
     let wishes = CallOptions::read(&head.headers, &mut request.extra);
-    let wishes = wishes.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
+    let wishes = wishes.map_err(|bad| serve::refuse(face, RefusalReason::Request(&bad)))?;
     if let Some(bad) = wishes.beyond_vectors() {
-        return Err(serve::refuse(face, Refused::Request(&bad)));
+        return Err(serve::refuse(face, RefusalReason::Request(&bad)));
     }
     let CallOptions { priority, deadline, labels, tags, rule, hedging, on_exhausted, .. } = wishes;
     let via = loop_marks::marks(&head.headers);
@@ -218,13 +220,13 @@ pub(super) fn lead(
     current: &Current,
     head: &Parts,
     client: Option<&Client>,
-    face: Face,
+    face: CallerDialect,
     route: &mut String,
 ) -> Result<(), Refusal> {
     if route.len() > NAME_BYTES_MAX {
         let problem = format!("is a name of {} bytes; {NAME_BYTES_MAX} are the most", route.len());
         let bad = BadRequest::new("model", problem);
-        return Err(serve::refuse(face, Refused::Request(&bad)));
+        return Err(serve::refuse(face, RefusalReason::Request(&bad)));
     }
     current.route(route);
     if client.is_none_or(|client| client.may(route)) {
@@ -232,7 +234,7 @@ pub(super) fn lead(
     }
     state.turn_away(Reason::Route, head);
     let problem = format!("there is no model `{route}`, or it is not for this key");
-    Err(serve::refuse(face, Refused::NotFound(&problem)))
+    Err(serve::refuse(face, RefusalReason::NotFound(&problem)))
 }
 
 /// Refuses a field by which a gateway behind a target would choose a model that the client's key does not allow.
@@ -240,36 +242,36 @@ fn keep_to_routes(
     state: &State,
     head: &Parts,
     client: Option<&Client>,
-    face: Face,
+    face: CallerDialect,
     chooses: Option<&str>,
 ) -> Result<(), Refusal> {
     let Some(field) = chooses.filter(|_| client.is_some_and(Client::is_limited)) else { return Ok(()) };
     state.turn_away(Reason::Route, head);
     let problem = "would choose who answers, and this key opens its routes alone: leave it out".to_owned();
-    Err(serve::refuse(face, Refused::Request(&BadRequest::new(field, problem))))
+    Err(serve::refuse(face, RefusalReason::Request(&BadRequest::new(field, problem))))
 }
 
 pub(super) fn record(
     state: &Arc<State>,
     client: Option<&Client>,
-    face: Face,
+    face: CallerDialect,
     route: &str,
     stream: bool,
-    place: Place,
+    place: BodyMemory,
 ) -> Record {
     Record::new(state.clone(), Arc::from(route), name(face), client.map(|client| client.name.clone()), stream, place)
 }
 
 /// Writes down how a call failed, and says so in the caller's dialect.
-pub(super) fn failed(face: Face, error: &Error, record: &mut Record) -> Refusal {
+pub(super) fn failed(face: CallerDialect, error: &Error, record: &mut Record) -> Refusal {
     record.failed(error);
-    serve::refuse(face, Refused::Call(error))
+    serve::refuse(face, RefusalReason::Call(error))
 }
 
 /// Streams an answer as it comes. What fails before the first content is an error of its own, with a status.
 async fn live(
     call: Call,
-    face: Face,
+    face: CallerDialect,
     writer: Writer,
     keep_alive: Duration,
     mut record: Record,
@@ -304,7 +306,7 @@ async fn live(
 /// Streams an answer once it is whole.
 async fn buffered(
     call: Call,
-    face: Face,
+    face: CallerDialect,
     writer: Writer,
     keep_alive: Duration,
     mut record: Record,
@@ -329,14 +331,14 @@ async fn buffered(
 /// Reads a stream to its end; tells what it waits for on the way. What came in another form is read into words.
 async fn whole(
     mut stream: ReplyStream,
-    tell: Option<&watch::Sender<Option<Waiting>>>,
+    tell: Option<&watch::Sender<Option<WaitNotice>>>,
     other: Option<OtherForm>,
 ) -> Result<Reply, Error> {
     let say = |waiting| drop(tell.map(|tell| tell.send_replace(waiting)));
     let mut came = Vec::new();
     while let Some(event) = stream.next().await {
         match event? {
-            ReplyEvent::Waiting { back_in, barred } => say(Some(Waiting::new(back_in, barred))),
+            ReplyEvent::Waiting { back_in, barred } => say(Some(WaitNotice::new(back_in, barred))),
             ReplyEvent::Started { .. } => {
                 say(None);
                 came.clear();
@@ -436,11 +438,11 @@ fn since_1970(time: SystemTime) -> Duration {
 }
 
 /// Returns the dialect's name as logs and metrics spell it.
-fn name(face: Face) -> &'static str {
+fn name(face: CallerDialect) -> &'static str {
     match face {
-        Face::OpenAiChat => "openai_chat",
-        Face::OpenAiResponses => "openai_responses",
-        Face::Anthropic => "anthropic",
-        Face::Gemini => "gemini",
+        CallerDialect::OpenAiChat => "openai_chat",
+        CallerDialect::OpenAiResponses => "openai_responses",
+        CallerDialect::Anthropic => "anthropic",
+        CallerDialect::Gemini => "gemini",
     }
 }

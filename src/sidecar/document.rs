@@ -44,7 +44,7 @@ pub(super) struct Field {
 pub(super) type Path = Vec<usize>;
 
 /// Line and column, both counted from 1.
-pub(super) type Place = (usize, usize);
+pub(super) type LineColumn = (usize, usize);
 
 /// A whole text.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub(super) struct Document<'t> {
 }
 
 /// Where a field of an error is in a document.
-pub(super) struct Found {
+pub(super) struct FieldLocation {
     /// The way to it, or to the innermost node around it that there is.
     pub(super) path: Path,
     /// Whether it is there itself.
@@ -66,7 +66,7 @@ impl<'t> Document<'t> {
     ///
     /// # Errors
     /// The part that is no TOML, and its place.
-    pub(super) fn parse(text: &'t str) -> Result<Self, Vec<(Option<Place>, String)>> {
+    pub(super) fn parse(text: &'t str) -> Result<Self, Vec<(Option<LineColumn>, String)>> {
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
             if let Some(problem) = foreign(text) {
@@ -89,8 +89,8 @@ impl<'t> Document<'t> {
                 };
                 (error.span().map(|span| place(text, span.start)), message.to_owned())
             });
-            let mut told: Vec<(Option<Place>, String)> = told.collect();
-            let line = |place: &Option<Place>| place.map(|(line, _)| line);
+            let mut told: Vec<(Option<LineColumn>, String)> = told.collect();
+            let line = |place: &Option<LineColumn>| place.map(|(line, _)| line);
             told.dedup_by(|a, b| a.1 == b.1 && line(&a.0) == line(&b.0));
             return Err(told);
         }
@@ -144,7 +144,7 @@ impl<'t> Document<'t> {
     }
 
     /// Returns where a node begins: a field with its name, an item by itself.
-    pub(super) fn place(&self, path: &[usize]) -> Option<Place> {
+    pub(super) fn place(&self, path: &[usize]) -> Option<LineColumn> {
         let (last, around) = path.split_last()?;
         let at = match &self.node(around).value {
             Value::Table(fields) => fields[*last].span.start,
@@ -154,7 +154,7 @@ impl<'t> Document<'t> {
     }
 
     /// Finds a field by the path of an error. Names may have dots.
-    pub(super) fn find(&self, field: &str) -> Found {
+    pub(super) fn find(&self, field: &str) -> FieldLocation {
         let (mut path, mut node, mut rest) = (Vec::new(), &self.root, field);
         while !rest.is_empty() {
             let step = match &node.value {
@@ -181,7 +181,7 @@ impl<'t> Document<'t> {
             path.push(at);
             rest = left;
         }
-        Found { path, exact: rest.is_empty() }
+        FieldLocation { path, exact: rest.is_empty() }
     }
 
     /// Tells whether an error may be there only because something was left out.
@@ -195,7 +195,7 @@ impl<'t> Document<'t> {
 
     /// Tells whether something is left out at a field or below it.
     pub(super) fn lacks_at(&self, field: &str) -> bool {
-        let Found { path, exact } = self.find(field);
+        let FieldLocation { path, exact } = self.find(field);
         let on_the_way = (0..=path.len()).any(|length| self.node(&path[..length]).out);
         let tables = ["providers", "routes", "aliases"];
         let mut out = self.root.fields().iter().filter(|field| field.node.out);
@@ -286,7 +286,7 @@ fn fields(table: DeTable<'_>) -> Value {
     Value::Table(fields.collect())
 }
 
-fn place(text: &str, at: usize) -> Place {
+fn place(text: &str, at: usize) -> LineColumn {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;

@@ -4,23 +4,23 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, Method};
 
-use crate::wire::serve::Face;
+use crate::wire::serve::CallerDialect;
 
 /// An endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
     /// An answer; Gemini's address names the model and whether to stream.
-    Chat { face: Face, model: Option<String>, stream: bool },
+    Chat { face: CallerDialect, model: Option<String>, stream: bool },
     /// An answer in the background, by its id.
-    Kept { id: String, wish: Wish },
+    Kept { id: String, wish: BackgroundAction },
     /// A conversation made short.
     Compact,
     /// Vectors; Gemini's address names the model.
-    Embed { face: Face, model: Option<String> },
+    Embed { face: CallerDialect, model: Option<String> },
     /// The number of a prompt's tokens.
-    CountTokens { face: Face, model: Option<String> },
+    CountTokens { face: CallerDialect, model: Option<String> },
     /// The list of models, or one of them.
-    Models { face: Face, one: Option<String> },
+    Models { face: CallerDialect, one: Option<String> },
     /// The runtime's health.
     Health,
     /// Whether calls can be answered.
@@ -49,7 +49,7 @@ pub(super) enum Endpoint {
 
 /// What is wanted of an answer in the background.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum BackgroundAction {
     /// What it is just now, or its events.
     Read,
     /// Its end.
@@ -128,16 +128,16 @@ fn api(method: &Method, path: &str, headers: &HeaderMap) -> Option<(Endpoint, &'
     }
     let rest = path.strip_prefix("/v1").unwrap_or(path);
     match rest {
-        "/chat/completions" => return chat(Face::OpenAiChat),
-        "/responses" => return chat(Face::OpenAiResponses),
+        "/chat/completions" => return chat(CallerDialect::OpenAiChat),
+        "/responses" => return chat(CallerDialect::OpenAiResponses),
         "/responses/compact" => return Some((Endpoint::Compact, "POST")),
-        "/messages" => return chat(Face::Anthropic),
-        "/embeddings" => return Some((Endpoint::Embed { face: Face::OpenAiChat, model: None }, "POST")),
+        "/messages" => return chat(CallerDialect::Anthropic),
+        "/embeddings" => return Some((Endpoint::Embed { face: CallerDialect::OpenAiChat, model: None }, "POST")),
         "/responses/input_tokens" => {
-            return Some((Endpoint::CountTokens { face: Face::OpenAiResponses, model: None }, "POST"));
+            return Some((Endpoint::CountTokens { face: CallerDialect::OpenAiResponses, model: None }, "POST"));
         }
         "/messages/count_tokens" => {
-            return Some((Endpoint::CountTokens { face: Face::Anthropic, model: None }, "POST"));
+            return Some((Endpoint::CountTokens { face: CallerDialect::Anthropic, model: None }, "POST"));
         }
         _ => {}
     }
@@ -160,26 +160,26 @@ fn kept(method: &Method, rest: &str) -> Option<(Endpoint, &'static str)> {
         Some(_) => return None,
     };
     let wish = match (allow, method) {
-        ("POST", _) => Wish::Cancel,
-        (_, &Method::DELETE) => Wish::Delete,
-        _ => Wish::Read,
+        ("POST", _) => BackgroundAction::Cancel,
+        (_, &Method::DELETE) => BackgroundAction::Delete,
+        _ => BackgroundAction::Read,
     };
     Some((Endpoint::Kept { id: unescaped(id), wish }, allow))
 }
 
 /// Tells which dialect a client speaks at an address that three dialects have.
-fn speaker(headers: &HeaderMap) -> Face {
+fn speaker(headers: &HeaderMap) -> CallerDialect {
     if headers.contains_key("anthropic-version") {
-        Face::Anthropic
+        CallerDialect::Anthropic
     } else if headers.contains_key("x-goog-api-key") || headers.contains_key("x-goog-api-client") {
-        Face::Gemini
+        CallerDialect::Gemini
     } else {
-        Face::OpenAiChat
+        CallerDialect::OpenAiChat
     }
 }
 
 fn gemini(rest: &str) -> Option<(Endpoint, &'static str)> {
-    let face = Face::Gemini;
+    let face = CallerDialect::Gemini;
     let rest = rest.strip_prefix("/models")?;
     let Some(one) = rest.strip_prefix('/') else {
         return rest.is_empty().then_some((Endpoint::Models { face, one: None }, "GET"));
@@ -224,7 +224,7 @@ mod tests {
         Endpoint::of(&method.parse().expect("a method"), path, &HeaderMap::new())
     }
 
-    fn chat(face: Face, model: Option<&str>, stream: bool) -> Endpoint {
+    fn chat(face: CallerDialect, model: Option<&str>, stream: bool) -> Endpoint {
         Endpoint::Chat { face, model: model.map(str::to_owned), stream }
     }
 
@@ -232,40 +232,48 @@ mod tests {
     fn every_dialects_addresses_are_known() {
         let models = |face, one: Option<&str>| Endpoint::Models { face, one: one.map(str::to_owned) };
         for (method, path, expected) in [
-            ("POST", "/v1/chat/completions", chat(Face::OpenAiChat, None, false)),
-            ("POST", "/chat/completions", chat(Face::OpenAiChat, None, false)),
-            ("POST", "/v1/responses/", chat(Face::OpenAiResponses, None, false)),
+            ("POST", "/v1/chat/completions", chat(CallerDialect::OpenAiChat, None, false)),
+            ("POST", "/chat/completions", chat(CallerDialect::OpenAiChat, None, false)),
+            ("POST", "/v1/responses/", chat(CallerDialect::OpenAiResponses, None, false)),
             ("POST", "/v1/responses/compact", Endpoint::Compact),
-            ("GET", "/v1/responses/resp_1", Endpoint::Kept { id: "resp_1".into(), wish: Wish::Read }),
-            ("DELETE", "/v1/responses/resp_1", Endpoint::Kept { id: "resp_1".into(), wish: Wish::Delete }),
-            ("POST", "/responses/resp_1/cancel", Endpoint::Kept { id: "resp_1".into(), wish: Wish::Cancel }),
+            ("GET", "/v1/responses/resp_1", Endpoint::Kept { id: "resp_1".into(), wish: BackgroundAction::Read }),
+            ("DELETE", "/v1/responses/resp_1", Endpoint::Kept { id: "resp_1".into(), wish: BackgroundAction::Delete }),
+            (
+                "POST",
+                "/responses/resp_1/cancel",
+                Endpoint::Kept { id: "resp_1".into(), wish: BackgroundAction::Cancel },
+            ),
             ("POST", "/v1/responses/resp_1", Endpoint::WrongMethod { allow: "GET, DELETE" }),
             ("GET", "/v1/responses/resp_1/cancel", Endpoint::WrongMethod { allow: "POST" }),
             ("GET", "/v1/responses/resp_1/input_items", Endpoint::Unknown),
             ("POST", "/forget", Endpoint::Forget),
-            ("POST", "/v1/responses/input_tokens", Endpoint::CountTokens { face: Face::OpenAiResponses, model: None }),
-            ("POST", "/v1/messages", chat(Face::Anthropic, None, false)),
+            (
+                "POST",
+                "/v1/responses/input_tokens",
+                Endpoint::CountTokens { face: CallerDialect::OpenAiResponses, model: None },
+            ),
+            ("POST", "/v1/messages", chat(CallerDialect::Anthropic, None, false)),
             (
                 "POST",
                 "/v1beta/models/gemini-2.5-flash:generateContent",
-                chat(Face::Gemini, Some("gemini-2.5-flash"), false),
+                chat(CallerDialect::Gemini, Some("gemini-2.5-flash"), false),
             ),
-            ("POST", "/v1/models/a%2Fb:streamGenerateContent", chat(Face::Gemini, Some("a/b"), true)),
+            ("POST", "/v1/models/a%2Fb:streamGenerateContent", chat(CallerDialect::Gemini, Some("a/b"), true)),
             (
                 "POST",
                 "/v1beta/models/m:countTokens",
-                Endpoint::CountTokens { face: Face::Gemini, model: Some("m".into()) },
+                Endpoint::CountTokens { face: CallerDialect::Gemini, model: Some("m".into()) },
             ),
-            ("POST", "/v1/embeddings", Endpoint::Embed { face: Face::OpenAiChat, model: None }),
+            ("POST", "/v1/embeddings", Endpoint::Embed { face: CallerDialect::OpenAiChat, model: None }),
             (
                 "POST",
                 "/v1beta/models/m:batchEmbedContents",
-                Endpoint::Embed { face: Face::Gemini, model: Some("m".into()) },
+                Endpoint::Embed { face: CallerDialect::Gemini, model: Some("m".into()) },
             ),
-            ("GET", "/v1/models", models(Face::OpenAiChat, None)),
-            ("GET", "/v1/models/openai/gpt-5-mini", models(Face::OpenAiChat, Some("openai/gpt-5-mini"))),
-            ("GET", "/v1beta/models", models(Face::Gemini, None)),
-            ("GET", "/v1beta/models/m", models(Face::Gemini, Some("m"))),
+            ("GET", "/v1/models", models(CallerDialect::OpenAiChat, None)),
+            ("GET", "/v1/models/openai/gpt-5-mini", models(CallerDialect::OpenAiChat, Some("openai/gpt-5-mini"))),
+            ("GET", "/v1beta/models", models(CallerDialect::Gemini, None)),
+            ("GET", "/v1beta/models/m", models(CallerDialect::Gemini, Some("m"))),
             ("HEAD", "/", Endpoint::Root),
             ("GET", "/health", Endpoint::Health),
             ("GET", "/ledger", Endpoint::Ledger),
@@ -276,9 +284,9 @@ mod tests {
             ("GET", "/reset/a", Endpoint::WrongMethod { allow: "POST" }),
             ("GET", "/v1/chat/completions", Endpoint::WrongMethod { allow: "POST" }),
             ("DELETE", "/v1/models", Endpoint::WrongMethod { allow: "GET" }),
-            ("POST", "//v1//chat/completions", chat(Face::OpenAiChat, None, false)),
-            ("POST", "/v1beta/models/a%3Ab%3AgenerateContent", chat(Face::Gemini, Some("a:b"), false)),
-            ("GET", "/v1beta/models/a%3Ab", models(Face::Gemini, Some("a:b"))),
+            ("POST", "//v1//chat/completions", chat(CallerDialect::OpenAiChat, None, false)),
+            ("POST", "/v1beta/models/a%3Ab%3AgenerateContent", chat(CallerDialect::Gemini, Some("a:b"), false)),
+            ("GET", "/v1beta/models/a%3Ab", models(CallerDialect::Gemini, Some("a:b"))),
             ("POST", "/v1/images", Endpoint::Unknown),
             ("POST", "/v1beta/models/m:explode", Endpoint::Unknown),
             ("POST", "/v1beta", Endpoint::Unknown),
@@ -290,10 +298,10 @@ mod tests {
     #[test]
     fn the_dialect_of_a_list_of_models_is_told_by_a_header_of_its_clients() {
         for (name, face) in [
-            ("anthropic-version", Face::Anthropic),
-            ("x-goog-api-key", Face::Gemini),
-            ("x-goog-api-client", Face::Gemini),
-            ("authorization", Face::OpenAiChat),
+            ("anthropic-version", CallerDialect::Anthropic),
+            ("x-goog-api-key", CallerDialect::Gemini),
+            ("x-goog-api-client", CallerDialect::Gemini),
+            ("authorization", CallerDialect::OpenAiChat),
         ] {
             let value = http::HeaderValue::from_static("x");
             let headers = HeaderMap::from_iter([(http::HeaderName::from_static(name), value)]);

@@ -14,7 +14,9 @@ use tokio::time::timeout;
 
 use super::settings::ServerConfig;
 use crate::runtime::{BlockingPool, LONG_BYTES};
-use crate::wire::serve::{self, Asked, AskedVectors, BadRequest, Face, Refusal, Refused, refuse};
+use crate::wire::serve::{
+    self, BadRequest, CallerDialect, ParsedEmbedRequest, ParsedRequest, Refusal, RefusalReason, refuse,
+};
 
 /// The unit of room.
 const UNIT: usize = 1024;
@@ -35,9 +37,9 @@ pub(super) struct Intake {
 
 /// A body's place in the room. Its room is free again when this is dropped.
 #[derive(Default)]
-pub(super) struct Place(Option<OwnedSemaphorePermit>);
+pub(super) struct BodyMemory(Option<OwnedSemaphorePermit>);
 
-impl Place {
+impl BodyMemory {
     fn units(&self) -> usize {
         self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
     }
@@ -50,18 +52,18 @@ impl Place {
 }
 
 /// A parsed body.
-pub(super) trait Understood: Send + 'static {
+pub(super) trait ParsedBody: Send + 'static {
     /// Returns how many values of it were read.
     fn values(&self) -> usize;
 }
 
-impl Understood for Asked {
+impl ParsedBody for ParsedRequest {
     fn values(&self) -> usize {
         self.values
     }
 }
 
-impl Understood for AskedVectors {
+impl ParsedBody for ParsedEmbedRequest {
     fn values(&self) -> usize {
         self.values
     }
@@ -78,12 +80,12 @@ impl Intake {
         &self,
         body: Incoming,
         server: &ServerConfig,
-        face: Face,
-    ) -> Result<(Bytes, Place), Refusal> {
+        face: CallerDialect,
+    ) -> Result<(Bytes, BodyMemory), Refusal> {
         // One that says how long it is, is refused before it is sent: `expect: 100-continue` asks for that.
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         if announced > server.body_bytes_max {
-            return Err(refuse(face, Refused::TooLong(server.body_bytes_max)));
+            return Err(refuse(face, RefusalReason::TooLong(server.body_bytes_max)));
         }
         match timeout(server.body_timeout, self.gather(body, announced, server.body_bytes_max, face)).await {
             Ok(taken) => taken,
@@ -96,15 +98,15 @@ impl Intake {
         mut body: Incoming,
         announced: usize,
         bytes_max: usize,
-        face: Face,
-    ) -> Result<(Bytes, Place), Refusal> {
-        let (mut taken, mut place): (Vec<u8>, _) = (Vec::new(), Place::default());
+        face: CallerDialect,
+    ) -> Result<(Bytes, BodyMemory), Refusal> {
+        let (mut taken, mut place): (Vec<u8>, _) = (Vec::new(), BodyMemory::default());
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| broken(face, format!("the body broke off: {error}")))?;
             let Ok(piece) = frame.into_data() else { continue };
             let length = taken.len() + piece.len();
             if length > bytes_max {
-                return Err(refuse(face, Refused::TooLong(bytes_max)));
+                return Err(refuse(face, RefusalReason::TooLong(bytes_max)));
             }
             if length > place.units() * UNIT {
                 self.hold(&mut place, length.next_multiple_of(STEP), face).await?;
@@ -123,11 +125,11 @@ impl Intake {
     }
 
     /// Makes room for this many bytes, at most for the whole room: a request that is alone is always served.
-    async fn hold(&self, place: &mut Place, bytes: usize, face: Face) -> Result<(), Refusal> {
+    async fn hold(&self, place: &mut BodyMemory, bytes: usize, face: CallerDialect) -> Result<(), Refusal> {
         let more = bytes.div_ceil(UNIT).min(self.units).saturating_sub(place.units());
         let Some(more) = u32::try_from(more).ok().filter(|more| *more > 0) else { return Ok(()) };
         let wait = timeout(ROOM_WAIT, self.room.clone().acquire_many_owned(more));
-        let permit = wait.await.ok().and_then(Result::ok).ok_or_else(|| refuse(face, Refused::Full))?;
+        let permit = wait.await.ok().and_then(Result::ok).ok_or_else(|| refuse(face, RefusalReason::Full))?;
         match &mut place.0 {
             Some(held) => held.merge(permit),
             held @ None => *held = Some(permit),
@@ -137,17 +139,17 @@ impl Intake {
 
     /// Reads a body. Before it is read, room is taken for the most values that it may have; afterwards, for those that
     /// it had.
-    pub(super) async fn read<T: Understood>(
+    pub(super) async fn read<T: ParsedBody>(
         &self,
         body: Bytes,
-        place: &mut Place,
-        face: Face,
+        place: &mut BodyMemory,
+        face: CallerDialect,
         read: impl FnOnce(&Bytes) -> Result<T, BadRequest> + Send + 'static,
     ) -> Result<T, Refusal> {
         let bytes = body.len();
         self.hold(place, bytes + serve::values_max(&body) * VALUE_BYTES, face).await?;
         let asked = self.apart(bytes, move || read(&body)).await;
-        let asked = asked.map_err(|bad| refuse(face, Refused::Request(&bad)))?;
+        let asked = asked.map_err(|bad| refuse(face, RefusalReason::Request(&bad)))?;
         place.shrink(bytes + asked.values() * VALUE_BYTES);
         Ok(asked)
     }
@@ -158,6 +160,6 @@ impl Intake {
     }
 }
 
-fn broken(face: Face, problem: String) -> Refusal {
-    refuse(face, Refused::Request(&BadRequest::new("", problem)))
+fn broken(face: CallerDialect, problem: String) -> Refusal {
+    refuse(face, RefusalReason::Request(&BadRequest::new("", problem)))
 }

@@ -13,7 +13,7 @@ use crate::words::nearest;
 
 /// An error of the document.
 #[derive(Debug)]
-pub(super) struct Wrong {
+pub(super) struct DocumentError {
     /// The way to the part that is left out for it.
     pub(super) path: Path,
     /// The field's name, as far as it may be shown.
@@ -29,7 +29,7 @@ pub(super) fn read<T: de::DeserializeOwned + Default>(
     document: &mut Document<'_>,
     path: &[usize],
     but: Option<&str>,
-    wrong: &mut Vec<Wrong>,
+    wrong: &mut Vec<DocumentError>,
 ) -> T {
     for _ in 0..WRONG_MAX {
         let fault = match T::deserialize(Lenient { node: document.node(path), but }) {
@@ -52,14 +52,14 @@ pub(super) fn read<T: de::DeserializeOwned + Default>(
 }
 
 /// Describes the error.
-fn tell(document: &Document<'_>, path: &[usize], fault: &Fault, but: Option<&str>) -> Wrong {
+fn tell(document: &Document<'_>, path: &[usize], fault: &Fault, but: Option<&str>) -> DocumentError {
     let mut field = document.name(path);
     let dotted = match &fault.what {
         What::Field { .. } | What::Other { .. } => unquoted(document, path),
         _ => None,
     };
     if let Some(problem) = dotted {
-        return Wrong { path: path.to_vec(), field, problem };
+        return DocumentError { path: path.to_vec(), field, problem };
     }
     let problem = match &fault.what {
         What::Said(problem) => problem.clone(),
@@ -87,7 +87,7 @@ fn tell(document: &Document<'_>, path: &[usize], fault: &Fault, but: Option<&str
         }
         What::Variant { found, expected } => format!("is unknown; {}", among(found, expected, '"')),
     };
-    Wrong { path: path.to_vec(), field: if field.is_empty() { "configuration".into() } else { field }, problem }
+    DocumentError { path: path.to_vec(), field: if field.is_empty() { "configuration".into() } else { field }, problem }
 }
 
 /// Says that a name with a dot needs quotes, where there is a table that only such a name can have made: one by a name

@@ -17,8 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::pipelining::{Line, Turned, Unpipelined};
-use super::places::Places;
+use super::connection_slots::ConnectionSlots;
+use super::pipelining::{ConnectionState, GuardedBody, Unpipelined};
 use super::refusals::Reason;
 use super::service::{Endpoints, answer};
 use super::state::{State, now};
@@ -43,7 +43,7 @@ pub(super) struct Listening {
     pub(super) endpoints: Endpoints,
     /// Whether it speaks TLS.
     pub(super) tls: bool,
-    pub(super) places: Arc<Places>,
+    pub(super) places: Arc<ConnectionSlots>,
     /// Becomes true when no more connections are to be accepted.
     pub(super) stopping: watch::Receiver<bool>,
 }
@@ -87,7 +87,7 @@ impl Listening {
         // Without it small writes wait 40 ms for the client's acknowledgement.
         let _ = stream.set_nodelay(true);
         // A renewed certificate is used for later connections.
-        let line = Line::new();
+        let line = ConnectionState::new();
         let Some(tls) = self.state.tls().filter(|_| self.tls) else { return self.speak(stream, peer, line).await };
         let accepted = tokio::select! {
             biased;
@@ -101,7 +101,12 @@ impl Listening {
         }
     }
 
-    async fn speak(mut self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr, line: Arc<Line>) {
+    async fn speak(
+        mut self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        peer: SocketAddr,
+        line: Arc<ConnectionState>,
+    ) {
         let (state, endpoints) = (self.state, self.endpoints);
         let current = state.current();
         let (head_timeout, write_timeout) = (current.server.head_timeout, current.server.write_timeout);
@@ -110,7 +115,7 @@ impl Listening {
         let service = service_fn(move |request| {
             // Boxed, so that an idle connection has no memory for a future answer.
             let (turn, answering) = (turns.begin(), Box::pin(answer(state.clone(), endpoints, peer, request)));
-            async move { Ok::<_, Infallible>(answering.await?.map(|body| Turned::new(body, turn))) }
+            async move { Ok::<_, Infallible>(answering.await?.map(|body| GuardedBody::new(body, turn))) }
         });
         let stream = Unpipelined::new(WriteTimeout::new(stream, write_timeout), line.clone());
         let connection = http1::Builder::new()
@@ -137,7 +142,7 @@ impl Listening {
 }
 
 /// Returns once another connection waits for the place of one that has asked for nothing for some time.
-async fn gives_way(places: &Places, line: &Line) {
+async fn gives_way(places: &ConnectionSlots, line: &ConnectionState) {
     let mut wanted = places.wanted();
     while wanted.wait_for(Option::is_some).await.is_ok() {
         if line.is_idle(IDLE_MAX) {

@@ -111,7 +111,7 @@ struct BreakerLabels {
 type Seconds = Family<TargetLabels, Histogram, fn() -> Histogram>;
 
 /// What is counted of one target's attempts: found once, since each attempt ends on the path of its answer.
-struct OfTarget {
+struct TargetMetrics {
     won: Counter,
     /// By kind: input, output, and of those cached, written to a cache, and of reasoning.
     tokens: [Counter; 5],
@@ -123,7 +123,7 @@ struct OfTarget {
 
 /// What is counted.
 pub(super) struct Metrics {
-    targets: RwLock<HashMap<TargetId, Arc<OfTarget>>>,
+    targets: RwLock<HashMap<TargetId, Arc<TargetMetrics>>>,
     /// Held while the text is made: the values that others count are filled in for it.
     rendering: Mutex<()>,
     registry: Registry,
@@ -307,7 +307,7 @@ impl Metrics {
     }
 
     /// Returns what is counted of a target's attempts, found once.
-    fn of(&self, target: &TargetId) -> Arc<OfTarget> {
+    fn of(&self, target: &TargetId) -> Arc<TargetMetrics> {
         if let Some(of) = self.targets.read().unwrap_or_else(PoisonError::into_inner).get(target) {
             return of.clone();
         }
@@ -319,7 +319,7 @@ impl Metrics {
             let TargetLabels { gen_ai_provider_name, gen_ai_request_model } = own.clone();
             family.get_or_create_owned(&TokenLabels { gen_ai_provider_name, gen_ai_request_model, gen_ai_token_type })
         };
-        let of = Arc::new(OfTarget {
+        let of = Arc::new(TargetMetrics {
             won: self.attempts.get_or_create_owned(&won),
             tokens: [
                 tokens(&self.tokens, "input"),

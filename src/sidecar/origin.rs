@@ -29,7 +29,7 @@ const OF_THE_MACHINE: [&str; 2] = ["host.docker.internal", "host.containers.inte
 
 /// Why a request is refused before its endpoint is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Stranger {
+pub(super) enum OriginRefusal {
     /// It has no host, or two.
     NoHost,
     /// Its host is not one of ours.
@@ -40,36 +40,36 @@ pub(super) enum Stranger {
 
 /// Permission to go on.
 #[derive(Debug, Default)]
-pub(super) struct Leave {
+pub(super) struct CorsGrant {
     /// The page's origin, if an allowed page asks.
     page: Option<HeaderValue>,
 }
 
 /// Checks a request. With `strict` its host must be a known name; where a key is needed that is not necessary.
-pub(super) fn look(server: &ServerConfig, strict: bool, head: &Parts) -> Result<Leave, Stranger> {
+pub(super) fn look(server: &ServerConfig, strict: bool, head: &Parts) -> Result<CorsGrant, OriginRefusal> {
     let host = host(head)?;
     if (strict || !server.hosts.is_empty()) && host.is_some_and(|host| !is_known(server, name(host))) {
-        return Err(Stranger::Host(short(host.unwrap_or_default())));
+        return Err(OriginRefusal::Host(short(host.unwrap_or_default())));
     }
     let mut origins = head.headers.get_all(ORIGIN).iter();
     if let Some(origin) = origins.next() {
         let said = origin.to_str().unwrap_or("?");
         if origins.next().is_some() {
-            return Err(Stranger::Page("several sites".to_owned()));
+            return Err(OriginRefusal::Page("several sites".to_owned()));
         }
         if invites(server, said) {
-            return Ok(Leave { page: Some(origin.clone()) });
+            return Ok(CorsGrant { page: Some(origin.clone()) });
         }
         let own = said.strip_prefix("http://").or_else(|| said.strip_prefix("https://"));
         if own.is_none() || own != host {
-            return Err(Stranger::Page(short(said)));
+            return Err(OriginRefusal::Page(short(said)));
         }
     }
     let mut sites = head.headers.get_all(&SITE).iter().map(HeaderValue::as_bytes);
     if sites.all(|site| matches!(site, b"same-origin" | b"none")) {
-        Ok(Leave::default())
+        Ok(CorsGrant::default())
     } else {
-        Err(Stranger::Page("another site".to_owned()))
+        Err(OriginRefusal::Page("another site".to_owned()))
     }
 }
 
@@ -80,7 +80,7 @@ pub(super) fn is_preflight(head: &Parts) -> bool {
         && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-impl Leave {
+impl CorsGrant {
     /// Lets the page read the answer.
     pub(super) fn tell(&self, headers: &mut HeaderMap) {
         let Some(page) = &self.page else { return };
@@ -126,16 +126,16 @@ pub(super) fn expects(headers: &HeaderMap) -> Option<String> {
 }
 
 /// Returns the host and port of a request; requests of HTTP/1.0 need not have them.
-fn host(head: &Parts) -> Result<Option<&str>, Stranger> {
+fn host(head: &Parts) -> Result<Option<&str>, OriginRefusal> {
     let mut hosts = head.headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => Some(host.to_str().map_err(|_| Stranger::NoHost)?),
+        (Some(host), None) => Some(host.to_str().map_err(|_| OriginRefusal::NoHost)?),
         (None, None) if head.version == Version::HTTP_10 => None,
-        _ => return Err(Stranger::NoHost),
+        _ => return Err(OriginRefusal::NoHost),
     };
     // A request target in absolute form has it, too.
     match (head.uri.authority().map(http::uri::Authority::as_str), host) {
-        (Some(named), Some(host)) if named != host => Err(Stranger::NoHost),
+        (Some(named), Some(host)) if named != host => Err(OriginRefusal::NoHost),
         (named, host) => Ok(host.or(named)),
     }
 }
@@ -214,9 +214,9 @@ mod tests {
             let looked = look(&server(), true, &head(&[("host", host)]));
             assert_eq!(looked.is_ok(), known, "{host}: {looked:?}");
         }
-        assert_eq!(look(&server(), true, &head(&[])).err(), Some(Stranger::NoHost));
+        assert_eq!(look(&server(), true, &head(&[])).err(), Some(OriginRefusal::NoHost));
         let twice = head(&[("host", "localhost"), ("host", "localhost")]);
-        assert_eq!(look(&server(), true, &twice).err(), Some(Stranger::NoHost));
+        assert_eq!(look(&server(), true, &twice).err(), Some(OriginRefusal::NoHost));
     }
 
     #[test]
@@ -243,7 +243,7 @@ mod tests {
             &[("sec-fetch-site", "same-site")],
             &[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")],
         ] {
-            assert!(matches!(of(refused), Err(Stranger::Page(_))), "{refused:?}");
+            assert!(matches!(of(refused), Err(OriginRefusal::Page(_))), "{refused:?}");
         }
     }
 

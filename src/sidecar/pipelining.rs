@@ -27,10 +27,10 @@ const LINE_MAX: usize = 64;
 
 /// The state of a connection.
 #[derive(Debug)]
-pub(super) struct Line(Mutex<Turns>);
+pub(super) struct ConnectionState(Mutex<RequestCounts>);
 
 #[derive(Debug)]
-struct Turns {
+struct RequestCounts {
     /// Requests that the service was given.
     asked: u64,
     /// Requests that were answered, their last byte included.
@@ -41,17 +41,17 @@ struct Turns {
 }
 
 /// A request's turn; it ends when this is dropped.
-pub(super) struct Turn(Arc<Line>);
+pub(super) struct RequestGuard(Arc<ConnectionState>);
 
-impl Line {
+impl ConnectionState {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Turns { asked: 0, answered: 0, since: Instant::now(), reader: None })))
+        Arc::new(Self(Mutex::new(RequestCounts { asked: 0, answered: 0, since: Instant::now(), reader: None })))
     }
 
     /// Begins a request's turn.
-    pub(super) fn begin(self: &Arc<Self>) -> Turn {
+    pub(super) fn begin(self: &Arc<Self>) -> RequestGuard {
         self.lock().asked += 1;
-        Turn(self.clone())
+        RequestGuard(self.clone())
     }
 
     /// Tells whether nothing was asked for this long.
@@ -70,12 +70,12 @@ impl Line {
         done
     }
 
-    fn lock(&self) -> MutexGuard<'_, Turns> {
+    fn lock(&self) -> MutexGuard<'_, RequestCounts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Turn {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         let mut turns = self.0.lock();
         turns.answered += 1;
@@ -87,18 +87,18 @@ impl Drop for Turn {
 }
 
 /// A response's body that ends its request's turn.
-pub(super) struct Turned<B> {
+pub(super) struct GuardedBody<B> {
     body: B,
-    _turn: Turn,
+    _turn: RequestGuard,
 }
 
-impl<B> Turned<B> {
-    pub(super) fn new(body: B, turn: Turn) -> Self {
+impl<B> GuardedBody<B> {
+    pub(super) fn new(body: B, turn: RequestGuard) -> Self {
         Self { body, _turn: turn }
     }
 }
 
-impl<B: Body + Unpin> Body for Turned<B> {
+impl<B: Body + Unpin> Body for GuardedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -118,14 +118,14 @@ impl<B: Body + Unpin> Body for Turned<B> {
 /// A socket that is read a request at a time.
 pub(super) struct Unpipelined<S> {
     stream: S,
-    line: Arc<Line>,
+    line: Arc<ConnectionState>,
     scan: Scan,
     /// The bytes that came behind the request that is being answered.
     waiting: Vec<u8>,
 }
 
 impl<S> Unpipelined<S> {
-    pub(super) fn new(stream: S, line: Arc<Line>) -> Self {
+    pub(super) fn new(stream: S, line: Arc<ConnectionState>) -> Self {
         Self { stream, line, scan: Scan::default(), waiting: Vec::new() }
     }
 }
@@ -203,7 +203,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Unpipelined<S> {
 /// Where in its requests a connection is.
 #[derive(Debug, Default)]
 struct Scan {
-    place: Place,
+    place: ScanState,
     /// Requests that are all there.
     requests: u64,
     /// The beginning of the line that is being read.
@@ -217,7 +217,7 @@ struct Scan {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
+enum ScanState {
     /// Before a request, where blank lines are none of a head.
     #[default]
     Before,
@@ -238,19 +238,19 @@ impl Scan {
         while at < bytes.len() {
             let rest = &mut bytes[at..];
             match self.place {
-                Place::Lost => return at + rest.len(),
-                Place::Body(left) | Place::Chunk(left) => {
+                ScanState::Lost => return at + rest.len(),
+                ScanState::Body(left) | ScanState::Chunk(left) => {
                     let some = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
                     at += some;
                     let left = left - some as u64;
                     match self.place {
-                        Place::Body(_) if left == 0 => return self.over(at),
-                        Place::Body(_) => self.place = Place::Body(left),
-                        _ if left == 0 => self.place = Place::Size,
-                        _ => self.place = Place::Chunk(left),
+                        ScanState::Body(_) if left == 0 => return self.over(at),
+                        ScanState::Body(_) => self.place = ScanState::Body(left),
+                        _ if left == 0 => self.place = ScanState::Size,
+                        _ => self.place = ScanState::Chunk(left),
                     }
                 }
-                Place::Before | Place::Head | Place::Size | Place::Trailer => {
+                ScanState::Before | ScanState::Head | ScanState::Size | ScanState::Trailer => {
                     let end = memchr(b'\n', rest);
                     let part = &rest[..end.unwrap_or(rest.len())];
                     let room = LINE_MAX.saturating_sub(self.line.len()).min(part.len());
@@ -264,7 +264,7 @@ impl Scan {
                         if self.line_ended() {
                             return self.over(at);
                         }
-                    } else if self.place != Place::Size {
+                    } else if self.place != ScanState::Size {
                         // No head has such a byte: it will be refused. So will a line feed alone behind the size of a
                         // chunk.
                         rest[end] = 0;
@@ -277,18 +277,18 @@ impl Scan {
 
     /// Tells whether what comes next is of a body.
     fn is_in_body(&self) -> bool {
-        matches!(self.place, Place::Body(_) | Place::Chunk(_))
+        matches!(self.place, ScanState::Body(_) | ScanState::Chunk(_))
     }
 
     fn over(&mut self, at: usize) -> usize {
         self.requests += 1;
-        (self.place, self.length, self.is_chunked, self.said) = (Place::Before, 0, false, 0);
+        (self.place, self.length, self.is_chunked, self.said) = (ScanState::Before, 0, false, 0);
         at
     }
 
     /// Tells whether a head ends here that says more than once how long its body is.
     fn is_doubtful(&self) -> bool {
-        self.place == Place::Head && self.said > 1 && self.line == b"\r"
+        self.place == ScanState::Head && self.said > 1 && self.line == b"\r"
     }
 
     /// Reads a line that has ended; tells whether the request ends with it.
@@ -296,28 +296,28 @@ impl Scan {
         let mut whole = std::mem::take(&mut self.line);
         let line = whole.strip_suffix(b"\r").unwrap_or(&whole);
         let next = match (self.place, line) {
-            (Place::Before, b"") => Place::Before,
-            (Place::Before, _) => Place::Head,
-            (Place::Head, b"") if self.is_chunked => Place::Size,
-            (Place::Head, b"") if self.length > 0 => Place::Body(self.length),
-            (Place::Head | Place::Trailer, b"") => Place::Before,
-            (Place::Head, line) => self.field(line),
-            (Place::Size, line) => match size(line) {
-                Some(0) => Place::Trailer,
+            (ScanState::Before, b"") => ScanState::Before,
+            (ScanState::Before, _) => ScanState::Head,
+            (ScanState::Head, b"") if self.is_chunked => ScanState::Size,
+            (ScanState::Head, b"") if self.length > 0 => ScanState::Body(self.length),
+            (ScanState::Head | ScanState::Trailer, b"") => ScanState::Before,
+            (ScanState::Head, line) => self.field(line),
+            (ScanState::Size, line) => match size(line) {
+                Some(0) => ScanState::Trailer,
                 // The line's end is part of a chunk.
-                Some(size) => size.checked_add(2).map_or(Place::Lost, Place::Chunk),
-                None => Place::Lost,
+                Some(size) => size.checked_add(2).map_or(ScanState::Lost, ScanState::Chunk),
+                None => ScanState::Lost,
             },
             (place, _) => place,
         };
-        let ends = line.is_empty() && next == Place::Before && self.place != Place::Before;
+        let ends = line.is_empty() && next == ScanState::Before && self.place != ScanState::Before;
         whole.clear();
         (self.place, self.line) = (next, whole);
         ends
     }
 
     /// Reads a header: two of them say how long a body is.
-    fn field(&mut self, line: &[u8]) -> Place {
+    fn field(&mut self, line: &[u8]) -> ScanState {
         let name = |name: &str| line.len() >= name.len() && line[..name.len()].eq_ignore_ascii_case(name.as_bytes());
         if name("transfer-encoding:") {
             self.is_chunked = true;
@@ -328,10 +328,10 @@ impl Scan {
             let number = std::str::from_utf8(&line["content-length:".len()..]).ok();
             match number.and_then(|number| number.trim().parse().ok()) {
                 Some(length) => self.length = length,
-                None => return Place::Lost,
+                None => return ScanState::Lost,
             }
         }
-        Place::Head
+        ScanState::Head
     }
 }
 
@@ -432,7 +432,7 @@ mod tests {
     #[tokio::test]
     async fn pipelined_bytes_wait_for_the_answer_and_a_hang_up_does_not() {
         let (near, mut far) = duplex(1024);
-        let line = Line::new();
+        let line = ConnectionState::new();
         let mut orderly = Unpipelined::new(near, line.clone());
         let request = REQUESTS[0].as_bytes();
         far.write_all(&[request, request, b"x"].concat()).await.expect("room");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::intake::Place;
+use super::intake::BodyMemory;
 use super::state::State;
 use crate::words::{AttemptRecord, CallId, Error, TargetId};
 
@@ -21,7 +21,7 @@ pub(super) struct Record {
     heard: Option<TargetId>,
     written: bool,
     /// The room that its body takes, as long as its call lasts.
-    _place: Place,
+    _place: BodyMemory,
 }
 
 impl Record {
@@ -31,7 +31,7 @@ impl Record {
         face: &'static str,
         client: Option<String>,
         stream: bool,
-        place: Place,
+        place: BodyMemory,
     ) -> Self {
         #[expect(clippy::disallowed_methods, reason = "how long a call took is told by the clock")]
         let begun = Instant::now();

@@ -71,10 +71,10 @@ impl Reason {
 
 /// All requests that were turned away.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(Mutex<[Noted; Reason::ALL.len()]>);
+pub(super) struct Refusals(Mutex<[RefusalCount; Reason::ALL.len()]>);
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Noted {
+struct RefusalCount {
     all: u64,
     told: u64,
     last: Option<Instant>,

@@ -20,13 +20,13 @@ use super::admin;
 use super::background;
 use super::body::{ReplyBody, bytes};
 use super::chat;
-use super::endpoint::{Endpoint, Wish, unescaped};
-use super::intake::{Place, Understood};
-use super::origin::{self, Stranger};
+use super::endpoint::{BackgroundAction, Endpoint, unescaped};
+use super::intake::{BodyMemory, ParsedBody};
+use super::origin::{self, OriginRefusal};
 use super::refusals::Reason;
 use super::state::{Current, Peer, State, now};
 use crate::runtime::LedgerError;
-use crate::wire::serve::{self, Asked, BadRequest, Face, Refusal, Refused};
+use crate::wire::serve::{self, BadRequest, CallerDialect, ParsedRequest, Refusal, RefusalReason};
 use crate::words::Error;
 
 /// Which endpoints a listener has.
@@ -56,7 +56,7 @@ pub(super) async fn answer(
     }
     if let Some(what) = origin::expects(&head.headers) {
         let what = format!("nothing but `100-continue` can be expected here, not `{what}`: leave the header out");
-        return Ok(refuse(serve::refuse(face_of(head.uri.path()), Refused::Expects(&what))));
+        return Ok(refuse(serve::refuse(face_of(head.uri.path()), RefusalReason::Expects(&what))));
     }
     let current = state.current();
     let strict = endpoint.is_admin() || !current.access.asks();
@@ -77,20 +77,20 @@ pub(super) async fn answer(
 }
 
 /// Refuses a web page, or a client that looks like one, and names the setting that would allow it.
-fn turn_away(state: &State, head: &Parts, stranger: &Stranger) -> Response<ReplyBody> {
+fn turn_away(state: &State, head: &Parts, stranger: &OriginRefusal) -> Response<ReplyBody> {
     let face = face_of(head.uri.path());
     let (reason, refusal) = match stranger {
-        Stranger::NoHost => {
+        OriginRefusal::NoHost => {
             let bad = BadRequest::new("host", "must be there, and once");
-            (Reason::Host, serve::refuse(face, Refused::Request(&bad)))
+            (Reason::Host, serve::refuse(face, RefusalReason::Request(&bad)))
         }
-        Stranger::Host(host) => {
+        OriginRefusal::Host(host) => {
             let what = format!("this is not `{host}`: ask by its address, or put the name into `server.hosts`");
-            (Reason::Host, serve::refuse(face, Refused::Forbidden(&what)))
+            (Reason::Host, serve::refuse(face, RefusalReason::Forbidden(&what)))
         }
-        Stranger::Page(page) => {
+        OriginRefusal::Page(page) => {
             let what = format!("web pages of `{page}` may not ask here: see `server.allow_origins`");
-            (Reason::Page, serve::refuse(face, Refused::Forbidden(&what)))
+            (Reason::Page, serve::refuse(face, RefusalReason::Forbidden(&what)))
         }
     };
     state.turn_away(reason, head);
@@ -147,7 +147,7 @@ async fn serve(
         Endpoint::Reset { name } => reset(state, name.as_deref(), head.uri.query()).await,
         Endpoint::WrongMethod { allow } => {
             let what = format!("{} takes {allow}, not {}", head.uri.path(), head.method);
-            let mut response = refuse(serve::refuse(face_of(head.uri.path()), Refused::WrongMethod(&what)));
+            let mut response = refuse(serve::refuse(face_of(head.uri.path()), RefusalReason::WrongMethod(&what)));
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
             response
         }
@@ -200,7 +200,7 @@ async fn converse(
     state: &Arc<State>,
     head: &Parts,
     body: Incoming,
-    face: Face,
+    face: CallerDialect,
     model: Option<&str>,
     stream: bool,
 ) -> Result<Response<ReplyBody>, Refusal> {
@@ -214,17 +214,22 @@ async fn converse(
 }
 
 /// Answers what is wanted of an answer in the background.
-async fn kept(state: &Arc<State>, head: &Parts, id: &str, wish: Wish) -> Result<Response<ReplyBody>, Refusal> {
+async fn kept(
+    state: &Arc<State>,
+    head: &Parts,
+    id: &str,
+    wish: BackgroundAction,
+) -> Result<Response<ReplyBody>, Refusal> {
     let current = state.current();
-    let client = admitted(state, &current, head, Face::OpenAiResponses)?;
+    let client = admitted(state, &current, head, CallerDialect::OpenAiResponses)?;
     let query = head.uri.query().unwrap_or_default();
     background::wish(state, client, id, wish, query, current.server.keep_alive).await
 }
 
 /// Has a conversation made short, by a provider of the caller's own dialect.
 async fn compact(state: &Arc<State>, head: &Parts, body: Incoming) -> Result<Response<ReplyBody>, Refusal> {
-    let (current, face) = (state.current(), Face::OpenAiResponses);
-    let read = move |body: &Bytes| serve::read(face, None, false, body).map(Asked::compacting);
+    let (current, face) = (state.current(), CallerDialect::OpenAiResponses);
+    let read = move |body: &Bytes| serve::read(face, None, false, body).map(ParsedRequest::compacting);
     let (client, asked, place) = enter(state, &current, head, body, face, read).await?;
     if asked.is_in_background() {
         return background::begin(state, &current, head, client, asked, place).await;
@@ -237,7 +242,7 @@ async fn embed(
     state: &Arc<State>,
     head: &Parts,
     body: Incoming,
-    face: Face,
+    face: CallerDialect,
     model: Option<&str>,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let (current, model) = (state.current(), model.map(str::to_owned));
@@ -247,29 +252,29 @@ async fn embed(
 }
 
 /// Checks a caller's access, receives its body and reads it.
-async fn enter<'c, T: Understood>(
+async fn enter<'c, T: ParsedBody>(
     state: &State,
     current: &'c Current,
     head: &Parts,
     body: Incoming,
-    face: Face,
+    face: CallerDialect,
     read: impl FnOnce(&Bytes) -> Result<T, BadRequest> + Send + 'static,
-) -> Result<(Option<&'c Client>, T, Place), Refusal> {
+) -> Result<(Option<&'c Client>, T, BodyMemory), Refusal> {
     let client = admitted(state, current, head, face)?;
     if state.mark.is_on(&head.headers) {
         state.turn_away(Reason::Loop, head);
         let what =
             "this request was sent from here: the `base_url` of a provider leads back to this sidecar's own address";
-        return Err(serve::refuse(face, Refused::Loop(what)));
+        return Err(serve::refuse(face, RefusalReason::Loop(what)));
     }
     if let Some(kind) = origin::other_content(&head.headers) {
         state.turn_away(Reason::Content, head);
         let what = format!("bodies are read as JSON, not as `{kind}`: send it with content-type: application/json");
-        return Err(serve::refuse(face, Refused::Encoded(&what)));
+        return Err(serve::refuse(face, RefusalReason::Encoded(&what)));
     }
     if let Some(encoding) = head.headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
         let what = format!("bodies are read as they are, not in {encoding:?}: send it without content-encoding");
-        return Err(serve::refuse(face, Refused::Encoded(&what)));
+        return Err(serve::refuse(face, RefusalReason::Encoded(&what)));
     }
     let taken = async {
         let (body, mut place) = state.intake.take(body, &current.server, face).await?;
@@ -292,18 +297,23 @@ fn is_full(state: &State) -> bool {
 }
 
 /// Checks a caller's access, or refuses it in its dialect.
-fn admitted<'c>(state: &State, current: &'c Current, head: &Parts, face: Face) -> Result<Option<&'c Client>, Refusal> {
+fn admitted<'c>(
+    state: &State,
+    current: &'c Current,
+    head: &Parts,
+    face: CallerDialect,
+) -> Result<Option<&'c Client>, Refusal> {
     current.access.admit(&head.headers, head.uri.query(), now()).map_err(|denied| {
         let (reason, refused) = match denied {
-            Denied::Unknown => (Reason::Key, Refused::Unauthorised),
-            Denied::TooMany(wait) => (Reason::Limit, Refused::TooMany(wait)),
+            Denied::Unknown => (Reason::Key, RefusalReason::Unauthorised),
+            Denied::TooMany(wait) => (Reason::Limit, RefusalReason::TooMany(wait)),
         };
         state.turn_away(reason, head);
         serve::refuse(face, refused)
     })
 }
 
-fn models(state: &State, head: &Parts, face: Face, one: Option<&str>) -> Result<Response<ReplyBody>, Refusal> {
+fn models(state: &State, head: &Parts, face: CallerDialect, one: Option<&str>) -> Result<Response<ReplyBody>, Refusal> {
     let current = state.current();
     let client = admitted(state, &current, head, face)?;
     let mut known = current.models.iter().filter(|listing| client.is_none_or(|client| client.may(&listing.id)));
@@ -311,7 +321,7 @@ fn models(state: &State, head: &Parts, face: Face, one: Option<&str>) -> Result<
         None => serve::models(face, &known.cloned().collect::<Vec<_>>()),
         Some(one) => match known.find(|listing| listing.id == one) {
             Some(listing) => serve::model(face, listing),
-            None => return Err(serve::refuse(face, Refused::NotFound(&format!("there is no model `{one}`")))),
+            None => return Err(serve::refuse(face, RefusalReason::NotFound(&format!("there is no model `{one}`")))),
         },
     };
     Ok(bytes(StatusCode::OK, "application/json", body.into()))
@@ -321,17 +331,17 @@ async fn count(
     state: &State,
     head: &Parts,
     body: Incoming,
-    face: Face,
+    face: CallerDialect,
     model: Option<&str>,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let (current, model) = (state.current(), model.map(str::to_owned));
     let read = move |body: &Bytes| serve::read(face, model.as_deref(), false, body);
-    let (client, Asked { mut request, .. }, _place) = enter(state, &current, head, body, face, read).await?;
+    let (client, ParsedRequest { mut request, .. }, _place) = enter(state, &current, head, body, face, read).await?;
     chat::lead(state, &current, head, client, face, &mut request.route)?;
     let runtime = state.runtime.clone();
     let length = request.original.as_ref().map_or(0, |original| original.body.len());
     let tokens = state.intake.apart(length, move || runtime.estimate_tokens(request)).await;
-    let tokens = tokens.map_err(|error| serve::refuse(face, Refused::Call(&error)))?;
+    let tokens = tokens.map_err(|error| serve::refuse(face, RefusalReason::Call(&error)))?;
     Ok(bytes(StatusCode::OK, "application/json", serve::count_tokens(face, tokens).into()))
 }
 
@@ -400,11 +410,11 @@ async fn reset(state: &State, name: Option<&str>, query: Option<&str>) -> Respon
 }
 
 /// Guesses the dialect of a request to a wrong address.
-fn face_of(path: &str) -> Face {
+fn face_of(path: &str) -> CallerDialect {
     match path {
-        path if path.starts_with("/v1beta") => Face::Gemini,
-        path if path.contains("/messages") => Face::Anthropic,
-        _ => Face::OpenAiChat,
+        path if path.starts_with("/v1beta") => CallerDialect::Gemini,
+        path if path.contains("/messages") => CallerDialect::Anthropic,
+        _ => CallerDialect::OpenAiChat,
     }
 }
 
@@ -415,7 +425,7 @@ fn nothing(state: &State, head: &Parts) -> Response<ReplyBody> {
     let instead =
         if path.ends_with("/completions") { "; conversations are answered at /v1/chat/completions" } else { "" };
     let what = format!("there is nothing at {method} {path}{instead}");
-    refuse(serve::refuse(face_of(path), Refused::Nowhere(&what)))
+    refuse(serve::refuse(face_of(path), RefusalReason::Nowhere(&what)))
 }
 
 /// Makes a refusal a response.

@@ -12,8 +12,8 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
 use super::access::ClientKey;
-use super::document::{Document, Place};
-use super::lenient::{self, Wrong};
+use super::document::{Document, LineColumn};
+use super::lenient::{self, DocumentError};
 use super::tls::{TlsConfig, acceptor};
 use crate::config::{Config, check_time, check_wait, presets};
 use crate::words::{ConfigError, ConfigErrors, Price, TargetId, nearest};
@@ -284,7 +284,7 @@ fn some_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Soc
 
 /// All errors of a text, in the order of its lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SettingsErrors(Vec<(Option<Place>, ConfigError)>);
+pub struct SettingsErrors(Vec<(Option<LineColumn>, ConfigError)>);
 
 impl SettingsErrors {
     /// Writes them, a line each, as of a file of this name: `standin.toml:7:12: routes.smart.targets[1].teir: …`.
@@ -306,7 +306,7 @@ impl SettingsErrors {
 const ERRORS_MAX: usize = 50;
 
 impl std::ops::Deref for SettingsErrors {
-    type Target = [(Option<Place>, ConfigError)];
+    type Target = [(Option<LineColumn>, ConfigError)];
 
     fn deref(&self) -> &Self::Target {
         &self.0
@@ -420,9 +420,9 @@ impl Settings {
             }
         };
         let checked = settings.check_beside(&doubtful);
-        let mut errors: Vec<(Option<Place>, ConfigError)> = wrong
+        let mut errors: Vec<(Option<LineColumn>, ConfigError)> = wrong
             .into_iter()
-            .map(|Wrong { path, field, problem }| (document.place(&path), ConfigError::new(field, problem)))
+            .map(|DocumentError { path, field, problem }| (document.place(&path), ConfigError::new(field, problem)))
             .collect();
         let further = checked.err().into_iter().flatten().filter(|error| !document.explains(error));
         errors.extend(further.map(|error| (document.place(&document.find(&error.field).path), error)));
@@ -456,7 +456,7 @@ impl Settings {
 const SERVER: &str = "server";
 
 /// Puts the environment's variables into every text.
-fn expand(document: &mut Document<'_>, environment: &impl Fn(&str) -> Option<String>, wrong: &mut Vec<Wrong>) {
+fn expand(document: &mut Document<'_>, environment: &impl Fn(&str) -> Option<String>, wrong: &mut Vec<DocumentError>) {
     let mut missing = Vec::new();
     document.root.each_text(&mut Vec::new(), &mut |path, text| {
         if text.contains("${") {
@@ -470,7 +470,8 @@ fn expand(document: &mut Document<'_>, environment: &impl Fn(&str) -> Option<Str
         }
         true
     });
-    let missing = missing.into_iter().map(|(path, problem)| Wrong { field: document.name(&path), path, problem });
+    let missing =
+        missing.into_iter().map(|(path, problem)| DocumentError { field: document.name(&path), path, problem });
     wrong.extend(missing);
 }
 

@@ -9,10 +9,10 @@ use http::request::Parts;
 use tokio_rustls::TlsAcceptor;
 
 use super::access::Access;
+use super::connection_slots::ConnectionSlots;
 use super::intake::Intake;
 use super::loop_marks::Mark;
 use super::metrics::Metrics;
-use super::places::Places;
 use super::refusals::{Reason, Refusals};
 use super::settings::{ServerConfig, Settings};
 use crate::runtime::Runtime;
@@ -28,7 +28,7 @@ pub(super) struct State {
     pub(super) refusals: Refusals,
     pub(super) intake: Intake,
     /// Places for clients' connections.
-    pub(super) places: Arc<Places>,
+    pub(super) places: Arc<ConnectionSlots>,
     current: RwLock<Arc<Current>>,
     /// The TLS settings of new connections.
     tls: RwLock<Option<TlsAcceptor>>,
@@ -82,7 +82,7 @@ impl State {
     ) -> Self {
         let refusals = Refusals::default();
         let intake = Intake::new(current.server.bodies_bytes_max);
-        let places = Places::new(current.server.connections_max);
+        let places = ConnectionSlots::new(current.server.connections_max);
         let (current, tls) = (RwLock::new(Arc::new(current)), RwLock::new(tls));
         Self { runtime, mark, metrics, refusals, intake, places, current, tls }
     }

@@ -103,21 +103,21 @@ pub(super) struct Fragment<'a> {
 
 /// How an event is passed on in an answer that passes unchanged.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum Forwarding {
     /// It is passed on.
     #[default]
     Pass,
     /// It holds the usage alone: it is passed on to a caller that asked for it.
     Usage,
     /// It is the end marker of another dialect: it is dropped.
-    Foreign,
+    OtherEnd,
     /// Other data is passed on in its place.
-    Instead(String),
+    Replace(String),
 }
 
 /// The effect of a fragment of a tool call.
 #[derive(Debug)]
-struct Taken {
+struct FragmentEffect {
     /// The call that it belongs to.
     at: usize,
     begins: bool,
@@ -127,7 +127,7 @@ struct Taken {
 
 /// The parts that a fragment of a tool call must contain for the client.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct FragmentPatch {
     /// The call's index.
     pub(super) index: u64,
     /// Whether the call begins with it.
@@ -154,7 +154,7 @@ pub(super) struct Draft {
     /// An end by a filter counts as an answer, for a caller that gets the answer unchanged.
     pub(super) filtered: bool,
     /// How the event that is being read is passed on.
-    pub(super) turn: Turn,
+    pub(super) turn: Forwarding,
     /// Something came that can be shown: text, reasoning, and what the common form cannot express where it passes
     /// unchanged.
     pub(super) shows: bool,
@@ -192,7 +192,7 @@ pub(super) struct Draft {
     parts: Vec<AssistantPart>,
     calls: Vec<PartialCall>,
     /// The effect of the last fragment.
-    last: Option<Taken>,
+    last: Option<FragmentEffect>,
     spoke: bool,
     beyond: bool,
     refused: bool,
@@ -415,7 +415,7 @@ impl Draft {
         let added = call.add(&fragment.arguments);
         self.instead |= empty && added.is_some() && call.arguments.trim() != "{}";
         call.proof = call.proof.take().or(fragment.proof);
-        self.last = Some(Taken { at, begins, named, added });
+        self.last = Some(FragmentEffect { at, begins, named, added });
         Ok(!fragment.name.is_empty() || !fragment.arguments.is_empty())
     }
 
@@ -427,13 +427,13 @@ impl Draft {
     }
 
     /// Returns what the last fragment must contain so that a client that reads only fragments understands it.
-    pub(super) fn told(&mut self) -> Option<Told> {
-        let Taken { at, begins, named, added } = self.last.take()?;
+    pub(super) fn told(&mut self) -> Option<FragmentPatch> {
+        let FragmentEffect { at, begins, named, added } = self.last.take()?;
         let call = &self.calls[at];
         let is_own = || self.calls[..at].iter().all(|other| other.id != call.id);
         let id = (begins && (call.id.is_empty() || !is_own()))
             .then(|| made_up(&(self.salt, &self.id, at, &call.name, &call.arguments, self.bytes)));
-        Some(Told { index: call.shown, begins, named, added, id })
+        Some(FragmentPatch { index: call.shown, begins, named, added, id })
     }
 
     /// Takes a whole tool call, perhaps a repeated one: it fills in what fragments left open.

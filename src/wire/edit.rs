@@ -12,7 +12,7 @@ use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::pieces::spliced;
+use super::body_builder::spliced;
 use crate::words::Payload;
 
 /// Changes of one text.

@@ -10,10 +10,10 @@ mod table;
 
 pub use table::GENERIC;
 
+use super::conversation::is_prefilled;
 use super::ids::IdForm;
 use super::model::Model;
 use super::request::{Notes, is_own, unsupported};
-use super::talk::is_prefilled;
 use super::when::Zone;
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Effort, Failure, FailureClass, Image, Message, ToolChoice, UserPart,

@@ -17,23 +17,23 @@ const MARK: &str = "cache_control";
 const MARKS_MAX: usize = 4;
 
 /// A place that can be marked.
-struct Place<'a> {
-    what: What<'a>,
+struct MarkPosition<'a> {
+    what: MarkOwner<'a>,
     holder: Holder<'a>,
     mark: Option<&'a str>,
 }
 
 #[derive(Clone, PartialEq)]
-enum What<'a> {
+enum MarkOwner<'a> {
     Tool(Cow<'a, str>),
     Result(Cow<'a, str>),
     Text(Cow<'a, str>),
 }
 
-impl What<'_> {
+impl MarkOwner<'_> {
     /// Tells whether it is a text of which another was a part.
-    fn holds(&self, part: &What<'_>) -> bool {
-        matches!((self, part), (Self::Text(whole), What::Text(part)) if whole.contains(&**part))
+    fn holds(&self, part: &MarkOwner<'_>) -> bool {
+        matches!((self, part), (Self::Text(whole), MarkOwner::Text(part)) if whole.contains(&**part))
     }
 }
 
@@ -76,12 +76,12 @@ fn marked<'o>(theirs: &str, ours: &'o str, names: &Names) -> Cow<'o, str> {
     let mut taken = Vec::new();
     for (at, mark) in &marks[marks.len().saturating_sub(MARKS_MAX)..] {
         let what = match &from[*at].what {
-            What::Tool(name) => What::Tool(names.sent(name).into()),
+            MarkOwner::Tool(name) => MarkOwner::Tool(names.sent(name).into()),
             what => what.clone(),
         };
         // Repeated texts are told apart by how often they came before.
         let before = match what {
-            What::Text(_) => from[..*at].iter().filter(|place| place.what == what).count(),
+            MarkOwner::Text(_) => from[..*at].iter().filter(|place| place.what == what).count(),
             _ => 0,
         };
         let same = (0..to.len()).filter(|at| to[*at].what == what).nth(before);
@@ -95,13 +95,13 @@ fn marked<'o>(theirs: &str, ours: &'o str, names: &Names) -> Cow<'o, str> {
 }
 
 /// Returns what can be marked in a body of either dialect, in the order in which it is read.
-fn places(body: &str) -> Vec<Place<'_>> {
+fn places(body: &str) -> Vec<MarkPosition<'_>> {
     let list = |name: &str| find(body, &[name]).and_then(Array::of);
     let mut all = Vec::new();
     for tool in list("tools").iter().flat_map(Array::items) {
         let name = find(tool, &["name"]).or_else(|| find(tool, &["function", "name"])).and_then(text);
         let mark = find(tool, &[MARK]).or_else(|| find(tool, &["function", MARK]));
-        all.extend(name.map(|name| Place { what: What::Tool(name), holder: Holder::Block(tool), mark }));
+        all.extend(name.map(|name| MarkPosition { what: MarkOwner::Tool(name), holder: Holder::Block(tool), mark }));
     }
     if let Some(system) = find(body, &["system"]) {
         said(system, None, None, &mut all);
@@ -116,16 +116,16 @@ fn places(body: &str) -> Vec<Place<'_>> {
 }
 
 /// Adds what can be marked of a content: all of it, which may be marked as a whole, or its blocks.
-fn said<'a>(content: &'a str, result: Option<&Cow<'a, str>>, mark: Option<&'a str>, all: &mut Vec<Place<'a>>) {
-    let what = |said: Cow<'a, str>| result.cloned().map_or(What::Text(said), What::Result);
+fn said<'a>(content: &'a str, result: Option<&Cow<'a, str>>, mark: Option<&'a str>, all: &mut Vec<MarkPosition<'a>>) {
+    let what = |said: Cow<'a, str>| result.cloned().map_or(MarkOwner::Text(said), MarkOwner::Result);
     if let Some(plain) = text(content) {
-        all.push(Place { what: what(plain), holder: Holder::Plain(content), mark });
+        all.push(MarkPosition { what: what(plain), holder: Holder::Plain(content), mark });
         return;
     }
     for block in Array::of(content).iter().flat_map(Array::items) {
-        let called = find(block, &["tool_use_id"]).and_then(text).map(What::Result);
+        let called = find(block, &["tool_use_id"]).and_then(text).map(MarkOwner::Result);
         let what = called.or_else(|| find(block, &["text"]).and_then(text).map(what));
-        all.extend(what.map(|what| Place { what, holder: Holder::Block(block), mark: find(block, &[MARK]) }));
+        all.extend(what.map(|what| MarkPosition { what, holder: Holder::Block(block), mark: find(block, &[MARK]) }));
     }
 }
 

@@ -16,7 +16,7 @@ mod drift;
 pub mod classify;
 mod halves;
 mod stops;
-mod pieces;
+mod body_builder;
 mod edit;
 mod details;
 mod fence;
@@ -25,16 +25,16 @@ pub mod hint;
 
 // Requests.
 mod model;
-mod phrase;
+mod outgoing_text;
 mod request;
-mod talk;
+mod conversation;
 pub mod flavour;
 mod shared;
 mod names;
 mod encoded;
 mod marks;
 mod original;
-mod place;
+mod part_path;
 mod schema;
 mod seal;
 
@@ -66,7 +66,7 @@ pub use limits::limits;
 pub use model::Model;
 pub use names::Names;
 pub use original::asks_the_same;
-pub use place::place;
+pub use part_path::part_path;
 pub use verbatim::Verbatim;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};

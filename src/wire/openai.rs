@@ -5,7 +5,7 @@
 
 mod arrange;
 mod edit;
-mod mend;
+mod call_patch;
 mod messages;
 mod reply;
 mod request;

@@ -8,9 +8,9 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use super::body_builder::spliced;
 use super::edit::{Edits, Object, find, quoted};
 use super::model::Model;
-use super::pieces::spliced;
 use super::request::Notes;
 use crate::words::{ChatRequest, Dialect, Original, Payload, without_path};
 

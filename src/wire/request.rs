@@ -11,11 +11,11 @@ use serde_json::map::Entry;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::body_builder::BodyBuilder;
 use super::details;
 use super::ids::IdForm;
 use super::model::Model;
-use super::phrase::Phrase;
-use super::pieces::Pieces;
+use super::outgoing_text::OutgoingText;
 use crate::words::{
     ChatRequest, Dialect, Document, DocumentSource, Failure, FailureClass, Foreign, Image, Message, Note, Original,
     Payload, ResponseFormat, Secret, ToolCall, ToolChoice, ToolResult, UserPart,
@@ -23,7 +23,7 @@ use crate::words::{
 
 /// Writes a body. Its long texts are parts of the one that came.
 pub(super) fn write(request: &ChatRequest, body: &impl Serialize) -> Result<Payload, Failure> {
-    let mut pieces = Pieces::of(request.original.as_ref().map(|original| &original.body));
+    let mut pieces = BodyBuilder::of(request.original.as_ref().map(|original| &original.body));
     serde_json::to_writer(&mut pieces, body).map_err(|problem| bad("request", &problem.to_string()))?;
     Ok(pieces.finish())
 }
@@ -200,15 +200,15 @@ pub(super) fn foreign_tools(dialect: Dialect, request: &ChatRequest) -> impl Ite
 }
 
 /// The text that stands for a document of plain text, where the dialect has no documents.
-pub(super) struct Told<'a>(&'a Document, &'a str);
+pub(super) struct DocumentText<'a>(&'a Document, &'a str);
 
 /// Returns a document as text, if it is plain text.
-pub(super) fn told(document: &Document) -> Option<Told<'_>> {
+pub(super) fn told(document: &Document) -> Option<DocumentText<'_>> {
     let DocumentSource::Text(text) = &document.source else { return None };
-    Some(Told(document, text))
+    Some(DocumentText(document, text))
 }
 
-impl fmt::Display for Told<'_> {
+impl fmt::Display for DocumentText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(document, text) = self;
         f.write_str("<document")?;
@@ -233,7 +233,7 @@ pub(super) fn output_tokens_max(request: &ChatRequest, model: Model<'_>, notes: 
 }
 
 /// Returns a call's arguments: of none, an empty object.
-pub(super) fn arguments(call: &ToolCall) -> Phrase<'_> {
+pub(super) fn arguments(call: &ToolCall) -> OutgoingText<'_> {
     if call.arguments.is_blank() { "{}".into() } else { (&call.arguments).into() }
 }
 

@@ -8,7 +8,7 @@
 //! An answer that breaks off is never ended as if it were whole. Nothing here may know a socket, a route or a policy.
 
 mod anthropic;
-mod aside;
+mod skipped_parts;
 mod embed;
 mod gemini;
 mod in_words;
@@ -27,10 +27,10 @@ mod twins;
 mod unread;
 mod writer;
 
-pub use embed::{AskedVectors, read_embed, write_embed};
+pub use embed::{ParsedEmbedRequest, read_embed, write_embed};
 pub use in_words::in_words;
 pub use lists::{Listing, count_tokens, model, models};
-pub use refusal::{Refusal, Refused, refuse};
+pub use refusal::{Refusal, RefusalReason, refuse};
 pub use responses::{call_of, deleted, id_of};
 pub use writer::Writer;
 
@@ -39,13 +39,13 @@ use std::fmt;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use self::aside::Aside;
 use self::node::Object;
+use self::skipped_parts::SkippedParts;
 use crate::words::{ChatRequest, CommitPolicy, Dialect, Original};
 
 /// The dialect a caller speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Face {
+pub enum CallerDialect {
     /// OpenAI's chat completions.
     OpenAiChat,
     /// OpenAI's responses, without state here.
@@ -56,7 +56,7 @@ pub enum Face {
     Gemini,
 }
 
-impl Face {
+impl CallerDialect {
     /// Returns the dialect in which a provider is asked what a caller asks in this one.
     pub const fn dialect(self) -> Dialect {
         match self {
@@ -70,7 +70,7 @@ impl Face {
 
 /// A caller's request, understood.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Asked {
+pub struct ParsedRequest {
     /// The request; its route is the model's name as the caller wrote it. When an answer breaks off the stream ends
     /// with an error: no dialect can take back what it said.
     pub request: ChatRequest,
@@ -82,7 +82,7 @@ pub struct Asked {
     pub values: usize,
 }
 
-impl Asked {
+impl ParsedRequest {
     /// Tells whether the answer is to be given in the background.
     pub fn is_in_background(&self) -> bool {
         self.request.original.as_ref().is_some_and(|original| original.marks.background)
@@ -104,7 +104,7 @@ impl Asked {
 /// The parts of a request that its answer must repeat or obey.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Form {
-    face: Face,
+    face: CallerDialect,
     /// The model's name: at first as it was asked for.
     model: String,
     /// Whether the answer names the model so, and not as its provider does.
@@ -124,14 +124,14 @@ pub struct Form {
 }
 
 impl Form {
-    fn new(face: Face, model: String) -> Self {
+    fn new(face: CallerDialect, model: String) -> Self {
         let (as_asked, usage, thoughts, functions) = (false, false, true, false);
         let (free_tools, echo, chooses) = (Vec::new(), String::new(), None);
         Self { face, model, as_asked, usage, thoughts, functions, free_tools, echo, chooses }
     }
 
     /// Returns the dialect of the caller.
-    pub const fn face(&self) -> Face {
+    pub const fn face(&self) -> CallerDialect {
         self.face
     }
 
@@ -234,7 +234,12 @@ impl std::error::Error for BadRequest {}
 /// # Errors
 ///
 /// [`BadRequest`] names the field that cannot be understood and must be: JSON, the model, the conversation as such.
-pub fn read(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &Bytes) -> Result<Asked, BadRequest> {
+pub fn read(
+    face: CallerDialect,
+    path_model: Option<&str>,
+    stream_by_path: bool,
+    body: &Bytes,
+) -> Result<ParsedRequest, BadRequest> {
     let read = |body: &Bytes| read_body(face, path_model, stream_by_path, body);
     // Only a body that is no JSON can have half a letter in it.
     read(body).or_else(|bad| match lone::mended(body).filter(|_| bad.field.is_empty()) {
@@ -243,9 +248,14 @@ pub fn read(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &B
     })
 }
 
-fn read_body(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &Bytes) -> Result<Asked, BadRequest> {
+fn read_body(
+    face: CallerDialect,
+    path_model: Option<&str>,
+    stream_by_path: bool,
+    body: &Bytes,
+) -> Result<ParsedRequest, BadRequest> {
     let body = &text(body)?;
-    let mut aside = Aside::default();
+    let mut aside = SkippedParts::default();
     loop {
         let bad = match read_once(face, path_model, body, &aside) {
             Ok(mut asked) => {
@@ -265,7 +275,12 @@ fn read_body(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &
 }
 
 /// Reads a body without what is set aside.
-fn read_once(face: Face, path_model: Option<&str>, body: &ByteString, aside: &Aside) -> Result<Asked, BadRequest> {
+fn read_once(
+    face: CallerDialect,
+    path_model: Option<&str>,
+    body: &ByteString,
+    aside: &SkippedParts,
+) -> Result<ParsedRequest, BadRequest> {
     let (mut object, values) = Object::parse(body)?;
     let chooses = twins::chooses(face, object.names(false));
     let original = original::of(face, body, &object);
@@ -273,10 +288,10 @@ fn read_once(face: Face, path_model: Option<&str>, body: &ByteString, aside: &As
     unread::notes(face, &object, &mut lost);
     aside.set(face, &mut object);
     let (mut asked, more) = match face {
-        Face::OpenAiChat => openai::read(object, path_model),
-        Face::OpenAiResponses => responses::read(object, path_model),
-        Face::Anthropic => anthropic::read(object, path_model),
-        Face::Gemini => gemini::read(object, path_model),
+        CallerDialect::OpenAiChat => openai::read(object, path_model),
+        CallerDialect::OpenAiResponses => responses::read(object, path_model),
+        CallerDialect::Anthropic => anthropic::read(object, path_model),
+        CallerDialect::Gemini => gemini::read(object, path_model),
     }?;
     for more in more {
         reading::note(&mut lost, more);

@@ -18,7 +18,7 @@ const SOURCES_MAX: usize = 1_000;
 
 /// A place in the text of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum CitedRange {
     Unknown,
     Characters(Range<usize>),
     Bytes(Range<usize>),
@@ -29,7 +29,7 @@ enum Place {
 /// The sources of an answer as far as they are known.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
-    found: Vec<(Source, Place)>,
+    found: Vec<(Source, CitedRange)>,
     /// Bytes of text so far, and where the block began that is being told.
     bytes: usize,
     block: usize,
@@ -50,14 +50,15 @@ impl Sources {
 
     fn end(&mut self) {
         for (_, place) in &mut self.found {
-            if let Place::Since(start) = *place {
-                *place = Place::Bytes(start..self.bytes);
+            if let CitedRange::Since(start) = *place {
+                *place = CitedRange::Bytes(start..self.bytes);
             }
         }
     }
 
-    fn add(&mut self, source: Source, place: Place) {
-        let is_known = |(known, at): &(Source, Place)| *known == source && (*at == place || place == Place::Unknown);
+    fn add(&mut self, source: Source, place: CitedRange) {
+        let is_known =
+            |(known, at): &(Source, CitedRange)| *known == source && (*at == place || place == CitedRange::Unknown);
         if self.found.len() < SOURCES_MAX && !self.found.iter().any(is_known) {
             self.found.push((source, place));
         }
@@ -77,7 +78,7 @@ impl Sources {
         let inner = serde_json::from_str::<Annotation<'_>>(raw.get()).ok().and_then(|one| one.url_citation);
         let Some(cited) = inner.or_else(|| serde_json::from_str(raw.get()).ok()) else { return };
         match cited.source() {
-            Some(source) => self.add(source, cited.place().map_or(Place::Unknown, Place::Characters)),
+            Some(source) => self.add(source, cited.place().map_or(CitedRange::Unknown, CitedRange::Characters)),
             None => self.unsaid = true,
         }
     }
@@ -95,7 +96,7 @@ impl Sources {
             match self.found.iter_mut().find(|(known, _)| known.url == source.url) {
                 Some((known, _)) if known.title.is_empty() => known.title = source.title,
                 Some(_) => {}
-                None => self.add(source, Place::Unknown),
+                None => self.add(source, CitedRange::Unknown),
             }
         }
     }
@@ -103,7 +104,7 @@ impl Sources {
     /// Takes a citation of Anthropic's, which is of the block that is being told.
     pub(super) fn citation(&mut self, raw: &RawValue) {
         match serde_json::from_str::<Reference<'_>>(raw.get()).ok().and_then(|cited| cited.source()) {
-            Some(source) => self.add(source, Place::Since(self.block)),
+            Some(source) => self.add(source, CitedRange::Since(self.block)),
             None => self.unsaid = true,
         }
     }
@@ -126,7 +127,7 @@ impl Sources {
         let mut used = vec![false; found.len()];
         for support in &supports {
             let segment = support.segment.as_ref();
-            let place = segment.and_then(Reference::place).map_or(Place::Unknown, Place::Bytes);
+            let place = segment.and_then(Reference::place).map_or(CitedRange::Unknown, CitedRange::Bytes);
             for at in support.grounding_chunk_indices.iter().flatten() {
                 if let Some(Some(source)) = found.get(*at) {
                     used[*at] = true;
@@ -136,7 +137,7 @@ impl Sources {
         }
         for (source, used) in found.into_iter().zip(used) {
             if let (Some(source), false) = (source, used) {
-                self.add(source, Place::Unknown);
+                self.add(source, CitedRange::Unknown);
             }
         }
     }
@@ -152,9 +153,9 @@ impl Sources {
         let characters = |bytes: usize| text.char_indices().take_while(|(at, _)| *at < bytes).count();
         let placed = self.found.into_iter().map(|(source, place)| {
             let place = match place {
-                Place::Unknown | Place::Since(_) => 0..all,
-                Place::Characters(place) => place.start.min(all)..place.end.min(all),
-                Place::Bytes(place) => characters(place.start)..characters(place.end),
+                CitedRange::Unknown | CitedRange::Since(_) => 0..all,
+                CitedRange::Characters(place) => place.start.min(all)..place.end.min(all),
+                CitedRange::Bytes(place) => characters(place.start)..characters(place.end),
             };
             Source { place: place.start..place.end.max(place.start), ..source }
         });

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use memchr::{memchr, memmem};
 
 use super::anthropic;
-use super::draft::{Draft, Turn};
+use super::draft::{Draft, Forwarding};
 use super::edit::{Array, Edits, find, quoted};
 use super::fence::{Unfence, with_text};
 use crate::words::{Dialect, Piece};
@@ -74,12 +74,12 @@ struct Clean {
     /// The text as it came, and as it is passed on: events that repeat the whole text are changed in the same way.
     whole: [String; 2],
     /// The last event with held-back text.
-    last: Option<Held>,
+    last: Option<HeldEvent>,
 }
 
 /// A waiting event with held-back text.
 #[derive(Debug)]
-struct Held {
+struct HeldEvent {
     place: Range<usize>,
     name: String,
     data: String,
@@ -163,7 +163,7 @@ impl Relay {
         match self.clean.as_mut().map_or(Cleaned::Nothing, |clean| clean.event(data, &said)) {
             Cleaned::Nothing => {}
             Cleaned::Data { data, kept: what } => {
-                (turn, kept) = (Turn::Instead(data), Some(what).filter(|_| !said.is_empty()));
+                (turn, kept) = (Forwarding::Replace(data), Some(what).filter(|_| !said.is_empty()));
             }
             // It passes unchanged, and so does the text held back before.
             Cleaned::Lost => {
@@ -173,13 +173,13 @@ impl Relay {
             }
         }
         let instead = match turn {
-            Turn::Pass => self.edited(data, draft).map(|data| written(name, &data)),
-            Turn::Usage => (!self.how.usage).then(String::new),
-            Turn::Foreign => {
+            Forwarding::Pass => self.edited(data, draft).map(|data| written(name, &data)),
+            Forwarding::Usage => (!self.how.usage).then(String::new),
+            Forwarding::OtherEnd => {
                 self.foreign_end = true;
                 Some(String::new())
             }
-            Turn::Instead(data) => {
+            Forwarding::Replace(data) => {
                 let edited = self.edited(&data, draft);
                 Some(written(name, edited.as_ref().unwrap_or(&data)))
             }
@@ -191,7 +191,7 @@ impl Relay {
             self.held.extend_from_slice(event.as_bytes());
             self.from = end;
             if let (Some(kept), Some(clean)) = (kept, &mut self.clean) {
-                clean.last = Some(Held { place, name: name.to_owned(), data: data.to_owned(), said, kept });
+                clean.last = Some(HeldEvent { place, name: name.to_owned(), data: data.to_owned(), said, kept });
             }
         }
         self.at = end;
@@ -216,7 +216,7 @@ impl Relay {
     /// Takes a whole answer.
     pub(super) fn whole(&mut self, body: Vec<u8>, draft: &mut Draft) {
         self.held = match std::mem::take(&mut draft.turn) {
-            Turn::Instead(body) => body.into_bytes(),
+            Forwarding::Replace(body) => body.into_bytes(),
             _ => body,
         };
         let edited = str::from_utf8(&self.held).ok().and_then(|body| self.edited(body, draft));
@@ -272,7 +272,7 @@ impl Relay {
         let rest = rest.strip_suffix(itself).unwrap_or(&rest);
         let [came, goes] = &mut clean.whole;
         goes.push_str(rest);
-        if let Some(Held { place, name, data, said, kept }) =
+        if let Some(HeldEvent { place, name, data, said, kept }) =
             clean.last.filter(|held| held.place.end <= self.held.len())
         {
             let tail = self.held.split_off(place.end);

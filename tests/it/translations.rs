@@ -6,7 +6,7 @@ use std::path::Path;
 
 use futures_util::StreamExt as _;
 use serde_json::Value;
-use standin::internals::wire::serve::{self, Face};
+use standin::internals::wire::serve::{self, CallerDialect};
 use standin::internals::wire::{Flavour, authorize, encode};
 use standin::testing::{Script, Scripted};
 use standin::{AssistantPart, ChatRequest, Dialect, FailureClass, Message, ResponseFormat, Secret, TargetId, UserPart};
@@ -63,10 +63,10 @@ fn requests() -> Vec<(String, ChatRequest)> {
 
 fn request(case: &Value) -> Option<(String, ChatRequest)> {
     let face = match case["api"].as_str()? {
-        "chat-completions" => Face::OpenAiChat,
-        "responses" => Face::OpenAiResponses,
-        "anthropic-messages" => Face::Anthropic,
-        "gemini-generate" => Face::Gemini,
+        "chat-completions" => CallerDialect::OpenAiChat,
+        "responses" => CallerDialect::OpenAiResponses,
+        "anthropic-messages" => CallerDialect::Anthropic,
+        "gemini-generate" => CallerDialect::Gemini,
         _ => return None,
     };
     let body = case["request"]["body"].as_str().filter(|_| case["kind"] == "ok")?;

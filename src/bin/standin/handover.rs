@@ -29,13 +29,13 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Sockets inherited from the process that started this one.
 #[derive(Default)]
-pub struct Inherited {
+pub struct InheritedSockets {
     pub sockets: Sockets,
     /// The socket on which the program before this one waits until this one serves.
     ready: Option<UnixDatagram>,
 }
 
-impl Inherited {
+impl InheritedSockets {
     /// Takes the inherited sockets. Call it before there is a second thread: it changes the environment.
     pub fn take() -> io::Result<Self> {
         let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
@@ -67,13 +67,13 @@ impl Inherited {
 }
 
 /// The program that follows this one.
-pub struct Next {
+pub struct Successor {
     /// Its path, found at the start: after the file is replaced the system names the old one.
     program: PathBuf,
     arguments: Vec<OsString>,
 }
 
-impl Next {
+impl Successor {
     /// Returns the next program: the same path with the same arguments.
     pub fn new() -> io::Result<Self> {
         Ok(Self { program: env::current_exe()?, arguments: env::args_os().skip(1).collect() })

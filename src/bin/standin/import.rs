@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use standin::sidecar::{Settings, printable};
 
 use super::{failed, load, write};
-use given::Given;
+use given::InputValue;
 
 pub fn run(options: &super::Import) -> ExitCode {
     let name = options.file.display().to_string();
@@ -22,7 +22,7 @@ pub fn run(options: &super::Import) -> ExitCode {
         Ok(text) => text,
         Err(error) => return failed(&format!("{name}: {error}")),
     };
-    let given = match Given::read(&text) {
+    let given = match InputValue::read(&text) {
         Ok(given) => given,
         Err(problem) => return failed(&format!("{name}: {problem}")),
     };

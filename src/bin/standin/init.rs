@@ -8,7 +8,7 @@ use standin::sidecar::Settings;
 use super::{failed, load, write};
 
 pub fn run(options: &super::Init) -> ExitCode {
-    let found = match load::Found::look(&|name| std::env::var(name).ok()) {
+    let found = match load::DetectedProviders::look(&|name| std::env::var(name).ok()) {
         Ok(found) => found,
         Err(problem) => return failed(&problem),
     };
@@ -46,7 +46,7 @@ const PREFERRED: [(&str, &str); 8] = [
 ];
 
 /// Writes a first configuration.
-fn starter(found: &load::Found) -> String {
+fn starter(found: &load::DetectedProviders) -> String {
     let mut out = String::from(
         "# Providers, routes and the server. Every field: docs/configuration.md, and docs/sidecar.md for [server].\n\
          # Check it with `standin check --try`, serve it with `standin serve`; a change of this file is taken up within seconds.\n\n\

@@ -15,7 +15,7 @@ pub async fn run(options: super::Ledger) -> ExitCode {
         return verify(file);
     }
     let super::Ledger { by, since, until, lines, .. } = options;
-    let asked = Asked { by, since, until, lines };
+    let asked = LedgerQuestion { by, since, until, lines };
     match ask(&asked, options.file.as_deref(), &options.sidecar).await {
         Err(problem) => return failed(&problem),
         Ok(statement) if options.json => say!("{statement:#}"),
@@ -26,7 +26,7 @@ pub async fn run(options: super::Ledger) -> ExitCode {
 }
 
 /// What is asked, as people write it.
-pub struct Asked {
+pub struct LedgerQuestion {
     pub by: String,
     pub since: Option<String>,
     pub until: Option<String>,
@@ -34,19 +34,19 @@ pub struct Asked {
 }
 
 /// Asks a file or, where none is named, a running sidecar.
-pub async fn ask(asked: &Asked, file: Option<&Path>, sidecar: &OperatorAddress) -> Result<Value, String> {
+pub async fn ask(asked: &LedgerQuestion, file: Option<&Path>, sidecar: &OperatorAddress) -> Result<Value, String> {
     if let Some(file) = file {
         return read(file, asked);
     }
     let lines = asked.lines.map(|lines| lines.to_string());
-    let Asked { by, since, until, .. } = asked;
+    let LedgerQuestion { by, since, until, .. } = asked;
     let query = [("by", Some(by)), ("since", since.as_ref()), ("until", until.as_ref()), ("lines", lines.as_ref())];
     let query: Vec<_> = query.into_iter().filter_map(|(name, value)| Some((name, value?.as_str()))).collect();
     sidecar.ask(http::Method::GET, "ledger", &query).await
 }
 
 /// Asks a file.
-fn read(file: &Path, options: &Asked) -> Result<Value, String> {
+fn read(file: &Path, options: &LedgerQuestion) -> Result<Value, String> {
     let now = SystemTime::now();
     let time = |what: &str, text: &Option<String>| {
         let time = |text: &String| moment(text, now).ok_or_else(|| format!("--{what}: must be {MOMENT}"));

@@ -165,8 +165,8 @@ fn key_variable(preset: &Preset, value: &dyn Fn(&str) -> Option<String>) -> Opti
 }
 
 /// The providers that the environment allows.
-pub struct Found {
-    served: Vec<Served>,
+pub struct DetectedProviders {
+    served: Vec<DetectedProvider>,
     /// Hosts whose key is there, and none of whose models is named; with the variable of the key.
     unnamed: Vec<(&'static str, &'static str)>,
     /// Settings that must be in a file, and why.
@@ -175,7 +175,7 @@ pub struct Found {
 }
 
 /// A provider that the environment allows.
-struct Served {
+struct DetectedProvider {
     name: &'static str,
     /// The variable of its key; a local server has none.
     variable: Option<&'static str>,
@@ -183,7 +183,7 @@ struct Served {
     models: Vec<String>,
 }
 
-impl Found {
+impl DetectedProviders {
     /// Looks for keys, and for models that are named.
     ///
     /// # Errors
@@ -243,7 +243,7 @@ impl Found {
                     config.models = models.iter().map(|name| (name.clone(), ModelConfig::default())).collect();
                 }
                 self.targets.extend(targets);
-                self.served.push(Served { name: preset.name, variable, config, models });
+                self.served.push(DetectedProvider { name: preset.name, variable, config, models });
             }
             Err(errors) => {
                 let only_models = errors.iter().all(|error| error.field.ends_with(".models"));
@@ -312,7 +312,7 @@ impl Found {
 }
 
 fn from_environment() -> Result<Loaded, String> {
-    let found = Found::look(&variable)?;
+    let found = DetectedProviders::look(&variable)?;
     let hints = found.hints();
     if !found.serves() {
         if !hints.is_empty() {

@@ -357,7 +357,7 @@ struct Key {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // Before there is a second thread.
-    let inherited = match handover::Inherited::take() {
+    let inherited = match handover::InheritedSockets::take() {
         Ok(inherited) => inherited,
         Err(error) => return failed(&format!("LISTEN_FDS: {error}")),
     };

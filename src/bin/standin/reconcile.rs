@@ -9,23 +9,23 @@ use serde_json::{Value, json};
 use standin::sidecar::{dollars, printable};
 use standin::{Date, models};
 
-use super::ledger::{self, Asked, csv};
+use super::ledger::{self, LedgerQuestion, csv};
 use super::{failed, load};
 use export::{Export, Used, nanos};
 
 /// What is compared: a day, and a model without the date of its version.
-type Of = (i64, String);
+type DayModel = (i64, String);
 
 /// A day of a model, as we have it and as they do.
 #[derive(Default)]
-struct Both {
-    ours: Ours,
+struct ComparedUsage {
+    ours: OwnUsage,
     theirs: Used,
 }
 
 /// What our books say.
 #[derive(Clone, Copy, Default)]
-struct Ours {
+struct OwnUsage {
     input: u64,
     output: u64,
     cost: i64,
@@ -42,7 +42,7 @@ pub async fn run(options: super::Reconcile) -> ExitCode {
     };
     let days = || export.used.keys().map(|(day, _)| *day);
     let (Some(first), Some(last)) = (days().min(), days().max()) else { return failed("it tells of no day") };
-    let asked = Asked {
+    let asked = LedgerQuestion {
         by: "day-target".to_owned(),
         since: Some(Date(first).to_string()),
         until: Some(Date(last).plus(1).to_string()),
@@ -76,10 +76,10 @@ pub async fn run(options: super::Reconcile) -> ExitCode {
 const LINES_MAX: u32 = 10_000;
 
 /// Puts both accounts side by side. Where an export names no model, days are compared.
-fn side_by_side(export: &Export, statement: &Value, providers: &[String]) -> BTreeMap<Of, Both> {
+fn side_by_side(export: &Export, statement: &Value, providers: &[String]) -> BTreeMap<DayModel, ComparedUsage> {
     let by_model = export.used.keys().any(|(_, model)| !model.is_empty());
     let of = |day: i64, model: &str| (day, if by_model { models::family(model) } else { String::new() });
-    let mut both: BTreeMap<Of, Both> = BTreeMap::new();
+    let mut both: BTreeMap<DayModel, ComparedUsage> = BTreeMap::new();
     for ((day, model), used) in &export.used {
         both.entry(of(*day, model)).or_default().theirs.add(*used);
     }
@@ -102,9 +102,9 @@ fn side_by_side(export: &Export, statement: &Value, providers: &[String]) -> BTr
 }
 
 /// Returns everything as JSON. What the export does not tell is null, and so is its difference.
-fn told(both: &BTreeMap<Of, Both>, statement: &Value, providers: &[String]) -> Value {
-    let line = |both: &Both| {
-        let Both { ours, theirs } = both;
+fn told(both: &BTreeMap<DayModel, ComparedUsage>, statement: &Value, providers: &[String]) -> Value {
+    let line = |both: &ComparedUsage| {
+        let ComparedUsage { ours, theirs } = both;
         let in_dollars = |nanos: i64| nanos as f64 / 1e9;
         let count = |count: Option<u64>, ours: u64| count.map(|count| i128::from(count) - i128::from(ours));
         let count = |theirs, ours| count(theirs, ours).map(|count| i64::try_from(count).unwrap_or(i64::MAX));
@@ -128,7 +128,7 @@ fn told(both: &BTreeMap<Of, Both>, statement: &Value, providers: &[String]) -> V
             },
         })
     };
-    let mut sum = Both::default();
+    let mut sum = ComparedUsage::default();
     let lines = both.iter().map(|((day, model), both)| {
         sum.theirs.add(both.theirs);
         let (all, one) = (&mut sum.ours, both.ours);

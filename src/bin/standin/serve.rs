@@ -9,16 +9,16 @@ use standin::config::StoreConfig;
 use standin::sidecar::{Settings, Sidecar};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::handover::{Inherited, Next};
+use super::handover::{InheritedSockets, Successor};
 use super::log::Lines;
 use super::{failed, load, stage};
 
 /// How often a file is looked at for changes.
 const LOOK: Duration = Duration::from_secs(2);
 
-pub async fn run(options: super::Serve, mut inherited: Inherited) -> ExitCode {
+pub async fn run(options: super::Serve, mut inherited: InheritedSockets) -> ExitCode {
     // Before the program's file may be replaced.
-    let next = match Next::new() {
+    let next = match Successor::new() {
         Ok(next) => next,
         Err(error) => return failed(&error),
     };
@@ -171,7 +171,7 @@ impl Signals {
 async fn until_told(
     mut signals: Signals,
     sidecar: &Sidecar,
-    next: &Next,
+    next: &Successor,
     file: Option<&Path>,
     listen: Option<SocketAddr>,
 ) -> bool {

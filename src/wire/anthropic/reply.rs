@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::proof::wrap;
 use super::shape::{BLOCKS, DELTAS, EVENT, EVENTS, MESSAGE, RESULT_SUFFIX};
 use crate::wire::classify;
-use crate::wire::draft::{Draft, Fragment, Turn, arguments, broken, cut};
+use crate::wire::draft::{Draft, Forwarding, Fragment, arguments, broken, cut};
 use crate::wire::edit::{Array, Edits, Object, find, quoted};
 use crate::wire::json::{Scalar, parse};
 use crate::wire::request::object;
@@ -24,7 +24,7 @@ pub(in crate::wire) fn read_event(
         (_, "") => return Ok(false),
         // The end marker of another dialect, from gateways that send both.
         (_, "[DONE]") => {
-            (draft.turn, draft.done) = (Turn::Foreign, true);
+            (draft.turn, draft.done) = (Forwarding::OtherEnd, true);
             return Ok(false);
         }
         ("error", _) => return Err(classify::in_band(data)),
@@ -74,13 +74,13 @@ pub(in crate::wire) fn read_event(
 
 /// The changes that a call needs.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Mend {
+struct CallPatch {
     id: Option<String>,
     input: Option<String>,
 }
 
 /// Passes on an event, or a whole message, with its calls mended: the one that it begins, or those at their places.
-fn mend_one(data: &str, begun: Option<&str>, mends: &[(usize, Mend)], draft: &mut Draft) {
+fn mend_one(data: &str, begun: Option<&str>, mends: &[(usize, CallPatch)], draft: &mut Draft) {
     let mut edits = Edits::new(data);
     let all = find(data, &["content"]).filter(|_| begun.is_none()).and_then(Array::of);
     let blocks: Vec<&str> = begun.into_iter().chain(all.iter().flat_map(Array::items)).collect();
@@ -95,7 +95,7 @@ fn mend_one(data: &str, begun: Option<&str>, mends: &[(usize, Mend)], draft: &mu
         block.finish(&mut edits);
     }
     if !edits.is_empty() {
-        draft.turn = Turn::Instead(edits.finish().into_owned());
+        draft.turn = Forwarding::Replace(edits.finish().into_owned());
     }
 }
 
@@ -154,7 +154,12 @@ struct Message<'a> {
 }
 
 impl Message<'_> {
-    fn read(self, draft: &mut Draft, mends: &mut Vec<(usize, Mend)>, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+    fn read(
+        self,
+        draft: &mut Draft,
+        mends: &mut Vec<(usize, CallPatch)>,
+        out: &mut Vec<Piece>,
+    ) -> Result<bool, Failure> {
         draft.identify(self.id.text(), self.model.text());
         let mut content = false;
         for (at, block) in self.content.unwrap_or_default().into_iter().enumerate() {
@@ -262,7 +267,7 @@ impl Block<'_> {
 
     /// Returns the faults of a call that no client would understand: an id that is missing or repeated, an input that
     /// is a text.
-    fn mend(&self, whole: bool, draft: &mut Draft) -> Option<Mend> {
+    fn mend(&self, whole: bool, draft: &mut Draft) -> Option<CallPatch> {
         if !draft.verbatim || self.kind.text() != "tool_use" {
             return None;
         }
@@ -270,8 +275,8 @@ impl Block<'_> {
         let text = self.input.map(RawValue::get).filter(|input| whole && input.starts_with('"'));
         let input = text.and_then(|input| serde_json::from_str::<String>(input).ok());
         let input = input.map(|input| if input.trim().is_empty() { "{}".to_owned() } else { input });
-        let mend = Mend { id, input: input.filter(|input| object(input).is_some()) };
-        (mend != Mend::default()).then_some(mend)
+        let mend = CallPatch { id, input: input.filter(|input| object(input).is_some()) };
+        (mend != CallPatch::default()).then_some(mend)
     }
 
     fn think(&self, draft: &mut Draft, out: &mut Vec<Piece>) -> bool {

@@ -13,10 +13,10 @@ use serde_json::value::RawValue;
 use super::models::Traits;
 use super::proof::{self, Thought};
 use super::{DOCUMENT_TYPE, INVOICE, SYSTEM};
+use crate::wire::conversation::{AssistantTurn, CallResult, Media, Part, Step, is_prefilled, mends, steps};
 use crate::wire::names::Names;
-use crate::wire::phrase::Phrase;
+use crate::wire::outgoing_text::OutgoingText;
 use crate::wire::request::{Notes, arguments_object, inline, unsupported, verbatim};
-use crate::wire::talk::{Answer, Media, Part, Spoken, Step, is_prefilled, mends, steps};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Failure, FailureClass, Reasoning, UserPart,
 };
@@ -59,15 +59,15 @@ pub(super) enum Role {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Block<'a> {
-    Of(Known<'a>),
+    Of(KnownBlock<'a>),
     Foreign(&'a RawValue),
 }
 
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Known<'a> {
+pub(super) enum KnownBlock<'a> {
     Text {
-        text: Phrase<'a>,
+        text: OutgoingText<'a>,
     },
     Image {
         source: Source<'a>,
@@ -110,7 +110,7 @@ fn is_false(flag: &bool) -> bool {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Content<'a> {
-    Text(Phrase<'a>),
+    Text(OutgoingText<'a>),
     Blocks(Vec<Block<'a>>),
 }
 
@@ -126,14 +126,14 @@ pub(super) struct Citations {
 pub(super) enum Source<'a> {
     Url { url: &'a str },
     Base64 { media_type: &'a str, data: &'a str },
-    Text { media_type: &'static str, data: Phrase<'a> },
+    Text { media_type: &'static str, data: OutgoingText<'a> },
 }
 
 impl<'a> Block<'a> {
     /// Returns a block of text, if there is any: blank ones are refused.
-    pub(super) fn text(text: impl Into<Phrase<'a>>) -> Option<Self> {
+    pub(super) fn text(text: impl Into<OutgoingText<'a>>) -> Option<Self> {
         let text = text.into();
-        (!text.is_blank()).then_some(Self::Of(Known::Text { text }))
+        (!text.is_blank()).then_some(Self::Of(KnownBlock::Text { text }))
     }
 }
 
@@ -212,11 +212,12 @@ impl<'a> Turns<'a> {
             Turn::Of { role: Role::Assistant, content } => Some(&content[..]),
             _ => None,
         });
-        let thinks =
-            |block: &Block<'_>| matches!(block, Block::Of(Known::Thinking { .. } | Known::RedactedThinking { .. }));
+        let thinks = |block: &Block<'_>| {
+            matches!(block, Block::Of(KnownBlock::Thinking { .. } | KnownBlock::RedactedThinking { .. }))
+        };
         let content = last.filter(|content| !content.first().is_some_and(thinks)).unwrap_or_default();
         content.iter().filter_map(|block| match block {
-            Block::Of(Known::ToolUse { id, .. }) => Some(&**id),
+            Block::Of(KnownBlock::ToolUse { id, .. }) => Some(&**id),
             _ => None,
         })
     }
@@ -242,7 +243,7 @@ impl<'a> Turns<'a> {
         match self.all.last_mut() {
             // The last text of the assistant must not end with a space.
             Some(Turn::Of { content, .. }) if prefills => {
-                if let Some(Block::Of(Known::Text { text })) = content.last_mut() {
+                if let Some(Block::Of(KnownBlock::Text { text })) = content.last_mut() {
                     *text = text.as_str().trim_end().to_owned().into();
                 }
             }
@@ -260,7 +261,7 @@ fn is_id(id: &str) -> bool {
 }
 
 fn assistant<'a>(
-    spoken: &Spoken<'a>,
+    spoken: &AssistantTurn<'a>,
     model: &str,
     names: &'a Names,
     notes: &mut Notes,
@@ -277,7 +278,7 @@ fn assistant<'a>(
             AssistantPart::ToolCall(call) => {
                 notes.keep(false, "messages.tool_call.proof", call.proof.as_ref());
                 let (id, input) = (ids.next().unwrap_or_default(), arguments_object(spoken.at, call)?);
-                content.push(Block::Of(Known::ToolUse { id, name: names.sent(&call.name), input }));
+                content.push(Block::Of(KnownBlock::ToolUse { id, name: names.sent(&call.name), input }));
             }
             AssistantPart::Foreign(block) => content.extend(verbatim(OWN, block).map(Block::Foreign)),
         }
@@ -285,23 +286,24 @@ fn assistant<'a>(
     Ok(content)
 }
 
-fn result(answer: Answer<'_>) -> Result<Block<'_>, Failure> {
+fn result(answer: CallResult<'_>) -> Result<Block<'_>, Failure> {
     let shows = answer.result.filter(|result| result.beside().next().is_some());
     let content = match shows {
         None => Content::Text(answer.text()),
         Some(result) => {
-            let blocks: Result<Vec<_>, _> = result.content.iter().map(|part| user_block(Part::Its(part))).collect();
+            let blocks: Result<Vec<_>, _> =
+                result.content.iter().map(|part| user_block(Part::FromRequest(part))).collect();
             Content::Blocks(blocks?.into_iter().flatten().collect())
         }
     };
     let is_error = answer.is_error();
-    Ok(Block::Of(Known::ToolResult { tool_use_id: answer.id, content, is_error }))
+    Ok(Block::Of(KnownBlock::ToolResult { tool_use_id: answer.id, content, is_error }))
 }
 
 fn user_block(part: Part<'_>) -> Result<Option<Block<'_>>, Failure> {
     let part = match part {
-        Part::Its(part) => part,
-        Part::Told(text) => return Ok(Block::text(text)),
+        Part::FromRequest(part) => part,
+        Part::Made(text) => return Ok(Block::text(text)),
     };
     let image = match part {
         UserPart::Text(text) => return Ok(Block::text(text)),
@@ -315,7 +317,7 @@ fn user_block(part: Part<'_>) -> Result<Option<Block<'_>>, Failure> {
         Ok((media_type, _)) => return Err(kind_of("image", media_type, &IMAGE_TYPES)),
         Err(url) => Source::Url { url },
     };
-    Ok(Some(Block::Of(Known::Image { source })))
+    Ok(Some(Block::Of(KnownBlock::Image { source })))
 }
 
 fn document_block(document: &Document) -> Result<Block<'_>, Failure> {
@@ -329,7 +331,7 @@ fn document_block(document: &Document) -> Result<Block<'_>, Failure> {
     };
     let citations = document.citations.then_some(Citations { enabled: true });
     let (title, context) = (document.title.as_deref(), document.context.as_deref());
-    Ok(Block::Of(Known::Document { source, title, context, citations }))
+    Ok(Block::Of(KnownBlock::Document { source, title, context, citations }))
 }
 
 /// Returns the failure of a file of a kind that is not taken.
@@ -339,9 +341,9 @@ fn kind_of(what: &str, media_type: &str, taken: &[&str]) -> Failure {
 }
 
 /// Returns reasoning for the model that thought it.
-fn thinking_block<'a>(reasoning: &'a Reasoning, model: &str) -> Option<Known<'a>> {
+fn thinking_block<'a>(reasoning: &'a Reasoning, model: &str) -> Option<KnownBlock<'a>> {
     Some(match proof::unwrap(reasoning, model)? {
-        Thought::Signed { text, signature } => Known::Thinking { thinking: text, signature },
-        Thought::Redacted(data) => Known::RedactedThinking { data },
+        Thought::Signed { text, signature } => KnownBlock::Thinking { thinking: text, signature },
+        Thought::Redacted(data) => KnownBlock::RedactedThinking { data },
     })
 }

@@ -151,9 +151,9 @@ impl ErrorBody {
             }
         }
         for (name, value) in object {
-            match Told::by(name) {
-                Some(Told::Wait) => self.retry_after = later(self.retry_after, time(name, value, self.home)),
-                Some(Told::Reset) => self.reset = later(self.reset, time(name, value, self.home)),
+            match TimeField::by(name) {
+                Some(TimeField::Wait) => self.retry_after = later(self.retry_after, time(name, value, self.home)),
+                Some(TimeField::Reset) => self.reset = later(self.reset, time(name, value, self.home)),
                 None => {}
             }
         }
@@ -195,14 +195,14 @@ impl ErrorBody {
 }
 
 /// The meaning of a field's value, by its name.
-enum Told {
+enum TimeField {
     /// When to ask again.
     Wait,
     /// When a limit is reset.
     Reset,
 }
 
-impl Told {
+impl TimeField {
     /// Reads a name, however it is written: `retry_after`, `retryDelay`, `resets_in_seconds`, `X-RateLimit-Reset`.
     fn by(name: &str) -> Option<Self> {
         const WAITS: [&str; 15] = [

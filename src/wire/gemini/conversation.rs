@@ -10,10 +10,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::family::Family;
+use crate::wire::conversation::{self, AssistantTurn, CallResult, Media, Step, mends, steps};
 use crate::wire::names::Names;
-use crate::wire::phrase::Phrase;
+use crate::wire::outgoing_text::OutgoingText;
 use crate::wire::request::{Notes, arguments_object, bad, inline, object, told, verbatim};
-use crate::wire::talk::{self, Answer, Media, Spoken, Step, mends, steps};
 use crate::words::{
     AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Failure, FailureClass, Proof, Reasoning, Text,
     ToolCall, ToolResult, UserPart,
@@ -45,16 +45,16 @@ pub(super) enum Turn<'a> {
 #[serde(untagged)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are of the large one")]
 pub(super) enum Part<'a> {
-    Of(Known<'a>),
+    Of(KnownPart<'a>),
     Foreign(&'a RawValue),
 }
 
 /// Exactly one kind of data, perhaps with a proof.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Known<'a> {
+pub(super) struct KnownPart<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<Phrase<'a>>,
+    text: Option<OutgoingText<'a>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     thought: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,17 +108,17 @@ struct FunctionResponse<'a> {
 #[serde(untagged)]
 enum Response<'a> {
     Object(&'a RawValue),
-    Output { output: Phrase<'a> },
-    Error { error: Phrase<'a> },
+    Output { output: OutgoingText<'a> },
+    Error { error: OutgoingText<'a> },
 }
 
 impl<'a> Part<'a> {
-    pub(super) fn text(text: impl Into<Phrase<'a>>) -> Self {
-        Self::Of(Known { text: Some(text.into()), ..Known::default() })
+    pub(super) fn text(text: impl Into<OutgoingText<'a>>) -> Self {
+        Self::Of(KnownPart { text: Some(text.into()), ..KnownPart::default() })
     }
 
     fn inline(mime_type: &'a str, data: &'a str) -> Self {
-        Self::Of(Known { inline_data: Some(InlineData { mime_type, data }), ..Known::default() })
+        Self::Of(KnownPart { inline_data: Some(InlineData { mime_type, data }), ..KnownPart::default() })
     }
 
     /// Returns a file at an address.
@@ -128,10 +128,10 @@ impl<'a> Part<'a> {
             return Err(Failure::new(FailureClass::Unsupported, problem));
         }
         let file_data = Some(FileData { mime_type, file_uri });
-        Ok(Self::Of(Known { file_data, ..Known::default() }))
+        Ok(Self::Of(KnownPart { file_data, ..KnownPart::default() }))
     }
 
-    fn known(&mut self) -> Option<&mut Known<'a>> {
+    fn known(&mut self) -> Option<&mut KnownPart<'a>> {
         if let Self::Of(known) = self { Some(known) } else { None }
     }
 
@@ -140,7 +140,7 @@ impl<'a> Part<'a> {
     }
 
     fn is_inline(&self) -> bool {
-        matches!(self, Self::Of(Known { inline_data: Some(_), .. }))
+        matches!(self, Self::Of(KnownPart { inline_data: Some(_), .. }))
     }
 }
 
@@ -241,10 +241,10 @@ impl<'a> Conversation<'a> {
         self.system.push(Part::text(text));
     }
 
-    fn user(&self, part: talk::Part<'a>) -> Result<Option<Part<'a>>, Failure> {
+    fn user(&self, part: conversation::Part<'a>) -> Result<Option<Part<'a>>, Failure> {
         let part = match part {
-            talk::Part::Its(part) => part,
-            talk::Part::Told(text) => return Ok(Some(Part::text(text))),
+            conversation::Part::FromRequest(part) => part,
+            conversation::Part::Made(text) => return Ok(Some(Part::text(text))),
         };
         Ok(Some(match part {
             UserPart::Text(text) => Part::text(text),
@@ -266,7 +266,7 @@ impl<'a> Conversation<'a> {
         }))
     }
 
-    fn assistant(&mut self, spoken: &Spoken<'a>) -> Result<Vec<Part<'a>>, Failure> {
+    fn assistant(&mut self, spoken: &AssistantTurn<'a>) -> Result<Vec<Part<'a>>, Failure> {
         let mut own: Vec<Part<'a>> = Vec::with_capacity(spoken.parts.len());
         let mut ids = spoken.ids.iter().cloned();
         for part in spoken.parts {
@@ -296,11 +296,11 @@ impl<'a> Conversation<'a> {
             Some(last) if reasoning.text.is_empty() && last.text.is_some() && last.thought_signature.is_none() => {
                 last.thought_signature = Some(proof);
             }
-            _ => own.push(Part::Of(Known {
+            _ => own.push(Part::Of(KnownPart {
                 text: Some((&reasoning.text).into()),
                 thought: !reasoning.text.is_empty(),
                 thought_signature: Some(proof),
-                ..Known::default()
+                ..KnownPart::default()
             })),
         }
     }
@@ -309,12 +309,12 @@ impl<'a> Conversation<'a> {
         let args = arguments_object(at, call)?;
         let function_call = FunctionCall { id: self.id(id), name: self.names.sent(&call.name), args };
         let thought_signature = self.proof(call.proof.as_ref());
-        Ok(Part::Of(Known { function_call: Some(function_call), thought_signature, ..Known::default() }))
+        Ok(Part::Of(KnownPart { function_call: Some(function_call), thought_signature, ..KnownPart::default() }))
     }
 
     /// Returns a result, and behind it what it shows that has no place in it.
-    fn result(&self, answer: Answer<'a>) -> Result<Vec<Part<'a>>, Failure> {
-        let Answer { name, result, .. } = answer;
+    fn result(&self, answer: CallResult<'a>) -> Result<Vec<Part<'a>>, Failure> {
+        let CallResult { name, result, .. } = answer;
         if name.is_empty() {
             return Err(bad("messages.name", "must name the tool, since no call before has this id"));
         }
@@ -324,10 +324,10 @@ impl<'a> Conversation<'a> {
             _ => Response::Output { output: answer.text() },
         };
         let beside = result.filter(|_| self.shows_within).into_iter().flat_map(ToolResult::beside);
-        let beside: Result<Vec<_>, _> = beside.map(|part| self.user(talk::Part::Its(part))).collect();
+        let beside: Result<Vec<_>, _> = beside.map(|part| self.user(conversation::Part::FromRequest(part))).collect();
         let (parts, behind): (Vec<_>, Vec<_>) = beside?.into_iter().flatten().partition(Part::is_inline);
         let response = FunctionResponse { id: self.id(answer.id), name: self.names.sent(name), response, parts };
-        let result = Part::Of(Known { function_response: Some(response), ..Known::default() });
+        let result = Part::Of(KnownPart { function_response: Some(response), ..KnownPart::default() });
         Ok([result].into_iter().chain(behind).collect())
     }
 

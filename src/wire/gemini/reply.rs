@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::shape::CHUNK;
 use crate::wire::classify;
-use crate::wire::draft::{Draft, Fragment, Turn, arguments, broken, unusable};
+use crate::wire::draft::{Draft, Forwarding, Fragment, arguments, broken, unusable};
 use crate::wire::json::{Content as Text, Scalar, parse, says_something};
 use crate::wire::tidy::tidy;
 use crate::words::{Dialect, DriftKind, Failure, FailureClass, Piece, Proof, StopReason, Usage};
@@ -24,7 +24,7 @@ pub(in crate::wire) fn read_event(
     match (name, data.trim()) {
         (_, "") => Ok(false),
         (_, "[DONE]") => {
-            draft.turn = Turn::Foreign;
+            draft.turn = Forwarding::OtherEnd;
             Ok(false)
         }
         ("error", data) => Err(classify::in_band(data)),

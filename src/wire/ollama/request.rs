@@ -7,15 +7,15 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use crate::wire::conversation::{Media, Part, Step, steps};
 use crate::wire::encoded::Encoded;
 use crate::wire::ids::IdForm;
 use crate::wire::model::Model;
 use crate::wire::names::Names;
-use crate::wire::phrase::Phrase;
+use crate::wire::outgoing_text::OutgoingText;
 use crate::wire::request::{
     Each, Fields, Notes, arguments_object, check, headers, inline, output_tokens_max, told, unsupported, write,
 };
-use crate::wire::talk::{Media, Part, Step, steps};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Effort, Failure, ResponseFormat, Tool, ToolChoice, UserPart, without_path,
 };
@@ -135,9 +135,9 @@ fn options(request: &ChatRequest, answer_max: Option<u32>) -> Map<String, Value>
 #[derive(Default, serde::Serialize)]
 struct WireMessage<'a> {
     role: &'static str,
-    content: Phrase<'a>,
-    #[serde(skip_serializing_if = "Phrase::is_empty")]
-    thinking: Phrase<'a>,
+    content: OutgoingText<'a>,
+    #[serde(skip_serializing_if = "OutgoingText::is_empty")]
+    thinking: OutgoingText<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     images: Vec<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -170,18 +170,18 @@ impl<'a> WireMessage<'a> {
                 wire.role = "user";
                 for part in parts {
                     match part {
-                        Part::Its(UserPart::Text(text)) => append(&mut wire.content, text, "\n"),
-                        Part::Told(text) => append(&mut wire.content, text, "\n"),
-                        Part::Its(UserPart::Image(image)) => match inline(image) {
+                        Part::FromRequest(UserPart::Text(text)) => append(&mut wire.content, text, "\n"),
+                        Part::Made(text) => append(&mut wire.content, text, "\n"),
+                        Part::FromRequest(UserPart::Image(image)) => match inline(image) {
                             Ok((_, data)) => wire.images.push(data),
                             Err(_) => return Err(unsupported("messages.image.url")),
                         },
-                        Part::Its(UserPart::Document(document)) => match told(document) {
+                        Part::FromRequest(UserPart::Document(document)) => match told(document) {
                             Some(told) => append(&mut wire.content, told.to_string(), "\n"),
                             None => return Err(unsupported("messages.document")),
                         },
-                        Part::Its(UserPart::Audio(_)) => return Err(unsupported("messages.audio")),
-                        Part::Its(UserPart::Foreign(_)) => {}
+                        Part::FromRequest(UserPart::Audio(_)) => return Err(unsupported("messages.audio")),
+                        Part::FromRequest(UserPart::Foreign(_)) => {}
                     }
                 }
             }
@@ -217,7 +217,7 @@ impl<'a> WireMessage<'a> {
 }
 
 /// Appends a text, after something between; copies only where there are two.
-fn append<'a>(all: &mut Phrase<'a>, more: impl Into<Phrase<'a>>, between: &str) {
+fn append<'a>(all: &mut OutgoingText<'a>, more: impl Into<OutgoingText<'a>>, between: &str) {
     let more = more.into();
     if all.is_empty() {
         *all = more;

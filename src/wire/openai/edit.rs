@@ -68,7 +68,7 @@ pub(super) fn edited(
         Some(false) => true,
         None => counts,
     };
-    let messages = Talk::of(original, body, instruction);
+    let messages = MessageEdits::of(original, body, instruction);
     let tools = !body.names.is_empty() || (!flavour.keeps_marks() && original.marks.cached);
     let settled = differing.is_empty() && !effort && refused.is_empty() && !usage && original.stream == streaming;
     if let (true, None, false) = (settled, &messages, tools)
@@ -178,7 +178,7 @@ fn rename<'a>(tool: &mut Object<'a>, names: &Names, edits: &mut Edits<'a>) {
 }
 
 /// The messages, where something in them must change.
-struct Talk<'b, 'a> {
+struct MessageEdits<'b, 'a> {
     body: &'b Body<'a>,
     instruction: Option<&'b str>,
     left_out: &'b [usize],
@@ -190,7 +190,7 @@ struct Talk<'b, 'a> {
     sealed: bool,
 }
 
-impl<'b, 'a> Talk<'b, 'a> {
+impl<'b, 'a> MessageEdits<'b, 'a> {
     /// Finds out whether any message may have to change.
     fn of(original: &'b Original, body: &'b Body<'a>, instruction: Option<&'b str>) -> Option<Self> {
         let Body { flavour, request, model, names, .. } = *body;

@@ -6,12 +6,12 @@ use std::fmt;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::SPOKEN;
+use crate::wire::conversation::{AssistantTurn, CallResult, Media, Part, Step, mends, steps};
 use crate::wire::flavour::Flavour;
 use crate::wire::model::Model;
 use crate::wire::names::Names;
-use crate::wire::phrase::Phrase;
+use crate::wire::outgoing_text::OutgoingText;
 use crate::wire::request::{Address, Each, Formatted, Notes, arguments, told, verbatim};
-use crate::wire::talk::{Answer, Media, Part, Spoken, Step, mends, steps};
 use crate::words::{AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Foreign, Text, ToolCall, UserPart};
 
 const OWN: Dialect = Dialect::OpenAiChat;
@@ -24,7 +24,7 @@ pub(super) struct Messages<'a> {
     names: &'a Names,
     system_role: &'static str,
     /// The system's words before all others, as one message.
-    lead: Vec<Phrase<'a>>,
+    lead: Vec<OutgoingText<'a>>,
     steps: Vec<Step<'a>>,
     /// Whether reasoning goes along, and what is written where there is none.
     echoes: bool,
@@ -44,7 +44,7 @@ impl<'a> Messages<'a> {
         names: &'a Names,
         notes: &mut Notes,
     ) -> Self {
-        let (mut lead, mut rest): (Vec<Phrase<'_>>, Vec<Step<'_>>) = (Vec::new(), Vec::new());
+        let (mut lead, mut rest): (Vec<OutgoingText<'_>>, Vec<Step<'_>>) = (Vec::new(), Vec::new());
         let mut late = false;
         for (at, step) in steps(request, OWN, Media::Behind, |_| true, notes).into_iter().enumerate() {
             match step {
@@ -68,7 +68,7 @@ impl<'a> Messages<'a> {
 
     /// Returns the same, with an instruction of our own before all messages.
     pub(super) fn instructed(mut self, instruction: Option<String>) -> Self {
-        self.lead.extend(instruction.map(Phrase::from));
+        self.lead.extend(instruction.map(OutgoingText::from));
         self
     }
 
@@ -84,7 +84,7 @@ impl<'a> Messages<'a> {
         }
         for step in &self.steps {
             match step {
-                Step::Result(Answer { result: Some(result), .. }) => notes.result(self.flavour.ids, result),
+                Step::Result(CallResult { result: Some(result), .. }) => notes.result(self.flavour.ids, result),
                 Step::Assistant(spoken) => {
                     let echoes = self.echoes && !is_of_others(spoken.parts);
                     for part in spoken.parts {
@@ -120,7 +120,7 @@ impl Serialize for Messages<'_> {
             [] => {}
             [only] => seq.serialize_element(&Line { role: self.system_role, content: only })?,
             lead => {
-                let lead: Vec<&str> = lead.iter().map(Phrase::as_str).collect();
+                let lead: Vec<&str> = lead.iter().map(OutgoingText::as_str).collect();
                 let content = &lead.join("\n\n").into();
                 seq.serialize_element(&Line { role: self.system_role, content })?;
             }
@@ -133,7 +133,7 @@ impl Serialize for Messages<'_> {
             before = run.last();
             match &run[0] {
                 Step::System(text) => {
-                    let content = &Phrase::Its(text);
+                    let content = &OutgoingText::FromRequest(text);
                     seq.serialize_element(&Line { role: self.system_role, content })?;
                 }
                 Step::User(_) => seq.serialize_element(&User(run))?,
@@ -156,14 +156,14 @@ impl Serialize for Messages<'_> {
 #[derive(serde::Serialize)]
 struct Line<'a> {
     role: &'static str,
-    content: &'a Phrase<'a>,
+    content: &'a OutgoingText<'a>,
 }
 
 #[derive(serde::Serialize)]
 struct WireResult<'a> {
     role: &'static str,
     tool_call_id: &'a str,
-    content: &'a Phrase<'a>,
+    content: &'a OutgoingText<'a>,
 }
 
 /// The content of one or several messages of a user.
@@ -195,14 +195,14 @@ impl Serialize for Assistant<'_> {
         let Messages { flavour, names, echoes, .. } = *self.messages;
         let spoken = || self.run.iter().filter_map(|step| if let Step::Assistant(it) = step { Some(it) } else { None });
         let parts: Vec<&AssistantPart> = spoken().flat_map(|spoken| spoken.parts).collect();
-        let calls: Vec<(&str, &ToolCall)> = spoken().flat_map(Spoken::calls).collect();
+        let calls: Vec<(&str, &ToolCall)> = spoken().flat_map(AssistantTurn::calls).collect();
         let foreign = || parts.iter().filter_map(|part| foreign(part));
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("role", "assistant")?;
         let blocks = || foreign().filter(|foreign| foreign.kind != SPOKEN);
         if blocks().next().is_some() {
             let said = parts.iter().filter(|part| part.text().is_some() || foreign_block(part).is_some());
-            map.serialize_entry("content", &Each(|| said.clone().map(|part| WireSaid(part))))?;
+            map.serialize_entry("content", &Each(|| said.clone().map(|part| WireAssistantPart(part))))?;
         } else {
             // Some servers refuse a message without content, others an empty one beside tool calls.
             let texts = Joined(parts.iter().filter_map(|part| part.text()).collect());
@@ -273,7 +273,7 @@ struct Joined<'a>(Vec<&'a Text>);
 impl Serialize for Joined<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0[..] {
-            [only] => Phrase::Its(only).serialize(serializer),
+            [only] => OutgoingText::FromRequest(only).serialize(serializer),
             _ => serializer.collect_str(self),
         }
     }
@@ -286,9 +286,9 @@ impl fmt::Display for Joined<'_> {
 }
 
 /// A part of what an assistant said.
-struct WireSaid<'a>(&'a AssistantPart);
+struct WireAssistantPart<'a>(&'a AssistantPart);
 
-impl Serialize for WireSaid<'_> {
+impl Serialize for WireAssistantPart<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             AssistantPart::Foreign(block) => verbatim(OWN, block).serialize(serializer),
@@ -301,11 +301,11 @@ impl Serialize for WireSaid<'_> {
 struct WireText<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
-    text: Phrase<'a>,
+    text: OutgoingText<'a>,
 }
 
 impl<'a> WireText<'a> {
-    fn of(text: impl Into<Phrase<'a>>) -> Self {
+    fn of(text: impl Into<OutgoingText<'a>>) -> Self {
         Self { kind: "text", text: text.into() }
     }
 }
@@ -316,10 +316,10 @@ struct WirePart<'a>(&'a Part<'a>);
 impl Serialize for WirePart<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let part = match self.0 {
-            Part::Its(UserPart::Text(text)) => return WireText::of(text).serialize(serializer),
-            Part::Told(text) => return WireText::of(text.as_str()).serialize(serializer),
-            Part::Its(UserPart::Foreign(part)) => return verbatim(OWN, part).serialize(serializer),
-            Part::Its(part) => part,
+            Part::FromRequest(UserPart::Text(text)) => return WireText::of(text).serialize(serializer),
+            Part::Made(text) => return WireText::of(text.as_str()).serialize(serializer),
+            Part::FromRequest(UserPart::Foreign(part)) => return verbatim(OWN, part).serialize(serializer),
+            Part::FromRequest(part) => part,
         };
         let mut map = serializer.serialize_map(Some(2))?;
         match part {
@@ -408,7 +408,7 @@ struct WireCall<'a> {
 #[derive(serde::Serialize)]
 struct WireFunction<'a> {
     name: &'a str,
-    arguments: Phrase<'a>,
+    arguments: OutgoingText<'a>,
 }
 
 impl<'a> WireCall<'a> {

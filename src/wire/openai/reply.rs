@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::mend::{Mend, mended};
+use super::call_patch::{CallPatch, mended};
 use super::shape::CHUNK;
 use crate::wire::classify;
-use crate::wire::draft::{Draft, Fragment, Turn, arguments, broken};
+use crate::wire::draft::{Draft, Forwarding, Fragment, arguments, broken};
 use crate::wire::json::{Content, Scalar, parse, says_something};
 use crate::wire::tidy::tidy;
 use crate::words::{DriftKind, Failure, FailureClass, Piece, StopReason, Usage};
@@ -66,7 +66,7 @@ fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Res
     match chunk.choice {
         Some(choice) => choice.read(draft, text, whole, out),
         None if usage.is_some() => {
-            draft.turn = Turn::Usage;
+            draft.turn = Forwarding::Usage;
             Ok(false)
         }
         None => classify::recognise(text).map_or(Ok(false), Err),
@@ -91,14 +91,14 @@ struct Chunk<'a> {
     #[serde(borrow, default)]
     search_results: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    base_resp: Option<Base<'a>>,
+    base_resp: Option<MiniMaxStatus<'a>>,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
 }
 
 /// The status that `MiniMax` puts beside an answer: 0 where all is well.
 #[derive(Deserialize)]
-struct Base<'a> {
+struct MiniMaxStatus<'a> {
     #[serde(borrow, default)]
     status_code: Scalar<'a>,
 }
@@ -142,14 +142,14 @@ struct Reason<'a> {
 impl<'de: 'a, 'a> Deserialize<'de> for Reason<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        struct Told<'t> {
+        struct ReasonObject<'t> {
             #[serde(borrow, default, rename = "type")]
             kind: Scalar<'t>,
         }
         let raw = <&'de RawValue>::deserialize(deserializer)?;
         let word = match raw.get() {
             "null" => Ok(Scalar::Nothing),
-            told if told.starts_with('{') => serde_json::from_str::<Told<'de>>(told).map(|told| told.kind),
+            told if told.starts_with('{') => serde_json::from_str::<ReasonObject<'de>>(told).map(|told| told.kind),
             word => serde_json::from_str(word),
         };
         Ok(Self { raw: Some(raw), word: word.unwrap_or_default() })
@@ -223,10 +223,10 @@ impl Choice<'_> {
         let (first, second) = if whole { (self.message, self.delta) } else { (self.delta, self.message) };
         let mut mends = Vec::new();
         let content = first.or(second).unwrap_or_default().read(draft, whole, &mut mends, out)?;
-        if mends.iter().any(|mend| *mend != Mend::default())
+        if mends.iter().any(|mend| *mend != CallPatch::default())
             && let Some(mended) = mended(text, whole, &mends)
         {
-            draft.turn = Turn::Instead(mended);
+            draft.turn = Forwarding::Replace(mended);
         }
         match self.finish_reason.text() {
             "" | "null" => {}
@@ -259,7 +259,7 @@ impl Delta<'_> {
         self,
         draft: &mut Draft,
         whole: bool,
-        mends: &mut Vec<Mend>,
+        mends: &mut Vec<CallPatch>,
         out: &mut Vec<Piece>,
     ) -> Result<bool, Failure> {
         // Gateways send the same reasoning under both names.
@@ -277,7 +277,7 @@ impl Delta<'_> {
             draft.sources.annotations(annotations);
         }
         for call in self.tool_calls.iter().flatten() {
-            let mut mend = Mend::default();
+            let mut mend = CallPatch::default();
             let Some(call) = call else {
                 mends.push(mend);
                 continue;
@@ -303,9 +303,9 @@ impl Delta<'_> {
 
 impl Call<'_> {
     /// Returns what must change in a fragment that was read.
-    fn mend(&self, function: &Function<'_>, draft: &mut Draft, whole: bool) -> Mend {
-        let Some(told) = draft.told() else { return Mend::default() };
-        Mend {
+    fn mend(&self, function: &Function<'_>, draft: &mut Draft, whole: bool) -> CallPatch {
+        let Some(told) = draft.told() else { return CallPatch::default() };
+        CallPatch {
             index: (!whole && self.index.count() != Some(told.index)).then_some(told.index),
             id: told.id,
             // Clients join fragments: a repeated text would be there twice.

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::shape::{EVENT, EVENTS, ITEMS, RESPONSE, SERVED};
 use crate::wire::classify;
-use crate::wire::draft::{Draft, Fragment, Turn, arguments, broken, cut};
+use crate::wire::draft::{Draft, Forwarding, Fragment, arguments, broken, cut};
 use crate::wire::json::{Content, Scalar, parse, says_something};
 use crate::words::{Dialect, DriftKind, Failure, FailureClass, Piece, Proof, StopReason, Usage};
 
@@ -19,7 +19,7 @@ pub(in crate::wire) fn read_event(
     let data = data.trim();
     // Some gateways end the stream as chat completions do, after its true end.
     if data == "[DONE]" {
-        draft.turn = Turn::Foreign;
+        draft.turn = Forwarding::OtherEnd;
     }
     if matches!(data, "" | "[DONE]") {
         return Ok(false);

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::edit;
+use crate::wire::conversation::{AssistantTurn, CallResult, Media, Part, Step, steps};
 use crate::wire::encoded::Encoded;
 use crate::wire::flavour::{Flavour, NameForm};
 use crate::wire::ids::IdForm;
@@ -15,13 +16,12 @@ use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::openai::{FileData, UNNAMED, format as audio_format};
 use crate::wire::original;
-use crate::wire::phrase::Phrase;
+use crate::wire::outgoing_text::OutgoingText;
 use crate::wire::request::{
     Address, Each, Fields, Formatted, Notes, arguments, check, foreign_tools, headers, is_own, joined,
     output_tokens_max, settings, told, unsupported, verbatim, write,
 };
 use crate::wire::shared::extra_of;
-use crate::wire::talk::{Answer, Media, Part, Spoken, Step, steps};
 use crate::words::{
     AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Failure, Proof, Reasoning, ResponseFormat, Text, Tool,
     ToolChoice, UserPart,
@@ -264,7 +264,7 @@ impl Input<'_> {
     fn note(&self, notes: &mut Notes) {
         for step in &self.steps {
             match step {
-                Step::Result(Answer { result: Some(result), .. }) => notes.result(CALL_ID, result),
+                Step::Result(CallResult { result: Some(result), .. }) => notes.result(CALL_ID, result),
                 Step::Assistant(spoken) => {
                     let sent = sendable(spoken.parts);
                     for (at, part) in spoken.parts.iter().enumerate() {
@@ -292,7 +292,7 @@ impl Input<'_> {
     }
 
     /// Writes what an assistant said, thought and called, in its order.
-    fn assistant<S: SerializeSeq>(&self, spoken: &Spoken<'_>, seq: &mut S) -> Result<(), S::Error> {
+    fn assistant<S: SerializeSeq>(&self, spoken: &AssistantTurn<'_>, seq: &mut S) -> Result<(), S::Error> {
         let parts = &spoken.parts[..sendable(spoken.parts)];
         let mut ids = spoken.ids.iter();
         for run in parts.chunk_by(|a, b| a.text().is_some() && b.text().is_some()) {
@@ -305,7 +305,7 @@ impl Input<'_> {
                     }
                 }
                 AssistantPart::Reasoning(thought) => match self.reasoning(thought) {
-                    Some(Thought::Encrypted(item)) => seq.serialize_element(&Nameless(item))?,
+                    Some(Thought::Encrypted(item)) => seq.serialize_element(&WithoutId(item))?,
                     Some(Thought::Visible(text)) => {
                         let content = [WireText::of("reasoning_text", text)];
                         seq.serialize_element(&Item::Reasoning { summary: [(); 0], content })?;
@@ -315,7 +315,7 @@ impl Input<'_> {
                 AssistantPart::ToolCall(call) => {
                     let call_id = CALL_ID.fit(ids.next().map_or("", AsRef::as_ref));
                     let (name, arguments) = (self.names.sent(&call.name), arguments(call));
-                    seq.serialize_element(&Plain::FunctionCall { call_id: &call_id, name, arguments })?;
+                    seq.serialize_element(&ItemWithoutParts::FunctionCall { call_id: &call_id, name, arguments })?;
                 }
                 AssistantPart::Foreign(item) => {
                     if let Some(item) = verbatim(OWN, item) {
@@ -333,11 +333,13 @@ impl Serialize for Input<'_> {
         let mut seq = serializer.serialize_seq(None)?;
         for step in &self.steps {
             match step {
-                Step::System(text) => seq.serialize_element(&Item::said(self.system_role, Phrase::Its(text)))?,
+                Step::System(text) => {
+                    seq.serialize_element(&Item::said(self.system_role, OutgoingText::FromRequest(text)))?
+                }
                 Step::User(parts) => match &parts[..] {
                     [part] if let Some(text) = part.as_text() => seq.serialize_element(&Item::said("user", text))?,
                     parts => {
-                        let parts = Each(|| parts.iter().map(WireSaid));
+                        let parts = Each(|| parts.iter().map(WireUserPart));
                         seq.serialize_element(&Item::said("user", parts))?;
                     }
                 },
@@ -347,10 +349,10 @@ impl Serialize for Input<'_> {
                     let shows = answer.result.filter(|result| result.beside().next().is_some());
                     if let Some(result) = shows {
                         let output = Each(|| result.content.iter().filter(is_mine).map(WirePart));
-                        seq.serialize_element(&Shown::FunctionCallOutput { call_id: &call_id, output })?;
+                        seq.serialize_element(&ItemWithParts::FunctionCallOutput { call_id: &call_id, output })?;
                     } else {
                         let output = answer.text();
-                        seq.serialize_element(&Plain::FunctionCallOutput { call_id: &call_id, output })?;
+                        seq.serialize_element(&ItemWithoutParts::FunctionCallOutput { call_id: &call_id, output })?;
                     }
                 }
                 Step::Foreign(_, item) => seq.serialize_element(item)?,
@@ -370,15 +372,15 @@ enum Thought<'a> {
 
 /// An item without its id. With one, a provider expects all following items by id, too, but it has not stored the
 /// answer, so they have none.
-struct Nameless<'a>(&'a RawValue);
+struct WithoutId<'a>(&'a RawValue);
 
 /// Returns an item without its id.
 pub(super) fn nameless(item: &str) -> String {
     let raw = serde_json::from_str::<&RawValue>(item).ok();
-    raw.and_then(|raw| serde_json::to_string(&Nameless(raw)).ok()).unwrap_or_else(|| item.to_owned())
+    raw.and_then(|raw| serde_json::to_string(&WithoutId(raw)).ok()).unwrap_or_else(|| item.to_owned())
 }
 
-impl Serialize for Nameless<'_> {
+impl Serialize for WithoutId<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match serde_json::from_str::<BTreeMap<&str, &RawValue>>(self.0.get()) {
             Ok(fields) => serializer.collect_map(fields.into_iter().filter(|(name, _)| *name != "id")),
@@ -392,14 +394,14 @@ impl Serialize for Nameless<'_> {
 enum Item<'a, C> {
     Message { role: &'static str, content: C },
     Reasoning { summary: [(); 0], content: C },
-    FunctionCall { call_id: &'a str, name: &'a str, arguments: Phrase<'a> },
+    FunctionCall { call_id: &'a str, name: &'a str, arguments: OutgoingText<'a> },
     FunctionCallOutput { call_id: &'a str, output: C },
 }
 
 /// An item without parts.
-type Plain<'a> = Item<'a, Phrase<'a>>;
+type ItemWithoutParts<'a> = Item<'a, OutgoingText<'a>>;
 /// An item of parts.
-type Shown<'a, C> = Item<'a, C>;
+type ItemWithParts<'a, C> = Item<'a, C>;
 
 /// Tells whether a part of a result can go: parts of another dialect cannot.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "filters hand out references")]
@@ -417,23 +419,23 @@ impl<C> Item<'_, C> {
 struct WireText<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
-    text: Phrase<'a>,
+    text: OutgoingText<'a>,
 }
 
 impl<'a> WireText<'a> {
-    fn of(kind: &'static str, text: impl Into<Phrase<'a>>) -> Self {
+    fn of(kind: &'static str, text: impl Into<OutgoingText<'a>>) -> Self {
         Self { kind, text: text.into() }
     }
 }
 
 /// A part of what a user says.
-struct WireSaid<'a>(&'a Part<'a>);
+struct WireUserPart<'a>(&'a Part<'a>);
 
-impl Serialize for WireSaid<'_> {
+impl Serialize for WireUserPart<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
-            Part::Its(part) => WirePart(part).serialize(serializer),
-            Part::Told(text) => WireText::of("input_text", text.as_str()).serialize(serializer),
+            Part::FromRequest(part) => WirePart(part).serialize(serializer),
+            Part::Made(text) => WireText::of("input_text", text.as_str()).serialize(serializer),
         }
     }
 }

@@ -7,13 +7,13 @@ use serde::{Serialize, Serializer};
 use super::node::{Node, Object, Read, each};
 use super::out::json;
 use super::reading::model;
-use super::{BadRequest, Face, twins};
+use super::{BadRequest, CallerDialect, twins};
 use crate::wire::base64;
 use crate::words::{EmbedRequest, Embeddings};
 
 /// A caller's request for vectors, understood.
 #[derive(Clone, Debug, PartialEq)]
-pub struct AskedVectors {
+pub struct ParsedEmbedRequest {
     /// The request; its route is the model's name as the caller wrote it.
     pub request: EmbedRequest,
     /// The field by which a gateway behind a target would choose another model than was asked for, if there is one.
@@ -39,10 +39,10 @@ pub enum VectorForm {
 
 impl VectorForm {
     /// Returns the dialect of the caller.
-    pub const fn face(self) -> Face {
+    pub const fn face(self) -> CallerDialect {
         match self {
-            Self::Numbers | Self::Base64 => Face::OpenAiChat,
-            Self::One | Self::Batch => Face::Gemini,
+            Self::Numbers | Self::Base64 => CallerDialect::OpenAiChat,
+            Self::One | Self::Batch => CallerDialect::Gemini,
         }
     }
 }
@@ -52,12 +52,16 @@ impl VectorForm {
 /// # Errors
 ///
 /// [`BadRequest`] names the field that cannot be understood.
-pub fn read_embed(face: Face, path_model: Option<&str>, body: &Bytes) -> Result<AskedVectors, BadRequest> {
+pub fn read_embed(
+    face: CallerDialect,
+    path_model: Option<&str>,
+    body: &Bytes,
+) -> Result<ParsedEmbedRequest, BadRequest> {
     let body = &super::text(body)?;
     let (body, values) = Object::parse(body)?;
-    let chooses = twins::chooses(Face::OpenAiChat, body.names(false));
+    let chooses = twins::chooses(CallerDialect::OpenAiChat, body.names(false));
     let mut asked = match face {
-        Face::Gemini => gemini(body, path_model),
+        CallerDialect::Gemini => gemini(body, path_model),
         _ => openai(body, path_model),
     }?;
     asked.request.extra_dialect = Some(face.dialect());
@@ -65,7 +69,7 @@ pub fn read_embed(face: Face, path_model: Option<&str>, body: &Bytes) -> Result<
     Ok(asked)
 }
 
-fn openai(mut body: Object<'_>, path_model: Option<&str>) -> Read<AskedVectors> {
+fn openai(mut body: Object<'_>, path_model: Option<&str>) -> Read<ParsedEmbedRequest> {
     let route = model(&mut body, path_model)?;
     let form = match body.text("encoding_format")?.as_deref() {
         None | Some("float") => VectorForm::Numbers,
@@ -88,7 +92,7 @@ fn openai(mut body: Object<'_>, path_model: Option<&str>) -> Read<AskedVectors> 
     }
     let dimensions = body.count("dimensions")?;
     let request = EmbedRequest { route, inputs, tokens, dimensions, extra: body.rest(), ..EmbedRequest::default() };
-    Ok(AskedVectors { request, form, chooses: None, values: 0 })
+    Ok(ParsedEmbedRequest { request, form, chooses: None, values: 0 })
 }
 
 /// Reads a text that is given as its tokens.
@@ -96,11 +100,11 @@ fn tokens(key: &str, list: Vec<Node<'_>>) -> Read<Vec<u32>> {
     each(key, list, |node| node.count(""))
 }
 
-fn gemini(mut body: Object<'_>, path_model: Option<&str>) -> Read<AskedVectors> {
+fn gemini(mut body: Object<'_>, path_model: Option<&str>) -> Read<ParsedEmbedRequest> {
     if !body.has("requests") {
         let (one, input) = one(body, path_model)?;
         let request = EmbedRequest { inputs: vec![input], ..one };
-        return Ok(AskedVectors { request, form: VectorForm::One, chooses: None, values: 0 });
+        return Ok(ParsedEmbedRequest { request, form: VectorForm::One, chooses: None, values: 0 });
     }
     let list = body.list("requests")?;
     let mut all = each("requests", list, |node| one(node.object("")?, path_model))?.into_iter();
@@ -114,7 +118,7 @@ fn gemini(mut body: Object<'_>, path_model: Option<&str>) -> Read<AskedVectors> 
         inputs.push(input);
     }
     request.inputs = inputs;
-    Ok(AskedVectors { request, form: VectorForm::Batch, chooses: None, values: 0 })
+    Ok(ParsedEmbedRequest { request, form: VectorForm::Batch, chooses: None, values: 0 })
 }
 
 /// Reads the request for one text, and the text.

@@ -1,6 +1,6 @@
 //! Reads an answer that went on as it came into words: for a caller that asks for it in the other form.
 
-use super::Face;
+use super::CallerDialect;
 use crate::wire::decode::{AnswerMax, Decoder};
 use crate::words::{Failure, Finished, Note};
 
@@ -9,7 +9,7 @@ use crate::words::{Failure, Finished, Note};
 ///
 /// # Errors
 /// Why it has none: a filter held it back, for one.
-pub fn in_words(face: Face, is_stream: bool, came: &[u8], answer: Finished) -> Result<Finished, Failure> {
+pub fn in_words(face: CallerDialect, is_stream: bool, came: &[u8], answer: Finished) -> Result<Finished, Failure> {
     let max = AnswerMax { bytes: usize::MAX, tokens: usize::MAX };
     let decoder = Decoder::new(face.dialect(), is_stream).within(max).issuer(&answer.target.provider);
     let (mut decoder, mut told) = (decoder, Vec::new());

@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::Face;
+use super::CallerDialect;
 
 /// A model as it is listed: a name that callers may ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,50 +22,52 @@ pub struct Listing {
 }
 
 /// Returns the body that lists models.
-pub fn models(face: Face, listings: &[Listing]) -> Vec<u8> {
+pub fn models(face: CallerDialect, listings: &[Listing]) -> Vec<u8> {
     let all: Vec<Value> = listings.iter().map(|listing| entry(face, listing)).collect();
     let id = |listing: Option<&Listing>| listing.map(|listing| listing.id.clone());
     let body = match face {
-        Face::OpenAiChat | Face::OpenAiResponses => json!({"object": "list", "data": all}),
-        Face::Anthropic => json!({
+        CallerDialect::OpenAiChat | CallerDialect::OpenAiResponses => json!({"object": "list", "data": all}),
+        CallerDialect::Anthropic => json!({
             "data": all,
             "has_more": false,
             "first_id": id(listings.first()),
             "last_id": id(listings.last()),
         }),
-        Face::Gemini => json!({"models": all}),
+        CallerDialect::Gemini => json!({"models": all}),
     };
     body.to_string().into_bytes()
 }
 
 /// Returns the body that tells of one model.
-pub fn model(face: Face, listing: &Listing) -> Vec<u8> {
+pub fn model(face: CallerDialect, listing: &Listing) -> Vec<u8> {
     entry(face, listing).to_string().into_bytes()
 }
 
 /// Returns the body that tells how many tokens a prompt has.
-pub fn count_tokens(face: Face, tokens: u64) -> Vec<u8> {
+pub fn count_tokens(face: CallerDialect, tokens: u64) -> Vec<u8> {
     let body = match face {
-        Face::OpenAiChat | Face::OpenAiResponses => json!({"object": "response.input_tokens", "input_tokens": tokens}),
-        Face::Anthropic => json!({"input_tokens": tokens}),
-        Face::Gemini => json!({"totalTokens": tokens}),
+        CallerDialect::OpenAiChat | CallerDialect::OpenAiResponses => {
+            json!({"object": "response.input_tokens", "input_tokens": tokens})
+        }
+        CallerDialect::Anthropic => json!({"input_tokens": tokens}),
+        CallerDialect::Gemini => json!({"totalTokens": tokens}),
     };
     body.to_string().into_bytes()
 }
 
-fn entry(face: Face, listing: &Listing) -> Value {
+fn entry(face: CallerDialect, listing: &Listing) -> Value {
     let Listing { id, created, owner, input_tokens_max, output_tokens_max } = listing;
     let mut entry = match face {
-        Face::OpenAiChat | Face::OpenAiResponses => {
+        CallerDialect::OpenAiChat | CallerDialect::OpenAiResponses => {
             return json!({"id": id, "object": "model", "created": created, "owned_by": owner});
         }
-        Face::Anthropic => {
+        CallerDialect::Anthropic => {
             // The latest date that the format can hold is in the year 9999.
             let created = UNIX_EPOCH + Duration::from_secs((*created).min(253_402_300_799));
             let created_at = humantime::format_rfc3339_seconds(created).to_string();
             json!({"type": "model", "id": id, "display_name": id, "created_at": created_at})
         }
-        Face::Gemini => json!({
+        CallerDialect::Gemini => json!({
             "name": format!("models/{id}"),
             "baseModelId": id,
             "version": "1",
@@ -75,7 +77,7 @@ fn entry(face: Face, listing: &Listing) -> Value {
         }),
     };
     let limits = match face {
-        Face::Gemini => ["inputTokenLimit", "outputTokenLimit"],
+        CallerDialect::Gemini => ["inputTokenLimit", "outputTokenLimit"],
         _ => ["max_input_tokens", "max_tokens"],
     };
     for (key, limit) in limits.into_iter().zip([input_tokens_max, output_tokens_max]) {

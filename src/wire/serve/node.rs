@@ -12,7 +12,7 @@ use serde_json::{Map, Number, Value};
 
 use super::parse::Parser;
 use super::{BadRequest, twins};
-use crate::wire::phrase::Phrase;
+use crate::wire::outgoing_text::OutgoingText;
 use crate::words::Text;
 
 /// A JSON value.
@@ -523,7 +523,7 @@ impl Serialize for Node<'_> {
             Self::Bool(flag) => serializer.serialize_bool(*flag),
             Self::Number(number) => number.serialize(serializer),
             Self::Text(Quote::Plain(text, _)) => serializer.serialize_str(text),
-            Self::Text(Quote::Escaped(text)) => Phrase::Its(text).serialize(serializer),
+            Self::Text(Quote::Escaped(text)) => OutgoingText::FromRequest(text).serialize(serializer),
             Self::List(list) => serializer.collect_seq(list),
             Self::Object(object) => object.serialize(serializer),
             Self::Aside(node) => node.serialize(serializer),

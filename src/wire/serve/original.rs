@@ -8,7 +8,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::Face;
+use super::CallerDialect;
 use super::node::{Node, Object};
 use crate::wire::edit::{self, Edits};
 use crate::wire::original::{BEGUN, INVOICE};
@@ -16,8 +16,8 @@ use crate::wire::seal::SEAL;
 use crate::words::{Marks, Original};
 
 /// Returns a body as it came, before its reader takes it apart.
-pub(super) fn of(face: Face, body: &ByteString, object: &Object<'_>) -> Original {
-    let model = if face == Face::Gemini { None } else { object.as_it_stands("model") };
+pub(super) fn of(face: CallerDialect, body: &ByteString, object: &Object<'_>) -> Original {
+    let model = if face == CallerDialect::Gemini { None } else { object.as_it_stands("model") };
     let names = |is_null: bool| object.names(is_null).map(str::to_owned).collect();
     Original {
         dialect: face.dialect(),
@@ -29,7 +29,7 @@ pub(super) fn of(face: Face, body: &ByteString, object: &Object<'_>) -> Original
         stream_usage: object.within("stream_options").map(|options| options.is("include_usage") == Some(true)),
         left_out: Vec::new(),
         marks: Marks {
-            background: face == Face::OpenAiResponses && object.is("background") == Some(true),
+            background: face == CallerDialect::OpenAiResponses && object.is("background") == Some(true),
             ..marks(object)
         },
         lost: Vec::new(),

@@ -24,7 +24,7 @@ const DIGITS: usize = 18;
 const SHORT: usize = 12;
 
 /// Why there is no node.
-pub(super) enum Stop {
+pub(super) enum ParseStop {
     /// It is no JSON.
     Bad(&'static str),
     /// It has more values than are left.
@@ -63,15 +63,15 @@ impl<'a> Parser<'a> {
         let read = self.object_or_other();
         let read = read.and_then(|object| match self.blanks() {
             None => Ok(object),
-            Some(_) => Err(Stop::Bad("something follows the value")),
+            Some(_) => Err(ParseStop::Bad("something follows the value")),
         });
         read.map_err(|stop| match stop {
-            Stop::Bad(problem) => self.problem(problem),
-            Stop::Dense => "more fields than are read here".to_owned(),
+            ParseStop::Bad(problem) => self.problem(problem),
+            ParseStop::Dense => "more fields than are read here".to_owned(),
         })
     }
 
-    fn object_or_other(&mut self) -> Result<Option<Object<'a>>, Stop> {
+    fn object_or_other(&mut self) -> Result<Option<Object<'a>>, ParseStop> {
         if self.blanks() != Some(b'{') {
             return self.pass(0).map(|_| None);
         }
@@ -79,7 +79,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Skips a value at this depth; returns how many values it has.
-    fn pass(&mut self, depth: usize) -> Result<usize, Stop> {
+    fn pass(&mut self, depth: usize) -> Result<usize, ParseStop> {
         let left = std::mem::replace(&mut self.left, usize::MAX);
         let counts = std::mem::take(&mut self.counts);
         self.passes = true;
@@ -92,12 +92,12 @@ impl<'a> Parser<'a> {
     /// Reads the value of a field. One with more values than are left is a value itself, [`Node::Dense`]; of fields
     /// within each other it is the innermost, so that all around it is read. Nothing is made of values before they are
     /// counted.
-    fn field(&mut self, depth: usize) -> Result<Node<'a>, Stop> {
+    fn field(&mut self, depth: usize) -> Result<Node<'a>, ParseStop> {
         if !self.counts {
             return self.value(depth);
         }
         let (at, left) = (self.at, self.left);
-        let dense = left.checked_sub(1).ok_or(Stop::Dense)?;
+        let dense = left.checked_sub(1).ok_or(ParseStop::Dense)?;
         let fits = self.pass(depth)? <= left;
         let end = std::mem::replace(&mut self.at, at);
         if fits || (depth <= COUNTED_DEPTH && self.has_fields()) {
@@ -105,7 +105,7 @@ impl<'a> Parser<'a> {
             self.counts = !fits;
             let read = self.value(depth);
             self.counts = true;
-            if !matches!(read, Err(Stop::Dense)) {
+            if !matches!(read, Err(ParseStop::Dense)) {
                 return read;
             }
         }
@@ -121,26 +121,28 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads a value at this depth.
-    fn value(&mut self, depth: usize) -> Result<Node<'a>, Stop> {
-        self.left = self.left.checked_sub(1).ok_or(Stop::Dense)?;
+    fn value(&mut self, depth: usize) -> Result<Node<'a>, ParseStop> {
+        self.left = self.left.checked_sub(1).ok_or(ParseStop::Dense)?;
         match self.blanks() {
             Some(b'"') => {
                 self.at += 1;
                 self.text().map(Node::Text)
             }
-            Some(b'{' | b'[') if depth == DEPTH_MAX => Err(Stop::Bad("lists and objects stand too deep in each other")),
+            Some(b'{' | b'[') if depth == DEPTH_MAX => {
+                Err(ParseStop::Bad("lists and objects stand too deep in each other"))
+            }
             Some(b'{') => self.object(depth).map(Node::Object),
             Some(b'[') => self.list(depth),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b't') => self.word("true", Node::Bool(true)),
             Some(b'f') => self.word("false", Node::Bool(false)),
             Some(b'n') => self.word("null", Node::Null),
-            Some(_) => Err(Stop::Bad("a value is expected")),
-            None => Err(Stop::Bad("it ends where a value is expected")),
+            Some(_) => Err(ParseStop::Bad("a value is expected")),
+            None => Err(ParseStop::Bad("it ends where a value is expected")),
         }
     }
 
-    fn object(&mut self, depth: usize) -> Result<Object<'a>, Stop> {
+    fn object(&mut self, depth: usize) -> Result<Object<'a>, ParseStop> {
         let mut fields = Vec::new();
         self.at += 1;
         if self.blanks() == Some(b'}') {
@@ -165,14 +167,14 @@ impl<'a> Parser<'a> {
             match self.blanks() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => break self.at += 1,
-                Some(_) => return Err(Stop::Bad("a comma or the object's end is expected")),
-                None => return Err(Stop::Bad("it ends within an object")),
+                Some(_) => return Err(ParseStop::Bad("a comma or the object's end is expected")),
+                None => return Err(ParseStop::Bad("it ends within an object")),
             }
         }
         Ok(Object::of(fields))
     }
 
-    fn list(&mut self, depth: usize) -> Result<Node<'a>, Stop> {
+    fn list(&mut self, depth: usize) -> Result<Node<'a>, ParseStop> {
         let mut list = Vec::new();
         self.at += 1;
         if self.blanks() == Some(b']') {
@@ -187,14 +189,14 @@ impl<'a> Parser<'a> {
             match self.blanks() {
                 Some(b',') => self.at += 1,
                 Some(b']') => break self.at += 1,
-                Some(_) => return Err(Stop::Bad("a comma or the list's end is expected")),
-                None => return Err(Stop::Bad("it ends within a list")),
+                Some(_) => return Err(ParseStop::Bad("a comma or the list's end is expected")),
+                None => return Err(ParseStop::Bad("it ends within a list")),
             }
         }
         Ok(Node::List(list))
     }
 
-    fn number(&mut self) -> Result<Node<'a>, Stop> {
+    fn number(&mut self) -> Result<Node<'a>, ParseStop> {
         let rest = &self.bytes[self.at..];
         let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
         let length = rest.iter().position(|byte| !is_part(byte)).unwrap_or(rest.len());
@@ -207,21 +209,21 @@ impl<'a> Parser<'a> {
         }
         let number = &self.body[self.at..self.at + length];
         // Out of range is no number either.
-        let number = serde_json::from_str(number).map_err(|_| Stop::Bad("a number is expected"))?;
+        let number = serde_json::from_str(number).map_err(|_| ParseStop::Bad("a number is expected"))?;
         self.at += length;
         Ok(Node::Number(number))
     }
 
-    fn word(&mut self, word: &str, node: Node<'a>) -> Result<Node<'a>, Stop> {
+    fn word(&mut self, word: &str, node: Node<'a>) -> Result<Node<'a>, ParseStop> {
         if !self.bytes[self.at..].starts_with(word.as_bytes()) {
-            return Err(Stop::Bad("a value is expected"));
+            return Err(ParseStop::Bad("a value is expected"));
         }
         self.at += word.len();
         Ok(node)
     }
 
     /// Reads a text whose first quote is read.
-    fn text(&mut self) -> Result<Quote<'a>, Stop> {
+    fn text(&mut self) -> Result<Quote<'a>, ParseStop> {
         let (start, mut escapes) = (self.at, false);
         loop {
             self.at = self.special();
@@ -229,13 +231,13 @@ impl<'a> Parser<'a> {
                 Some(b'"') => break,
                 Some(b'\\') => {
                     let Some((_, length)) = escape(&self.bytes[self.at..]) else {
-                        return Err(Stop::Bad("an escape that stands for no letter"));
+                        return Err(ParseStop::Bad("an escape that stands for no letter"));
                     };
                     escapes = true;
                     self.at += length;
                 }
-                Some(_) => return Err(Stop::Bad("a control character within a text")),
-                None => return Err(Stop::Bad("it ends within a text")),
+                Some(_) => return Err(ParseStop::Bad("a control character within a text")),
+                None => return Err(ParseStop::Bad("it ends within a text")),
             }
         }
         let (text, quoted) = (&self.body[start..self.at], &self.body[start - 1..=self.at]);
@@ -260,9 +262,9 @@ impl<'a> Parser<'a> {
         self.at + first.len() + control.unwrap_or(end)
     }
 
-    fn need(&mut self, byte: u8, problem: &'static str) -> Result<(), Stop> {
+    fn need(&mut self, byte: u8, problem: &'static str) -> Result<(), ParseStop> {
         if self.blanks() != Some(byte) {
-            return Err(Stop::Bad(problem));
+            return Err(ParseStop::Bad(problem));
         }
         self.at += 1;
         Ok(())

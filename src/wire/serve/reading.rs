@@ -156,13 +156,13 @@ pub(super) fn image(url: Text) -> UserPart {
 
 /// The parts of an assistant's message, as they are collected.
 #[derive(Debug, Default)]
-pub(super) struct Said {
+pub(super) struct AssistantParts {
     pub(super) parts: Vec<AssistantPart>,
     /// The proof of the next call.
     next: Option<Proof>,
 }
 
-impl Said {
+impl AssistantParts {
     fn push(&mut self, part: AssistantPart) {
         if self.parts.is_empty() {
             // Most have one, and there are many of them.

@@ -7,7 +7,7 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use serde_json::{Value, json};
 
-use super::{BadRequest, Face};
+use super::{BadRequest, CallerDialect};
 use crate::words::consequence::CallerStatus;
 use crate::words::{Cause, Error, FailureClass, UnavailableTarget};
 
@@ -23,7 +23,7 @@ const SPEAKING: [u16; 7] = [400, 409, 413, 414, 415, 422, 431];
 
 /// Why a request gets no answer.
 #[derive(Clone, Copy, Debug)]
-pub enum Refused<'a> {
+pub enum RefusalReason<'a> {
     /// The body cannot be understood.
     Request(&'a BadRequest),
     /// The call failed.
@@ -66,32 +66,36 @@ pub struct Refusal {
 }
 
 /// Returns a refusal in the caller's dialect.
-pub fn refuse(face: Face, refused: Refused<'_>) -> Refusal {
+pub fn refuse(face: CallerDialect, refused: RefusalReason<'_>) -> Refusal {
     let fault = match refused {
-        Refused::Request(bad) => Fault { field: Some(bad.field.clone()), ..Fault::new(Kind::Invalid, bad.to_string()) },
-        Refused::Call(error) => Fault::of(error),
-        Refused::Unauthorised => Fault::new(Kind::Unauthorised, "the key is missing or wrong".to_owned()),
-        Refused::Forbidden(what) => Fault::new(Kind::Forbidden, what.to_owned()),
-        Refused::NotFound(what) => Fault::new(Kind::NotFound, what.to_owned()),
-        Refused::NotKept(what) => Fault::new(Kind::NotKept, what.to_owned()),
-        Refused::Nowhere(what) => Fault::new(Kind::Nowhere, what.to_owned()),
-        Refused::WrongMethod(what) => Fault::new(Kind::WrongMethod, what.to_owned()),
-        Refused::Encoded(what) => Fault::new(Kind::Encoded, what.to_owned()),
-        Refused::Expects(what) => {
+        RefusalReason::Request(bad) => {
+            Fault { field: Some(bad.field.clone()), ..Fault::new(Kind::Invalid, bad.to_string()) }
+        }
+        RefusalReason::Call(error) => Fault::of(error),
+        RefusalReason::Unauthorised => Fault::new(Kind::Unauthorised, "the key is missing or wrong".to_owned()),
+        RefusalReason::Forbidden(what) => Fault::new(Kind::Forbidden, what.to_owned()),
+        RefusalReason::NotFound(what) => Fault::new(Kind::NotFound, what.to_owned()),
+        RefusalReason::NotKept(what) => Fault::new(Kind::NotKept, what.to_owned()),
+        RefusalReason::Nowhere(what) => Fault::new(Kind::Nowhere, what.to_owned()),
+        RefusalReason::WrongMethod(what) => Fault::new(Kind::WrongMethod, what.to_owned()),
+        RefusalReason::Encoded(what) => Fault::new(Kind::Encoded, what.to_owned()),
+        RefusalReason::Expects(what) => {
             let status = Some(StatusCode::EXPECTATION_FAILED.as_u16());
             Fault { status, ..Fault::new(Kind::Invalid, what.to_owned()) }
         }
-        Refused::TooLong(bytes_max) => Fault::new(Kind::TooLarge, format!("the body is longer than {bytes_max} bytes")),
-        Refused::Full => Fault {
+        RefusalReason::TooLong(bytes_max) => {
+            Fault::new(Kind::TooLarge, format!("the body is longer than {bytes_max} bytes"))
+        }
+        RefusalReason::Full => Fault {
             retry_after: Some(RETRY_AFTER_MIN),
             is_final: false,
             ..Fault::new(Kind::Unavailable, "there is no room for another body now; ask again".to_owned())
         },
-        Refused::Loop(what) => {
+        RefusalReason::Loop(what) => {
             let status = Some(StatusCode::LOOP_DETECTED.as_u16());
             Fault { status, ..Fault::new(Kind::Unavailable, what.to_owned()) }
         }
-        Refused::TooMany(wait) => Fault {
+        RefusalReason::TooMany(wait) => Fault {
             retry_after: Some(wait),
             is_final: false,
             ..Fault::new(Kind::RateLimited, "too many requests with this key".to_owned())
@@ -218,16 +222,16 @@ impl Fault {
         }
     }
 
-    fn status(&self, face: Face) -> StatusCode {
+    fn status(&self, face: CallerDialect) -> StatusCode {
         self.status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or_else(|| self.kind.status(face))
     }
 
     /// Returns the message. Where a dialect has no code for it, agents that shorten a conversation by themselves look
     /// for the vendor's words.
-    fn said(&self, face: Face) -> String {
+    fn said(&self, face: CallerDialect) -> String {
         let words = match (self.kind, face) {
-            (Kind::ContextTooLong, Face::Anthropic) => "prompt is too long: ",
-            (Kind::ContextTooLong, Face::Gemini) => {
+            (Kind::ContextTooLong, CallerDialect::Anthropic) => "prompt is too long: ",
+            (Kind::ContextTooLong, CallerDialect::Gemini) => {
                 "the input token count exceeds the maximum number of tokens allowed: "
             }
             _ => "",
@@ -236,18 +240,18 @@ impl Fault {
     }
 
     /// Returns the body of the error, which is an event's data as well.
-    pub(super) fn body(&self, face: Face) -> Value {
+    pub(super) fn body(&self, face: CallerDialect) -> Value {
         match face {
-            Face::OpenAiChat | Face::OpenAiResponses => {
+            CallerDialect::OpenAiChat | CallerDialect::OpenAiResponses => {
                 let (kind, code) = self.kind.openai();
                 let code = code.or(self.code.as_deref());
                 let param = self.field.as_deref().filter(|field| !field.is_empty());
                 json!({"error": {"message": self.message, "type": kind, "param": param, "code": code}})
             }
-            Face::Anthropic => {
+            CallerDialect::Anthropic => {
                 json!({"type": "error", "error": {"type": self.kind.anthropic(), "message": self.said(face)}})
             }
-            Face::Gemini => {
+            CallerDialect::Gemini => {
                 let code = self.status(face).as_u16();
                 let mut error = json!({"code": code, "message": self.said(face), "status": self.kind.gemini()});
                 if let Some(wait) = self.retry_after {
@@ -300,7 +304,7 @@ impl Kind {
         }
     }
 
-    fn status(self, face: Face) -> StatusCode {
+    fn status(self, face: CallerDialect) -> StatusCode {
         match self {
             Self::Invalid | Self::ContextTooLong | Self::ContentPolicy => StatusCode::BAD_REQUEST,
             Self::Unauthorised => StatusCode::UNAUTHORIZED,
@@ -311,9 +315,9 @@ impl Kind {
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::OverBudget if face == Face::Anthropic => StatusCode::PAYMENT_REQUIRED,
+            Self::OverBudget if face == CallerDialect::Anthropic => StatusCode::PAYMENT_REQUIRED,
             Self::RateLimited | Self::OverBudget => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable if face == Face::Anthropic => {
+            Self::Unavailable if face == CallerDialect::Anthropic => {
                 StatusCode::from_u16(529).expect("a number of three digits is a status")
             }
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

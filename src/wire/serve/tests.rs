@@ -20,10 +20,11 @@ use crate::words::{
     Usage,
 };
 
-const FACES: [Face; 4] = [Face::OpenAiChat, Face::OpenAiResponses, Face::Anthropic, Face::Gemini];
+const FACES: [CallerDialect; 4] =
+    [CallerDialect::OpenAiChat, CallerDialect::OpenAiResponses, CallerDialect::Anthropic, CallerDialect::Gemini];
 
 /// Returns the parts of a request that go to no other dialect.
-fn lost(asked: &Asked) -> Vec<Note> {
+fn lost(asked: &ParsedRequest) -> Vec<Note> {
     asked.request.original.as_ref().expect("a body").lost.clone()
 }
 
@@ -142,20 +143,24 @@ fn data(stream: &str) -> Vec<Value> {
 }
 
 /// Returns the form of a plain request, thoughts and usage shown.
-fn form(face: Face) -> Form {
+fn form(face: CallerDialect) -> Form {
     let request = match face {
-        Face::OpenAiChat => json!({"model": "smart", "messages": [{"role": "user", "content": "Hi"}], "stream": true,
-            "stream_options": {"include_usage": true}}),
-        Face::OpenAiResponses => json!({"model": "smart", "input": "Hi", "stream": true}),
-        Face::Anthropic => json!({"model": "smart", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}],
-            "thinking": {"type": "adaptive"}}),
-        Face::Gemini => json!({"contents": [{"parts": [{"text": "Hi"}]}],
+        CallerDialect::OpenAiChat => {
+            json!({"model": "smart", "messages": [{"role": "user", "content": "Hi"}], "stream": true,
+            "stream_options": {"include_usage": true}})
+        }
+        CallerDialect::OpenAiResponses => json!({"model": "smart", "input": "Hi", "stream": true}),
+        CallerDialect::Anthropic => {
+            json!({"model": "smart", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}],
+            "thinking": {"type": "adaptive"}})
+        }
+        CallerDialect::Gemini => json!({"contents": [{"parts": [{"text": "Hi"}]}],
             "generationConfig": {"thinkingConfig": {"includeThoughts": true}}}),
     };
     asked(face, &request).form
 }
 
-fn asked(face: Face, body: &Value) -> Asked {
-    let model = (face == Face::Gemini).then_some("smart");
+fn asked(face: CallerDialect, body: &Value) -> ParsedRequest {
+    let model = (face == CallerDialect::Gemini).then_some("smart");
     read(face, model, false, &body.to_string().into()).unwrap_or_else(|bad| panic!("{bad}: {body}"))
 }

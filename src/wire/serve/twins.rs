@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::{BadRequest, Face};
+use super::{BadRequest, CallerDialect};
 
 /// Fields that decide the model and the request: in another spelling they are a field of another server.
 const DECIDE: &[&str] = &[
@@ -110,11 +110,11 @@ pub(super) fn check<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), BadR
 }
 
 /// Returns the field by which a gateway behind a target would choose a model, if there is one.
-pub(super) fn chooses<'a>(face: Face, mut names: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(super) fn chooses<'a>(face: CallerDialect, mut names: impl Iterator<Item = &'a str>) -> Option<String> {
     // Gemini's address names the model: a second name in the body could choose another.
     let is_one = |name: &str| {
         let plain: String = folded(name).chars().filter(|letter| !matches!(letter, '_' | '-' | '.' | ' ')).collect();
-        (face == Face::Gemini && plain == "model")
+        (face == CallerDialect::Gemini && plain == "model")
             || CHOOSE.binary_search(&&*plain).is_ok()
             || CHOOSE_BEGIN.iter().any(|begin| plain.starts_with(begin))
     };
@@ -154,19 +154,19 @@ mod tests {
     #[test]
     fn what_chooses_behind_a_target_is_known_in_any_case() {
         for (face, name, chooses_one) in [
-            (Face::OpenAiChat, "models", true),
-            (Face::OpenAiChat, "providerOptions", true),
-            (Face::OpenAiChat, "Models", true),
-            (Face::Anthropic, "provider", true),
-            (Face::Gemini, "model", true),
-            (Face::OpenAiChat, "model", false),
-            (Face::OpenAiChat, "tensorzero::variant_name", true),
-            (Face::OpenAiChat, "api-base", true),
-            (Face::OpenAiChat, "apiBase", true),
-            (Face::OpenAiChat, "aws_bedrock_runtime_endpoint", true),
-            (Face::OpenAiChat, "vertex_project", true),
-            (Face::OpenAiChat, "service_tier", false),
-            (Face::OpenAiChat, "metadata", false),
+            (CallerDialect::OpenAiChat, "models", true),
+            (CallerDialect::OpenAiChat, "providerOptions", true),
+            (CallerDialect::OpenAiChat, "Models", true),
+            (CallerDialect::Anthropic, "provider", true),
+            (CallerDialect::Gemini, "model", true),
+            (CallerDialect::OpenAiChat, "model", false),
+            (CallerDialect::OpenAiChat, "tensorzero::variant_name", true),
+            (CallerDialect::OpenAiChat, "api-base", true),
+            (CallerDialect::OpenAiChat, "apiBase", true),
+            (CallerDialect::OpenAiChat, "aws_bedrock_runtime_endpoint", true),
+            (CallerDialect::OpenAiChat, "vertex_project", true),
+            (CallerDialect::OpenAiChat, "service_tier", false),
+            (CallerDialect::OpenAiChat, "metadata", false),
         ] {
             assert_eq!(chooses(face, [name].into_iter()).is_some(), chooses_one, "{name}");
         }

@@ -5,7 +5,7 @@
 //! object with a part that there are no words for is carried or refused as a whole, and is not looked into. Fields of
 //! the body itself are not meant: those are kept by their names.
 
-use super::Face;
+use super::CallerDialect;
 use super::node::{Node, Object};
 use super::reading::{has_words, note};
 use crate::words::Note;
@@ -15,20 +15,20 @@ use crate::words::Note;
 const ANYWHERE: [&str; 8] = ["type", "role", "cache_control", "id", "status", "phase", "index", "caller"];
 
 /// Members of an object that are read, each with those of the object or the objects within it.
-type Known = &'static [(&'static str, Inner)];
+type KnownMembers = &'static [(&'static str, Inner)];
 
 #[derive(Clone, Copy)]
 enum Inner {
     /// All of it is read or carried.
     All,
     /// An object, of which these are.
-    Of(Known),
+    Of(KnownMembers),
     /// A list, whose objects are of these kinds.
     Each(&'static [Kind]),
 }
 
 /// A kind of object: its `type`, and the fields that are read. The common form can express all of these.
-struct Kind(&'static [&'static str], Known);
+struct Kind(&'static [&'static str], KnownMembers);
 
 use Inner::{All, Each, Of};
 
@@ -40,13 +40,13 @@ const CHAT_PARTS: &[Kind] = &[
     Kind(&["image_url"], &[("image_url", Of(&[("url", All), ("detail", All)]))]),
     Kind(&["file"], &[("file", Of(&[("filename", All), ("file_data", All), ("file_id", All)]))]),
 ];
-const CHAT_FUNCTION: Known = &[("name", All), ("description", All), ("parameters", All), ("strict", All)];
-const CUSTOM: Known = &[("name", All), ("description", All), ("format", All)];
+const CHAT_FUNCTION: KnownMembers = &[("name", All), ("description", All), ("parameters", All), ("strict", All)];
+const CUSTOM: KnownMembers = &[("name", All), ("description", All), ("format", All)];
 /// A function in the form of one of OpenAI's dialects within that of the other.
-const EITHER_FUNCTION: Known =
+const EITHER_FUNCTION: KnownMembers =
     &[("function", Of(CHAT_FUNCTION)), ("name", All), ("description", All), ("parameters", All), ("strict", All)];
-const CHAT_CALLED: Known = &[("name", All), ("arguments", All)];
-const CHAT: Known = &[
+const CHAT_CALLED: KnownMembers = &[("name", All), ("arguments", All)];
+const CHAT: KnownMembers = &[
     (
         "messages",
         Each(&[Kind(
@@ -88,7 +88,7 @@ const RESPONSES_PARTS: &[Kind] = &[
     Kind(&["input_file"], &[("filename", All), ("file_data", All), ("file_url", All), ("file_id", All)]),
     Kind(&["input_audio"], &[("input_audio", Of(&[("data", All), ("format", All)]))]),
 ];
-const RESPONSES: Known = &[
+const RESPONSES: KnownMembers = &[
     (
         "input",
         Each(&[
@@ -110,7 +110,7 @@ const RESPONSES: Known = &[
     ),
 ];
 
-const ANTHROPIC_SHOWN: Known =
+const ANTHROPIC_SHOWN: KnownMembers =
     &[("source", Of(&[("data", All), ("media_type", All), ("url", All), ("file_id", All), ("content", All)]))];
 const ANTHROPIC_BLOCKS: &[Kind] = &[
     Kind(&["text"], &[("text", All)]),
@@ -123,7 +123,7 @@ const ANTHROPIC_BLOCKS: &[Kind] = &[
     Kind(&["tool_result"], &[("tool_use_id", All), ("is_error", All), ("content", Each(SHOWN_IN_RESULTS))]),
 ];
 const SHOWN_IN_RESULTS: &[Kind] = &[Kind(&["text"], &[("text", All)]), Kind(&["image"], ANTHROPIC_SHOWN)];
-const ANTHROPIC: Known = &[
+const ANTHROPIC: KnownMembers = &[
     ("system", Each(ANTHROPIC_BLOCKS)),
     ("messages", Each(&[Kind(&[""], &[("content", Each(ANTHROPIC_BLOCKS))])])),
     (
@@ -132,7 +132,7 @@ const ANTHROPIC: Known = &[
     ),
 ];
 
-const GEMINI_PART: Known = &[
+const GEMINI_PART: KnownMembers = &[
     ("text", All),
     ("thought", All),
     ("thoughtSignature", All),
@@ -143,8 +143,8 @@ const GEMINI_PART: Known = &[
     ("functionCall", Of(&[("name", All), ("args", All)])),
     ("functionResponse", Of(&[("name", All), ("response", All), ("parts", Each(&[Kind(&[""], GEMINI_SHOWN)]))])),
 ];
-const GEMINI_SHOWN: Known = &[("text", All), ("inlineData", All), ("fileData", All)];
-const GEMINI: Known = &[
+const GEMINI_SHOWN: KnownMembers = &[("text", All), ("inlineData", All), ("fileData", All)];
+const GEMINI: KnownMembers = &[
     ("systemInstruction", Of(&[("parts", Each(&[Kind(&[""], GEMINI_PART)]))])),
     ("contents", Each(&[Kind(&[""], &[("parts", Each(&[Kind(&[""], GEMINI_PART)]))])])),
     (
@@ -163,12 +163,12 @@ const GEMINI: Known = &[
 ];
 
 /// Adds the notes of a body, for targets that get it in another dialect.
-pub(super) fn notes(face: Face, body: &Object<'_>, notes: &mut Vec<Note>) {
+pub(super) fn notes(face: CallerDialect, body: &Object<'_>, notes: &mut Vec<Note>) {
     let known = match face {
-        Face::OpenAiChat => CHAT,
-        Face::OpenAiResponses => RESPONSES,
-        Face::Anthropic => ANTHROPIC,
-        Face::Gemini => GEMINI,
+        CallerDialect::OpenAiChat => CHAT,
+        CallerDialect::OpenAiResponses => RESPONSES,
+        CallerDialect::Anthropic => ANTHROPIC,
+        CallerDialect::Gemini => GEMINI,
     };
     for (name, node) in body.fields() {
         let Some((name, inner)) = known.iter().find(|(known, _)| is_named(face, name, known)) else { continue };
@@ -180,7 +180,7 @@ pub(super) fn notes(face: Face, body: &Object<'_>, notes: &mut Vec<Note>) {
 }
 
 /// Tells whether all of a value is read.
-fn is_read(face: Face, node: &Node<'_>, inner: Inner) -> bool {
+fn is_read(face: CallerDialect, node: &Node<'_>, inner: Inner) -> bool {
     match (inner, node) {
         (Of(known), Node::Object(object)) => is_known(face, object, known),
         (Each(kinds), Node::List(list)) => list.iter().all(|node| is_of_kinds(face, node, kinds)),
@@ -190,7 +190,7 @@ fn is_read(face: Face, node: &Node<'_>, inner: Inner) -> bool {
     }
 }
 
-fn is_of_kinds(face: Face, node: &Node<'_>, kinds: &[Kind]) -> bool {
+fn is_of_kinds(face: CallerDialect, node: &Node<'_>, kinds: &[Kind]) -> bool {
     let Node::Object(object) = node else { return true };
     // A list with only one kind of objects needs no `type` to tell them apart.
     let found = match kinds {
@@ -200,18 +200,22 @@ fn is_of_kinds(face: Face, node: &Node<'_>, kinds: &[Kind]) -> bool {
     found.is_none_or(|known| is_known(face, object, known))
 }
 
-fn is_known(face: Face, object: &Object<'_>, known: Known) -> bool {
+fn is_known(face: CallerDialect, object: &Object<'_>, known: KnownMembers) -> bool {
     object.fields().all(|(name, node)| match known.iter().find(|(known, _)| is_named(face, name, known)) {
         Some((_, inner)) => is_read(face, node, *inner),
-        None => ANYWHERE.contains(&name) || says_nothing(node) || (face == Face::Gemini && is_carried(object, known)),
+        None => {
+            ANYWHERE.contains(&name)
+                || says_nothing(node)
+                || (face == CallerDialect::Gemini && is_carried(object, known))
+        }
     })
 }
 
 /// Tells whether an object of Google's is carried as it is: a part that there are no words for, or a tool of its own
 /// beside functions.
-fn is_carried(object: &Object<'_>, known: Known) -> bool {
+fn is_carried(object: &Object<'_>, known: KnownMembers) -> bool {
     const ODD: [&str; 4] = ["videoMetadata", "video_metadata", "executableCode", "codeExecutionResult"];
-    let is_there = |known: &str| object.fields().any(|(name, _)| is_named(Face::Gemini, name, known));
+    let is_there = |known: &str| object.fields().any(|(name, _)| is_named(CallerDialect::Gemini, name, known));
     let has_no_words = |data: &Object<'_>| !has_words(data.peek("mimeType"));
     ODD.iter().any(|odd| object.has(odd))
         || object.within("inlineData").is_some_and(has_no_words)
@@ -220,11 +224,11 @@ fn is_carried(object: &Object<'_>, known: Known) -> bool {
 }
 
 /// Tells whether a member has this name, at Google also in its other spelling.
-pub(super) fn is_named(face: Face, name: &str, known: &str) -> bool {
+pub(super) fn is_named(face: CallerDialect, name: &str, known: &str) -> bool {
     let is_letter = |letter: &u8| *letter != b'_';
     let plain =
         |name: &str| name.bytes().filter(is_letter).map(|letter| letter.to_ascii_lowercase()).collect::<Vec<u8>>();
-    name == known || (face == Face::Gemini && name.contains('_') && plain(name) == plain(known))
+    name == known || (face == CallerDialect::Gemini && name.contains('_') && plain(name) == plain(known))
 }
 
 /// Tells whether a value is none: clients fill in missing fields.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use memchr::memmem;
 
 use super::refusal::Fault;
-use super::{Face, Form, anthropic, gemini, id_of, in_words, openai, responses};
+use super::{CallerDialect, Form, anthropic, gemini, id_of, in_words, openai, responses};
 use crate::words::{
     AssistantPart, CallId, Error, Finished, Proof, Reply, ReplyEvent, Source, ToolCall, UnavailableTarget,
 };
@@ -16,7 +16,7 @@ const BARRED_MAX: usize = 8;
 
 /// How one dialect writes the parts of an answer. Parts are written in the order of these functions; `begin` before
 /// all, then `end` or `fail` as the last.
-pub(super) trait Voice: std::fmt::Debug + Send + Sync {
+pub(super) trait AnswerEncoder: std::fmt::Debug + Send + Sync {
     /// Begins a stream; the prompt's length is an estimate.
     fn begin(&mut self, prompt_tokens: u64, out: &mut Vec<u8>);
     /// Says more text.
@@ -45,7 +45,7 @@ pub struct Writer {
     form: Form,
     seed: u64,
     created: u64,
-    voice: Option<Box<dyn Voice>>,
+    voice: Option<Box<dyn AnswerEncoder>>,
     state: State,
     /// As far as is known before the end.
     prompt_tokens: u64,
@@ -168,7 +168,7 @@ impl Writer {
             voice.pass_on(events, out);
         } else {
             self.state = State::Passing;
-            if self.form.face == Face::OpenAiResponses {
+            if self.form.face == CallerDialect::OpenAiResponses {
                 self.voice().passed(events);
             }
             out.extend_from_slice(events);
@@ -239,16 +239,16 @@ impl Writer {
     /// of Gemini take a comment for an error and skip blank lines.
     pub const fn keep_alive(&self) -> &'static [u8] {
         match self.form.face {
-            Face::OpenAiChat | Face::OpenAiResponses => b": keep-alive\n\n",
-            Face::Anthropic => b"event: ping\ndata: {\"type\": \"ping\"}\n\n",
-            Face::Gemini => b"\n\n",
+            CallerDialect::OpenAiChat | CallerDialect::OpenAiResponses => b": keep-alive\n\n",
+            CallerDialect::Anthropic => b"event: ping\ndata: {\"type\": \"ping\"}\n\n",
+            CallerDialect::Gemini => b"\n\n",
         }
     }
 
     /// Returns the same while the call is parked: which targets it waits for, and for how long, where comments are no
     /// errors.
     pub fn waiting(&self, back_in: Option<Duration>, barred: &[UnavailableTarget]) -> Vec<u8> {
-        if self.form.face == Face::Gemini {
+        if self.form.face == CallerDialect::Gemini {
             return self.keep_alive().to_vec();
         }
         let back = back_in.map_or_else(String::new, |wait| format!(", back in {} s", wait.as_millis().div_ceil(1000)));
@@ -278,17 +278,17 @@ impl Writer {
     }
 
     /// Returns the dialect's writer, which begins when it is known which model answers.
-    fn voice(&mut self) -> &mut dyn Voice {
+    fn voice(&mut self) -> &mut dyn AnswerEncoder {
         if let Some(Background { voice, .. }) = &mut self.background {
             return voice;
         }
         let Self { form, seed, created, .. } = self;
         self.voice
             .get_or_insert_with(|| match form.face {
-                Face::OpenAiChat => Box::new(openai::Chat::new(form.clone(), *seed, *created)),
-                Face::OpenAiResponses => Box::new(responses::Responses::new(form.clone(), *seed, *created)),
-                Face::Anthropic => Box::new(anthropic::Messages::new(form.clone(), *seed)),
-                Face::Gemini => Box::new(gemini::Contents::new(form.clone(), *seed)),
+                CallerDialect::OpenAiChat => Box::new(openai::Chat::new(form.clone(), *seed, *created)),
+                CallerDialect::OpenAiResponses => Box::new(responses::Responses::new(form.clone(), *seed, *created)),
+                CallerDialect::Anthropic => Box::new(anthropic::Messages::new(form.clone(), *seed)),
+                CallerDialect::Gemini => Box::new(gemini::Contents::new(form.clone(), *seed)),
             })
             .as_mut()
     }
@@ -296,7 +296,7 @@ impl Writer {
 
 /// Says the parts of an answer that have not come in pieces: the proof of the thought that is still open, then its
 /// calls, and the proofs that stand alone.
-fn rest<'a>(voice: &mut dyn Voice, parts: &'a [AssistantPart], told: usize, out: &mut Vec<u8>) {
+fn rest<'a>(voice: &mut dyn AnswerEncoder, parts: &'a [AssistantPart], told: usize, out: &mut Vec<u8>) {
     let proof = |part: &'a AssistantPart| match part {
         AssistantPart::Reasoning(thought) => Some((thought.text.is_empty(), thought.proof.as_ref()?)),
         _ => None,

@@ -5,7 +5,7 @@ pub mod serving;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use standin::internals::wire::serve::{self, BadRequest, Face, Refused, Writer};
+use standin::internals::wire::serve::{self, BadRequest, CallerDialect, RefusalReason, Writer};
 use standin::internals::wire::sse::{SseItem, SseParser, TooLong};
 use standin::internals::wire::{self, Decoder, Ending, Flavour, Sent};
 use standin::{
@@ -203,7 +203,8 @@ pub fn encode(data: &[u8]) {
 }
 
 /// How callers speak, by the first byte of an input.
-pub const FACES: [Face; 4] = [Face::OpenAiChat, Face::OpenAiResponses, Face::Anthropic, Face::Gemini];
+pub const FACES: [CallerDialect; 4] =
+    [CallerDialect::OpenAiChat, CallerDialect::OpenAiResponses, CallerDialect::Anthropic, CallerDialect::Gemini];
 
 /// The readers of callers' requests: an understood request can go to any target, all others are refused with the field.
 pub fn requests(data: &[u8]) {
@@ -211,7 +212,7 @@ pub fn requests(data: &[u8]) {
     let face = FACES[usize::from(data[0]) % FACES.len()];
     let body: Bytes = input.body.to_owned().into();
     // Gemini's addresses name the model; the others' bodies do, unless an input is to be read in spite of that.
-    let path_model = (face == Face::Gemini || input.seed % 2 == 0).then_some("m");
+    let path_model = (face == CallerDialect::Gemini || input.seed % 2 == 0).then_some("m");
     if let Err(bad) = serve::read_embed(face, path_model, &body) {
         refused(face, &bad);
     }
@@ -243,8 +244,8 @@ pub fn requests(data: &[u8]) {
     }
 }
 
-fn refused(face: Face, bad: &BadRequest) {
-    let refusal = serve::refuse(face, Refused::Request(bad));
+fn refused(face: CallerDialect, bad: &BadRequest) {
+    let refusal = serve::refuse(face, RefusalReason::Request(bad));
     assert!(refusal.status.as_u16() == 400 && object(&refusal.body), "{bad}");
 }
 

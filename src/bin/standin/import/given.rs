@@ -8,7 +8,7 @@ use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
 
 /// A value, its place, and its name.
 #[derive(Debug)]
-pub struct Given {
+pub struct InputValue {
     pub line: usize,
     /// `router_settings.timeout`
     pub path: String,
@@ -22,11 +22,11 @@ enum Value {
     Nothing,
     Text(String),
     Flag(bool),
-    List(Vec<Given>),
-    Table(Vec<(String, Given)>),
+    List(Vec<InputValue>),
+    Table(Vec<(String, InputValue)>),
 }
 
-impl Given {
+impl InputValue {
     /// Reads a text.
     ///
     /// # Errors
@@ -195,16 +195,16 @@ mod tests {
             "a:\n  b: 20_000\n  c: True\n  d: [x, y]\ne: null\n",
             "{\"a\":\n{\"b\": 20000,\n\"c\": true,\n\"d\": [\"x\", \"y\"]},\n\"e\": null}",
         ] {
-            let given = Given::read(text).expect(text);
+            let given = InputValue::read(text).expect(text);
             let a = given.get("a").expect("a");
             assert_eq!((a.number("b"), a.is("c")), (Some(20_000.0), true), "{text}");
             let unseen: Vec<(&str, usize)> = given.unseen().iter().map(|given| (&*given.path, given.line)).collect();
             assert_eq!(unseen.iter().map(|(path, _)| *path).collect::<Vec<_>>(), ["a.d", "e"], "{text}");
-            assert_eq!(a.get("d").map(Given::texts), Some(vec!["x", "y"]));
+            assert_eq!(a.get("d").map(InputValue::texts), Some(vec!["x", "y"]));
             assert!(given.get("e").is_none() && given.unseen().is_empty());
         }
         for (text, problem) in [("a: [", "line"), ("- a\n", "no table"), ("", "nothing in it")] {
-            assert!(Given::read(text).expect_err(text).contains(problem), "{text}");
+            assert!(InputValue::read(text).expect_err(text).contains(problem), "{text}");
         }
     }
 }

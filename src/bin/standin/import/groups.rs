@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::given::Given;
+use super::given::InputValue;
 use super::outcome::{Outcome, Provider, Route, Target, Toml};
 
 /// A deployment that has a counterpart here.
@@ -17,7 +17,7 @@ pub struct Deployment {
 }
 
 /// Returns the strategy of routes, if it is set.
-pub fn strategy(router: Option<&Given>, deployments: &[Deployment], out: &mut Outcome) -> Option<Toml> {
+pub fn strategy(router: Option<&InputValue>, deployments: &[Deployment], out: &mut Outcome) -> Option<Toml> {
     let weighed = deployments.iter().any(|one| one.weight.is_some() || one.pace.is_some());
     let text = |name: &str| Some(Toml::Text(name.to_owned()));
     let Some(given) = router.and_then(|router| router.get("routing_strategy")) else {
@@ -86,7 +86,7 @@ fn tier(deployments: &[Deployment], group: &str, order: Option<f64>) -> u8 {
 }
 
 /// Lets targets leave out parts that their dialects do not have.
-pub fn drops(settings: &Given, routes: &mut [Route], out: &mut Outcome) {
+pub fn drops(settings: &InputValue, routes: &mut [Route], out: &mut Outcome) {
     let Some(given) = settings.get("drop_params") else { return };
     if !settings.is("drop_params") {
         return out.kept(given, "foreign_parts = \"refuse\", which is usual");
@@ -98,13 +98,13 @@ pub fn drops(settings: &Given, routes: &mut [Route], out: &mut Outcome) {
 }
 
 /// Puts the targets of other groups behind a group's own.
-pub fn fallbacks(settings: &Given, routes: &mut [Route], out: &mut Outcome) {
+pub fn fallbacks(settings: &InputValue, routes: &mut [Route], out: &mut Outcome) {
     let groups: BTreeMap<String, Vec<Target>> =
         routes.iter().map(|route| (route.name.clone(), route.targets.clone())).collect();
     for kind in ["fallbacks", "context_window_fallbacks", "content_policy_fallbacks"] {
         let Some(list) = settings.get(kind) else { continue };
         // A list of tables, or one table.
-        let pairs = list.items().iter().flat_map(Given::fields).chain(list.fields());
+        let pairs = list.items().iter().flat_map(InputValue::fields).chain(list.fields());
         for (group, others) in pairs {
             let names = others.texts();
             let every = group == "*";

@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use standin::config::presets;
 use standin::sidecar::Hash;
 
-use super::given::Given;
+use super::given::InputValue;
 use super::groups::{Deployment, SAID, drops, fallbacks, routes, set, strategy};
 use super::hosts::{self, Host};
 use super::outcome::{Key, Model, Outcome, Provider, Route, Toml, number, quoted, time};
 use super::reasons::why_not;
 
 /// Turns a configuration into ours. `environment` looks up a variable.
-pub fn import(given: &Given, environment: &dyn Fn(&str) -> Option<String>) -> Outcome {
+pub fn import(given: &InputValue, environment: &dyn Fn(&str) -> Option<String>) -> Outcome {
     let mut out = Outcome::default();
     let credentials = credentials(given, &mut out);
     let (routing, litellm) = (given.get("router_settings"), given.get("litellm_settings"));
@@ -55,7 +55,7 @@ pub fn import(given: &Given, environment: &dyn Fn(&str) -> Option<String>) -> Ou
 }
 
 /// Collects what deployments refer to by name.
-fn credentials<'g>(given: &'g Given, out: &mut Outcome) -> BTreeMap<&'g str, &'g Given> {
+fn credentials<'g>(given: &'g InputValue, out: &mut Outcome) -> BTreeMap<&'g str, &'g InputValue> {
     let Some(list) = given.get("credential_list") else { return BTreeMap::new() };
     let mut known = BTreeMap::new();
     for one in list.items() {
@@ -70,10 +70,10 @@ fn credentials<'g>(given: &'g Given, out: &mut Outcome) -> BTreeMap<&'g str, &'g
     known
 }
 
-fn deployments(given: &Given, credentials: &BTreeMap<&str, &Given>, out: &mut Outcome) -> Vec<Deployment> {
+fn deployments(given: &InputValue, credentials: &BTreeMap<&str, &InputValue>, out: &mut Outcome) -> Vec<Deployment> {
     let Some(list) = given.get("model_list") else { return Vec::new() };
     // Those that serve all of a vendor's models get its plain name: callers ask for `openai/NAME`.
-    let (all, named): (Vec<&Given>, Vec<&Given>) = list.items().iter().partition(|one| {
+    let (all, named): (Vec<&InputValue>, Vec<&InputValue>) = list.items().iter().partition(|one| {
         one.get("litellm_params").and_then(|params| params.text("model")).is_some_and(|model| model.ends_with('*'))
     });
     all.into_iter().chain(named).filter_map(|one| deployment(one, credentials, out)).collect()
@@ -99,7 +99,7 @@ const FOREIGN_MODES: [&str; 15] = [
 ];
 
 /// Reads one deployment, or returns why it cannot be served.
-fn deployment(given: &Given, credentials: &BTreeMap<&str, &Given>, out: &mut Outcome) -> Option<Deployment> {
+fn deployment(given: &InputValue, credentials: &BTreeMap<&str, &InputValue>, out: &mut Outcome) -> Option<Deployment> {
     let Some(params) = given.get("litellm_params") else {
         out.lost(given, "it has no `litellm_params`");
         return None;
@@ -125,11 +125,11 @@ fn deployment(given: &Given, credentials: &BTreeMap<&str, &Given>, out: &mut Out
     {
         out.lost(given, "is no known kind of work: it is served as conversations");
     }
-    let vendor = own("custom_llm_provider").and_then(Given::as_text);
+    let vendor = own("custom_llm_provider").and_then(InputValue::as_text);
     let full =
         vendor.filter(|vendor| model.split('/').next() != Some(*vendor)).map(|vendor| format!("{vendor}/{model}"));
     let model = full.as_deref().unwrap_or(model);
-    let base = own("api_base").or_else(|| own("base_url")).and_then(Given::as_text);
+    let base = own("api_base").or_else(|| own("base_url")).and_then(InputValue::as_text);
     let host = match hosts::litellm(model, base.is_some()) {
         Ok(host) => host,
         Err(why) => {
@@ -212,8 +212,8 @@ const PRICES: [(&str, &str); 5] = [
 
 /// Returns the fields of a model.
 fn model_fields(
-    params: &Given,
-    info: Option<&Given>,
+    params: &InputValue,
+    info: Option<&InputValue>,
     host: &Host,
     mode: &str,
     out: &mut Outcome,
@@ -271,7 +271,7 @@ fn model_fields(
         add("lacks", Toml::Texts(lacks));
     }
     let tags: Vec<String> =
-        params.get("tags").map(Given::texts).unwrap_or_default().into_iter().map(str::to_owned).collect();
+        params.get("tags").map(InputValue::texts).unwrap_or_default().into_iter().map(str::to_owned).collect();
     if !tags.is_empty() {
         add("labels", Toml::Texts(tags));
     }
@@ -301,10 +301,10 @@ fn add_model(provider: &mut Provider, name: &str, fields: Vec<(String, Toml)>) {
 fn provider<'g>(
     host: &Host,
     base: Option<&str>,
-    own: &dyn Fn(&str) -> Option<&'g Given>,
+    own: &dyn Fn(&str) -> Option<&'g InputValue>,
     out: &mut Outcome,
 ) -> Result<Provider, String> {
-    let text = |name: &str| own(name).and_then(Given::as_text);
+    let text = |name: &str| own(name).and_then(InputValue::as_text);
     let mut fields: Vec<(String, Toml)> = Vec::new();
     let mut set = |name: &str, value: String| fields.push((name.to_owned(), Toml::Text(value)));
     let mut query = Vec::new();
@@ -323,7 +323,7 @@ fn provider<'g>(
         ("azure", None) => return Err("an Azure deployment needs an `api_base`".to_owned()),
         ("vertex" | "vertex-anthropic", base) => {
             set("preset", host.preset.to_owned());
-            let place = |names: [&str; 2]| names.into_iter().find_map(|name| own(name).and_then(Given::as_text));
+            let place = |names: [&str; 2]| names.into_iter().find_map(|name| own(name).and_then(InputValue::as_text));
             let project = place(["vertex_project", "vertex_ai_project"]);
             set("project", project.map_or_else(|| "${VERTEXAI_PROJECT}".to_owned(), expanded));
             let location = place(["vertex_location", "vertex_ai_location"]);
@@ -411,7 +411,7 @@ pub fn expanded(text: &str) -> String {
     text.strip_prefix("os.environ/").map_or_else(|| text.to_owned(), |name| format!("${{{name}}}"))
 }
 
-fn times(settings: &Given, routes: &[Route], out: &mut Outcome) {
+fn times(settings: &InputValue, routes: &[Route], out: &mut Outcome) {
     if let Some(given) = settings.get("num_retries") {
         let retries = given.as_number().unwrap_or(0.0).clamp(0.0, 100.0).trunc();
         let tiers = routes.iter().flat_map(|route| &route.targets).map(|target| target.tier).max().unwrap_or(0);
@@ -442,7 +442,7 @@ fn times(settings: &Given, routes: &[Route], out: &mut Outcome) {
 }
 
 /// The most calls: of all deployments, and of one deployment, which only the deployment can set here.
-fn calls_max(settings: &Given, out: &mut Outcome) {
+fn calls_max(settings: &InputValue, out: &mut Outcome) {
     if let Some(given) = settings.get("global_max_parallel_requests") {
         match given.as_number().filter(|count| *count >= 1.0) {
             Some(count) if set(&mut out.top, "calls_max", Toml::Number(count.trunc().min(f64::from(u32::MAX)))) => {
@@ -459,7 +459,7 @@ fn calls_max(settings: &Given, out: &mut Outcome) {
     }
 }
 
-fn cooldowns(settings: &Given, out: &mut Outcome) {
+fn cooldowns(settings: &InputValue, out: &mut Outcome) {
     if let Some(given) = settings.get("cooldown_time") {
         match given.as_number().filter(|seconds| *seconds > 0.0 && *seconds <= 86_400.0) {
             Some(seconds) => {
@@ -483,7 +483,7 @@ fn cooldowns(settings: &Given, out: &mut Outcome) {
 }
 
 /// The budget of all calls together.
-fn budget(settings: &Given, out: &mut Outcome) {
+fn budget(settings: &InputValue, out: &mut Outcome) {
     let Some(given) = settings.get("max_budget") else { return };
     let Some(dollars) = given.as_number().filter(|dollars| *dollars > 0.0) else {
         return out.lost(given, "no counterpart: a budget is above 0");
@@ -534,7 +534,7 @@ fn period(text: &str) -> Option<(String, bool)> {
     (60..=365 * 86_400).contains(&seconds).then(|| (time(seconds as f64), false))
 }
 
-fn callbacks(settings: &Given, out: &mut Outcome) {
+fn callbacks(settings: &InputValue, out: &mut Outcome) {
     for name in ["callbacks", "success_callback", "failure_callback", "service_callback", "service_callbacks"] {
         if let Some(given) = settings.get(name) {
             if given.texts() == ["prometheus"] {
@@ -546,7 +546,7 @@ fn callbacks(settings: &Given, out: &mut Outcome) {
     }
 }
 
-fn aliases(settings: &Given, routes: &[Route], out: &mut Outcome) {
+fn aliases(settings: &InputValue, routes: &[Route], out: &mut Outcome) {
     let Some(given) = settings.get("model_group_alias") else { return };
     for (name, group) in given.fields() {
         let Some(leads) = group.as_text().or_else(|| group.text("model")) else {
@@ -568,7 +568,7 @@ fn aliases(settings: &Given, routes: &[Route], out: &mut Outcome) {
     }
 }
 
-fn general_settings(general: &Given, environment: &dyn Fn(&str) -> Option<String>, out: &mut Outcome) {
+fn general_settings(general: &InputValue, environment: &dyn Fn(&str) -> Option<String>, out: &mut Outcome) {
     if let Some(given) = general.get("master_key") {
         let key = given.as_text().unwrap_or_default();
         let variable = key.strip_prefix("os.environ/");

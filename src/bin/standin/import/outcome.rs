@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::given::Given;
+use super::given::InputValue;
 
 /// The result for another configuration.
 #[derive(Debug, Default)]
@@ -93,20 +93,20 @@ pub struct Target {
 }
 
 impl Outcome {
-    pub fn kept(&mut self, given: &Given, became: impl Into<String>) {
+    pub fn kept(&mut self, given: &InputValue, became: impl Into<String>) {
         self.note(given, Kind::Kept, became);
     }
 
-    pub fn changed(&mut self, given: &Given, became: impl Into<String>) {
+    pub fn changed(&mut self, given: &InputValue, became: impl Into<String>) {
         self.note(given, Kind::Changed, became);
     }
 
-    pub fn lost(&mut self, given: &Given, why: impl Into<String>) {
+    pub fn lost(&mut self, given: &InputValue, why: impl Into<String>) {
         given.done();
         self.note(given, Kind::Lost, why);
     }
 
-    fn note(&mut self, given: &Given, kind: Kind, became: impl Into<String>) {
+    fn note(&mut self, given: &InputValue, kind: Kind, became: impl Into<String>) {
         let (line, what) = (given.line, given.path.clone());
         self.notes.push(Note { line, what, kind, became: became.into() });
     }

@@ -1,7 +1,7 @@
 //! Portkey's configuration: its tree of targets becomes one route; fallbacks become tiers, load balancing becomes
 //! weights.
 
-use super::given::Given;
+use super::given::InputValue;
 use super::groups::set;
 use super::hosts;
 use super::litellm::{expanded, place};
@@ -12,7 +12,7 @@ use standin::config::presets;
 const ROUTE: &str = "smart";
 
 /// Turns a configuration into ours.
-pub fn import(given: &Given) -> Outcome {
+pub fn import(given: &InputValue) -> Outcome {
     let mut out = Outcome::default();
     let mut walk = Walk { out: &mut out, targets: Vec::new(), weighted: false, retries: 0.0 };
     walk.node(given, 0, 1.0, true);
@@ -62,7 +62,7 @@ struct Walk<'o> {
 
 impl Walk<'_> {
     /// Walks a node; returns the first tier behind it.
-    fn node(&mut self, node: &Given, tier: u8, weight: f64, top: bool) -> u8 {
+    fn node(&mut self, node: &InputValue, tier: u8, weight: f64, top: bool) -> u8 {
         self.common(node, top);
         let Some(list) = node.get("targets") else {
             if !top || node.get("provider").is_some() {
@@ -105,7 +105,7 @@ impl Walk<'_> {
     }
 
     /// The fields that every node may have.
-    fn common(&mut self, node: &Given, top: bool) {
+    fn common(&mut self, node: &InputValue, top: bool) {
         if let Some(given) = node.get("retry").and_then(|retry| retry.get("attempts")) {
             self.retries = self.retries.max(given.as_number().unwrap_or(0.0).clamp(0.0, 100.0).trunc());
             self.out.changed(given, "failover.attempts_max: all attempts of a call, at all targets");
@@ -125,7 +125,7 @@ impl Walk<'_> {
         }
     }
 
-    fn target(&mut self, node: &Given, tier: u8, weight: f64) {
+    fn target(&mut self, node: &InputValue, tier: u8, weight: f64) {
         let asked = node.get("override_params").and_then(|params| params.text("model"));
         // Azure's deployment is the model's name in requests.
         let deployment = node.text("azure_deployment_id").or_else(|| node.text("deployment_id"));

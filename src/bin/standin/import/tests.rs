@@ -10,7 +10,7 @@ struct Case(&'static str, Option<&'static [&'static str]>, &'static [&'static st
 
 /// Imports, checks, and returns our configuration and the report.
 fn imported(yaml: &str) -> (String, String) {
-    let given = Given::read(yaml).unwrap_or_else(|problem| panic!("{problem}: {yaml}"));
+    let given = InputValue::read(yaml).unwrap_or_else(|problem| panic!("{problem}: {yaml}"));
     let mut outcome = litellm::import(&given, &|name| (name == "MASTER").then(|| "sk-master".to_owned()));
     let config = outcome.written("theirs.yaml");
     if !outcome.routes.is_empty() || !outcome.providers.is_empty() {
@@ -430,7 +430,7 @@ fn portkeys_tree_of_targets_becomes_one_route() {
             {"provider": "openai"}
         ]
     }"#;
-    let mut outcome = portkey::import(&Given::read(json).expect("JSON"));
+    let mut outcome = portkey::import(&InputValue::read(json).expect("JSON"));
     let config = outcome.written("theirs.json");
     checked(&config).unwrap_or_else(|problem| panic!("{problem}\n{config}"));
     let report = outcome.report("theirs.json");
@@ -550,7 +550,7 @@ fn every_deployment_keeps_its_address_its_key_and_its_model() {
 
 /// Imports a configuration of Portkey's.
 fn of_portkeys(json: &str) -> (String, String) {
-    let mut outcome = portkey::import(&Given::read(json).expect("JSON"));
+    let mut outcome = portkey::import(&InputValue::read(json).expect("JSON"));
     let config = outcome.written("theirs.json");
     if !outcome.providers.is_empty() {
         checked(&config).unwrap_or_else(|problem| panic!("{problem}\n{config}"));

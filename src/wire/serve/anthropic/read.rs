@@ -4,9 +4,9 @@ use super::{INVOICE, REDACTED, SYSTEM};
 use crate::wire::original::without_invoice;
 use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::openai::fits;
-use crate::wire::serve::reading::{Said, block, effort, foreign, image, joined, model, no_arguments, note};
+use crate::wire::serve::reading::{AssistantParts, block, effort, foreign, image, joined, model, no_arguments, note};
 use crate::wire::serve::seal::{self, Proves};
-use crate::wire::serve::{Asked, BadRequest, Face, Form};
+use crate::wire::serve::{BadRequest, CallerDialect, Form, ParsedRequest};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Effort, Foreign, Image, Message, Note, Proof,
     ResponseFormat, Sampling, Text, Tool, ToolChoice, ToolResult, UserPart,
@@ -20,7 +20,7 @@ const LOW_TOKENS_MAX: u32 = 4_096;
 const MEDIUM_TOKENS_MAX: u32 = 16_384;
 
 /// Reads a request.
-pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<(Asked, Vec<Note>)> {
+pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<(ParsedRequest, Vec<Note>)> {
     let mut reader = Reader::default();
     let model = model(&mut body, path_model)?;
     let (tools, foreign_tools) = Reader::tools(&mut body)?;
@@ -62,8 +62,8 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         ..ChatRequest::default()
     };
     let thoughts = effort.is_some_and(|effort| effort != Effort::None);
-    let form = Form { thoughts, ..Form::new(Face::Anthropic, model) };
-    Ok((Asked { request, stream, form, values: 0 }, notes))
+    let form = Form { thoughts, ..Form::new(CallerDialect::Anthropic, model) };
+    Ok((ParsedRequest { request, stream, form, values: 0 }, notes))
 }
 
 /// Returns what a user's calls have in common, and leaves it where it is.
@@ -268,7 +268,7 @@ impl Reader {
     }
 
     fn assistant(content: Node<'_>) -> Read<Vec<AssistantPart>> {
-        let mut said = Said::default();
+        let mut said = AssistantParts::default();
         let list = match content {
             Node::Text(text) => {
                 said.text(text.into());

@@ -10,8 +10,8 @@ use super::REDACTED;
 use crate::wire::serve::out::{between, event, json, object};
 use crate::wire::serve::refusal::Fault;
 use crate::wire::serve::seal::{self, Proves};
-use crate::wire::serve::writer::Voice;
-use crate::wire::serve::{Face, Form};
+use crate::wire::serve::writer::AnswerEncoder;
+use crate::wire::serve::{CallerDialect, Form};
 use crate::words::{AssistantPart, Dialect, Finished, Proof, Reasoning, Source, StopReason, ToolCall, Usage};
 
 /// One answer in the form of messages.
@@ -105,7 +105,7 @@ const THINKING: &[u8] = b",\"delta\":{\"type\":\"thinking_delta\",\"thinking\":"
 const SIGNATURE: &[u8] = b",\"delta\":{\"type\":\"signature_delta\",\"signature\":";
 const INPUT: &[u8] = b",\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":";
 
-impl Voice for Messages {
+impl AnswerEncoder for Messages {
     fn begin(&mut self, prompt_tokens: u64, out: &mut Vec<u8>) {
         let usage = Usage { input: prompt_tokens, ..Usage::default() };
         let message = Message::new(self, Vec::new(), None, &usage);
@@ -172,7 +172,7 @@ impl Voice for Messages {
     }
 
     fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
-        event(out, "error", &fault.body(Face::Anthropic));
+        event(out, "error", &fault.body(CallerDialect::Anthropic));
     }
 
     fn whole(&self, answer: &Finished, out: &mut Vec<u8>) {

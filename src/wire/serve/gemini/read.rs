@@ -5,7 +5,7 @@ use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::openai::{fits, named};
 use crate::wire::serve::reading::{effort, file, foreign, has_words, model, no_arguments, note, parts};
 use crate::wire::serve::seal;
-use crate::wire::serve::{Asked, BadRequest, Face, Form};
+use crate::wire::serve::{BadRequest, CallerDialect, Form, ParsedRequest};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Effort, Foreign, Image, Message, Note, Proof,
     Reasoning, ResponseFormat, Sampling, Text, Tool, ToolCall, ToolChoice, ToolResult, UserPart,
@@ -25,7 +25,7 @@ const LOW_TOKENS_MAX: i64 = 1_024;
 const MEDIUM_TOKENS_MAX: i64 = 8_192;
 
 /// Reads a request.
-pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<(Asked, Vec<Note>)> {
+pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<(ParsedRequest, Vec<Note>)> {
     // A request to count tokens may hold the whole request.
     if let Some(mut inner) = body.object("generateContentRequest")? {
         inner.take("model");
@@ -58,7 +58,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     contents(&mut body, &mut messages, &mut notes)?;
     let route = model.clone();
     let mut asked = ChatRequest { route, messages, tools, foreign_tools, tool_choice, ..ChatRequest::default() };
-    let mut form = Form { thoughts: false, ..Form::new(Face::Gemini, model) };
+    let mut form = Form { thoughts: false, ..Form::new(CallerDialect::Gemini, model) };
     if let Some(mut config) =
         body.either("generationConfig", "generation_config").map(|node| node.object("generationConfig")).transpose()?
     {
@@ -72,7 +72,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     }
     asked.extra_needed.extend(body.has(KEPT).then(|| KEPT.to_owned()));
     asked.extra = body.rest();
-    Ok((Asked { request: asked, stream: false, form, values: 0 }, notes))
+    Ok((ParsedRequest { request: asked, stream: false, form, values: 0 }, notes))
 }
 
 fn tools(body: &mut Object<'_>) -> Read<(Vec<Tool>, Vec<Foreign>)> {

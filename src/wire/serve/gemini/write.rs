@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::wire::serve::out::{between, data, json, line, object};
 use crate::wire::serve::refusal::Fault;
 use crate::wire::serve::seal::{self, Proves};
-use crate::wire::serve::writer::Voice;
-use crate::wire::serve::{Face, Form};
+use crate::wire::serve::writer::AnswerEncoder;
+use crate::wire::serve::{CallerDialect, Form};
 use crate::words::{AssistantPart, Dialect, Finished, Proof, Source, StopReason, ToolCall, Usage};
 
 /// One answer in the form of `generateContent`.
@@ -70,7 +70,7 @@ impl Contents {
     }
 }
 
-impl Voice for Contents {
+impl AnswerEncoder for Contents {
     fn begin(&mut self, _: u64, _: &mut Vec<u8>) {}
 
     fn text(&mut self, text: &str, out: &mut Vec<u8>) {
@@ -105,7 +105,7 @@ impl Voice for Contents {
     }
 
     fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
-        data(out, &fault.body(Face::Gemini));
+        data(out, &fault.body(CallerDialect::Gemini));
     }
 
     fn whole(&self, answer: &Finished, out: &mut Vec<u8>) {

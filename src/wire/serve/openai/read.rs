@@ -3,11 +3,11 @@
 use crate::wire::openai::SPOKEN;
 use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::reading::{
-    Said, block, data_url, effort, file, foreign, free_arguments, has_words, image, joined, model, no_arguments, note,
-    parts,
+    AssistantParts, block, data_url, effort, file, foreign, free_arguments, has_words, image, joined, model,
+    no_arguments, note, parts,
 };
 use crate::wire::serve::seal;
-use crate::wire::serve::{Asked, BadRequest, Face, Form};
+use crate::wire::serve::{BadRequest, CallerDialect, Form, ParsedRequest};
 use crate::words::{
     AssistantPart, Audio, ChatRequest, Dialect, Document, DocumentSource, Foreign, Message, Note, Proof,
     ResponseFormat, Sampling, Text, Tool, ToolChoice, ToolResult, UserPart,
@@ -23,7 +23,7 @@ const NEEDED: [&str; 7] =
 const CHOICES: &str = "must be none, auto, required, or an object that names a function";
 
 /// Reads a request.
-pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<(Asked, Vec<Note>)> {
+pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<(ParsedRequest, Vec<Note>)> {
     let mut notes = Vec::new();
     let model = model(&mut body, path_model)?;
     match body.count("n")? {
@@ -71,8 +71,8 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         extra_needed,
         ..ChatRequest::default()
     };
-    let form = Form { usage: usage.unwrap_or(false), functions, ..Form::new(Face::OpenAiChat, model) };
-    Ok((Asked { request, stream, form, values: 0 }, notes))
+    let form = Form { usage: usage.unwrap_or(false), functions, ..Form::new(CallerDialect::OpenAiChat, model) };
+    Ok((ParsedRequest { request, stream, form, values: 0 }, notes))
 }
 
 fn sampling(body: &mut Object<'_>) -> Read<Sampling> {
@@ -366,7 +366,7 @@ impl Reader<'_> {
     }
 
     fn assistant(&mut self, mut message: Object<'_>) -> Read<Vec<AssistantPart>> {
-        let mut said = Said::default();
+        let mut said = AssistantParts::default();
         let mut proofs = thoughts(&mut message, &mut said)?;
         match message.take("content") {
             None => {}
@@ -489,7 +489,7 @@ fn called(function: &mut Object<'_>) -> Read<(String, Text)> {
 
 /// Reads what an assistant thought: as it was written here, with its proofs, or as others write it. Returns the proofs
 /// of calls by their ids.
-fn thoughts(message: &mut Object<'_>, said: &mut Said) -> Read<Vec<(String, Proof)>> {
+fn thoughts(message: &mut Object<'_>, said: &mut AssistantParts) -> Read<Vec<(String, Proof)>> {
     let mut calls = Vec::new();
     let mut told = false;
     let plain = [message.take("reasoning_content"), message.take("reasoning")];

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::wire::serve::out::{between, data, json};
 use crate::wire::serve::refusal::Fault;
 use crate::wire::serve::seal::{self, Proves};
-use crate::wire::serve::writer::Voice;
-use crate::wire::serve::{Face, Form};
+use crate::wire::serve::writer::AnswerEncoder;
+use crate::wire::serve::{CallerDialect, Form};
 use crate::words::{AssistantPart, Dialect, Finished, Proof, Source, StopReason, ToolCall, Usage};
 
 /// One answer in the form of chat completions.
@@ -69,7 +69,7 @@ impl Chat {
     }
 }
 
-impl Voice for Chat {
+impl AnswerEncoder for Chat {
     fn begin(&mut self, _: u64, out: &mut Vec<u8>) {
         self.delta(&json!({"role": "assistant", "content": "", "refusal": null}), out);
     }
@@ -123,7 +123,7 @@ impl Voice for Chat {
     }
 
     fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
-        data(out, &fault.body(Face::OpenAiChat));
+        data(out, &fault.body(CallerDialect::OpenAiChat));
     }
 
     fn whole(&self, answer: &Finished, out: &mut Vec<u8>) {

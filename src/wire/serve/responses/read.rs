@@ -8,10 +8,10 @@ use crate::wire::serve::openai::{
     allowed, audio, by_data, choice_word, declared, file_has_words, fits, json_schema, named, names_functions,
 };
 use crate::wire::serve::reading::{
-    Said, block, effort, foreign, free_arguments, free_tool, image, joined, model, note, parts,
+    AssistantParts, block, effort, foreign, free_arguments, free_tool, image, joined, model, note, parts,
 };
 use crate::wire::serve::seal;
-use crate::wire::serve::{Asked, BadRequest, Face, Form};
+use crate::wire::serve::{BadRequest, CallerDialect, Form, ParsedRequest};
 use crate::words::{
     ChatRequest, Dialect, Document, DocumentSource, Effort, Foreign, Message, Note, Proof, ResponseFormat, Sampling,
     Text, Tool, ToolChoice, ToolResult, UserPart,
@@ -25,7 +25,7 @@ const KEPT: [&str; 3] = ["previous_response_id", "conversation", "prompt"];
 const TEXTS: [&str; 6] = ["input_text", "output_text", "text", "summary_text", "refusal", ""];
 
 /// Reads a request.
-pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<(Asked, Vec<Note>)> {
+pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<(ParsedRequest, Vec<Note>)> {
     let background = body.flag("background")? == Some(true);
     if background && body.flag("store")? == Some(false) {
         let problem = "must not be false with `background`: such an answer is kept until it is fetched";
@@ -71,8 +71,8 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         ..ChatRequest::default()
     };
     let echo = echo(&request, instructions.as_deref(), background);
-    let form = Form { free_tools: tools.free, echo, ..Form::new(Face::OpenAiResponses, model) };
-    Ok((Asked { request, stream, form, values: 0 }, notes))
+    let form = Form { free_tools: tools.free, echo, ..Form::new(CallerDialect::OpenAiResponses, model) };
+    Ok((ParsedRequest { request, stream, form, values: 0 }, notes))
 }
 
 /// Reads the form of the answer's text; what else is said of it stays where it is, and so does a form that there are no
@@ -188,7 +188,7 @@ fn tool_choice(body: &mut Object<'_>, tools: &mut Vec<Tool>, notes: &mut Vec<Not
 }
 
 fn messages(body: &mut Object<'_>, instructions: Option<&Text>, notes: &mut Vec<Note>) -> Read<Vec<Message>> {
-    let mut items = Items { notes, messages: Vec::new(), said: Said::default() };
+    let mut items = Items { notes, messages: Vec::new(), said: AssistantParts::default() };
     items.messages.extend(instructions.cloned().map(Message::System));
     let input = match body.take("input") {
         // The conversation may be only at its provider.
@@ -216,7 +216,7 @@ fn messages(body: &mut Object<'_>, instructions: Option<&Text>, notes: &mut Vec<
 struct Items<'n> {
     notes: &'n mut Vec<Note>,
     messages: Vec<Message>,
-    said: Said,
+    said: AssistantParts,
 }
 
 impl Items<'_> {

@@ -10,7 +10,7 @@ use crate::wire::serve::out::{event, json};
 use crate::wire::serve::reading::free_input;
 use crate::wire::serve::refusal::{Fault, Kind};
 use crate::wire::serve::seal::{self, Proves};
-use crate::wire::serve::writer::Voice;
+use crate::wire::serve::writer::AnswerEncoder;
 use crate::wire::serve::{Form, out};
 use crate::words::{AssistantPart, Dialect, Finished, Proof, Source, StopReason, ToolCall, Usage};
 
@@ -147,7 +147,7 @@ impl Responses {
     }
 
     fn about(&mut self, kind: &'static str, item: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
-        event(out, kind, &About { kind, sequence_number: self.next(), output_index: self.index, item });
+        event(out, kind, &EventHead { kind, sequence_number: self.next(), output_index: self.index, item });
     }
 
     /// Writes that an item is done, and keeps it for the end.
@@ -239,7 +239,7 @@ impl Responses {
         let mut response = Vec::new();
         self.response(state, &mut response);
         let response: &RawValue = serde_json::from_slice(&response).expect("it was written as JSON");
-        event(out, kind, &Standing { kind, sequence_number: self.next(), response });
+        event(out, kind, &ResponseState { kind, sequence_number: self.next(), response });
     }
 
     /// Writes a part of an answer that is known as a whole.
@@ -265,7 +265,7 @@ impl Responses {
     }
 }
 
-impl Voice for Responses {
+impl AnswerEncoder for Responses {
     fn begin(&mut self, _: u64, out: &mut Vec<u8>) {
         if self.background {
             self.standing("response.created", &State::without("queued"), out);
@@ -450,7 +450,7 @@ struct Event<'a> {
 }
 
 #[derive(Serialize)]
-struct About<'a, T: ?Sized> {
+struct EventHead<'a, T: ?Sized> {
     #[serde(rename = "type")]
     kind: &'static str,
     sequence_number: u64,
@@ -459,7 +459,7 @@ struct About<'a, T: ?Sized> {
 }
 
 #[derive(Serialize)]
-struct Standing<'a> {
+struct ResponseState<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
     sequence_number: u64,

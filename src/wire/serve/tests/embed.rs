@@ -4,8 +4,8 @@ use super::*;
 use crate::wire::serve::embed::VectorForm;
 use crate::words::{CallId, EmbedRequest, Embeddings, TargetId, Usage};
 
-fn asked(face: Face, body: Value) -> Result<AskedVectors, BadRequest> {
-    let model = (face == Face::Gemini).then_some("m");
+fn asked(face: CallerDialect, body: Value) -> Result<ParsedEmbedRequest, BadRequest> {
+    let model = (face == CallerDialect::Gemini).then_some("m");
     read_embed(face, model, &body.to_string().into())
 }
 
@@ -39,7 +39,7 @@ fn openais_requests_are_read_in_every_form() {
         let body = json!({
             "model": "m", "input": input, "encoding_format": format, "dimensions": dimensions, "user": "me",
         });
-        let asked = asked(Face::OpenAiChat, body).expect("a good request");
+        let asked = asked(CallerDialect::OpenAiChat, body).expect("a good request");
         let expected = EmbedRequest {
             dimensions: (!dimensions.is_null()).then_some(8),
             extra: [("user".to_owned(), json!("me"))].into_iter().collect(),
@@ -62,10 +62,10 @@ fn geminis_requests_are_read_one_by_one_and_in_a_batch() {
         extra_dialect: Some(Dialect::Gemini),
         ..EmbedRequest::new("m", inputs.iter().copied())
     };
-    let told = |asked: AskedVectors| (asked.request, asked.form);
-    let single = asked(Face::Gemini, one("one"));
+    let told = |asked: ParsedEmbedRequest| (asked.request, asked.form);
+    let single = asked(CallerDialect::Gemini, one("one"));
     assert_eq!(single.map(told), Ok((request(&["one"]), VectorForm::One)));
-    let batch = asked(Face::Gemini, json!({"requests": [one("one"), one("two")]}));
+    let batch = asked(CallerDialect::Gemini, json!({"requests": [one("one"), one("two")]}));
     assert_eq!(batch.map(told), Ok((request(&["one", "two"]), VectorForm::Batch)));
 }
 
@@ -73,18 +73,18 @@ fn geminis_requests_are_read_one_by_one_and_in_a_batch() {
 fn what_cannot_be_embedded_is_refused_by_the_fields_name() {
     let one = |dimensions: u32| json!({"content": {"parts": [{"text": "a"}]}, "outputDimensionality": dimensions});
     for (face, body, field) in [
-        (Face::OpenAiChat, json!({"model": "m"}), "input"),
-        (Face::OpenAiChat, json!({"input": "a"}), "model"),
-        (Face::OpenAiChat, json!({"model": "m", "input": {}}), "input"),
-        (Face::OpenAiChat, json!({"model": "m", "input": [1, "a"]}), "input[1]"),
-        (Face::OpenAiChat, json!({"model": "m", "input": [[1], [2, -1]]}), "input[1][1]"),
-        (Face::OpenAiChat, json!({"model": "m", "input": ["a", [1, 2]]}), "input[1]"),
-        (Face::OpenAiChat, json!({"model": "m", "input": "a", "encoding_format": "md5"}), "encoding_format"),
-        (Face::OpenAiChat, json!({"model": "m", "input": "a", "dimensions": -1}), "dimensions"),
-        (Face::Gemini, json!({}), "content"),
-        (Face::Gemini, json!({"requests": []}), "requests"),
-        (Face::Gemini, json!({"content": {"parts": [{"inlineData": {}}]}}), "content.parts[0]"),
-        (Face::Gemini, json!({"requests": [one(8), one(9)]}), "requests[1]"),
+        (CallerDialect::OpenAiChat, json!({"model": "m"}), "input"),
+        (CallerDialect::OpenAiChat, json!({"input": "a"}), "model"),
+        (CallerDialect::OpenAiChat, json!({"model": "m", "input": {}}), "input"),
+        (CallerDialect::OpenAiChat, json!({"model": "m", "input": [1, "a"]}), "input[1]"),
+        (CallerDialect::OpenAiChat, json!({"model": "m", "input": [[1], [2, -1]]}), "input[1][1]"),
+        (CallerDialect::OpenAiChat, json!({"model": "m", "input": ["a", [1, 2]]}), "input[1]"),
+        (CallerDialect::OpenAiChat, json!({"model": "m", "input": "a", "encoding_format": "md5"}), "encoding_format"),
+        (CallerDialect::OpenAiChat, json!({"model": "m", "input": "a", "dimensions": -1}), "dimensions"),
+        (CallerDialect::Gemini, json!({}), "content"),
+        (CallerDialect::Gemini, json!({"requests": []}), "requests"),
+        (CallerDialect::Gemini, json!({"content": {"parts": [{"inlineData": {}}]}}), "content.parts[0]"),
+        (CallerDialect::Gemini, json!({"requests": [one(8), one(9)]}), "requests[1]"),
     ] {
         assert_eq!(asked(face, body.clone()).map_err(|bad| bad.field), Err(field.to_owned()), "{body}");
     }
@@ -95,7 +95,7 @@ fn tokens_are_read_as_what_they_are() {
     for (input, tokens) in
         [(json!([1, 2, 100_257]), vec![vec![1, 2, 100_257]]), (json!([[1, 2], [3]]), vec![vec![1, 2], vec![3]])]
     {
-        let asked = asked(Face::OpenAiChat, json!({"model": "m", "input": input})).expect("a good request");
+        let asked = asked(CallerDialect::OpenAiChat, json!({"model": "m", "input": input})).expect("a good request");
         assert_eq!(
             (asked.request.check(), &asked.request.inputs, asked.request.asked()),
             (Ok(()), &vec![], tokens.len())

@@ -6,7 +6,7 @@ use crate::wire::{Flavour, encode};
 use crate::words::{Dialect, TargetId};
 
 /// Returns the body that a target gets of a request, and what is noted.
-fn sent(face: Face, body: &Value, (dialect, flavour, model): (Dialect, &str, &str)) -> (Value, Vec<Note>) {
+fn sent(face: CallerDialect, body: &Value, (dialect, flavour, model): (Dialect, &str, &str)) -> (Value, Vec<Note>) {
     let asked = asked(face, body);
     let flavour = Flavour::named(flavour).expect("a flavour");
     let encoded = encode(dialect, flavour, &asked.request, &TargetId::new("p", model), false).expect("a body");
@@ -58,7 +58,7 @@ fn nothing_within_a_message_or_a_tool_is_lost_in_silence() {
     let (said, tools, detail) = ("messages.content", "tools", "messages.image.detail");
     for (face, body, paths) in [
         (
-            Face::OpenAiChat,
+            CallerDialect::OpenAiChat,
             chat,
             &[
                 ("/messages/0/name", "messages.name"),
@@ -75,7 +75,7 @@ fn nothing_within_a_message_or_a_tool_is_lost_in_silence() {
             ][..],
         ),
         (
-            Face::OpenAiResponses,
+            CallerDialect::OpenAiResponses,
             responses,
             &[
                 ("/input/0/odd", said),
@@ -89,7 +89,7 @@ fn nothing_within_a_message_or_a_tool_is_lost_in_silence() {
             ][..],
         ),
         (
-            Face::Anthropic,
+            CallerDialect::Anthropic,
             anthropic,
             &[
                 ("/system/0/odd", said),
@@ -105,7 +105,7 @@ fn nothing_within_a_message_or_a_tool_is_lost_in_silence() {
             ][..],
         ),
         (
-            Face::Gemini,
+            CallerDialect::Gemini,
             gemini,
             &[
                 ("/contents/0/odd", said),
@@ -159,7 +159,7 @@ fn what_is_said_of_a_document_goes_along_or_is_noted() {
     for (dialect, flavour, model) in TARGETS {
         let own = dialect == Dialect::AnthropicMessages;
         for (source, tells) in [(&pdf, own), (&plain, true)] {
-            let (sent, notes) = sent(Face::Anthropic, &body(source.clone()), (dialect, flavour, model));
+            let (sent, notes) = sent(CallerDialect::Anthropic, &body(source.clone()), (dialect, flavour, model));
             assert_eq!(notes.contains(&context), !tells, "{dialect:?}: {notes:?}");
             assert_eq!(sent.to_string().contains("CTX"), tells, "{dialect:?}: {sent}");
             assert_eq!(notes.contains(&citations), !own, "{dialect:?}: {notes:?}");
@@ -179,7 +179,7 @@ fn how_closely_to_look_at_an_image_goes_along_between_the_two_dialects_of_openai
     let (one, data) = ("https://x.test/1.png", "data:image/png;base64,iVBORw0KGgo=");
     let chat = json!({"model": "m", "messages": [{"role": "user", "content": [
         image(one, None), image(data, Some("low")), {"type": "text", "text": "x"}, image(one, Some("high"))]}]});
-    let (sent_on, notes) = sent(Face::OpenAiChat, &chat, (Dialect::OpenAiResponses, "openai", "gpt-5.4"));
+    let (sent_on, notes) = sent(CallerDialect::OpenAiChat, &chat, (Dialect::OpenAiResponses, "openai", "gpt-5.4"));
     let details = |list: &Value, path: &str| -> Vec<Value> {
         let parts = list.as_array().into_iter().flatten();
         parts
@@ -193,7 +193,7 @@ fn how_closely_to_look_at_an_image_goes_along_between_the_two_dialects_of_openai
     let input = |url: &str, detail: &str| json!({"type": "input_image", "image_url": url, "detail": detail});
     let responses =
         json!({"model": "m", "input": [{"role": "user", "content": [input(one, "high"), input(data, "low")]}]});
-    let (sent_on, notes) = sent(Face::OpenAiResponses, &responses, (Dialect::OpenAiChat, "openai", "gpt-5.4"));
+    let (sent_on, notes) = sent(CallerDialect::OpenAiResponses, &responses, (Dialect::OpenAiChat, "openai", "gpt-5.4"));
     let parts = &sent_on["messages"][0]["content"];
     assert_eq!(details(parts, "/image_url/detail"), [json!("high"), json!("low")], "{sent_on}");
     assert_eq!(notes, []);
@@ -220,8 +220,8 @@ fn fields_of_both_dialects_of_openai_go_only_to_providers_that_have_them() {
     for flavour in ["openai", "azure", "openrouter", "generic", "xai", "vllm"] {
         let owns = matches!(flavour, "openai" | "azure" | "openrouter");
         for (face, given, dialect, verbosity) in [
-            (Face::OpenAiChat, &chat, Dialect::OpenAiResponses, "/text/verbosity"),
-            (Face::OpenAiResponses, &responses, Dialect::OpenAiChat, "/verbosity"),
+            (CallerDialect::OpenAiChat, &chat, Dialect::OpenAiResponses, "/text/verbosity"),
+            (CallerDialect::OpenAiResponses, &responses, Dialect::OpenAiChat, "/verbosity"),
         ] {
             let (sent, notes) = sent(face, given, (dialect, flavour, "gpt-5.4"));
             for (field, value) in shared.as_object().expect("an object") {
@@ -231,12 +231,12 @@ fn fields_of_both_dialects_of_openai_go_only_to_providers_that_have_them() {
             assert_eq!(notes.contains(&Note::Dropped("extra")), !owns, "{flavour}: {notes:?}");
         }
         // The form of the answer stays beside it.
-        let (sent, _) = sent(Face::OpenAiChat, &chat, (Dialect::OpenAiResponses, flavour, "gpt-5.4"));
+        let (sent, _) = sent(CallerDialect::OpenAiChat, &chat, (Dialect::OpenAiResponses, flavour, "gpt-5.4"));
         assert_eq!(sent.pointer("/text/format/type"), Some(&json!("json_object")), "{flavour}");
     }
     let mut more = chat.clone();
     more["logit_bias"] = json!({"1": 2});
-    let (_, notes) = sent(Face::OpenAiChat, &more, (Dialect::OpenAiResponses, "openai", "gpt-5.4"));
+    let (_, notes) = sent(CallerDialect::OpenAiChat, &more, (Dialect::OpenAiResponses, "openai", "gpt-5.4"));
     assert!(notes.contains(&Note::Dropped("extra")), "what only one of them has is noted: {notes:?}");
 }
 
@@ -251,7 +251,7 @@ fn googles_signature_comes_back_in_the_field_that_its_own_chat_completions_have_
         {"role": "tool", "tool_call_id": "c1", "content": "r"},
         {"role": "assistant", "content": "said", "extra_content": signed}, {"role": "user", "content": "y"}],
         "tools": [{"type": "function", "function": {"name": "f"}}]});
-    let (sent, notes) = sent(Face::OpenAiChat, &body, to);
+    let (sent, notes) = sent(CallerDialect::OpenAiChat, &body, to);
     assert_eq!(sent["contents"][1]["parts"][0]["thoughtSignature"], "U0lHTkFUVVJF", "{sent}");
     assert!(sent["contents"][3].to_string().contains("U0lHTkFUVVJF"), "{sent}");
     assert!(!notes.contains(&Note::Dropped("messages.content")), "{notes:?}");

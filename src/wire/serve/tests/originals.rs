@@ -5,7 +5,7 @@ use crate::wire::{Flavour, encode};
 use crate::words::{Dialect, Payload, TargetId};
 
 /// Returns the body that a target gets of a request, and what is noted.
-fn sent(face: Face, body: &Value, to: (Dialect, &str, &str), streaming: bool) -> (Value, Vec<Note>) {
+fn sent(face: CallerDialect, body: &Value, to: (Dialect, &str, &str), streaming: bool) -> (Value, Vec<Note>) {
     let (dialect, flavour, model) = to;
     let asked = asked(face, body);
     let flavour = Flavour::named(flavour).expect("a flavour");
@@ -14,23 +14,29 @@ fn sent(face: Face, body: &Value, to: (Dialect, &str, &str), streaming: bool) ->
 }
 
 /// Parts that the common form cannot express: they stay in place only in a body that passes unchanged.
-fn marked(face: Face) -> Value {
+fn marked(face: CallerDialect) -> Value {
     match face {
-        Face::OpenAiChat => json!({"model": "smart", "messages": [{"role": "user", "name": "ann", "content": [
+        CallerDialect::OpenAiChat => json!({"model": "smart", "messages": [{"role": "user", "name": "ann", "content": [
             {"type": "image_url", "image_url": {"url": "https://x.test/i.png", "detail": "low"}}]}]}),
-        Face::OpenAiResponses => json!({"model": "smart", "store": false, "input": [{"role": "user", "content": [
-            {"type": "input_image", "image_url": "https://x.test/i.png", "detail": "low"}]}]}),
-        Face::Anthropic => json!({"model": "smart", "max_tokens": 9, "messages": [{"role": "user", "content": [
-            {"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}, {"type": "text", "text": "you"}]}]}),
-        Face::Gemini => json!({"contents": [{"role": "user", "parts": [{"text": "Hi", "videoMetadata": {"fps": 1}}]}]}),
+        CallerDialect::OpenAiResponses => {
+            json!({"model": "smart", "store": false, "input": [{"role": "user", "content": [
+            {"type": "input_image", "image_url": "https://x.test/i.png", "detail": "low"}]}]})
+        }
+        CallerDialect::Anthropic => {
+            json!({"model": "smart", "max_tokens": 9, "messages": [{"role": "user", "content": [
+            {"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}, {"type": "text", "text": "you"}]}]})
+        }
+        CallerDialect::Gemini => {
+            json!({"contents": [{"role": "user", "parts": [{"text": "Hi", "videoMetadata": {"fps": 1}}]}]})
+        }
     }
 }
 
-const OWN: [(Face, Dialect, &str, &str); 4] = [
-    (Face::OpenAiChat, Dialect::OpenAiChat, "openai", "gpt-4o-mini"),
-    (Face::OpenAiResponses, Dialect::OpenAiResponses, "openai", "gpt-4o-mini"),
-    (Face::Anthropic, Dialect::AnthropicMessages, "generic", "claude-haiku-4-5"),
-    (Face::Gemini, Dialect::Gemini, "generic", "gemini-2.5-flash"),
+const OWN: [(CallerDialect, Dialect, &str, &str); 4] = [
+    (CallerDialect::OpenAiChat, Dialect::OpenAiChat, "openai", "gpt-4o-mini"),
+    (CallerDialect::OpenAiResponses, Dialect::OpenAiResponses, "openai", "gpt-4o-mini"),
+    (CallerDialect::Anthropic, Dialect::AnthropicMessages, "generic", "claude-haiku-4-5"),
+    (CallerDialect::Gemini, Dialect::Gemini, "generic", "gemini-2.5-flash"),
 ];
 
 #[test]
@@ -39,7 +45,7 @@ fn a_request_goes_as_it_came_to_targets_of_its_dialect_and_is_written_anew_for_a
         for (other, dialect, flavour, model) in OWN {
             let mut body = marked(face);
             let (sent, notes) = sent(face, &body, (dialect, flavour, model), false);
-            if face != Face::Gemini {
+            if face != CallerDialect::Gemini {
                 body["model"] = model.into();
             }
             assert_eq!(sent == body, face == other, "{face:?} to {dialect:?}");
@@ -53,14 +59,14 @@ fn a_stream_goes_as_it_came_and_asks_for_its_usage() {
     for (face, dialect, flavour, model) in OWN {
         let mut body = marked(face);
         body["stream"] = true.into();
-        if face == Face::Gemini {
+        if face == CallerDialect::Gemini {
             // Its address says so.
             body.as_object_mut().expect("an object").remove("stream");
         } else {
             body["model"] = model.into();
         }
-        let (sent, _) = sent(face, &body, (dialect, flavour, model), face != Face::Gemini);
-        if face == Face::OpenAiChat {
+        let (sent, _) = sent(face, &body, (dialect, flavour, model), face != CallerDialect::Gemini);
+        if face == CallerDialect::OpenAiChat {
             body["stream_options"] = json!({"include_usage": true});
         }
         assert_eq!(sent, body);
@@ -71,9 +77,9 @@ fn a_stream_goes_as_it_came_and_asks_for_its_usage() {
         (json!({"include_usage": false, "x": 1}), true, json!({"include_usage": true, "x": 1})),
         (json!({"include_usage": true}), false, Value::Null),
     ] {
-        let mut body = marked(Face::OpenAiChat);
+        let mut body = marked(CallerDialect::OpenAiChat);
         (body["stream"], body["stream_options"]) = (true.into(), said);
-        let (sent, _) = sent(Face::OpenAiChat, &body, to, streaming);
+        let (sent, _) = sent(CallerDialect::OpenAiChat, &body, to, streaming);
         assert_eq!((&sent["stream_options"], &sent["stream"]), (&expected, &json!(streaming)));
     }
 }
@@ -90,7 +96,7 @@ fn chat(more: Value) -> Value {
 #[test]
 fn a_setting_that_there_are_no_words_for_goes_as_it_came_and_is_needed_where_it_decides_the_answer() {
     let [chat, responses, anthropic, gemini] = OWN;
-    let local = (Face::OpenAiChat, Dialect::OpenAiChat, "generic", "m");
+    let local = (CallerDialect::OpenAiChat, Dialect::OpenAiChat, "generic", "m");
     for (own, more, needed) in [
         (chat, json!({"reasoning_effort": "ultra"}), None),
         (local, json!({"reasoning": {"effort": "ultra"}}), None),
@@ -112,7 +118,7 @@ fn a_setting_that_there_are_no_words_for_goes_as_it_came_and_is_needed_where_it_
         let (face, dialect, flavour, model) = own;
         let mut body = marked(face);
         body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
-        if face != Face::Gemini {
+        if face != CallerDialect::Gemini {
             body["model"] = model.into();
         }
         let (sent, _) = sent(face, &body, (dialect, flavour, model), false);
@@ -131,8 +137,9 @@ fn results_of_calls_without_ids_are_of_those_that_are_open_and_nothing_said_is_n
         {"role": "tool", "tool_call_id": "", "content": "of f"},
         {"role": "tool", "content": "of g"},
     ]});
-    assert_eq!(sent(Face::OpenAiChat, &body, (Dialect::OpenAiChat, "generic", "m"), false).0, body);
-    let (claude, _) = sent(Face::OpenAiChat, &body, (Dialect::AnthropicMessages, "generic", "claude-haiku-4-5"), false);
+    assert_eq!(sent(CallerDialect::OpenAiChat, &body, (Dialect::OpenAiChat, "generic", "m"), false).0, body);
+    let (claude, _) =
+        sent(CallerDialect::OpenAiChat, &body, (Dialect::AnthropicMessages, "generic", "claude-haiku-4-5"), false);
     let blocks = |at: usize| claude["messages"][at]["content"].as_array().expect("blocks").clone();
     let (calls, results) = (blocks(1), blocks(2));
     for at in 0..2 {
@@ -189,7 +196,7 @@ fn what_a_target_does_not_take_is_edited_and_all_else_goes_as_it_came() {
         let mut body = chat(more);
         // Another model is named, so that no effort is meant for this one.
         body["model"] = "smart".into();
-        let (sent, _) = sent(Face::OpenAiChat, &body, (Dialect::OpenAiChat, flavour, model), false);
+        let (sent, _) = sent(CallerDialect::OpenAiChat, &body, (Dialect::OpenAiChat, flavour, model), false);
         body["model"] = model.into();
         for (field, value) in changes.as_object().expect("an object") {
             if value.is_null() {
@@ -216,7 +223,9 @@ fn a_message_that_must_go_first_moves_and_nothing_else_changes() {
     for flavour in ["vllm", "llamacpp"] {
         let body =
             |messages: &Value| json!({"model": "m", "messages": messages, "guided_choice": ["a"], "grammar": "g"});
-        let of = |messages: Value| sent(Face::OpenAiChat, &body(&messages), (Dialect::OpenAiChat, flavour, "m"), false);
+        let of = |messages: Value| {
+            sent(CallerDialect::OpenAiChat, &body(&messages), (Dialect::OpenAiChat, flavour, "m"), false)
+        };
         let (moved, notes) = of(json!([bob, said, late, last]));
         assert_eq!(moved["messages"], json!([late, bob, said, last]), "{flavour}");
         assert!(notes.contains(&Note::Converted("messages.system")), "{notes:?}");
@@ -238,7 +247,7 @@ fn neighbours_become_one_message_with_all_that_either_holds() {
         {"role": "user", "name": "bob", "odd": 1, "content": [{"type": "video_url", "video_url": {"url": "https://x.test/v"}}]},
         {"role": "assistant", "content": "b"}, {"role": "assistant", "content": "c", "odd": 2},
         {"role": "system", "content": "s"}, {"role": "user", "content": "d"}]});
-    let (sent, notes) = sent(Face::OpenAiChat, &body, (Dialect::OpenAiChat, "perplexity", "sonar"), false);
+    let (sent, notes) = sent(CallerDialect::OpenAiChat, &body, (Dialect::OpenAiChat, "perplexity", "sonar"), false);
     let expected = json!([
         {"role": "system", "content": "s"},
         {"role": "user", "name": "ann", "odd": 1, "content": [
@@ -255,7 +264,7 @@ fn neighbours_become_one_message_with_all_that_either_holds() {
 fn an_instruction_of_ours_is_one_message_with_the_systems_where_that_must_be_one() {
     let body = json!({"model": "m", "response_format": {"type": "json_object"}, "messages": [
         {"role": "system", "content": "s", "name": "n"}, {"role": "user", "name": "u", "content": "d"}]});
-    let (sent, _) = sent(Face::OpenAiChat, &body, (Dialect::OpenAiChat, "perplexity", "sonar"), false);
+    let (sent, _) = sent(CallerDialect::OpenAiChat, &body, (Dialect::OpenAiChat, "perplexity", "sonar"), false);
     let messages = sent["messages"].as_array().expect("messages");
     assert_eq!((messages.len(), &messages[1]), (2, &body["messages"][1]));
     assert!(messages[0]["content"].as_str().is_some_and(|text| text.starts_with("s\n\n")), "{sent}");
@@ -278,7 +287,8 @@ fn a_server_that_thinks_in_streams_alone_is_asked_for_the_whole_where_nothing_is
         ("qwq-plus", json!({"enable_thinking": false}), true),
         ("qwen3-omni-flash", json!({}), true),
     ] {
-        let (sent, _) = sent(Face::OpenAiChat, &chat(more.clone()), (Dialect::OpenAiChat, "qwen", model), false);
+        let (sent, _) =
+            sent(CallerDialect::OpenAiChat, &chat(more.clone()), (Dialect::OpenAiChat, "qwen", model), false);
         assert_eq!(sent.get("stream") == Some(&json!(true)), streams, "{model} {more}");
     }
 }
@@ -293,7 +303,7 @@ fn fields_that_only_its_own_provider_has_arrive_there() {
     body.as_object_mut().expect("an object").extend(others.as_object().expect("an object").clone());
     for (name, new) in [("smart", None), ("mistral-medium", Some(json!(1)))] {
         body["model"] = name.into();
-        let (sent, notes) = sent(Face::OpenAiChat, &body, to, false);
+        let (sent, notes) = sent(CallerDialect::OpenAiChat, &body, to, false);
         for (field, value) in own.as_object().expect("an object") {
             assert_eq!(&sent[field], value, "{name}");
         }
@@ -334,15 +344,18 @@ fn a_server_that_takes_nothing_for_a_missing_thought_is_told_a_blank() {
     ] {
         let to = (Dialect::OpenAiChat, flavour, model);
         for (face, body) in [
-            (Face::OpenAiChat, said(None)),
-            (Face::OpenAiChat, said(Some(""))),
-            (Face::Anthropic, claudes(json!([]))),
-            (Face::Anthropic, claudes(signed.clone())),
+            (CallerDialect::OpenAiChat, said(None)),
+            (CallerDialect::OpenAiChat, said(Some(""))),
+            (CallerDialect::Anthropic, claudes(json!([]))),
+            (CallerDialect::Anthropic, claudes(signed.clone())),
         ] {
             let (sent, _) = sent(face, &body, to, false);
             assert_eq!(sent["messages"][1][field], blank, "{flavour} {model} {body}");
         }
-        assert_eq!(sent(Face::OpenAiChat, &said(Some("I read.")), to, false).0["messages"][1][field], "I read.");
+        assert_eq!(
+            sent(CallerDialect::OpenAiChat, &said(Some("I read.")), to, false).0["messages"][1][field],
+            "I read."
+        );
     }
 }
 
@@ -352,9 +365,9 @@ fn a_caller_of_a_model_by_name_is_told_from_a_caller_of_any() {
     for (name, word) in [("openai/gpt-5-mini", "xhigh"), ("gpt-5-mini", "xhigh"), ("smart", "high")] {
         let mut body = chat(json!({"reasoning_effort": "xhigh"}));
         body["model"] = name.into();
-        assert_eq!(sent(Face::OpenAiChat, &body, to, false).0["reasoning_effort"], word, "{name}");
+        assert_eq!(sent(CallerDialect::OpenAiChat, &body, to, false).0["reasoning_effort"], word, "{name}");
     }
-    let asked = asked(Face::OpenAiChat, &chat(json!({"reasoning_effort": "xhigh"})));
+    let asked = asked(CallerDialect::OpenAiChat, &chat(json!({"reasoning_effort": "xhigh"})));
     let flavour = Flavour::named("openai").expect("a flavour");
     let model = crate::wire::Model { meant: true, ..crate::wire::Model::from("gpt-5-mini") };
     let encoded = encode(Dialect::OpenAiChat, flavour, &asked.request, model, false).expect("a body");
@@ -372,7 +385,7 @@ fn to_think_not_at_all_is_said_where_there_is_a_way_to_though_the_model_was_name
     ] {
         let mut body = chat(json!({"reasoning_effort": "none"}));
         body["model"] = model.into();
-        let (sent, _) = sent(Face::OpenAiChat, &body, (Dialect::OpenAiChat, flavour, model), false);
+        let (sent, _) = sent(CallerDialect::OpenAiChat, &body, (Dialect::OpenAiChat, flavour, model), false);
         assert_eq!(sent[field], off, "{flavour} {sent}");
     }
 }
@@ -390,7 +403,7 @@ fn an_effort_in_words_of_another_dialect_is_the_nearest_step_of_the_model_though
     for (face, body, (dialect, flavour, model), path, word, notes) in [
         // Claude's `max` is no step of GPT's before 6, nor `xhigh` one of its o-models.
         (
-            Face::Anthropic,
+            CallerDialect::Anthropic,
             theirs("gpt-5.4", "max"),
             (Dialect::OpenAiChat, "openai", "gpt-5.4"),
             "/reasoning_effort",
@@ -398,7 +411,7 @@ fn an_effort_in_words_of_another_dialect_is_the_nearest_step_of_the_model_though
             converted.clone(),
         ),
         (
-            Face::Anthropic,
+            CallerDialect::Anthropic,
             theirs("gpt-5.4", "max"),
             (Dialect::OpenAiResponses, "openai", "gpt-5.4"),
             "/reasoning/effort",
@@ -406,7 +419,7 @@ fn an_effort_in_words_of_another_dialect_is_the_nearest_step_of_the_model_though
             converted.clone(),
         ),
         (
-            Face::Anthropic,
+            CallerDialect::Anthropic,
             theirs("gpt-6", "max"),
             (Dialect::OpenAiChat, "openai", "gpt-6"),
             "/reasoning_effort",
@@ -414,7 +427,7 @@ fn an_effort_in_words_of_another_dialect_is_the_nearest_step_of_the_model_though
             vec![],
         ),
         (
-            Face::Anthropic,
+            CallerDialect::Anthropic,
             theirs("o3", "xhigh"),
             (Dialect::OpenAiChat, "openai", "o3"),
             "/reasoning_effort",
@@ -422,7 +435,7 @@ fn an_effort_in_words_of_another_dialect_is_the_nearest_step_of_the_model_though
             converted.clone(),
         ),
         (
-            Face::Anthropic,
+            CallerDialect::Anthropic,
             theirs("gemini-3-pro", "max"),
             (Dialect::Gemini, "generic", "gemini-3-pro"),
             "/generationConfig/thinkingConfig/thinkingLevel",
@@ -430,7 +443,7 @@ fn an_effort_in_words_of_another_dialect_is_the_nearest_step_of_the_model_though
             converted.clone(),
         ),
         (
-            Face::Gemini,
+            CallerDialect::Gemini,
             gemini("minimal"),
             (Dialect::OpenAiChat, "openai", "gpt-5.4"),
             "/reasoning_effort",
@@ -438,7 +451,7 @@ fn an_effort_in_words_of_another_dialect_is_the_nearest_step_of_the_model_though
             converted.clone(),
         ),
         (
-            Face::OpenAiChat,
+            CallerDialect::OpenAiChat,
             chat("claude-opus-4-6", "xhigh"),
             (Dialect::AnthropicMessages, "generic", "claude-opus-4-6"),
             "/output_config/effort",
@@ -447,7 +460,7 @@ fn an_effort_in_words_of_another_dialect_is_the_nearest_step_of_the_model_though
         ),
         // The two dialects of OpenAI have the same words: a caller that named the model knows them.
         (
-            Face::OpenAiChat,
+            CallerDialect::OpenAiChat,
             chat("gpt-5.4", "max"),
             (Dialect::OpenAiResponses, "openai", "gpt-5.4"),
             "/reasoning/effort",
@@ -546,7 +559,7 @@ fn messages_are_edited_one_by_one() {
         ),
     ] {
         let body = json!({"model": "smart", "messages": given});
-        let (mut sent, _) = sent(Face::OpenAiChat, &body, (Dialect::OpenAiChat, flavour, model), false);
+        let (mut sent, _) = sent(CallerDialect::OpenAiChat, &body, (Dialect::OpenAiChat, flavour, model), false);
         for message in sent["messages"].as_array_mut().expect("a list") {
             if flavour == "mistral" {
                 for place in ["/tool_call_id", "/tool_calls/0/id"] {
@@ -582,7 +595,8 @@ fn marks_of_what_is_to_be_cached_stay_where_they_are_read_and_nowhere_else() {
         ("groq", false),
         ("mistral", false),
     ] {
-        let (sent, _) = sent(Face::OpenAiChat, &body, (Dialect::OpenAiChat, flavour, "anthropic/claude"), false);
+        let (sent, _) =
+            sent(CallerDialect::OpenAiChat, &body, (Dialect::OpenAiChat, flavour, "anthropic/claude"), false);
         let marks = [sent.pointer("/messages/0/content/0/cache_control"), sent.pointer("/tools/0/cache_control")];
         assert_eq!(marks.map(|mark| mark.is_some()), [stays; 2], "{flavour}");
         assert_eq!(sent["messages"][0]["content"][0]["text"], "Hi");
@@ -597,12 +611,12 @@ fn silence_about_strictness_means_the_same_everywhere() {
         "additionalProperties": false});
     for (schema, strict) in [(&open, Value::Null), (&closed, json!(true))] {
         let body = json!({"model": "smart", "input": "Hi", "tools": [{"type": "function", "name": "f", "parameters": schema}]});
-        let (chat, _) = sent(Face::OpenAiResponses, &body, (Dialect::OpenAiChat, "openai", "gpt-4o"), false);
+        let (chat, _) = sent(CallerDialect::OpenAiResponses, &body, (Dialect::OpenAiChat, "openai", "gpt-4o"), false);
         assert_eq!(chat["tools"][0]["function"]["strict"], strict, "{schema}");
     }
     let chat = json!({"model": "smart", "messages": [{"role": "user", "content": "Hi"}],
         "tools": [{"type": "function", "function": {"name": "f", "parameters": closed}}]});
-    let (responses, _) = sent(Face::OpenAiChat, &chat, (Dialect::OpenAiResponses, "openai", "gpt-5.4"), false);
+    let (responses, _) = sent(CallerDialect::OpenAiChat, &chat, (Dialect::OpenAiResponses, "openai", "gpt-5.4"), false);
     assert_eq!(responses["tools"][0]["strict"], false);
 }
 
@@ -615,7 +629,8 @@ fn messages_of_anthropic_go_to_each_host_as_it_takes_them() {
         "context_management": {"edits": []}, "mcp_servers": [], "new_field": 1,
         "tools": [{"name": "f", "input_schema": {"type": "object"}}, {"type": "web_search_20250305", "name": "web_search"}],
         "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi", "new": {"x": 1}}]}]});
-    let to = |flavour, model| sent(Face::Anthropic, &body, (Dialect::AnthropicMessages, flavour, model), true).0;
+    let to =
+        |flavour, model| sent(CallerDialect::Anthropic, &body, (Dialect::AnthropicMessages, flavour, model), true).0;
     let mut home = body.clone();
     home["model"] = "claude-sonnet-4-5".into();
     assert_eq!(to("anthropic", "claude-sonnet-4-5"), home);
@@ -648,7 +663,7 @@ fn thoughts_go_back_to_their_model_and_the_rest_of_a_turn_stays() {
         let body = json!({"model": "smart", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"},
             {"role": "assistant", "content": [thought(signature), said]}, {"role": "user", "content": "Go on."}]});
         let to = (Dialect::AnthropicMessages, "generic", model);
-        let (sent, notes) = sent(Face::Anthropic, &body, to, false);
+        let (sent, notes) = sent(CallerDialect::Anthropic, &body, to, false);
         let expected = back.map(thought).into_iter().chain([said.clone()]).collect::<Vec<_>>();
         assert_eq!(sent["messages"][1]["content"], json!(expected), "{signature} to {model}");
         assert_eq!(notes.is_empty(), back.is_some());
@@ -678,7 +693,7 @@ fn a_model_that_thinks_in_another_form_is_told_in_its_own() {
     ] {
         let body = json!({"model": "smart", "max_tokens": 32000, "thinking": given, "new": 1,
             "messages": [{"role": "user", "content": "Hi"}]});
-        let (sent, _) = sent(Face::Anthropic, &body, (Dialect::AnthropicMessages, "generic", model), false);
+        let (sent, _) = sent(CallerDialect::Anthropic, &body, (Dialect::AnthropicMessages, "generic", model), false);
         assert_eq!((&sent["thinking"], &sent["new"]), (&expected, &json!(1)), "{model} {given}");
     }
 }
@@ -694,7 +709,7 @@ fn items_of_responses_are_edited_one_by_one() {
         "reasoning": {"effort": "xhigh", "summary": "auto"},
         "tools": [{"type": "namespace", "name": "n", "tools": []}, {"type": "custom", "name": "apply_patch"}],
         "input": [{"role": "developer", "content": "Be brief."}, own, sealed("standin:thought:gemini:x"), sealed(kept), search, call]});
-    let (sent, _) = sent(Face::OpenAiResponses, &body, (Dialect::OpenAiResponses, "openai", "gpt-5.1"), false);
+    let (sent, _) = sent(CallerDialect::OpenAiResponses, &body, (Dialect::OpenAiResponses, "openai", "gpt-5.1"), false);
     let mut expected = body.clone();
     expected["model"] = "gpt-5.1".into();
     expected["reasoning"]["effort"] = "high".into();
@@ -703,7 +718,7 @@ fn items_of_responses_are_edited_one_by_one() {
         {"type": "reasoning", "summary": [], "encrypted_content": "gBBB"}, search, call]);
     assert_eq!(sent, expected);
     let to = (Dialect::OpenAiResponses, "vllm", "m");
-    let (sent, _) = self::sent(Face::OpenAiResponses, &body, to, false);
+    let (sent, _) = self::sent(CallerDialect::OpenAiResponses, &body, to, false);
     assert_eq!((&sent["input"][0]["role"], &sent["prompt_cache_key"]), (&json!("system"), &Value::Null));
 }
 
@@ -715,7 +730,7 @@ fn parts_of_gemini_are_edited_one_by_one() {
         "contents": [{"role": "user", "parts": [{"text": "Hi", "videoMetadata": {"fps": 1}}]},
             {"role": "model", "parts": [{"functionCall": {"name": "2nd", "args": {}}, "thoughtSignature": "abc"}]},
             {"role": "user", "parts": [{"functionResponse": {"name": "2nd", "response": {}}}]}]});
-    let (sent, notes) = sent(Face::Gemini, &body, (Dialect::Gemini, "generic", "gemini-3.6-flash"), false);
+    let (sent, notes) = sent(CallerDialect::Gemini, &body, (Dialect::Gemini, "generic", "gemini-3.6-flash"), false);
     let mut expected = body.clone();
     expected["model"] = "models/gemini-3.6-flash".into();
     expected["generationConfig"].as_object_mut().expect("an object").remove("temperature");
@@ -730,10 +745,10 @@ fn parts_of_gemini_are_edited_one_by_one() {
 #[test]
 fn a_chat_that_was_cut_loses_what_was_left_out_and_the_rest_stays_as_it_came() {
     use crate::policy::trim::TrimRange;
-    let mut body = marked(Face::OpenAiChat);
+    let mut body = marked(CallerDialect::OpenAiChat);
     let more = (0..4).map(|n| json!({"role": if n % 2 == 0 { "assistant" } else { "user" }, "content": "x", "n": n}));
     body["messages"].as_array_mut().expect("a list").extend(more);
-    let request = asked(Face::OpenAiChat, &body).request;
+    let request = asked(CallerDialect::OpenAiChat, &body).request;
     let cut = TrimRange::find(&request.messages, |_| 1.0, 1.0).expect("something to leave out").apply(&request);
     let flavour = Flavour::named("generic").expect("a flavour");
     let encoded = encode(Dialect::OpenAiChat, flavour, &cut, &TargetId::new("p", "m"), false).expect("a body");
@@ -750,7 +765,7 @@ fn what_is_meant_for_the_sidecar_goes_to_no_provider() {
         (json!({"x-standin-priority": "batch", "a": "b", "x-standin-session": "s"}), json!({"a": "b"})),
         (json!({"x-standin-priority": "batch"}), Value::Null),
     ] {
-        let mut request = asked(Face::OpenAiChat, &body(metadata)).request;
+        let mut request = asked(CallerDialect::OpenAiChat, &body(metadata)).request;
         request.original.as_mut().expect("it came so").forget("x-standin-");
         let flavour = Flavour::named("openai").expect("a flavour");
         let encoded =
@@ -766,10 +781,10 @@ fn recorded_requests_go_to_their_own_provider_as_they_came() {
     for case in crate::wire::tests::cases().iter().filter(|case| case["kind"] == "ok") {
         let Some((face, dialect, flavour, _)) = OWN.iter().find(|(face, ..)| {
             let name = match face {
-                Face::OpenAiChat => "chat-completions",
-                Face::OpenAiResponses => "responses",
-                Face::Anthropic => "anthropic-messages",
-                Face::Gemini => "gemini-generate",
+                CallerDialect::OpenAiChat => "chat-completions",
+                CallerDialect::OpenAiResponses => "responses",
+                CallerDialect::Anthropic => "anthropic-messages",
+                CallerDialect::Gemini => "gemini-generate",
             };
             case["api"] == name
         }) else {
@@ -817,7 +832,8 @@ fn the_scope_of_a_mark_stays_where_it_is_known_and_the_mark_stays_everywhere() {
     ] {
         let mut asked = body(true);
         asked["model"] = "smart".into();
-        let (mut sent, notes) = sent(Face::Anthropic, &asked, (Dialect::AnthropicMessages, flavour, model), false);
+        let (mut sent, notes) =
+            sent(CallerDialect::Anthropic, &asked, (Dialect::AnthropicMessages, flavour, model), false);
         sent.as_object_mut().expect("an object").retain(|field, _| !matches!(&**field, "model" | "anthropic_version"));
         assert_eq!((sent, notes), (body(stays), Vec::new()), "{flavour}");
     }
@@ -838,8 +854,9 @@ fn marks_of_what_is_to_be_cached_stay_where_they_stand_in_every_dialect_that_has
         "tools": [{"name": "e", "input_schema": {"type": "object"}}, mark(&json!({"name": "f", "input_schema": {"type": "object"}}))],
         "messages": [{"role": "user", "content": "go"}, {"role": "assistant", "content": [called]},
             {"role": "user", "content": [mark(&result), mark(&text("go"))]}]});
-    let to =
-        |flavour| sent(Face::Anthropic, &body, (Dialect::OpenAiChat, flavour, "anthropic/claude-sonnet-4.5"), true).0;
+    let to = |flavour| {
+        sent(CallerDialect::Anthropic, &body, (Dialect::OpenAiChat, flavour, "anthropic/claude-sonnet-4.5"), true).0
+    };
     let there = to("openrouter");
     let places = |sent: &Value| {
         let marks = |list: &Value| -> Vec<Value> {
@@ -864,7 +881,7 @@ fn marks_of_what_is_to_be_cached_stay_where_they_stand_in_every_dialect_that_has
     let mut back = there.clone();
     back["model"] = "smart".into();
     let home = (Dialect::AnthropicMessages, "generic", "claude-sonnet-4-5");
-    let (back, _) = sent(Face::OpenAiChat, &back, home, true);
+    let (back, _) = sent(CallerDialect::OpenAiChat, &back, home, true);
     assert_eq!(back["system"][0]["cache_control"], kept, "{back}");
     assert_eq!(back["system"][1]["cache_control"], no);
     assert_eq!((&back["tools"][0]["cache_control"], &back["tools"][1]["cache_control"]), (&no, &kept));
@@ -874,7 +891,7 @@ fn marks_of_what_is_to_be_cached_stay_where_they_stand_in_every_dialect_that_has
     // Of several texts that become one, that one is marked.
     let parts = json!([mark(&text("long")), text("short")]);
     let body = json!({"model": "smart", "messages": [{"role": "system", "content": parts}, {"role": "user", "content": "Hi"}]});
-    assert_eq!(sent(Face::OpenAiChat, &body, home, false).0["system"][0]["cache_control"], kept);
+    assert_eq!(sent(CallerDialect::OpenAiChat, &body, home, false).0["system"][0]["cache_control"], kept);
 }
 
 #[test]
@@ -882,7 +899,8 @@ fn thinking_stays_as_it_came_where_the_model_takes_it_so_and_none_is_added() {
     let said = |model: &str, more: Value| {
         let mut body = json!({"model": "smart", "max_tokens": 2000, "messages": [{"role": "user", "content": "Hi"}]});
         body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
-        let (sent, notes) = sent(Face::Anthropic, &body, (Dialect::AnthropicMessages, "generic", model), false);
+        let (sent, notes) =
+            sent(CallerDialect::Anthropic, &body, (Dialect::AnthropicMessages, "generic", model), false);
         (sent.get("thinking").cloned(), sent.pointer("/output_config/effort").cloned(), notes)
     };
     let budget = json!({"type": "enabled", "budget_tokens": 1024});
@@ -920,7 +938,8 @@ fn what_of_sampling_its_own_provider_judges_stays_as_it_came() {
     let said = |model: &str, more: Value| {
         let mut body = json!({"model": model, "max_tokens": 9000, "messages": [{"role": "user", "content": "Hi"}]});
         body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
-        let (sent, notes) = sent(Face::Anthropic, &body, (Dialect::AnthropicMessages, "anthropic", model), false);
+        let (sent, notes) =
+            sent(CallerDialect::Anthropic, &body, (Dialect::AnthropicMessages, "anthropic", model), false);
         (sent == body, notes)
     };
     let thinking = json!({"type": "enabled", "budget_tokens": 1024});
@@ -940,7 +959,7 @@ fn a_begun_answer_is_continued_where_that_is_a_feature_and_refused_clearly_elsew
     let body = json!({"model": "smart", "max_tokens": 90, "messages": [
         {"role": "user", "content": "JSON, please."}, {"role": "assistant", "content": "{"}]});
     let last = |flavour: &str| {
-        let (sent, _) = sent(Face::Anthropic, &body, (Dialect::OpenAiChat, flavour, "m"), false);
+        let (sent, _) = sent(CallerDialect::Anthropic, &body, (Dialect::OpenAiChat, flavour, "m"), false);
         (sent["messages"][1].clone(), sent["continue_final_message"].clone(), sent["add_generation_prompt"].clone())
     };
     let plain = json!({"role": "assistant", "content": "{"});
@@ -953,18 +972,18 @@ fn a_begun_answer_is_continued_where_that_is_a_feature_and_refused_clearly_elsew
     for flavour in ["openrouter", "litellm", "llamacpp", "ollama"] {
         assert_eq!(last(flavour), (plain.clone(), Value::Null, Value::Null), "{flavour}");
     }
-    let refused = |face: Face, body: &Value, (dialect, flavour, model): (Dialect, &str, &str)| {
+    let refused = |face: CallerDialect, body: &Value, (dialect, flavour, model): (Dialect, &str, &str)| {
         let flavour = Flavour::named(flavour).expect("a flavour");
         encode(dialect, flavour, &asked(face, body).request, &TargetId::new("p", model), false).err()
     };
     let gemini =
         json!({"contents": [{"role": "user", "parts": [{"text": "Hi"}]}, {"role": "model", "parts": [{"text": "{"}]}]});
     for (face, body, to) in [
-        (Face::Anthropic, &body, (Dialect::OpenAiChat, "openai", "gpt-5.4")),
-        (Face::Anthropic, &body, (Dialect::OpenAiChat, "groq", "m")),
-        (Face::Anthropic, &body, (Dialect::OpenAiResponses, "openai", "gpt-5.4")),
-        (Face::Gemini, &gemini, (Dialect::OpenAiChat, "openai", "gpt-5.4")),
-        (Face::Gemini, &gemini, (Dialect::AnthropicMessages, "anthropic", "claude-opus-4-8")),
+        (CallerDialect::Anthropic, &body, (Dialect::OpenAiChat, "openai", "gpt-5.4")),
+        (CallerDialect::Anthropic, &body, (Dialect::OpenAiChat, "groq", "m")),
+        (CallerDialect::Anthropic, &body, (Dialect::OpenAiResponses, "openai", "gpt-5.4")),
+        (CallerDialect::Gemini, &gemini, (Dialect::OpenAiChat, "openai", "gpt-5.4")),
+        (CallerDialect::Gemini, &gemini, (Dialect::AnthropicMessages, "anthropic", "claude-opus-4-8")),
     ] {
         let failure = refused(face, body, to).unwrap_or_else(|| panic!("{face:?} to {to:?}"));
         assert_eq!(failure.class, crate::words::FailureClass::Unsupported);
@@ -975,10 +994,16 @@ fn a_begun_answer_is_continued_where_that_is_a_feature_and_refused_clearly_elsew
     for to in
         [(Dialect::OpenAiResponses, "openai", "gpt-5.4"), (Dialect::AnthropicMessages, "anthropic", "claude-opus-4-8")]
     {
-        assert_eq!(refused(Face::OpenAiChat, &chat, to), None);
+        assert_eq!(refused(CallerDialect::OpenAiChat, &chat, to), None);
     }
-    assert_eq!(refused(Face::Anthropic, &body, (Dialect::AnthropicMessages, "anthropic", "claude-opus-4-8")), None);
-    assert_eq!(refused(Face::Gemini, &gemini, (Dialect::AnthropicMessages, "anthropic", "claude-sonnet-4-5")), None);
+    assert_eq!(
+        refused(CallerDialect::Anthropic, &body, (Dialect::AnthropicMessages, "anthropic", "claude-opus-4-8")),
+        None
+    );
+    assert_eq!(
+        refused(CallerDialect::Gemini, &gemini, (Dialect::AnthropicMessages, "anthropic", "claude-sonnet-4-5")),
+        None
+    );
 }
 
 #[test]
@@ -990,13 +1015,16 @@ fn a_limit_that_its_own_provider_takes_or_judges_stays_as_it_came() {
         ("openai", "gpt-5.4", "max_completion_tokens"),
         ("generic", "o3", "max_completion_tokens"),
     ] {
-        let (sent, notes) = sent(Face::OpenAiChat, &chat, (Dialect::OpenAiChat, flavour, model), false);
+        let (sent, notes) = sent(CallerDialect::OpenAiChat, &chat, (Dialect::OpenAiChat, flavour, model), false);
         assert_eq!((&sent[field], notes), (&json!(9), vec![]), "{flavour} {model}: {sent}");
     }
     let few = json!({"model": "smart", "input": "Hi", "max_output_tokens": 5});
     let to = |dialect| (dialect, "openai", "gpt-4o");
-    assert_eq!(sent(Face::OpenAiResponses, &few, to(Dialect::OpenAiResponses), false).0["max_output_tokens"], 5);
-    let (more, notes) = sent(Face::OpenAiChat, &chat, to(Dialect::OpenAiResponses), false);
+    assert_eq!(
+        sent(CallerDialect::OpenAiResponses, &few, to(Dialect::OpenAiResponses), false).0["max_output_tokens"],
+        5
+    );
+    let (more, notes) = sent(CallerDialect::OpenAiChat, &chat, to(Dialect::OpenAiResponses), false);
     assert_eq!((&more["max_output_tokens"], notes), (&json!(16), vec![Note::Converted("output_tokens_max")]));
 }
 
@@ -1004,7 +1032,7 @@ fn a_limit_that_its_own_provider_takes_or_judges_stays_as_it_came() {
 fn settings_in_googles_other_spelling_are_edited_where_they_stand() {
     let body = json!({"contents": [{"role": "user", "parts": [{"text": "Hi", "x_new": 1}]}],
         "generation_config": {"temperature": 0.5, "top_p": 0.5, "max_output_tokens": 9, "x_new": {"a": 1.0}}});
-    let (sent, notes) = sent(Face::Gemini, &body, (Dialect::Gemini, "generic", "gemini-3.6-flash"), false);
+    let (sent, notes) = sent(CallerDialect::Gemini, &body, (Dialect::Gemini, "generic", "gemini-3.6-flash"), false);
     let mut expected = body.clone();
     let config = expected["generation_config"].as_object_mut().expect("an object");
     config.remove("temperature");
@@ -1016,7 +1044,7 @@ fn settings_in_googles_other_spelling_are_edited_where_they_stand() {
 #[test]
 fn what_is_asked_for_instead_of_an_answer_goes_to_its_own_address() {
     let body = json!({"model": "m", "input": [{"role": "user", "content": "Hi"}], "x_new": 1});
-    let compacting = asked(Face::OpenAiResponses, &body).compacting().request;
+    let compacting = asked(CallerDialect::OpenAiResponses, &body).compacting().request;
     for (flavour, path) in [("openai", "/responses/compact"), ("azure-deployments", "/openai/responses/compact")] {
         let flavour = Flavour::named(flavour).expect("a flavour");
         let to = TargetId::new("p", "m");
@@ -1035,7 +1063,7 @@ fn a_flag_that_asks_for_more_of_a_message_is_what_each_server_calls_it_and_leads
     };
     let sent = |flavour: &str, body: &Value| {
         let flavour = Flavour::named(flavour).expect("a flavour");
-        let request = asked(Face::OpenAiChat, body).request;
+        let request = asked(CallerDialect::OpenAiChat, body).request;
         let encoded = encode(Dialect::OpenAiChat, flavour, &request, &TargetId::new("p", "m"), false).ok()?;
         let body: Value = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
         Some((encoded.path.into_owned(), body["messages"][1].clone(), body["continue_final_message"].clone()))
@@ -1084,8 +1112,9 @@ fn tools_are_held_to_their_schemas_where_the_host_takes_that_and_one_grammar_can
             "tools": [{"type": "function", "function": function}]})
     };
     let model = "claude-sonnet-4-5";
-    let to =
-        |flavour: &str, body: &Value| sent(Face::OpenAiChat, body, (Dialect::AnthropicMessages, flavour, model), false);
+    let to = |flavour: &str, body: &Value| {
+        sent(CallerDialect::OpenAiChat, body, (Dialect::AnthropicMessages, flavour, model), false)
+    };
     let left_out = vec![Note::Dropped("tools.strict")];
     for (flavour, schema, strict, held, notes) in [
         ("anthropic", optional(24), true, json!(true), vec![]),
@@ -1111,7 +1140,7 @@ fn tools_are_held_to_their_schemas_where_the_host_takes_that_and_one_grammar_can
     let own = json!({"model": "smart", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}],
         "tools": [{"name": "f", "strict": true, "x_new": 1, "input_schema": optional(25)},
             {"name": "g", "strict": false, "input_schema": optional(1)}]});
-    let to = |flavour: &str| sent(Face::Anthropic, &own, (Dialect::AnthropicMessages, flavour, model), false);
+    let to = |flavour: &str| sent(CallerDialect::Anthropic, &own, (Dialect::AnthropicMessages, flavour, model), false);
     let (body, notes) = to("anthropic");
     assert_eq!((&body["tools"], notes), (&own["tools"], vec![]));
     let (body, notes) = to("vertex-anthropic");
@@ -1127,7 +1156,7 @@ fn tools_are_held_to_their_schemas_where_the_host_takes_that_and_one_grammar_can
     };
     for (count, held) in [(24, true), (25, false)] {
         let to = (Dialect::AnthropicMessages, "anthropic", model);
-        let (body, notes) = sent(Face::OpenAiChat, &answer(optional(count)), to, false);
+        let (body, notes) = sent(CallerDialect::OpenAiChat, &answer(optional(count)), to, false);
         assert_eq!(body["output_config"]["format"].is_object(), held);
         assert_eq!(notes.is_empty(), held);
         assert_eq!(body["system"].to_string().contains("f24"), !held, "{body}");
@@ -1149,7 +1178,7 @@ fn what_is_written_anew_shares_long_texts_with_the_body_that_came_and_says_the_s
     for content in [text.clone(), "plain words ".repeat(100)] {
         // As clients write it that leave nothing to chance: every other letter is an escape, too.
         let body = body(&content).to_string().replace('é', "\\u00e9").replace('\u{1f600}', "\\ud83d\\ude00");
-        let request = read(Face::OpenAiChat, None, false, &body.clone().into()).expect("a request").request;
+        let request = read(CallerDialect::OpenAiChat, None, false, &body.clone().into()).expect("a request").request;
         let own = request.original.clone().expect("a body").body;
         let plain = ChatRequest { original: None, ..request.clone() };
         for dialect in [Dialect::OpenAiResponses, Dialect::AnthropicMessages, Dialect::Gemini, Dialect::Ollama] {

@@ -18,21 +18,24 @@ fn names(cell: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A request that holds a part, a tool and a field of such names.
-fn with(face: Face, part: Option<&str>, tool: Option<&str>, field: Option<&str>) -> Value {
+fn with(face: CallerDialect, part: Option<&str>, tool: Option<&str>, field: Option<&str>) -> Value {
     let block = part.map(|kind| match face {
-        Face::Gemini => json!({"text": null, kind: {"x": 1}}),
+        CallerDialect::Gemini => json!({"text": null, kind: {"x": 1}}),
         _ => json!({"type": kind, "x": 1}),
     });
     let parts = |text: Value| [Some(text), block.clone()].into_iter().flatten().collect::<Vec<_>>();
     let mut body = match face {
-        Face::OpenAiChat | Face::Anthropic => {
+        CallerDialect::OpenAiChat | CallerDialect::Anthropic => {
             json!({"model": "m", "messages": [{"role": "user", "content": parts(json!({"type": "text", "text": "x"}))}]})
         }
-        Face::OpenAiResponses => json!({"model": "m", "input": parts(json!({"role": "user", "content": "x"}))}),
-        Face::Gemini => json!({"contents": [{"role": "user", "parts": parts(json!({"text": "x"}))}]}),
+        CallerDialect::OpenAiResponses => {
+            json!({"model": "m", "input": parts(json!({"role": "user", "content": "x"}))})
+        }
+        CallerDialect::Gemini => json!({"contents": [{"role": "user", "parts": parts(json!({"text": "x"}))}]}),
     };
     if let Some(tool) = tool {
-        body["tools"] = if face == Face::Gemini { json!([{tool: {}}]) } else { json!([{"type": tool, "name": "t"}]) };
+        body["tools"] =
+            if face == CallerDialect::Gemini { json!([{tool: {}}]) } else { json!([{"type": tool, "name": "t"}]) };
     }
     if let Some(field) = field {
         body[field] = match field {
@@ -51,10 +54,10 @@ fn what_the_documents_call_carried_is_demanded_of_a_target_of_the_same_dialect()
     for row in table("| caller | blocks") {
         let face = FACES.into_iter().find(|face| {
             let name = match face {
-                Face::OpenAiChat => "`openai-chat`",
-                Face::OpenAiResponses => "`openai-responses`",
-                Face::Anthropic => "`anthropic`",
-                Face::Gemini => "`gemini`",
+                CallerDialect::OpenAiChat => "`openai-chat`",
+                CallerDialect::OpenAiResponses => "`openai-responses`",
+                CallerDialect::Anthropic => "`anthropic`",
+                CallerDialect::Gemini => "`gemini`",
             };
             name == row[0]
         });
@@ -115,7 +118,7 @@ fn half_a_letter_in_a_request_is_no_reason_to_refuse_it() {
 fn the_line_for_an_invoice_goes_to_claude_alone() {
     let line = "x-anthropic-billing-header: cc_version=2.1; cch=74943;";
     let asked = asked(
-        Face::Anthropic,
+        CallerDialect::Anthropic,
         &json!({"model": "m", "max_tokens": 9, "system": [{"type": "text", "text": line}, {"type": "text", "text": "You are."}],
             "messages": [{"role": "user", "content": "x"}]}),
     );

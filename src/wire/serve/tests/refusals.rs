@@ -59,7 +59,7 @@ fn what_time_mends_decides_between_a_limit_and_an_outage_whichever_was_asked_las
         let attempts = last.map_or_else(Vec::new, tried);
         for retry_after in [None, Some(Duration::from_secs(86_400))] {
             let error = Error::Exhausted { attempts: attempts.clone(), retry_after, barred: Vec::clone(&barred) };
-            let refusal = refuse(Face::OpenAiChat, Refused::Call(&error));
+            let refusal = refuse(CallerDialect::OpenAiChat, RefusalReason::Call(&error));
             assert_eq!(refusal.status, status, "{causes:?}, {last:?}");
             let [wait, again] = ["retry-after", "x-should-retry"].map(|name| refusal.headers.get(name));
             assert_eq!(wait.is_some(), retry_after.is_some());
@@ -174,9 +174,9 @@ fn every_error_has_its_status_and_its_name_in_every_dialect() {
     ];
     for (error, status, code, kind, name, wait, is_final) in table {
         for face in FACES {
-            let refusal = refuse(face, Refused::Call(&error));
+            let refusal = refuse(face, RefusalReason::Call(&error));
             let body: Value = serde_json::from_slice(&refusal.body).expect("JSON");
-            let own = if face == Face::Anthropic && status == 503 { 529 } else { status };
+            let own = if face == CallerDialect::Anthropic && status == 503 { 529 } else { status };
             assert_eq!(refusal.status.as_u16(), own, "{face:?}: {error:?}");
             let header = |name: &str| refusal.headers.get(name).map(|value| value.to_str().expect("a text").to_owned());
             assert_eq!(header("retry-after"), wait.map(|wait: u64| wait.to_string()), "{face:?}: {error:?}");
@@ -184,14 +184,14 @@ fn every_error_has_its_status_and_its_name_in_every_dialect() {
             assert_eq!(header("content-type").as_deref(), Some("application/json"));
             assert!(body["error"]["message"].as_str().is_some_and(|message| !message.is_empty()), "{body}");
             match face {
-                Face::OpenAiChat | Face::OpenAiResponses => {
+                CallerDialect::OpenAiChat | CallerDialect::OpenAiResponses => {
                     assert_eq!(body["error"]["code"], code, "{error:?}");
                     assert!(body["error"]["type"].is_string() && body["error"].get("param").is_some(), "{body}");
                 }
-                Face::Anthropic => {
+                CallerDialect::Anthropic => {
                     assert_eq!((&body["type"], &body["error"]["type"]), (&json!("error"), &json!(kind)), "{error:?}");
                 }
-                Face::Gemini => {
+                CallerDialect::Gemini => {
                     assert_eq!(
                         (&body["error"]["code"], &body["error"]["status"]),
                         (&json!(status), &json!(name)),
@@ -211,11 +211,13 @@ fn the_client_half_takes_a_refusal_for_what_it_was() {
         [FailureClass::ContextTooLong, FailureClass::ContentPolicy, FailureClass::RateLimited, FailureClass::Overloaded]
     {
         for face in FACES {
-            let refusal = refuse(face, Refused::Call(&exhausted(class, 2)));
+            let refusal = refuse(face, RefusalReason::Call(&exhausted(class, 2)));
             let sent = crate::wire::Sent::default();
             let failure = crate::wire::classify(refusal.status.as_u16(), &refusal.headers, &refusal.body, sent);
             // Anthropic and Gemini have no word for a filter's refusal.
-            if class != FailureClass::ContentPolicy || matches!(face, Face::OpenAiChat | Face::OpenAiResponses) {
+            if class != FailureClass::ContentPolicy
+                || matches!(face, CallerDialect::OpenAiChat | CallerDialect::OpenAiResponses)
+            {
                 assert_eq!(failure.class, class, "{face:?}: {failure:?}");
             }
         }
@@ -236,7 +238,7 @@ fn a_refusal_of_all_keeps_its_status() {
         let failure = crate::words::Failure { status, ..crate::words::Failure::new(class, "no") };
         let error = Error::Rejected { failure, attempts: Vec::new() };
         for face in FACES {
-            let refusal = refuse(face, Refused::Call(&error));
+            let refusal = refuse(face, RefusalReason::Call(&error));
             assert_eq!(refusal.status.as_u16(), expected, "{face:?} {class} {status:?}");
         }
     }
@@ -246,16 +248,16 @@ fn a_refusal_of_all_keeps_its_status() {
 fn a_bad_request_names_its_field() {
     let bad = BadRequest::new("role", "must be user").at(2).within("messages");
     for face in FACES {
-        let refusal = refuse(face, Refused::Request(&bad));
+        let refusal = refuse(face, RefusalReason::Request(&bad));
         let body = String::from_utf8(refusal.body).expect("text");
         assert_eq!(refusal.status, 400);
         assert!(body.contains("messages[2].role: must be user"), "{body}");
     }
-    let body = refuse(Face::OpenAiChat, Refused::Request(&bad)).body;
+    let body = refuse(CallerDialect::OpenAiChat, RefusalReason::Request(&bad)).body;
     let body: Value = serde_json::from_slice(&body).expect("JSON");
     assert_eq!(body["error"]["param"], "messages[2].role");
-    let statuses = [Refused::Unauthorised, Refused::NotFound("nothing here"), Refused::TooLong(5)]
-        .map(|refused| refuse(Face::Anthropic, refused).status.as_u16());
+    let statuses = [RefusalReason::Unauthorised, RefusalReason::NotFound("nothing here"), RefusalReason::TooLong(5)]
+        .map(|refused| refuse(CallerDialect::Anthropic, refused).status.as_u16());
     assert_eq!(statuses, [401, 404, 413]);
 }
 
@@ -305,13 +307,13 @@ fn models_are_listed_in_every_dialect() {
     };
     let list = |face| -> Value { serde_json::from_slice(&models(face, std::slice::from_ref(&listing))).expect("JSON") };
     let entry = json!({"id": "smart", "object": "model", "created": 1_700_000_000, "owned_by": "standin"});
-    assert_eq!(list(Face::OpenAiChat), json!({"object": "list", "data": [entry]}));
+    assert_eq!(list(CallerDialect::OpenAiChat), json!({"object": "list", "data": [entry]}));
     let entry = json!({"type": "model", "id": "smart", "display_name": "smart", "created_at": "2023-11-14T22:13:20Z",
         "max_input_tokens": 200_000});
     let page = json!({"data": [entry], "has_more": false, "first_id": "smart", "last_id": "smart"});
-    assert_eq!(list(Face::Anthropic), page);
-    assert_eq!(list(Face::Gemini)["models"][0]["name"], "models/smart");
-    let one: Value = serde_json::from_slice(&model(Face::Anthropic, &listing)).expect("JSON");
+    assert_eq!(list(CallerDialect::Anthropic), page);
+    assert_eq!(list(CallerDialect::Gemini)["models"][0]["name"], "models/smart");
+    let one: Value = serde_json::from_slice(&model(CallerDialect::Anthropic, &listing)).expect("JSON");
     assert_eq!(one, entry);
     let counts = FACES.map(|face| String::from_utf8(count_tokens(face, 9)).expect("text"));
     assert!(counts.iter().all(|count| count.contains(":9")), "{counts:?}");
@@ -325,8 +327,8 @@ fn no_caller_is_told_to_wait_longer_than_an_hour() {
             retry_after: Some(wait),
             barred: Vec::new(),
         };
-        for refused in [Refused::TooMany(wait), Refused::Call(&error)] {
-            let refusal = refuse(Face::Gemini, refused);
+        for refused in [RefusalReason::TooMany(wait), RefusalReason::Call(&error)] {
+            let refusal = refuse(CallerDialect::Gemini, refused);
             assert_eq!(refusal.headers["retry-after"], "3600");
             let body = String::from_utf8(refusal.body).expect("a text");
             assert!(body.contains(r#""retryDelay":"3600s""#), "{body}");
@@ -345,7 +347,7 @@ fn a_refusals_own_code_reaches_callers_whose_dialect_has_codes() {
         let failure = Failure { code: Some(code.to_owned()), ..Failure::new(FailureClass::BadRequest, "no") };
         let failure = Failure { status: Some(400), ..failure };
         let error = Error::Rejected { failure, attempts: Vec::new() };
-        let refusal = refuse(Face::OpenAiChat, Refused::Call(&error));
+        let refusal = refuse(CallerDialect::OpenAiChat, RefusalReason::Call(&error));
         let body: Value = serde_json::from_slice(&refusal.body).expect("JSON");
         assert_eq!(body["error"]["code"].as_str(), told, "{code}");
     }
@@ -365,15 +367,15 @@ fn a_budget_that_is_spent_is_told_in_every_dialect() {
     };
     let error = Error::OverBudget { budget: Box::new(budget), attempts: Vec::new() };
     for (face, status, kind) in [
-        (Face::OpenAiChat, 429, "insufficient_quota"),
-        (Face::OpenAiResponses, 429, "insufficient_quota"),
-        (Face::Anthropic, 402, "billing_error"),
-        (Face::Gemini, 429, "RESOURCE_EXHAUSTED"),
+        (CallerDialect::OpenAiChat, 429, "insufficient_quota"),
+        (CallerDialect::OpenAiResponses, 429, "insufficient_quota"),
+        (CallerDialect::Anthropic, 402, "billing_error"),
+        (CallerDialect::Gemini, 429, "RESOURCE_EXHAUSTED"),
     ] {
-        let refusal = refuse(face, Refused::Call(&error));
+        let refusal = refuse(face, RefusalReason::Call(&error));
         let body: Value = serde_json::from_slice(&refusal.body).expect("JSON");
         assert_eq!(refusal.status.as_u16(), status, "{body}");
-        let said = if face == Face::Gemini { &body["error"]["status"] } else { &body["error"]["type"] };
+        let said = if face == CallerDialect::Gemini { &body["error"]["status"] } else { &body["error"]["type"] };
         assert_eq!(said, kind, "{body}");
         let message = body["error"]["message"].as_str().expect("a message");
         assert!(message.starts_with("budget `teams` of team red: 5.01 of 5.00 dollars a day spent"), "{message}");
@@ -395,8 +397,10 @@ fn a_budget_that_calls_in_flight_have_reserved_is_a_limit_of_the_moment() {
         unpriced: false,
     };
     let error = Error::OverBudget { budget: Box::new(budget), attempts: Vec::new() };
-    for face in [Face::OpenAiChat, Face::OpenAiResponses, Face::Anthropic, Face::Gemini] {
-        let refusal = refuse(face, Refused::Call(&error));
+    for face in
+        [CallerDialect::OpenAiChat, CallerDialect::OpenAiResponses, CallerDialect::Anthropic, CallerDialect::Gemini]
+    {
+        let refusal = refuse(face, RefusalReason::Call(&error));
         assert_eq!(refusal.status.as_u16(), 429, "{face:?}");
         assert_eq!(refusal.headers["retry-after"], "1", "{face:?}");
         assert!(!refusal.headers.contains_key("x-should-retry"), "{face:?}");

@@ -8,7 +8,7 @@ use crate::wire::flavour::GENERIC;
 use crate::wire::{Encoded, encode};
 use crate::words::{Demand, Demanded, Effort, Foreign, Image, Message, ResponseFormat, ToolChoice, UserPart};
 
-fn encoded(asked: &Asked, dialect: Dialect, model: &str) -> (Value, Encoded) {
+fn encoded(asked: &ParsedRequest, dialect: Dialect, model: &str) -> (Value, Encoded) {
     let encoded = encode(dialect, &GENERIC, &asked.request, model, asked.stream).unwrap_or_else(|bad| panic!("{bad}"));
     (serde_json::from_slice(&encoded.body.whole()).expect("JSON"), encoded)
 }
@@ -74,18 +74,18 @@ fn leaves<'v>(value: &'v Value, found: &mut Vec<(&'v str, String)>, key: &'v str
     }
 }
 
-fn face_of(case: &Value) -> Option<Face> {
+fn face_of(case: &Value) -> Option<CallerDialect> {
     match case["api"].as_str()? {
-        "chat-completions" => Some(Face::OpenAiChat),
-        "responses" => Some(Face::OpenAiResponses),
-        "anthropic-messages" => Some(Face::Anthropic),
-        "gemini-generate" => Some(Face::Gemini),
+        "chat-completions" => Some(CallerDialect::OpenAiChat),
+        "responses" => Some(CallerDialect::OpenAiResponses),
+        "anthropic-messages" => Some(CallerDialect::Anthropic),
+        "gemini-generate" => Some(CallerDialect::Gemini),
         _ => None,
     }
 }
 
 /// Returns the recorded requests that were answered.
-fn recorded() -> Vec<(Face, String, Value)> {
+fn recorded() -> Vec<(CallerDialect, String, Value)> {
     let cases = crate::wire::tests::cases();
     let answered = cases.iter().filter(|case| case["kind"] == "ok");
     let requests = answered.filter_map(|case| {
@@ -127,7 +127,7 @@ fn recorded_requests_lose_nothing_on_their_way_to_the_same_dialect() {
         let again =
             read(face, Some("m"), false, &after.to_string().into()).unwrap_or_else(|bad| panic!("{name}: {bad}"));
         assert_eq!(conversation(&again), conversation(&asked), "{name}");
-        let tools = |asked: &Asked| {
+        let tools = |asked: &ParsedRequest| {
             let tools = asked.request.tools.iter();
             tools.map(|tool| (tool.name.clone(), tool.description.clone(), tool.parameters.clone())).collect::<Vec<_>>()
         };
@@ -141,7 +141,7 @@ fn recorded_requests_lose_nothing_on_their_way_to_the_same_dialect() {
 
 /// Returns the conversation without thoughts that nothing proves, which go only to targets that want them, and without
 /// those of gateways, which have no place in the dialect.
-fn conversation(asked: &Asked) -> Vec<Message> {
+fn conversation(asked: &ParsedRequest) -> Vec<Message> {
     let mut messages = asked.request.messages.clone();
     for message in &mut messages {
         if let Message::Assistant(parts) = message {
@@ -200,13 +200,13 @@ fn requests_with_any_field_of_another_kind_are_read_or_go_as_they_came_to_their_
 }
 
 /// A request of each dialect with all that it may have.
-fn full() -> Vec<(Face, Value)> {
+fn full() -> Vec<(CallerDialect, Value)> {
     let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}});
     let function = json!({"name": "weather", "description": "d", "parameters": schema});
     let call = json!({"id": "c", "type": "function", "function": {"name": "weather", "arguments": "{}"}});
     vec![
         (
-            Face::OpenAiChat,
+            CallerDialect::OpenAiChat,
             json!({"model": "m", "temperature": 0.5, "top_p": 0.5, "max_tokens": 9, "n": 1, "seed": 7, "stop": ["END"],
             "reasoning_effort": "low", "parallel_tool_calls": true, "tool_choice": "auto", "user": "me",
             "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}},
@@ -220,7 +220,7 @@ fn full() -> Vec<(Face, Value)> {
             ]}),
         ),
         (
-            Face::OpenAiResponses,
+            CallerDialect::OpenAiResponses,
             json!({"model": "m", "temperature": 0.5, "top_p": 0.5, "max_output_tokens": 9, "instructions": "Be brief.",
             "reasoning": {"effort": "low"}, "tool_choice": {"type": "function", "name": "weather"},
             "text": {"format": {"type": "json_schema", "name": "n", "schema": schema}},
@@ -233,7 +233,7 @@ fn full() -> Vec<(Face, Value)> {
             ]}),
         ),
         (
-            Face::Anthropic,
+            CallerDialect::Anthropic,
             json!({"model": "m", "temperature": 0.5, "top_p": 0.5, "max_tokens": 9, "stop_sequences": ["END"],
             "system": [{"type": "text", "text": "Be brief."}], "metadata": {"user_id": "me"},
             "thinking": {"type": "disabled"},
@@ -248,7 +248,7 @@ fn full() -> Vec<(Face, Value)> {
             ]}),
         ),
         (
-            Face::Gemini,
+            CallerDialect::Gemini,
             json!({"systemInstruction": {"parts": [{"text": "Be brief."}]},
             "generationConfig": {"temperature": 0.5, "topP": 0.5, "maxOutputTokens": 9, "stopSequences": ["END"],
                 "seed": 7, "responseMimeType": "application/json", "responseSchema": {"type": "OBJECT"},
@@ -283,7 +283,7 @@ fn gather(value: &Value, path: String, paths: &mut Vec<String>) {
 }
 
 /// Holds that a request has this part for targets of its dialect alone, as it came.
-fn set_aside(asked: &Asked, body: &bytes::Bytes, field: &str) {
+fn set_aside(asked: &ParsedRequest, body: &bytes::Bytes, field: &str) {
     let original = asked.request.original.as_ref().expect("a body");
     let unread: Vec<&str> = original.unread.iter().map(|unread| &*unread.field).collect();
     assert_eq!(unread, [field], "{body:?}");
@@ -302,62 +302,70 @@ fn what_is_malformed_is_named_by_its_path_and_set_aside_unless_it_must_be_known(
         body
     };
     let table = [
-        (Face::OpenAiChat, json!({"messages": [user]}), "model"),
-        (Face::OpenAiChat, json!({"model": "m"}), "messages"),
-        (Face::OpenAiChat, json!({"model": "m", "messages": []}), "messages"),
+        (CallerDialect::OpenAiChat, json!({"messages": [user]}), "model"),
+        (CallerDialect::OpenAiChat, json!({"model": "m"}), "messages"),
+        (CallerDialect::OpenAiChat, json!({"model": "m", "messages": []}), "messages"),
         (
-            Face::OpenAiChat,
+            CallerDialect::OpenAiChat,
             json!({"model": "m", "messages": [user, {"role": "user", "content": [{"type": "text", "text": 5}]}]}),
             "messages[1].content[0].text",
         ),
-        (Face::OpenAiChat, json!({"model": "m", "messages": [{"content": ""}]}), "messages[0].role"),
+        (CallerDialect::OpenAiChat, json!({"model": "m", "messages": [{"content": ""}]}), "messages[0].role"),
         (
-            Face::OpenAiChat,
+            CallerDialect::OpenAiChat,
             json!({"model": "m", "messages": [{"role": "tool", "content": ""}]}),
             "messages[0].tool_call_id",
         ),
         (
-            Face::OpenAiChat,
+            CallerDialect::OpenAiChat,
             json!({"model": "m", "messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}),
             "messages[0].content[0].input_audio",
         ),
-        (Face::OpenAiChat, chat(json!({"n": 0})), "n"),
-        (Face::OpenAiChat, chat(json!({"temperature": "hot"})), "temperature"),
-        (Face::OpenAiChat, chat(json!({"tools": [{"type": "function", "function": {}}]})), "tools[0].function.name"),
-        (Face::OpenAiChat, chat(json!({"tool_choice": "perhaps"})), "tool_choice"),
+        (CallerDialect::OpenAiChat, chat(json!({"n": 0})), "n"),
+        (CallerDialect::OpenAiChat, chat(json!({"temperature": "hot"})), "temperature"),
         (
-            Face::OpenAiChat,
+            CallerDialect::OpenAiChat,
+            chat(json!({"tools": [{"type": "function", "function": {}}]})),
+            "tools[0].function.name",
+        ),
+        (CallerDialect::OpenAiChat, chat(json!({"tool_choice": "perhaps"})), "tool_choice"),
+        (
+            CallerDialect::OpenAiChat,
             chat(json!({"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}})),
             "response_format.json_schema.schema",
         ),
-        (Face::OpenAiChat, chat(json!({"reasoning_effort": 5})), "reasoning_effort"),
-        (Face::OpenAiResponses, json!({"model": "m", "input": "Hi", "background": true, "store": false}), "store"),
-        (Face::OpenAiResponses, json!({"model": "m", "input": 5}), "input"),
+        (CallerDialect::OpenAiChat, chat(json!({"reasoning_effort": 5})), "reasoning_effort"),
         (
-            Face::Anthropic,
+            CallerDialect::OpenAiResponses,
+            json!({"model": "m", "input": "Hi", "background": true, "store": false}),
+            "store",
+        ),
+        (CallerDialect::OpenAiResponses, json!({"model": "m", "input": 5}), "input"),
+        (
+            CallerDialect::Anthropic,
             json!({"model": "m", "messages": [{"role": "user", "content": [{"type": "tool_result", "content": "x"}]}]}),
             "messages[0].content[0].tool_use_id",
         ),
         (
-            Face::Anthropic,
+            CallerDialect::Anthropic,
             json!({"model": "m", "messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text"}]}]}]}),
             "messages[0].content[0].content[0].text",
         ),
-        (Face::Anthropic, json!({"model": "m", "messages": [user], "thinking": {"type": 5}}), "thinking.type"),
-        (Face::Gemini, json!({"contents": [{"parts": [{}]}]}), "contents[0].parts[0]"),
+        (CallerDialect::Anthropic, json!({"model": "m", "messages": [user], "thinking": {"type": 5}}), "thinking.type"),
+        (CallerDialect::Gemini, json!({"contents": [{"parts": [{}]}]}), "contents[0].parts[0]"),
         (
-            Face::Gemini,
+            CallerDialect::Gemini,
             json!({"contents": [{"parts": [{"functionResponse": {"name": "f", "response": {}}}]}]}),
             "contents[0].parts[0].functionResponse.name",
         ),
         (
-            Face::Gemini,
+            CallerDialect::Gemini,
             json!({"contents": [{"parts": [{"text": "x"}]}], "generationConfig": {"topP": "x"}}),
             "generationConfig.topP",
         ),
     ];
     for (face, body, field) in table {
-        let model = (face == Face::Gemini).then_some("m");
+        let model = (face == CallerDialect::Gemini).then_some("m");
         let text: bytes::Bytes = body.to_string().into();
         match read(face, model, false, &text) {
             Err(bad) => {
@@ -379,7 +387,7 @@ fn what_is_malformed_is_named_by_its_path_and_set_aside_unless_it_must_be_known(
 #[test]
 fn a_chat_as_agents_send_it_is_understood() {
     let asked = asked(
-        Face::OpenAiChat,
+        CallerDialect::OpenAiChat,
         &json!({
             "model": "smart", "stream": true, "stream_options": {"include_usage": true}, "n": 1, "stop": "END",
             "max_completion_tokens": 50, "max_tokens": 40, "reasoning_effort": "xhigh", "user": "u", "prompt_cache_key": "k",
@@ -447,7 +455,7 @@ fn a_chat_as_agents_send_it_is_understood() {
 fn a_message_as_claude_code_sends_it_is_understood() {
     let mark = json!({"type": "ephemeral", "ttl": "1h"});
     let asked = asked(
-        Face::Anthropic,
+        CallerDialect::Anthropic,
         &json!({
             "model": "claude-sonnet-4-5", "max_tokens": 32000, "stream": true, "metadata": {"user_id": "user_1"},
             "thinking": {"type": "enabled", "budget_tokens": 31999}, "temperature": 1, "stop_sequences": ["X"],
@@ -519,7 +527,7 @@ fn responses_as_codex_sends_them_are_understood() {
     let encrypted =
         json!({"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm"}], "encrypted_content": "gAAA"});
     let asked = asked(
-        Face::OpenAiResponses,
+        CallerDialect::OpenAiResponses,
         &json!({
             "model": "gpt-5", "instructions": "You are a coding agent.", "store": false, "stream": true,
             "include": ["reasoning.encrypted_content"], "reasoning": {"effort": "medium", "summary": "auto"},
@@ -619,7 +627,7 @@ fn gemini_is_understood_in_both_its_spellings() {
     let snake = names.iter().fold(camel.to_string(), |body, (camel, snake)| body.replace(camel, snake));
     let snake: Value = serde_json::from_str(&snake).expect("JSON");
     assert_ne!(snake, camel);
-    let (asked, other) = (asked(Face::Gemini, &camel), asked(Face::Gemini, &snake));
+    let (asked, other) = (asked(CallerDialect::Gemini, &camel), asked(CallerDialect::Gemini, &snake));
     let request = &asked.request;
     assert_eq!((&request.messages, &request.tools), (&other.request.messages, &other.request.tools));
     assert_eq!(
@@ -662,10 +670,10 @@ fn a_request_to_count_tokens_is_read_as_one_for_an_answer() {
     let contents = json!([{"parts": [{"text": "Hi"}]}]);
     let inner = json!({"generateContentRequest": {"model": "models/m", "contents": contents}});
     for body in [json!({"contents": contents}), inner] {
-        assert_eq!(asked(Face::Gemini, &body).request.messages, [Message::user("Hi")]);
+        assert_eq!(asked(CallerDialect::Gemini, &body).request.messages, [Message::user("Hi")]);
     }
     let claude = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]});
-    assert_eq!(asked(Face::Anthropic, &claude).request.messages, [Message::user("Hi")]);
+    assert_eq!(asked(CallerDialect::Anthropic, &claude).request.messages, [Message::user("Hi")]);
 }
 
 /// Returns a body with a list of more values than are read in each place that says `DENSE`.
@@ -680,28 +688,28 @@ fn what_is_unknown_and_has_too_many_values_is_passed_over_at_every_place() {
     let tool = r#"{"name":"f","u":DENSE}"#;
     for (face, body) in [
         (
-            Face::OpenAiChat,
+            CallerDialect::OpenAiChat,
             format!(
                 r#"{{"model":"m","u":DENSE,"messages":[{{"u":DENSE,"role":"user","content":[{said}]}}],
                 "stream_options":{{"u":DENSE}},"tools":[{{"type":"function","function":{tool}}}]}}"#
             ),
         ),
         (
-            Face::OpenAiResponses,
+            CallerDialect::OpenAiResponses,
             format!(
                 r#"{{"model":"m","input":[{{"u":{{"v":[DENSE]}},"role":"user","content":[{given}]}}],"tools":[
                 {{"type":"function","name":"f","u":DENSE}}],"text":{{"u":DENSE}}}}"#
             ),
         ),
         (
-            Face::Anthropic,
+            CallerDialect::Anthropic,
             format!(
                 r#"{{"model":"m","max_tokens":9,"messages":[{{"role":"user","content":[{said}],"u":DENSE}}],
                 "tools":[{tool}],"metadata":{{"user_id":"x","u":DENSE}}}}"#
             ),
         ),
         (
-            Face::Gemini,
+            CallerDialect::Gemini,
             format!(
                 r#"{{"contents":[{{"role":"user","parts":[{{"text":"one","u":DENSE}}],"u":DENSE}}],
                 "tools":[{{"functionDeclarations":[{tool}]}}],"generationConfig":{{"u":DENSE}}}}"#
@@ -723,44 +731,52 @@ fn what_is_needed_or_carried_and_has_too_many_values_is_refused_and_never_emptie
     let said =
         |more: &str| format!(r#"{{"model":"m","max_tokens":9,"messages":[{{"role":"user","content":"one"}}],{more}}}"#);
     for (face, field, body) in [
-        (Face::OpenAiChat, "messages[0].content", chat(r#"{"role":"user","content":DENSE}"#)),
-        (Face::OpenAiChat, "messages[0].content[0]", chat(r#"{"role":"user","content":[{"type":"new","u":DENSE}]}"#)),
-        (Face::OpenAiChat, "messages[0]", chat(r#"{"role":"critic","u":DENSE}"#)),
-        (Face::OpenAiChat, "tools[0]", said(r#""tools":[{"type":"new","u":{"v":DENSE}}]"#)),
+        (CallerDialect::OpenAiChat, "messages[0].content", chat(r#"{"role":"user","content":DENSE}"#)),
         (
-            Face::OpenAiChat,
+            CallerDialect::OpenAiChat,
+            "messages[0].content[0]",
+            chat(r#"{"role":"user","content":[{"type":"new","u":DENSE}]}"#),
+        ),
+        (CallerDialect::OpenAiChat, "messages[0]", chat(r#"{"role":"critic","u":DENSE}"#)),
+        (CallerDialect::OpenAiChat, "tools[0]", said(r#""tools":[{"type":"new","u":{"v":DENSE}}]"#)),
+        (
+            CallerDialect::OpenAiChat,
             "tools[0].function.parameters.enum",
             said(r#""tools":[{"type":"function","function":{"name":"f","parameters":{"enum":DENSE}}}]"#),
         ),
-        (Face::OpenAiChat, "stop", said(r#""stop":DENSE"#)),
+        (CallerDialect::OpenAiChat, "stop", said(r#""stop":DENSE"#)),
         (
-            Face::OpenAiResponses,
+            CallerDialect::OpenAiResponses,
             "input[0]",
             r#"{"model":"m","input":[{"type":"web_search_call","id":"ws_1","u":DENSE}]}"#.to_owned(),
         ),
         (
-            Face::OpenAiResponses,
+            CallerDialect::OpenAiResponses,
             "input[0]",
             r#"{"model":"m","input":[{"type":"reasoning","summary":[],"encrypted_content":"x","u":DENSE}]}"#.to_owned(),
         ),
-        (Face::Anthropic, "messages[0].content[0]", chat(r#"{"role":"user","content":[{"type":"new","u":DENSE}]}"#)),
         (
-            Face::Anthropic,
+            CallerDialect::Anthropic,
+            "messages[0].content[0]",
+            chat(r#"{"role":"user","content":[{"type":"new","u":DENSE}]}"#),
+        ),
+        (
+            CallerDialect::Anthropic,
             "tools[0].input_schema.enum",
             said(r#""tools":[{"name":"f","input_schema":{"enum":DENSE}}]"#),
         ),
         (
-            Face::Anthropic,
+            CallerDialect::Anthropic,
             "messages[0].content[0].input",
             chat(r#"{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":{"u":DENSE}}]}"#),
         ),
         (
-            Face::Gemini,
+            CallerDialect::Gemini,
             "contents[0].parts[0]",
             r#"{"contents":[{"role":"user","parts":[{"videoMetadata":{"u":DENSE}}]}]}"#.to_owned(),
         ),
         (
-            Face::Gemini,
+            CallerDialect::Gemini,
             "contents[0].parts[0].functionCall.args",
             r#"{"contents":[{"role":"model","parts":[{"functionCall":{"name":"f","args":{"u":DENSE}}}]}]}"#.to_owned(),
         ),

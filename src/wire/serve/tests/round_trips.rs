@@ -7,7 +7,7 @@ use crate::wire::{Decoder, Ending};
 use crate::words::Message;
 
 /// Reads bytes by the client half.
-fn decoded(face: Face, body: &str) -> Ending {
+fn decoded(face: CallerDialect, body: &str) -> Ending {
     let mut decoder = Decoder::new(face.dialect(), true);
     let mut pieces = Vec::new();
     decoder.push(body.as_bytes(), &mut pieces).unwrap_or_else(|failure| panic!("{failure}: {body}"));
@@ -44,10 +44,10 @@ fn recorded_answers_are_the_same_after_the_server_half() {
     let mut compared = 0;
     for case in crate::wire::tests::cases().iter().filter(|case| case["kind"] == "ok") {
         let face = match case["api"].as_str() {
-            Some("chat-completions") => Face::OpenAiChat,
-            Some("responses") => Face::OpenAiResponses,
-            Some("anthropic-messages") => Face::Anthropic,
-            Some("gemini-generate") => Face::Gemini,
+            Some("chat-completions") => CallerDialect::OpenAiChat,
+            Some("responses") => CallerDialect::OpenAiResponses,
+            Some("anthropic-messages") => CallerDialect::Anthropic,
+            Some("gemini-generate") => CallerDialect::Gemini,
             _ => continue,
         };
         let (name, body) = (case["case"].as_str().expect("a name"), case["response"]["body"].as_str().expect("a body"));
@@ -65,7 +65,7 @@ fn recorded_answers_are_the_same_after_the_server_half() {
             }
             assert_eq!(after.usage, before.usage, "{name}, {how}: {body}");
             let (mut after, mut before) = (told(&after.parts), told(&before.parts));
-            if face == Face::OpenAiResponses && how == "streamed" {
+            if face == CallerDialect::OpenAiResponses && how == "streamed" {
                 // What a thought with its own item proves is sealed within the one that was told.
                 let open = |proof: &mut Proof| {
                     let item: Value = serde_json::from_str(&proof.data).expect("an item");
@@ -75,7 +75,7 @@ fn recorded_answers_are_the_same_after_the_server_half() {
                 };
                 after.3.iter_mut().for_each(open);
             }
-            if face != Face::Gemini {
+            if face != CallerDialect::Gemini {
                 // Only there a call carries its own.
                 before.2.iter_mut().for_each(|call| call.proof = None);
                 after.2.iter_mut().for_each(|call| call.proof = None);
@@ -101,7 +101,9 @@ fn sources_are_told_in_every_dialect_and_read_again() {
                 let found = decoded(face, &body).sources;
                 let expected: Vec<Source> = match face {
                     // There a block rests on them as a whole.
-                    Face::Anthropic => sources.iter().map(|source| Source { place: 0..3, ..source.clone() }).collect(),
+                    CallerDialect::Anthropic => {
+                        sources.iter().map(|source| Source { place: 0..3, ..source.clone() }).collect()
+                    }
                     _ => sources.clone(),
                 };
                 assert_eq!(found, expected, "{face:?} {how}: {body}");
@@ -119,11 +121,11 @@ fn sources_that_another_provider_found_do_not_go_to_anthropic() {
     let found = Source { url: "https://x.test".into(), title: "T".into(), cited: String::new(), place: 0..2 };
     let answer = Finished { sources: vec![found], ..finished(vec![text("ok")], StopReason::Stop) };
     let own = json!({"type": "web_search_result_location", "url": "https://y.test", "encrypted_index": "SU5E"});
-    let mut said = whole(&form(Face::Anthropic), &answer)["content"].clone();
+    let mut said = whole(&form(CallerDialect::Anthropic), &answer)["content"].clone();
     said.as_array_mut().expect("blocks").push(json!({"type": "text", "text": "so", "citations": [own]}));
     let body = json!({"model": "m", "max_tokens": 9, "messages": [
         {"role": "user", "content": "Hi"}, {"role": "assistant", "content": said}, {"role": "user", "content": "And?"}]});
-    let asked = asked(Face::Anthropic, &body);
+    let asked = asked(CallerDialect::Anthropic, &body);
     let flavour = crate::wire::Flavour::named("generic").expect("a flavour");
     let target = TargetId::new("p", "claude-sonnet-4-5");
     let encoded = crate::wire::encode(Dialect::AnthropicMessages, flavour, &asked.request, &target, false);
@@ -136,11 +138,11 @@ fn sources_that_another_provider_found_do_not_go_to_anthropic() {
 fn a_stop_sequence_is_named_where_the_dialect_has_a_word_for_it() {
     let sequence = Some(Arc::from("END"));
     let answer = Finished { stop_sequence: sequence, ..finished(vec![text("one ")], StopReason::Stop) };
-    let body = whole(&form(Face::Anthropic), &answer);
+    let body = whole(&form(CallerDialect::Anthropic), &answer);
     assert_eq!((&body["stop_reason"], &body["stop_sequence"]), (&json!("stop_sequence"), &json!("END")));
-    let stream = streamed(&form(Face::Anthropic), &answer);
+    let stream = streamed(&form(CallerDialect::Anthropic), &answer);
     assert!(stream.contains(r#""stop_reason":"stop_sequence","stop_sequence":"END""#), "{stream}");
-    assert_eq!(decoded(Face::Anthropic, &stream).stop_sequence.as_deref(), Some("END"));
+    assert_eq!(decoded(CallerDialect::Anthropic, &stream).stop_sequence.as_deref(), Some("END"));
     for (named, expected) in [
         (json!({"stop_reason": "END"}), Some("END")),
         (json!({"matched_stop": "END"}), Some("END")),
@@ -149,7 +151,7 @@ fn a_stop_sequence_is_named_where_the_dialect_has_a_word_for_it() {
     ] {
         let mut choice = json!({"index": 0, "message": {"content": "one "}, "finish_reason": "stop"});
         choice.as_object_mut().expect("an object").extend(named.as_object().expect("fields").clone());
-        let ending = decoded(Face::OpenAiChat, &json!({"choices": [choice]}).to_string());
+        let ending = decoded(CallerDialect::OpenAiChat, &json!({"choices": [choice]}).to_string());
         assert_eq!(ending.stop_sequence.as_deref(), expected, "{named}");
     }
 }
@@ -158,7 +160,7 @@ fn a_stop_sequence_is_named_where_the_dialect_has_a_word_for_it() {
 fn the_error_that_ends_a_response_that_passed_goes_on_with_its_number_and_id() {
     let passed = "event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":0,\"response\":{\"id\":\"resp_77\"}}\n\n\
         event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\": 41,\"delta\":\"he\"}\n\n";
-    let mut writer = Writer::new(form(Face::OpenAiResponses), 1, 1);
+    let mut writer = Writer::new(form(CallerDialect::OpenAiResponses), 1, 1);
     let mut out = Vec::new();
     writer.event(&ReplyEvent::Verbatim(passed.into()), &mut out);
     writer.failed(&crate::words::Error::Crashed, &mut out);
@@ -171,10 +173,10 @@ fn the_error_that_ends_a_response_that_passed_goes_on_with_its_number_and_id() {
 
 /// The message that a client of a face builds from a stream, and sends with its next request: written after the
 /// vendors' SDKs.
-fn remembered(face: Face, stream: &str) -> Value {
+fn remembered(face: CallerDialect, stream: &str) -> Value {
     let data = data(stream);
     match face {
-        Face::OpenAiChat => {
+        CallerDialect::OpenAiChat => {
             let mut message = json!({"role": "assistant", "content": null});
             let mut calls: Vec<Value> = Vec::new();
             let mut details: Vec<Value> = Vec::new();
@@ -201,8 +203,8 @@ fn remembered(face: Face, stream: &str) -> Value {
             }
             message
         }
-        Face::OpenAiResponses => data.last().expect("an end")["response"]["output"].clone(),
-        Face::Anthropic => {
+        CallerDialect::OpenAiResponses => data.last().expect("an end")["response"]["output"].clone(),
+        CallerDialect::Anthropic => {
             let mut blocks: Vec<Value> = Vec::new();
             let mut input = String::new();
             for event in &data {
@@ -234,7 +236,7 @@ fn remembered(face: Face, stream: &str) -> Value {
             }
             json!({"role": "assistant", "content": blocks})
         }
-        Face::Gemini => {
+        CallerDialect::Gemini => {
             let parts = data.iter().filter_map(|chunk| chunk["candidates"][0]["content"]["parts"].as_array().cloned());
             json!({"role": "model", "parts": parts.flatten().collect::<Vec<_>>()})
         }
@@ -242,26 +244,28 @@ fn remembered(face: Face, stream: &str) -> Value {
 }
 
 /// The part of a whole answer that a client keeps.
-fn kept(face: Face, body: &Value) -> Value {
+fn kept(face: CallerDialect, body: &Value) -> Value {
     match face {
-        Face::OpenAiChat => body["choices"][0]["message"].clone(),
-        Face::OpenAiResponses => body["output"].clone(),
-        Face::Anthropic => json!({"role": "assistant", "content": body["content"]}),
-        Face::Gemini => body["candidates"][0]["content"].clone(),
+        CallerDialect::OpenAiChat => body["choices"][0]["message"].clone(),
+        CallerDialect::OpenAiResponses => body["output"].clone(),
+        CallerDialect::Anthropic => json!({"role": "assistant", "content": body["content"]}),
+        CallerDialect::Gemini => body["candidates"][0]["content"].clone(),
     }
 }
 
 /// Returns the parts that the next request of a client brings back.
-fn brought_back(face: Face, memory: Value) -> Vec<AssistantPart> {
+fn brought_back(face: CallerDialect, memory: Value) -> Vec<AssistantPart> {
     let user = json!({"role": "user", "content": "Hi"});
     let request = match face {
-        Face::OpenAiChat | Face::Anthropic => json!({"model": "m", "max_tokens": 9, "messages": [user, memory]}),
-        Face::OpenAiResponses => {
+        CallerDialect::OpenAiChat | CallerDialect::Anthropic => {
+            json!({"model": "m", "max_tokens": 9, "messages": [user, memory]})
+        }
+        CallerDialect::OpenAiResponses => {
             let mut input = vec![user];
             input.extend(memory.as_array().expect("items").iter().cloned());
             json!({"model": "m", "input": input})
         }
-        Face::Gemini => json!({"contents": [{"role": "user", "parts": [{"text": "Hi"}]}, memory]}),
+        CallerDialect::Gemini => json!({"contents": [{"role": "user", "parts": [{"text": "Hi"}]}, memory]}),
     };
     match asked(face, &request).request.messages.pop() {
         Some(Message::Assistant(parts)) => parts,
@@ -343,7 +347,7 @@ proptest! {
                 calls.iter_mut().chain(&mut called).for_each(|call| call.proof = None);
                 prop_assert_eq!((text, thoughts, calls), (said, thought, called), "{:?}: {}", face, body);
                 prop_assert_eq!(after.stop, StopReason::Length);
-                let usage = Usage { cache_write: if face == Face::Gemini { 0 } else { 10 }, ..answer.usage };
+                let usage = Usage { cache_write: if face == CallerDialect::Gemini { 0 } else { 10 }, ..answer.usage };
                 prop_assert_eq!(after.usage, Some(usage));
             }
         }
@@ -354,7 +358,7 @@ proptest! {
 fn a_proof_after_text_comes_back_after_it() {
     let parts = vec![text("It rains."), thought("", Some(proof(Dialect::Gemini, "AbC="))), call("c", "f", "{}", None)];
     let answer = finished(parts, StopReason::ToolCalls);
-    for face in [Face::OpenAiResponses, Face::Anthropic, Face::Gemini] {
+    for face in [CallerDialect::OpenAiResponses, CallerDialect::Anthropic, CallerDialect::Gemini] {
         let form = form(face);
         assert_eq!(brought_back(face, kept(face, &whole(&form, &answer))), answer.parts, "{face:?}");
         assert_eq!(brought_back(face, remembered(face, &streamed(&form, &answer))), answer.parts, "{face:?}");
@@ -377,11 +381,11 @@ fn what_a_provider_wrote_over_several_lines_stays_one_event() {
 fn arguments_keep_the_order_of_their_fields() {
     for (face, body) in [
         (
-            Face::Anthropic,
+            CallerDialect::Anthropic,
             r#"{"model":"m","messages":[{"role":"assistant","content":[{"type":"tool_use","id":"c","name":"f","input":{"b":1,"a":null}}]}]}"#,
         ),
         (
-            Face::Gemini,
+            CallerDialect::Gemini,
             r#"{"contents":[{"role":"model","parts":[{"functionCall":{"id":"c","name":"f","args":{"b":1,"a":null}}}]}]}"#,
         ),
     ] {

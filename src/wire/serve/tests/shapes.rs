@@ -32,7 +32,7 @@ fn a_chat_is_streamed_in_chunks_and_ends_with_usage_and_done() {
     (last["choices"], last["usage"]) = (json!([]), usage);
     let sealed = |kind: &str, dialect: &str| format!("standin:{kind}:{dialect}:AbC=");
     assert_eq!(
-        data(&streamed(&form(Face::OpenAiChat), &answer())),
+        data(&streamed(&form(CallerDialect::OpenAiChat), &answer())),
         [
             chunk(json!({"role": "assistant", "content": "", "refusal": null})),
             chunk(json!({"reasoning_content": "Hm"})),
@@ -54,7 +54,7 @@ fn a_chat_is_streamed_in_chunks_and_ends_with_usage_and_done() {
         ]
     );
     let plain = asked(
-        Face::OpenAiChat,
+        CallerDialect::OpenAiChat,
         &json!({"model": "m", "stream": true, "messages": [{"role": "user", "content": "Hi"}]}),
     );
     assert!(!streamed(&plain.form, &answer()).contains("usage"), "only who asks is told");
@@ -63,14 +63,14 @@ fn a_chat_is_streamed_in_chunks_and_ends_with_usage_and_done() {
 #[test]
 fn a_whole_chat_has_every_field() {
     let refusal = finished(vec![text("No.")], StopReason::Refusal);
-    let body = whole(&form(Face::OpenAiChat), &refusal);
+    let body = whole(&form(CallerDialect::OpenAiChat), &refusal);
     assert_eq!(
         body["choices"],
         json!([{"index": 0, "logprobs": null, "finish_reason": "stop",
         "message": {"role": "assistant", "content": null, "refusal": "No.", "annotations": []}}])
     );
     assert_eq!((&body["object"], &body["model"]), (&json!("chat.completion"), &json!("m-1")));
-    let body = whole(&form(Face::OpenAiChat), &answer());
+    let body = whole(&form(CallerDialect::OpenAiChat), &answer());
     let message = &body["choices"][0]["message"];
     assert_eq!((&message["content"], &message["reasoning_content"]), (&json!("It rains."), &json!("Hm")));
     assert_eq!(
@@ -82,7 +82,7 @@ fn a_whole_chat_has_every_field() {
 #[test]
 fn a_caller_of_functions_gets_function_calls() {
     let body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "functions": [{"name": "f"}], "function_call": {"name": "f"}});
-    let form = asked(Face::OpenAiChat, &body).form;
+    let form = asked(CallerDialect::OpenAiChat, &body).form;
     let body = whole(&form, &answer());
     assert_eq!(body["choices"][0]["message"]["function_call"], json!({"name": "f", "arguments": "{\"a\":1}"}));
     assert_eq!(
@@ -106,7 +106,7 @@ fn a_message_is_streamed_block_by_block() {
     let delta = |index: u64, delta: Value| json!({"type": "content_block_delta", "index": index, "delta": delta});
     let stop = |index: u64| json!({"type": "content_block_stop", "index": index});
     assert_eq!(
-        data(&streamed(&form(Face::Anthropic), &answer())),
+        data(&streamed(&form(CallerDialect::Anthropic), &answer())),
         [
             json!({"type": "message_start", "message": {"id": "msg_0000000000000007", "type": "message", "role": "assistant",
                 "model": "m", "content": [], "stop_reason": null, "stop_sequence": null, "usage": usage(0, 0, 0, 0)}}),
@@ -133,7 +133,7 @@ fn a_message_is_streamed_block_by_block() {
 #[test]
 fn a_caller_that_did_not_ask_for_thoughts_gets_only_those_that_a_call_needs() {
     let body = json!({"model": "smart", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
-    let form = asked(Face::Anthropic, &body).form;
+    let form = asked(CallerDialect::Anthropic, &body).form;
     let own = || Some(proof(Dialect::AnthropicMessages, "s1"));
     let kinds = |answer: &Finished| {
         let whole: Vec<Value> = whole(&form, answer)["content"]
@@ -159,7 +159,7 @@ fn a_caller_that_did_not_ask_for_thoughts_gets_only_those_that_a_call_needs() {
 
 #[test]
 fn a_response_is_streamed_item_by_item_and_its_events_are_numbered() {
-    let events = data(&streamed(&form(Face::OpenAiResponses), &answer()));
+    let events = data(&streamed(&form(CallerDialect::OpenAiResponses), &answer()));
     for (number, event) in events.iter().enumerate() {
         assert_eq!(event["sequence_number"].as_u64(), Some(number as u64), "{event}");
     }
@@ -260,14 +260,14 @@ fn a_response_is_streamed_item_by_item_and_its_events_are_numbered() {
 #[test]
 fn a_response_that_met_its_limit_is_incomplete() {
     let answer = finished(vec![text("It r")], StopReason::Length);
-    let body = whole(&form(Face::OpenAiResponses), &answer);
+    let body = whole(&form(CallerDialect::OpenAiResponses), &answer);
     assert_eq!(
         (&body["status"], &body["incomplete_details"]),
         (&json!("incomplete"), &json!({"reason": "max_output_tokens"}))
     );
-    let events = data(&streamed(&form(Face::OpenAiResponses), &answer));
+    let events = data(&streamed(&form(CallerDialect::OpenAiResponses), &answer));
     assert_eq!(events.last().expect("an end")["type"], "response.incomplete");
-    let declined = whole(&form(Face::OpenAiResponses), &finished(vec![text("No.")], StopReason::Refusal));
+    let declined = whole(&form(CallerDialect::OpenAiResponses), &finished(vec![text("No.")], StopReason::Refusal));
     assert_eq!(declined["output"][0]["content"], json!([{"type": "refusal", "refusal": "No."}]));
 }
 
@@ -283,7 +283,7 @@ fn contents_are_streamed_part_by_part_and_end_with_a_reason() {
     end["usageMetadata"] = json!({"promptTokenCount": 100, "candidatesTokenCount": 15, "totalTokenCount": 120,
         "cachedContentTokenCount": 30, "thoughtsTokenCount": 5});
     assert_eq!(
-        data(&streamed(&form(Face::Gemini), &answer())),
+        data(&streamed(&form(CallerDialect::Gemini), &answer())),
         [
             chunk(json!({"text": "Hm", "thought": true})),
             chunk(json!({"text": "", "thought": true, "thoughtSignature": sealed})),

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::words::Demand;
 
 /// Returns the path of a part in the body it came in; `None` where it is not found.
-pub fn place(body: &[u8], part: &Demand) -> Option<String> {
+pub fn part_path(body: &[u8], part: &Demand) -> Option<String> {
     let body: Members<'_> = serde_json::from_slice(body).ok().filter(|_| !part.begin.is_empty())?;
     let path = within(&body, &part.begin)?;
     // A part is the entry of a list: cut the path behind that entry.

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 
-use super::phrase::Phrase;
+use super::outgoing_text::OutgoingText;
 use super::request::{Notes, is_own, is_theirs, verbatim};
 use crate::words::{AssistantPart, ChatRequest, Dialect, Message, Text, ToolCall, ToolResult, UserPart};
 
@@ -37,9 +37,9 @@ pub(super) enum Step<'a> {
     /// Texts and media of the user: never empty.
     User(Vec<Part<'a>>),
     /// Texts, reasoning and calls of the assistant.
-    Assistant(Spoken<'a>),
+    Assistant(AssistantTurn<'a>),
     /// The result of a call.
-    Result(Answer<'a>),
+    Result(CallResult<'a>),
     /// A part that only this dialect has, and its name.
     Foreign(&'a str, &'a RawValue),
 }
@@ -48,25 +48,25 @@ pub(super) enum Step<'a> {
 #[derive(Debug)]
 pub(super) enum Part<'a> {
     /// One of the caller's.
-    Its(&'a UserPart),
+    FromRequest(&'a UserPart),
     /// A text that is made here.
-    Told(String),
+    Made(String),
 }
 
 impl Part<'_> {
     /// Returns the text, if it is one.
-    pub(super) fn as_text(&self) -> Option<Phrase<'_>> {
+    pub(super) fn as_text(&self) -> Option<OutgoingText<'_>> {
         match self {
-            Self::Its(UserPart::Text(text)) => Some(text.into()),
-            Self::Its(_) => None,
-            Self::Told(text) => Some(text.as_str().into()),
+            Self::FromRequest(UserPart::Text(text)) => Some(text.into()),
+            Self::FromRequest(_) => None,
+            Self::Made(text) => Some(text.as_str().into()),
         }
     }
 }
 
 /// One message of an assistant.
 #[derive(Debug)]
-pub(super) struct Spoken<'a> {
+pub(super) struct AssistantTurn<'a> {
     /// Its place among the caller's messages.
     pub(super) at: usize,
     pub(super) parts: &'a [AssistantPart],
@@ -74,7 +74,7 @@ pub(super) struct Spoken<'a> {
     pub(super) ids: Vec<Cow<'a, str>>,
 }
 
-impl<'a> Spoken<'a> {
+impl<'a> AssistantTurn<'a> {
     /// Returns its calls, each with the id that it has here.
     pub(super) fn calls(&self) -> impl Iterator<Item = (&str, &'a ToolCall)> {
         self.ids.iter().map(AsRef::as_ref).zip(self.parts.iter().filter_map(AssistantPart::as_tool_call))
@@ -83,7 +83,7 @@ impl<'a> Spoken<'a> {
 
 /// The result of a call, where there is one.
 #[derive(Debug)]
-pub(super) struct Answer<'a> {
+pub(super) struct CallResult<'a> {
     /// The id of the call.
     pub(super) id: Cow<'a, str>,
     /// The tool's name.
@@ -91,9 +91,9 @@ pub(super) struct Answer<'a> {
     pub(super) result: Option<&'a ToolResult>,
 }
 
-impl<'a> Answer<'a> {
+impl<'a> CallResult<'a> {
     /// Returns what the tool said.
-    pub(super) fn text(&self) -> Phrase<'a> {
+    pub(super) fn text(&self) -> OutgoingText<'a> {
         let Some(result) = self.result else { return NO_RESULT.into() };
         let text = said(result);
         if text.is_blank() && result.beside().next().is_some() { SEE_BELOW.into() } else { text }
@@ -106,11 +106,11 @@ impl<'a> Answer<'a> {
 }
 
 /// Returns the texts of a result as one.
-fn said(result: &ToolResult) -> Phrase<'_> {
+fn said(result: &ToolResult) -> OutgoingText<'_> {
     let mut texts = result.content.iter().filter_map(UserPart::text);
     match (texts.next(), texts.next()) {
         (Some(only), None) => only.into(),
-        _ => Phrase::Made(result.text()),
+        _ => OutgoingText::Made(result.text()),
     }
 }
 
@@ -146,7 +146,7 @@ pub(super) fn steps<'a>(
 ) -> Vec<Step<'a>> {
     let (mends, ids) = (mends(request, dialect), HashSet::new());
     let (steps, calls, said, calls_made) = (Vec::new(), Vec::new(), Vec::new(), 0);
-    let mut talk = Talk { dialect, media, takes, mends, steps, calls, said, ids, calls_made };
+    let mut talk = ConversationOrder { dialect, media, takes, mends, steps, calls, said, ids, calls_made };
     for (at, message) in request.messages.iter().enumerate() {
         match message {
             Message::System(text) => talk.said.push(Step::System(text)),
@@ -164,7 +164,7 @@ pub(super) fn steps<'a>(
 
 /// The conversation as far as it is ordered.
 #[derive(Debug)]
-struct Talk<'a> {
+struct ConversationOrder<'a> {
     dialect: Dialect,
     media: Media,
     takes: fn(&str) -> bool,
@@ -172,7 +172,7 @@ struct Talk<'a> {
     mends: bool,
     steps: Vec<Step<'a>>,
     /// The calls of the last turn of the assistant, and their results as far as they are known.
-    calls: Vec<Open<'a>>,
+    calls: Vec<OpenCall<'a>>,
     /// The steps since then.
     said: Vec<Step<'a>>,
     /// Ids of calls in use.
@@ -181,13 +181,13 @@ struct Talk<'a> {
 }
 
 #[derive(Debug)]
-struct Open<'a> {
+struct OpenCall<'a> {
     /// The id that the caller's result names.
     call_id: &'a str,
-    answer: Answer<'a>,
+    answer: CallResult<'a>,
 }
 
-impl<'a> Talk<'a> {
+impl<'a> ConversationOrder<'a> {
     fn user(&mut self, parts: &'a [UserPart]) {
         let blank = |part: &UserPart| part.text().is_some_and(Text::is_blank);
         let says = |part: &&UserPart| match part {
@@ -195,7 +195,7 @@ impl<'a> Talk<'a> {
             part => !self.mends || !blank(part),
         };
         let mut said = Vec::with_capacity(parts.len());
-        said.extend(parts.iter().filter(says).map(Part::Its));
+        said.extend(parts.iter().filter(says).map(Part::FromRequest));
         if !said.is_empty() {
             self.said.push(Step::User(said));
         }
@@ -214,7 +214,7 @@ impl<'a> Talk<'a> {
             return;
         }
         let ids = parts.iter().filter_map(AssistantPart::as_tool_call).map(|call| self.call(call, notes)).collect();
-        self.steps.push(Step::Assistant(Spoken { at, parts, ids }));
+        self.steps.push(Step::Assistant(AssistantTurn { at, parts, ids }));
     }
 
     /// Opens a call; returns the id that it has here.
@@ -231,13 +231,13 @@ impl<'a> Talk<'a> {
             Cow::Owned(format!("call_standin_{}", self.calls_made))
         };
         self.calls_made += 1;
-        let answer = Answer { id: id.clone(), name: &call.name, result: None };
-        self.calls.push(Open { call_id: &call.id, answer });
+        let answer = CallResult { id: id.clone(), name: &call.name, result: None };
+        self.calls.push(OpenCall { call_id: &call.id, answer });
         id
     }
 
     fn result(&mut self, result: &'a ToolResult, notes: &mut Notes) {
-        let find = |of: &dyn Fn(&Open<'_>) -> bool| {
+        let find = |of: &dyn Fn(&OpenCall<'_>) -> bool| {
             self.calls.iter().position(|call| call.answer.result.is_none() && of(call))
         };
         // A call without an id is known by its tool's name.
@@ -248,25 +248,25 @@ impl<'a> Talk<'a> {
         } else if self.mends {
             notes.converted("messages.tool_result");
             let told = format!("Result of the tool `{}`:\n{}", result.name, result.text());
-            let beside = result.beside().map(Part::Its);
-            self.said.push(Step::User([Part::Told(told)].into_iter().chain(beside).collect()));
+            let beside = result.beside().map(Part::FromRequest);
+            self.said.push(Step::User([Part::Made(told)].into_iter().chain(beside).collect()));
         } else {
             let (id, name) = (result.call_id.as_str().into(), result.name.as_str());
-            let answer = Answer { id, name, result: Some(result) };
-            self.calls.push(Open { call_id: &result.call_id, answer });
+            let answer = CallResult { id, name, result: Some(result) };
+            self.calls.push(OpenCall { call_id: &result.call_id, answer });
         }
     }
 
     /// Ends what comes between two turns of the assistant: results, what they show, and what else was said.
     fn close(&mut self, notes: &mut Notes) {
         let mut shown: Vec<Part<'a>> = Vec::new();
-        for Open { answer, .. } in self.calls.drain(..) {
+        for OpenCall { answer, .. } in self.calls.drain(..) {
             match answer.result {
                 None if !self.mends => continue,
                 None => notes.converted("messages.tool_call"),
                 Some(result) if self.media == Media::Behind && result.beside().next().is_some() => {
-                    shown.push(Part::Told(format!("What the tool `{}` shows:", answer.name)));
-                    shown.extend(result.beside().map(Part::Its));
+                    shown.push(Part::Made(format!("What the tool `{}` shows:", answer.name)));
+                    shown.extend(result.beside().map(Part::FromRequest));
                     notes.converted("messages.tool_result");
                 }
                 Some(_) => {}

@@ -12,18 +12,18 @@ use crate::words::Text;
 
 /// A text as it goes out.
 #[derive(Clone, Debug)]
-pub(super) enum Phrase<'a> {
+pub(super) enum OutgoingText<'a> {
     /// One of the request's.
-    Its(&'a Text),
+    FromRequest(&'a Text),
     /// One that is made here, or a part of one.
     Made(Cow<'a, str>),
 }
 
-impl Phrase<'_> {
+impl OutgoingText<'_> {
     /// Tells whether it is the empty text.
     pub(super) fn is_empty(&self) -> bool {
         match self {
-            Self::Its(text) => text.is_empty(),
+            Self::FromRequest(text) => text.is_empty(),
             Self::Made(text) => text.is_empty(),
         }
     }
@@ -31,7 +31,7 @@ impl Phrase<'_> {
     /// Tells whether it is blank.
     pub(super) fn is_blank(&self) -> bool {
         match self {
-            Self::Its(text) => text.is_blank(),
+            Self::FromRequest(text) => text.is_blank(),
             Self::Made(text) => text.trim().is_empty(),
         }
     }
@@ -39,39 +39,39 @@ impl Phrase<'_> {
     /// Returns the text.
     pub(super) fn as_str(&self) -> &str {
         match self {
-            Self::Its(text) => text,
+            Self::FromRequest(text) => text,
             Self::Made(text) => text,
         }
     }
 }
 
-impl Default for Phrase<'_> {
+impl Default for OutgoingText<'_> {
     fn default() -> Self {
         Self::Made(Cow::Borrowed(""))
     }
 }
 
-impl<'a> From<&'a Text> for Phrase<'a> {
+impl<'a> From<&'a Text> for OutgoingText<'a> {
     fn from(text: &'a Text) -> Self {
-        Self::Its(text)
+        Self::FromRequest(text)
     }
 }
 
-impl<'a> From<&'a str> for Phrase<'a> {
+impl<'a> From<&'a str> for OutgoingText<'a> {
     fn from(text: &'a str) -> Self {
         Self::Made(text.into())
     }
 }
 
-impl From<String> for Phrase<'_> {
+impl From<String> for OutgoingText<'_> {
     fn from(text: String) -> Self {
         Self::Made(text.into())
     }
 }
 
-impl Serialize for Phrase<'_> {
+impl Serialize for OutgoingText<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let quoted = if let Self::Its(text) = self { text.quoted() } else { None };
+        let quoted = if let Self::FromRequest(text) = self { text.quoted() } else { None };
         match quoted.and_then(|json| serde_json::from_str::<&RawValue>(json).ok()) {
             Some(json) => json.serialize(serializer),
             None => serializer.serialize_str(self.as_str()),

@@ -18,7 +18,7 @@ const NEW_BYTES_MAX: usize = 64 * 1024;
 const NEW_BYTES: usize = 1024;
 
 /// A body in the making.
-pub(super) struct Pieces<'b> {
+pub(super) struct BodyBuilder<'b> {
     /// The body that came.
     source: Option<&'b Bytes>,
     made: Payload,
@@ -26,7 +26,7 @@ pub(super) struct Pieces<'b> {
     new: BytesMut,
 }
 
-impl<'b> Pieces<'b> {
+impl<'b> BodyBuilder<'b> {
     /// Begins a body that may share parts of the body that came.
     pub(super) fn of(source: Option<&'b Bytes>) -> Self {
         Self { source, made: Payload::default(), new: BytesMut::with_capacity(NEW_BYTES) }
@@ -57,7 +57,7 @@ impl<'b> Pieces<'b> {
     }
 }
 
-impl io::Write for Pieces<'_> {
+impl io::Write for BodyBuilder<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.put(bytes);
         Ok(bytes.len())
@@ -77,7 +77,7 @@ fn place(body: &[u8], bytes: &[u8]) -> Option<Range<usize>> {
 
 /// Returns a body with other bytes in some places, which are told in their order.
 pub(super) fn spliced<'b>(body: &Bytes, splices: impl IntoIterator<Item = (Range<usize>, &'b [u8])>) -> Payload {
-    let (mut out, mut at) = (Pieces::of(Some(body)), 0);
+    let (mut out, mut at) = (BodyBuilder::of(Some(body)), 0);
     for (range, by) in splices {
         out.put(&body[at..range.start]);
         out.put(by);
@@ -97,7 +97,7 @@ mod tests {
     fn parts_of_the_received_body_are_not_copied_and_new_pieces_are_small() {
         let body = Bytes::from("a".repeat(2 * PIECE_BYTES_MIN));
         let (long, other) = (&body[9..9 + PIECE_BYTES_MIN], "b".repeat(PIECE_BYTES_MIN));
-        let mut pieces = Pieces::of(Some(&body));
+        let mut pieces = BodyBuilder::of(Some(&body));
         for bytes in [b"{", long, b",", &body[..9], other.as_bytes(), &body, b"}"] {
             pieces.write_all(bytes).expect("room");
         }
@@ -107,7 +107,7 @@ mod tests {
         let shared = made.pieces().filter(|piece| body.as_ptr_range().contains(&piece.as_ptr()));
         assert_eq!(shared.map(Bytes::len).collect::<Vec<_>>(), [PIECE_BYTES_MIN, body.len()]);
 
-        let mut pieces = Pieces::of(None);
+        let mut pieces = BodyBuilder::of(None);
         for _ in 0..3 * NEW_BYTES_MAX / 1000 {
             pieces.put(&[b'x'; 1000]);
         }

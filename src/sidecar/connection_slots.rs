@@ -12,14 +12,14 @@ use tokio::time::{Instant, timeout};
 /// How often idle connections are told that another one waits.
 const TELL_EVERY: Duration = Duration::from_millis(250);
 
-pub(super) struct Places {
+pub(super) struct ConnectionSlots {
     left: Arc<Semaphore>,
     max: u32,
     /// Since when a connection waits.
     wanted: watch::Sender<Option<Instant>>,
 }
 
-impl Places {
+impl ConnectionSlots {
     pub(super) fn new(max: usize) -> Arc<Self> {
         let max = u32::try_from(max).unwrap_or(u32::MAX >> 3);
         let (left, wanted) = (Arc::new(Semaphore::new(max as usize)), watch::Sender::new(None));

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use super::node::{Node, Object};
 use super::unread::is_named;
-use super::{BadRequest, Face};
+use super::{BadRequest, CallerDialect};
 use crate::words::{ChatRequest, Demanded, Unread};
 
 /// Fields that must be read: they say who is asked, how the answer goes back, and whether this program can give it.
@@ -26,15 +26,15 @@ const LETTERS_MAX: usize = 200;
 
 /// What is set aside of a body.
 #[derive(Default)]
-pub(super) struct Aside {
+pub(super) struct SkippedParts {
     paths: HashSet<String>,
     unread: Vec<Unread>,
     read: usize,
 }
 
-impl Aside {
+impl SkippedParts {
     /// Sets it aside in a body that is about to be read.
-    pub(super) fn set(&self, face: Face, body: &mut Object<'_>) {
+    pub(super) fn set(&self, face: CallerDialect, body: &mut Object<'_>) {
         for path in &self.paths {
             if let Some(node) = find(face, body, path) {
                 node.put_aside();
@@ -126,7 +126,7 @@ fn steps(path: &str) -> impl Iterator<Item = (&str, Option<usize>)> {
 }
 
 /// Finds a value by its way.
-fn find<'n, 'a>(face: Face, body: &'n mut Object<'a>, path: &str) -> Option<&'n mut Node<'a>> {
+fn find<'n, 'a>(face: CallerDialect, body: &'n mut Object<'a>, path: &str) -> Option<&'n mut Node<'a>> {
     let mut steps = steps(path).peekable();
     let mut object = body;
     loop {

@@ -7,7 +7,7 @@ use crate::wire::edit::{Array, Edits, Object, find, quoted};
 
 /// The changes that a fragment of a call needs.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Mend {
+pub(super) struct CallPatch {
     /// The index that it must have.
     pub(super) index: Option<u64>,
     /// The id that it must have.
@@ -19,7 +19,7 @@ pub(super) struct Mend {
 }
 
 /// Returns a chunk with its calls mended, one after another; `None` where they are not found.
-pub(super) fn mended(text: &str, whole: bool, mends: &[Mend]) -> Option<String> {
+pub(super) fn mended(text: &str, whole: bool, mends: &[CallPatch]) -> Option<String> {
     let mut edits = Edits::new(text);
     let choices = Array::of(find(text, &["choices"])?)?;
     let is_first = |choice: &&str| find(choice, &["index"]).is_none_or(|index| matches!(index, "0" | "null"));
