@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Phase;
 use super::request::{self, HEAD_MAX, Unreadable};
-use crate::testing::{End, Head, Performance, Scripted};
+use crate::testing::{End, Head, ResponseRun, Scripted};
 
 /// How long, and how much, is still read of a request that was refused, so that closing does not destroy the answer.
 const DISCARD_MAX: (Duration, usize) = (Duration::from_secs(1), 64 * 1_024 * 1_024);
@@ -75,7 +75,7 @@ impl Connection {
     }
 
     /// Plays an answer. Dropping `play` early tells the provider that the client left.
-    async fn answer(&mut self, mut play: Performance, after: After) -> Result<After, Gone> {
+    async fn answer(&mut self, mut play: ResponseRun, after: After) -> Result<After, Gone> {
         self.wait(play.due()).await?;
         let head = play.head();
         let is_stream = head.as_ref().is_some_and(|head| head.length.is_none());

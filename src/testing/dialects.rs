@@ -17,10 +17,10 @@ use http::{HeaderMap, Method};
 use serde_json::Value;
 
 use super::answer::{Piece, Question};
+use super::embed_question::EmbedQuestion;
 use super::fault::{ProviderError, RetryHint};
-use super::score::Sheet;
+use super::response_plan::BodyRecorder;
 use super::script::Flavour;
-use super::texts::Texts;
 use crate::words::Usage;
 
 /// A dialect. Written from the providers' documentation and recorded traffic, and from nothing in this crate, so that
@@ -30,7 +30,7 @@ pub(crate) trait ScriptedDialect: Send + Sync {
     fn key<'a>(&self, address: Address<'a>, headers: &'a HeaderMap) -> Option<&'a str>;
 
     /// Reads the parts of a request that even a failing provider notices: it checks nothing.
-    fn glance(&self, address: Address<'_>, body: &[u8]) -> Glance {
+    fn glance(&self, address: Address<'_>, body: &[u8]) -> RequestSummary {
         let _ = address;
         glance(body)
     }
@@ -39,13 +39,13 @@ pub(crate) trait ScriptedDialect: Send + Sync {
     fn read(&self, address: Address<'_>, headers: &HeaderMap, body: &[u8]) -> Result<Question, Refusal>;
 
     /// Understands a request for vectors, as strictly as the provider would.
-    fn read_texts(&self, address: Address<'_>, body: &[u8]) -> Result<Texts, Refusal> {
+    fn read_texts(&self, address: Address<'_>, body: &[u8]) -> Result<EmbedQuestion, Refusal> {
         let _ = body;
         Err(self.nothing(&Method::POST, address))
     }
 
     /// Writes the vectors of texts that were understood.
-    fn write_vectors(&self, texts: &Texts, out: &mut Vec<u8>) {
+    fn write_vectors(&self, texts: &EmbedQuestion, out: &mut Vec<u8>) {
         let _ = (texts, out);
     }
 
@@ -73,13 +73,13 @@ pub(crate) trait ScriptedDialect: Send + Sync {
     }
 
     /// Writes an answer as a stream, and marks its pieces: one for each token, the others without any.
-    fn write_stream(&self, utterance: &Utterance<'_>, sheet: &mut Sheet);
+    fn write_stream(&self, utterance: &AnswerParts<'_>, sheet: &mut BodyRecorder);
 
     /// Writes an answer as one body.
-    fn write_whole(&self, utterance: &Utterance<'_>, out: &mut Vec<u8>);
+    fn write_whole(&self, utterance: &AnswerParts<'_>, out: &mut Vec<u8>);
 
     /// Returns the bytes of a failure after a 200, when `sent` pieces of a stream had gone out.
-    fn failure_within(&self, utterance: &Utterance<'_>, sent: usize) -> Bytes;
+    fn failure_within(&self, utterance: &AnswerParts<'_>, sent: usize) -> Bytes;
 
     /// Returns what keeps a connection alive while the answer is not ready.
     fn keep_alive(&self, stream: bool) -> &'static [u8];
@@ -113,7 +113,7 @@ pub(crate) trait ScriptedDialect: Send + Sync {
     fn models(&self, models: &[String], one: Option<&str>) -> Result<Bytes, Refusal>;
 
     /// Returns the headers that tell of request id and limits.
-    fn headers(&self, account: &Account<'_>) -> Headers;
+    fn headers(&self, account: &AnswerHead<'_>) -> Headers;
 }
 
 /// Headers: names in lower case, values that are ASCII.
@@ -121,7 +121,7 @@ pub(crate) type Headers = Vec<(&'static str, String)>;
 
 /// All parts of one answer.
 #[derive(Debug)]
-pub(crate) struct Utterance<'a> {
+pub(crate) struct AnswerParts<'a> {
     /// 16 hexadecimal digits.
     pub(crate) id: &'a str,
     /// Unix time in seconds.
@@ -163,7 +163,7 @@ pub(crate) enum Finish<'a> {
     /// Tools are to be called.
     ToolCalls,
     /// The script's own word.
-    Said(&'a str),
+    Scripted(&'a str),
 }
 
 /// A request's address.
@@ -186,14 +186,14 @@ impl<'a> Address<'a> {
 }
 
 /// The parts of a request that a failing provider notices.
-pub(crate) struct Glance {
+pub(crate) struct RequestSummary {
     pub(crate) model: String,
     pub(crate) stream: bool,
 }
 
 /// What an answer's head tells about the request and the account.
 #[derive(Debug)]
-pub(crate) struct Account<'a> {
+pub(crate) struct AnswerHead<'a> {
     /// 16 hexadecimal digits.
     pub(crate) id: &'a str,
     pub(crate) processing: Duration,
@@ -213,7 +213,7 @@ pub(crate) struct Allowance {
 }
 
 /// The request that a path stands for.
-pub(crate) enum Wish<'a> {
+pub(crate) enum RequestKind<'a> {
     Chat,
     /// Vectors.
     Embed,
@@ -226,10 +226,10 @@ pub(crate) enum Wish<'a> {
 }
 
 /// Returns the parts that a failing provider notices where the whole request is its body.
-fn glance(body: &[u8]) -> Glance {
+fn glance(body: &[u8]) -> RequestSummary {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let model = body["model"].as_str().unwrap_or_default().to_owned();
-    Glance { model, stream: body["stream"] == true }
+    RequestSummary { model, stream: body["stream"] == true }
 }
 
 /// Returns the dialect that an address belongs to, and what it asks for. The lists of models have one address in
@@ -239,7 +239,7 @@ pub(crate) fn wish<'a>(
     post: bool,
     address: Address<'a>,
     headers: &HeaderMap,
-) -> (&'static dyn ScriptedDialect, Wish<'a>) {
+) -> (&'static dyn ScriptedDialect, RequestKind<'a>) {
     let path = address.path;
     if let Some(wish) = gemini::wish(post, address) {
         return wish;
@@ -248,16 +248,16 @@ pub(crate) fn wish<'a>(
         return (dialect, wish);
     }
     if post && path.ends_with("/responses") {
-        return (responses::Responses::of(flavour), Wish::Chat);
+        return (responses::Responses::of(flavour), RequestKind::Chat);
     }
     let is_anthropic = headers.contains_key(anthropic::VERSION);
     let dialect: &dyn ScriptedDialect = if is_anthropic { anthropic::OWN } else { openai::OpenAiChat::of(flavour) };
     let wish = match path.rsplit_once("/models") {
-        Some((_, "")) if !post => Wish::Models(None),
-        Some((_, one)) if !post && one.starts_with('/') => Wish::Models(Some(&one[1..])),
-        _ if post && path.ends_with("/chat/completions") => Wish::Chat,
-        _ if post && path.ends_with("/embeddings") => Wish::Embed,
-        _ => Wish::Unknown,
+        Some((_, "")) if !post => RequestKind::Models(None),
+        Some((_, one)) if !post && one.starts_with('/') => RequestKind::Models(Some(&one[1..])),
+        _ if post && path.ends_with("/chat/completions") => RequestKind::Chat,
+        _ if post && path.ends_with("/embeddings") => RequestKind::Embed,
+        _ => RequestKind::Unknown,
     };
     (dialect, wish)
 }

@@ -46,33 +46,33 @@
 //! ```
 
 mod answer;
-mod census;
+mod actor_counts;
 mod crash;
 mod fault;
 mod gauge;
-mod performance;
+mod response_run;
 mod player;
 mod provider;
 mod record;
-mod score;
+mod response_plan;
 mod script;
 mod dialects;
-mod texts;
+mod embed_question;
 
+pub use actor_counts::{ActorCounts, actor_counts};
 pub use answer::{Answer, Form, Question};
-pub use census::{Census, census};
 pub use crash::{Crash, crash, is_asked_for};
+pub use embed_question::vector;
 pub use fault::{Fault, ProviderError, RetryHint, Schedule, When};
 pub use provider::{Scripted, Switch};
 pub use record::{Counts, Outcome, Record};
 pub use script::{Answers, Flavour, Latency, Script};
-pub use texts::vector;
 
 #[cfg(feature = "drill")]
 pub(crate) use {
-    performance::Performance,
     provider::Arrival,
-    score::{End, Head},
+    response_plan::{End, Head},
+    response_run::ResponseRun,
 };
 
 #[cfg(test)]

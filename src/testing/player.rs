@@ -7,9 +7,9 @@ use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderValue, Method};
 use tokio::time::{Instant, sleep_until};
 
-use super::performance::Performance;
 use super::provider::{Arrival, Scripted};
-use super::score::End;
+use super::response_plan::End;
+use super::response_run::ResponseRun;
 use crate::transport::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
 
 impl Transport for Scripted {
@@ -47,10 +47,10 @@ fn arrival(request: HttpRequest) -> Arrival {
     Arrival { method, target, headers, body: body.whole() }
 }
 
-type Step = Option<(Result<Bytes, TransportError>, Option<Performance>)>;
+type Step = Option<(Result<Bytes, TransportError>, Option<ResponseRun>)>;
 
 /// Returns the body's next chunk and what is left to play.
-async fn next(play: Option<Performance>) -> Step {
+async fn next(play: Option<ResponseRun>) -> Step {
     let mut play = play?;
     if let Some(due) = play.beat_due() {
         until(due).await;

@@ -18,12 +18,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::answer::{Answer, Question};
-use super::dialects::{self, Account, Address, Finish, Headers, Refusal, ScriptedDialect, Utterance, Wish};
+use super::dialects::{self, Address, AnswerHead, AnswerParts, Finish, Headers, Refusal, RequestKind, ScriptedDialect};
 use super::fault::{Fault, ProviderError, RetryHint, Schedule, When};
 use super::gauge::{Gauge, whole_seconds};
-use super::performance::{Performance, Ticket};
 use super::record::{Counts, Log, Outcome, Record};
-use super::score::{End, Head, Score, Sheet};
+use super::response_plan::{BodyRecorder, End, Head, ResponsePlan};
+use super::response_run::{LogTicket, ResponseRun};
 use super::script::{Script, scaled};
 use crate::words::Usage;
 
@@ -90,7 +90,7 @@ impl Arrival {
 
 /// The random values of one request, from its number and the seed. Latency and id come first, so that no fault shifts
 /// them.
-struct Luck {
+struct RandomDraws {
     serial: u64,
     first_token: Duration,
     id: String,
@@ -194,7 +194,7 @@ impl Scripted {
     }
 
     /// Takes a request and returns how it is to be answered.
-    pub(crate) fn receive(&self, arrival: Arrival) -> Performance {
+    pub(crate) fn receive(&self, arrival: Arrival) -> ResponseRun {
         let now = Instant::now();
         let age = now.saturating_duration_since(self.0.born);
         let mut state = self.state();
@@ -205,7 +205,7 @@ impl Scripted {
         if faults.contains(&Fault::Refuse) {
             state.log.counts.refused += 1;
             let outcome = Outcome::Fault(Fault::Refuse.name());
-            return Performance::new(Score::silent(End::Refuse, outcome), now, None);
+            return ResponseRun::new(ResponsePlan::silent(End::Refuse, outcome), now, None);
         }
         let is_full = self.0.script.in_flight_max.is_some_and(|max| state.log.counts.in_flight >= u64::from(max));
         state.log.open(Record {
@@ -220,9 +220,9 @@ impl Scripted {
             tokens: 0,
         });
         drop(state);
-        let ticket = Ticket::new(self.clone(), serial);
-        let score = Stage { provider: self, age, faults, luck, is_full }.score(&arrival);
-        Performance::new(score, now, Some(ticket))
+        let ticket = LogTicket::new(self.clone(), serial);
+        let score = PlanWriter { provider: self, age, faults, luck, is_full }.score(&arrival);
+        ResponseRun::new(score, now, Some(ticket))
     }
 
     /// Tells whether every connection is refused now, and when that may change by itself.
@@ -250,12 +250,12 @@ impl Scripted {
         self.state().log.close(serial, age);
     }
 
-    fn luck(&self, serial: u64) -> Luck {
+    fn luck(&self, serial: u64) -> RandomDraws {
         // Neighbouring seeds are far apart: the generator's own seeding mixes them.
         let seed = self.0.script.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(serial);
         let mut rng = StdRng::seed_from_u64(seed);
         let first_token = self.0.script.first_token.sample(&mut rng);
-        Luck { serial, first_token, id: format!("{:016x}", rng.random::<u64>()), rng }
+        RandomDraws { serial, first_token, id: format!("{:016x}", rng.random::<u64>()), rng }
     }
 
     /// No change under the lock is left half done, so a panic elsewhere does not harm the data.
@@ -281,16 +281,16 @@ impl State {
 }
 
 /// Writes one request's score.
-struct Stage<'a> {
+struct PlanWriter<'a> {
     provider: &'a Scripted,
     age: Duration,
     faults: Vec<Fault>,
-    luck: Luck,
+    luck: RandomDraws,
     is_full: bool,
 }
 
-impl Stage<'_> {
-    fn score(&self, arrival: &Arrival) -> Score {
+impl PlanWriter<'_> {
+    fn score(&self, arrival: &Arrival) -> ResponsePlan {
         let flavour = self.script().flavour;
         let (dialect, wish) =
             dialects::wish(flavour, arrival.method == Method::POST, arrival.address(), &arrival.headers);
@@ -298,43 +298,43 @@ impl Stage<'_> {
             return score;
         }
         let answered = self.admit(dialect, arrival).and_then(|()| match wish {
-            Wish::Chat => self.chat(dialect, arrival),
-            Wish::Embed => self.embed(dialect, arrival),
-            Wish::Models(one) => dialect.models(&self.script().models, one).map(|body| self.tell(dialect, body)),
-            Wish::Count => {
+            RequestKind::Chat => self.chat(dialect, arrival),
+            RequestKind::Embed => self.embed(dialect, arrival),
+            RequestKind::Models(one) => dialect.models(&self.script().models, one).map(|body| self.tell(dialect, body)),
+            RequestKind::Count => {
                 dialect.count(arrival.address(), &arrival.headers, &arrival.body).map(|body| self.tell(dialect, body))
             }
-            Wish::Unknown => Err(dialect.nothing(&arrival.method, arrival.address())),
+            RequestKind::Unknown => Err(dialect.nothing(&arrival.method, arrival.address())),
         });
         answered.unwrap_or_else(|refusal| self.refuse(dialect, refusal, None))
     }
 
     /// Answers a request that is no chat.
-    fn tell(&self, dialect: &dyn ScriptedDialect, body: Bytes) -> Score {
+    fn tell(&self, dialect: &dyn ScriptedDialect, body: Bytes) -> ResponsePlan {
         let headers = self.headers(dialect, dialect.content_type(false), None);
-        Score::whole(self.script().head, 200, headers, body, Outcome::Answered)
+        ResponsePlan::whole(self.script().head, 200, headers, body, Outcome::Answered)
     }
 
     /// Returns the replacement of an answer by a fault.
-    fn instead(&self, fault: &Fault, dialect: &dyn ScriptedDialect, arrival: &Arrival) -> Option<Score> {
+    fn instead(&self, fault: &Fault, dialect: &dyn ScriptedDialect, arrival: &Arrival) -> Option<ResponsePlan> {
         let outcome = Outcome::Fault(fault.name());
         let glance = || dialect.glance(arrival.address(), &arrival.body);
         Some(match fault {
-            Fault::Reset => Score::silent(End::Reset, outcome),
-            Fault::Hang => Score::silent(End::Hang, outcome),
+            Fault::Reset => ResponsePlan::silent(End::Reset, outcome),
+            Fault::Hang => ResponsePlan::silent(End::Hang, outcome),
             Fault::BlackHole { every } => {
                 let stream = glance().stream;
                 let headers = self.headers(dialect, dialect.content_type(stream), None);
                 let end = End::KeepAlive { every: (*every).max(KEEP_ALIVE_MIN), bytes: dialect.keep_alive(stream) };
                 let head = Some(Head { status: 200, headers, length: None });
-                Score { wait: self.script().head, head, beats: Vec::new(), end, outcome }
+                ResponsePlan { wait: self.script().head, head, beats: Vec::new(), end, outcome }
             }
             Fault::Error(error) => self.refuse(dialect, dialect.error(*error, &glance().model), Some(outcome)),
             Fault::RateLimited(hint) => {
                 self.refuse(dialect, dialect.rate_limit(*hint, 3, &glance().model), Some(outcome))
             }
             Fault::Reply { status, headers, body } => {
-                Score::whole(self.script().head, *status, headers.clone(), body.clone().into(), outcome)
+                ResponsePlan::whole(self.script().head, *status, headers.clone(), body.clone().into(), outcome)
             }
             _ => return None,
         })
@@ -353,7 +353,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn chat(&self, dialect: &dyn ScriptedDialect, arrival: &Arrival) -> Result<Score, Refusal> {
+    fn chat(&self, dialect: &dyn ScriptedDialect, arrival: &Arrival) -> Result<ResponsePlan, Refusal> {
         let question = dialect.read(arrival.address(), &arrival.headers, &arrival.body)?;
         let tokens = question.tokens.saturating_add(question.output_tokens_max.unwrap_or(0));
         self.charge(dialect, &question.model, tokens)?;
@@ -370,7 +370,7 @@ impl Stage<'_> {
     }
 
     /// Answers texts with their vectors, all at once when a first token would come.
-    fn embed(&self, dialect: &dyn ScriptedDialect, arrival: &Arrival) -> Result<Score, Refusal> {
+    fn embed(&self, dialect: &dyn ScriptedDialect, arrival: &Arrival) -> Result<ResponsePlan, Refusal> {
         let mut texts = dialect.read_texts(arrival.address(), &arrival.body)?;
         self.charge(dialect, &texts.model, texts.tokens())?;
         if self.faults.contains(&Fault::Empty) {
@@ -379,12 +379,12 @@ impl Stage<'_> {
         let mut body = Vec::new();
         dialect.write_vectors(&texts, &mut body);
         let headers = self.headers(dialect, dialect.content_type(false), None);
-        let score = Score::whole(self.pace().0, 200, headers, body.into(), self.outcome());
+        let score = ResponsePlan::whole(self.pace().0, 200, headers, body.into(), self.outcome());
         let failure = dialect.error(ProviderError::Server, &texts.model).body;
         Ok(self.spoiled(score, |score, fault| score.spoil(fault, dialect, |_| failure.clone())))
     }
 
-    fn spoiled(&self, mut score: Score, spoil: impl Fn(&mut Score, &Fault)) -> Score {
+    fn spoiled(&self, mut score: ResponsePlan, spoil: impl Fn(&mut ResponsePlan, &Fault)) -> ResponsePlan {
         for fault in &self.faults {
             spoil(&mut score, fault);
         }
@@ -428,7 +428,7 @@ impl Stage<'_> {
         question: &'a Question,
         answer: &'a Answer,
         headers: &'a HeaderMap,
-    ) -> Utterance<'a> {
+    ) -> AnswerParts<'a> {
         let mut pieces = answer.pieces();
         let max = question.output_tokens_max.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));
         let is_cut = pieces.len() > max;
@@ -443,13 +443,13 @@ impl Stage<'_> {
         if !dialect.shows_reasoning(question) {
             pieces.retain(|piece| !piece.is_reasoning());
         }
-        Utterance {
+        AnswerParts {
             id: &self.luck.id,
             created: BIRTH + self.luck.serial,
             model: &question.model,
             question,
             headers,
-            finish: answer.finish.as_deref().map_or(natural, Finish::Said),
+            finish: answer.finish.as_deref().map_or(natural, Finish::Scripted),
             usage: answer.usage.unwrap_or(counted),
             pieces,
         }
@@ -475,34 +475,34 @@ impl Stage<'_> {
     }
 
     /// Writes an answer down, with its times.
-    fn perform(&self, dialect: &dyn ScriptedDialect, utterance: &Utterance<'_>) -> Score {
+    fn perform(&self, dialect: &dyn ScriptedDialect, utterance: &AnswerParts<'_>) -> ResponsePlan {
         let stream = utterance.question.stream;
         let (first, per_token) = self.pace();
         let headers = self.headers(dialect, dialect.content_type(stream), None);
         let tokens = u32::try_from(utterance.pieces.len()).unwrap_or(u32::MAX);
         let outcome = self.outcome();
         if stream {
-            let mut sheet = Sheet::default();
+            let mut sheet = BodyRecorder::default();
             dialect.write_stream(utterance, &mut sheet);
             let wait = self.script().head.min(first);
             let beats = sheet.beats(first.saturating_sub(wait), per_token);
             let head = Some(Head { status: 200, headers, length: None });
-            return Score { wait, head, beats, end: End::Whole, outcome };
+            return ResponsePlan { wait, head, beats, end: End::Whole, outcome };
         }
         let mut body = Vec::new();
         dialect.write_whole(utterance, &mut body);
         let wait = first.saturating_add(per_token.saturating_mul(tokens.saturating_sub(1)));
-        let mut score = Score::whole(wait, 200, headers, body.into(), outcome);
+        let mut score = ResponsePlan::whole(wait, 200, headers, body.into(), outcome);
         score.beats[0].tokens = tokens;
         score
     }
 
-    fn refuse(&self, dialect: &dyn ScriptedDialect, refusal: Refusal, outcome: Option<Outcome>) -> Score {
+    fn refuse(&self, dialect: &dyn ScriptedDialect, refusal: Refusal, outcome: Option<Outcome>) -> ResponsePlan {
         let refusal = dialect.stamp(refusal, &self.luck.id);
         let kind = if refusal.is_page { "text/html" } else { dialect.content_type(false) };
         let outcome = outcome.unwrap_or(Outcome::Rejected(refusal.status));
         let headers = self.headers(dialect, kind, Some(refusal.headers));
-        Score::whole(self.script().head, refusal.status, headers, refusal.body, outcome)
+        ResponsePlan::whole(self.script().head, refusal.status, headers, refusal.body, outcome)
     }
 
     /// Returns a response's headers; a refusal's own go over what is usual.
@@ -516,7 +516,7 @@ impl Stage<'_> {
         let (requests, tokens) = (state.requests.allowance(self.age), state.tokens.allowance(self.age));
         drop(state);
         let (id, processing, is_refused) = (&self.luck.id, self.luck.first_token, refusal.is_some());
-        let account = Account { id, processing, requests, tokens, is_refused };
+        let account = AnswerHead { id, processing, requests, tokens, is_refused };
         let mut headers = HeaderMap::with_capacity(16);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         for (name, value) in dialect.headers(&account).into_iter().chain(refusal.into_iter().flatten()) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use standin::health::Health;
 use standin::runtime::{Events, ProviderStatus};
-use standin::testing::{Latency, Record, Script, Scripted, census};
+use standin::testing::{Latency, Record, Script, Scripted, actor_counts};
 use standin::{
     ChatRequest, Config, Error, Event, FailureClass, Finished, ModelConfig, ProviderConfig, ReplyEvent, ReplyStream,
     RouteConfig, Runtime, Strategy, TargetId,
@@ -143,8 +143,8 @@ impl World {
 
     /// Checks that no call has left anything behind.
     pub fn assert_idle(&self) {
-        let census = census(&self.runtime);
-        assert_eq!((census.calls, census.attempts), (0, 0), "actors of calls are left");
+        let actor_counts = actor_counts(&self.runtime);
+        assert_eq!((actor_counts.calls, actor_counts.attempts), (0, 0), "actors of calls are left");
         assert_eq!(self.runtime.health().calls, 0, "places are taken");
         assert_eq!(self.in_flight(), 0, "attempts are counted in flight");
         for (at, provider) in self.providers.iter().enumerate() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use standin::ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
-use standin::testing::{Crash, Fault, Latency, Outcome, ProviderError, Script, Scripted, When, census, crash};
+use standin::testing::{Crash, Fault, Latency, Outcome, ProviderError, Script, Scripted, When, actor_counts, crash};
 use standin::{Error, Runtime};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
@@ -34,7 +34,7 @@ async fn a_thousand_calls_of_every_kind_leave_no_actor_and_no_task_behind() {
         provider.inject(Fault::Hang, When::ALWAYS.chance(0.02));
     }
     settle().await;
-    let (tasks_before, census_before) = (tasks(), census(&world.runtime));
+    let (tasks_before, census_before) = (tasks(), actor_counts(&world.runtime));
     let mut rng = StdRng::seed_from_u64(1);
     let router = world.runtime.router().expect("it runs");
     let running: Vec<_> = (0..1_000)
@@ -61,7 +61,7 @@ async fn a_thousand_calls_of_every_kind_leave_no_actor_and_no_task_behind() {
     all(running).await;
     sleep(30 * S).await;
     world.assert_idle();
-    assert_eq!(census(&world.runtime), census_before);
+    assert_eq!(actor_counts(&world.runtime), census_before);
     assert_eq!(tasks(), tasks_before);
 }
 
@@ -213,7 +213,7 @@ async fn a_linked_runtime_ends_with_its_supervisor_and_no_caller_hangs() {
         assert!(world.runtime.force(super::kit::target("a/m"), standin::health::Force::Auto).await.is_err());
         assert!(begun.elapsed() < S, "{:?}", begun.elapsed());
         settle().await;
-        assert_eq!(census(&world.runtime).actors, 0);
+        assert_eq!(actor_counts(&world.runtime).actors, 0);
         assert_eq!(world.providers[0].counts().in_flight, 0);
     }
 }

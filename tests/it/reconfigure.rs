@@ -1,7 +1,7 @@
 //! Changing providers and routes under load, and ending: no call in flight is dropped, nothing is forgotten needlessly.
 
 use standin::health::{BreakerState, Force};
-use standin::testing::{Crash, Fault, Latency, ProviderError, RetryHint, Script, Scripted, census, crash};
+use standin::testing::{Crash, Fault, Latency, ProviderError, RetryHint, Script, Scripted, actor_counts, crash};
 use standin::{ChatRequest, Config, Error, Event, RouteConfig};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -80,10 +80,10 @@ async fn no_stream_in_flight_notices_any_change() {
             assert_eq!(seen.text(), text);
         }
         sleep(2 * S).await;
-        let census = census(&world.runtime);
-        assert_eq!((census.calls, census.attempts), (0, 0), "{what}");
-        assert_eq!(census.supervisors, world.runtime.health().providers.len(), "{what}: the removed are gone");
-        assert_eq!(census.providers, census.supervisors, "{what}");
+        let actor_counts = actor_counts(&world.runtime);
+        assert_eq!((actor_counts.calls, actor_counts.attempts), (0, 0), "{what}");
+        assert_eq!(actor_counts.supervisors, world.runtime.health().providers.len(), "{what}: the removed are gone");
+        assert_eq!(actor_counts.providers, actor_counts.supervisors, "{what}");
     }
 }
 
@@ -216,13 +216,13 @@ async fn a_removed_provider_admits_nothing_more_and_is_gone_when_its_last_attemp
     assert_eq!(world.runtime.health().providers.len(), 1);
     assert_eq!(way(&world, ask("hello")).await, "b/m won");
     assert_eq!(way(&world, ChatRequest { route: "a/m".into(), ..ask("hello") }).await, "; invalid");
-    assert_eq!(census(&world.runtime).supervisors, 2, "it waits for what is paid for");
+    assert_eq!(actor_counts(&world.runtime).supervisors, 2, "it waits for what is paid for");
     all(reading).await;
     sleep(200 * MS).await;
-    assert_eq!(census(&world.runtime).supervisors, 1);
+    assert_eq!(actor_counts(&world.runtime).supervisors, 1);
     assert_eq!(world.providers[0].received(), 10);
     sleep(100 * S).await;
-    assert_eq!(census(&world.runtime).supervisors, 1, "nobody starts it again");
+    assert_eq!(actor_counts(&world.runtime).supervisors, 1, "nobody starts it again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -238,8 +238,8 @@ async fn a_provider_that_is_removed_while_it_crashes_is_not_started_again() {
         config.routes.insert("smart".into(), priority_over(&["b/m"]));
         world.runtime.reconfigure(config).await.expect("a good configuration");
         sleep(100 * S).await;
-        let census = census(&world.runtime);
-        assert_eq!((census.supervisors, census.providers), (1, 1), "{death:?}");
+        let actor_counts = actor_counts(&world.runtime);
+        assert_eq!((actor_counts.supervisors, actor_counts.providers), (1, 1), "{death:?}");
         // And it can come back.
         world.runtime.reconfigure(world.config.clone()).await.expect("a good configuration");
         assert_eq!(way(&world, ask("hello")).await, "a/m won");
@@ -331,8 +331,11 @@ async fn fifty_changes_under_load_lose_no_call() {
     }
     world.runtime.reconfigure(world.config.clone()).await.expect("a good configuration");
     sleep(10 * S).await;
-    let census = census(&world.runtime);
-    assert_eq!((census.supervisors, census.providers, census.attempts, census.calls), (2, 2, 0, 0));
+    let actor_counts = actor_counts(&world.runtime);
+    assert_eq!(
+        (actor_counts.supervisors, actor_counts.providers, actor_counts.attempts, actor_counts.calls),
+        (2, 2, 0, 0)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -359,7 +362,7 @@ async fn draining_lets_calls_end_refuses_new_ones_and_stops_everybody() {
     }
     assert_eq!(draining.await.expect("no panic"), 0, "none was cut off");
     assert!(begun.elapsed() < 3 * S, "{:?}", begun.elapsed());
-    assert_eq!(census(&world.runtime).actors, 0);
+    assert_eq!(actor_counts(&world.runtime).actors, 0);
     assert!(world.runtime.router().is_err());
     assert_eq!(world.runtime.chat(ask("later")).await.expect_err("it is over"), Error::Draining);
     assert!(events(&mut told).contains(&Event::Draining));
@@ -386,7 +389,7 @@ async fn draining_cuts_off_what_is_left_at_its_deadline_with_a_typed_end() {
         assert_eq!(reply.expect_err("cut off"), Error::Draining);
     }
     settle().await;
-    assert_eq!(census(&world.runtime).actors, 0);
+    assert_eq!(actor_counts(&world.runtime).actors, 0);
     assert_eq!(world.providers[0].counts().client_left, 10);
     assert_eq!(world.runtime.drain(S).await, 0, "a second drain finds nothing");
 }

@@ -7,7 +7,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use standin::health::{BreakerState, Disabled};
 use standin::runtime::ProviderStatus;
 use standin::testing::{
-    Crash, Fault, Latency, Outcome, ProviderError, RetryHint, Script, Scripted, When, census, crash,
+    Crash, Fault, Latency, Outcome, ProviderError, RetryHint, Script, Scripted, When, actor_counts, crash,
 };
 use standin::{AttemptEnd, CommitPolicy, Error, Event, FailureClass, ReplyEvent};
 use tokio::time::{Instant, sleep};
@@ -527,7 +527,7 @@ async fn a_storm_of_crashes_leaves_no_caller_without_an_answer_and_nothing_behin
             provider.inject(Fault::CutAfter(7), When::ALWAYS.chance(0.05));
             provider.inject(Fault::Error(ProviderError::Server), When::ALWAYS.chance(0.05));
         }
-        let baseline = census(&world.runtime);
+        let baseline = actor_counts(&world.runtime);
         let mut asking = Vec::new();
         let mut reading = Vec::new();
         for _ in 0..400 {
@@ -580,7 +580,7 @@ async fn a_storm_of_crashes_leaves_no_caller_without_an_answer_and_nothing_behin
         }
         sleep(200 * S).await;
         world.assert_idle();
-        assert_eq!(census(&world.runtime), baseline, "seed {seed}");
+        assert_eq!(actor_counts(&world.runtime), baseline, "seed {seed}");
         let ledger = world.runtime.totals();
         for (target, totals) in ledger {
             let ended = totals.won + totals.failed.values().sum::<u64>();

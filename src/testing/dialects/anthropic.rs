@@ -10,10 +10,10 @@ use http::{HeaderMap, Method};
 use serde_json::Value;
 
 use super::json::{put, quote};
-use super::{Account, Address, Finish, Glance, Headers, Refusal, ScriptedDialect, Utterance, Wish};
+use super::{Address, AnswerHead, AnswerParts, Finish, Headers, Refusal, RequestKind, RequestSummary, ScriptedDialect};
 use crate::testing::answer::{Piece, Question};
 use crate::testing::fault::{ProviderError, RetryHint};
-use crate::testing::score::Sheet;
+use crate::testing::response_plan::BodyRecorder;
 use crate::words::Usage;
 
 /// The header that names the dialect's version; no other dialect has it.
@@ -43,15 +43,15 @@ impl Host {
 }
 
 /// Returns the dialect and the request kind of a path that only Anthropic has.
-pub(super) fn wish(post: bool, path: &str) -> Option<(&'static dyn ScriptedDialect, Wish<'_>)> {
+pub(super) fn wish(post: bool, path: &str) -> Option<(&'static dyn ScriptedDialect, RequestKind<'_>)> {
     const WHOLE: &Messages = &Messages(Host::Vertex { streams: false });
     const STREAM: &Messages = &Messages(Host::Vertex { streams: true });
     match path {
         _ if !post => None,
-        _ if path.ends_with("/messages") => Some((OWN, Wish::Chat)),
-        _ if path.ends_with("/messages/count_tokens") => Some((OWN, Wish::Count)),
-        _ if path.ends_with(":rawPredict") => Some((WHOLE, Wish::Chat)),
-        _ if path.ends_with(":streamRawPredict") => Some((STREAM, Wish::Chat)),
+        _ if path.ends_with("/messages") => Some((OWN, RequestKind::Chat)),
+        _ if path.ends_with("/messages/count_tokens") => Some((OWN, RequestKind::Count)),
+        _ if path.ends_with(":rawPredict") => Some((WHOLE, RequestKind::Chat)),
+        _ if path.ends_with(":streamRawPredict") => Some((STREAM, RequestKind::Chat)),
         _ => None,
     }
 }
@@ -71,13 +71,13 @@ impl ScriptedDialect for Messages {
         headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
     }
 
-    fn glance(&self, address: Address<'_>, body: &[u8]) -> Glance {
+    fn glance(&self, address: Address<'_>, body: &[u8]) -> RequestSummary {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let model = match self.0 {
             Host::Own => body["model"].as_str().unwrap_or_default().to_owned(),
             Host::Vertex { .. } => model_in(address.path),
         };
-        Glance { model, stream: body["stream"] == true }
+        RequestSummary { model, stream: body["stream"] == true }
     }
 
     fn read(&self, address: Address<'_>, headers: &HeaderMap, body: &[u8]) -> Result<Question, Refusal> {
@@ -93,7 +93,7 @@ impl ScriptedDialect for Messages {
         format!("toolu_{}01{id}{index:06}", self.0.mark())
     }
 
-    fn write_stream(&self, utterance: &Utterance<'_>, sheet: &mut Sheet) {
+    fn write_stream(&self, utterance: &AnswerParts<'_>, sheet: &mut BodyRecorder) {
         let out = &mut sheet.bytes;
         let begin = out.len();
         put(out, "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{");
@@ -121,7 +121,7 @@ impl ScriptedDialect for Messages {
         sheet.mark(0);
     }
 
-    fn write_whole(&self, utterance: &Utterance<'_>, out: &mut Vec<u8>) {
+    fn write_whole(&self, utterance: &AnswerParts<'_>, out: &mut Vec<u8>) {
         put(out, "{");
         self.write_head(utterance, out);
         put(out, r#","content":["#);
@@ -133,7 +133,7 @@ impl ScriptedDialect for Messages {
         put(out, "}");
     }
 
-    fn failure_within(&self, utterance: &Utterance<'_>, _: usize) -> Bytes {
+    fn failure_within(&self, utterance: &AnswerParts<'_>, _: usize) -> Bytes {
         const ERROR: &str =
             r#"{"type":"error","error":{"details":null,"type":"overloaded_error","message":"Overloaded"}"#;
         if !utterance.question.stream {
@@ -198,7 +198,7 @@ impl ScriptedDialect for Messages {
         Ok(out.into())
     }
 
-    fn headers(&self, account: &Account<'_>) -> Headers {
+    fn headers(&self, account: &AnswerHead<'_>) -> Headers {
         let mut headers = vec![("request-id", request_id(self.0, account.id))];
         if self.0 == Host::Own {
             headers.push(("anthropic-organization-id", "00000000-0000-4000-8000-000000000000".to_owned()));
@@ -234,7 +234,7 @@ fn request_id(host: Host, id: &str) -> String {
 
 impl Messages {
     /// Writes what a message begins with.
-    fn write_head(&self, utterance: &Utterance<'_>, out: &mut Vec<u8>) {
+    fn write_head(&self, utterance: &AnswerParts<'_>, out: &mut Vec<u8>) {
         put(out, r#""model":"#);
         // Vertex AI knows a model's version behind an `@`, the model itself does not.
         quote(out, &utterance.model.replace('@', "-"));
@@ -255,11 +255,11 @@ fn end_event(out: &mut Vec<u8>, begin: usize) {
 /// The content of a stream, block by block.
 struct Blocks<'a, 'u> {
     host: Host,
-    utterance: &'u Utterance<'u>,
+    utterance: &'u AnswerParts<'u>,
     /// The index of the next block.
     next: usize,
     open: Option<Open<'u>>,
-    sheet: &'a mut Sheet,
+    sheet: &'a mut BodyRecorder,
 }
 
 /// A block that has begun.
@@ -389,7 +389,7 @@ impl<'u> Blocks<'_, 'u> {
 }
 
 /// Writes the blocks of a whole answer.
-fn write_content(utterance: &Utterance<'_>, out: &mut Vec<u8>) {
+fn write_content(utterance: &AnswerParts<'_>, out: &mut Vec<u8>) {
     let mut blocks = Vec::new();
     let thought = thought(utterance);
     if !thought.is_empty() || hides_thought(utterance) {
@@ -433,7 +433,7 @@ fn write_content(utterance: &Utterance<'_>, out: &mut Vec<u8>) {
     put(out, if blocks.is_empty() { "" } else { "}" });
 }
 
-fn thought(utterance: &Utterance<'_>) -> String {
+fn thought(utterance: &AnswerParts<'_>) -> String {
     let words = utterance.pieces.iter().filter_map(|piece| match piece {
         Piece::Reasoning(word) => Some(*word),
         _ => None,
@@ -442,7 +442,7 @@ fn thought(utterance: &Utterance<'_>) -> String {
 }
 
 /// Tells whether there was reasoning of which nothing is shown. A model that was asked to think always thinks.
-fn hides_thought(utterance: &Utterance<'_>) -> bool {
+fn hides_thought(utterance: &AnswerParts<'_>) -> bool {
     matches!(utterance.question.body["thinking"]["type"].as_str(), Some("enabled" | "adaptive"))
         && !utterance.pieces.iter().any(Piece::is_reasoning)
 }
@@ -452,7 +452,7 @@ const PROOF_HEAD: &str = "ErUB";
 
 /// Returns the signature of an answer's thought. A client that sends the thought back must send it, too, and neither
 /// may have been changed, nor the model.
-fn proof(utterance: &Utterance<'_>) -> String {
+fn proof(utterance: &AnswerParts<'_>) -> String {
     signature(utterance.model, utterance.id, &thought(utterance))
 }
 
@@ -518,7 +518,7 @@ fn finish(finish: Finish<'_>) -> &str {
         Finish::Stop => "end_turn",
         Finish::Length => "max_tokens",
         Finish::ToolCalls => "tool_use",
-        Finish::Said(word) => word,
+        Finish::Scripted(word) => word,
     }
 }
 

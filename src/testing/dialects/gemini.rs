@@ -13,11 +13,11 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
 
-use super::{Account, Address, Glance, Headers, Refusal, ScriptedDialect, Utterance, Wish};
+use super::{Address, AnswerHead, AnswerParts, Headers, Refusal, RequestKind, RequestSummary, ScriptedDialect};
 use crate::testing::answer::Question;
+use crate::testing::embed_question::EmbedQuestion;
 use crate::testing::fault::{ProviderError, RetryHint};
-use crate::testing::score::Sheet;
-use crate::testing::texts::Texts;
+use crate::testing::response_plan::BodyRecorder;
 
 /// Google's generateContent.
 pub(crate) struct Gemini {
@@ -55,7 +55,7 @@ const fn speeches(host: Host) -> [Gemini; 3] {
 
 /// Returns which of Google's APIs an address is of and what is asked there; `None` where it is not in Google's own
 /// dialect.
-pub(super) fn wish(post: bool, address: Address<'_>) -> Option<(&'static dyn ScriptedDialect, Wish<'_>)> {
+pub(super) fn wish(post: bool, address: Address<'_>) -> Option<(&'static dyn ScriptedDialect, RequestKind<'_>)> {
     let path = address.path;
     let method = path.rsplit_once('/').and_then(|(_, last)| last.split_once(':')).map(|(_, method)| method);
     let framing = match method {
@@ -73,13 +73,13 @@ pub(super) fn wish(post: bool, address: Address<'_>) -> Option<(&'static dyn Scr
     };
     let wish = match path.rsplit_once("/models") {
         Some((_, model)) if post && framing.is_some() && model.starts_with('/') => match (embeds, host) {
-            (false, _) => Wish::Chat,
-            (true, Host::Studio) => Wish::Embed,
-            (true, Host::Vertex) => Wish::Unknown,
+            (false, _) => RequestKind::Chat,
+            (true, Host::Studio) => RequestKind::Embed,
+            (true, Host::Vertex) => RequestKind::Unknown,
         },
-        Some((_, "")) if !post => Wish::Models(None),
-        Some((_, one)) if !post && method.is_none() && one.starts_with('/') => Wish::Models(Some(&one[1..])),
-        _ => Wish::Unknown,
+        Some((_, "")) if !post => RequestKind::Models(None),
+        Some((_, one)) if !post && method.is_none() && one.starts_with('/') => RequestKind::Models(Some(&one[1..])),
+        _ => RequestKind::Unknown,
     };
     Some((&SPEECHES[host as usize][framing.unwrap_or(Framing::Whole) as usize], wish))
 }
@@ -100,8 +100,8 @@ impl ScriptedDialect for Gemini {
         }
     }
 
-    fn glance(&self, address: Address<'_>, _: &[u8]) -> Glance {
-        Glance { model: model(address.path).to_owned(), stream: self.framing != Framing::Whole }
+    fn glance(&self, address: Address<'_>, _: &[u8]) -> RequestSummary {
+        RequestSummary { model: model(address.path).to_owned(), stream: self.framing != Framing::Whole }
     }
 
     fn read(&self, address: Address<'_>, _: &HeaderMap, body: &[u8]) -> Result<Question, Refusal> {
@@ -109,12 +109,12 @@ impl ScriptedDialect for Gemini {
         check::read(self.host, model(address.path), stream, body).map_err(|wrong| self.invalid(wrong))
     }
 
-    fn read_texts(&self, address: Address<'_>, body: &[u8]) -> Result<Texts, Refusal> {
+    fn read_texts(&self, address: Address<'_>, body: &[u8]) -> Result<EmbedQuestion, Refusal> {
         let batch = address.path.ends_with(":batchEmbedContents");
         embeddings::read(model(address.path), batch, body).map_err(|wrong| self.invalid(wrong))
     }
 
-    fn write_vectors(&self, texts: &Texts, out: &mut Vec<u8>) {
+    fn write_vectors(&self, texts: &EmbedQuestion, out: &mut Vec<u8>) {
         embeddings::write(texts, out);
     }
 
@@ -126,15 +126,15 @@ impl ScriptedDialect for Gemini {
         check::shows_thoughts(&question.body)
     }
 
-    fn write_stream(&self, utterance: &Utterance<'_>, sheet: &mut Sheet) {
+    fn write_stream(&self, utterance: &AnswerParts<'_>, sheet: &mut BodyRecorder) {
         reply::write_stream(self.host, self.framing == Framing::Array, utterance, sheet);
     }
 
-    fn write_whole(&self, utterance: &Utterance<'_>, out: &mut Vec<u8>) {
+    fn write_whole(&self, utterance: &AnswerParts<'_>, out: &mut Vec<u8>) {
         reply::write_whole(self.host, utterance, out);
     }
 
-    fn failure_within(&self, utterance: &Utterance<'_>, _: usize) -> Bytes {
+    fn failure_within(&self, utterance: &AnswerParts<'_>, _: usize) -> Bytes {
         self.late_failure(utterance.question.stream)
     }
 
@@ -175,7 +175,7 @@ impl ScriptedDialect for Gemini {
         }
     }
 
-    fn headers(&self, account: &Account<'_>) -> Headers {
+    fn headers(&self, account: &AnswerHead<'_>) -> Headers {
         let mut headers =
             vec![("server", "scaffolding on HTTPServer2".to_owned()), ("x-content-type-options", "nosniff".to_owned())];
         if self.host == Host::Studio {

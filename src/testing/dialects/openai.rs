@@ -9,25 +9,25 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
 
 use super::json::{fill, filled, put, quote};
-use super::{Account, Address, Finish, Headers, Refusal, ScriptedDialect, Utterance};
+use super::{Address, AnswerHead, AnswerParts, Finish, Headers, Refusal, ScriptedDialect};
 use crate::testing::answer::{Piece, Question};
+use crate::testing::embed_question::EmbedQuestion;
 use crate::testing::fault::{ProviderError, RetryHint};
-use crate::testing::score::Sheet;
+use crate::testing::response_plan::BodyRecorder;
 use crate::testing::script::Flavour;
-use crate::testing::texts::Texts;
 use crate::words::{ToolCall, Usage};
-use flavour::{Manner, Own, Shapes, THOUGHT_MARK, uuid};
+use flavour::{ProviderFlavour, Shapes, THOUGHT_MARK, UsageChunk, uuid};
 
 /// OpenAI's chat completions.
 #[derive(Clone, Copy)]
-pub(crate) struct OpenAiChat(&'static Manner);
+pub(crate) struct OpenAiChat(&'static ProviderFlavour);
 
 /// One for each flavour, in the order of [`Flavour::ALL`].
 static CHATS: [OpenAiChat; Flavour::ALL.len()] = {
     let mut chats = [OpenAiChat(&flavour::OPENAI); Flavour::ALL.len()];
     let mut at = 0;
     while at < chats.len() {
-        chats[at] = OpenAiChat(Manner::of(Flavour::ALL[at]));
+        chats[at] = OpenAiChat(ProviderFlavour::of(Flavour::ALL[at]));
         at += 1;
     }
     chats
@@ -45,9 +45,9 @@ impl ScriptedDialect for OpenAiChat {
         key(self.0, headers)
     }
 
-    fn glance(&self, address: Address<'_>, body: &[u8]) -> super::Glance {
+    fn glance(&self, address: Address<'_>, body: &[u8]) -> super::RequestSummary {
         let glance = super::glance(body);
-        super::Glance { model: deployment(address.path).map_or(glance.model, str::to_owned), ..glance }
+        super::RequestSummary { model: deployment(address.path).map_or(glance.model, str::to_owned), ..glance }
     }
 
     fn read(&self, address: Address<'_>, _: &HeaderMap, body: &[u8]) -> Result<Question, Refusal> {
@@ -72,15 +72,15 @@ impl ScriptedDialect for OpenAiChat {
         })
     }
 
-    fn read_texts(&self, _: Address<'_>, body: &[u8]) -> Result<Texts, Refusal> {
+    fn read_texts(&self, _: Address<'_>, body: &[u8]) -> Result<EmbedQuestion, Refusal> {
         embeddings::read(body).map_err(|problem| self.0.malformed(&problem))
     }
 
-    fn write_vectors(&self, texts: &Texts, out: &mut Vec<u8>) {
+    fn write_vectors(&self, texts: &EmbedQuestion, out: &mut Vec<u8>) {
         embeddings::write(texts, out);
     }
 
-    fn write_stream(&self, utterance: &Utterance<'_>, sheet: &mut Sheet) {
+    fn write_stream(&self, utterance: &AnswerParts<'_>, sheet: &mut BodyRecorder) {
         let shapes = &self.0.shapes;
         let mut frame = Frame::new(shapes, utterance);
         let mut delta = Vec::new();
@@ -99,8 +99,8 @@ impl ScriptedDialect for OpenAiChat {
         }
         frame.end(&mut sheet.bytes, finish(shapes, utterance.finish));
         sheet.mark(0);
-        let asked = if utterance.question.include_usage { Own::Asked } else { Own::Always };
-        if [Own::Always, asked].contains(&shapes.own_usage) {
+        let asked = if utterance.question.include_usage { UsageChunk::Asked } else { UsageChunk::Always };
+        if [UsageChunk::Always, asked].contains(&shapes.own_usage) {
             frame.usage(&mut sheet.bytes);
             sheet.mark(0);
         }
@@ -110,7 +110,7 @@ impl ScriptedDialect for OpenAiChat {
         }
     }
 
-    fn write_whole(&self, utterance: &Utterance<'_>, out: &mut Vec<u8>) {
+    fn write_whole(&self, utterance: &AnswerParts<'_>, out: &mut Vec<u8>) {
         let shapes = &self.0.shapes;
         fill(out, shapes.whole, |out, hole| match hole {
             "message" => write_message(shapes, &utterance.pieces, out),
@@ -120,7 +120,7 @@ impl ScriptedDialect for OpenAiChat {
         });
     }
 
-    fn failure_within(&self, utterance: &Utterance<'_>, _: usize) -> Bytes {
+    fn failure_within(&self, utterance: &AnswerParts<'_>, _: usize) -> Bytes {
         let stream = utterance.question.stream;
         if let Some([streamed, whole]) = self.0.shapes.failure {
             let shape = if stream { streamed } else { whole };
@@ -150,13 +150,13 @@ impl ScriptedDialect for OpenAiChat {
         list(self.0, models, one)
     }
 
-    fn headers(&self, account: &Account<'_>) -> Headers {
+    fn headers(&self, account: &AnswerHead<'_>) -> Headers {
         self.0.headers(account)
     }
 }
 
 /// Returns the key of a request, from the first header that holds one.
-pub(super) fn key<'a>(manner: &Manner, headers: &'a HeaderMap) -> Option<&'a str> {
+pub(super) fn key<'a>(manner: &ProviderFlavour, headers: &'a HeaderMap) -> Option<&'a str> {
     manner.keys.iter().find_map(|name| {
         let value = headers.get(*name)?.to_str().ok()?;
         if *name == AUTHORIZATION { value.strip_prefix("Bearer ") } else { Some(value) }
@@ -164,7 +164,7 @@ pub(super) fn key<'a>(manner: &Manner, headers: &'a HeaderMap) -> Option<&'a str
 }
 
 /// Returns the list of models, or one of them.
-pub(super) fn list(manner: &Manner, models: &[String], one: Option<&str>) -> Result<Bytes, Refusal> {
+pub(super) fn list(manner: &ProviderFlavour, models: &[String], one: Option<&str>) -> Result<Bytes, Refusal> {
     let mut out = Vec::new();
     if let Some(one) = one {
         if !models.is_empty() && !models.iter().any(|model| model == one) {
@@ -188,7 +188,7 @@ fn deployment(path: &str) -> Option<&str> {
 }
 
 /// Fills the holes that every chunk and every answer has.
-fn write_head(shapes: &Shapes, utterance: &Utterance<'_>, out: &mut Vec<u8>, hole: &str) {
+fn write_head(shapes: &Shapes, utterance: &AnswerParts<'_>, out: &mut Vec<u8>, hole: &str) {
     match hole {
         "id" => {
             let id = filled(shapes.id, |out, hole| match hole {
@@ -220,7 +220,7 @@ struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    fn new(shapes: &'a Shapes, utterance: &Utterance<'_>) -> Self {
+    fn new(shapes: &'a Shapes, utterance: &AnswerParts<'_>) -> Self {
         let (before, rest) = shapes.chunk.split_once("$choices").expect("a chunk has choices");
         let (between, after) = rest.split_once("$usage").expect("a chunk has a place for usage");
         let head = |template: &str, kind: &str| {
@@ -401,7 +401,7 @@ fn finish<'a>(shapes: &'a Shapes, finish: Finish<'a>) -> &'a str {
         Finish::Stop => shapes.finish[0],
         Finish::Length => shapes.finish[1],
         Finish::ToolCalls => shapes.finish[2],
-        Finish::Said(word) => word,
+        Finish::Scripted(word) => word,
     }
 }
 

@@ -9,25 +9,25 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 
 use super::json::put;
-use super::openai::flavour::{Manner, OPENAI_RESPONSES};
+use super::openai::flavour::{OPENAI_RESPONSES, ProviderFlavour};
 use super::openai::{key, list};
-use super::{Account, Address, Finish, Headers, Refusal, ScriptedDialect, Utterance};
+use super::{Address, AnswerHead, AnswerParts, Finish, Headers, Refusal, ScriptedDialect};
 use crate::testing::answer::Question;
 use crate::testing::fault::{ProviderError, RetryHint};
-use crate::testing::score::Sheet;
+use crate::testing::response_plan::BodyRecorder;
 use crate::testing::script::Flavour;
-use writer::{End, Response, Scribe};
+use writer::{End, EventWriter, Response};
 
 /// OpenAI's responses. In another flavour only errors are written differently, and less is refused.
 #[derive(Clone, Copy)]
-pub(crate) struct Responses(&'static Manner);
+pub(crate) struct Responses(&'static ProviderFlavour);
 
 /// One for each flavour, in the order of [`Flavour::ALL`].
 static RESPONSES: [Responses; Flavour::ALL.len()] = {
     let mut responses = [Responses(&OPENAI_RESPONSES); Flavour::ALL.len()];
     let mut at = 1;
     while at < responses.len() {
-        responses[at] = Responses(Manner::of(Flavour::ALL[at]));
+        responses[at] = Responses(ProviderFlavour::of(Flavour::ALL[at]));
         at += 1;
     }
     responses
@@ -54,9 +54,9 @@ impl ScriptedDialect for Responses {
         self.0.has_one_model
     }
 
-    fn write_stream(&self, utterance: &Utterance<'_>, sheet: &mut Sheet) {
+    fn write_stream(&self, utterance: &AnswerParts<'_>, sheet: &mut BodyRecorder) {
         let response = Response::new(utterance, &account(self.0, utterance.headers));
-        let mut scribe = Scribe::after(0, sheet);
+        let mut scribe = EventWriter::after(0, sheet);
         scribe.response("response.created", &response, End::InProgress);
         scribe.response("response.in_progress", &response, End::InProgress);
         for (index, item) in response.items.iter().enumerate() {
@@ -66,19 +66,19 @@ impl ScriptedDialect for Responses {
         scribe.response(end.event(), &response, end);
     }
 
-    fn write_whole(&self, utterance: &Utterance<'_>, out: &mut Vec<u8>) {
+    fn write_whole(&self, utterance: &AnswerParts<'_>, out: &mut Vec<u8>) {
         Response::new(utterance, &account(self.0, utterance.headers)).write(end(utterance.finish), out);
     }
 
-    fn failure_within(&self, utterance: &Utterance<'_>, sent: usize) -> Bytes {
+    fn failure_within(&self, utterance: &AnswerParts<'_>, sent: usize) -> Bytes {
         let response = Response::new(utterance, "");
         let mut out = Vec::new();
         if !utterance.question.stream {
             response.write(End::Failed, &mut out);
             return out.into();
         }
-        let mut sheet = Sheet::default();
-        let mut scribe = Scribe::after(sent, &mut sheet);
+        let mut sheet = BodyRecorder::default();
+        let mut scribe = EventWriter::after(sent, &mut sheet);
         scribe.event("error", 0, |out| {
             put(out, r#","error":{"type":"server_error","code":"server_error","message":"#);
             put(out, writer::FAILURE);
@@ -108,14 +108,14 @@ impl ScriptedDialect for Responses {
         list(self.0, models, one)
     }
 
-    fn headers(&self, account: &Account<'_>) -> Headers {
+    fn headers(&self, account: &AnswerHead<'_>) -> Headers {
         self.0.headers(account)
     }
 }
 
 /// Returns the account: the host that is asked, and the key. Reasoning encrypted for one account cannot be read by
 /// another.
-fn account(manner: &Manner, headers: &HeaderMap) -> String {
+fn account(manner: &ProviderFlavour, headers: &HeaderMap) -> String {
     let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     format!("{host} {}", key(manner, headers).unwrap_or_default())
 }
@@ -123,10 +123,10 @@ fn account(manner: &Manner, headers: &HeaderMap) -> String {
 /// Returns how a response ends; the script's own words are statuses, and reasons why one is incomplete.
 fn end(finish: Finish<'_>) -> End<'_> {
     match finish {
-        Finish::Stop | Finish::ToolCalls | Finish::Said("completed" | "stop" | "refusal") => End::Completed,
-        Finish::Length | Finish::Said("length") => End::Incomplete("max_output_tokens"),
-        Finish::Said("failed") => End::Failed,
-        Finish::Said(reason) => End::Incomplete(reason),
+        Finish::Stop | Finish::ToolCalls | Finish::Scripted("completed" | "stop" | "refusal") => End::Completed,
+        Finish::Length | Finish::Scripted("length") => End::Incomplete("max_output_tokens"),
+        Finish::Scripted("failed") => End::Failed,
+        Finish::Scripted(reason) => End::Incomplete(reason),
     }
 }
 

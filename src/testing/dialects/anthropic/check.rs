@@ -5,14 +5,14 @@
 
 mod fields;
 mod schema;
-mod talk;
+mod conversation;
 mod tools;
 
 use http::HeaderMap;
 use serde_json::Value;
 
+use self::conversation::ConversationTexts;
 use self::fields::{Checked, Object, invalid, refuse};
-use self::talk::Talk;
 use super::{Host, VERSION, model_in};
 use crate::testing::answer::{Form, Question};
 use crate::testing::dialects::Address;
@@ -73,7 +73,7 @@ pub(super) fn read(host: Host, address: Address<'_>, headers: &HeaderMap, body: 
     others(&request)?;
     let stream = request.flag("stream")?.unwrap_or(false);
     let (tools, forced_tool) = tools::read(host, &request, thinking != Thinking::Off)?;
-    let talk = Talk::read(&request, &model, thinking)?;
+    let talk = ConversationTexts::read(&request, &model, thinking)?;
     let form = output(&request, &model)?;
     Ok(Question {
         stream,
@@ -98,7 +98,7 @@ pub(super) fn count(host: Host, address: Address<'_>, headers: &HeaderMap, body:
     request.known(COUNTED)?;
     let thinking = Thinking::read(&request, &model, None)?;
     tools::read(host, &request, thinking != Thinking::Off)?;
-    Ok(Talk::read(&request, &model, thinking)?.tokens)
+    Ok(ConversationTexts::read(&request, &model, thinking)?.tokens)
 }
 
 fn parse(body: &[u8]) -> Checked<Value> {

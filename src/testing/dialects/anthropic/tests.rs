@@ -32,8 +32,8 @@ fn utterance<'a>(
     finish: Finish<'a>,
     question: &'a Question,
     headers: &'a HeaderMap,
-) -> Utterance<'a> {
-    Utterance {
+) -> AnswerParts<'a> {
+    AnswerParts {
         id: "0123456789abcdef",
         created: 0,
         model: "claude-x@1",
@@ -46,7 +46,7 @@ fn utterance<'a>(
 }
 
 fn stream(host: Host, answer: &Answer, finish: Finish<'_>, body: &Value) -> String {
-    let mut sheet = Sheet::default();
+    let mut sheet = BodyRecorder::default();
     Messages(host).write_stream(&utterance(answer, finish, &question(body), &HeaderMap::new()), &mut sheet);
     String::from_utf8(sheet.bytes).unwrap()
 }
@@ -125,7 +125,7 @@ fn answers() -> Vec<(Answer, Finish<'static>)> {
                 .tool_call("h", ""),
             Finish::ToolCalls,
         ),
-        (Answer::text("No."), Finish::Said("refusal")),
+        (Answer::text("No."), Finish::Scripted("refusal")),
     ]
 }
 

@@ -13,31 +13,31 @@ use super::family::Family;
 use crate::testing::answer::{Form, Question};
 use crate::words::Tool;
 use proto::Reader;
-use turns::Talk;
+use turns::ConversationTexts;
 
 pub(super) use proto::Violation;
 
 /// Why a request is not taken.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Wrong {
+pub(super) struct RequestFault {
     pub(super) message: String,
     /// Faults by protobuf's rules.
     pub(super) violations: Vec<Violation>,
 }
 
-impl From<String> for Wrong {
+impl From<String> for RequestFault {
     fn from(message: String) -> Self {
         Self { message, violations: Vec::new() }
     }
 }
 
-impl From<&str> for Wrong {
+impl From<&str> for RequestFault {
     fn from(message: &str) -> Self {
         message.to_owned().into()
     }
 }
 
-pub(super) type Checked<T> = Result<T, Wrong>;
+pub(super) type Checked<T> = Result<T, RequestFault>;
 pub(super) type Fields = Map<String, Value>;
 
 /// The most texts that end an answer.
@@ -47,7 +47,7 @@ const STOPS_MAX: usize = 5;
 pub(super) fn read(host: Host, model: &str, stream: bool, body: &[u8]) -> Checked<Question> {
     let body: Value = serde_json::from_slice(body).map_err(|_| {
         let text = String::from_utf8_lossy(body);
-        Wrong::from(format!(
+        RequestFault::from(format!(
             "Invalid JSON payload received. Unexpected token.\n{}\n^",
             text.lines().next().unwrap_or("")
         ))
@@ -61,11 +61,11 @@ pub(super) fn read(host: Host, model: &str, stream: bool, body: &[u8]) -> Checke
     let violations = reader.violations;
     if !violations.is_empty() {
         let message = violations.iter().map(|violation| violation.description.as_str()).collect::<Vec<_>>().join("\n");
-        return Err(Wrong { message, violations });
+        return Err(RequestFault { message, violations });
     }
     let rules = Rules { host, family };
     rules.check(&request)?;
-    let talk = Talk::read(rules, &request)?;
+    let talk = ConversationTexts::read(rules, &request)?;
     let tools = tools(&request);
     let (tools, forced_tool) = choice(&request, tools)?;
     let config = message(&request, "generation_config");
@@ -102,7 +102,7 @@ struct Rules {
 impl Rules {
     /// Checks everything but the conversation's order.
     fn check(self, request: &Fields) -> Checked<()> {
-        let mut notes = Notes::default();
+        let mut notes = FieldFaults::default();
         turns::check(request, &mut notes);
         schema::check(request, &mut notes);
         let config = message(request, "generation_config");
@@ -117,7 +117,7 @@ impl Rules {
         self.together(request)
     }
 
-    fn config(self, config: &Fields, notes: &mut Notes) -> Checked<()> {
+    fn config(self, config: &Fields, notes: &mut FieldFaults) -> Checked<()> {
         self.range(config, "temperature", 2.0, notes)?;
         self.range(config, "top_p", 1.0, notes)?;
         let at = "generation_config";
@@ -150,7 +150,7 @@ impl Rules {
         Ok(())
     }
 
-    fn range(self, config: &Fields, name: &str, max: f64, notes: &mut Notes) -> Checked<()> {
+    fn range(self, config: &Fields, name: &str, max: f64, notes: &mut FieldFaults) -> Checked<()> {
         let number = config.get(name).and_then(Value::as_f64).unwrap_or_default();
         if (0.0..=max).contains(&number) {
             return Ok(());
@@ -275,9 +275,9 @@ fn choice(request: &Fields, tools: Vec<Tool>) -> Checked<(Vec<Tool>, Option<Stri
 
 /// Faults of several fields.
 #[derive(Default)]
-struct Notes(Vec<(String, String)>);
+struct FieldFaults(Vec<(String, String)>);
 
-impl Notes {
+impl FieldFaults {
     fn add(&mut self, path: &str, problem: &str) {
         self.0.push((path.to_owned(), problem.to_owned()));
     }

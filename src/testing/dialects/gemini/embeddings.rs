@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::check::{Checked, Fields, Wrong};
-use crate::testing::texts::{Form, Texts};
+use super::check::{Checked, Fields, RequestFault};
+use crate::testing::embed_question::{EmbedQuestion, Form};
 
 /// How long a vector is, and can be: as of `gemini-embedding-001`.
 const DIMENSIONS: u64 = 3_072;
@@ -15,13 +15,13 @@ const TEXTS_MAX: usize = 100;
 const FIELDS: &[&str] = &["content", "model", "outputDimensionality", "taskType", "title"];
 
 /// Understands a request, or says what is wrong with it.
-pub(super) fn read(model: &str, batch: bool, body: &[u8]) -> Checked<Texts> {
-    let body: Value =
-        serde_json::from_slice(body).map_err(|_| Wrong::from("Invalid JSON payload received. Unexpected token."))?;
+pub(super) fn read(model: &str, batch: bool, body: &[u8]) -> Checked<EmbedQuestion> {
+    let body: Value = serde_json::from_slice(body)
+        .map_err(|_| RequestFault::from("Invalid JSON payload received. Unexpected token."))?;
     let Value::Object(fields) = &body else { return Err(unknown("", "Root element must be a message.")) };
     if !batch {
         let (text, dimensions) = one(model, fields, false)?;
-        return Ok(Texts { model: model.to_owned(), inputs: vec![text], dimensions, form: Form::One });
+        return Ok(EmbedQuestion { model: model.to_owned(), inputs: vec![text], dimensions, form: Form::One });
     }
     if let Some(other) = fields.keys().find(|key| *key != "requests") {
         return Err(unknown(other, "Cannot find field."));
@@ -41,7 +41,7 @@ pub(super) fn read(model: &str, batch: bool, body: &[u8]) -> Checked<Texts> {
         return Err("this provider of tests takes one outputDimensionality for a whole batch".into());
     }
     let inputs = all.into_iter().map(|(text, _)| text).collect();
-    Ok(Texts { model: model.to_owned(), inputs, dimensions, form: Form::Numbers })
+    Ok(EmbedQuestion { model: model.to_owned(), inputs, dimensions, form: Form::Numbers })
 }
 
 /// Reads the request for one text; within a batch it must name the model again.
@@ -70,7 +70,7 @@ fn one(model: &str, request: &Fields, batch: bool) -> Checked<(String, usize)> {
 }
 
 /// Writes an answer.
-pub(super) fn write(texts: &Texts, out: &mut Vec<u8>) {
+pub(super) fn write(texts: &EmbedQuestion, out: &mut Vec<u8>) {
     let mut vectors: Vec<Value> = texts.vectors().map(|vector| json!({"values": vector})).collect();
     let body = match (texts.form, vectors.pop()) {
         (Form::One, Some(vector)) => json!({"embedding": vector}),
@@ -82,6 +82,6 @@ pub(super) fn write(texts: &Texts, out: &mut Vec<u8>) {
     serde_json::to_writer_pretty(out, &body).expect("JSON can always be written to memory");
 }
 
-fn unknown(name: &str, problem: &str) -> Wrong {
+fn unknown(name: &str, problem: &str) -> RequestFault {
     format!("Invalid JSON payload received. Unknown name \"{name}\": {problem}").into()
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::check::{Violation, Wrong};
+use super::check::{RequestFault, Violation};
 use super::{Framing, Gemini, Host, reply};
 use crate::testing::dialects::{Headers, Refusal};
 use crate::testing::fault::{ProviderError, RetryHint};
@@ -85,7 +85,7 @@ const REQUESTS_A_DAY: Quota = Quota {
 
 impl Gemini {
     /// Returns the refusal of a malformed request.
-    pub(super) fn invalid(&self, wrong: Wrong) -> Refusal {
+    pub(super) fn invalid(&self, wrong: RequestFault) -> Refusal {
         let details = match wrong.violations {
             violations if violations.is_empty() => Vec::new(),
             field_violations => vec![Detail::BadRequest { field_violations }],

@@ -13,8 +13,8 @@ use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 use super::family::Family;
 use super::{Framing, Host, proof};
 use crate::testing::answer::Piece;
-use crate::testing::dialects::{Finish, Utterance};
-use crate::testing::score::Sheet;
+use crate::testing::dialects::{AnswerParts, Finish};
+use crate::testing::response_plan::BodyRecorder;
 use crate::words::{ToolCall, Usage};
 
 #[derive(Serialize)]
@@ -131,9 +131,9 @@ pub(super) fn call_id(id: &str, index: usize) -> String {
 }
 
 /// Writes an answer as one body.
-pub(super) fn write_whole(host: Host, utterance: &Utterance<'_>, out: &mut Vec<u8>) {
-    let voice = Voice::new(host, utterance);
-    let Spoken { thoughts, text, calls } = Spoken::of(utterance);
+pub(super) fn write_whole(host: Host, utterance: &AnswerParts<'_>, out: &mut Vec<u8>) {
+    let voice = ChunkTemplate::new(host, utterance);
+    let SortedTokens { thoughts, text, calls } = SortedTokens::of(utterance);
     let finish = voice.finish(&calls);
     let mut parts = Vec::new();
     if !thoughts.is_empty() {
@@ -149,11 +149,11 @@ pub(super) fn write_whole(host: Host, utterance: &Utterance<'_>, out: &mut Vec<u
 
 /// Writes an answer as events or as an array that grows. A tool call comes whole, all of them in one piece; what ends
 /// the answer is a piece of its own.
-pub(super) fn write_stream(host: Host, is_array: bool, utterance: &Utterance<'_>, sheet: &mut Sheet) {
-    let voice = Voice::new(host, utterance);
-    let Spoken { thoughts, text, calls } = Spoken::of(utterance);
+pub(super) fn write_stream(host: Host, is_array: bool, utterance: &AnswerParts<'_>, sheet: &mut BodyRecorder) {
+    let voice = ChunkTemplate::new(host, utterance);
+    let SortedTokens { thoughts, text, calls } = SortedTokens::of(utterance);
     let mut sofar = Usage { input: utterance.usage.input, cached: utterance.usage.cached, ..Usage::default() };
-    let frame = |sheet: &mut Sheet, response: &Response<'_>, tokens: usize| {
+    let frame = |sheet: &mut BodyRecorder, response: &Response<'_>, tokens: usize| {
         let is_last = response.candidates.iter().flatten().any(|candidate| candidate.finish_reason.is_some());
         match (is_array, is_last) {
             (true, _) => {
@@ -225,7 +225,7 @@ pub(super) fn blocked(host: Host, framing: Framing, model: &str) -> Vec<u8> {
 }
 
 /// An answer's tokens, sorted.
-struct Spoken<'a> {
+struct SortedTokens<'a> {
     thoughts: Vec<&'a str>,
     text: Vec<&'a str>,
     calls: Vec<Call<'a>>,
@@ -237,8 +237,8 @@ struct Call<'a> {
     tokens: usize,
 }
 
-impl<'a> Spoken<'a> {
-    fn of(utterance: &Utterance<'a>) -> Self {
+impl<'a> SortedTokens<'a> {
+    fn of(utterance: &AnswerParts<'a>) -> Self {
         let mut spoken = Self { thoughts: Vec::new(), text: Vec::new(), calls: Vec::new() };
         for piece in &utterance.pieces {
             match piece {
@@ -267,16 +267,16 @@ impl Call<'_> {
 }
 
 /// The common parts of all pieces of an answer.
-struct Voice<'a> {
+struct ChunkTemplate<'a> {
     host: Host,
     family: Family,
-    utterance: &'a Utterance<'a>,
+    utterance: &'a AnswerParts<'a>,
     response_id: String,
     create_time: String,
 }
 
-impl<'a> Voice<'a> {
-    fn new(host: Host, utterance: &'a Utterance<'a>) -> Self {
+impl<'a> ChunkTemplate<'a> {
+    fn new(host: Host, utterance: &'a AnswerParts<'a>) -> Self {
         let created = SystemTime::UNIX_EPOCH + Duration::from_secs(utterance.created);
         Self {
             host,
@@ -313,7 +313,7 @@ impl<'a> Voice<'a> {
     fn finish(&self, calls: &[Call<'_>]) -> &'a str {
         match self.utterance.finish {
             Finish::Length => "MAX_TOKENS",
-            Finish::Said(word) => word,
+            Finish::Scripted(word) => word,
             Finish::Stop | Finish::ToolCalls if calls.iter().any(|call| call.args().is_none()) => {
                 "MALFORMED_FUNCTION_CALL"
             }

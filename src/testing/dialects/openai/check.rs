@@ -157,7 +157,7 @@ pub(super) fn read(rules: &Rules, addressed: Option<&str>, body: &[u8]) -> Check
     let include_usage = stream_options(rules, fields, stream)?;
     stop(rules, fields)?;
     let (tools, forced_tool) = tool_parameters(rules, fields)?;
-    let talk = Talk::read(rules, fields)?;
+    let talk = ConversationTexts::read(rules, fields)?;
     let form = response_format(rules, fields, &talk)?;
     rules.also.iter().try_for_each(|insists| insists(fields))?;
     let output_tokens_max = ["max_completion_tokens", "max_tokens"].iter().find_map(|name| fields.get(*name)?.as_u64());
@@ -178,7 +178,7 @@ pub(super) fn read(rules: &Rules, addressed: Option<&str>, body: &[u8]) -> Check
 
 /// The texts of a conversation.
 #[derive(Default)]
-struct Talk {
+struct ConversationTexts {
     user: Option<String>,
     last: Option<String>,
     tool_results: Vec<String>,
@@ -186,7 +186,7 @@ struct Talk {
     has_json_word: bool,
 }
 
-impl Talk {
+impl ConversationTexts {
     fn read(rules: &Rules, fields: &Fields) -> Checked<Self> {
         let messages = match fields.get("messages") {
             None => return Err(missing("messages")),
@@ -511,7 +511,7 @@ fn read_tool(rules: &Rules, tool: &Value, path: &str) -> Checked<Tool> {
     Ok(Tool { name: name.to_owned(), description, parameters, strict })
 }
 
-fn response_format(rules: &Rules, fields: &Fields, talk: &Talk) -> Checked<Form> {
+fn response_format(rules: &Rules, fields: &Fields, talk: &ConversationTexts) -> Checked<Form> {
     let path = "response_format";
     let Some(format) = fields.get(path).filter(|format| !format.is_null()) else {
         return Ok(Form::Text);

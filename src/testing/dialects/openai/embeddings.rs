@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::check;
 use crate::testing::dialects::fields::{Checked, bad_value, empty_array, missing, number, quoted, wrong, wrong_type};
 use crate::testing::dialects::json::{base64, put, quote};
-use crate::testing::texts::{Form, Texts};
+use crate::testing::embed_question::{EmbedQuestion, Form};
 
 /// Every parameter of the official API.
 const PARAMETERS: &[&str] = &["dimensions", "encoding_format", "input", "model", "user"];
@@ -17,7 +17,7 @@ const DIMENSIONS: u32 = 1_536;
 const TEXTS_MAX: usize = 2_048;
 
 /// Understands a request, or says what is wrong with it.
-pub(super) fn read(body: &[u8]) -> Checked<Texts> {
+pub(super) fn read(body: &[u8]) -> Checked<EmbedQuestion> {
     let (body, model) = check::begin(Some(PARAMETERS), None, body)?;
     let fields = body.as_object().expect("a body that was begun is an object");
     number(fields, "dimensions", "integer", 1.0, f64::from(DIMENSIONS))?;
@@ -62,11 +62,11 @@ pub(super) fn read(body: &[u8]) -> Checked<Texts> {
         return Err(wrong(Some("input"), Some("invalid_value"), problem));
     }
     let dimensions = usize::try_from(dimensions).unwrap_or(usize::MAX);
-    Ok(Texts { model, inputs: texts, dimensions, form })
+    Ok(EmbedQuestion { model, inputs: texts, dimensions, form })
 }
 
 /// Writes an answer.
-pub(super) fn write(texts: &Texts, out: &mut Vec<u8>) {
+pub(super) fn write(texts: &EmbedQuestion, out: &mut Vec<u8>) {
     put(out, r#"{"object":"list","data":["#);
     for (at, vector) in texts.vectors().enumerate() {
         put(out, if at == 0 { "" } else { "," });

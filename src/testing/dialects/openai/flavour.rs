@@ -12,13 +12,13 @@ use std::time::{Duration, SystemTime};
 use super::check::Rules;
 use crate::testing::dialects::fields::Problem;
 use crate::testing::dialects::json::{fill, filled, go_duration, put, quote, quote_or_null};
-use crate::testing::dialects::{Account, Headers, Refusal};
+use crate::testing::dialects::{AnswerHead, Headers, Refusal};
 use crate::testing::fault::{ProviderError, RetryHint};
 use crate::testing::gauge::whole_seconds;
 use crate::testing::script::Flavour;
 pub(crate) use rules::THOUGHT_MARK;
-pub(crate) use shapes::{Own, Shapes};
-use wording::{Said, Wording};
+pub(crate) use shapes::{Shapes, UsageChunk};
+use wording::{RefusalText, Wording};
 
 /// The farthest date a `retry-after` names, from now: HTTP's dates have four digits for the year.
 const RETRY_DATE_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
@@ -31,7 +31,7 @@ type Templates = &'static [(&'static str, &'static str)];
 
 /// One provider's flavour.
 #[derive(Debug)]
-pub(crate) struct Manner {
+pub(crate) struct ProviderFlavour {
     /// Headers that may hold the key; `authorization` holds it as a bearer token.
     pub(crate) keys: &'static [&'static str],
     /// Headers of every response.
@@ -49,7 +49,7 @@ pub(crate) struct Manner {
     wording: Wording,
 }
 
-impl Manner {
+impl ProviderFlavour {
     /// Returns a flavour's row.
     pub(crate) const fn of(flavour: Flavour) -> &'static Self {
         match flavour {
@@ -80,7 +80,7 @@ impl Manner {
     /// Returns its refusal of a malformed request.
     pub(crate) fn malformed(&self, problem: &Problem) -> Refusal {
         let own = &self.wording.malformed;
-        let said = Said {
+        let said = RefusalText {
             status: if problem.status == 400 { own.status } else { problem.status },
             code: own.code.or(problem.code),
             param: problem.param.as_deref(),
@@ -126,8 +126,8 @@ impl Manner {
     }
 
     /// Returns the headers that tell of request id and limits.
-    pub(crate) fn headers(&self, account: &Account<'_>) -> Headers {
-        let Account { id, processing, requests, tokens, is_refused } = account;
+    pub(crate) fn headers(&self, account: &AnswerHead<'_>) -> Headers {
+        let AnswerHead { id, processing, requests, tokens, is_refused } = account;
         let header = |(name, template): &(&'static str, &'static str)| {
             let value = filled(template, |out, hole| match hole {
                 "id" => put(out, id),
@@ -149,7 +149,7 @@ impl Manner {
         self.headers.iter().chain(good).map(header).collect()
     }
 
-    fn refuse(&self, said: &Said<'_>, model: &str, limit: u32, hint: &str) -> Refusal {
+    fn refuse(&self, said: &RefusalText<'_>, model: &str, limit: u32, hint: &str) -> Refusal {
         let message = filled(said.message, |out, hole| match hole {
             "model" => put(out, model),
             "limit" => put(out, &limit.to_string()),
@@ -159,7 +159,7 @@ impl Manner {
         self.say(said, &message)
     }
 
-    fn say(&self, said: &Said<'_>, message: &str) -> Refusal {
+    fn say(&self, said: &RefusalText<'_>, message: &str) -> Refusal {
         let mut body = Vec::with_capacity(256);
         fill(&mut body, said.body.unwrap_or(self.wording.body), |out, hole| match hole {
             "message" => quote(out, message),
@@ -209,9 +209,9 @@ fn epoch_millis(wait: Duration) -> u128 {
 
 const BEARER: &[&str] = &["authorization"];
 
-pub(crate) static OPENAI: Manner = BASE;
+pub(crate) static OPENAI: ProviderFlavour = BASE;
 
-const BASE: Manner = Manner {
+const BASE: ProviderFlavour = ProviderFlavour {
     keys: BEARER,
     headers: &[
         ("x-request-id", "req_$id"),
@@ -234,9 +234,9 @@ const BASE: Manner = Manner {
 };
 
 /// The same at `/responses`.
-pub(crate) static OPENAI_RESPONSES: Manner = Manner { wording: wording::OPENAI_RESPONSES, ..BASE };
+pub(crate) static OPENAI_RESPONSES: ProviderFlavour = ProviderFlavour { wording: wording::OPENAI_RESPONSES, ..BASE };
 
-static AZURE: Manner = Manner {
+static AZURE: ProviderFlavour = ProviderFlavour {
     keys: &["api-key", "authorization"],
     headers: &[
         ("apim-request-id", "$uuid"),
@@ -257,7 +257,7 @@ static AZURE: Manner = Manner {
     ..BASE
 };
 
-static DEEPSEEK: Manner = Manner {
+static DEEPSEEK: ProviderFlavour = ProviderFlavour {
     headers: &[("x-ds-trace-id", "$id$id")],
     rules: rules::DEEPSEEK,
     shapes: shapes::DEEPSEEK,
@@ -265,7 +265,7 @@ static DEEPSEEK: Manner = Manner {
     ..BASE
 };
 
-static MISTRAL: Manner = Manner {
+static MISTRAL: ProviderFlavour = ProviderFlavour {
     headers: &[
         ("mistral-correlation-id", "$uuid"),
         ("x-kong-request-id", "$uuid"),
@@ -280,7 +280,7 @@ static MISTRAL: Manner = Manner {
     ..BASE
 };
 
-static QWEN: Manner = Manner {
+static QWEN: ProviderFlavour = ProviderFlavour {
     headers: &[("x-request-id", "$uuid")],
     rules: rules::QWEN,
     shapes: shapes::QWEN,
@@ -288,7 +288,7 @@ static QWEN: Manner = Manner {
     ..BASE
 };
 
-static GROQ: Manner = Manner {
+static GROQ: ProviderFlavour = ProviderFlavour {
     headers: &[
         ("x-request-id", "req_$id"),
         ("x-ratelimit-limit-requests", "$requests"),
@@ -304,7 +304,7 @@ static GROQ: Manner = Manner {
     ..BASE
 };
 
-static XAI: Manner = Manner {
+static XAI: ProviderFlavour = ProviderFlavour {
     headers: &[
         ("x-request-id", "$uuid"),
         ("x-zero-data-retention", "false"),
@@ -320,7 +320,7 @@ static XAI: Manner = Manner {
     ..BASE
 };
 
-static TOGETHER: Manner = Manner {
+static TOGETHER: ProviderFlavour = ProviderFlavour {
     headers: &[
         ("x-request-id", "o$id"),
         ("x-ratelimit", "false"),
@@ -338,7 +338,7 @@ static TOGETHER: Manner = Manner {
     ..BASE
 };
 
-static OPENROUTER: Manner = Manner {
+static OPENROUTER: ProviderFlavour = ProviderFlavour {
     headers: &[("x-generation-id", "gen-1767225600-$id")],
     keep_alive: b": OPENROUTER PROCESSING\n\n",
     rules: super::check::LAX,
@@ -347,7 +347,7 @@ static OPENROUTER: Manner = Manner {
     ..BASE
 };
 
-static PERPLEXITY: Manner = Manner {
+static PERPLEXITY: ProviderFlavour = ProviderFlavour {
     headers: &[("x-request-id", "$uuid"), ("x-ppl-region", "us-east-1")],
     keep_alive: b": ping - 2026-01-01 00:00:00.000000+00:00\n\n",
     rules: rules::PERPLEXITY,
@@ -356,13 +356,13 @@ static PERPLEXITY: Manner = Manner {
     ..BASE
 };
 
-static VLLM: Manner =
-    Manner { headers: &[], rules: rules::SERVER, shapes: shapes::VLLM, wording: wording::VLLM, ..BASE };
+static VLLM: ProviderFlavour =
+    ProviderFlavour { headers: &[], rules: rules::SERVER, shapes: shapes::VLLM, wording: wording::VLLM, ..BASE };
 
-static OLLAMA: Manner =
-    Manner { headers: &[], rules: rules::OLLAMA, shapes: shapes::OLLAMA, wording: wording::OLLAMA, ..BASE };
+static OLLAMA: ProviderFlavour =
+    ProviderFlavour { headers: &[], rules: rules::OLLAMA, shapes: shapes::OLLAMA, wording: wording::OLLAMA, ..BASE };
 
-static LLAMACPP: Manner = Manner {
+static LLAMACPP: ProviderFlavour = ProviderFlavour {
     headers: &[],
     has_one_model: true,
     rules: rules::SERVER,

@@ -4,7 +4,7 @@ use futures_util::StreamExt as _;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
-use crate::testing::dialects::openai::Manner;
+use crate::testing::dialects::openai::ProviderFlavour;
 use crate::testing::dialects::recorded::{Case, cases, events, paths};
 use crate::testing::{Answer, Fault, Flavour, ProviderError, Script, Scripted};
 use crate::transport::{HttpRequest, Transport as _};
@@ -381,7 +381,7 @@ fn each_provider_refuses_what_the_real_one_refuses() {
             "invalid image input",
         ),
     ] {
-        let rules = &Manner::of(flavour).rules;
+        let rules = &ProviderFlavour::of(flavour).rules;
         let read = |body: &Value| super::check::read(rules, None, body.to_string().as_bytes());
         assert!(read(&good).is_ok(), "{flavour:?}: {good}: {:?}", read(&good).err());
         let problem = read(&bad).expect_err(words);

@@ -11,7 +11,7 @@ use crate::testing::dialects::fields::{
     missing, number, object_field, only, quoted, text_field, unknown_field, word_field, wrong, wrong_type,
 };
 use crate::words::Tool;
-use items::Talk;
+use items::ConversationTexts;
 
 /// Every parameter of the official API.
 const PARAMETERS: &[&str] = &[
@@ -106,7 +106,7 @@ pub(super) fn read(is_official: bool, account: &str, body: &[u8]) -> Checked<Que
     let stream = flag(fields, "stream")?.unwrap_or(false);
     stream_options(fields, stream)?;
     let (tools, forced_tool) = tool_parameters(fields, is_official)?;
-    let mut talk = Talk::new(is_official, account, flag(fields, "store")?.unwrap_or(true));
+    let mut talk = ConversationTexts::new(is_official, account, flag(fields, "store")?.unwrap_or(true));
     if let Some(Value::String(instructions)) = fields.get("instructions") {
         talk.instructed(instructions);
     }
@@ -314,7 +314,7 @@ fn read_tool(tool: &Value, path: &str, is_official: bool) -> Checked<Option<Tool
     Ok(Some(Tool { name: name.to_owned(), description, parameters, strict }))
 }
 
-fn format(fields: &Fields, talk: &Talk<'_>, is_official: bool) -> Checked<Form> {
+fn format(fields: &Fields, talk: &ConversationTexts<'_>, is_official: bool) -> Checked<Form> {
     if fields.get("text").is_none_or(Value::is_null) {
         return Ok(Form::Text);
     }

@@ -9,7 +9,7 @@ const DIGITS: usize = 16;
 
 /// A fault of an encrypted thought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flaw {
+pub(super) enum ThoughtFault {
     /// It is not from this provider, or expired, or another account's.
     Unreadable,
     /// It is another item's.
@@ -24,14 +24,14 @@ pub(super) fn seal(account: &str, item: &str, thought: &str) -> String {
 }
 
 /// Checks what came back, as an item's content if that has an id.
-pub(super) fn check(account: &str, item: Option<&str>, sealed: &str) -> Result<(), Flaw> {
-    let inner = sealed.strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix("==")).ok_or(Flaw::Unreadable)?;
-    let (thought, rest) = inner.split_at_checked(DIGITS).ok_or(Flaw::Unreadable)?;
-    let (mac, sealed_item) = rest.split_at_checked(DIGITS).ok_or(Flaw::Unreadable)?;
+pub(super) fn check(account: &str, item: Option<&str>, sealed: &str) -> Result<(), ThoughtFault> {
+    let inner = sealed.strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix("==")).ok_or(ThoughtFault::Unreadable)?;
+    let (thought, rest) = inner.split_at_checked(DIGITS).ok_or(ThoughtFault::Unreadable)?;
+    let (mac, sealed_item) = rest.split_at_checked(DIGITS).ok_or(ThoughtFault::Unreadable)?;
     if mac != hash(&[account, sealed_item, thought]) {
-        return Err(Flaw::Unreadable);
+        return Err(ThoughtFault::Unreadable);
     }
-    if item.is_some_and(|item| item != sealed_item) { Err(Flaw::OtherItem) } else { Ok(()) }
+    if item.is_some_and(|item| item != sealed_item) { Err(ThoughtFault::OtherItem) } else { Ok(()) }
 }
 
 /// Returns the FNV-1a hash of texts, each with its end. No secret is safe with it, and none is here: it only has to
@@ -52,15 +52,15 @@ mod tests {
         let sealed = seal("host key", "rs_1", "Hm.");
         assert_eq!(check("host key", Some("rs_1"), &sealed), Ok(()));
         assert_eq!(check("host key", None, &sealed), Ok(()));
-        assert_eq!(check("host key", Some("rs_2"), &sealed), Err(Flaw::OtherItem));
-        assert_eq!(check("host other", Some("rs_1"), &sealed), Err(Flaw::Unreadable));
+        assert_eq!(check("host key", Some("rs_2"), &sealed), Err(ThoughtFault::OtherItem));
+        assert_eq!(check("host other", Some("rs_1"), &sealed), Err(ThoughtFault::Unreadable));
         assert_ne!(sealed, seal("host key", "rs_1", "Hm!"));
         for at in 0..sealed.len() {
             let mut forged = sealed.clone().into_bytes();
             forged[at] ^= 1;
             let forged = String::from_utf8(forged).unwrap();
-            assert_eq!(check("host key", None, &forged), Err(Flaw::Unreadable), "{forged}");
-            assert_eq!(check("host key", None, &sealed[..at]), Err(Flaw::Unreadable));
+            assert_eq!(check("host key", None, &forged), Err(ThoughtFault::Unreadable), "{forged}");
+            assert_eq!(check("host key", None, &sealed[..at]), Err(ThoughtFault::Unreadable));
         }
     }
 }

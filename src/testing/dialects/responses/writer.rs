@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::proof::seal;
 use crate::testing::answer::Piece;
 use crate::testing::dialects::json::{put, quote};
-use crate::testing::dialects::{Finish, Utterance};
-use crate::testing::score::Sheet;
+use crate::testing::dialects::{AnswerParts, Finish};
+use crate::testing::response_plan::BodyRecorder;
 use crate::words::{ToolCall, Usage};
 
 /// The error of a failed response, as JSON.
@@ -44,21 +44,21 @@ impl End<'_> {
 
 /// A response with everything in it.
 pub(super) struct Response<'a> {
-    utterance: &'a Utterance<'a>,
+    utterance: &'a AnswerParts<'a>,
     pub(super) items: Vec<Item<'a>>,
 }
 
 /// An item of a response's output.
 pub(super) struct Item<'a> {
     id: String,
-    what: What<'a>,
+    what: ItemContent<'a>,
     /// Its text, token by token, and as a whole.
     pieces: Vec<&'a str>,
     text: String,
     is_whole: bool,
 }
 
-enum What<'a> {
+enum ItemContent<'a> {
     /// A thought: sealed and shown, if that was asked for.
     Thought {
         sealed: Option<String>,
@@ -71,14 +71,16 @@ enum What<'a> {
 
 impl<'a> Response<'a> {
     /// Makes items of an answer's pieces. Thoughts are sealed for the account.
-    pub(super) fn new(utterance: &'a Utterance<'a>, account: &str) -> Self {
+    pub(super) fn new(utterance: &'a AnswerParts<'a>, account: &str) -> Self {
         let mut items: Vec<Item<'a>> = Vec::new();
         for piece in &utterance.pieces {
             let (what, text) = match *piece {
-                Piece::Reasoning(text) => (Some(What::thought(utterance)), text),
-                Piece::Text(text) if utterance.finish == Finish::Said("refusal") => (Some(What::Refusal), text),
-                Piece::Text(text) => (Some(What::Message), text),
-                Piece::ToolCall { call, .. } => (Some(What::Call(call)), ""),
+                Piece::Reasoning(text) => (Some(ItemContent::thought(utterance)), text),
+                Piece::Text(text) if utterance.finish == Finish::Scripted("refusal") => {
+                    (Some(ItemContent::Refusal), text)
+                }
+                Piece::Text(text) => (Some(ItemContent::Message), text),
+                Piece::ToolCall { call, .. } => (Some(ItemContent::Call(call)), ""),
                 Piece::Arguments { text, .. } => (None, text),
             };
             let what = what.filter(|what| items.last().is_none_or(|last| !last.what.takes(what)));
@@ -91,7 +93,7 @@ impl<'a> Response<'a> {
             item.pieces.extend(Some(text).filter(|text| !text.is_empty()));
         }
         for Item { id, what, text, .. } in &mut items {
-            if let What::Thought { sealed: Some(sealed), .. } = what {
+            if let ItemContent::Thought { sealed: Some(sealed), .. } = what {
                 *sealed = seal(account, id, text);
             }
         }
@@ -103,7 +105,7 @@ impl<'a> Response<'a> {
 
     /// Writes the object.
     pub(super) fn write(&self, end: End<'_>, out: &mut Vec<u8>) {
-        let Utterance { id, created, model, question, usage, .. } = *self.utterance;
+        let AnswerParts { id, created, model, question, usage, .. } = *self.utterance;
         let asked = |name: &str| question.body.get(name).filter(|value| !value.is_null());
         let field = |out: &mut Vec<u8>, name: &str, usual: &str| {
             put(out, &format!(r#","{name}":"#));
@@ -193,8 +195,8 @@ fn write_usage(usage: Usage, out: &mut Vec<u8>) {
     );
 }
 
-impl What<'_> {
-    fn thought(utterance: &Utterance<'_>) -> Self {
+impl ItemContent<'_> {
+    fn thought(utterance: &AnswerParts<'_>) -> Self {
         let body = &utterance.question.body;
         let mut include = body["include"].as_array().into_iter().flatten();
         let is_sealed = include.any(|value| value == "reasoning.encrypted_content");
@@ -228,7 +230,7 @@ impl Item<'_> {
         };
         put(out, &format!(r#"{{"id":"{}","type":"#, self.id));
         match &self.what {
-            What::Thought { sealed, is_shown } => {
+            ItemContent::Thought { sealed, is_shown } => {
                 put(out, r#""reasoning""#);
                 if let Some(sealed) = sealed {
                     put(out, r#","encrypted_content":"#);
@@ -240,14 +242,14 @@ impl Item<'_> {
                 }
                 put(out, "]}");
             }
-            What::Message | What::Refusal => {
+            ItemContent::Message | ItemContent::Refusal => {
                 put(out, &format!(r#""message","status":"{status}","content":["#));
                 if is_done {
                     self.part(true, out);
                 }
                 put(out, r#"],"role":"assistant"}"#);
             }
-            What::Call(call) => {
+            ItemContent::Call(call) => {
                 put(out, &format!(r#""function_call","status":"{status}","arguments":"#));
                 quote(out, if is_done { &self.text } else { "" });
                 put(out, r#","call_id":"#);
@@ -262,9 +264,11 @@ impl Item<'_> {
     /// Writes the part that holds the text.
     fn part(&self, is_done: bool, out: &mut Vec<u8>) {
         let begin = match self.what {
-            What::Thought { .. } => r#"{"type":"summary_text","text":"#,
-            What::Refusal => r#"{"type":"refusal","refusal":"#,
-            What::Message | What::Call(_) => r#"{"type":"output_text","annotations":[],"logprobs":[],"text":"#,
+            ItemContent::Thought { .. } => r#"{"type":"summary_text","text":"#,
+            ItemContent::Refusal => r#"{"type":"refusal","refusal":"#,
+            ItemContent::Message | ItemContent::Call(_) => {
+                r#"{"type":"output_text","annotations":[],"logprobs":[],"text":"#
+            }
         };
         put(out, begin);
         quote(out, if is_done { &self.text } else { "" });
@@ -304,14 +308,14 @@ const ARGUMENTS: Names =
     Names { part: None, text: "response.function_call_arguments", place: "", whole: "arguments", besides: "" };
 
 /// Writes events and numbers them.
-pub(super) struct Scribe<'a> {
-    sheet: &'a mut Sheet,
+pub(super) struct EventWriter<'a> {
+    sheet: &'a mut BodyRecorder,
     number: usize,
 }
 
-impl<'a> Scribe<'a> {
+impl<'a> EventWriter<'a> {
     /// Goes on after this number of events.
-    pub(super) fn after(number: usize, sheet: &'a mut Sheet) -> Self {
+    pub(super) fn after(number: usize, sheet: &'a mut BodyRecorder) -> Self {
         Self { sheet, number }
     }
 
@@ -336,14 +340,14 @@ impl<'a> Scribe<'a> {
     /// Writes the life of an item.
     pub(super) fn item(&mut self, index: usize, item: &Item<'_>) {
         let names = match &item.what {
-            What::Thought { is_shown: false, .. } => None,
-            What::Thought { .. } => Some(&SUMMARY),
-            What::Message => Some(&CONTENT),
-            What::Refusal => Some(&REFUSAL),
-            What::Call(_) => Some(&ARGUMENTS),
+            ItemContent::Thought { is_shown: false, .. } => None,
+            ItemContent::Thought { .. } => Some(&SUMMARY),
+            ItemContent::Message => Some(&CONTENT),
+            ItemContent::Refusal => Some(&REFUSAL),
+            ItemContent::Call(_) => Some(&ARGUMENTS),
         };
         // A call begins with its name, which is a token.
-        let first = usize::from(matches!(item.what, What::Call(_)));
+        let first = usize::from(matches!(item.what, ItemContent::Call(_)));
         self.whole_item("response.output_item.added", first, index, item, false);
         if let Some(names) = names {
             self.text(names, index, item);

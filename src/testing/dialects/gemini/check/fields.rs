@@ -1,7 +1,7 @@
 //! Every message of a request with its fields, as Google's own clients know them.
 
 use super::proto::Kind::{Bytes, Decimal, Enum, Flag, Integer, List, Map, Message as Of, Struct, Text, Value};
-use super::proto::Known::{Everywhere, Studio, Third, Vertex};
+use super::proto::KnownBy::{Everywhere, Studio, Third, Vertex};
 use super::proto::{Field, Kind, Message};
 
 pub(super) static REQUEST: Message = Message {

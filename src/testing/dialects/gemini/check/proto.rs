@@ -22,11 +22,11 @@ pub(super) struct Message {
 }
 
 /// A field: which of Google's APIs know it, its name, what it holds.
-pub(super) struct Field(pub(super) Known, pub(super) &'static str, pub(super) Kind);
+pub(super) struct Field(pub(super) KnownBy, pub(super) &'static str, pub(super) Kind);
 
 /// Which of Google's APIs know a field.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum KnownBy {
     Everywhere,
     Studio,
     Vertex,
@@ -63,7 +63,7 @@ pub(super) struct Reader {
 
 /// A field's place: its message's path, its own name, and the path of both.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct FieldPath<'a> {
     parent: &'a str,
     name: &'a str,
     path: &'a str,
@@ -83,35 +83,35 @@ impl Reader {
                 continue;
             }
             let own = if path.is_empty() { (*name).to_owned() } else { format!("{path}.{name}") };
-            if let Some(value) = self.field(*kind, value, Place { parent: path, name: key, path: &own }) {
+            if let Some(value) = self.field(*kind, value, FieldPath { parent: path, name: key, path: &own }) {
                 read.insert((*name).to_owned(), value);
             }
         }
         read
     }
 
-    fn knows(&self, known: Known) -> bool {
+    fn knows(&self, known: KnownBy) -> bool {
         match known {
-            Known::Everywhere => true,
-            Known::Studio => self.host == Host::Studio,
-            Known::Vertex => self.host == Host::Vertex,
-            Known::Third => self.host == Host::Studio || self.is_third,
+            KnownBy::Everywhere => true,
+            KnownBy::Studio => self.host == Host::Studio,
+            KnownBy::Vertex => self.host == Host::Vertex,
+            KnownBy::Third => self.host == Host::Studio || self.is_third,
         }
     }
 
-    fn field(&mut self, kind: Kind, value: &Value, place: Place<'_>) -> Option<Value> {
+    fn field(&mut self, kind: Kind, value: &Value, place: FieldPath<'_>) -> Option<Value> {
         match (kind, value) {
             (Kind::List(kind), Value::Array(values)) => {
                 let read = |(at, value)| {
                     let path = format!("{}[{at}]", place.path);
-                    self.field(*kind, value, Place { path: &path, ..place })
+                    self.field(*kind, value, FieldPath { path: &path, ..place })
                 };
                 Some(values.iter().enumerate().filter_map(read).collect())
             }
             // A single value in place of a list is a list of one.
             (Kind::List(kind), value) => {
                 let path = format!("{}[0]", place.path);
-                self.field(*kind, value, Place { path: &path, ..place }).map(|value| json!([value]))
+                self.field(*kind, value, FieldPath { path: &path, ..place }).map(|value| json!([value]))
             }
             (Kind::Value, value) | (Kind::Struct, value @ Value::Object(_)) => Some(value.clone()),
             (_, Value::Array(_)) => {

@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Fields, Notes, list, message, objects, text};
+use super::{FieldFaults, Fields, list, message, objects, text};
 
 /// The longest name of a function.
 const NAME_MAX: usize = 64;
 
 /// Checks the functions and schemas of a request.
-pub(super) fn check(request: &Fields, notes: &mut Notes) {
+pub(super) fn check(request: &Fields, notes: &mut FieldFaults) {
     let mut names: Vec<&str> = Vec::new();
     for (at, tool) in objects(request, "tools").enumerate() {
         for (place, function) in objects(tool, "function_declarations").enumerate() {
@@ -48,7 +48,7 @@ fn is_name(name: &str) -> bool {
     begins && name.len() <= NAME_MAX && name.bytes().all(good)
 }
 
-fn schema(schema: &Fields, path: &str, is_root: bool, notes: &mut Notes) {
+fn schema(schema: &Fields, path: &str, is_root: bool, notes: &mut FieldFaults) {
     let kind = text(schema, "type");
     let properties = message(schema, "properties");
     let is_elsewhere = ["any_of", "ref", "$ref"].iter().any(|name| schema.contains_key(*name));

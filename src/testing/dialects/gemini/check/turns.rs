@@ -3,11 +3,11 @@
 use serde_json::{Map, Value};
 
 use super::super::{Host, proof};
-use super::{Checked, Fields, Notes, Rules, fields, list, message, objects, text};
+use super::{Checked, FieldFaults, Fields, Rules, fields, list, message, objects, text};
 use crate::testing::answer::words;
 
 /// Checks that every turn has parts, and every part has something.
-pub(super) fn check(request: &Fields, notes: &mut Notes) {
+pub(super) fn check(request: &Fields, notes: &mut FieldFaults) {
     let contents = list(request, "contents");
     if contents.is_empty() {
         notes.add("contents", "contents is not specified");
@@ -40,7 +40,7 @@ pub(super) fn check(request: &Fields, notes: &mut Notes) {
 
 /// The texts of a conversation.
 #[derive(Default)]
-pub(super) struct Talk {
+pub(super) struct ConversationTexts {
     pub(super) user: Option<String>,
     pub(super) last: Option<String>,
     pub(super) tool_results: Vec<String>,
@@ -48,12 +48,12 @@ pub(super) struct Talk {
 }
 
 /// One turn.
-struct Turn<'a> {
+struct ContentTurn<'a> {
     is_model: bool,
     parts: Vec<&'a Fields>,
 }
 
-impl<'a> Turn<'a> {
+impl<'a> ContentTurn<'a> {
     fn read(content: &'a Fields) -> Checked<Self> {
         let is_model = match text(content, "role") {
             "model" => true,
@@ -76,9 +76,9 @@ impl<'a> Turn<'a> {
     }
 }
 
-impl Talk {
+impl ConversationTexts {
     pub(super) fn read(rules: Rules, request: &Fields) -> Checked<Self> {
-        let turns: Vec<_> = objects(request, "contents").map(Turn::read).collect::<Checked<_>>()?;
+        let turns: Vec<_> = objects(request, "contents").map(ContentTurn::read).collect::<Checked<_>>()?;
         order(rules, &turns)?;
         signatures(rules, &turns)?;
         let mut talk = Self::default();
@@ -117,7 +117,7 @@ fn spoken(response: Option<&Map<String, Value>>) -> String {
 }
 
 /// Checks that calls come when they may, and that each is answered at once.
-fn order(rules: Rules, turns: &[Turn<'_>]) -> Checked<()> {
+fn order(rules: Rules, turns: &[ContentTurn<'_>]) -> Checked<()> {
     for (at, turn) in turns.iter().enumerate() {
         let before = at.checked_sub(1).map(|before| &turns[before]);
         let calls = before.map_or(0, |before| if before.is_model { before.calls().count() } else { 0 });
@@ -148,7 +148,7 @@ fn order(rules: Rules, turns: &[Turn<'_>]) -> Checked<()> {
     Ok(())
 }
 
-fn miscounted() -> super::Wrong {
+fn miscounted() -> super::RequestFault {
     "Please ensure that the number of function response parts is equal to the number of function call parts of the function \
      call turn."
         .into()
@@ -156,7 +156,7 @@ fn miscounted() -> super::Wrong {
 
 /// Checks the signatures of thoughts: the third generation takes only its own, and requires one at the first call of
 /// each step since the user last spoke. Older models check none.
-fn signatures(rules: Rules, turns: &[Turn<'_>]) -> Checked<()> {
+fn signatures(rules: Rules, turns: &[ContentTurn<'_>]) -> Checked<()> {
     if !rules.family.is_third() {
         return Ok(());
     }

@@ -31,7 +31,7 @@ pub(crate) struct Shapes {
     /// The usage in the last chunk: `$usage`.
     pub(crate) end_usage: &'static str,
     /// Whether there is a chunk of its own for usage, and its content: `$usage`.
-    pub(crate) own_usage: Own,
+    pub(crate) own_usage: UsageChunk,
     pub(crate) usage_chunk: &'static str,
     /// The end of a stream.
     pub(crate) done: &'static str,
@@ -62,7 +62,7 @@ pub(crate) struct Shapes {
 
 /// Whether usage has a chunk of its own at a stream's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Own {
+pub(crate) enum UsageChunk {
     Never,
     Asked,
     Always,
@@ -89,7 +89,7 @@ pub(super) const OPENAI: Shapes = Shapes {
     closing: "{}",
     no_usage: ["", r#","usage":null"#],
     end_usage: "",
-    own_usage: Own::Asked,
+    own_usage: UsageChunk::Asked,
     usage_chunk: r#","usage":$usage"#,
     done: "data: [DONE]\n\n",
     failure: None,
@@ -128,7 +128,7 @@ pub(super) const DEEPSEEK: Shapes = Shapes {
     thought: r#"{"content":null,"reasoning_content":$text}"#,
     closing: r#"{"content":"","reasoning_content":null}"#,
     end_usage: r#","usage":$usage"#,
-    own_usage: Own::Never,
+    own_usage: UsageChunk::Never,
     whole: r#"{"id":$id,"object":"chat.completion","created":$created,"model":$model,"choices":[{"index":0,"message":$message,"logprobs":null,"finish_reason":$finish}],"usage":$usage,"system_fingerprint":"fp_standin"}"#,
     message: r#"{"role":"assistant","content":$content$thought$calls}"#,
     silence: r#""""#,
@@ -150,7 +150,7 @@ pub(super) const MISTRAL: Shapes = Shapes {
     closing: r#"{"content":""}"#,
     no_usage: ["", ""],
     end_usage: r#","usage":$usage"#,
-    own_usage: Own::Never,
+    own_usage: UsageChunk::Never,
     whole: r#"{"id":$id,"created":$created,"model":$model,"usage":$usage,"object":"chat.completion","choices":[{"index":0,"finish_reason":$finish,"message":$message}]}"#,
     message: r#"{"role":"assistant"$calls,"content":$content}"#,
     silence: r#""""#,
@@ -238,7 +238,7 @@ pub(super) const TOGETHER: Shapes = Shapes {
     closing: r#"{"token_id":128009,"role":"assistant","content":""}"#,
     no_usage: [r#","usage":null"#; 2],
     end_usage: r#","usage":$usage"#,
-    own_usage: Own::Never,
+    own_usage: UsageChunk::Never,
     whole: r#"{"id":$id,"object":"chat.completion","created":$created,"model":$model,"prompt":[],"choices":[{"finish_reason":$finish,"seed":9949578379265081000,"index":0,"logprobs":null,"message":$message}],"usage":$usage}"#,
     message: r#"{"role":"assistant","content":$content$thought$calls}"#,
     thoughts: ["", r#","reasoning":$text"#],
@@ -264,7 +264,7 @@ pub(super) const OPENROUTER: Shapes = Shapes {
     ),
     closing: r#"{"content":"","role":"assistant"}"#,
     no_usage: ["", ""],
-    own_usage: Own::Always,
+    own_usage: UsageChunk::Always,
     failure: Some([
         "data: {\"id\":$id,\"object\":\"chat.completion.chunk\",\"created\":$created,\"model\":$model,\"provider\":\
             \"Amazon Bedrock\",\"error\":{\"code\":502,\"message\":\"Provider disconnected unexpectedly\",\"metadata\":\
@@ -296,7 +296,7 @@ pub(super) const PERPLEXITY: Shapes = Shapes {
     closing: r#"{"content":"","role":"assistant"}"#,
     no_usage: [r#","usage":$usage"#; 2],
     end_usage: r#","usage":$usage"#,
-    own_usage: Own::Never,
+    own_usage: UsageChunk::Never,
     done: "",
     whole: r#"{"id":$id,"model":$model,"created":$created,"usage":$usage,"citations":["https://standin.test"],"search_results":[{"title":"A page","url":"https://standin.test","date":null,"last_updated":"2026-01-01","snippet":"A page.","source":"web"}],"object":"chat.completion","choices":[{"index":0,"message":$message,"delta":{"role":"assistant","content":""},"finish_reason":$finish}]}"#,
     message: r#"{"role":"assistant","content":$content$thought$calls}"#,

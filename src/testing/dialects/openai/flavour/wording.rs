@@ -20,13 +20,13 @@ pub(crate) struct Wording {
     /// The content type of errors, where it is not JSON's.
     pub(super) content_type: Option<&'static str>,
     /// The failures that it has words of its own for; others are in OpenAI's words.
-    errors: &'static [(Error, Said<'static>)],
+    errors: &'static [(Error, RefusalText<'static>)],
     /// The refusal of a malformed request; the message is about the request.
-    pub(super) malformed: Said<'static>,
+    pub(super) malformed: RefusalText<'static>,
     /// The answer at an unknown address; `$model` is the address.
-    pub(super) nothing: Said<'static>,
+    pub(super) nothing: RefusalText<'static>,
     /// The refusal of too many requests; `$limit` is the number per minute, `$hint` when to come back.
-    pub(super) rate: Said<'static>,
+    pub(super) rate: RefusalText<'static>,
     pub(super) hints: Hints,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Hints {
 
 /// One refusal. The message may name the `$model`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Said<'a> {
+pub(crate) struct RefusalText<'a> {
     pub(super) status: u16,
     pub(super) kind: Option<&'a str>,
     pub(super) param: Option<&'a str>,
@@ -53,19 +53,19 @@ pub(crate) struct Said<'a> {
 }
 
 impl Wording {
-    pub(super) fn said(&self, error: Error) -> &Said<'static> {
-        let find = |errors: &'static [(Error, Said<'static>)]| {
+    pub(super) fn said(&self, error: Error) -> &RefusalText<'static> {
+        let find = |errors: &'static [(Error, RefusalText<'static>)]| {
             errors.iter().find(|(known, _)| *known == error).map(|(_, said)| said)
         };
         find(self.errors).or_else(|| find(OPENAI_ERRORS)).expect("OpenAI has words for every error")
     }
 }
 
-const fn no(status: u16, kind: &'static str, message: &'static str) -> Said<'static> {
-    Said { status, kind: Some(kind), param: None, code: None, message, body: None }
+const fn no(status: u16, kind: &'static str, message: &'static str) -> RefusalText<'static> {
+    RefusalText { status, kind: Some(kind), param: None, code: None, message, body: None }
 }
 
-impl Said<'static> {
+impl RefusalText<'static> {
     const fn code(mut self, code: &'static str) -> Self {
         self.code = Some(code);
         self
@@ -115,7 +115,7 @@ pub(crate) const OPENAI: Wording = Wording {
     },
 };
 
-const OPENAI_ERRORS: &[(Error, Said<'static>)] = &[
+const OPENAI_ERRORS: &[(Error, RefusalText<'static>)] = &[
     (
         Error::Server,
         no(500, "server_error", "The server had an error while processing your request. Sorry about that!"),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::proof::{self, Flaw};
+use super::super::proof::{self, ThoughtFault};
 use super::{
     Checked, Fields, array_field, bad_value, below, check_name, empty_array, missing, only, quoted, text_field,
     unknown_field, wrong, wrong_type,
@@ -33,7 +33,7 @@ const HOSTED_ITEMS: &[&str] = &[
 ];
 
 /// The texts of a conversation, while its items are read.
-pub(super) struct Talk<'a> {
+pub(super) struct ConversationTexts<'a> {
     is_official: bool,
     account: &'a str,
     /// Whether the request asks to keep answers. None is kept here; then references to kept answers are ignored.
@@ -52,7 +52,7 @@ pub(super) struct Talk<'a> {
     pub(super) has_json_word: bool,
 }
 
-impl<'a> Talk<'a> {
+impl<'a> ConversationTexts<'a> {
     pub(super) fn new(is_official: bool, account: &'a str, stores: bool) -> Self {
         Self {
             is_official,
@@ -217,7 +217,7 @@ impl<'a> Talk<'a> {
     fn unseal(&self, id: Option<&str>, sealed: &str) -> Checked<()> {
         let message = match (proof::check(self.account, id, sealed), id) {
             (Ok(()), _) => return Ok(()),
-            (Err(Flaw::OtherItem), Some(id)) => format!(
+            (Err(ThoughtFault::OtherItem), Some(id)) => format!(
                 "The encrypted content for item {id} could not be verified. Reason: Encrypted content item_id did not \
                  match the target item id."
             ),

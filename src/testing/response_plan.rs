@@ -13,13 +13,13 @@ use super::record::Outcome;
 
 /// A response, head to end, with its times.
 #[derive(Clone, Debug)]
-pub(crate) struct Score {
+pub(crate) struct ResponsePlan {
     /// From the request to the head; to the end, where there is no head.
     pub(crate) wait: Duration,
     /// The response's head; `None` where nothing is ever answered.
     pub(crate) head: Option<Head>,
     /// The body, piece by piece.
-    pub(crate) beats: Vec<Beat>,
+    pub(crate) beats: Vec<TimedPiece>,
     /// What happens after the last piece.
     pub(crate) end: End,
     /// The outcome for the log once the end is reached.
@@ -37,7 +37,7 @@ pub(crate) struct Head {
 
 /// A piece of a body.
 #[derive(Clone, Debug)]
-pub(crate) struct Beat {
+pub(crate) struct TimedPiece {
     /// From the piece before it, or from the head.
     pub(crate) wait: Duration,
     pub(crate) bytes: Bytes,
@@ -62,7 +62,7 @@ pub(crate) enum End {
     KeepAlive { every: Duration, bytes: &'static [u8] },
 }
 
-impl Score {
+impl ResponsePlan {
     /// Returns the score of a request without an answer.
     pub(crate) fn silent(end: End, outcome: Outcome) -> Self {
         Self { wait: Duration::ZERO, head: None, beats: Vec::new(), end, outcome }
@@ -71,7 +71,7 @@ impl Score {
     /// Returns the score of a response in one piece.
     pub(crate) fn whole(wait: Duration, status: u16, headers: HeaderMap, body: Bytes, outcome: Outcome) -> Self {
         let head = Some(Head { status, headers, length: Some(body.len()) });
-        let beats = vec![Beat { wait: Duration::ZERO, bytes: body, tokens: 0 }];
+        let beats = vec![TimedPiece { wait: Duration::ZERO, bytes: body, tokens: 0 }];
         Self { wait, head, beats, end: End::Whole, outcome }
     }
 
@@ -94,7 +94,7 @@ impl Score {
                     self.beats.clear();
                 }
                 let error = error(self.beats.len());
-                self.beats.push(Beat { wait: Duration::ZERO, bytes: error, tokens: 0 });
+                self.beats.push(TimedPiece { wait: Duration::ZERO, bytes: error, tokens: 0 });
                 self.refit();
             }
             Fault::TruncatedJson => {
@@ -139,7 +139,7 @@ impl Score {
         let content_end = self.beats.iter().rposition(|beat| beat.tokens > 0).map_or(1, |last| last + 1);
         self.beats.truncate(content_end);
         let mut left = tokens;
-        let fits = |beat: &&Beat| match left.checked_sub(beat.tokens) {
+        let fits = |beat: &&TimedPiece| match left.checked_sub(beat.tokens) {
             Some(rest) => {
                 left = rest;
                 true
@@ -179,12 +179,12 @@ fn lie(headers: &mut HeaderMap, dialect: &dyn ScriptedDialect) {
 
 /// Writes a body down and marks where its pieces end.
 #[derive(Debug, Default)]
-pub(crate) struct Sheet {
+pub(crate) struct BodyRecorder {
     pub(crate) bytes: Vec<u8>,
     marks: Vec<(usize, u32)>,
 }
 
-impl Sheet {
+impl BodyRecorder {
     /// Ends a piece that has this number of tokens of content.
     pub(crate) fn mark(&mut self, tokens: u32) {
         self.marks.push((self.bytes.len(), tokens));
@@ -192,7 +192,7 @@ impl Sheet {
 
     /// Returns the pieces: the first token comes after `first`, each later one `per_token` after the one before, and a
     /// piece of several with its last; a piece without content comes at once.
-    pub(crate) fn beats(self, first: Duration, per_token: Duration) -> Vec<Beat> {
+    pub(crate) fn beats(self, first: Duration, per_token: Duration) -> Vec<TimedPiece> {
         let mut rest = Bytes::from(self.bytes);
         let mut begin = 0;
         let mut wait_next = first;
@@ -207,7 +207,7 @@ impl Sheet {
                         std::mem::replace(&mut wait_next, per_token).saturating_add(per_token.saturating_mul(more))
                     }
                 };
-                Beat { wait, bytes, tokens }
+                TimedPiece { wait, bytes, tokens }
             })
             .collect()
     }

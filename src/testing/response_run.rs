@@ -10,25 +10,25 @@ use tokio::time::Instant;
 
 use super::provider::Scripted;
 use super::record::Outcome;
-use super::score::{Beat, End, Head, Score};
+use super::response_plan::{End, Head, ResponsePlan, TimedPiece};
 
 /// One request being answered.
 #[derive(Debug)]
-pub(crate) struct Performance {
+pub(crate) struct ResponseRun {
     head: Option<Head>,
-    beats: std::vec::IntoIter<Beat>,
+    beats: std::vec::IntoIter<TimedPiece>,
     end: End,
     outcome: Outcome,
     /// When the next thing is due, except its own wait. Times are counted from the arrival, so that no task's slowness
     /// adds up.
     due: Instant,
     /// `None` for a request that was never received.
-    ticket: Option<Ticket>,
+    ticket: Option<LogTicket>,
 }
 
-impl Performance {
-    pub(crate) fn new(score: Score, arrived: Instant, ticket: Option<Ticket>) -> Self {
-        let Score { wait, head, beats, end, outcome } = score;
+impl ResponseRun {
+    pub(crate) fn new(score: ResponsePlan, arrived: Instant, ticket: Option<LogTicket>) -> Self {
+        let ResponsePlan { wait, head, beats, end, outcome } = score;
         Self { head, beats: beats.into_iter(), end, outcome, due: later(arrived, wait), ticket }
     }
 
@@ -97,14 +97,14 @@ fn later(from: Instant, wait: Duration) -> Instant {
 
 /// A request's place in the log and among those in flight, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Ticket {
+pub(crate) struct LogTicket {
     provider: Scripted,
     serial: u64,
     tokens: u64,
     is_settled: bool,
 }
 
-impl Ticket {
+impl LogTicket {
     pub(crate) fn new(provider: Scripted, serial: u64) -> Self {
         Self { provider, serial, tokens: 0, is_settled: false }
     }
@@ -116,7 +116,7 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for LogTicket {
     fn drop(&mut self) {
         self.settle(Outcome::ClientLeft);
         self.provider.close(self.serial);

@@ -2,7 +2,7 @@
 
 /// A request for vectors as the provider understood it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Texts {
+pub(crate) struct EmbedQuestion {
     /// The model that is asked.
     pub(crate) model: String,
     /// The texts.
@@ -24,7 +24,7 @@ pub(crate) enum Form {
     One,
 }
 
-impl Texts {
+impl EmbedQuestion {
     /// Returns the tokens of all texts: their words.
     pub(crate) fn tokens(&self) -> u64 {
         self.inputs.iter().map(|text| super::answer::words(text).count() as u64).sum()

@@ -15,7 +15,7 @@ const RESULT_BLOCKS: &[&str] = &["document", "image", "search_result", "text", "
 
 /// The texts of a conversation.
 #[derive(Default)]
-pub(super) struct Talk {
+pub(super) struct ConversationTexts {
     /// Text of the last user message that has any.
     pub(super) user: Option<String>,
     /// Text of the last turn.
@@ -28,7 +28,7 @@ pub(super) struct Talk {
 
 /// The content of one message.
 #[derive(Default)]
-struct Turn<'a> {
+struct MessageContent<'a> {
     text: String,
     /// The ids of its calls.
     calls: Vec<&'a str>,
@@ -40,7 +40,7 @@ struct Turn<'a> {
     last: &'a str,
 }
 
-impl Talk {
+impl ConversationTexts {
     pub(super) fn read(request: &Object<'_>, model: &str, thinking: Thinking) -> Checked<Self> {
         let mut talk = Self::default();
         talk.system(request)?;
@@ -57,7 +57,7 @@ impl Talk {
             let message = Object::new(message, path.clone())?;
             let is_user = role(&message, at)?;
             let is_last = at + 1 == messages.len();
-            let turn = Turn::read(&message, is_user, model)?;
+            let turn = MessageContent::read(&message, is_user, model)?;
             if turn.first.is_empty() && (is_user || !is_last) {
                 let problem =
                     "all messages must have non-empty content except for the optional final assistant message";
@@ -85,7 +85,7 @@ impl Talk {
             talk.hear(&turn.text);
             open = Some((at, turn.calls)).filter(|(_, calls)| !calls.is_empty());
         }
-        answered(open, messages.len(), &Turn::default())?;
+        answered(open, messages.len(), &MessageContent::default())?;
         if thinking == Thinking::Enabled && has_acted && !has_thought {
             return Err(thoughtless(messages));
         }
@@ -111,7 +111,7 @@ impl Talk {
         }
     }
 
-    fn hear_user(&mut self, turn: Turn<'_>) {
+    fn hear_user(&mut self, turn: MessageContent<'_>) {
         self.tool_results.clear();
         for (_, result) in turn.results {
             self.hear(&result);
@@ -145,7 +145,7 @@ fn role(message: &Object<'_>, at: usize) -> Checked<bool> {
 }
 
 /// Checks that a message has the results of the calls before it, and no others.
-fn answered(open: Option<(usize, Vec<&str>)>, at: usize, turn: &Turn<'_>) -> Checked<()> {
+fn answered(open: Option<(usize, Vec<&str>)>, at: usize, turn: &MessageContent<'_>) -> Checked<()> {
     let (asker, calls) = open.unwrap_or_default();
     let missing: Vec<_> = calls.iter().filter(|call| turn.results.iter().all(|(id, _)| id != *call)).copied().collect();
     if !missing.is_empty() {
@@ -174,7 +174,7 @@ fn answered(open: Option<(usize, Vec<&str>)>, at: usize, turn: &Turn<'_>) -> Che
 }
 
 /// Checks a prefilled answer.
-fn prefill(model: &str, turn: &Turn<'_>) -> Checked<()> {
+fn prefill(model: &str, turn: &MessageContent<'_>) -> Checked<()> {
     if !turn.calls.is_empty() {
         return Ok(());
     }
@@ -202,7 +202,7 @@ fn thoughtless(messages: &[Value]) -> crate::testing::dialects::Refusal {
     ))
 }
 
-impl<'a> Turn<'a> {
+impl<'a> MessageContent<'a> {
     fn read(message: &Object<'a>, is_user: bool, model: &str) -> Checked<Self> {
         let mut turn = Self::default();
         let blocks = match message.get("content").ok_or_else(|| message.missing("content"))? {

@@ -10,7 +10,7 @@ use crate::runtime::Runtime;
 
 /// The actors of one runtime, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Census {
+pub struct ActorCounts {
     /// All actors, the root included. None, once the runtime has stopped.
     pub actors: usize,
     /// Providers' supervisors, also of providers that were removed and wait for their last attempts.
@@ -24,7 +24,7 @@ pub struct Census {
 }
 
 /// Counts the actors that live.
-pub fn census(runtime: &Runtime) -> Census {
+pub fn actor_counts(runtime: &Runtime) -> ActorCounts {
     let shared = runtime.shared();
     let root = shared.root.get().map(|root| root.get_cell());
     let children = root.as_ref().map(ActorCell::get_children).unwrap_or_default();
@@ -32,7 +32,7 @@ pub fn census(runtime: &Runtime) -> Census {
     let below: Vec<_> = supervisors.iter().flat_map(|supervisor| supervisor.get_children()).collect();
     let calls = shared.calls().map_or(0, |calls| calls.get_children().len());
     let stands = root.is_some_and(|root| root.get_status() < ActorStatus::Stopped);
-    Census {
+    ActorCounts {
         actors: usize::from(stands) + children.len() + below.len() + calls,
         supervisors: supervisors.len(),
         providers: of::<ProviderMessage>(&below).len(),
