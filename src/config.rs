@@ -26,7 +26,7 @@ use crate::spec::{Layout, Limits, ProviderSpec, RouteSpec, Setup};
 use crate::wire::AnswerMax;
 use crate::words::{Capabilities, ConfigError, ConfigErrors, Date, Durable, ModelClass, Price, TargetId};
 
-use names::Known;
+use names::KnownNames;
 
 pub use crate::policy::budget::{BudgetScope, OnSpent, Period};
 pub use crate::policy::hint::HintOptions;
@@ -213,7 +213,7 @@ impl Config {
         names::replace(&self.providers, &mut providers, &|name| at_ill(name) || doubtful(name), &mut errors);
         errors.extend(check_labels(&providers));
         let mut setup = Setup { layout: Layout::new(&providers), providers, ..Setup::default() };
-        let known = Known::new(&setup, |name| at_ill(name) || doubtful(name));
+        let known = KnownNames::new(&setup, |name| at_ill(name) || doubtful(name));
         let mut ill_routes = BTreeSet::new();
         let mut routes = Vec::with_capacity(self.routes.len());
         for (name, route) in &self.routes {

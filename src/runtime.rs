@@ -379,7 +379,7 @@ impl Builder {
         };
         #[cfg(not(feature = "store"))]
         let recalled = Recalled::default();
-        shared.prices.replace(&setup.prices, &shared.apart).await;
+        shared.prices.replace(&setup.prices, &shared.blocking_pool).await;
         let arguments = (shared.clone(), setup, recalled);
         let started = match supervisor {
             Some(supervisor) => Actor::spawn_linked(None, Root, arguments, supervisor).await,
@@ -489,7 +489,7 @@ impl Runtime {
     /// Tells whether there is something that keeps durable calls.
     #[cfg(feature = "sidecar")]
     pub(crate) fn keeps_calls(&self) -> bool {
-        self.shared.vault.is_some()
+        self.shared.durable_store.is_some()
     }
 
     async fn call<T>(&self, work: impl Into<Work>, wanted: impl Fn(Responder<T>) -> WantedReply) -> Result<T, Error> {
@@ -583,22 +583,22 @@ impl Runtime {
     /// Returns what happened to a recent call: plans, scores, refusals, waits, attempts. The recorder remembers the
     /// last `recorder_max` calls that ended; of a parked call it returns the events so far.
     pub fn why(&self, call: CallId) -> Option<Arc<Flight>> {
-        self.shared.books.flight(call).or_else(|| self.shared.parking.flight(call))
+        self.shared.recorder.flight(call).or_else(|| self.shared.parking.flight(call))
     }
 
     /// Returns the calls that the recorder remembers, in the order of their ends.
     pub fn recent(&self) -> Vec<Arc<Flight>> {
-        self.shared.books.flights()
+        self.shared.recorder.flights()
     }
 
     /// Returns the attempts of a call that the ledger remembers, in the order they ended.
     pub fn attempts(&self, call: CallId) -> Vec<AttemptRecord> {
-        self.shared.books.ledger().call(call)
+        self.shared.recorder.ledger().call(call)
     }
 
     /// Returns the totals of all attempts at each target.
     pub fn totals(&self) -> Vec<(TargetId, Totals)> {
-        let ledger = self.shared.books.ledger();
+        let ledger = self.shared.recorder.ledger();
         ledger.totals().iter().map(|(target, totals)| (target.clone(), totals.clone())).collect()
     }
 
@@ -631,7 +631,7 @@ impl Runtime {
         #[cfg(feature = "store")]
         let store = self.store.clone();
         let reading = async move {
-            shared.prices.replace(&setup.prices, &shared.apart).await;
+            shared.prices.replace(&setup.prices, &shared.blocking_pool).await;
             #[cfg(feature = "store")]
             if let Some(store) = &store {
                 kept::recall(store, &shared, &mut setup).await;

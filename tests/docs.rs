@@ -320,7 +320,7 @@ async fn the_example_of_the_tool_loop_comes_to_an_end_without_a_key() {
 fn failures() -> String {
     let row = |class: FailureClass| {
         let it = class.consequences();
-        let whose = match it.whose {
+        let whose = match it.owner {
             FaultOwner::Provider => "the provider's",
             FaultOwner::Account => "the account's",
             FaultOwner::Request => "the request's",
@@ -346,12 +346,12 @@ fn failures() -> String {
             _ => "?",
         };
         let next = if it.heeds { format!("{next}; comes back when told") } else { next.to_owned() };
-        let rest = it.rest.map_or("nothing".to_owned(), |HoldRule { whole_key, time, passes }| {
+        let rest = it.hold.map_or("nothing".to_owned(), |HoldRule { whole_key, time, passes }| {
             let (what, time) = (if whole_key { "the key" } else { "key or model" }, time.as_secs());
             let time = if time < 60 { format!("{time} s") } else { format!("{} min", time / 60) };
             format!("{what}, {time}{}", if passes { "" } else { ", until an operator acts" })
         });
-        let told = match it.told {
+        let told = match it.status {
             CallerStatus::Invalid | CallerStatus::ContextTooLong | CallerStatus::ContentPolicy => "400",
             CallerStatus::TooLarge => "413",
             CallerStatus::RateLimited => "429",

@@ -128,7 +128,7 @@ pub struct Standin {
     calls: BTreeMap<usize, Running>,
     live: BTreeMap<usize, Live>,
     /// The calls that wait for a turn, how many there are, and when they are looked at next.
-    lot: WaitQueues<usize, usize>,
+    queues: WaitQueues<usize, usize>,
     waiting: usize,
     looks: Option<Instant>,
     prompt: u32,
@@ -184,7 +184,7 @@ impl Standin {
             local: LocalFault::default(),
             calls: BTreeMap::new(),
             live: BTreeMap::new(),
-            lot: WaitQueues::default(),
+            queues: WaitQueues::default(),
             waiting: 0,
             looks: None,
             prompt: scenario.prompt,

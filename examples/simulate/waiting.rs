@@ -60,9 +60,9 @@ impl Standin {
         }
         let Some(awaited) = self.awaited(call, &[], net) else { return };
         let waits = self.tuning.failover.on_exhausted == OnExhausted::Wait;
-        let spots = if waits { &*awaited.spots } else { &*awaited.well };
+        let resources = if waits { &*awaited.resources } else { &*awaited.well };
         let machine = &mut self.calls.get_mut(&call).expect("it runs").machine;
-        if self.lot.is_before(spots, self.priority, machine.deadline(), waits) {
+        if self.queues.is_before(resources, self.priority, machine.deadline(), waits) {
             machine.stand_behind();
         }
     }
@@ -74,37 +74,37 @@ impl Standin {
         let occupied = self.calls[&call].machine.occupied();
         let awaited = if self.tuning.refuses_full { None } else { self.awaited(call, &occupied, net) };
         let running = self.calls.get_mut(&call).expect("it runs");
-        let Some(AwaitedTargets { spots, full, needs, .. }) = awaited else {
+        let Some(AwaitedTargets { resources, full, needs, .. }) = awaited else {
             running.machine.unplaced(None, now);
             return None;
         };
         let (due, priority) = (running.machine.deadline(), self.priority);
         let latest = due.checked_sub(needs).unwrap_or(now);
-        let lot = &mut self.lot;
-        let place = *running.waits.place.get_or_insert_with(|| lot.arrive(priority, due, true, now));
-        let placed = lot.wait(&spots, place, now).map(|wait| now + wait);
+        let queues = &mut self.queues;
+        let place = *running.waits.place.get_or_insert_with(|| queues.arrive(priority, due, true, now));
+        let placed = queues.wait(&resources, place, now).map(|wait| now + wait);
         if latest <= now || placed.is_some_and(|placed| placed > latest) {
             running.machine.unplaced(placed, now);
             return None;
         }
         for target in &full {
-            lot.full(target, now);
+            queues.full(target, now);
         }
-        self.enter(call, spots, place);
+        self.enter(call, resources, place);
         Some(latest)
     }
 
-    fn enter(&mut self, call: usize, spots: Arc<[usize]>, place: QueueRank) {
-        self.lot.enter(spots.clone(), place, call);
-        self.waits(call).queued = Some(spots);
+    fn enter(&mut self, call: usize, resources: Arc<[usize]>, place: QueueRank) {
+        self.queues.enter(resources.clone(), place, call);
+        self.waits(call).queued = Some(resources);
         self.waiting += 1;
     }
 
     /// Takes a call out of the lot, if it waits there.
     pub(super) fn leave(&mut self, call: usize) {
         let Some(running) = self.calls.get_mut(&call) else { return };
-        if let (Some(spots), Some(place)) = (running.waits.queued.take(), running.waits.place) {
-            self.lot.leave(&spots, place);
+        if let (Some(resources), Some(place)) = (running.waits.queued.take(), running.waits.place) {
+            self.queues.leave(&resources, place);
             self.waiting -= 1;
         }
     }
@@ -123,8 +123,8 @@ impl Standin {
             let rng = running.rng.as_mut().expect("it has planned");
             from += wait_queue::pause(waits.rounds, rng.random_range(0.0..=1.0));
         }
-        let (lot, priority) = (&mut self.lot, self.priority);
-        waits.place.get_or_insert_with(|| lot.arrive(priority, end, true, net.now));
+        let (queues, priority) = (&mut self.queues, self.priority);
+        waits.place.get_or_insert_with(|| queues.arrive(priority, end, true, net.now));
         waits.stay = Some(Stay { from, end, back });
         self.stay(call, net)
     }
@@ -143,8 +143,8 @@ impl Standin {
             return false;
         };
         if now >= from {
-            awaited.full.iter().for_each(|target| self.lot.full(target, now));
-            self.enter(call, awaited.spots, place);
+            awaited.full.iter().for_each(|target| self.queues.full(target, now));
+            self.enter(call, awaited.resources, place);
         }
         self.alarm(call, wait_queue::look_at(from, until, end, now), net);
         true
@@ -159,7 +159,7 @@ impl Standin {
             if let Some(refusal) = health.refusal(false, net.now) {
                 barred.push((health.cause(refusal.gate).passes(), refusal.until));
             } else if let Some((_, class, back)) = self.calls[&call].waits.failed.iter().find(|it| it.0 == target) {
-                let rest = class.consequences().rest.filter(|rest| rest.passes).map(|rest| net.now + rest.time);
+                let rest = class.consequences().hold.filter(|rest| rest.passes).map(|rest| net.now + rest.time);
                 barred.push((standin::Cause::Failure(*class).passes(), back.or(rest)));
             }
         }
@@ -189,7 +189,7 @@ impl Standin {
     pub(super) fn look(&mut self, net: &mut Net) {
         while self.waiting > 0 {
             let healths: Vec<Health> = (0..net.targets()).map(|target| self.health(target, net)).collect();
-            let look = self.lot.look(net.now, |target| wait_queue::Capacity::of(&healths[*target], net.now));
+            let look = self.queues.look(net.now, |target| wait_queue::Capacity::of(&healths[*target], net.now));
             self.waiting -= look.go.len();
             for (call, _) in &look.go {
                 self.waits(*call).queued = None;
@@ -235,7 +235,7 @@ impl Standin {
             && !std::mem::replace(&mut turn.arrived, true)
         {
             let target = turn.target;
-            self.lot.arrived(&target);
+            self.queues.arrived(&target);
         }
     }
 
@@ -244,17 +244,17 @@ impl Standin {
         let Some(running) = self.calls.get_mut(&call) else { return };
         let Some(Turn { target, arrived }) = running.waits.turn.take() else { return };
         if !arrived {
-            self.lot.arrived(&target);
+            self.queues.arrived(&target);
         }
-        self.lot.proved(&target, now);
+        self.queues.proved(&target, now);
     }
 
     /// A call's turn led to nothing.
     pub(super) fn drop_turn(&mut self, call: usize, now: Instant) {
         let Some(running) = self.calls.get_mut(&call) else { return };
         match running.waits.turn.take() {
-            Some(Turn { target, arrived: true }) => self.lot.returned(&target, now),
-            Some(Turn { target, .. }) => self.lot.refused(&target, now),
+            Some(Turn { target, arrived: true }) => self.queues.returned(&target, now),
+            Some(Turn { target, .. }) => self.queues.refused(&target, now),
             None => {}
         }
     }

@@ -21,13 +21,13 @@ use crate::words::{CallFacts, CallId};
 pub(crate) struct InFlightGuard {
     permit: Option<OwnedSemaphorePermit>,
     budget: Arc<RetryBudget>,
-    bell: Arc<WaitNotifier>,
+    notifier: Arc<WaitNotifier>,
 }
 
 impl InFlightGuard {
-    pub(super) fn new(permit: OwnedSemaphorePermit, budget: Arc<RetryBudget>, bell: Arc<WaitNotifier>) -> Self {
+    pub(super) fn new(permit: OwnedSemaphorePermit, budget: Arc<RetryBudget>, notifier: Arc<WaitNotifier>) -> Self {
         budget.call_started();
-        Self { permit: Some(permit), budget, bell }
+        Self { permit: Some(permit), budget, notifier }
     }
 }
 
@@ -35,7 +35,7 @@ impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.budget.call_ended();
         drop(self.permit.take());
-        self.bell.ring();
+        self.notifier.notify();
     }
 }
 
@@ -55,10 +55,10 @@ pub(crate) struct Accepted {
     pub(crate) started: Instant,
     pub(crate) deadline: Instant,
     pub(crate) wanted: WantedReply,
-    pub(crate) seat: CallAdmission,
+    pub(crate) admission: CallAdmission,
     pub(crate) span: tracing::Span,
     /// Its part of the store, if it is durable.
-    pub(super) ward: Option<CallJournal>,
+    pub(super) journal: Option<CallJournal>,
     /// The id under which it was accepted before a restart, and whether it had been sent.
     pub(super) taken_up: Option<(CallId, bool)>,
 }

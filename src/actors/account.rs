@@ -65,7 +65,7 @@ pub(super) struct AttemptAccount {
     pub(super) sent: u64,
     pub(super) received: u64,
     /// The permission of a call that had waited for the target, until the target has shown that it works.
-    pub(super) turn: Option<QueueGrant>,
+    pub(super) grant: Option<QueueGrant>,
     /// Whether it joined another attempt of its call.
     pub(super) hedge: bool,
     /// Its expected cost, where it joined only for speed.
@@ -83,7 +83,7 @@ pub(super) struct AttemptAccount {
     /// The parts of the answer that are not known here.
     pub(super) drift: Vec<Drift>,
     /// Notes when it has content.
-    pub(super) pulse: Arc<AttemptProgress>,
+    pub(super) progress: Arc<AttemptProgress>,
     /// An answer that came whole and that its provider calls a failure, for a caller that gets no other answer.
     pub(super) flawed: Option<Ending>,
     /// Why no call waits for the answer any more.
@@ -96,7 +96,7 @@ impl AttemptAccount {
         let now = now();
         self.permit.begin(now);
         self.begun.get_or_insert(now);
-        Watchdog::new(self.permit.ticket(), first_token_max, self.target.spec().stall(), self.pulse.clone(), now)
+        Watchdog::new(self.permit.ticket(), first_token_max, self.target.spec().stall(), self.progress.clone(), now)
     }
 
     /// Counts content: the first ends the first-token timer, and each restarts the stall timer.
@@ -111,8 +111,8 @@ impl AttemptAccount {
 
     /// Says that the target answers: the next call that waits for it goes on.
     pub(super) fn prove(&mut self) {
-        if let Some(turn) = self.turn.take() {
-            turn.proved();
+        if let Some(grant) = self.grant.take() {
+            grant.proved();
         }
     }
 

@@ -79,7 +79,7 @@ impl AttemptJob {
         let work = self.trim().unwrap_or_else(|| self.work.clone());
         let (target, meant) = (self.account.target.clone(), self.meant);
         let encode = move || work.encode(&target.provider.spec, target.spec(), meant);
-        let encoded = self.account.shared.apart.run(self.work.is_long(), encode).await?;
+        let encoded = self.account.shared.blocking_pool.run(self.work.is_long(), encode).await?;
         self.account.notes.extend(encoded.notes);
         let (names, stops) = (encoded.names, encoded.stops);
         let mut headers = encoded.headers;

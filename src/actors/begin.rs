@@ -27,7 +27,7 @@ const DEADLINE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 pub(super) struct CallIdentity {
     pub(super) id: CallId,
     /// Its part of the store, if it is durable.
-    pub(super) ward: Option<CallJournal>,
+    pub(super) journal: Option<CallJournal>,
     /// The id under which it was accepted before a restart, and whether it had been sent.
     pub(super) taken_up: Option<(CallId, bool)>,
 }
@@ -46,7 +46,7 @@ pub(super) fn call(shared: &Arc<Shared>, named: Option<CallIdentity>, work: Work
             Some(classify) => Some(classify.priority(shared.arrival(&work)).await),
             None => None,
         };
-        shared.apart.run(is_long, move || begin(&own, named, work, said, wanted)).await;
+        shared.blocking_pool.run(is_long, move || begin(&own, named, work, said, wanted)).await;
     };
     #[expect(clippy::disallowed_methods, reason = "whoever asked waits for its answer; dropped, that says so")]
     tokio::spawn(beginning.in_current_span());
@@ -83,22 +83,22 @@ fn start(
 ) {
     let started = now();
     let deadline = started + work.deadline().unwrap_or(route.failover.deadline).min(DEADLINE_MAX);
-    let seat = match take_seat(shared, priority, deadline, work.deadline().is_some()) {
-        Ok(seat) => seat,
+    let admission = match take_slot(shared, priority, deadline, work.deadline().is_some()) {
+        Ok(admission) => admission,
         Err(error) => return wanted.refuse(error),
     };
-    let CallIdentity { id, ward, taken_up } =
-        named.unwrap_or_else(|| CallIdentity { id: shared.next_call(), ward: None, taken_up: None });
+    let CallIdentity { id, journal, taken_up } =
+        named.unwrap_or_else(|| CallIdentity { id: shared.next_call(), journal: None, taken_up: None });
     let about = about(id, &route, &work, priority);
-    let mood = shared.purses.mood(&about);
+    let soft_routing = shared.budgets.soft_routing(&about);
     let needs = table.needs_of(&route, &work);
-    let rule = if mood.least_cost { Some(Rule::LeastCost) } else { needs.rule };
-    let needs = Needs { deadline: Some(deadline), priority, rule, price_max: mood.price_max, ..needs };
+    let rule = if soft_routing.least_cost { Some(Rule::LeastCost) } else { needs.rule };
+    let needs = Needs { deadline: Some(deadline), priority, rule, price_max: soft_routing.price_max, ..needs };
     let mut asked = table.ask(&route, work);
     asked.key = shared.stale.key(&route, &asked.work);
     let span = tracing::info_span!(target: CALLS, "call", id = %about.id, route = %route.name);
     let accepted =
-        Accepted { about, asked, table, route, needs, started, deadline, wanted, seat, span, ward, taken_up };
+        Accepted { about, asked, table, route, needs, started, deadline, wanted, admission, span, journal, taken_up };
     // If there is no router it is dropped with its answer, which then sends the error.
     shared.router.send(RouterCommand::Start(Box::new(accepted)));
 }
@@ -121,15 +121,15 @@ fn accept(shared: &Arc<Shared>, work: &Work) -> Result<(Arc<Table>, Arc<RouteSpe
 }
 
 /// Takes a place among the calls in flight, or among those that wait for one, unless it would come too late.
-fn take_seat(shared: &Shared, priority: Priority, due: Instant, is_due: bool) -> Result<CallAdmission, Error> {
-    let (parking, spots) = (&shared.parking, [WaitResource::CallSlot]);
-    let is_behind = parking.bell.waiting() > 0 && parking.is_before(&spots, priority, due, true);
+fn take_slot(shared: &Shared, priority: Priority, due: Instant, is_due: bool) -> Result<CallAdmission, Error> {
+    let (parking, resources) = (&shared.parking, [WaitResource::CallSlot]);
+    let is_behind = parking.notifier.waiting() > 0 && parking.is_before(&resources, priority, due, true);
     if !is_behind && let Some(place) = shared.take_place() {
         return Ok(CallAdmission::InFlight(place));
     }
     let place = parking.arrive(priority, due, is_due);
-    let wait = parking.wait(&spots, place);
+    let wait = parking.wait(&resources, place);
     let in_time = wait.is_none_or(|wait| now() + wait <= due);
-    let queued = if in_time { parking.queue(&spots.clone().into(), &spots, place, false) } else { None };
+    let queued = if in_time { parking.queue(&resources.clone().into(), &resources, place, false) } else { None };
     queued.map(CallAdmission::Queued).ok_or_else(|| shared.overloaded(wait))
 }

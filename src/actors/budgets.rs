@@ -1,4 +1,4 @@
-//! The purses of all budgets, and what attempts in flight have taken of them.
+//! The accounts of all budgets, and what attempts in flight have taken of them.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -12,10 +12,10 @@ use crate::policy::budget::{
 use crate::spec::HourlySpend;
 use crate::words::{AttemptRecord, CallFacts};
 
-/// The most purses that health shows: the emptiest ones.
+/// The most accounts that health shows: the emptiest ones.
 const TOLD_MAX: usize = 100;
 
-/// The purses of all budgets. Where there are no budgets no lock is taken.
+/// The accounts of all budgets. Where there are no budgets no lock is taken.
 #[derive(Default)]
 pub(crate) struct SharedBudgets {
     any: AtomicBool,
@@ -41,7 +41,7 @@ impl SharedBudgets {
     pub(super) fn recall(&self, spent: &[HourlySpend]) {
         let mut money = lock(&self.money);
         for one in spent {
-            money.recall(one.budget, &one.purse, one.amount, one.at);
+            money.recall(one.budget, &one.account, one.amount, one.at);
         }
     }
 
@@ -56,15 +56,19 @@ impl SharedBudgets {
         }
         let (estimate, now) = (estimate(), wall());
         let taken = lock(&self.money).take(about, &estimate, now)?;
-        Ok(Some(BudgetReservation { taken: Some(taken), purses: self.clone() }))
+        Ok(Some(BudgetReservation { taken: Some(taken), budgets: self.clone() }))
     }
 
     /// Returns how a call is to be routed, by the soft budgets that are spent.
-    pub(super) fn mood(&self, about: &CallFacts) -> SoftBudgetRouting {
-        if self.any.load(Relaxed) { lock(&self.money).mood(about, wall()) } else { SoftBudgetRouting::default() }
+    pub(super) fn soft_routing(&self, about: &CallFacts) -> SoftBudgetRouting {
+        if self.any.load(Relaxed) {
+            lock(&self.money).soft_routing(about, wall())
+        } else {
+            SoftBudgetRouting::default()
+        }
     }
 
-    /// Returns the state of the purses, the emptiest first.
+    /// Returns the state of the accounts, the emptiest first.
     pub(crate) fn health(&self) -> Vec<BudgetHealth> {
         let mut health = lock(&self.money).health(wall());
         health.truncate(TOLD_MAX);
@@ -75,7 +79,7 @@ impl SharedBudgets {
 /// The amounts that an attempt has taken. If it is dropped unsettled, it gives everything back.
 pub(super) struct BudgetReservation {
     taken: Option<ReservedAmounts>,
-    purses: Arc<SharedBudgets>,
+    budgets: Arc<SharedBudgets>,
 }
 
 impl BudgetReservation {
@@ -84,14 +88,14 @@ impl BudgetReservation {
         let Some(taken) = self.taken.take() else { return Vec::new() };
         let paid = BudgetCost::of(&record.usage, record.cost_usd);
         // The same time as in the ledger.
-        lock(&self.purses.money).settle(&record.about, taken, paid, record.started_at() + record.took)
+        lock(&self.budgets.money).settle(&record.about, taken, paid, record.started_at() + record.took)
     }
 }
 
 impl Drop for BudgetReservation {
     fn drop(&mut self) {
         if let Some(taken) = self.taken.take() {
-            lock(&self.purses.money).release(taken);
+            lock(&self.budgets.money).release(taken);
         }
     }
 }

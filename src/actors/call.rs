@@ -34,7 +34,7 @@ use crate::words::{AttemptRecord, Degraded, Embeddings, Error, FailureClass, Fin
 /// A call with the router's first choice.
 pub(super) struct CallJob {
     pub(super) accepted: Accepted,
-    pub(super) page: CallRecord,
+    pub(super) call_record: CallRecord,
     pub(super) plan: Plan,
     pub(super) state: RouteState,
     pub(super) sticky: Option<Sticky>,
@@ -51,21 +51,33 @@ pub(super) async fn start(job: Box<CallJob>, shared: Arc<Shared>, calls: ActorCe
 }
 
 async fn run(job: Box<CallJob>, shared: Arc<Shared>) {
-    let CallJob { accepted, mut page, plan, state, sticky, rng } = *job;
-    let Accepted { about: _, asked, table, route, needs, started, deadline, wanted, seat, span: _, ward, taken_up: _ } =
-        accepted;
-    let (commit, mut outlet) = CallerChannel::open(wanted, asked.work.commit(), &shared.draining);
-    let (place, plan) = match seat {
+    let CallJob { accepted, mut call_record, plan, state, sticky, rng } = *job;
+    let Accepted {
+        about: _,
+        asked,
+        table,
+        route,
+        needs,
+        started,
+        deadline,
+        wanted,
+        admission,
+        span: _,
+        journal,
+        taken_up: _,
+    } = accepted;
+    let (commit, mut caller) = CallerChannel::open(wanted, asked.work.commit(), &shared.draining);
+    let (place, plan) = match admission {
         CallAdmission::InFlight(place) => (place, Some(plan)),
         // The plan is old by then.
         CallAdmission::Queued(queued) => {
-            page.note(CallStep::Queued(queued.foretold()));
-            match seated(queued, &mut outlet, &shared, deadline).await {
+            call_record.note(CallStep::Queued(queued.foretold()));
+            match seated(queued, &mut caller, &shared, deadline).await {
                 Ok(place) => (place, None),
-                Err(None) => return page.end(CallStep::CallerLeft),
+                Err(None) => return call_record.end(CallStep::CallerLeft),
                 Err(Some(error)) => {
-                    page.end(CallStep::GaveUp(error.clone()));
-                    return outlet.fail(error);
+                    call_record.end(CallStep::GaveUp(error.clone()));
+                    return caller.fail(error);
                 }
             }
         }
@@ -74,7 +86,7 @@ async fn run(job: Box<CallJob>, shared: Arc<Shared>) {
     let is_due = asked.work.deadline().is_some();
     let machine = Failover::new(FailoverOptions { on_exhausted, ..route.failover.clone() }, commit, deadline);
     let mut driver = Driver {
-        page,
+        call_record,
         machine,
         plan,
         running: Vec::new(),
@@ -94,23 +106,23 @@ async fn run(job: Box<CallJob>, shared: Arc<Shared>) {
         is_degraded: false,
         waits: WaitState::default(),
         over: None,
-        ward,
+        journal,
     };
-    driver.drive(outlet).await;
+    driver.drive(caller).await;
     drop(place);
 }
 
 /// Waits for a place among the calls in flight; returns why there is none, if it is not that the caller has left.
 async fn seated(
     mut queued: QueueTicket,
-    outlet: &mut CallerChannel,
+    caller: &mut CallerChannel,
     shared: &Arc<Shared>,
     deadline: Instant,
 ) -> Result<InFlightGuard, Option<Error>> {
     loop {
         let woken = tokio::select! {
             biased;
-            () = outlet.closed() => {
+            () = caller.closed() => {
                 queued.left();
                 return Err(None);
             }
@@ -118,9 +130,9 @@ async fn seated(
             () = tokio::time::sleep_until(deadline.into()) => WakeReason::Displaced,
         };
         let again = match woken {
-            WakeReason::Granted(turn) => match shared.take_place() {
+            WakeReason::Granted(grant) => match shared.take_place() {
                 Some(place) => {
-                    turn.proved();
+                    grant.proved();
                     return Ok(place);
                 }
                 // Another call took the place just then.
@@ -135,7 +147,7 @@ async fn seated(
 }
 
 impl Driver {
-    async fn drive(&mut self, mut outlet: CallerChannel) {
+    async fn drive(&mut self, mut caller: CallerChannel) {
         if self.is_behind_others() {
             self.machine.stand_behind();
         }
@@ -143,22 +155,22 @@ impl Driver {
             match self.machine.next(&self.shared.budget, now()) {
                 Step::Plan => self.choose(),
                 Step::Try(this) => self.attempt(this).await,
-                Step::Commit(number) => self.commit(number, &outlet),
+                Step::Commit(number) => self.commit(number, &caller),
                 Step::Reset(failure) => {
-                    self.page.note(CallStep::Reset);
-                    outlet.say(StreamMessage::Reset(failure));
+                    self.call_record.note(CallStep::Reset);
+                    caller.say(StreamMessage::Reset(failure));
                 }
                 Step::Cancel(number, why) => self.cancel(number, why).await,
                 Step::Wait(until) => {
                     // A turn that led to nothing goes to another call.
-                    self.waits.turn = None;
+                    self.waits.grant = None;
                     if self.running.is_empty() {
                         let wait = until.saturating_duration_since(now());
-                        self.page.note(CallStep::Waited(wait));
+                        self.call_record.note(CallStep::Waited(wait));
                     }
                     tokio::select! {
                         biased;
-                        () = outlet.closed() => return self.left(None),
+                        () = caller.closed() => return self.left(None),
                         happening = next_happening(&mut self.running) => self.happened(happening),
                         () = tokio::time::sleep_until(until.into()) => self.listen(),
                     }
@@ -166,24 +178,24 @@ impl Driver {
                 Step::Queue(until) => {
                     let Some((mut queued, latest)) = self.line_up() else { continue };
                     if self.running.is_empty() {
-                        self.page.note(CallStep::Queued(self.waits.foretold(now())));
+                        self.call_record.note(CallStep::Queued(self.waits.foretold(now())));
                     }
                     tokio::select! {
                         biased;
-                        () = outlet.closed() => return self.left(Some(queued)),
+                        () = caller.closed() => return self.left(Some(queued)),
                         happening = next_happening(&mut self.running) => self.happened(happening),
                         woken = queued.woken() => self.woken(woken),
                         () = tokio::time::sleep_until(until.min(latest).into()) => self.listen(),
                     }
                 }
-                Step::Exhausted(back) => match self.exhausted(back, &mut outlet).await {
+                Step::Exhausted(back) => match self.exhausted(back, &mut caller).await {
                     WaitOutcome::Restart | WaitOutcome::GiveUp | WaitOutcome::RouteChanged => {}
                     WaitOutcome::CallerLeft => return self.left(None),
-                    WaitOutcome::Draining => return self.fail(Error::Draining, outlet),
+                    WaitOutcome::Draining => return self.fail(Error::Draining, caller),
                 },
-                Step::Silent => self.silent(&outlet),
-                Step::Finish(number) => return self.finish(number, outlet),
-                Step::GiveUp(why) => return self.give_up(why, outlet),
+                Step::Silent => self.silent(&caller),
+                Step::Finish(number) => return self.finish(number, caller),
+                Step::GiveUp(why) => return self.give_up(why, caller),
             }
         }
     }
@@ -207,8 +219,8 @@ impl Driver {
 
     /// Hands an attempt's content to the caller: what has come and the channel for the rest; or all of an answer that
     /// must be whole first.
-    fn commit(&mut self, number: u32, outlet: &CallerChannel) {
-        let Some(running) = self.running.iter_mut().find(|it| it.number == number).filter(|_| outlet.is_stream())
+    fn commit(&mut self, number: u32, caller: &CallerChannel) {
+        let Some(running) = self.running.iter_mut().find(|it| it.number == number).filter(|_| caller.is_stream())
         else {
             return;
         };
@@ -217,8 +229,8 @@ impl Driver {
         let whole = self.ended.iter().find(|ended| ended.record.attempt == number);
         let whole = whole.and_then(|ended| ended.brought.as_ref());
         let first = whole.map_or_else(|| first.into_iter().collect(), pieces_of);
-        outlet.say(StreamMessage::Segment {
-            call: self.page.about().id,
+        caller.say(StreamMessage::Segment {
+            call: self.call_record.about().id,
             target,
             attempt: number,
             prompt_tokens,
@@ -227,7 +239,7 @@ impl Driver {
         });
     }
 
-    fn finish(&mut self, number: u32, outlet: CallerChannel) {
+    fn finish(&mut self, number: u32, caller: CallerChannel) {
         let Some(at) = self.ended.iter().position(|ended| ended.record.attempt == number) else { return };
         let Some(mut brought) = self.ended[at].brought.take() else { return };
         let winner = &self.ended[at].record;
@@ -250,12 +262,12 @@ impl Driver {
         let attempts = self.attempts();
         let others = attempts.iter().filter(|record| record.attempt != number && !record.won());
         let waste: f64 = others.filter_map(|record| record.cost_usd).sum();
-        self.page.end(CallStep::Answered { attempt: number, target: target.clone() });
+        self.call_record.end(CallStep::Answered { attempt: number, target: target.clone() });
         let last_resort = self.running.iter().any(|running| running.number == number && running.last_resort);
         let degraded = is_less.then_some(Degraded::Target);
-        let (call, cost_usd) = (self.page.about().id, cost_usd.map(|won| won + waste));
+        let (call, cost_usd) = (self.call_record.about().id, cost_usd.map(|won| won + waste));
         let notes = std::mem::take(&mut self.ended[at].notes);
-        outlet.finish(match brought {
+        caller.finish(match brought {
             AttemptAnswer::Answer(Ending { stop, parts, verbatim, model, stop_sequence, sources, .. }) => {
                 CallResult::Answer(Finished {
                     call,
@@ -289,7 +301,7 @@ impl Driver {
         });
     }
 
-    fn give_up(&mut self, why: GiveUp, outlet: CallerChannel) {
+    fn give_up(&mut self, why: GiveUp, caller: CallerChannel) {
         // For a caller of the same dialect, the provider's own failed answer is more useful than an error of ours.
         let says_more = match &why {
             GiveUp::Exhausted(_) => true,
@@ -298,13 +310,13 @@ impl Driver {
         };
         let flawed = self.ended.iter().rfind(|ended| ended.brought.is_some()).filter(|_| says_more);
         if let Some(number) = flawed.map(|ended| ended.record.attempt) {
-            return self.finish(number, outlet);
+            return self.finish(number, caller);
         }
         let attempts = self.attempts();
         if matches!(why, GiveUp::Exhausted(_) | GiveUp::Deadline)
-            && let Some(words) = self.last_words(&outlet, &attempts)
+            && let Some(words) = self.last_words(&caller, &attempts)
         {
-            return outlet.finish(words);
+            return caller.finish(words);
         }
         let error = match why {
             GiveUp::Exhausted(_) if self.over.is_some() => self.over_budget(attempts),
@@ -322,12 +334,12 @@ impl Driver {
             }
             GiveUp::Interrupted(failure) => Error::Interrupted { failure, attempts },
         };
-        self.fail(error, outlet);
+        self.fail(error, caller);
     }
 
-    fn fail(&mut self, error: Error, outlet: CallerChannel) {
-        self.page.end(CallStep::GaveUp(error.clone()));
-        outlet.fail(error);
+    fn fail(&mut self, error: Error, caller: CallerChannel) {
+        self.call_record.end(CallStep::GaveUp(error.clone()));
+        caller.fail(error);
     }
 
     fn attempts(&mut self) -> Vec<AttemptRecord> {

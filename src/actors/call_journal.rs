@@ -12,39 +12,39 @@ const WRITE_MAX: Duration = Duration::from_secs(10);
 /// Keeps one call. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct CallJournal {
-    vault: Arc<dyn DurableStore>,
+    durable_store: Arc<dyn DurableStore>,
     id: CallId,
     /// In how many processes before this one it was about to be sent.
     sent: u32,
 }
 
 impl CallJournal {
-    pub(super) fn new(vault: Arc<dyn DurableStore>, id: CallId, sent: u32) -> Self {
-        Self { vault, id, sent }
+    pub(super) fn new(durable_store: Arc<dyn DurableStore>, id: CallId, sent: u32) -> Self {
+        Self { durable_store, id, sent }
     }
 
     /// Keeps the call before it is accepted. A call that could not be kept in time is forgotten in the store, too.
     pub(super) async fn accept(&self, call: &KeptCall) -> Result<(), Error> {
-        let why = match tokio::time::timeout(WRITE_MAX, self.vault.accept(call)).await {
+        let why = match tokio::time::timeout(WRITE_MAX, self.durable_store.accept(call)).await {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(why)) => why.to_string(),
             Err(_) => "the store does not write; `store.problem` in health says why".to_owned(),
         };
-        let forgotten = self.vault.forget(CallSelector::Call(self.id));
+        let forgotten = self.durable_store.forget(CallSelector::Call(self.id));
         let _ = tokio::time::timeout(Duration::ZERO, forgotten).await;
         Err(Error::NotDurable(why))
     }
 
     /// Keeps that the call is about to be sent.
     pub(super) async fn sent(&self) {
-        if tokio::time::timeout(WRITE_MAX, self.vault.sent(self.id, self.sent + 1)).await.is_err() {
+        if tokio::time::timeout(WRITE_MAX, self.durable_store.sent(self.id, self.sent + 1)).await.is_err() {
             tracing::warn!(id = %self.id, "a durable call is sent though the store does not write");
         }
     }
 
     /// Keeps items before they are delivered, however long that takes.
     pub(super) async fn tell(&self, at: usize, items: &[Item]) {
-        if let Err(why) = self.vault.tell(self.id, at, items).await {
+        if let Err(why) = self.durable_store.tell(self.id, at, items).await {
             tracing::error!(id = %self.id, %why, "what a durable call said is not kept");
         }
     }

@@ -1,6 +1,6 @@
 //! The events of one call, kept in their order, for any number of readers, each from its own place.
 //!
-//! One task writes a log (`scribe`), and the holders of its call read it. A call that has a log belongs to all its
+//! One task writes a log (`log_writer`), and the holders of its call read it. A call that has a log belongs to all its
 //! holders together, and ends when there is none.
 
 use std::fmt;

@@ -25,7 +25,7 @@ pub(super) enum CallResult {
 }
 
 impl CallerChannel {
-    /// Opens the outlet that a caller wants, and returns the commit policy: the work's own one, if it is streamed.
+    /// Opens the channel that a caller wants, and returns the commit policy: the work's own one, if it is streamed.
     pub(super) fn open(
         wanted: WantedReply,
         streamed: CommitPolicy,
@@ -83,8 +83,8 @@ impl CallerChannel {
                 drop(words.send(StreamMessage::Finished(Box::new(finished))))
             }
             (Self::Vectors(mut answer), CallResult::Vectors(embeddings)) => answer.send(Ok(embeddings)),
-            // Work and its outlet are of one kind; a mistake there crashes only this call.
-            (outlet, _) => outlet.fail(Error::Crashed),
+            // Work and its channel are of one kind; a mistake there crashes only this call.
+            (caller, _) => caller.fail(Error::Crashed),
         }
     }
 

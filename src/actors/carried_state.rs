@@ -117,7 +117,7 @@ pub(super) fn provide(
     spec: ProviderSpec,
     read: &[Key],
     known: Option<CarriedState>,
-    bell: Arc<WaitNotifier>,
+    notifier: Arc<WaitNotifier>,
 ) -> Provider {
     let now = now();
     let keys = spec.keys.iter().map(|key| Key::new(key.clone(), read)).collect();
@@ -135,7 +135,7 @@ pub(super) fn provide(
         let model = model.filter(|model| model.vocabulary() == new.vocabulary);
         model.unwrap_or_else(|| TokenModel::new(new.vocabulary))
     });
-    let slot = Slot::new(tokens, health, bell);
+    let slot = Slot::new(tokens, health, notifier);
     *lock(&slot.checkpoint) = Some(Arc::new(admission));
     #[cfg(feature = "store")]
     let marks = Fingerprints::new(&spec, known.as_ref().and_then(|known| known.marks.clone()));

@@ -37,7 +37,7 @@ pub(super) struct Driver {
     pub(super) ended: Vec<AttemptOutcome>,
     /// The target that the plan probes.
     pub(super) probe: Option<usize>,
-    pub(super) page: CallRecord,
+    pub(super) call_record: CallRecord,
     pub(super) asked: MeasuredRequest,
     pub(super) table: Arc<Table>,
     pub(super) route: Arc<RouteSpec>,
@@ -56,7 +56,7 @@ pub(super) struct Driver {
     /// The budget that had no room for the last try.
     pub(super) over: Option<Box<OverBudget>>,
     /// The store's part of a durable call, until it has noted that the call is sent.
-    pub(super) ward: Option<CallJournal>,
+    pub(super) journal: Option<CallJournal>,
 }
 
 impl Driver {
@@ -79,7 +79,7 @@ impl Driver {
         let picks = plan.picks.iter().filter_map(|pick| self.planned(pick, hedging));
         self.machine.planned(picks.collect::<Vec<_>>(), refusals, plan.last_resort, now);
         let planned = CallStep::planned(&plan, |target| self.table.targets[target].id().clone(), now);
-        self.page.note(planned);
+        self.call_record.note(planned);
         if !std::mem::replace(&mut self.waits.hinted, true) {
             self.note_hints(&plan);
         }
@@ -96,7 +96,7 @@ impl Driver {
             }
             known.push(provider);
             for hint in provider.hints().into_iter().filter(|hint| hint.reported != Reported::Well) {
-                self.page.note(CallStep::Hinted { provider: provider.spec.name.clone(), hint });
+                self.call_record.note(CallStep::Hinted { provider: provider.spec.name.clone(), hint });
             }
         }
     }
@@ -259,7 +259,7 @@ impl Driver {
         });
         let mut failures = failures.map(|(failure, back)| {
             let told = back.map(|back| back.saturating_duration_since(now));
-            let rests = failure.class.consequences().rest.map(|rest| Suspension::first_look(rest, told)).or(told);
+            let rests = failure.class.consequences().hold.map(|rest| Suspension::first_look(rest, told)).or(told);
             (failure, rests)
         });
         let (last, mut back_in) = failures.next()?;

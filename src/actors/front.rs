@@ -226,7 +226,7 @@ pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
         parked: shared.parking.health(),
         prices: shared.prices.health(),
         unpriced: table.targets.iter().filter(|it| it.price.is_none()).map(|it| it.id().clone()).collect(),
-        budgets: shared.purses.health(),
+        budgets: shared.budgets.health(),
         store: shared.store(),
     }
 }

@@ -34,7 +34,7 @@ pub struct HealthSnapshot {
     pub prices: Vec<PricesHealth>,
     /// The targets whose price is not known: what they cost stands in no sum.
     pub unpriced: Vec<TargetId>,
-    /// What is spent of what may be, the purses first that are emptiest; a hundred of them at most.
+    /// What is spent of what may be, the accounts first that are emptiest; a hundred of them at most.
     pub budgets: Vec<BudgetHealth>,
     /// The state of the store, if there is one.
     pub store: Option<StoreHealth>,

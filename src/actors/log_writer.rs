@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! asks with a key ──┐                      ┌──▶ reader, from the start
-//! asks with a key ──┼─▶ shelf ─▶ log ──────┼──▶ reader, from the start
-//! submits ──────────┘             ▲        └──▶ handle: the whole, or a reader from anywhere
-//! a restart ─────────▶ ward ──────┤ writes, and where the call is durable only what is kept
-//!                 call ──stream─▶ scribe
+//! asks with a key ──┼─▶ registry ─▶ log ───┼──▶ reader, from the start
+//! submits ──────────┘                ▲     └──▶ handle: the whole, or a reader from anywhere
+//! a restart ────────▶ journal ───────┤ writes, and where the call is durable only what is kept
+//!                  call ──stream─▶ this writer
 //! ```
 //!
 //! A call without a key that is neither submitted nor durable has no log, and bypasses this file.
@@ -86,7 +86,7 @@ pub(crate) fn keep(
 
 /// Finds a call that has a log.
 pub(crate) fn resume(shared: &Arc<Shared>, id: CallId, mut wanted: Responder<CallHandle>) {
-    if let Some(hold) = shared.shelf.call(id) {
+    if let Some(hold) = shared.registry.call(id) {
         return wanted.send(Ok(CallHandle::new(hold)));
     }
     let shared = shared.clone();
@@ -95,8 +95,8 @@ pub(crate) fn resume(shared: &Arc<Shared>, id: CallId, mut wanted: Responder<Cal
 
 /// Looks for a durable call in the store.
 async fn recall(shared: &Arc<Shared>, id: CallId) -> Result<LogShare, Error> {
-    let vault = shared.vault.clone().ok_or(Error::NotKept(id))?;
-    let found = shared.apart.run(true, move || vault.call(id)).await;
+    let durable_store = shared.durable_store.clone().ok_or(Error::NotKept(id))?;
+    let found = shared.blocking_pool.run(true, move || durable_store.call(id)).await;
     match found.map_err(|why| Error::NotDurable(why.to_string()))? {
         Some(call) => Ok(take_up(shared, call)),
         None => Err(Error::NotKept(id)),
@@ -105,8 +105,8 @@ async fn recall(shared: &Arc<Shared>, id: CallId) -> Result<LogShare, Error> {
 
 /// Takes up what was accepted before this process and has not ended.
 pub(crate) async fn take_up_all(shared: &Arc<Shared>) {
-    let Some(vault) = shared.vault.clone() else { return };
-    let found = shared.apart.run(true, move || vault.unfinished()).await;
+    let Some(durable_store) = shared.durable_store.clone() else { return };
+    let found = shared.blocking_pool.run(true, move || durable_store.unfinished()).await;
     match found {
         Ok(calls) => {
             for id in calls {
@@ -121,11 +121,11 @@ pub(crate) async fn take_up_all(shared: &Arc<Shared>) {
 
 /// Forgets calls, here and in what keeps them, and says how many.
 pub(crate) fn forget_all(shared: &Shared, which: CallSelector, mut wanted: Responder<usize>) {
-    let here = shared.shelf.forget_all(&which);
-    match &shared.vault {
+    let here = shared.registry.forget_all(&which);
+    match &shared.durable_store {
         None => wanted.send(Ok(here)),
-        Some(vault) => {
-            let forgotten = vault.forget(which);
+        Some(durable_store) => {
+            let forgotten = durable_store.forget(which);
             spawn(async move {
                 let forgotten = forgotten.await.map(|there| here + there);
                 wanted.send(forgotten.map_err(|why| Error::NotDurable(why.to_string())));
@@ -137,29 +137,30 @@ pub(crate) fn forget_all(shared: &Shared, which: CallSelector, mut wanted: Respo
 async fn find(shared: &Arc<Shared>, request: Arc<ChatRequest>, form: Form, own: bool) -> Result<LogShare, Error> {
     request.check()?;
     let durable = shared.durable(&request);
-    let vault = match (durable, shared.vault.clone()) {
+    let durable_store = match (durable, shared.durable_store.clone()) {
         (Durable::No, _) => None,
-        (_, Some(vault)) => Some(vault),
+        (_, Some(durable_store)) => Some(durable_store),
         (_, None) => {
             let why = "nothing is kept beyond the process: the configuration has no [store]";
             return Err(Error::NotDurable(why.to_owned()));
         }
     };
-    if let (Some(vault), Some(key)) = (vault.clone(), request.key.clone())
-        && !shared.shelf.knows(&request)
+    if let (Some(durable_store), Some(key)) = (durable_store.clone(), request.key.clone())
+        && !shared.registry.knows(&request)
     {
         let client = request.client.clone();
-        let found = shared.apart.run(true, move || vault.keyed(client.as_deref(), &key)).await;
+        let found = shared.blocking_pool.run(true, move || durable_store.keyed(client.as_deref(), &key)).await;
         if let Some(call) = found.map_err(|why| Error::NotDurable(why.to_string()))? {
             take_up(shared, call);
         }
     }
-    let own = own || vault.is_some();
-    let FoundCall { hold, is_new } = shared.shelf.find(&request, own, vault.is_some(), || shared.next_call())?;
+    let own = own || durable_store.is_some();
+    let FoundCall { hold, is_new } =
+        shared.registry.find(&request, own, durable_store.is_some(), || shared.next_call())?;
     if is_new {
-        let ward = vault.map(|vault| CallJournal::new(vault, hold.id(), 0));
+        let journal = durable_store.map(|durable_store| CallJournal::new(durable_store, hold.id(), 0));
         let (log, taken_up) = (hold.log().clone(), None);
-        spawn(write(shared.clone(), LoggedCall { log, request, form, durable, ward, taken_up }));
+        spawn(write(shared.clone(), LoggedCall { log, request, form, durable, journal, taken_up }));
     }
     Ok(hold)
 }
@@ -173,18 +174,18 @@ fn take_up(shared: &Arc<Shared>, call: KeptCall) -> LogShare {
         Ok(ReplyEvent::Reset(_)) => Some(false),
         _ => None,
     });
-    let FoundCall { hold, is_new } = shared.shelf.put(CallLog::restored(id, begun_at, request.clone(), items));
+    let FoundCall { hold, is_new } = shared.registry.put(CallLog::restored(id, begun_at, request.clone(), items));
     if !is_new {
         return hold;
     }
     if has_ended {
-        spawn(forget(Arc::downgrade(&shared.shelf), id, shared.limits.kept_for));
+        spawn(forget(Arc::downgrade(&shared.registry), id, shared.limits.kept_for));
         return hold;
     }
     let (log, form) = (hold.log().clone(), if is_whole { Form::Whole } else { Form::Stream });
-    let ward = shared.vault.clone().map(|vault| CallJournal::new(vault, id, sent));
+    let journal = shared.durable_store.clone().map(|durable_store| CallJournal::new(durable_store, id, sent));
     let taken_up = Some(RestartState { is_sent: sent > 0, is_told: told == Some(true) });
-    spawn(write(shared.clone(), LoggedCall { log, request, form, durable, ward, taken_up }));
+    spawn(write(shared.clone(), LoggedCall { log, request, form, durable, journal, taken_up }));
     hold
 }
 
@@ -223,7 +224,7 @@ struct LoggedCall {
     form: Form,
     durable: Durable,
     /// Its part of the store, if it is durable.
-    ward: Option<CallJournal>,
+    journal: Option<CallJournal>,
     /// Its state from before a restart.
     taken_up: Option<RestartState>,
 }
@@ -237,43 +238,43 @@ struct RestartState {
 
 /// Makes a call and writes its events down, until it ends or has no holder any more. Its end is kept for a while.
 async fn write(shared: Arc<Shared>, script: LoggedCall) {
-    let LoggedCall { log, ward, .. } = &script;
+    let LoggedCall { log, journal, .. } = &script;
     let kept_for = shared.limits.kept_for;
     let page =
-        OpenLog { log: log.clone(), shelf: shared.shelf.clone(), draining: shared.draining.clone(), told: false };
+        OpenLog { log: log.clone(), registry: shared.registry.clone(), draining: shared.draining.clone(), told: false };
     let last = tokio::select! {
         biased;
-        error = deserted(&shared.shelf, log) => vec![Err(error)],
+        error = deserted(&shared.registry, log) => vec![Err(error)],
         last = play(&shared, &script) => last.unwrap_or_else(|error| vec![Err(error)]),
     };
     // What this process does not finish the next one takes up.
     let is_over = !last.last().is_some_and(|item| item.as_ref().is_err_and(Error::is_of_process));
-    if let Some(ward) = ward.as_ref().filter(|_| is_over) {
-        ward.tell(log.length(), &last).await;
+    if let Some(journal) = journal.as_ref().filter(|_| is_over) {
+        journal.tell(log.length(), &last).await;
     }
     // The task that forgets it keeps no runtime alive.
-    let (shelf, id) = (Arc::downgrade(&shared.shelf), log.id());
+    let (registry, id) = (Arc::downgrade(&shared.registry), log.id());
     drop(shared);
     page.end(last);
     drop(script);
-    forget(shelf, id, kept_for).await;
+    forget(registry, id, kept_for).await;
 }
 
 /// Forgets a call after a while.
-async fn forget(shelf: std::sync::Weak<CallRegistry>, id: CallId, after: Duration) {
+async fn forget(registry: std::sync::Weak<CallRegistry>, id: CallId, after: Duration) {
     tokio::time::sleep(after).await;
-    if let Some(shelf) = shelf.upgrade() {
-        shelf.forget(id);
+    if let Some(registry) = registry.upgrade() {
+        registry.forget(id);
     }
 }
 
 /// Makes the call, writes its events down except the last, and returns the last.
 async fn play(shared: &Arc<Shared>, script: &LoggedCall) -> Result<Vec<Item>, Error> {
-    let LoggedCall { log, request, form, durable, ward, taken_up } = script;
+    let LoggedCall { log, request, form, durable, journal, taken_up } = script;
     let mut request = request.clone();
-    match (taken_up, ward) {
-        (Some(taken_up), Some(ward)) => request = again(log, request, *form, *durable, *taken_up, ward).await?,
-        (None, Some(ward)) => {
+    match (taken_up, journal) {
+        (Some(taken_up), Some(journal)) => request = again(log, request, *form, *durable, *taken_up, journal).await?,
+        (None, Some(journal)) => {
             let call = KeptCall {
                 id: log.id(),
                 begun_at: log.begun_at(),
@@ -283,7 +284,7 @@ async fn play(shared: &Arc<Shared>, script: &LoggedCall) -> Result<Vec<Item>, Er
                 sent: 0,
                 items: Vec::new(),
             };
-            ward.accept(&call).await?;
+            journal.accept(&call).await?;
         }
         _ => {}
     }
@@ -295,7 +296,7 @@ async fn play(shared: &Arc<Shared>, script: &LoggedCall) -> Result<Vec<Item>, Er
     };
     // In the ledger the part before a restart has the old id: here it is a new call.
     let (id, first) = (if taken_up.is_some() { shared.next_call() } else { log.id() }, log.id());
-    let named = CallIdentity { id, ward: ward.clone(), taken_up: taken_up.map(|it| (first, it.is_sent)) };
+    let named = CallIdentity { id, journal: journal.clone(), taken_up: taken_up.map(|it| (first, it.is_sent)) };
     begin::call(shared, Some(named), Work::Chat(request), wanted);
     let mut stream = answer.await.unwrap_or(Err(Error::Unavailable))?;
     log.begin();
@@ -304,8 +305,8 @@ async fn play(shared: &Arc<Shared>, script: &LoggedCall) -> Result<Vec<Item>, Er
         if batch.last().is_some_and(is_last) {
             return Ok(batch);
         }
-        if let Some(ward) = ward {
-            ward.tell(log.length(), &batch).await;
+        if let Some(journal) = journal {
+            journal.tell(log.length(), &batch).await;
         }
         log.extend(batch);
     }
@@ -334,7 +335,7 @@ async fn again(
     form: Form,
     durable: Durable,
     taken_up: RestartState,
-    ward: &CallJournal,
+    journal: &CallJournal,
 ) -> Result<Arc<ChatRequest>, Error> {
     let failure = Failure::new(FailureClass::Crashed, "the process that worked on it ended");
     let interrupted = || Error::Interrupted { failure: failure.clone(), attempts: Vec::new() };
@@ -346,7 +347,7 @@ async fn again(
             return Err(interrupted());
         }
         let reset = vec![Ok(ReplyEvent::Reset(failure.clone()))];
-        ward.tell(log.length(), &reset).await;
+        journal.tell(log.length(), &reset).await;
         log.extend(reset);
     }
     let Some(deadline) = request.deadline else { return Ok(request) };
@@ -358,7 +359,7 @@ async fn again(
 }
 
 /// Returns why a call ends early: it was cancelled, or has had no holder for a while.
-async fn deserted(shelf: &CallRegistry, log: &CallLog) -> Error {
+async fn deserted(registry: &CallRegistry, log: &CallLog) -> Error {
     let mut held = log.held();
     // The log is there, and so is its writer.
     loop {
@@ -370,7 +371,7 @@ async fn deserted(shelf: &CallRegistry, log: &CallLog) -> Error {
             biased;
             _ = held.wait_for(|held| held.is_cancelled || held.by > 0) => {}
             () = tokio::time::sleep(LINGER) => {
-                if shelf.desert(log) {
+                if registry.desert(log) {
                     return Error::Cancelled;
                 }
             }
@@ -381,7 +382,7 @@ async fn deserted(shelf: &CallRegistry, log: &CallLog) -> Error {
 /// A log that is being written. If it is dropped before its end, its last item is that the call was cut off.
 struct OpenLog {
     log: Arc<CallLog>,
-    shelf: Arc<CallRegistry>,
+    registry: Arc<CallRegistry>,
     draining: Arc<AtomicBool>,
     told: bool,
 }
@@ -391,10 +392,10 @@ impl OpenLog {
         self.tell(last);
     }
 
-    /// The shelf first: a caller that gets an error and asks again makes a new call.
+    /// The registry first: a caller that gets an error and asks again makes a new call.
     fn tell(&mut self, last: Vec<Item>) {
         if !std::mem::replace(&mut self.told, true) {
-            self.shelf.end(&self.log, &last);
+            self.registry.end(&self.log, &last);
             self.log.extend(last);
         }
     }

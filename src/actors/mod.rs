@@ -3,13 +3,13 @@
 //! ```text
 //! root                        one per runtime; starts and restarts everything below
 //! ├── front                   the public reference; stateless
-//! ├── keeper                  wakes the calls that wait, as places come free and targets back
-//! ├── pricer                  looks at lists of prices, where some are named
+//! ├── wait scheduler          wakes the calls that wait, as places come free and targets back
+//! ├── price poller            looks at lists of prices, where some are named
 //! ├── router                  routes, sessions, strategies' memory; picks; starts calls
 //! ├── supervisor ×n           one per provider
 //! │    ├── provider           error kernel: owns health, breakers, keys; no I/O
 //! │    ├── attempt ×k         one try: encode, send, decode
-//! │    ├── lookout            looks at what is said of it beside its calls, and asks what is out for a word
+//! │    ├── hint poller        looks at what is said of it beside its calls, and asks what is out for a word
 //! │    └── reading            one look at a key's source, while somebody needs it
 //! └── calls
 //!      └── call ×m            drives one failover machine to its end
@@ -75,7 +75,7 @@ mod running;
 mod caller_channel;
 mod wait_state;
 mod driver;
-mod bought;
+mod reservations;
 mod tries;
 mod parked;
 mod rungs;

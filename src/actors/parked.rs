@@ -36,30 +36,30 @@ impl Driver {
     /// Tells whether other calls already wait for this call's targets, and go before it.
     pub(super) fn is_behind_others(&self) -> bool {
         let parking = &self.shared.parking;
-        if parking.bell.waiting() == 0 {
+        if parking.notifier.waiting() == 0 {
             return false;
         }
         let Some(awaited) = self.awaited(&[]) else { return false };
         let waits = self.on_exhausted == OnExhausted::Wait;
-        let spots = if waits { &*awaited.spots } else { &*awaited.well };
-        parking.is_before(spots, self.needs.priority, self.machine.deadline(), waits)
+        let resources = if waits { &*awaited.resources } else { &*awaited.well };
+        parking.is_before(resources, self.needs.priority, self.machine.deadline(), waits)
     }
 
     /// Puts the call among those that wait for a place at a target; returns until when it can be answered in time. If
     /// it cannot be in time, the machine is told so.
     pub(super) fn line_up(&mut self) -> Option<(QueueTicket, Instant)> {
-        self.waits.turn = None;
+        self.waits.grant = None;
         let (now, due) = (now(), self.machine.deadline());
         let parking = self.shared.parking.clone();
-        let Some(AwaitedTargets { spots, full, needs, .. }) = self.awaited(&self.machine.occupied()) else {
+        let Some(AwaitedTargets { resources, full, needs, .. }) = self.awaited(&self.machine.occupied()) else {
             self.machine.unplaced(None, now);
             return None;
         };
         let latest = due.checked_sub(needs).unwrap_or(now);
-        let place = *self.waits.place.get_or_insert_with(|| parking.arrive(self.needs.priority, due, self.is_due));
-        self.waits.placed = parking.wait(&spots, place).map(|wait| now + wait);
+        let rank = *self.waits.rank.get_or_insert_with(|| parking.arrive(self.needs.priority, due, self.is_due));
+        self.waits.placed = parking.wait(&resources, rank).map(|wait| now + wait);
         let in_time = latest > now && self.waits.placed.is_none_or(|placed| placed <= latest);
-        let queued = if in_time { parking.queue(&spots, &full, place, false) } else { None };
+        let queued = if in_time { parking.queue(&resources, &full, rank, false) } else { None };
         if queued.is_none() {
             self.machine.unplaced(self.waits.placed, now);
         }
@@ -70,18 +70,18 @@ impl Driver {
     /// impatient.
     pub(super) fn left(&mut self, queued: Option<QueueTicket>) {
         queued.into_iter().for_each(QueueTicket::left);
-        if let Some(place) = self.waits.place {
-            self.running.iter().for_each(|running| self.shared.parking.left(&running.target, place));
+        if let Some(rank) = self.waits.rank {
+            self.running.iter().for_each(|running| self.shared.parking.left(&running.target, rank));
         }
-        self.page.end(CallStep::CallerLeft);
+        self.call_record.end(CallStep::CallerLeft);
     }
 
     /// Goes on with the end of the call's wait.
     pub(super) fn woken(&mut self, woken: WakeReason) {
         self.plan = None;
         match woken {
-            WakeReason::Granted(turn) => {
-                self.waits.turn = Some(turn);
+            WakeReason::Granted(grant) => {
+                self.waits.grant = Some(grant);
                 self.machine.woken(now());
             }
             WakeReason::Recheck => self.machine.woken(now()),
@@ -90,14 +90,14 @@ impl Driver {
     }
 
     /// Waits until one of the targets is back and it is this call's turn.
-    pub(super) async fn park(&mut self, back: Option<Instant>, outlet: &mut CallerChannel) -> WaitOutcome {
+    pub(super) async fn park(&mut self, back: Option<Instant>, caller: &mut CallerChannel) -> WaitOutcome {
         let parking = self.shared.parking.clone();
         let mut changes = parking.changes();
         let begun = now();
-        let Some(stay) = parking.enter(&self.page.so_far(), begun) else { return WaitOutcome::GiveUp };
+        let Some(parked_guard) = parking.enter(&self.call_record.so_far(), begun) else { return WaitOutcome::GiveUp };
         let from = begun + self.pause();
         let end = self.parked_until(begun);
-        let place = *self.waits.place.get_or_insert_with(|| parking.arrive(self.needs.priority, end, self.is_due));
+        let rank = *self.waits.rank.get_or_insert_with(|| parking.arrive(self.needs.priority, end, self.is_due));
         let mut told: Option<(Option<Instant>, Vec<UnavailableTarget>)> = None;
         let rest = loop {
             let now = now();
@@ -119,13 +119,14 @@ impl Driver {
             }
             if told.as_ref().is_none_or(|told| differs(told, (until, &barred))) {
                 let back_in = until.map(|until| until.saturating_duration_since(now));
-                self.page.note(CallStep::Parked { back_in, barred: barred.clone() });
-                stay.tell(self.page.so_far(), until, barred.clone());
-                outlet.say(StreamMessage::Waiting { back_in, barred: barred.clone() });
+                self.call_record.note(CallStep::Parked { back_in, barred: barred.clone() });
+                parked_guard.tell(self.call_record.so_far(), until, barred.clone());
+                caller.say(StreamMessage::Waiting { back_in, barred: barred.clone() });
                 told = Some((until, barred));
             }
             let look = wait_queue::look_at(from, until, end, now);
-            let mut queued = if now >= from { parking.queue(&awaited.spots, &awaited.full, place, true) } else { None };
+            let mut queued =
+                if now >= from { parking.queue(&awaited.resources, &awaited.full, rank, true) } else { None };
             let woken = async {
                 match &mut queued {
                     Some(queued) => queued.woken().await,
@@ -134,19 +135,19 @@ impl Driver {
             };
             tokio::select! {
                 biased;
-                () = outlet.closed() => {
+                () = caller.closed() => {
                     queued.into_iter().for_each(QueueTicket::left);
                     break WaitOutcome::CallerLeft;
                 }
-                woken = woken => if let WakeReason::Granted(turn) = woken {
-                    self.waits.turn = Some(turn);
+                woken = woken => if let WakeReason::Granted(grant) = woken {
+                    self.waits.grant = Some(grant);
                     break WaitOutcome::Restart;
                 },
                 _ = changes.changed() => {}
                 () = tokio::time::sleep_until(look.into()) => {}
             }
         };
-        drop(stay);
+        drop(parked_guard);
         let waited = now().saturating_duration_since(begun);
         self.waits.waited += waited;
         if !self.is_due {
@@ -155,7 +156,7 @@ impl Driver {
             self.needs.deadline = Some(deadline);
         }
         if let WaitOutcome::Restart = rest {
-            self.page.note(CallStep::Resumed);
+            self.call_record.note(CallStep::Resumed);
             self.begin_anew();
         }
         rest
@@ -192,8 +193,8 @@ impl Driver {
         let (mut state, mut rng) = (self.state.clone(), self.rng.clone());
         let plan =
             routing::plan(&self.route.options, &mut state, &candidates, &self.needs, None, pinned, now(), &mut rng);
-        let spot = |target: usize| WaitResource::Target(self.table.targets[target].id().clone());
-        AwaitedTargets::of(&plan, spot, |target| self.needs_at(target))
+        let resource = |target: usize| WaitResource::Target(self.table.targets[target].id().clone());
+        AwaitedTargets::of(&plan, resource, |target| self.needs_at(target))
     }
 
     /// Returns how long before its deadline a call must go to a target, as far as that was measured.

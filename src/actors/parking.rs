@@ -1,8 +1,8 @@
 //! Where calls wait for a place, or for a target to come back: which calls wait, for which targets, until when, and how
 //! each of them is woken.
 //!
-//! It survives the actor that serves it (`keeper`). A call holds guards of it: however the call ends, nothing of the
-//! call stays here.
+//! It survives the actor that serves it (`wait_scheduler`). A call holds guards of it: however the call ends, nothing
+//! of the call stays here.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -37,7 +37,7 @@ struct Waiter {
 /// The calls that wait for a turn, and how many of them are not parked.
 #[derive(Default)]
 struct CountedQueues {
-    lot: WaitQueues<WaitResource, Waiter>,
+    waiting: WaitQueues<WaitResource, Waiter>,
     queued: usize,
 }
 
@@ -47,15 +47,15 @@ impl CountedQueues {
     }
 }
 
-/// The lot of one runtime.
+/// The waiting calls of one runtime.
 pub(crate) struct Parking {
     queues: Mutex<CountedQueues>,
     queue_max: usize,
     /// The parked calls, on their turn or not, and what is shown of each.
     parked: Mutex<BTreeMap<CallId, ParkedCall>>,
     parked_max: usize,
-    /// Rung when a call may go.
-    pub(crate) bell: Arc<WaitNotifier>,
+    /// Notified when a call may go.
+    pub(crate) notifier: Arc<WaitNotifier>,
     /// Changes when every waiting call must check by itself: at a new table, or at the runtime's end.
     all: watch::Sender<()>,
 }
@@ -75,7 +75,7 @@ impl Parking {
             queue_max,
             parked: Mutex::default(),
             parked_max,
-            bell: Arc::default(),
+            notifier: Arc::default(),
             all: watch::Sender::new(()),
         }
     }
@@ -90,14 +90,14 @@ impl Parking {
         self.all.subscribe()
     }
 
-    /// Gives a call its place; `is_due` if its caller set its deadline.
+    /// Gives a call its rank; `is_due` if its caller set its deadline.
     pub(super) fn arrive(&self, priority: Priority, due: Instant, is_due: bool) -> QueueRank {
-        lock(&self.queues).lot.arrive(priority, due, is_due, now())
+        lock(&self.queues).waiting.arrive(priority, due, is_due, now())
     }
 
     /// Says that a caller has left whose call had waited for this target, and had gone there.
-    pub(super) fn left(&self, target: &TargetId, place: QueueRank) {
-        lock(&self.queues).lot.left(&[WaitResource::Target(target.clone())], place, now());
+    pub(super) fn left(&self, target: &TargetId, rank: QueueRank) {
+        lock(&self.queues).waiting.left(&[WaitResource::Target(target.clone())], rank, now());
     }
 
     /// Parks a call, unless the most calls are parked already.
@@ -108,60 +108,60 @@ impl Parking {
         }
         let entry = ParkedCall { flight: flight.clone(), since, until: None, barred: Vec::new() };
         parked.insert(flight.call, entry);
-        self.bell.came();
+        self.notifier.waiter_came();
         Some(ParkedGuard { call: flight.call, parking: self.clone() })
     }
 
-    /// Lets a call wait for its turn at the first of some spots, of which these were seen to be full. If too many calls
-    /// wait for a place, the last of them goes away.
+    /// Lets a call wait for its turn at the first of some resources, of which these were seen to be full. If too many
+    /// calls wait for a place, the last of them goes away.
     pub(super) fn queue(
         self: &Arc<Self>,
-        spots: &Arc<[WaitResource]>,
+        resources: &Arc<[WaitResource]>,
         full: &[WaitResource],
-        place: QueueRank,
+        rank: QueueRank,
         is_parked: bool,
     ) -> Option<QueueTicket> {
-        let (waker, turn) = oneshot::channel();
+        let (waker, grant) = oneshot::channel();
         let all = self.changes();
         let mut guard = lock(&self.queues);
         let queues = &mut *guard;
         if !is_parked && queues.queued >= self.queue_max {
-            let (last, its_place) = queues.lot.last(|waiter| !waiter.is_parked).filter(|(_, last)| *last > place)?;
-            if let Some(waiter) = queues.lot.leave(&last, its_place) {
+            let (last, its_rank) = queues.waiting.last(|waiter| !waiter.is_parked).filter(|(_, last)| *last > rank)?;
+            if let Some(waiter) = queues.waiting.leave(&last, its_rank) {
                 queues.left(&waiter);
             }
         }
-        for spot in full {
-            queues.lot.full(spot, now());
+        for resource in full {
+            queues.waiting.full(resource, now());
         }
-        queues.lot.enter(spots.clone(), place, Waiter { waker, is_parked });
+        queues.waiting.enter(resources.clone(), rank, Waiter { waker, is_parked });
         queues.queued += usize::from(!is_parked);
         drop(guard);
-        self.bell.came();
-        self.bell.ring();
-        Some(QueueTicket { spots: spots.clone(), place, turn, all, parking: self.clone() })
+        self.notifier.waiter_came();
+        self.notifier.notify();
+        Some(QueueTicket { resources: resources.clone(), rank, grant, all, parking: self.clone() })
     }
 
     /// Tells whether others wait for the targets of a call that comes now, and go before it. A call that would not wait
     /// for a target to come back is only behind those that wait for a place at a target that is well.
-    pub(super) fn is_before(&self, spots: &[WaitResource], priority: Priority, due: Instant, waits: bool) -> bool {
-        lock(&self.queues).lot.is_before(spots, priority, due, waits)
+    pub(super) fn is_before(&self, resources: &[WaitResource], priority: Priority, due: Instant, waits: bool) -> bool {
+        lock(&self.queues).waiting.is_before(resources, priority, due, waits)
     }
 
     /// Returns how long a call will wait for its turn, as far as that can be told.
-    pub(super) fn wait(&self, spots: &[WaitResource], place: QueueRank) -> Option<Duration> {
-        lock(&self.queues).lot.wait(spots, place, now())
+    pub(super) fn wait(&self, resources: &[WaitResource], rank: QueueRank) -> Option<Duration> {
+        lock(&self.queues).waiting.wait(resources, rank, now())
     }
 
     /// Lets go the calls that may go; returns when to look again.
     pub(super) fn look(self: &Arc<Self>, gate: impl FnMut(&WaitResource) -> Capacity) -> Option<Instant> {
         let mut guard = lock(&self.queues);
-        let look = guard.lot.look(now(), gate);
+        let look = guard.waiting.look(now(), gate);
         look.go.iter().for_each(|(waiter, _)| guard.left(waiter));
         drop(guard);
-        for (waiter, spot) in look.go {
+        for (waiter, resource) in look.go {
             // If the call has left meanwhile, the turn is dropped and goes to another call.
-            let _ = waiter.waker.send(QueueGrant { spot, arrived: false, taken: false, parking: self.clone() });
+            let _ = waiter.waker.send(QueueGrant { resource, arrived: false, taken: false, parking: self.clone() });
         }
         look.next
     }
@@ -171,7 +171,7 @@ impl Parking {
         lock(&self.queues).queued
     }
 
-    /// Returns the page, so far, of a call that is parked.
+    /// Returns the history, so far, of a call that is parked.
     pub(crate) fn flight(&self, call: CallId) -> Option<Arc<Flight>> {
         Some(lock(&self.parked).get(&call)?.flight.clone())
     }
@@ -219,15 +219,15 @@ impl ParkedGuard {
 impl Drop for ParkedGuard {
     fn drop(&mut self) {
         lock(&self.parking.parked).remove(&self.call);
-        self.parking.bell.went();
+        self.parking.notifier.waiter_left();
     }
 }
 
-/// A call's place in a queue.
+/// A call in a queue: its rank, and where it hears that it may go.
 pub(crate) struct QueueTicket {
-    spots: Arc<[WaitResource]>,
-    place: QueueRank,
-    turn: oneshot::Receiver<QueueGrant>,
+    resources: Arc<[WaitResource]>,
+    rank: QueueRank,
+    grant: oneshot::Receiver<QueueGrant>,
     all: watch::Receiver<()>,
     parking: Arc<Parking>,
 }
@@ -243,26 +243,26 @@ pub(super) enum WakeReason {
 }
 
 impl QueueTicket {
-    /// Waits again, at the same place.
+    /// Waits again, at the same rank.
     pub(super) fn again(&self) -> Option<Self> {
-        self.parking.queue(&self.spots, &[], self.place, false)
+        self.parking.queue(&self.resources, &[], self.rank, false)
     }
 
     /// Returns how long it will wait, as far as that can be told.
     pub(super) fn foretold(&self) -> Option<Duration> {
-        self.parking.wait(&self.spots, self.place)
+        self.parking.wait(&self.resources, self.rank)
     }
 
     /// Says that its caller has left.
     pub(super) fn left(self) {
-        lock(&self.parking.queues).lot.left(&self.spots, self.place, now());
+        lock(&self.parking.queues).waiting.left(&self.resources, self.rank, now());
     }
 
     /// Resolves when it may go, or when it must stop waiting.
     pub(super) async fn woken(&mut self) -> WakeReason {
         tokio::select! {
             biased;
-            turn = &mut self.turn => turn.map_or(WakeReason::Displaced, WakeReason::Granted),
+            grant = &mut self.grant => grant.map_or(WakeReason::Displaced, WakeReason::Granted),
             _ = self.all.changed() => WakeReason::Recheck,
         }
     }
@@ -271,17 +271,17 @@ impl QueueTicket {
 impl Drop for QueueTicket {
     fn drop(&mut self) {
         let mut queues = lock(&self.parking.queues);
-        if let Some(waiter) = queues.lot.leave(&self.spots, self.place) {
+        if let Some(waiter) = queues.waiting.leave(&self.resources, self.rank) {
             queues.left(&waiter);
         }
         drop(queues);
-        self.parking.bell.went();
+        self.parking.notifier.waiter_left();
     }
 }
 
 /// Permission to go where there is a place, or to ask a target that is back. Its result decides which call goes next.
 pub(super) struct QueueGrant {
-    spot: WaitResource,
+    resource: WaitResource,
     /// Whether its place is counted where it is taken.
     arrived: bool,
     taken: bool,
@@ -291,14 +291,14 @@ pub(super) struct QueueGrant {
 impl QueueGrant {
     /// Tells whether it is for this target.
     pub(super) fn is_for(&self, target: &TargetId) -> bool {
-        matches!(&self.spot, WaitResource::Target(known) if known == target)
+        matches!(&self.resource, WaitResource::Target(known) if known == target)
     }
 
     /// Reports that the call has a place.
     pub(super) fn arrived(&mut self) {
         if !std::mem::replace(&mut self.arrived, true) {
-            lock(&self.parking.queues).lot.arrived(&self.spot);
-            self.parking.bell.ring();
+            lock(&self.parking.queues).waiting.arrived(&self.resource);
+            self.parking.notifier.notify();
         }
     }
 
@@ -306,8 +306,8 @@ impl QueueGrant {
     pub(super) fn proved(mut self) {
         self.arrived();
         self.taken = true;
-        lock(&self.parking.queues).lot.proved(&self.spot, now());
-        self.parking.bell.ring();
+        lock(&self.parking.queues).waiting.proved(&self.resource, now());
+        self.parking.notifier.notify();
     }
 }
 
@@ -316,12 +316,12 @@ impl Drop for QueueGrant {
         if !self.taken {
             let mut queues = lock(&self.parking.queues);
             if self.arrived {
-                queues.lot.returned(&self.spot, now());
+                queues.waiting.returned(&self.resource, now());
             } else {
-                queues.lot.refused(&self.spot, now());
+                queues.waiting.refused(&self.resource, now());
             }
             drop(queues);
-            self.parking.bell.ring();
+            self.parking.notifier.notify();
         }
     }
 }

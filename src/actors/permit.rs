@@ -23,24 +23,24 @@ pub(super) trait PermitIssuer: Send + Sync + 'static {
 /// dropped, which reports that the attempt crashed or never began. So panic, kill and abort need no bookkeeping
 /// anywhere.
 pub(crate) struct Permit {
-    desk: Arc<dyn PermitIssuer>,
+    issuer: Arc<dyn PermitIssuer>,
     ticket: Ticket,
-    pulse: Arc<AttemptProgress>,
+    progress: Arc<AttemptProgress>,
     used: bool,
     settled: bool,
 }
 
 impl Permit {
     /// Takes a place in flight. Only the provider calls this, after it has checked the limit.
-    pub(super) fn new(desk: Arc<dyn PermitIssuer>, ticket: Ticket) -> Self {
-        desk.enter(ticket.target);
-        let pulse = Arc::new(AttemptProgress::new(ticket.started));
-        Self { desk, ticket, pulse, used: false, settled: false }
+    pub(super) fn new(issuer: Arc<dyn PermitIssuer>, ticket: Ticket) -> Self {
+        issuer.enter(ticket.target);
+        let progress = Arc::new(AttemptProgress::new(ticket.started));
+        Self { issuer, ticket, progress, used: false, settled: false }
     }
 
-    /// Returns the attempt's pulse, which carries its progress without messages.
-    pub(super) fn pulse(&self) -> &Arc<AttemptProgress> {
-        &self.pulse
+    /// Returns the attempt's progress, which is shared without messages.
+    pub(super) fn progress(&self) -> &Arc<AttemptProgress> {
+        &self.progress
     }
 
     pub(crate) fn ticket(&self) -> &Ticket {
@@ -55,7 +55,7 @@ impl Permit {
 
     /// Reports something about the attempt while it runs.
     pub(crate) fn report(&self, report: Report) {
-        self.desk.report(self.ticket, report);
+        self.issuer.report(self.ticket, report);
     }
 
     /// Notes how many tokens the attempt took, as its provider counted them.
@@ -70,7 +70,7 @@ impl Permit {
 
     /// Reports what is left of the key's limits, from the answer's head.
     pub(crate) fn limits(&self, limits: Limits) {
-        self.desk.limits(self.ticket, limits);
+        self.issuer.limits(self.ticket, limits);
     }
 
     /// Gives the place back and then reports the attempt's end: when the report arrives, the place is free.
@@ -78,8 +78,8 @@ impl Permit {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
-        self.pulse.end();
-        self.desk.leave(self.ticket.target);
+        self.progress.end();
+        self.issuer.leave(self.ticket.target);
         self.report(Report::Ended(outcome));
     }
 }

@@ -29,7 +29,7 @@ async fn look(shared: Arc<Shared>) {
             }
         };
         next.await;
-        if shared.prices.look(&shared.apart).await {
+        if shared.prices.look(&shared.blocking_pool).await {
             shared.root.send(RootMessage::Priced);
         }
     }

@@ -67,13 +67,14 @@ enum PriceLocation {
 impl Prices {
     /// Takes prices from these sources from now on. What a source has given stays; a file, and an address that has
     /// given nothing yet, are looked at before this returns.
-    pub(crate) async fn replace(&self, spec: &PricesSpec, apart: &BlockingPool) {
+    pub(crate) async fn replace(&self, spec: &PricesSpec, blocking_pool: &BlockingPool) {
         let file = spec.file.clone().map(PriceLocation::File);
         let address =
             spec.url.clone().map(|url| PriceLocation::Address(url, PricesSpec { file: None, ..spec.clone() }));
         let places: Vec<PriceLocation> = file.into_iter().chain(address).collect();
         self.turn_to(places);
-        self.look_at(apart, |source| matches!(source.at, PriceLocation::File(_)) || source.taken.is_none()).await;
+        self.look_at(blocking_pool, |source| matches!(source.at, PriceLocation::File(_)) || source.taken.is_none())
+            .await;
     }
 
     fn turn_to(&self, places: Vec<PriceLocation>) {
@@ -87,9 +88,9 @@ impl Prices {
     }
 
     /// Looks at every source that is due. Tells whether another list was taken in.
-    pub(crate) async fn look(&self, apart: &BlockingPool) -> bool {
+    pub(crate) async fn look(&self, blocking_pool: &BlockingPool) -> bool {
         let now = now();
-        self.look_at(apart, |source| source.due <= now).await
+        self.look_at(blocking_pool, |source| source.due <= now).await
     }
 
     /// Returns how long no source is due; `None` where there is none.
@@ -115,11 +116,11 @@ impl Prices {
         lock(&self.0).iter().map(health).collect()
     }
 
-    async fn look_at(&self, apart: &BlockingPool, which: impl Fn(&PriceSource) -> bool) -> bool {
+    async fn look_at(&self, blocking_pool: &BlockingPool, which: impl Fn(&PriceSource) -> bool) -> bool {
         let due: Vec<PriceSource> = lock(&self.0).iter().filter(|source| which(source)).cloned().collect();
         let mut is_changed = false;
         for source in due {
-            let (version, read) = source.read(apart).await;
+            let (version, read) = source.read(blocking_pool).await;
             let mut sources = lock(&self.0);
             // It may have been replaced meanwhile.
             if let Some(known) = sources.iter_mut().find(|known| known.at == source.at) {
@@ -142,7 +143,7 @@ impl PriceSource {
         }
     }
 
-    async fn read(&self, apart: &BlockingPool) -> (Option<Version>, Read) {
+    async fn read(&self, blocking_pool: &BlockingPool) -> (Option<Version>, Read) {
         let (version, bytes) = match &self.at {
             PriceLocation::File(path) => match read_file(path.clone(), self.version, BYTES_MAX as u64).await {
                 Ok(None) => return (self.version, Ok(None)),
@@ -157,7 +158,7 @@ impl PriceSource {
         };
         match bytes {
             Ok(bytes) => {
-                (version, apart.run(bytes.len() > LONG_BYTES, move || PriceList::read(&bytes)).await.map(Some))
+                (version, blocking_pool.run(bytes.len() > LONG_BYTES, move || PriceList::read(&bytes)).await.map(Some))
             }
             Err(problem) => (version, Err(problem)),
         }

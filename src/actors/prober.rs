@@ -2,7 +2,7 @@
 //! call.
 //!
 //! It makes calls as callers do, on a route of its own with one target and one attempt. Permit, health, budget and
-//! books are those of every call.
+//! records are those of every call.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;

@@ -29,7 +29,7 @@ impl AttemptProgress {
         }
     }
 
-    pub(super) fn beat(&self, now: Instant) {
+    pub(super) fn note_content(&self, now: Instant) {
         let millis = now.saturating_duration_since(self.since).as_millis();
         self.last.store(u64::try_from(millis).unwrap_or(u64::MAX - 1) + 1, Relaxed);
     }

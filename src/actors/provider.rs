@@ -186,19 +186,19 @@ impl Actor for Provider {
 struct InFlightAttempts(Vec<(usize, Weak<AttemptProgress>)>);
 
 impl InFlightAttempts {
-    fn add(&mut self, target: usize, pulse: &Arc<AttemptProgress>) {
+    fn add(&mut self, target: usize, progress: &Arc<AttemptProgress>) {
         if self.0.len() == self.0.capacity() {
-            self.0.retain(|(_, pulse)| pulse.strong_count() > 0);
+            self.0.retain(|(_, progress)| progress.strong_count() > 0);
             // At most half full: the next time comes after as many attempts again.
             self.0.reserve(self.0.len().max(WAITING_MIN));
         }
-        self.0.push((target, Arc::downgrade(pulse)));
+        self.0.push((target, Arc::downgrade(progress)));
     }
 
     /// Tells calls that wait for a target without content that it was given up.
     fn give_up(&self, target: usize) {
         let there = self.0.iter().filter(|(at, _)| *at == target);
-        there.filter_map(|(_, pulse)| pulse.upgrade()).for_each(|pulse| pulse.give_up());
+        there.filter_map(|(_, progress)| progress.upgrade()).for_each(|progress| progress.give_up());
     }
 }
 
@@ -211,7 +211,7 @@ impl State {
         let in_flight = self.slot().in_flight(ask.target);
         let ticket = self.admission.admit(ask, in_flight, now, &mut self.rng)?;
         let permit = Permit::new(self.slot().clone(), ticket);
-        self.waiting.add(ask.target, permit.pulse());
+        self.waiting.add(ask.target, permit.progress());
         Ok(permit)
     }
 

@@ -51,6 +51,7 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 const SAVE_MAX: Duration = Duration::from_secs(1);
 
 impl Child {
+    /// Returns its name as events and logs spell it.
     fn name(&self) -> String {
         match self {
             Self::Calls => "calls".into(),
@@ -259,7 +260,7 @@ impl State {
             }
             let from_before = known.map_or_else(|| recalled.remove(&spec.name), |old| CarriedState::of(old, &spec));
             let read = known.map_or(&[][..], |old| &old.keys);
-            let provider = Arc::new(provide(spec, read, from_before, self.shared.parking.bell.clone()));
+            let provider = Arc::new(provide(spec, read, from_before, self.shared.parking.notifier.clone()));
             let child = Child::Supervisor(provider.clone());
             if let Err(error) = self.start(myself, child.clone()).await {
                 self.crashed(myself, child, &error.to_string());
@@ -267,9 +268,9 @@ impl State {
             providers.push(provider);
         }
         self.noticed = None;
-        self.shared.purses.replace(setup.budgets);
+        self.shared.budgets.replace(setup.budgets);
         #[cfg(feature = "store")]
-        self.shared.purses.recall(&setup.spent);
+        self.shared.budgets.recall(&setup.spent);
         self.shared.table.send_replace(Arc::new(Table::new(providers, setup.layout, &self.shared.prices)));
         self.shared.parking.wake_all();
         self.shared.router.send(RouterCommand::Retabled(old.clone()));

@@ -105,13 +105,13 @@ impl State {
         if let (Some(session), Some(sticky)) = (accepted.asked.work.session(), plan.sticky) {
             self.sessions.keep(session, sticky, now);
         }
-        let mut page = CallRecord::new(accepted.about.clone(), accepted.started, self.shared.clone());
+        let mut call_record = CallRecord::new(accepted.about.clone(), accepted.started, self.shared.clone());
         if let Some((first, is_sent)) = accepted.taken_up {
-            page.take_up(first, is_sent);
+            call_record.take_up(first, is_sent);
         }
         if let Some(error) = unservable(&plan, &accepted) {
-            page.note(CallStep::planned(&plan, |target| accepted.table.targets[target].id().clone(), now));
-            page.end(CallStep::GaveUp(error.clone()));
+            call_record.note(CallStep::planned(&plan, |target| accepted.table.targets[target].id().clone(), now));
+            call_record.end(CallStep::GaveUp(error.clone()));
             return accepted.wanted.refuse(error);
         }
         let Some(calls) = self.shared.calls() else {
@@ -119,7 +119,7 @@ impl State {
         };
         let state = memory.clone();
         let rng = SeededRng::from_rng(&mut self.rng);
-        let job = Box::new(CallJob { accepted, page, plan, state, sticky, rng });
+        let job = Box::new(CallJob { accepted, call_record, plan, state, sticky, rng });
         // If the call cannot be started it is dropped, and its answer sends `Unavailable`.
         let _ = call::start(job, self.shared.clone(), calls).await;
     }

@@ -24,8 +24,8 @@ const OURS: &str = "standin";
 
 impl Driver {
     /// Goes on with a call that has nothing left to try.
-    pub(super) async fn exhausted(&mut self, back: Option<Instant>, outlet: &mut CallerChannel) -> WaitOutcome {
-        self.waits.turn = None;
+    pub(super) async fn exhausted(&mut self, back: Option<Instant>, caller: &mut CallerChannel) -> WaitOutcome {
+        self.waits.grant = None;
         // An answer that its provider itself calls a failure is passed on unchanged.
         let has_words = self.ended.iter().any(|ended| ended.brought.is_some());
         let mut rest = WaitOutcome::RouteChanged;
@@ -35,7 +35,7 @@ impl Driver {
                 OnExhausted::Fail => WaitOutcome::GiveUp,
                 // Money comes back with the calendar, and not with a target.
                 OnExhausted::Wait if self.over.is_some() => WaitOutcome::GiveUp,
-                OnExhausted::Wait => self.park(back, outlet).await,
+                OnExhausted::Wait => self.park(back, caller).await,
                 OnExhausted::Degrade => self.step_down(),
             };
         }
@@ -47,12 +47,12 @@ impl Driver {
 
     /// Takes less for a call whose targets all say nothing, where a rung has something. What is in flight may still win
     /// beside targets that are kept for this.
-    pub(super) fn silent(&mut self, outlet: &CallerChannel) {
+    pub(super) fn silent(&mut self, caller: &CallerChannel) {
         let has_words = self.ended.iter().any(|ended| ended.brought.is_some());
         if !has_words && !matches!(self.step_down(), WaitOutcome::GiveUp) {
             return;
         }
-        if has_words || self.words_left(outlet).is_some() {
+        if has_words || self.words_left(caller).is_some() {
             self.machine.end_silent(now());
         }
     }
@@ -67,7 +67,7 @@ impl Driver {
             if rung == Rung::Targets {
                 self.is_degraded = true;
                 if self.awaited(&self.machine.refusing()).is_some() {
-                    self.page.note(CallStep::Degraded(Degraded::Target));
+                    self.call_record.note(CallStep::Degraded(Degraded::Target));
                     self.begin_anew();
                     return WaitOutcome::Restart;
                 }
@@ -97,8 +97,8 @@ impl Driver {
     }
 
     /// Returns what the rungs that are left have to say by themselves to a call that takes less.
-    fn words_left(&self, outlet: &CallerChannel) -> Option<(StaleAnswer, Degraded)> {
-        if self.on_exhausted != OnExhausted::Degrade || outlet.is_vectors() {
+    fn words_left(&self, caller: &CallerChannel) -> Option<(StaleAnswer, Degraded)> {
+        if self.on_exhausted != OnExhausted::Degrade || caller.is_vectors() {
             return None;
         }
         let left = self.route.rungs.get(self.waits.rungs..).unwrap_or_default();
@@ -107,12 +107,12 @@ impl Driver {
 
     /// Returns what a call gets in the end that nobody answers, and that takes less: what a rung of its route has to
     /// say by itself.
-    pub(super) fn last_words(&mut self, outlet: &CallerChannel, attempts: &[AttemptRecord]) -> Option<CallResult> {
-        let (answer, rung) = self.words_left(outlet)?;
-        let call = self.page.about().id;
+    pub(super) fn last_words(&mut self, caller: &CallerChannel, attempts: &[AttemptRecord]) -> Option<CallResult> {
+        let (answer, rung) = self.words_left(caller)?;
+        let call = self.call_record.about().id;
         let StaleAnswer { text, target, model, stop } = answer;
         let first = [Piece::Text(text.to_string())].into();
-        outlet.say(StreamMessage::Segment {
+        caller.say(StreamMessage::Segment {
             call,
             target: target.clone(),
             attempt: 0,
@@ -120,7 +120,7 @@ impl Driver {
             first,
             rest: None,
         });
-        self.page.end(CallStep::Degraded(rung));
+        self.call_record.end(CallStep::Degraded(rung));
         let cost: f64 = attempts.iter().filter_map(|record| record.cost_usd).sum();
         Some(CallResult::Answer(Finished {
             call,

@@ -23,7 +23,7 @@ pub(super) struct RunningAttempt {
     /// Used or dropped, it stops the attempt.
     unwanted: oneshot::Sender<CancelReason>,
     /// When it last had content, and whether its target was given up.
-    pulse: Arc<AttemptProgress>,
+    progress: Arc<AttemptProgress>,
     /// Whether the call knows that its target was given up.
     given_up: bool,
     /// Whether it could pass an open breaker.
@@ -55,19 +55,31 @@ impl RunningAttempt {
         pieces: mpsc::Receiver<Piece>,
         ended: oneshot::Receiver<AttemptOutcome>,
         unwanted: oneshot::Sender<CancelReason>,
-        pulse: Arc<AttemptProgress>,
+        progress: Arc<AttemptProgress>,
         prompt_tokens: u32,
     ) -> Self {
         let (pieces, ended, first) = (Some(pieces), Some(ended), None);
         let Try { number, last_resort, hedge, .. } = this;
         let is_hedge = hedge.is_some();
         let given_up = false;
-        Self { number, target, pieces, ended, unwanted, pulse, given_up, last_resort, is_hedge, first, prompt_tokens }
+        Self {
+            number,
+            target,
+            pieces,
+            ended,
+            unwanted,
+            progress,
+            given_up,
+            last_resort,
+            is_hedge,
+            first,
+            prompt_tokens,
+        }
     }
 
     /// Returns when it last had content, if it has had any.
     pub(super) fn heard(&self) -> Option<Instant> {
-        self.pulse.last()
+        self.progress.last()
     }
 
     /// Hands over its first content and the channel for the rest.
@@ -90,7 +102,7 @@ impl RunningAttempt {
         if let Poll::Ready(happening) = self.poll_attempt(cx) {
             return Poll::Ready(happening);
         }
-        if self.given_up || self.first.is_some() || self.ended.is_none() || !self.pulse.is_given_up(cx) {
+        if self.given_up || self.first.is_some() || self.ended.is_none() || !self.progress.is_given_up(cx) {
             return Poll::Pending;
         }
         self.given_up = true;

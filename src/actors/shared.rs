@@ -52,13 +52,13 @@ pub(crate) struct Shared {
     /// Where calls wait for a place, or for a target to come back.
     pub(crate) parking: Arc<Parking>,
     /// The calls that have a log.
-    pub(super) shelf: Arc<CallRegistry>,
+    pub(super) registry: Arc<CallRegistry>,
     /// The store of durable calls.
-    pub(crate) vault: Option<Arc<dyn DurableStore>>,
+    pub(crate) durable_store: Option<Arc<dyn DurableStore>>,
     /// The lists of prices.
     pub(crate) prices: Prices,
     /// What may be spent, and what is spent.
-    pub(crate) purses: Arc<SharedBudgets>,
+    pub(crate) budgets: Arc<SharedBudgets>,
     /// The last good answers of routes that keep some.
     pub(crate) stale: StaleAnswers,
     /// Whether the runtime stops; answers hold it, too.
@@ -67,12 +67,12 @@ pub(crate) struct Shared {
     /// The classifier of calls' priorities.
     classify: Option<Classify>,
     /// Where long requests are counted and written.
-    pub(crate) apart: BlockingPool,
+    pub(crate) blocking_pool: BlockingPool,
     /// Bytes of answers that are kept in memory.
     pub(crate) kept: AtomicUsize,
     lack: Mutex<Option<LocalShortage>>,
     /// The ledger and the flight recorder.
-    pub(crate) books: Arc<Recorder>,
+    pub(crate) recorder: Arc<Recorder>,
     /// The observers: records go only through here.
     pub(crate) sink: Sink,
     /// The part that keeps everything in a file.
@@ -108,12 +108,12 @@ impl Shared {
         limits: Limits,
         observers: impl IntoIterator<Item = AddedObserver>,
         classify: Option<Classify>,
-        vault: Option<Arc<dyn DurableStore>>,
+        durable_store: Option<Arc<dyn DurableStore>>,
         #[cfg(feature = "store")] store: Option<Arc<dyn MemoryStore>>,
     ) -> Self {
-        let books = Arc::new(Recorder::new(limits.ledger_max, limits.recorder_max));
+        let recorder = Arc::new(Recorder::new(limits.ledger_max, limits.recorder_max));
         let ours = |name: &str, observer| AddedObserver { name: name.into(), observer, in_place: true };
-        let own = [ours("books", books.clone()), ours("log", Arc::new(CallLogger))];
+        let own = [ours("books", recorder.clone()), ours("log", Arc::new(CallLogger))];
         Self {
             table: watch::Sender::new(Arc::default()),
             root: LiveActor::default(),
@@ -124,19 +124,19 @@ impl Shared {
             events: broadcast::Sender::new(EVENTS_MAX),
             places: Arc::new(Semaphore::new(limits.calls_max)),
             parking: Arc::new(Parking::new(limits.parked_max, limits.queue_max)),
-            shelf: Arc::new(CallRegistry::new(limits.kept_bytes_max)),
-            vault,
+            registry: Arc::new(CallRegistry::new(limits.kept_bytes_max)),
+            durable_store,
             prices: Prices::default(),
-            purses: Arc::default(),
+            budgets: Arc::default(),
             stale: StaleAnswers::default(),
             draining: Arc::default(),
             crash: CrashHook::default(),
             classify,
-            apart: BlockingPool::default(),
+            blocking_pool: BlockingPool::default(),
             kept: AtomicUsize::new(0),
             lack: Mutex::default(),
             calls_begun: AtomicU64::new(0),
-            books,
+            recorder,
             sink: Sink::new(own.into_iter().chain(observers)),
             #[cfg(feature = "store")]
             store,
@@ -150,7 +150,7 @@ impl Shared {
     /// Takes a place among the calls in flight, if one is free.
     pub(super) fn take_place(&self) -> Option<InFlightGuard> {
         let permit = self.places.clone().try_acquire_owned().ok()?;
-        Some(InFlightGuard::new(permit, self.budget.clone(), self.parking.bell.clone()))
+        Some(InFlightGuard::new(permit, self.budget.clone(), self.parking.notifier.clone()))
     }
 
     /// Returns the refusal of a call that found no place, and when it would have one.
@@ -176,7 +176,7 @@ impl Shared {
     pub(crate) fn durable(&self, request: &ChatRequest) -> Durable {
         match request.durable {
             Some(durable) => durable,
-            None if self.vault.is_none() => Durable::No,
+            None if self.durable_store.is_none() => Durable::No,
             None => self.table().route(&request.route).map_or(Durable::No, |route| route.durable),
         }
     }
@@ -214,7 +214,7 @@ impl Shared {
         self.store.as_ref().map(|store| store.health())
     }
 
-    /// Returns the keeper of what is known of providers, if that is to outlive the process.
+    /// Returns the store of what is known of providers, if that is to outlive the process.
     #[cfg(feature = "store")]
     pub(super) fn keeps(&self) -> Option<&Arc<dyn MemoryStore>> {
         self.store.as_ref().filter(|_| self.limits.store.as_ref().is_some_and(|spec| spec.warm))

@@ -105,14 +105,14 @@ pub(crate) struct Slot {
     /// How each target counts tokens, as far as its answers told. Held for a few sums only.
     tokens: Box<[Mutex<TokenModel>]>,
     /// Rung by each change of what is admitted here.
-    bell: Arc<WaitNotifier>,
+    notifier: Arc<WaitNotifier>,
 }
 
 impl Slot {
     pub(crate) fn new(
         tokens: impl Iterator<Item = TokenModel>,
         health: Arc<[Health]>,
-        bell: Arc<WaitNotifier>,
+        notifier: Arc<WaitNotifier>,
     ) -> Self {
         let tokens: Box<[_]> = tokens.map(Mutex::new).collect();
         let rooms = health.iter().map(LiveRoom::of).collect();
@@ -134,7 +134,7 @@ impl Slot {
             begun: now(),
             admitted,
             tokens,
-            bell,
+            notifier,
         }
     }
 
@@ -169,14 +169,14 @@ impl Slot {
             live.in_flight_max.swap(in_flight_max, Relaxed),
         );
         if before != (requests, until, in_flight_max) {
-            self.bell.ring();
+            self.notifier.notify();
         }
     }
 
     /// Publishes the health of all targets.
     pub(crate) fn publish(&self, health: Arc<[Health]>) {
         self.health.send_replace(health);
-        self.bell.ring();
+        self.notifier.notify();
     }
 
     /// Returns a target's attempts in flight.
@@ -252,14 +252,14 @@ impl Slot {
         }
         drop(missed);
         self.status.send_replace(ProviderStatus::Up);
-        self.bell.ring();
+        self.notifier.notify();
     }
 
     /// Notes that the provider is down, and its state.
     pub(crate) fn down(&self, status: ProviderStatus) {
         self.provider.clear();
         self.status.send_replace(status);
-        self.bell.ring();
+        self.notifier.notify();
     }
 
     pub(crate) fn transport(&self) -> Option<Arc<dyn Transport>> {
@@ -283,7 +283,7 @@ impl PermitIssuer for Slot {
         if let Some(gauge) = self.gauges.get(target) {
             gauge.fetch_sub(1, Relaxed);
         }
-        self.bell.ring();
+        self.notifier.notify();
     }
 
     fn report(&self, ticket: Ticket, report: Report) {

@@ -23,7 +23,7 @@ use super::to_supervisor::SupervisorMessage;
 use crate::policy::restart::{Restart, Restarts};
 use crate::words::Event;
 
-/// How long after a crash the lookout is started again.
+/// How long after a crash the hint poller is started again.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// How often a retired provider's supervisor looks whether the last attempt has ended.
 const RETIRED_LOOK: Duration = Duration::from_millis(50);
@@ -127,7 +127,7 @@ impl State {
         }
     }
 
-    /// Starts the lookout, if the provider has a status page or a health address.
+    /// Starts the hint poller, if the provider has a status page or a health address.
     async fn look_out(&mut self, myself: &ActorRef<SupervisorMessage>) {
         self.lookout =
             hint_poller::start(self.configured.clone(), self.shared.clone(), myself.get_cell()).await.ok().flatten();

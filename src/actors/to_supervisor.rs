@@ -3,7 +3,7 @@
 pub(crate) enum SupervisorMessage {
     /// Start the provider, unless it has been since.
     Start { epoch: u64, keep_statistics: bool },
-    /// Start the lookout again.
+    /// Start the hint poller again.
     PollHints,
     /// Admit nothing more, and stop when the last attempt has ended.
     Retire,

@@ -42,23 +42,23 @@ impl Driver {
             Err(refusal) => {
                 let wait = refusal.until.map(|until| until.saturating_duration_since(now()));
                 let target = self.table.targets[this.target].id().clone();
-                self.page.note(CallStep::Refused { target, gate: refusal.gate, wait });
+                self.call_record.note(CallStep::Refused { target, gate: refusal.gate, wait });
                 self.machine.refused(refusal, &self.shared.budget, now());
             }
             Ok(permit) => {
-                if let Some(ward) = self.ward.take() {
-                    ward.sent().await;
+                if let Some(journal) = self.journal.take() {
+                    journal.sent().await;
                 }
                 let target = self.table.targets[this.target].id().clone();
                 // A turn at another target goes to the next call that waits for that.
-                let mut turn = self.waits.turn.take().filter(|turn| turn.is_for(&target));
-                turn.iter_mut().for_each(QueueGrant::arrived);
+                let mut grant = self.waits.grant.take().filter(|grant| grant.is_for(&target));
+                grant.iter_mut().for_each(QueueGrant::arrived);
                 if let Some((beside, why)) = this.beside {
                     self.joined(beside, &target, why);
                 }
-                self.page.note(CallStep::Tried { attempt: this.number, target });
+                self.call_record.note(CallStep::Tried { attempt: this.number, target });
                 self.over = None;
-                let running = self.spawn(this, fitted, permit, purchase, turn).await;
+                let running = self.spawn(this, fitted, permit, purchase, grant).await;
                 self.running.push(running);
                 self.machine.admitted(now());
                 let crash = CrashHook::take(&self.shared.crash.calls);
@@ -69,10 +69,10 @@ impl Driver {
 
     /// Records that an attempt is joined by another one.
     fn joined(&mut self, attempt: u32, by: &TargetId, why: Join) {
-        self.page.note(CallStep::Joined { attempt, why });
+        self.call_record.note(CallStep::Joined { attempt, why });
         let target = self.running.iter().find(|running| running.number == attempt).map(|running| &running.target);
         if let Some(target) = target {
-            let (call, target, by) = (self.page.about().id, target.clone(), by.clone());
+            let (call, target, by) = (self.call_record.about().id, target.clone(), by.clone());
             self.shared.tell(Event::Hedged { call, target, by, why: why.name() });
         }
     }
@@ -105,13 +105,13 @@ impl Driver {
         fitted: FittedPrompt,
         permit: Permit,
         purchase: Option<BudgetReservation>,
-        turn: Option<QueueGrant>,
+        grant: Option<QueueGrant>,
     ) -> RunningAttempt {
         let target = self.table.targets[this.target].clone();
         let (pieces, receiver) = mpsc::channel(PIECES_MAX);
         let (end, ended) = oneshot::channel();
         let (wanted, unwanted) = oneshot::channel();
-        let pulse = permit.pulse().clone();
+        let progress = permit.progress().clone();
         let span = tracing::info_span!(target: CALLS, "attempt", number = this.number, target = %target.id(), trimmed = tracing::field::Empty);
         let supervisor = target.provider.slot.supervisor();
         let (id, prompt_tokens) = (target.id().clone(), fitted.tokens);
@@ -123,7 +123,7 @@ impl Driver {
         let account = AttemptAccount {
             permit,
             target,
-            about: self.page.about().clone(),
+            about: self.call_record.about().clone(),
             number: this.number,
             call_started: self.started,
             shared: self.shared.clone(),
@@ -136,7 +136,7 @@ impl Driver {
             content_bytes: 0,
             sent: 0,
             received: 0,
-            turn,
+            grant,
             hedge: this.beside.is_some(),
             reserved: this.hedge,
             purchase,
@@ -146,7 +146,7 @@ impl Driver {
             notes: Vec::new(),
             secrets: [const { None }; 2],
             drift: Vec::new(),
-            pulse: pulse.clone(),
+            progress: progress.clone(),
             flawed: None,
             unwanted: None,
         };
@@ -171,7 +171,7 @@ impl Driver {
         if let Some(supervisor) = supervisor {
             let _ = attempt::start(job, unwanted, supervisor).await;
         }
-        RunningAttempt::new(this, id, receiver, ended, wanted, pulse, prompt_tokens)
+        RunningAttempt::new(this, id, receiver, ended, wanted, progress, prompt_tokens)
     }
 
     pub(super) fn happened(&mut self, happening: AttemptEvent) {
@@ -185,10 +185,10 @@ impl Driver {
                     AttemptEnd::Failed(failure) => {
                         self.running.retain(|running| running.number != number);
                         self.machine.failed(number, failure, ended.back, now(), &mut self.rng);
-                        self.page.note(CallStep::Failed { attempt: number, failure: failure.clone() });
+                        self.call_record.note(CallStep::Failed { attempt: number, failure: failure.clone() });
                     }
                 }
-                self.page.count(&ended.record);
+                self.call_record.count(&ended.record);
                 self.ended.push(*ended);
             }
             // Its account reports even when it crashes, so this cannot happen; if it does, the call goes on.
@@ -205,7 +205,7 @@ impl Driver {
         let Some(at) = self.running.iter().position(|running| running.number == number) else { return };
         let ended = self.running.swap_remove(at).cancel(why);
         if let Ok(Ok(ended)) = tokio::time::timeout(ANSWER_MAX, ended).await {
-            self.page.count(&ended.record);
+            self.call_record.count(&ended.record);
             self.ended.push(ended);
         }
     }

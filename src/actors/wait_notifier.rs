@@ -1,4 +1,4 @@
-//! Tells the keeper of waiting calls that something may have changed: no look is missed, and none is made without a
+//! Tells the scheduler of waiting calls that something may have changed: no look is missed, and none is made without a
 //! waiter.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -7,45 +7,45 @@ use ractor::ActorRef;
 
 use super::live_actor::LiveActor;
 
-/// The message to the keeper of the waiting calls: look.
+/// The message to the scheduler of the waiting calls: look.
 pub(crate) struct CheckWaiting;
 
 #[cfg(feature = "cluster")]
 impl ractor::Message for CheckWaiting {}
 
-/// Rung by each change of what a target admits. It costs one load while no call waits, and one message however often it
-/// is rung before the keeper looks.
+/// Notified of each change of what a target admits. It costs one load while no call waits, and one message however
+/// often it is notified before the scheduler looks.
 #[derive(Default)]
 pub(crate) struct WaitNotifier {
-    keeper: LiveActor<CheckWaiting>,
+    scheduler: LiveActor<CheckWaiting>,
     waiting: AtomicUsize,
-    rung: AtomicBool,
+    notified: AtomicBool,
 }
 
 impl WaitNotifier {
-    /// Tells the keeper, if any call waits.
-    pub(crate) fn ring(&self) {
-        if self.waiting.load(SeqCst) > 0 && !self.rung.swap(true, SeqCst) {
-            self.keeper.send(CheckWaiting);
+    /// Tells the scheduler, if any call waits.
+    pub(crate) fn notify(&self) {
+        if self.waiting.load(SeqCst) > 0 && !self.notified.swap(true, SeqCst) {
+            self.scheduler.send(CheckWaiting);
         }
     }
 
-    /// Sets the living keeper, which looks at once: a message to its predecessor may be lost.
-    pub(super) fn kept_by(&self, keeper: ActorRef<CheckWaiting>) {
-        self.keeper.set(keeper);
-        self.rung.store(true, SeqCst);
-        self.keeper.send(CheckWaiting);
+    /// Sets the living scheduler, which looks at once: a message to its predecessor may be lost.
+    pub(super) fn set_scheduler(&self, scheduler: ActorRef<CheckWaiting>) {
+        self.scheduler.set(scheduler);
+        self.notified.store(true, SeqCst);
+        self.scheduler.send(CheckWaiting);
     }
 
-    /// Returns the living keeper.
+    /// Returns the living scheduler.
     #[cfg(feature = "testing")]
-    pub(crate) fn keeper(&self) -> Option<ActorRef<CheckWaiting>> {
-        self.keeper.get()
+    pub(crate) fn scheduler(&self) -> Option<ActorRef<CheckWaiting>> {
+        self.scheduler.get()
     }
 
-    /// Notes that the keeper looks now: later changes send a new message.
-    pub(super) fn heard(&self) {
-        self.rung.store(false, SeqCst);
+    /// Notes that the scheduler looks now: later changes send a new message.
+    pub(super) fn acknowledge(&self) {
+        self.notified.store(false, SeqCst);
     }
 
     /// Returns how many wait.
@@ -53,11 +53,11 @@ impl WaitNotifier {
         self.waiting.load(SeqCst)
     }
 
-    pub(super) fn came(&self) {
+    pub(super) fn waiter_came(&self) {
         self.waiting.fetch_add(1, SeqCst);
     }
 
-    pub(super) fn went(&self) {
+    pub(super) fn waiter_left(&self) {
         self.waiting.fetch_sub(1, SeqCst);
     }
 }

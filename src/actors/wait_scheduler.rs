@@ -1,5 +1,5 @@
-//! The keeper of the waiting calls: it looks when the bell rings or when something is due, and lets go the calls that
-//! may go.
+//! The scheduler of the waiting calls: it looks when it is notified or when something is due, and lets go the calls
+//! that may go.
 //!
 //! One look for all of them, and none while no call waits. It owns nothing: its successor goes on where it stopped.
 
@@ -35,7 +35,7 @@ impl Actor for WaitScheduler {
         myself: ActorRef<CheckWaiting>,
         shared: Arc<Shared>,
     ) -> Result<State, ActorProcessingErr> {
-        shared.parking.bell.kept_by(myself);
+        shared.parking.notifier.set_scheduler(myself);
         Ok(State { shared, next: None })
     }
 
@@ -46,9 +46,9 @@ impl Actor for WaitScheduler {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         let parking = &state.shared.parking;
-        parking.bell.heard();
+        parking.notifier.acknowledge();
         let table = state.shared.table();
-        let next = parking.look(|spot| match spot {
+        let next = parking.look(|resource| match resource {
             WaitResource::Target(target) => gate(&table, target),
             WaitResource::CallSlot => match state.shared.places.available_permits() {
                 0 => Capacity::Full(None),

@@ -8,12 +8,12 @@ use crate::policy::wait_queue::QueueRank;
 /// The state of a call that may wait.
 #[derive(Default)]
 pub(super) struct WaitState {
-    /// Its place among the waiting calls, once it has had to wait.
-    pub(super) place: Option<QueueRank>,
+    /// Its rank among the waiting calls, once it has had to wait.
+    pub(super) rank: Option<QueueRank>,
     /// When it is expected to have one at a target, as far as that can be told.
     pub(super) placed: Option<Instant>,
     /// Its permission to ask, until an attempt takes it.
-    pub(super) turn: Option<QueueGrant>,
+    pub(super) grant: Option<QueueGrant>,
     /// The number of attempts when it last started again, and how often that failed.
     pub(super) attempts: u32,
     pub(super) rounds: u32,

@@ -34,7 +34,7 @@ pub(super) struct Watchdog {
     stall: Stall,
     gap_overdue_after: Duration,
     gap_reported: bool,
-    pulse: Arc<AttemptProgress>,
+    progress: Arc<AttemptProgress>,
     /// The provider's own tools are at work.
     works: bool,
 }
@@ -46,7 +46,7 @@ impl Watchdog {
         ticket: &Ticket,
         first_token_max: Option<Duration>,
         stall: Stall,
-        pulse: Arc<AttemptProgress>,
+        progress: Arc<AttemptProgress>,
         now: Instant,
     ) -> Self {
         let first_token_max = first_token_max.unwrap_or(EVER);
@@ -62,7 +62,7 @@ impl Watchdog {
             stall,
             gap_overdue_after: ticket.gap_overdue_after,
             gap_reported: false,
-            pulse,
+            progress,
             works: false,
         }
     }
@@ -81,7 +81,7 @@ impl Watchdog {
 
     /// Notes content.
     pub(super) fn content(&mut self, now: Instant, permit: &Permit) {
-        self.pulse.beat(now);
+        self.progress.note_content(now);
         self.heard = now;
         if std::mem::replace(&mut self.gap_reported, false) {
             permit.report(Report::GapEnded);
@@ -119,7 +119,7 @@ impl Watchdog {
     pub(super) fn resume(&mut self, now: Instant) {
         self.content = self.content.map(|_| now);
         self.heard = now;
-        self.pulse.beat(now);
+        self.progress.note_content(now);
     }
 
     /// Returns when the next timer is due, in the present state.

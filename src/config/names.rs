@@ -38,12 +38,12 @@ pub(super) fn alias(
 }
 
 /// The names that can be asked for.
-pub(super) struct Known<'a> {
+pub(super) struct KnownNames<'a> {
     pub(super) setup: &'a Setup,
     doubtful: Box<dyn Fn(&str) -> bool + 'a>,
 }
 
-impl<'a> Known<'a> {
+impl<'a> KnownNames<'a> {
     pub(super) fn new(setup: &'a Setup, doubtful: impl Fn(&str) -> bool + 'a) -> Self {
         Self { setup, doubtful: Box::new(doubtful) }
     }

@@ -9,7 +9,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::check_failover;
-use super::names::Known;
+use super::names::KnownNames;
 use crate::policy::failover::FailoverOptions;
 use crate::policy::routing::{ForeignParts, RouteOptions};
 use crate::policy::stale::StaleOptions;
@@ -186,7 +186,7 @@ impl RouteConfig {
         &self,
         name: &str,
         failover: &FailoverOptions,
-        known: &Known<'_>,
+        known: &KnownNames<'_>,
         errors: &mut Vec<ConfigError>,
     ) -> Option<RouteSpec> {
         let before = errors.len();

@@ -82,7 +82,7 @@ impl Connection {
         if let Some(head) = head {
             self.put_head(&head, after);
         }
-        while let Some(due) = play.beat_due() {
+        while let Some(due) = play.piece_due() {
             self.wait(due).await?;
             let Some(bytes) = play.take() else { break };
             self.put_chunk(&bytes, is_stream);

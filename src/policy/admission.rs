@@ -663,7 +663,7 @@ impl Admission {
 
     /// Holds what a failure is about: the key everywhere, the key at that target, or the target.
     fn hold(&mut self, ticket: &Ticket, class: FailureClass, scope: Scope, told: Option<Suspension>, now: Instant) {
-        let Some(rest) = class.consequences().rest else { return };
+        let Some(rest) = class.consequences().hold else { return };
         // A limit whose end was told is no guess.
         let guess = if rest.passes && told.is_some() { Duration::ZERO } else { rest.time };
         let guess = Suspension::guessed(class, guess, now);
@@ -752,7 +752,7 @@ fn verdict(report: Report, offline: bool, hold: Option<Suspension>) -> Verdict {
         Report::Ended(Outcome::Failure { class: FailureClass::NoFirstToken, .. }) => Verdict::Silence,
         Report::Ended(Outcome::Failure { class, .. }) => match class.consequences() {
             _ if offline && class == FailureClass::Connect => Verdict::Ignored,
-            Consequences { whose: FaultOwner::Provider, heeds: true, .. } => Verdict::Failure { hold },
+            Consequences { owner: FaultOwner::Provider, heeds: true, .. } => Verdict::Failure { hold },
             Consequences { weight, heeds, .. } if weight > 0.0 || heeds => Verdict::Failure { hold: None },
             _ => Verdict::Ignored,
         },
@@ -762,12 +762,8 @@ fn verdict(report: Report, offline: bool, hold: Option<Suspension>) -> Verdict {
 
 impl Ticket {
     fn pass(&self) -> BreakerStamp {
-        BreakerStamp {
-            serial: self.serial,
-            generation: self.generation,
-            probe: self.probe,
-            last_resort: self.last_resort,
-        }
+        let Self { serial, generation, probe, last_resort, .. } = *self;
+        BreakerStamp { serial, generation, probe, last_resort }
     }
 }
 

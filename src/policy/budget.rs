@@ -6,10 +6,10 @@
 //!        └▶ Spent: which budget, how much, when it renews
 //! ```
 //!
-//! A budget has a purse, or one for each route, client or value of a tag. Before anything is sent an attempt takes its
-//! expected cost out of each purse that it concerns, or out of none. An attempt in flight counts with the most that it
-//! can cost: a new one is admitted if that, what is spent and its own expected cost fit together. So a budget is
-//! overspent by the error of one attempt at most, however the attempts in flight end.
+//! A budget has an account, or one for each route, client or value of a tag. Before anything is sent an attempt takes
+//! its expected cost out of each account that it concerns, or out of none. An attempt in flight counts with the most
+//! that it can cost: a new one is admitted if that, what is spent and its own expected cost fit together. So a budget
+//! is overspent by the error of one attempt at most, however the attempts in flight end.
 //!
 //! Time is the wall's: budgets renew by the calendar, in UTC, or slide over a window in sixty steps. Money is counted
 //! in billionths of a dollar, tokens one by one.
@@ -28,8 +28,8 @@ const DAY: u64 = 24 * 60 * 60;
 const STEPS: i64 = 60;
 /// Shares of a budget at which an event is published, in hundredths.
 pub const ALERTS: [u8; 3] = [50, 80, 100];
-/// The most purses of one budget: all names beyond them share one.
-const PURSES_MAX: usize = 10_000;
+/// The most accounts of one budget: all names beyond them share one.
+const ACCOUNTS_MAX: usize = 10_000;
 /// The common name of all names beyond that limit, here and in a store.
 pub const OTHERS: &str = "(others)";
 /// An answer without a limit of its own is taken to be at most this many times as long as usual, and at least this many
@@ -120,8 +120,8 @@ impl Budget {
 }
 
 impl BudgetScope {
-    /// Returns whose purse a call is paid from; `None` where it does not concern it.
-    pub fn purse<'a>(&'a self, about: &'a CallFacts) -> Option<&'a str> {
+    /// Returns whose account a call is paid from; `None` where it does not concern it.
+    pub fn account<'a>(&'a self, about: &'a CallFacts) -> Option<&'a str> {
         let one = |wanted: &Option<String>, is: Option<&'a str>| {
             is.filter(|is| wanted.as_deref().is_none_or(|wanted| wanted == *is))
         };
@@ -218,7 +218,7 @@ pub struct BudgetRefusal {
     pub passes: bool,
 }
 
-/// Amounts taken out of purses, to be settled or given back, once.
+/// Amounts taken out of accounts, to be settled or given back, once.
 #[derive(Debug, Default, PartialEq, Eq)]
 #[must_use = "what is taken stays taken until it is settled or given back"]
 pub struct ReservedAmounts(Vec<(AccountKey, i64)>);
@@ -241,7 +241,7 @@ pub struct SoftBudgetRouting {
     pub price_max: Option<f64>,
 }
 
-/// The state of one purse.
+/// The state of one account.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct BudgetHealth {
@@ -267,14 +267,14 @@ struct BudgetAccount {
 #[derive(Debug, Default)]
 pub struct Budgets {
     budgets: Vec<Budget>,
-    purses: HashMap<AccountKey, BudgetAccount>,
+    accounts: HashMap<AccountKey, BudgetAccount>,
 }
 
 impl Budgets {
     /// Returns budgets of which nothing is spent.
     #[cfg(test)]
     pub fn new(budgets: Vec<Budget>) -> Self {
-        Self { budgets, purses: HashMap::new() }
+        Self { budgets, accounts: HashMap::new() }
     }
 
     /// Tells whether there are no budgets.
@@ -288,17 +288,17 @@ impl Budgets {
         &self.budgets
     }
 
-    /// Puts other budgets in the place of these. One that counts the same as before keeps its purses.
+    /// Puts other budgets in the place of these. One that counts the same as before keeps its accounts.
     pub fn replace(&mut self, budgets: Vec<Budget>) {
         let places: Vec<Option<usize>> =
             self.budgets.iter().map(|old| budgets.iter().position(|new| old.counts_as(new))).collect();
-        let purses = std::mem::take(&mut self.purses);
-        let purses = purses.into_iter().filter_map(|((at, name), purse)| Some(((places[at]?, name), purse)));
-        self.purses = purses.collect();
+        let accounts = std::mem::take(&mut self.accounts);
+        let accounts = accounts.into_iter().filter_map(|((at, name), account)| Some(((places[at]?, name), account)));
+        self.accounts = accounts.collect();
         self.budgets = budgets;
     }
 
-    /// Takes what an attempt is expected to cost out of every purse that it concerns, or out of none.
+    /// Takes what an attempt is expected to cost out of every account that it concerns, or out of none.
     ///
     /// # Errors
     /// If one of them is hard and has no room for it.
@@ -317,17 +317,17 @@ impl Budgets {
             let is_hard = budget.on_spent == OnSpent::Refuse;
             // What costs nothing is always admitted.
             if is_hard && (likely, most) != (Some(0), 0) {
-                let purse = self.purses.entry(key.clone()).or_default();
-                let spent = purse.spent(budget.period, now);
+                let account = self.accounts.entry(key.clone()).or_default();
+                let spent = account.spent(budget.period, now);
                 let fits = |reserved: i64| {
                     likely.is_some_and(|likely| spent.saturating_add(reserved).saturating_add(likely) <= budget.limit)
                 };
-                if !fits(purse.reserved) {
-                    let passes = purse.reserved > 0 && fits(0);
+                if !fits(account.reserved) {
+                    let passes = account.reserved > 0 && fits(0);
                     let needed = likely.unwrap_or(budget.limit);
-                    let mut why = told(budget, &key.1, purse, now);
-                    why.renews_in = purse.room_in(budget, needed, now);
-                    why.reserved = amount(budget.unit, purse.reserved);
+                    let mut why = told(budget, &key.1, account, now);
+                    why.renews_in = account.room_in(budget, needed, now);
+                    why.reserved = amount(budget.unit, account.reserved);
                     why.unpriced = likely.is_none();
                     return Err(BudgetRefusal { why, passes });
                 }
@@ -335,8 +335,8 @@ impl Budgets {
             taken.push((key, most));
         }
         for (key, most) in &taken {
-            let purse = self.purses.entry(key.clone()).or_default();
-            purse.reserved = purse.reserved.saturating_add(*most);
+            let account = self.accounts.entry(key.clone()).or_default();
+            account.reserved = account.reserved.saturating_add(*most);
         }
         Ok(ReservedAmounts(taken))
     }
@@ -344,8 +344,8 @@ impl Budgets {
     /// Gives back what was taken for an attempt of which nothing was sent.
     pub fn release(&mut self, taken: ReservedAmounts) {
         for (key, most) in taken.0 {
-            if let Some(purse) = self.purses.get_mut(&key) {
-                purse.reserved = (purse.reserved - most).max(0);
+            if let Some(account) = self.accounts.get_mut(&key) {
+                account.reserved = (account.reserved - most).max(0);
             }
         }
     }
@@ -363,79 +363,80 @@ impl Budgets {
         for at in 0..self.budgets.len() {
             let Some(key) = self.key(at, about) else { continue };
             let budget = &self.budgets[at];
-            let purse = self.purses.entry(key.clone()).or_default();
-            purse.add(budget.period, paid.in_unit(budget.unit).unwrap_or(0), now);
-            if let Some(share) = purse.alert(budget, now) {
-                alerts.push(Alert { budget: told(budget, &key.1, purse, now), share });
+            let account = self.accounts.entry(key.clone()).or_default();
+            account.add(budget.period, paid.in_unit(budget.unit).unwrap_or(0), now);
+            if let Some(share) = account.alert(budget, now) {
+                alerts.push(Alert { budget: told(budget, &key.1, account, now), share });
             }
         }
         alerts
     }
 
-    /// Counts what was spent before this process began: of which purse, how much, and when. No event is published again
-    /// for it.
+    /// Counts what was spent before this process began: of which account, how much, and when. No event is published
+    /// again for it.
     #[cfg(any(test, feature = "store"))]
-    pub fn recall(&mut self, budget: usize, purse: &str, amount: i64, at: SystemTime) {
+    pub fn recall(&mut self, budget: usize, account: &str, amount: i64, at: SystemTime) {
         let Some(known) = self.budgets.get(budget) else { return };
-        let purse = self.purses.entry((budget, purse.into())).or_default();
-        purse.add(known.period, amount, at);
-        let _ = purse.alert(known, at);
+        let account = self.accounts.entry((budget, account.into())).or_default();
+        account.add(known.period, amount, at);
+        let _ = account.alert(known, at);
     }
 
     /// Returns how a call is to be routed, by the soft budgets that are spent.
-    pub fn mood(&mut self, about: &CallFacts, now: SystemTime) -> SoftBudgetRouting {
-        let mut mood = SoftBudgetRouting::default();
+    pub fn soft_routing(&mut self, about: &CallFacts, now: SystemTime) -> SoftBudgetRouting {
+        let mut soft_routing = SoftBudgetRouting::default();
         for at in 0..self.budgets.len() {
             let budget = &self.budgets[at];
             if matches!(budget.on_spent, OnSpent::Refuse | OnSpent::Warn) {
                 continue;
             }
             let Some(key) = self.key(at, about) else { continue };
-            let is_spent = self.purses.get(&key).is_some_and(|purse| purse.spent(budget.period, now) >= budget.limit);
+            let is_spent =
+                self.accounts.get(&key).is_some_and(|account| account.spent(budget.period, now) >= budget.limit);
             match budget.on_spent {
-                OnSpent::LeastCost if is_spent => mood.least_cost = true,
+                OnSpent::LeastCost if is_spent => soft_routing.least_cost = true,
                 OnSpent::PriceMax(most) if is_spent => {
-                    mood.price_max = Some(mood.price_max.map_or(most, |known| known.min(most)));
+                    soft_routing.price_max = Some(soft_routing.price_max.map_or(most, |known| known.min(most)));
                 }
                 _ => {}
             }
         }
-        mood
+        soft_routing
     }
 
-    /// Returns the state of all purses, the emptiest first.
+    /// Returns the state of all accounts, the emptiest first.
     pub fn health(&self, now: SystemTime) -> Vec<BudgetHealth> {
-        let mut purses: Vec<_> = self.purses.iter().collect();
-        // The purse of everything exists before anything was spent.
+        let mut accounts: Vec<_> = self.accounts.iter().collect();
+        // The account of everything exists before anything was spent.
         let none = BudgetAccount::default();
         let missing: Vec<AccountKey> = (0..self.budgets.len())
             .filter_map(|at| Some((at, self.budgets[at].of.only()?.into())))
-            .filter(|key| !self.purses.contains_key(key))
+            .filter(|key| !self.accounts.contains_key(key))
             .collect();
-        purses.extend(missing.iter().map(|key| (key, &none)));
-        let share = |(key, purse): &(&AccountKey, &BudgetAccount)| {
+        accounts.extend(missing.iter().map(|key| (key, &none)));
+        let share = |(key, account): &(&AccountKey, &BudgetAccount)| {
             let budget = &self.budgets[key.0];
-            purse.spent(budget.period, now) as f64 / budget.limit.max(1) as f64
+            account.spent(budget.period, now) as f64 / budget.limit.max(1) as f64
         };
-        purses.sort_by(|one, other| share(other).total_cmp(&share(one)).then_with(|| one.0.cmp(other.0)));
-        let health = |((at, of), purse): (&AccountKey, &BudgetAccount)| BudgetHealth {
-            budget: told(&self.budgets[*at], of, purse, now),
-            reserved: amount(self.budgets[*at].unit, purse.reserved),
+        accounts.sort_by(|one, other| share(other).total_cmp(&share(one)).then_with(|| one.0.cmp(other.0)));
+        let health = |((at, of), account): (&AccountKey, &BudgetAccount)| BudgetHealth {
+            budget: told(&self.budgets[*at], of, account, now),
+            reserved: amount(self.budgets[*at].unit, account.reserved),
         };
-        purses.into_iter().map(health).collect()
+        accounts.into_iter().map(health).collect()
     }
 
-    /// Returns the purse of a budget that a call is paid from.
+    /// Returns the account of a budget that a call is paid from.
     fn key(&self, at: usize, about: &CallFacts) -> Option<AccountKey> {
-        let purse = self.budgets[at].of.purse(about)?;
-        let key = (at, Box::from(purse));
-        let is_full = self.purses.len() >= PURSES_MAX * self.budgets.len() && !self.purses.contains_key(&key);
+        let account = self.budgets[at].of.account(about)?;
+        let key = (at, Box::from(account));
+        let is_full = self.accounts.len() >= ACCOUNTS_MAX * self.budgets.len() && !self.accounts.contains_key(&key);
         Some(if is_full { (at, OTHERS.into()) } else { key })
     }
 }
 
 impl BudgetScope {
-    /// Returns the one purse that there is, if there is only one.
+    /// Returns the one account that there is, if there is only one.
     fn only(&self) -> Option<&str> {
         match self {
             Self::All => Some(""),
@@ -576,8 +577,8 @@ fn amount(unit: Unit, amount: i64) -> Amount {
     }
 }
 
-/// Returns the state of a purse.
-fn told(budget: &Budget, of: &str, purse: &BudgetAccount, now: SystemTime) -> OverBudget {
+/// Returns the state of an account.
+fn told(budget: &Budget, of: &str, account: &BudgetAccount, now: SystemTime) -> OverBudget {
     let of = match &budget.of {
         BudgetScope::All => String::new(),
         BudgetScope::Route(_) => format!("route {of}"),
@@ -587,10 +588,10 @@ fn told(budget: &Budget, of: &str, purse: &BudgetAccount, now: SystemTime) -> Ov
     OverBudget {
         budget: budget.name.clone(),
         of,
-        spent: amount(budget.unit, purse.spent(budget.period, now)),
+        spent: amount(budget.unit, account.spent(budget.period, now)),
         limit: amount(budget.unit, budget.limit),
         per: budget.period.to_string(),
-        renews_in: purse.room_in(budget, 1, now),
+        renews_in: account.room_in(budget, 1, now),
         reserved: amount(budget.unit, 0),
         unpriced: false,
     }

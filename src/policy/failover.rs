@@ -276,7 +276,7 @@ impl Failover {
     /// What the request itself was refused for stays refused, and what runs goes on; attempts are counted from 0 again,
     /// and the first of them is free.
     pub fn anew(&mut self) {
-        self.targets.retain(|met| met.runs() || matches!(met.standing, TargetState::Spent { own: true, .. }));
+        self.targets.retain(|met| met.runs() || matches!(met.state, TargetState::Spent { own: true, .. }));
         (0..self.targets.len()).for_each(|at| self.uncount(at));
         (self.counted, self.moved, self.unusable) = (0, false, 0);
         (self.hurried, self.back, self.uncertain, self.patience) = (false, None, None, None);
@@ -296,22 +296,21 @@ impl Failover {
 
     /// Returns the targets that refused the request itself.
     pub fn refusing(&self) -> Vec<usize> {
-        let own = |met: &&CallTarget| matches!(met.standing, TargetState::Spent { own: true, .. });
+        let own = |met: &&CallTarget| matches!(met.state, TargetState::Spent { own: true, .. });
         self.targets.iter().filter(own).map(|met| met.planned.target).collect()
     }
 
     /// Returns the targets that must not be planned: those that are done with, and those at work.
     pub fn spent(&self) -> Vec<usize> {
-        let out = |met: &&CallTarget| met.runs() || matches!(met.standing, TargetState::Spent { .. });
+        let out = |met: &&CallTarget| met.runs() || matches!(met.state, TargetState::Spent { .. });
         self.targets.iter().filter(out).map(|met| met.planned.target).collect()
     }
 
     /// Returns the targets that would not be asked if they had a place: those that are done with or at work, and those
     /// that are to be asked again at a time of their own.
     pub fn occupied(&self) -> Vec<usize> {
-        let waits =
-            |met: &CallTarget| matches!(met.standing, TargetState::Waits { reason, .. } if reason != Reason::Full);
-        let out = |met: &&CallTarget| met.runs() || waits(met) || matches!(met.standing, TargetState::Spent { .. });
+        let waits = |it: &CallTarget| matches!(it.state, TargetState::Waits { reason, .. } if reason != Reason::Full);
+        let out = |met: &&CallTarget| met.runs() || waits(met) || matches!(met.state, TargetState::Spent { .. });
         self.targets.iter().filter(out).map(|met| met.planned.target).collect()
     }
 
@@ -346,8 +345,8 @@ impl Failover {
             if let Some(met) = met {
                 met.place(now);
             } else {
-                let standing = TargetState::Waits { reason: Reason::New, from: now };
-                self.targets.push(CallTarget { planned, standing, cuts: 0, keys_failed: 0, retries: 0 });
+                let state = TargetState::Waits { reason: Reason::New, from: now };
+                self.targets.push(CallTarget { planned, state, cuts: 0, keys_failed: 0, retries: 0 });
             }
         }
         self.leave_small_windows();
@@ -377,7 +376,7 @@ impl Failover {
         let number = self.attempts;
         let hedge_after =
             self.targets[at].planned.hedge_after.filter(|_| !is_twin && !self.hedged && !self.last_resort);
-        self.targets[at].standing =
+        self.targets[at].state =
             TargetState::Runs { reason, number, since: now, patience, hedge_after, again_after, joined, counts };
     }
 
@@ -385,7 +384,7 @@ impl Failover {
     pub fn heard(&mut self, number: u32, at: Instant) {
         let Some(index) = self.running(number) else { return };
         let pause_max = self.patience_with(index, self.targets[index].planned.pause_max, at).max(PAUSE_LATE_MIN);
-        if let TargetState::Runs { since, patience, hedge_after, again_after, .. } = &mut self.targets[index].standing
+        if let TargetState::Runs { since, patience, hedge_after, again_after, .. } = &mut self.targets[index].state
             && at > *since
         {
             (*since, *patience, *hedge_after, *again_after) = (at, pause_max, None, None);
@@ -404,7 +403,7 @@ impl Failover {
         self.stale = true;
         self.note_refusal(refusal, now);
         let back = comes_back(refusal, now);
-        self.targets[at].standing = match (reason, back) {
+        self.targets[at].state = match (reason, back) {
             (Reason::New | Reason::Beside, _) => {
                 // The next plan has newer health.
                 self.targets.remove(at);
@@ -427,7 +426,7 @@ impl Failover {
         if self.committed.is_none() && self.commit != CommitPolicy::Buffered {
             self.win(number);
         }
-        if let TargetState::Runs { hedge_after, again_after, .. } = &mut self.targets[at].standing {
+        if let TargetState::Runs { hedge_after, again_after, .. } = &mut self.targets[at].state {
             (*hedge_after, *again_after) = (None, None);
         }
     }
@@ -439,7 +438,7 @@ impl Failover {
         if self.committed != Some(number) {
             self.win(number);
         }
-        self.targets[at].standing = TargetState::Spent { own: false, back: None };
+        self.targets[at].state = TargetState::Spent { own: false, back: None };
         self.said.push_back(Step::Finish(number));
     }
 
@@ -459,7 +458,7 @@ impl Failover {
             Consequence::Again(..) if self.targets[at].planned.target == GONE => Consequence::Spent,
             consequence => consequence,
         };
-        self.targets[at].standing = match consequence {
+        self.targets[at].state = match consequence {
             Consequence::Again(reason, from) => TargetState::Waits { reason, from },
             Consequence::Spent | Consequence::End(_) => TargetState::Spent { own: is_own(failure.class), back },
         };
@@ -477,7 +476,7 @@ impl Failover {
 
     /// Reports that at all healthy targets other calls wait for a place, and go before this one.
     pub fn stand_behind(&mut self) {
-        (self.stale, self.uncertain) = (false, Some(UntimedWait::Place));
+        (self.stale, self.uncertain) = (false, Some(UntimedWait::FreePlace));
     }
 
     /// Reports that a target may have a place now that had none.
@@ -549,14 +548,14 @@ impl Failover {
             if let Some(this) = self.ask(at, reason, budget, now) {
                 return Some(Step::Try(this));
             }
-            self.targets[at].standing = TargetState::Spent { own: reason == Reason::Shorter, back: None };
+            self.targets[at].state = TargetState::Spent { own: reason == Reason::Shorter, back: None };
         }
         (self.stale && self.plans < PLANS_MAX).then_some(Step::Plan)
     }
 
     /// Returns the target that is due, and for what reason: the first of those with the best reason.
     fn due(&self, now: Instant) -> Option<(usize, Reason)> {
-        let due = self.targets.iter().enumerate().filter_map(|(at, met)| match met.standing {
+        let due = self.targets.iter().enumerate().filter_map(|(at, met)| match met.state {
             TargetState::Waits { reason, from } if from <= now => Some((at, reason)),
             _ => None,
         });
@@ -630,7 +629,7 @@ impl Failover {
         let patience = if beside { self.deadline } else { patience };
         // No call waits for a try that the budget would refuse.
         let again = budget.allows(RetryKind::SameTarget);
-        let waiting = self.targets.iter().filter(|_| again).filter_map(|met| match met.standing {
+        let waiting = self.targets.iter().filter(|_| again).filter_map(|met| match met.state {
             TargetState::Waits { reason: Reason::Full, .. } => None,
             TargetState::Waits { reason: Reason::Deferred, from } => Some(from).filter(|&from| from <= patience),
             TargetState::Waits { reason: Reason::Silence, .. } if beside => None,
@@ -643,7 +642,7 @@ impl Failover {
         let timed = timed.map(|at| at.max(now + soonest));
         let queues = match self.uncertain {
             // A call that takes less rather than wait has the usual patience.
-            Some(UntimedWait::Place) if self.options.on_exhausted == OnExhausted::Fail => Some(self.deadline),
+            Some(UntimedWait::FreePlace) if self.options.on_exhausted == OnExhausted::Fail => Some(self.deadline),
             uncertain => uncertain.map(|_| patience).filter(|&until| until > now),
         };
         let step = match (queues, timed) {
@@ -659,7 +658,7 @@ impl Failover {
     fn leave_small_windows(&mut self) {
         for met in self.targets.iter_mut().filter(|met| met.is_new()) {
             if met.planned.context_tokens_max.is_some_and(|window| window <= self.too_small) {
-                met.standing = TargetState::Spent { own: true, back: None };
+                met.state = TargetState::Spent { own: true, back: None };
             }
         }
     }
@@ -668,14 +667,14 @@ impl Failover {
     fn exhausted(&mut self, now: Instant) -> GiveUp {
         // The targets that are left then are not asked any more: what all others said counts.
         let tired = self.counted >= self.options.attempts_max;
-        let is_own = |standing| match standing {
+        let is_own = |state| match state {
             TargetState::Spent { own, .. } => own,
             TargetState::Waits { reason, .. } => reason == Reason::Shorter || (tired && reason == Reason::New),
             _ => false,
         };
-        let all_own = self.targets.iter().all(|met| is_own(met.standing));
+        let all_own = self.targets.iter().all(|met| is_own(met.state));
         let own = self.own.take().filter(|_| all_own && (tired || self.back.is_none()));
-        let backs = self.targets.iter().filter_map(|met| match met.standing {
+        let backs = self.targets.iter().filter_map(|met| match met.state {
             TargetState::Waits { reason: Reason::Deferred, from } => Some(from),
             TargetState::Spent { back, .. } => back,
             _ => None,
@@ -704,21 +703,21 @@ impl Failover {
 
     fn cancel_all_but(&mut self, kept: u32, why: CancelReason) {
         for met in &mut self.targets {
-            if let TargetState::Runs { number, .. } = met.standing
+            if let TargetState::Runs { number, .. } = met.state
                 && number != kept
             {
-                met.standing = TargetState::Spent { own: false, back: None };
+                met.state = TargetState::Spent { own: false, back: None };
                 self.said.push_back(Step::Cancel(number, why));
             }
         }
     }
 
     fn running(&self, this: u32) -> Option<usize> {
-        self.targets.iter().position(|met| matches!(met.standing, TargetState::Runs { number, .. } if number == this))
+        self.targets.iter().position(|met| matches!(met.state, TargetState::Runs { number, .. } if number == this))
     }
 
     fn asked(&self) -> Option<(usize, Reason, Option<RetryKind>, Option<Cost>)> {
-        self.targets.iter().enumerate().find_map(|(at, met)| match met.standing {
+        self.targets.iter().enumerate().find_map(|(at, met)| match met.state {
             TargetState::Asked { reason, paid, hedge } => Some((at, reason, paid, hedge)),
             _ => None,
         })

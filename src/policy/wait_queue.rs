@@ -66,7 +66,7 @@ const LEFT_SHARE: u32 = 4;
 /// How long callers that left count: those of a longer time count half.
 const LEFT_SPAN: Duration = Duration::from_secs(60);
 
-/// A place among the waiting calls: the first goes first. By priority, then by deadline, then by arrival.
+/// A rank among the waiting calls: the first goes first. By priority, then by deadline, then by arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct QueueRank {
     priority: Reverse<Priority>,
@@ -108,7 +108,7 @@ impl Capacity {
     }
 }
 
-/// The result of a look at the lot.
+/// The result of a look at the queues.
 #[derive(Debug)]
 pub struct Released<K, W> {
     /// The calls that may go, and where each of them is expected.
@@ -139,8 +139,8 @@ impl<W> Queue<W> {
 
     /// Returns the newest of a priority among those whose callers set no deadline.
     fn newest(&self, priority: Reverse<Priority>) -> Option<QueueRank> {
-        let same = self.ranks.keys().rev().skip_while(|place| place.priority > priority);
-        same.take_while(|place| place.priority == priority).find(|place| !place.is_due).copied()
+        let same = self.ranks.keys().rev().skip_while(|rank| rank.priority > priority);
+        same.take_while(|rank| rank.priority == priority).find(|rank| !rank.is_due).copied()
     }
 
     fn oldest(&self) -> Option<QueueRank> {
@@ -161,17 +161,17 @@ impl<K, W> Default for WaitQueues<K, W> {
 }
 
 impl<K: Ord + Clone, W> WaitQueues<K, W> {
-    /// Gives a call its place, which it keeps when it has to wait again; `is_due` if its caller set its deadline.
+    /// Gives a call its rank, which it keeps when it has to wait again; `is_due` if its caller set its deadline.
     pub fn arrive(&mut self, priority: Priority, due: Instant, is_due: bool, now: Instant) -> QueueRank {
         self.arrivals += 1;
         QueueRank { priority: Reverse(priority), due, arrival: self.arrivals, since: now, is_due }
     }
 
     /// Lets a call wait for the first of some targets.
-    pub fn enter(&mut self, targets: Arc<[K]>, place: QueueRank, waiter: W) {
+    pub fn enter(&mut self, targets: Arc<[K]>, rank: QueueRank, waiter: W) {
         let queue = self.queues.entry(targets).or_default();
-        queue.arrivals.insert(place.arrival, place);
-        queue.ranks.insert(place, waiter);
+        queue.arrivals.insert(rank.arrival, rank);
+        queue.ranks.insert(rank, waiter);
     }
 
     /// Notes that a target was seen full, and so is well.
@@ -180,10 +180,10 @@ impl<K: Ord + Clone, W> WaitQueues<K, W> {
     }
 
     /// Forgets a call that no longer waits; returns what would have woken it.
-    pub fn leave(&mut self, targets: &Arc<[K]>, place: QueueRank) -> Option<W> {
+    pub fn leave(&mut self, targets: &Arc<[K]>, rank: QueueRank) -> Option<W> {
         let queue = self.queues.get_mut(targets)?;
-        queue.arrivals.remove(&place.arrival);
-        let waiter = queue.ranks.remove(&place);
+        queue.arrivals.remove(&rank.arrival);
+        let waiter = queue.ranks.remove(&rank);
         if queue.ranks.is_empty() {
             self.queues.remove(targets);
         }
@@ -193,19 +193,19 @@ impl<K: Ord + Clone, W> WaitQueues<K, W> {
     /// Tells whether at each of these targets a call waits that goes before a call that comes now. A call that would
     /// not wait for a target to come back is only behind those that wait for one that is well.
     pub fn is_before(&self, targets: &[K], priority: Priority, due: Instant, waits: bool) -> bool {
-        let place = QueueRank { priority: Reverse(priority), due, arrival: u64::MAX, since: due, is_due: true };
+        let rank = QueueRank { priority: Reverse(priority), due, arrival: u64::MAX, since: due, is_due: true };
         let counts = |key: &K| waits || self.paces.get(key).is_some_and(|pace| pace.is_well);
         let before = |(keys, queue): (&Arc<[K]>, &Queue<W>), key: &K| {
-            keys.contains(key) && queue.first().is_some_and(|first| first < place)
+            keys.contains(key) && queue.first().is_some_and(|first| first < rank)
         };
         !targets.is_empty() && targets.iter().all(|key| counts(key) && self.queues.iter().any(|it| before(it, key)))
     }
 
-    /// Returns how long a call with this place will wait for its turn, as far as the pace of those before it tells.
-    pub fn wait(&self, targets: &[K], place: QueueRank, now: Instant) -> Option<Duration> {
+    /// Returns how long a call of this rank will wait for its turn, as far as the pace of those before it tells.
+    pub fn wait(&self, targets: &[K], rank: QueueRank, now: Instant) -> Option<Duration> {
         let per_second = targets.iter().filter_map(|key| self.paces.get(key)?.per_second(now)).sum::<f64>();
         let shares = |keys: &Arc<[K]>| keys.iter().any(|key| targets.contains(key));
-        let before = |queue: &Queue<W>| queue.ranks.range(..place).count();
+        let before = |queue: &Queue<W>| queue.ranks.range(..rank).count();
         let ahead: usize = self.queues.iter().filter(|(keys, _)| shares(keys)).map(|(_, queue)| before(queue)).sum();
         (per_second > 0.0).then(|| Duration::from_secs_f64(((ahead + 1) as f64 / per_second).min(FORETOLD_MAX)))
     }
@@ -214,7 +214,7 @@ impl<K: Ord + Clone, W> WaitQueues<K, W> {
     pub fn last(&self, of: impl Fn(&W) -> bool) -> Option<(Arc<[K]>, QueueRank)> {
         let last = |queue: &Queue<W>| Some(*queue.ranks.iter().rev().find(|(_, waiter)| of(waiter))?.0);
         let all = self.queues.iter().filter_map(|(keys, queue)| Some((last(queue)?, keys)));
-        all.max_by_key(|(place, _)| *place).map(|(place, keys)| (keys.clone(), place))
+        all.max_by_key(|(rank, _)| *rank).map(|(rank, keys)| (keys.clone(), rank))
     }
 
     /// Returns the calls that may go now.
@@ -260,15 +260,15 @@ impl<K: Ord + Clone, W> WaitQueues<K, W> {
         let is_aged = pace.turns % AGED == AGED - 1;
         let queues = self.queues.iter().filter(|(keys, _)| keys.contains(key));
         let (next, keys) = if is_aged {
-            queues.filter_map(|(keys, queue)| Some((queue.oldest()?, keys))).min_by_key(|(place, _)| place.arrival)?
+            queues.filter_map(|(keys, queue)| Some((queue.oldest()?, keys))).min_by_key(|(rank, _)| rank.arrival)?
         } else {
             let all = queues.clone();
             let first =
-                queues.filter_map(|(keys, queue)| Some((queue.first()?, keys))).min_by_key(|(place, _)| *place)?;
+                queues.filter_map(|(keys, queue)| Some((queue.first()?, keys))).min_by_key(|(rank, _)| *rank)?;
             let (QueueRank { priority, since, is_due, .. }, _) = first;
             if !is_due && pace.leavers.are_before(now.saturating_duration_since(since), now) {
                 let newest = all.filter_map(|(keys, queue)| Some((queue.newest(priority)?, keys)));
-                newest.max_by_key(|(place, _)| place.arrival)?
+                newest.max_by_key(|(rank, _)| rank.arrival)?
             } else {
                 first
             }
@@ -303,8 +303,8 @@ impl<K: Ord + Clone, W> WaitQueues<K, W> {
     }
 
     /// Reports that a call's caller left, while it waited for some targets or for one's answer.
-    pub fn left(&mut self, keys: &[K], place: QueueRank, now: Instant) {
-        let waited = now.saturating_duration_since(place.since);
+    pub fn left(&mut self, keys: &[K], rank: QueueRank, now: Instant) {
+        let waited = now.saturating_duration_since(rank.since);
         for key in keys {
             if let Some(pace) = self.paces.get_mut(key) {
                 pace.leavers.left(waited, now);

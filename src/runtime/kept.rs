@@ -35,7 +35,7 @@ pub(super) async fn open(
 /// Looks up in the store what was spent of budgets that are new: before the process began, or before a reload brought
 /// them.
 pub(super) async fn recall(store: &Store, shared: &Shared, setup: &mut Setup) {
-    let counted = shared.purses.budgets();
+    let counted = shared.budgets.budgets();
     let is_new = |budget: &Budget| !counted.iter().any(|one| one.counts_as(budget));
     let new: Vec<_> = setup.budgets.iter().cloned().enumerate().filter(|(_, budget)| is_new(budget)).collect();
     if new.is_empty() {
@@ -49,7 +49,7 @@ pub(super) async fn recall(store: &Store, shared: &Shared, setup: &mut Setup) {
         let spent = |(at, budget): (usize, Budget)| (budget.name.clone(), store::recall(&path, at, &budget, now));
         new.into_iter().map(spent).collect::<Vec<_>>()
     };
-    for (budget, spent) in shared.apart.run(true, look).await {
+    for (budget, spent) in shared.blocking_pool.run(true, look).await {
         match spent {
             Ok(spent) => setup.spent.extend(spent),
             Err(error) => {
@@ -68,7 +68,7 @@ pub(super) async fn recollect(store: &Store, shared: &Arc<Shared>, setup: &Setup
     }
     let path = store.path().to_owned();
     let look = move || (store::recollect(&path, IDLE_MAX), store::moment());
-    let ((found, moment), now) = (shared.apart.run(true, look).await, now());
+    let ((found, moment), now) = (shared.blocking_pool.run(true, look).await, now());
     let Recollection { kept, served } = match found {
         Ok(found) => found,
         Err(error) => {
@@ -144,7 +144,7 @@ impl Runtime {
         let shared = self.shared.clone();
         let asking = async move {
             store.flush().await;
-            shared.apart.run(true, move || crate::store::ask_file(store.path(), &question)).await
+            shared.blocking_pool.run(true, move || crate::store::ask_file(store.path(), &question)).await
         };
         #[expect(clippy::disallowed_methods, reason = "whoever asked waits for its answer, on whatever executor")]
         let asking = self.within(|| tokio::spawn(asking));

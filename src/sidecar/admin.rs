@@ -51,7 +51,7 @@ pub(super) fn health(snapshot: &HealthSnapshot, places: &ConnectionSlots) -> Val
             "problem": one.problem.as_deref(),
         })).collect::<Vec<_>>(),
         "unpriced": snapshot.unpriced.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "budgets": snapshot.budgets.iter().map(purse).collect::<Vec<_>>(),
+        "budgets": snapshot.budgets.iter().map(budget_account).collect::<Vec<_>>(),
         "store": snapshot.store.as_ref().map(|store| json!({
             "path": store.path.to_string_lossy(),
             "problem": store.problem.as_deref(),
@@ -64,15 +64,15 @@ pub(super) fn health(snapshot: &HealthSnapshot, places: &ConnectionSlots) -> Val
     })
 }
 
-/// Returns the state of a budget, or of one of its purses.
-fn purse(purse: &BudgetHealth) -> Value {
-    let budget = &purse.budget;
+/// Returns the state of a budget, or of one of its accounts.
+fn budget_account(account: &BudgetHealth) -> Value {
+    let budget = &account.budget;
     json!({
         "budget": &*budget.budget,
         "of": budget.of,
         "unit": budget.limit.unit(),
         "spent": budget.spent.number(),
-        "reserved": purse.reserved.number(),
+        "reserved": account.reserved.number(),
         "limit": budget.limit.number(),
         "per": budget.per,
         "room_in_s": budget.renews_in.map(|wait| wait.as_secs_f64()),

@@ -21,7 +21,7 @@ use crate::runtime::{CallHandle, CallSelector, CallStatus, Form as CallForm};
 use crate::wire::serve::{self, BadRequest, CallerDialect, Form, ParsedRequest, Refusal, RefusalReason, Writer};
 use crate::words::{ChatRequest, CommitPolicy, Durable, Error};
 
-const FACE: CallerDialect = CallerDialect::OpenAiResponses;
+const CALLER_DIALECT: CallerDialect = CallerDialect::OpenAiResponses;
 /// How long the end of a call is waited for that was just ended.
 const END_MAX: Duration = Duration::from_secs(10);
 
@@ -37,19 +37,19 @@ pub(super) async fn begin(
     let Prepared { mut request, stream, .. } = chat::prepare(state, current, head, client, asked)?;
     if let Some((field, problem)) = hindrance(state, &request) {
         let bad = BadRequest::new(field, problem);
-        return Err(serve::refuse(FACE, RefusalReason::Request(&bad)));
+        return Err(serve::refuse(CALLER_DIALECT, RefusalReason::Request(&bad)));
     }
     request.durable.get_or_insert(Durable::Again);
     request.commit = CommitPolicy::Buffered;
-    let mut record = chat::record(state, client, FACE, &request.route, stream, place);
+    let mut record = chat::record(state, client, CALLER_DIALECT, &request.route, stream, place);
     let call = state.runtime.keep(request, CallForm::Stream, true).await;
-    let call = call.map_err(|error| chat::failed(FACE, &error, &mut record))?;
+    let call = call.map_err(|error| chat::failed(CALLER_DIALECT, &error, &mut record))?;
     let kept = BackgroundAnswer::of(state, call.clone()).await;
     watch(call, record);
     match kept {
         Some(kept) if stream => Ok(kept.events(None, current.server.keep_alive)),
         Some(kept) => Ok(kept.response(true).await),
-        None => Err(serve::refuse(FACE, RefusalReason::Call(&Error::Crashed))),
+        None => Err(serve::refuse(CALLER_DIALECT, RefusalReason::Call(&Error::Crashed))),
     }
 }
 
@@ -93,7 +93,7 @@ pub(super) async fn wish(
     let kept = find(state, client, id).await?;
     match wish {
         BackgroundAction::Read => {
-            match ReadForm::of(query).map_err(|bad| serve::refuse(FACE, RefusalReason::Request(&bad)))? {
+            match ReadForm::of(query).map_err(|bad| serve::refuse(CALLER_DIALECT, RefusalReason::Request(&bad)))? {
                 ReadForm::Events { after } => Ok(kept.events(after, keep_alive)),
                 ReadForm::Whole => Ok(kept.response(false).await),
             }
@@ -105,7 +105,7 @@ pub(super) async fn wish(
         }
         BackgroundAction::Delete => {
             let gone = state.runtime.forget(CallSelector::Call(kept.call.id())).await;
-            gone.map_err(|error| serve::refuse(FACE, RefusalReason::Call(&error)))?;
+            gone.map_err(|error| serve::refuse(CALLER_DIALECT, RefusalReason::Call(&error)))?;
             Ok(bytes(StatusCode::OK, "application/json", serve::deleted(id).into()))
         }
     }
@@ -140,12 +140,12 @@ async fn find(state: &Arc<State>, client: Option<&Client>, id: &str) -> Result<B
     let none = || {
         let what =
             "there is no response of this id: it was not made with `background`, was deleted, or ended too long ago";
-        serve::refuse(FACE, RefusalReason::NotKept(what))
+        serve::refuse(CALLER_DIALECT, RefusalReason::NotKept(what))
     };
     let call = match state.runtime.resume(serve::call_of(id).ok_or_else(none)?).await {
         Ok(call) => call,
         Err(Error::NotKept(_)) => return Err(none()),
-        Err(error) => return Err(serve::refuse(FACE, RefusalReason::Call(&error))),
+        Err(error) => return Err(serve::refuse(CALLER_DIALECT, RefusalReason::Call(&error))),
     };
     if call.request().client.as_deref() != client.map(|client| client.name.as_str()) {
         return Err(none());
@@ -165,7 +165,7 @@ impl BackgroundAnswer {
         let request = call.request().clone();
         let length = request.original.as_ref().filter(|original| original.marks.background)?.body.len();
         let read = move || {
-            let asked = serve::read(FACE, None, false, &request.original.as_ref()?.body).ok()?;
+            let asked = serve::read(CALLER_DIALECT, None, false, &request.original.as_ref()?.body).ok()?;
             let mut form = asked.form;
             if request.model_as.is_some() {
                 form.name_as_asked();

@@ -52,15 +52,15 @@ pub(super) fn prepare(
     asked: ParsedRequest,
 ) -> Result<Prepared, Refusal> {
     let ParsedRequest { mut request, stream, mut form, .. } = asked;
-    let face = form.face();
+    let caller_dialect = form.caller_dialect();
     if current.server.model == ModelNames::Asked {
         request.model_as = Some(form.model().to_owned());
         form.name_as_asked();
     }
-    lead(state, current, head, client, face, &mut request.route)?;
-    keep_to_routes(state, head, client, face, form.chooses())?;
+    lead(state, current, head, client, caller_dialect, &mut request.route)?;
+    keep_to_routes(state, head, client, caller_dialect, form.chooses())?;
     let wishes = CallOptions::read(&head.headers, &mut request.extra);
-    let wishes = wishes.map_err(|bad| serve::refuse(face, RefusalReason::Request(&bad)))?;
+    let wishes = wishes.map_err(|bad| serve::refuse(caller_dialect, RefusalReason::Request(&bad)))?;
     let CallOptions { priority, deadline, session, labels, tags, rule, hedging, on_exhausted, .. } = wishes;
     let (streams, key, durable) = (wishes.streams, wishes.key, wishes.durable);
     let session = session.or_else(|| request.session.take()).map(in_short);
@@ -84,7 +84,7 @@ pub(super) fn prepare(
     if let (true, Some(original)) = (wishes.in_request, &mut request.original) {
         original.forget(OURS);
     }
-    if face == CallerDialect::Anthropic {
+    if caller_dialect == CallerDialect::Anthropic {
         let asked_for = head.headers.get_all(&BETA).iter().map(|value| (BETA, value.clone()));
         request.extra_headers.extend(asked_for);
     }
@@ -106,14 +106,14 @@ pub(super) async fn answer(
     place: BodyMemory,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let Prepared { request, stream, form, streams } = prepare(state, current, head, client, asked)?;
-    let face = form.face();
-    let mut record = record(state, client, face, &request.route, stream, place);
-    let call = Call::make(state.runtime.clone(), request, face, stream).await;
-    let call = call.map_err(|error| failed(face, &error, &mut record))?;
+    let caller_dialect = form.caller_dialect();
+    let mut record = record(state, client, caller_dialect, &request.route, stream, place);
+    let call = Call::make(state.runtime.clone(), request, caller_dialect, stream).await;
+    let call = call.map_err(|error| failed(caller_dialect, &error, &mut record))?;
     let (created, seed) = call.stamp();
     let writer = Writer::new(form, seed, created);
     if !stream {
-        let reply = call.reply().await.map_err(|error| failed(face, &error, &mut record))?;
+        let reply = call.reply().await.map_err(|error| failed(caller_dialect, &error, &mut record))?;
         let finished = &reply.finished;
         record.finished(finished.call, &finished.target, finished.cost_usd, &finished.attempts);
         let mut response = bytes(StatusCode::OK, "application/json", writer.whole(&reply));
@@ -122,32 +122,37 @@ pub(super) async fn answer(
     }
     let keep_alive = current.server.keep_alive;
     match (streams, call.other_form()) {
-        (Streams::Live, None) => live(call, face, writer, keep_alive, record).await,
-        _ => buffered(call, face, writer, keep_alive, record).await,
+        (Streams::Live, None) => live(call, caller_dialect, writer, keep_alive, record).await,
+        _ => buffered(call, caller_dialect, writer, keep_alive, record).await,
     }
 }
 
 /// A call: of its one caller or, if it has a key, of all callers with that key.
 enum Call {
     Own(Runtime, Box<ChatRequest>),
-    Shared { call: CallHandle, face: CallerDialect, stream: bool },
+    Shared { call: CallHandle, caller_dialect: CallerDialect, stream: bool },
 }
 
 /// An answer that goes on as it came, to a caller that asks for it in the other form: it is read into words.
 #[derive(Clone, Copy)]
 struct OtherForm {
-    face: CallerDialect,
+    caller_dialect: CallerDialect,
     came_as_stream: bool,
 }
 
 impl Call {
-    async fn make(runtime: Runtime, request: ChatRequest, face: CallerDialect, stream: bool) -> Result<Self, Error> {
+    async fn make(
+        runtime: Runtime,
+        request: ChatRequest,
+        caller_dialect: CallerDialect,
+        stream: bool,
+    ) -> Result<Self, Error> {
         if request.key.is_none() && !runtime.is_durable(&request) {
             return Ok(Self::Own(runtime, Box::new(request)));
         }
         let form = if stream { crate::runtime::Form::Stream } else { crate::runtime::Form::Whole };
         let call = runtime.keep(request, form, false).await?;
-        Ok(Self::Shared { call, face, stream })
+        Ok(Self::Shared { call, caller_dialect, stream })
     }
 
     /// Returns the time in seconds since 1970, and a number of this answer's own, the same for every caller at any
@@ -161,9 +166,9 @@ impl Call {
 
     /// Tells whether the call was made for a caller that asked for the other form.
     fn other_form(&self) -> Option<OtherForm> {
-        let Self::Shared { call, face, stream } = self else { return None };
+        let Self::Shared { call, caller_dialect, stream } = self else { return None };
         let came_as_stream = call.request().original.as_ref()?.stream;
-        (came_as_stream != *stream).then_some(OtherForm { face: *face, came_as_stream })
+        (came_as_stream != *stream).then_some(OtherForm { caller_dialect: *caller_dialect, came_as_stream })
     }
 
     async fn reply(self) -> Result<Reply, Error> {
@@ -193,20 +198,20 @@ pub(super) async fn embed(
     place: BodyMemory,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let ParsedEmbedRequest { mut request, form, chooses, .. } = asked;
-    let (face, model) = (form.face(), request.route.clone());
-    lead(state, current, head, client, face, &mut request.route)?;
-    keep_to_routes(state, head, client, face, chooses.as_deref())?;
+    let (caller_dialect, model) = (form.caller_dialect(), request.route.clone());
+    lead(state, current, head, client, caller_dialect, &mut request.route)?;
+    keep_to_routes(state, head, client, caller_dialect, chooses.as_deref())?;
     let wishes = CallOptions::read(&head.headers, &mut request.extra);
-    let wishes = wishes.map_err(|bad| serve::refuse(face, RefusalReason::Request(&bad)))?;
+    let wishes = wishes.map_err(|bad| serve::refuse(caller_dialect, RefusalReason::Request(&bad)))?;
     if let Some(bad) = wishes.beyond_vectors() {
-        return Err(serve::refuse(face, RefusalReason::Request(&bad)));
+        return Err(serve::refuse(caller_dialect, RefusalReason::Request(&bad)));
     }
     let CallOptions { priority, deadline, labels, tags, rule, hedging, on_exhausted, .. } = wishes;
     let via = loop_marks::marks(&head.headers);
     request = EmbedRequest { priority, rule, hedging, deadline, on_exhausted, labels, tags, via, ..request };
     request.client = client.map(|client| client.name.as_str().into());
-    let mut record = record(state, client, face, &request.route, false, place);
-    let answer = state.runtime.embed(request).await.map_err(|error| failed(face, &error, &mut record))?;
+    let mut record = record(state, client, caller_dialect, &request.route, false, place);
+    let answer = state.runtime.embed(request).await.map_err(|error| failed(caller_dialect, &error, &mut record))?;
     record.finished(answer.call, &answer.target, answer.cost_usd, &answer.attempts);
     let mut response = bytes(StatusCode::OK, "application/json", serve::write_embed(form, &model, &answer).into());
     tell_degraded(response.headers_mut(), answer.degraded);
@@ -220,13 +225,13 @@ pub(super) fn lead(
     current: &Current,
     head: &Parts,
     client: Option<&Client>,
-    face: CallerDialect,
+    caller_dialect: CallerDialect,
     route: &mut String,
 ) -> Result<(), Refusal> {
     if route.len() > NAME_BYTES_MAX {
         let problem = format!("is a name of {} bytes; {NAME_BYTES_MAX} are the most", route.len());
         let bad = BadRequest::new("model", problem);
-        return Err(serve::refuse(face, RefusalReason::Request(&bad)));
+        return Err(serve::refuse(caller_dialect, RefusalReason::Request(&bad)));
     }
     current.route(route);
     if client.is_none_or(|client| client.may(route)) {
@@ -234,7 +239,7 @@ pub(super) fn lead(
     }
     state.turn_away(Reason::Route, head);
     let problem = format!("there is no model `{route}`, or it is not for this key");
-    Err(serve::refuse(face, RefusalReason::NotFound(&problem)))
+    Err(serve::refuse(caller_dialect, RefusalReason::NotFound(&problem)))
 }
 
 /// Refuses a field by which a gateway behind a target would choose a model that the client's key does not allow.
@@ -242,42 +247,49 @@ fn keep_to_routes(
     state: &State,
     head: &Parts,
     client: Option<&Client>,
-    face: CallerDialect,
+    caller_dialect: CallerDialect,
     chooses: Option<&str>,
 ) -> Result<(), Refusal> {
     let Some(field) = chooses.filter(|_| client.is_some_and(Client::is_limited)) else { return Ok(()) };
     state.turn_away(Reason::Route, head);
     let problem = "would choose who answers, and this key opens its routes alone: leave it out".to_owned();
-    Err(serve::refuse(face, RefusalReason::Request(&BadRequest::new(field, problem))))
+    Err(serve::refuse(caller_dialect, RefusalReason::Request(&BadRequest::new(field, problem))))
 }
 
 pub(super) fn record(
     state: &Arc<State>,
     client: Option<&Client>,
-    face: CallerDialect,
+    caller_dialect: CallerDialect,
     route: &str,
     stream: bool,
     place: BodyMemory,
 ) -> Record {
-    Record::new(state.clone(), Arc::from(route), name(face), client.map(|client| client.name.clone()), stream, place)
+    Record::new(
+        state.clone(),
+        Arc::from(route),
+        name(caller_dialect),
+        client.map(|client| client.name.clone()),
+        stream,
+        place,
+    )
 }
 
 /// Writes down how a call failed, and says so in the caller's dialect.
-pub(super) fn failed(face: CallerDialect, error: &Error, record: &mut Record) -> Refusal {
+pub(super) fn failed(caller_dialect: CallerDialect, error: &Error, record: &mut Record) -> Refusal {
     record.failed(error);
-    serve::refuse(face, RefusalReason::Call(error))
+    serve::refuse(caller_dialect, RefusalReason::Call(error))
 }
 
 /// Streams an answer as it comes. What fails before the first content is an error of its own, with a status.
 async fn live(
     call: Call,
-    face: CallerDialect,
+    caller_dialect: CallerDialect,
     writer: Writer,
     keep_alive: Duration,
     mut record: Record,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let stream = call.stream().await;
-    let mut stream = stream.map_err(|error| failed(face, &error, &mut record))?;
+    let mut stream = stream.map_err(|error| failed(caller_dialect, &error, &mut record))?;
     let mut waiting = None;
     let first = async {
         loop {
@@ -290,7 +302,7 @@ async fn live(
     let first = tokio::time::timeout(keep_alive, first).await;
     let mut headers = HeaderMap::new();
     let first = match first {
-        Ok(Some(Err(error))) => return Err(failed(face, &error, &mut record)),
+        Ok(Some(Err(error))) => return Err(failed(caller_dialect, &error, &mut record)),
         Ok(Some(Ok(event))) => {
             if let ReplyEvent::Started { target, attempt, .. } = &event {
                 tell(&mut headers, target, *attempt as usize);
@@ -306,7 +318,7 @@ async fn live(
 /// Streams an answer once it is whole.
 async fn buffered(
     call: Call,
-    face: CallerDialect,
+    caller_dialect: CallerDialect,
     writer: Writer,
     keep_alive: Duration,
     mut record: Record,
@@ -322,7 +334,7 @@ async fn buffered(
             tell_whole(&mut headers, &whole.finished);
             (Box::pin(std::future::ready(Ok(whole))) as std::pin::Pin<Box<dyn Future<Output = _> + Send>>, false)
         }
-        Ok(Err(error)) => return Err(failed(face, &error, &mut record)),
+        Ok(Err(error)) => return Err(failed(caller_dialect, &error, &mut record)),
         Err(_) => (reply as _, true),
     };
     Ok(event_stream(headers, Streaming::buffered(reply, waits, told, writer, keep_alive, record)))
@@ -345,12 +357,13 @@ async fn whole(
             }
             ReplyEvent::Verbatim(events) if other.is_some() => came.extend_from_slice(&events),
             ReplyEvent::Finished(finished) => {
-                let Some((OtherForm { face, came_as_stream }, rest)) = other.zip(finished.verbatim.clone()) else {
+                let Some((OtherForm { caller_dialect, came_as_stream }, rest)) = other.zip(finished.verbatim.clone())
+                else {
                     return Ok((*finished).into());
                 };
                 came.extend_from_slice(&rest);
                 let attempts = finished.attempts.clone();
-                let words = serve::in_words(face, came_as_stream, &came, *finished);
+                let words = serve::in_words(caller_dialect, came_as_stream, &came, *finished);
                 return words.map(Reply::from).map_err(|failure| Error::Rejected { failure, attempts });
             }
             _ => {}
@@ -438,8 +451,8 @@ fn since_1970(time: SystemTime) -> Duration {
 }
 
 /// Returns the dialect's name as logs and metrics spell it.
-fn name(face: CallerDialect) -> &'static str {
-    match face {
+fn name(caller_dialect: CallerDialect) -> &'static str {
+    match caller_dialect {
         CallerDialect::OpenAiChat => "openai_chat",
         CallerDialect::OpenAiResponses => "openai_responses",
         CallerDialect::Anthropic => "anthropic",

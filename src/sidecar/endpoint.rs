@@ -10,17 +10,17 @@ use crate::wire::serve::CallerDialect;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
     /// An answer; Gemini's address names the model and whether to stream.
-    Chat { face: CallerDialect, model: Option<String>, stream: bool },
+    Chat { caller_dialect: CallerDialect, model: Option<String>, stream: bool },
     /// An answer in the background, by its id.
     Kept { id: String, wish: BackgroundAction },
     /// A conversation made short.
     Compact,
     /// Vectors; Gemini's address names the model.
-    Embed { face: CallerDialect, model: Option<String> },
+    Embed { caller_dialect: CallerDialect, model: Option<String> },
     /// The number of a prompt's tokens.
-    CountTokens { face: CallerDialect, model: Option<String> },
+    CountTokens { caller_dialect: CallerDialect, model: Option<String> },
     /// The list of models, or one of them.
-    Models { face: CallerDialect, one: Option<String> },
+    Models { caller_dialect: CallerDialect, one: Option<String> },
     /// The runtime's health.
     Health,
     /// Whether calls can be answered.
@@ -122,7 +122,7 @@ const METHODS: [&str; 5] =
 /// Reads the providers' own addresses. Clients differ in whether `/v1` is part of their base URL, so it may be left
 /// out.
 fn api(method: &Method, path: &str, headers: &HeaderMap) -> Option<(Endpoint, &'static str)> {
-    let chat = |face| Some((Endpoint::Chat { face, model: None, stream: false }, "POST"));
+    let chat = |caller_dialect| Some((Endpoint::Chat { caller_dialect, model: None, stream: false }, "POST"));
     if let Some(rest) = path.strip_prefix("/v1beta") {
         return gemini(rest);
     }
@@ -132,23 +132,28 @@ fn api(method: &Method, path: &str, headers: &HeaderMap) -> Option<(Endpoint, &'
         "/responses" => return chat(CallerDialect::OpenAiResponses),
         "/responses/compact" => return Some((Endpoint::Compact, "POST")),
         "/messages" => return chat(CallerDialect::Anthropic),
-        "/embeddings" => return Some((Endpoint::Embed { face: CallerDialect::OpenAiChat, model: None }, "POST")),
+        "/embeddings" => {
+            return Some((Endpoint::Embed { caller_dialect: CallerDialect::OpenAiChat, model: None }, "POST"));
+        }
         "/responses/input_tokens" => {
-            return Some((Endpoint::CountTokens { face: CallerDialect::OpenAiResponses, model: None }, "POST"));
+            return Some((
+                Endpoint::CountTokens { caller_dialect: CallerDialect::OpenAiResponses, model: None },
+                "POST",
+            ));
         }
         "/messages/count_tokens" => {
-            return Some((Endpoint::CountTokens { face: CallerDialect::Anthropic, model: None }, "POST"));
+            return Some((Endpoint::CountTokens { caller_dialect: CallerDialect::Anthropic, model: None }, "POST"));
         }
         _ => {}
     }
     if let Some(id) = rest.strip_prefix("/responses/") {
         return kept(method, id);
     }
-    let face = speaker(headers);
+    let caller_dialect = speaker(headers);
     match rest.strip_prefix("/models")? {
-        "" => Some((Endpoint::Models { face, one: None }, "GET")),
+        "" => Some((Endpoint::Models { caller_dialect, one: None }, "GET")),
         one if one.contains(':') && !one.contains("/ft:") => gemini(rest),
-        one => Some((Endpoint::Models { face, one: Some(unescaped(one.strip_prefix('/')?)) }, "GET")),
+        one => Some((Endpoint::Models { caller_dialect, one: Some(unescaped(one.strip_prefix('/')?)) }, "GET")),
     }
 }
 
@@ -179,20 +184,20 @@ fn speaker(headers: &HeaderMap) -> CallerDialect {
 }
 
 fn gemini(rest: &str) -> Option<(Endpoint, &'static str)> {
-    let face = CallerDialect::Gemini;
+    let caller_dialect = CallerDialect::Gemini;
     let rest = rest.strip_prefix("/models")?;
     let Some(one) = rest.strip_prefix('/') else {
-        return rest.is_empty().then_some((Endpoint::Models { face, one: None }, "GET"));
+        return rest.is_empty().then_some((Endpoint::Models { caller_dialect, one: None }, "GET"));
     };
     let Some((model, method)) = one.rsplit_once(':') else {
-        return Some((Endpoint::Models { face, one: Some(unescaped(one)) }, "GET"));
+        return Some((Endpoint::Models { caller_dialect, one: Some(unescaped(one)) }, "GET"));
     };
     let model = Some(unescaped(model));
     let endpoint = match method {
-        "generateContent" => Endpoint::Chat { face, model, stream: false },
-        "streamGenerateContent" => Endpoint::Chat { face, model, stream: true },
-        "embedContent" | "batchEmbedContents" => Endpoint::Embed { face, model },
-        "countTokens" => Endpoint::CountTokens { face, model },
+        "generateContent" => Endpoint::Chat { caller_dialect, model, stream: false },
+        "streamGenerateContent" => Endpoint::Chat { caller_dialect, model, stream: true },
+        "embedContent" | "batchEmbedContents" => Endpoint::Embed { caller_dialect, model },
+        "countTokens" => Endpoint::CountTokens { caller_dialect, model },
         _ => return None,
     };
     Some((endpoint, "POST"))
@@ -224,13 +229,14 @@ mod tests {
         Endpoint::of(&method.parse().expect("a method"), path, &HeaderMap::new())
     }
 
-    fn chat(face: CallerDialect, model: Option<&str>, stream: bool) -> Endpoint {
-        Endpoint::Chat { face, model: model.map(str::to_owned), stream }
+    fn chat(caller_dialect: CallerDialect, model: Option<&str>, stream: bool) -> Endpoint {
+        Endpoint::Chat { caller_dialect, model: model.map(str::to_owned), stream }
     }
 
     #[test]
     fn every_dialects_addresses_are_known() {
-        let models = |face, one: Option<&str>| Endpoint::Models { face, one: one.map(str::to_owned) };
+        let models =
+            |caller_dialect, one: Option<&str>| Endpoint::Models { caller_dialect, one: one.map(str::to_owned) };
         for (method, path, expected) in [
             ("POST", "/v1/chat/completions", chat(CallerDialect::OpenAiChat, None, false)),
             ("POST", "/chat/completions", chat(CallerDialect::OpenAiChat, None, false)),
@@ -250,7 +256,7 @@ mod tests {
             (
                 "POST",
                 "/v1/responses/input_tokens",
-                Endpoint::CountTokens { face: CallerDialect::OpenAiResponses, model: None },
+                Endpoint::CountTokens { caller_dialect: CallerDialect::OpenAiResponses, model: None },
             ),
             ("POST", "/v1/messages", chat(CallerDialect::Anthropic, None, false)),
             (
@@ -262,13 +268,13 @@ mod tests {
             (
                 "POST",
                 "/v1beta/models/m:countTokens",
-                Endpoint::CountTokens { face: CallerDialect::Gemini, model: Some("m".into()) },
+                Endpoint::CountTokens { caller_dialect: CallerDialect::Gemini, model: Some("m".into()) },
             ),
-            ("POST", "/v1/embeddings", Endpoint::Embed { face: CallerDialect::OpenAiChat, model: None }),
+            ("POST", "/v1/embeddings", Endpoint::Embed { caller_dialect: CallerDialect::OpenAiChat, model: None }),
             (
                 "POST",
                 "/v1beta/models/m:batchEmbedContents",
-                Endpoint::Embed { face: CallerDialect::Gemini, model: Some("m".into()) },
+                Endpoint::Embed { caller_dialect: CallerDialect::Gemini, model: Some("m".into()) },
             ),
             ("GET", "/v1/models", models(CallerDialect::OpenAiChat, None)),
             ("GET", "/v1/models/openai/gpt-5-mini", models(CallerDialect::OpenAiChat, Some("openai/gpt-5-mini"))),
@@ -297,7 +303,7 @@ mod tests {
 
     #[test]
     fn the_dialect_of_a_list_of_models_is_told_by_a_header_of_its_clients() {
-        for (name, face) in [
+        for (name, caller_dialect) in [
             ("anthropic-version", CallerDialect::Anthropic),
             ("x-goog-api-key", CallerDialect::Gemini),
             ("x-goog-api-client", CallerDialect::Gemini),
@@ -306,7 +312,11 @@ mod tests {
             let value = http::HeaderValue::from_static("x");
             let headers = HeaderMap::from_iter([(http::HeaderName::from_static(name), value)]);
             for (path, one) in [("/v1/models", None), ("/v1/models/m", Some("m".to_owned()))] {
-                assert_eq!(Endpoint::of(&Method::GET, path, &headers), Endpoint::Models { face, one }, "{name} {path}");
+                assert_eq!(
+                    Endpoint::of(&Method::GET, path, &headers),
+                    Endpoint::Models { caller_dialect, one },
+                    "{name} {path}"
+                );
             }
         }
     }

@@ -80,16 +80,16 @@ impl Intake {
         &self,
         body: Incoming,
         server: &ServerConfig,
-        face: CallerDialect,
+        caller_dialect: CallerDialect,
     ) -> Result<(Bytes, BodyMemory), Refusal> {
         // One that says how long it is, is refused before it is sent: `expect: 100-continue` asks for that.
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         if announced > server.body_bytes_max {
-            return Err(refuse(face, RefusalReason::TooLong(server.body_bytes_max)));
+            return Err(refuse(caller_dialect, RefusalReason::TooLong(server.body_bytes_max)));
         }
-        match timeout(server.body_timeout, self.gather(body, announced, server.body_bytes_max, face)).await {
+        match timeout(server.body_timeout, self.gather(body, announced, server.body_bytes_max, caller_dialect)).await {
             Ok(taken) => taken,
-            Err(_) => Err(broken(face, "the body took too long to arrive".to_owned())),
+            Err(_) => Err(broken(caller_dialect, "the body took too long to arrive".to_owned())),
         }
     }
 
@@ -98,18 +98,18 @@ impl Intake {
         mut body: Incoming,
         announced: usize,
         bytes_max: usize,
-        face: CallerDialect,
+        caller_dialect: CallerDialect,
     ) -> Result<(Bytes, BodyMemory), Refusal> {
         let (mut taken, mut place): (Vec<u8>, _) = (Vec::new(), BodyMemory::default());
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| broken(face, format!("the body broke off: {error}")))?;
+            let frame = frame.map_err(|error| broken(caller_dialect, format!("the body broke off: {error}")))?;
             let Ok(piece) = frame.into_data() else { continue };
             let length = taken.len() + piece.len();
             if length > bytes_max {
-                return Err(refuse(face, RefusalReason::TooLong(bytes_max)));
+                return Err(refuse(caller_dialect, RefusalReason::TooLong(bytes_max)));
             }
             if length > place.units() * UNIT {
-                self.hold(&mut place, length.next_multiple_of(STEP), face).await?;
+                self.hold(&mut place, length.next_multiple_of(STEP), caller_dialect).await?;
             }
             if taken.is_empty() && body.is_end_stream() {
                 // All of it came at once: it stays where it was read into.
@@ -125,11 +125,11 @@ impl Intake {
     }
 
     /// Makes room for this many bytes, at most for the whole room: a request that is alone is always served.
-    async fn hold(&self, place: &mut BodyMemory, bytes: usize, face: CallerDialect) -> Result<(), Refusal> {
+    async fn hold(&self, place: &mut BodyMemory, bytes: usize, caller_dialect: CallerDialect) -> Result<(), Refusal> {
         let more = bytes.div_ceil(UNIT).min(self.units).saturating_sub(place.units());
         let Some(more) = u32::try_from(more).ok().filter(|more| *more > 0) else { return Ok(()) };
         let wait = timeout(ROOM_WAIT, self.room.clone().acquire_many_owned(more));
-        let permit = wait.await.ok().and_then(Result::ok).ok_or_else(|| refuse(face, RefusalReason::Full))?;
+        let permit = wait.await.ok().and_then(Result::ok).ok_or_else(|| refuse(caller_dialect, RefusalReason::Full))?;
         match &mut place.0 {
             Some(held) => held.merge(permit),
             held @ None => *held = Some(permit),
@@ -143,13 +143,13 @@ impl Intake {
         &self,
         body: Bytes,
         place: &mut BodyMemory,
-        face: CallerDialect,
+        caller_dialect: CallerDialect,
         read: impl FnOnce(&Bytes) -> Result<T, BadRequest> + Send + 'static,
     ) -> Result<T, Refusal> {
         let bytes = body.len();
-        self.hold(place, bytes + serve::values_max(&body) * VALUE_BYTES, face).await?;
+        self.hold(place, bytes + serve::values_max(&body) * VALUE_BYTES, caller_dialect).await?;
         let asked = self.apart(bytes, move || read(&body)).await;
-        let asked = asked.map_err(|bad| refuse(face, RefusalReason::Request(&bad)))?;
+        let asked = asked.map_err(|bad| refuse(caller_dialect, RefusalReason::Request(&bad)))?;
         place.shrink(bytes + asked.values() * VALUE_BYTES);
         Ok(asked)
     }
@@ -160,6 +160,6 @@ impl Intake {
     }
 }
 
-fn broken(face: CallerDialect, problem: String) -> Refusal {
-    refuse(face, RefusalReason::Request(&BadRequest::new("", problem)))
+fn broken(caller_dialect: CallerDialect, problem: String) -> Refusal {
+    refuse(caller_dialect, RefusalReason::Request(&BadRequest::new("", problem)))
 }

@@ -44,7 +44,7 @@ impl EncodeLabelValue for Text {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
     route: Text,
-    face: &'static str,
+    caller_dialect: &'static str,
     outcome: &'static str,
 }
 
@@ -258,8 +258,8 @@ impl Metrics {
     }
 
     /// Counts a request, answered or not.
-    pub(super) fn answered(&self, route: &Arc<str>, face: &'static str, outcome: &'static str) {
-        self.calls.get_or_create(&CallLabels { route: Text(route.clone()), face, outcome }).inc();
+    pub(super) fn answered(&self, route: &Arc<str>, caller_dialect: &'static str, outcome: &'static str) {
+        self.calls.get_or_create(&CallLabels { route: Text(route.clone()), caller_dialect, outcome }).inc();
     }
 
     fn call(&self, flight: &Flight) {

@@ -11,7 +11,7 @@ use crate::words::{AttemptRecord, CallId, Error, TargetId};
 pub(super) struct Record {
     state: Arc<State>,
     route: Arc<str>,
-    face: &'static str,
+    caller_dialect: &'static str,
     client: Option<String>,
     stream: bool,
     begun: Instant,
@@ -28,14 +28,25 @@ impl Record {
     pub(super) fn new(
         state: Arc<State>,
         route: Arc<str>,
-        face: &'static str,
+        caller_dialect: &'static str,
         client: Option<String>,
         stream: bool,
         place: BodyMemory,
     ) -> Self {
         #[expect(clippy::disallowed_methods, reason = "how long a call took is told by the clock")]
         let begun = Instant::now();
-        Self { state, route, face, client, stream, begun, call: None, heard: None, written: false, _place: place }
+        Self {
+            state,
+            route,
+            caller_dialect,
+            client,
+            stream,
+            begun,
+            call: None,
+            heard: None,
+            written: false,
+            _place: place,
+        }
     }
 
     /// Notes the target whose answer begins.
@@ -76,7 +87,7 @@ impl Record {
         }
         // A name that no route has may be any text of a caller, so it is not used as a label.
         let asked = (outcome == "invalid").then(|| std::mem::replace(&mut self.route, Arc::from("unknown")));
-        self.state.metrics.answered(&self.route, self.face, outcome);
+        self.state.metrics.answered(&self.route, self.caller_dialect, outcome);
         // Failures that no caller caused, and no caller can correct.
         let is_ours = !matches!(
             outcome,
@@ -105,7 +116,7 @@ impl Record {
                     call,
                     route = &*self.route,
                     asked = asked.as_deref(),
-                    dialect = self.face,
+                    dialect = self.caller_dialect,
                     client = self.client.as_deref(),
                     stream = self.stream,
                     outcome,

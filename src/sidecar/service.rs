@@ -56,7 +56,7 @@ pub(super) async fn answer(
     }
     if let Some(what) = origin::expects(&head.headers) {
         let what = format!("nothing but `100-continue` can be expected here, not `{what}`: leave the header out");
-        return Ok(refuse(serve::refuse(face_of(head.uri.path()), RefusalReason::Expects(&what))));
+        return Ok(refuse(serve::refuse(caller_dialect_of(head.uri.path()), RefusalReason::Expects(&what))));
     }
     let current = state.current();
     let strict = endpoint.is_admin() || !current.access.asks();
@@ -78,19 +78,19 @@ pub(super) async fn answer(
 
 /// Refuses a web page, or a client that looks like one, and names the setting that would allow it.
 fn turn_away(state: &State, head: &Parts, stranger: &OriginRefusal) -> Response<ReplyBody> {
-    let face = face_of(head.uri.path());
+    let caller_dialect = caller_dialect_of(head.uri.path());
     let (reason, refusal) = match stranger {
         OriginRefusal::NoHost => {
             let bad = BadRequest::new("host", "must be there, and once");
-            (Reason::Host, serve::refuse(face, RefusalReason::Request(&bad)))
+            (Reason::Host, serve::refuse(caller_dialect, RefusalReason::Request(&bad)))
         }
         OriginRefusal::Host(host) => {
             let what = format!("this is not `{host}`: ask by its address, or put the name into `server.hosts`");
-            (Reason::Host, serve::refuse(face, RefusalReason::Forbidden(&what)))
+            (Reason::Host, serve::refuse(caller_dialect, RefusalReason::Forbidden(&what)))
         }
         OriginRefusal::Page(page) => {
             let what = format!("web pages of `{page}` may not ask here: see `server.allow_origins`");
-            (Reason::Page, serve::refuse(face, RefusalReason::Forbidden(&what)))
+            (Reason::Page, serve::refuse(caller_dialect, RefusalReason::Forbidden(&what)))
         }
     };
     state.turn_away(reason, head);
@@ -119,18 +119,20 @@ async fn serve(
         return denied;
     }
     match endpoint {
-        Endpoint::Chat { face, model, stream } => {
-            converse(state, head, body, face, model.as_deref(), stream).await.unwrap_or_else(refuse)
+        Endpoint::Chat { caller_dialect, model, stream } => {
+            converse(state, head, body, caller_dialect, model.as_deref(), stream).await.unwrap_or_else(refuse)
         }
         Endpoint::Kept { id, wish } => kept(state, head, &id, wish).await.unwrap_or_else(refuse),
         Endpoint::Compact => compact(state, head, body).await.unwrap_or_else(refuse),
-        Endpoint::Embed { face, model } => {
-            embed(state, head, body, face, model.as_deref()).await.unwrap_or_else(refuse)
+        Endpoint::Embed { caller_dialect, model } => {
+            embed(state, head, body, caller_dialect, model.as_deref()).await.unwrap_or_else(refuse)
         }
-        Endpoint::CountTokens { face, model } => {
-            count(state, head, body, face, model.as_deref()).await.unwrap_or_else(refuse)
+        Endpoint::CountTokens { caller_dialect, model } => {
+            count(state, head, body, caller_dialect, model.as_deref()).await.unwrap_or_else(refuse)
         }
-        Endpoint::Models { face, one } => models(state, head, face, one.as_deref()).unwrap_or_else(refuse),
+        Endpoint::Models { caller_dialect, one } => {
+            models(state, head, caller_dialect, one.as_deref()).unwrap_or_else(refuse)
+        }
         Endpoint::Health => json_response(StatusCode::OK, &admin::health(&state.runtime.health(), &state.places)),
         Endpoint::Ready if is_full(state) => plain(StatusCode::SERVICE_UNAVAILABLE, "no place for a connection\n"),
         Endpoint::Ready if admin::is_ready(&state.runtime.health()) => plain(StatusCode::OK, "ready\n"),
@@ -147,7 +149,8 @@ async fn serve(
         Endpoint::Reset { name } => reset(state, name.as_deref(), head.uri.query()).await,
         Endpoint::WrongMethod { allow } => {
             let what = format!("{} takes {allow}, not {}", head.uri.path(), head.method);
-            let mut response = refuse(serve::refuse(face_of(head.uri.path()), RefusalReason::WrongMethod(&what)));
+            let mut response =
+                refuse(serve::refuse(caller_dialect_of(head.uri.path()), RefusalReason::WrongMethod(&what)));
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
             response
         }
@@ -200,13 +203,13 @@ async fn converse(
     state: &Arc<State>,
     head: &Parts,
     body: Incoming,
-    face: CallerDialect,
+    caller_dialect: CallerDialect,
     model: Option<&str>,
     stream: bool,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let (current, model) = (state.current(), model.map(str::to_owned));
-    let read = move |body: &Bytes| serve::read(face, model.as_deref(), stream, body);
-    let (client, asked, place) = enter(state, &current, head, body, face, read).await?;
+    let read = move |body: &Bytes| serve::read(caller_dialect, model.as_deref(), stream, body);
+    let (client, asked, place) = enter(state, &current, head, body, caller_dialect, read).await?;
     if asked.is_in_background() {
         return background::begin(state, &current, head, client, asked, place).await;
     }
@@ -228,9 +231,9 @@ async fn kept(
 
 /// Has a conversation made short, by a provider of the caller's own dialect.
 async fn compact(state: &Arc<State>, head: &Parts, body: Incoming) -> Result<Response<ReplyBody>, Refusal> {
-    let (current, face) = (state.current(), CallerDialect::OpenAiResponses);
-    let read = move |body: &Bytes| serve::read(face, None, false, body).map(ParsedRequest::compacting);
-    let (client, asked, place) = enter(state, &current, head, body, face, read).await?;
+    let (current, caller_dialect) = (state.current(), CallerDialect::OpenAiResponses);
+    let read = move |body: &Bytes| serve::read(caller_dialect, None, false, body).map(ParsedRequest::compacting);
+    let (client, asked, place) = enter(state, &current, head, body, caller_dialect, read).await?;
     if asked.is_in_background() {
         return background::begin(state, &current, head, client, asked, place).await;
     }
@@ -242,12 +245,12 @@ async fn embed(
     state: &Arc<State>,
     head: &Parts,
     body: Incoming,
-    face: CallerDialect,
+    caller_dialect: CallerDialect,
     model: Option<&str>,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let (current, model) = (state.current(), model.map(str::to_owned));
-    let read = move |body: &Bytes| serve::read_embed(face, model.as_deref(), body);
-    let (client, asked, place) = enter(state, &current, head, body, face, read).await?;
+    let read = move |body: &Bytes| serve::read_embed(caller_dialect, model.as_deref(), body);
+    let (client, asked, place) = enter(state, &current, head, body, caller_dialect, read).await?;
     chat::embed(state, &current, head, client, asked, place).await
 }
 
@@ -257,28 +260,28 @@ async fn enter<'c, T: ParsedBody>(
     current: &'c Current,
     head: &Parts,
     body: Incoming,
-    face: CallerDialect,
+    caller_dialect: CallerDialect,
     read: impl FnOnce(&Bytes) -> Result<T, BadRequest> + Send + 'static,
 ) -> Result<(Option<&'c Client>, T, BodyMemory), Refusal> {
-    let client = admitted(state, current, head, face)?;
+    let client = admitted(state, current, head, caller_dialect)?;
     if state.mark.is_on(&head.headers) {
         state.turn_away(Reason::Loop, head);
         let what =
             "this request was sent from here: the `base_url` of a provider leads back to this sidecar's own address";
-        return Err(serve::refuse(face, RefusalReason::Loop(what)));
+        return Err(serve::refuse(caller_dialect, RefusalReason::Loop(what)));
     }
     if let Some(kind) = origin::other_content(&head.headers) {
         state.turn_away(Reason::Content, head);
         let what = format!("bodies are read as JSON, not as `{kind}`: send it with content-type: application/json");
-        return Err(serve::refuse(face, RefusalReason::Encoded(&what)));
+        return Err(serve::refuse(caller_dialect, RefusalReason::Encoded(&what)));
     }
     if let Some(encoding) = head.headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
         let what = format!("bodies are read as they are, not in {encoding:?}: send it without content-encoding");
-        return Err(serve::refuse(face, RefusalReason::Encoded(&what)));
+        return Err(serve::refuse(caller_dialect, RefusalReason::Encoded(&what)));
     }
     let taken = async {
-        let (body, mut place) = state.intake.take(body, &current.server, face).await?;
-        let asked = state.intake.read(body, &mut place, face, read).await?;
+        let (body, mut place) = state.intake.take(body, &current.server, caller_dialect).await?;
+        let asked = state.intake.read(body, &mut place, caller_dialect, read).await?;
         Ok((client, asked, place))
     };
     taken.await.inspect_err(|refusal: &Refusal| {
@@ -301,7 +304,7 @@ fn admitted<'c>(
     state: &State,
     current: &'c Current,
     head: &Parts,
-    face: CallerDialect,
+    caller_dialect: CallerDialect,
 ) -> Result<Option<&'c Client>, Refusal> {
     current.access.admit(&head.headers, head.uri.query(), now()).map_err(|denied| {
         let (reason, refused) = match denied {
@@ -309,19 +312,29 @@ fn admitted<'c>(
             Denied::TooMany(wait) => (Reason::Limit, RefusalReason::TooMany(wait)),
         };
         state.turn_away(reason, head);
-        serve::refuse(face, refused)
+        serve::refuse(caller_dialect, refused)
     })
 }
 
-fn models(state: &State, head: &Parts, face: CallerDialect, one: Option<&str>) -> Result<Response<ReplyBody>, Refusal> {
+fn models(
+    state: &State,
+    head: &Parts,
+    caller_dialect: CallerDialect,
+    one: Option<&str>,
+) -> Result<Response<ReplyBody>, Refusal> {
     let current = state.current();
-    let client = admitted(state, &current, head, face)?;
+    let client = admitted(state, &current, head, caller_dialect)?;
     let mut known = current.models.iter().filter(|listing| client.is_none_or(|client| client.may(&listing.id)));
     let body = match one {
-        None => serve::models(face, &known.cloned().collect::<Vec<_>>()),
+        None => serve::models(caller_dialect, &known.cloned().collect::<Vec<_>>()),
         Some(one) => match known.find(|listing| listing.id == one) {
-            Some(listing) => serve::model(face, listing),
-            None => return Err(serve::refuse(face, RefusalReason::NotFound(&format!("there is no model `{one}`")))),
+            Some(listing) => serve::model(caller_dialect, listing),
+            None => {
+                return Err(serve::refuse(
+                    caller_dialect,
+                    RefusalReason::NotFound(&format!("there is no model `{one}`")),
+                ));
+            }
         },
     };
     Ok(bytes(StatusCode::OK, "application/json", body.into()))
@@ -331,18 +344,19 @@ async fn count(
     state: &State,
     head: &Parts,
     body: Incoming,
-    face: CallerDialect,
+    caller_dialect: CallerDialect,
     model: Option<&str>,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let (current, model) = (state.current(), model.map(str::to_owned));
-    let read = move |body: &Bytes| serve::read(face, model.as_deref(), false, body);
-    let (client, ParsedRequest { mut request, .. }, _place) = enter(state, &current, head, body, face, read).await?;
-    chat::lead(state, &current, head, client, face, &mut request.route)?;
+    let read = move |body: &Bytes| serve::read(caller_dialect, model.as_deref(), false, body);
+    let (client, ParsedRequest { mut request, .. }, _place) =
+        enter(state, &current, head, body, caller_dialect, read).await?;
+    chat::lead(state, &current, head, client, caller_dialect, &mut request.route)?;
     let runtime = state.runtime.clone();
     let length = request.original.as_ref().map_or(0, |original| original.body.len());
     let tokens = state.intake.apart(length, move || runtime.estimate_tokens(request)).await;
-    let tokens = tokens.map_err(|error| serve::refuse(face, RefusalReason::Call(&error)))?;
-    Ok(bytes(StatusCode::OK, "application/json", serve::count_tokens(face, tokens).into()))
+    let tokens = tokens.map_err(|error| serve::refuse(caller_dialect, RefusalReason::Call(&error)))?;
+    Ok(bytes(StatusCode::OK, "application/json", serve::count_tokens(caller_dialect, tokens).into()))
 }
 
 async fn explain(state: &State, route: String) -> Response<ReplyBody> {
@@ -410,7 +424,7 @@ async fn reset(state: &State, name: Option<&str>, query: Option<&str>) -> Respon
 }
 
 /// Guesses the dialect of a request to a wrong address.
-fn face_of(path: &str) -> CallerDialect {
+fn caller_dialect_of(path: &str) -> CallerDialect {
     match path {
         path if path.starts_with("/v1beta") => CallerDialect::Gemini,
         path if path.contains("/messages") => CallerDialect::Anthropic,
@@ -425,7 +439,7 @@ fn nothing(state: &State, head: &Parts) -> Response<ReplyBody> {
     let instead =
         if path.ends_with("/completions") { "; conversations are answered at /v1/chat/completions" } else { "" };
     let what = format!("there is nothing at {method} {path}{instead}");
-    refuse(serve::refuse(face_of(path), RefusalReason::Nowhere(&what)))
+    refuse(serve::refuse(caller_dialect_of(path), RefusalReason::Nowhere(&what)))
 }
 
 /// Makes a refusal a response.

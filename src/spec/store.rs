@@ -19,12 +19,12 @@ pub(crate) struct StoreSpec {
     pub(crate) warm: bool,
 }
 
-/// What was spent out of one purse in one hour.
+/// What was spent out of one account in one hour.
 #[derive(Clone, Debug)]
 pub(crate) struct HourlySpend {
     /// The place of its budget.
     pub(crate) budget: usize,
-    pub(crate) purse: String,
+    pub(crate) account: String,
     /// In the budget's unit.
     pub(crate) amount: i64,
     pub(crate) at: SystemTime,

@@ -57,7 +57,7 @@ enum Job {
     /// There is a new state of a provider.
     Memory,
     /// Write this, and say when it is on the disk, and how many calls it changed.
-    Note(DurableWrite, oneshot::Sender<usize>),
+    DurableCall(DurableWrite, oneshot::Sender<usize>),
     /// Say when everything before this was tried once.
     Flush(oneshot::Sender<()>),
 }
@@ -130,7 +130,7 @@ impl Store {
         let Some(queue) = self.queue.clone() else { return Box::pin(std::future::ready(Err(GONE.into()))) };
         Box::pin(async move {
             let (done, told) = oneshot::channel();
-            let mut job = Job::Note(note, done);
+            let mut job = Job::DurableCall(note, done);
             // If the queue is full, this waits.
             loop {
                 job = match queue.try_send(job) {
@@ -356,7 +356,7 @@ impl Owner {
                 true
             }
             Job::Memory => false,
-            Job::Note(note, done) => {
+            Job::DurableCall(note, done) => {
                 self.notes.push(note);
                 self.noted.push(done);
                 false

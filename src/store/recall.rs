@@ -50,7 +50,7 @@ fn hours(connection: &Connection, place: usize, budget: &Budget, since: i64) -> 
         let hour: i64 = row.get(1)?;
         // The middle of the hour: nearer to the real time than either end.
         let at = UNIX_EPOCH + Duration::from_secs(u64::try_from(hour * HOUR + HOUR / 2).unwrap_or(0));
-        Ok(HourlySpend { budget: place, purse: row.get(0)?, amount: row.get(2)?, at })
+        Ok(HourlySpend { budget: place, account: row.get(0)?, amount: row.get(2)?, at })
     })?;
     rows.collect()
 }

@@ -40,7 +40,7 @@ pub enum Crash {
     RouterKilled,
     /// The front is killed: the actor behind [`Runtime::router`].
     FrontKilled,
-    /// The keeper of the calls that are parked is killed.
+    /// The scheduler of the calls that wait is killed.
     KeeperKilled,
 }
 
@@ -105,7 +105,7 @@ pub fn crash(runtime: &Runtime, crash: Crash) -> bool {
         Crash::CallsSupervisorKilled => shared.calls().map(|calls| calls.kill()).is_some(),
         Crash::RouterPanics => shared.router.send(RouterCommand::Crash(How::Panic)),
         Crash::RouterKilled => shared.router.get().map(|router| router.kill()).is_some(),
-        Crash::KeeperKilled => shared.parking.bell.keeper().map(|keeper| keeper.kill()).is_some(),
+        Crash::KeeperKilled => shared.parking.notifier.scheduler().map(|scheduler| scheduler.kill()).is_some(),
         Crash::FrontKilled => shared.front.get().map(|front| front.kill()).is_some(),
     }
 }

@@ -30,9 +30,9 @@ pub(crate) trait ScriptedDialect: Send + Sync {
     fn key<'a>(&self, address: Address<'a>, headers: &'a HeaderMap) -> Option<&'a str>;
 
     /// Reads the parts of a request that even a failing provider notices: it checks nothing.
-    fn glance(&self, address: Address<'_>, body: &[u8]) -> RequestSummary {
+    fn summary(&self, address: Address<'_>, body: &[u8]) -> RequestSummary {
         let _ = address;
-        glance(body)
+        summary(body)
     }
 
     /// Understands a request, as strictly as the provider would.
@@ -73,13 +73,13 @@ pub(crate) trait ScriptedDialect: Send + Sync {
     }
 
     /// Writes an answer as a stream, and marks its pieces: one for each token, the others without any.
-    fn write_stream(&self, utterance: &AnswerParts<'_>, sheet: &mut BodyRecorder);
+    fn write_stream(&self, answer_parts: &AnswerParts<'_>, recorder: &mut BodyRecorder);
 
     /// Writes an answer as one body.
-    fn write_whole(&self, utterance: &AnswerParts<'_>, out: &mut Vec<u8>);
+    fn write_whole(&self, answer_parts: &AnswerParts<'_>, out: &mut Vec<u8>);
 
     /// Returns the bytes of a failure after a 200, when `sent` pieces of a stream had gone out.
-    fn failure_within(&self, utterance: &AnswerParts<'_>, sent: usize) -> Bytes;
+    fn failure_within(&self, answer_parts: &AnswerParts<'_>, sent: usize) -> Bytes;
 
     /// Returns what keeps a connection alive while the answer is not ready.
     fn keep_alive(&self, stream: bool) -> &'static [u8];
@@ -226,7 +226,7 @@ pub(crate) enum RequestKind<'a> {
 }
 
 /// Returns the parts that a failing provider notices where the whole request is its body.
-fn glance(body: &[u8]) -> RequestSummary {
+fn summary(body: &[u8]) -> RequestSummary {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let model = body["model"].as_str().unwrap_or_default().to_owned();
     RequestSummary { model, stream: body["stream"] == true }
@@ -234,30 +234,30 @@ fn glance(body: &[u8]) -> RequestSummary {
 
 /// Returns the dialect that an address belongs to, and what it asks for. The lists of models have one address in
 /// several dialects; headers tell them apart.
-pub(crate) fn wish<'a>(
+pub(crate) fn request_kind<'a>(
     flavour: Flavour,
     post: bool,
     address: Address<'a>,
     headers: &HeaderMap,
 ) -> (&'static dyn ScriptedDialect, RequestKind<'a>) {
     let path = address.path;
-    if let Some(wish) = gemini::wish(post, address) {
-        return wish;
+    if let Some(request_kind) = gemini::request_kind(post, address) {
+        return request_kind;
     }
-    if let Some((dialect, wish)) = anthropic::wish(post, path) {
-        return (dialect, wish);
+    if let Some((dialect, request_kind)) = anthropic::request_kind(post, path) {
+        return (dialect, request_kind);
     }
     if post && path.ends_with("/responses") {
         return (responses::Responses::of(flavour), RequestKind::Chat);
     }
     let is_anthropic = headers.contains_key(anthropic::VERSION);
     let dialect: &dyn ScriptedDialect = if is_anthropic { anthropic::OWN } else { openai::OpenAiChat::of(flavour) };
-    let wish = match path.rsplit_once("/models") {
+    let request_kind = match path.rsplit_once("/models") {
         Some((_, "")) if !post => RequestKind::Models(None),
         Some((_, one)) if !post && one.starts_with('/') => RequestKind::Models(Some(&one[1..])),
         _ if post && path.ends_with("/chat/completions") => RequestKind::Chat,
         _ if post && path.ends_with("/embeddings") => RequestKind::Embed,
         _ => RequestKind::Unknown,
     };
-    (dialect, wish)
+    (dialect, request_kind)
 }

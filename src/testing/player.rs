@@ -52,7 +52,7 @@ type Step = Option<(Result<Bytes, TransportError>, Option<ResponseRun>)>;
 /// Returns the body's next chunk and what is left to play.
 async fn next(play: Option<ResponseRun>) -> Step {
     let mut play = play?;
-    if let Some(due) = play.beat_due() {
+    if let Some(due) = play.piece_due() {
         until(due).await;
         return play.take().map(|bytes| (Ok(bytes), Some(play)));
     }

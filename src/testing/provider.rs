@@ -200,8 +200,8 @@ impl Scripted {
         let mut state = self.state();
         state.serial += 1;
         let serial = state.serial;
-        let mut luck = self.luck(serial);
-        let faults = state.faults(age, &mut luck.rng);
+        let mut draws = self.draws(serial);
+        let faults = state.faults(age, &mut draws.rng);
         if faults.contains(&Fault::Refuse) {
             state.log.counts.refused += 1;
             let outcome = Outcome::Fault(Fault::Refuse.name());
@@ -221,7 +221,7 @@ impl Scripted {
         });
         drop(state);
         let ticket = LogTicket::new(self.clone(), serial);
-        let score = PlanWriter { provider: self, age, faults, luck, is_full }.score(&arrival);
+        let score = PlanWriter { provider: self, age, faults, draws, is_full }.score(&arrival);
         ResponseRun::new(score, now, Some(ticket))
     }
 
@@ -250,7 +250,7 @@ impl Scripted {
         self.state().log.close(serial, age);
     }
 
-    fn luck(&self, serial: u64) -> RandomDraws {
+    fn draws(&self, serial: u64) -> RandomDraws {
         // Neighbouring seeds are far apart: the generator's own seeding mixes them.
         let seed = self.0.script.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(serial);
         let mut rng = StdRng::seed_from_u64(seed);
@@ -285,19 +285,19 @@ struct PlanWriter<'a> {
     provider: &'a Scripted,
     age: Duration,
     faults: Vec<Fault>,
-    luck: RandomDraws,
+    draws: RandomDraws,
     is_full: bool,
 }
 
 impl PlanWriter<'_> {
     fn score(&self, arrival: &Arrival) -> ResponsePlan {
         let flavour = self.script().flavour;
-        let (dialect, wish) =
-            dialects::wish(flavour, arrival.method == Method::POST, arrival.address(), &arrival.headers);
+        let (dialect, request_kind) =
+            dialects::request_kind(flavour, arrival.method == Method::POST, arrival.address(), &arrival.headers);
         if let Some(score) = self.faults.iter().find_map(|fault| self.instead(fault, dialect, arrival)) {
             return score;
         }
-        let answered = self.admit(dialect, arrival).and_then(|()| match wish {
+        let answered = self.admit(dialect, arrival).and_then(|()| match request_kind {
             RequestKind::Chat => self.chat(dialect, arrival),
             RequestKind::Embed => self.embed(dialect, arrival),
             RequestKind::Models(one) => dialect.models(&self.script().models, one).map(|body| self.tell(dialect, body)),
@@ -318,20 +318,20 @@ impl PlanWriter<'_> {
     /// Returns the replacement of an answer by a fault.
     fn instead(&self, fault: &Fault, dialect: &dyn ScriptedDialect, arrival: &Arrival) -> Option<ResponsePlan> {
         let outcome = Outcome::Fault(fault.name());
-        let glance = || dialect.glance(arrival.address(), &arrival.body);
+        let summary = || dialect.summary(arrival.address(), &arrival.body);
         Some(match fault {
             Fault::Reset => ResponsePlan::silent(End::Reset, outcome),
             Fault::Hang => ResponsePlan::silent(End::Hang, outcome),
             Fault::BlackHole { every } => {
-                let stream = glance().stream;
+                let stream = summary().stream;
                 let headers = self.headers(dialect, dialect.content_type(stream), None);
                 let end = End::KeepAlive { every: (*every).max(KEEP_ALIVE_MIN), bytes: dialect.keep_alive(stream) };
                 let head = Some(Head { status: 200, headers, length: None });
-                ResponsePlan { wait: self.script().head, head, beats: Vec::new(), end, outcome }
+                ResponsePlan { wait: self.script().head, head, pieces: Vec::new(), end, outcome }
             }
-            Fault::Error(error) => self.refuse(dialect, dialect.error(*error, &glance().model), Some(outcome)),
+            Fault::Error(error) => self.refuse(dialect, dialect.error(*error, &summary().model), Some(outcome)),
             Fault::RateLimited(hint) => {
-                self.refuse(dialect, dialect.rate_limit(*hint, 3, &glance().model), Some(outcome))
+                self.refuse(dialect, dialect.rate_limit(*hint, 3, &summary().model), Some(outcome))
             }
             Fault::Reply { status, headers, body } => {
                 ResponsePlan::whole(self.script().head, *status, headers.clone(), body.clone().into(), outcome)
@@ -360,12 +360,12 @@ impl PlanWriter<'_> {
         let mut answer = self.answer(&question);
         let is_thought = !answer.reasoning.is_empty();
         for (index, call) in answer.tool_calls.iter_mut().enumerate().filter(|(_, call)| call.id.is_empty()) {
-            call.id = dialect.call_id(&self.luck.id, index, is_thought);
+            call.id = dialect.call_id(&self.draws.id, index, is_thought);
         }
-        let utterance = self.utter(dialect, &question, &answer, &arrival.headers);
-        let score = self.perform(dialect, &utterance);
+        let answer_parts = self.utter(dialect, &question, &answer, &arrival.headers);
+        let score = self.perform(dialect, &answer_parts);
         Ok(self.spoiled(score, |score, fault| {
-            score.spoil(fault, dialect, |sent| dialect.failure_within(&utterance, sent));
+            score.spoil(fault, dialect, |sent| dialect.failure_within(&answer_parts, sent));
         }))
     }
 
@@ -444,8 +444,8 @@ impl PlanWriter<'_> {
             pieces.retain(|piece| !piece.is_reasoning());
         }
         AnswerParts {
-            id: &self.luck.id,
-            created: BIRTH + self.luck.serial,
+            id: &self.draws.id,
+            created: BIRTH + self.draws.serial,
             model: &question.model,
             question,
             headers,
@@ -457,7 +457,7 @@ impl PlanWriter<'_> {
 
     /// Returns the times to the first token and to each later one.
     fn pace(&self) -> (Duration, Duration) {
-        let (mut first, mut per_token) = (self.luck.first_token, self.script().per_token);
+        let (mut first, mut per_token) = (self.draws.first_token, self.script().per_token);
         for fault in &self.faults {
             match fault {
                 Fault::SlowFirst { factor, plus } => first = scaled(first, *factor).saturating_add(*plus),
@@ -475,30 +475,30 @@ impl PlanWriter<'_> {
     }
 
     /// Writes an answer down, with its times.
-    fn perform(&self, dialect: &dyn ScriptedDialect, utterance: &AnswerParts<'_>) -> ResponsePlan {
-        let stream = utterance.question.stream;
+    fn perform(&self, dialect: &dyn ScriptedDialect, answer_parts: &AnswerParts<'_>) -> ResponsePlan {
+        let stream = answer_parts.question.stream;
         let (first, per_token) = self.pace();
         let headers = self.headers(dialect, dialect.content_type(stream), None);
-        let tokens = u32::try_from(utterance.pieces.len()).unwrap_or(u32::MAX);
+        let tokens = u32::try_from(answer_parts.pieces.len()).unwrap_or(u32::MAX);
         let outcome = self.outcome();
         if stream {
-            let mut sheet = BodyRecorder::default();
-            dialect.write_stream(utterance, &mut sheet);
+            let mut recorder = BodyRecorder::default();
+            dialect.write_stream(answer_parts, &mut recorder);
             let wait = self.script().head.min(first);
-            let beats = sheet.beats(first.saturating_sub(wait), per_token);
+            let pieces = recorder.pieces(first.saturating_sub(wait), per_token);
             let head = Some(Head { status: 200, headers, length: None });
-            return ResponsePlan { wait, head, beats, end: End::Whole, outcome };
+            return ResponsePlan { wait, head, pieces, end: End::Whole, outcome };
         }
         let mut body = Vec::new();
-        dialect.write_whole(utterance, &mut body);
+        dialect.write_whole(answer_parts, &mut body);
         let wait = first.saturating_add(per_token.saturating_mul(tokens.saturating_sub(1)));
         let mut score = ResponsePlan::whole(wait, 200, headers, body.into(), outcome);
-        score.beats[0].tokens = tokens;
+        score.pieces[0].tokens = tokens;
         score
     }
 
     fn refuse(&self, dialect: &dyn ScriptedDialect, refusal: Refusal, outcome: Option<Outcome>) -> ResponsePlan {
-        let refusal = dialect.stamp(refusal, &self.luck.id);
+        let refusal = dialect.stamp(refusal, &self.draws.id);
         let kind = if refusal.is_page { "text/html" } else { dialect.content_type(false) };
         let outcome = outcome.unwrap_or(Outcome::Rejected(refusal.status));
         let headers = self.headers(dialect, kind, Some(refusal.headers));
@@ -515,7 +515,7 @@ impl PlanWriter<'_> {
         let mut state = self.provider.state();
         let (requests, tokens) = (state.requests.allowance(self.age), state.tokens.allowance(self.age));
         drop(state);
-        let (id, processing, is_refused) = (&self.luck.id, self.luck.first_token, refusal.is_some());
+        let (id, processing, is_refused) = (&self.draws.id, self.draws.first_token, refusal.is_some());
         let account = AnswerHead { id, processing, requests, tokens, is_refused };
         let mut headers = HeaderMap::with_capacity(16);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

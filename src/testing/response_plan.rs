@@ -19,7 +19,7 @@ pub(crate) struct ResponsePlan {
     /// The response's head; `None` where nothing is ever answered.
     pub(crate) head: Option<Head>,
     /// The body, piece by piece.
-    pub(crate) beats: Vec<TimedPiece>,
+    pub(crate) pieces: Vec<TimedPiece>,
     /// What happens after the last piece.
     pub(crate) end: End,
     /// The outcome for the log once the end is reached.
@@ -65,14 +65,14 @@ pub(crate) enum End {
 impl ResponsePlan {
     /// Returns the score of a request without an answer.
     pub(crate) fn silent(end: End, outcome: Outcome) -> Self {
-        Self { wait: Duration::ZERO, head: None, beats: Vec::new(), end, outcome }
+        Self { wait: Duration::ZERO, head: None, pieces: Vec::new(), end, outcome }
     }
 
     /// Returns the score of a response in one piece.
     pub(crate) fn whole(wait: Duration, status: u16, headers: HeaderMap, body: Bytes, outcome: Outcome) -> Self {
         let head = Some(Head { status, headers, length: Some(body.len()) });
-        let beats = vec![TimedPiece { wait: Duration::ZERO, bytes: body, tokens: 0 }];
-        Self { wait, head, beats, end: End::Whole, outcome }
+        let pieces = vec![TimedPiece { wait: Duration::ZERO, bytes: body, tokens: 0 }];
+        Self { wait, head, pieces, end: End::Whole, outcome }
     }
 
     /// Plays a fault's part in an answer; those that replace the answer or change what it says have none here.
@@ -91,24 +91,24 @@ impl ResponsePlan {
                 if self.is_stream() {
                     self.keep_tokens(*after);
                 } else {
-                    self.beats.clear();
+                    self.pieces.clear();
                 }
-                let error = error(self.beats.len());
-                self.beats.push(TimedPiece { wait: Duration::ZERO, bytes: error, tokens: 0 });
+                let error = error(self.pieces.len());
+                self.pieces.push(TimedPiece { wait: Duration::ZERO, bytes: error, tokens: 0 });
                 self.refit();
             }
             Fault::TruncatedJson => {
-                let last = self.beats.iter().rposition(|beat| beat.tokens > 0).unwrap_or(0);
-                self.beats.truncate(last + 1);
-                if let Some(beat) = self.beats.last_mut() {
-                    beat.bytes.truncate(beat.bytes.len() / 2);
+                let last = self.pieces.iter().rposition(|piece| piece.tokens > 0).unwrap_or(0);
+                self.pieces.truncate(last + 1);
+                if let Some(piece) = self.pieces.last_mut() {
+                    piece.bytes.truncate(piece.bytes.len() / 2);
                 }
                 self.refit();
             }
             Fault::InvalidJson => {
-                let middle = self.beats.len() / 2;
-                if let Some(beat) = self.beats.get_mut(middle) {
-                    beat.bytes = garbled(&beat.bytes);
+                let middle = self.pieces.len() / 2;
+                if let Some(piece) = self.pieces.get_mut(middle) {
+                    piece.bytes = garbled(&piece.bytes);
                 }
                 self.refit();
             }
@@ -128,31 +128,31 @@ impl ResponsePlan {
     /// Drops everything after this number of tokens, and always the end. A body in one piece is cut in proportion.
     fn keep_tokens(&mut self, tokens: u32) {
         if !self.is_stream() {
-            for beat in &mut self.beats {
-                let (kept, parts) = (tokens.min(beat.tokens), u64::from(beat.tokens) + 1);
-                let share = beat.bytes.len() as u64 * u64::from(kept) / parts;
-                beat.bytes.truncate(usize::try_from(share).unwrap_or(usize::MAX));
-                beat.tokens = kept;
+            for piece in &mut self.pieces {
+                let (kept, parts) = (tokens.min(piece.tokens), u64::from(piece.tokens) + 1);
+                let share = piece.bytes.len() as u64 * u64::from(kept) / parts;
+                piece.bytes.truncate(usize::try_from(share).unwrap_or(usize::MAX));
+                piece.tokens = kept;
             }
             return;
         }
-        let content_end = self.beats.iter().rposition(|beat| beat.tokens > 0).map_or(1, |last| last + 1);
-        self.beats.truncate(content_end);
+        let content_end = self.pieces.iter().rposition(|piece| piece.tokens > 0).map_or(1, |last| last + 1);
+        self.pieces.truncate(content_end);
         let mut left = tokens;
-        let fits = |beat: &&TimedPiece| match left.checked_sub(beat.tokens) {
+        let fits = |piece: &&TimedPiece| match left.checked_sub(piece.tokens) {
             Some(rest) => {
                 left = rest;
                 true
             }
             None => false,
         };
-        let kept = self.beats.iter().take_while(fits).count();
-        self.beats.truncate(kept);
+        let kept = self.pieces.iter().take_while(fits).count();
+        self.pieces.truncate(kept);
     }
 
     /// Makes the head promise what the body now has.
     fn refit(&mut self) {
-        let sum = self.beats.iter().map(|beat| beat.bytes.len()).sum();
+        let sum = self.pieces.iter().map(|piece| piece.bytes.len()).sum();
         if let Some(length) = self.head.as_mut().and_then(|head| head.length.as_mut()) {
             *length = sum;
         }
@@ -192,7 +192,7 @@ impl BodyRecorder {
 
     /// Returns the pieces: the first token comes after `first`, each later one `per_token` after the one before, and a
     /// piece of several with its last; a piece without content comes at once.
-    pub(crate) fn beats(self, first: Duration, per_token: Duration) -> Vec<TimedPiece> {
+    pub(crate) fn pieces(self, first: Duration, per_token: Duration) -> Vec<TimedPiece> {
         let mut rest = Bytes::from(self.bytes);
         let mut begin = 0;
         let mut wait_next = first;

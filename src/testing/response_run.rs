@@ -16,7 +16,7 @@ use super::response_plan::{End, Head, ResponsePlan, TimedPiece};
 #[derive(Debug)]
 pub(crate) struct ResponseRun {
     head: Option<Head>,
-    beats: std::vec::IntoIter<TimedPiece>,
+    pieces: std::vec::IntoIter<TimedPiece>,
     end: End,
     outcome: Outcome,
     /// When the next thing is due, except its own wait. Times are counted from the arrival, so that no task's slowness
@@ -28,8 +28,8 @@ pub(crate) struct ResponseRun {
 
 impl ResponseRun {
     pub(crate) fn new(score: ResponsePlan, arrived: Instant, ticket: Option<LogTicket>) -> Self {
-        let ResponsePlan { wait, head, beats, end, outcome } = score;
-        Self { head, beats: beats.into_iter(), end, outcome, due: later(arrived, wait), ticket }
+        let ResponsePlan { wait, head, pieces, end, outcome } = score;
+        Self { head, pieces: pieces.into_iter(), end, outcome, due: later(arrived, wait), ticket }
     }
 
     /// Returns when the head is due, or the end where there is none.
@@ -42,7 +42,7 @@ impl ResponseRun {
     pub(crate) fn head(&mut self) -> Option<Head> {
         let head = self.head.take()?;
         if head.length.is_some() {
-            let tokens = self.beats.as_slice().iter().map(|beat| beat.tokens).sum();
+            let tokens = self.pieces.as_slice().iter().map(|piece| piece.tokens).sum();
             self.count(tokens);
             self.settle();
         }
@@ -50,20 +50,20 @@ impl ResponseRun {
     }
 
     /// Returns when the next piece of the body is due.
-    pub(crate) fn beat_due(&self) -> Option<Instant> {
-        self.beats.as_slice().first().map(|beat| later(self.due, beat.wait))
+    pub(crate) fn piece_due(&self) -> Option<Instant> {
+        self.pieces.as_slice().first().map(|piece| later(self.due, piece.wait))
     }
 
     /// Takes the next piece of the body. The last one sets the request's outcome, before the client can see it, so that
     /// a test that has read an answer finds it in the log.
     pub(crate) fn take(&mut self) -> Option<Bytes> {
-        let beat = self.beats.next()?;
-        self.due = later(self.due, beat.wait);
-        self.count(beat.tokens);
-        if self.beats.as_slice().is_empty() {
+        let piece = self.pieces.next()?;
+        self.due = later(self.due, piece.wait);
+        self.count(piece.tokens);
+        if self.pieces.as_slice().is_empty() {
             self.settle();
         }
-        Some(beat.bytes)
+        Some(piece.bytes)
     }
 
     /// Returns what happens after the last piece.

@@ -154,7 +154,7 @@ pub(super) struct Draft {
     /// An end by a filter counts as an answer, for a caller that gets the answer unchanged.
     pub(super) filtered: bool,
     /// How the event that is being read is passed on.
-    pub(super) turn: Forwarding,
+    pub(super) forwarding: Forwarding,
     /// Something came that can be shown: text, reasoning, and what the common form cannot express where it passes
     /// unchanged.
     pub(super) shows: bool,

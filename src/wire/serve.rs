@@ -104,7 +104,7 @@ impl ParsedRequest {
 /// The parts of a request that its answer must repeat or obey.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Form {
-    face: CallerDialect,
+    caller_dialect: CallerDialect,
     /// The model's name: at first as it was asked for.
     model: String,
     /// Whether the answer names the model so, and not as its provider does.
@@ -124,15 +124,15 @@ pub struct Form {
 }
 
 impl Form {
-    fn new(face: CallerDialect, model: String) -> Self {
+    fn new(caller_dialect: CallerDialect, model: String) -> Self {
         let (as_asked, usage, thoughts, functions) = (false, false, true, false);
         let (free_tools, echo, chooses) = (Vec::new(), String::new(), None);
-        Self { face, model, as_asked, usage, thoughts, functions, free_tools, echo, chooses }
+        Self { caller_dialect, model, as_asked, usage, thoughts, functions, free_tools, echo, chooses }
     }
 
     /// Returns the dialect of the caller.
-    pub const fn face(&self) -> CallerDialect {
-        self.face
+    pub const fn caller_dialect(&self) -> CallerDialect {
+        self.caller_dialect
     }
 
     /// Returns the model's name as it was asked for.
@@ -235,12 +235,12 @@ impl std::error::Error for BadRequest {}
 ///
 /// [`BadRequest`] names the field that cannot be understood and must be: JSON, the model, the conversation as such.
 pub fn read(
-    face: CallerDialect,
+    caller_dialect: CallerDialect,
     path_model: Option<&str>,
     stream_by_path: bool,
     body: &Bytes,
 ) -> Result<ParsedRequest, BadRequest> {
-    let read = |body: &Bytes| read_body(face, path_model, stream_by_path, body);
+    let read = |body: &Bytes| read_body(caller_dialect, path_model, stream_by_path, body);
     // Only a body that is no JSON can have half a letter in it.
     read(body).or_else(|bad| match lone::mended(body).filter(|_| bad.field.is_empty()) {
         Some(mended) => read(&mended),
@@ -249,7 +249,7 @@ pub fn read(
 }
 
 fn read_body(
-    face: CallerDialect,
+    caller_dialect: CallerDialect,
     path_model: Option<&str>,
     stream_by_path: bool,
     body: &Bytes,
@@ -257,7 +257,7 @@ fn read_body(
     let body = &text(body)?;
     let mut aside = SkippedParts::default();
     loop {
-        let bad = match read_once(face, path_model, body, &aside) {
+        let bad = match read_once(caller_dialect, path_model, body, &aside) {
             Ok(mut asked) => {
                 asked.stream |= stream_by_path;
                 let original = asked.request.original.as_mut().expect("it was just read");
@@ -276,18 +276,18 @@ fn read_body(
 
 /// Reads a body without what is set aside.
 fn read_once(
-    face: CallerDialect,
+    caller_dialect: CallerDialect,
     path_model: Option<&str>,
     body: &ByteString,
     aside: &SkippedParts,
 ) -> Result<ParsedRequest, BadRequest> {
     let (mut object, values) = Object::parse(body)?;
-    let chooses = twins::chooses(face, object.names(false));
-    let original = original::of(face, body, &object);
+    let chooses = twins::chooses(caller_dialect, object.names(false));
+    let original = original::of(caller_dialect, body, &object);
     let mut lost = Vec::new();
-    unread::notes(face, &object, &mut lost);
-    aside.set(face, &mut object);
-    let (mut asked, more) = match face {
+    unread::notes(caller_dialect, &object, &mut lost);
+    aside.set(caller_dialect, &mut object);
+    let (mut asked, more) = match caller_dialect {
         CallerDialect::OpenAiChat => openai::read(object, path_model),
         CallerDialect::OpenAiResponses => responses::read(object, path_model),
         CallerDialect::Anthropic => anthropic::read(object, path_model),
@@ -299,7 +299,7 @@ fn read_once(
     asked.form.chooses = chooses;
     asked.values = values;
     asked.request.commit = CommitPolicy::Fail;
-    asked.request.extra_dialect = Some(face.dialect());
+    asked.request.extra_dialect = Some(caller_dialect.dialect());
     asked.request.original = Some(Original { lost, ..original });
     asked.request.messages.retain_mut(reading::is_for_all);
     reading::name_results(&mut asked.request.messages);

@@ -159,7 +159,7 @@ impl Relay {
             self.forget_empty();
         }
         let said = std::mem::take(&mut draft.said);
-        let (mut turn, mut kept) = (std::mem::take(&mut draft.turn), None);
+        let (mut turn, mut kept) = (std::mem::take(&mut draft.forwarding), None);
         match self.clean.as_mut().map_or(Cleaned::Nothing, |clean| clean.event(data, &said)) {
             Cleaned::Nothing => {}
             Cleaned::Data { data, kept: what } => {
@@ -215,7 +215,7 @@ impl Relay {
 
     /// Takes a whole answer.
     pub(super) fn whole(&mut self, body: Vec<u8>, draft: &mut Draft) {
-        self.held = match std::mem::take(&mut draft.turn) {
+        self.held = match std::mem::take(&mut draft.forwarding) {
             Forwarding::Replace(body) => body.into_bytes(),
             _ => body,
         };

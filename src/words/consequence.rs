@@ -82,7 +82,7 @@ pub enum CallerStatus {
 #[non_exhaustive]
 pub struct Consequences {
     /// Whose fault it is.
-    pub whose: FaultOwner,
+    pub owner: FaultOwner,
     /// How far it usually reaches.
     pub scope: Scope,
     /// What it weighs on the target's health: 0 where it is not the provider's.
@@ -92,12 +92,12 @@ pub struct Consequences {
     /// What the call does next.
     pub next: Next,
     /// What is put on hold, and for how long.
-    pub rest: Option<HoldRule>,
+    pub hold: Option<HoldRule>,
     /// Its rank among refusals of one request: higher is more useful to the caller. `None` where it is not about the
     /// request.
     pub telling: Option<u8>,
     /// The status for the caller if no target answered.
-    pub told: CallerStatus,
+    pub status: CallerStatus,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -122,7 +122,7 @@ impl FailureClass {
         const YES: bool = true;
         const NO: bool = false;
         #[rustfmt::skip]
-        let (whose, scope, weight, heeds, next, rest, telling, told) = match self {
+        let (owner, scope, weight, heeds, next, hold, telling, status) = match self {
             C::Unsent              => (W::NotAFault,   Request,  0.0,  NO,  Resend,  None,    None,    Unavailable),
             C::Connect             => (W::Provider, Endpoint, 1.0,  NO,  Pause,   None,    None,    Unavailable),
             C::Server              => (W::Provider, Model,    1.0,  YES, Pause,   None,    None,    Unavailable),
@@ -150,6 +150,6 @@ impl FailureClass {
             C::Cancelled           => (W::NotAFault,   Request,  0.0,  NO,  End,     None,    None,    Unavailable),
             C::HedgeLost           => (W::NotAFault,   Request,  0.0,  NO,  End,     None,    None,    Unavailable),
         };
-        Consequences { whose, scope, weight, heeds, next, rest, telling, told }
+        Consequences { owner, scope, weight, heeds, next, hold, telling, status }
     }
 }

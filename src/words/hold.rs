@@ -37,7 +37,7 @@ impl Cause {
     /// Tells whether it ends by itself after a time; else an operator has to act.
     pub const fn passes(self) -> bool {
         match self {
-            Self::Failure(class) => match class.consequences().rest {
+            Self::Failure(class) => match class.consequences().hold {
                 Some(rest) => rest.passes,
                 None => true,
             },

@@ -12,7 +12,7 @@ use standin::{
 use crate::world::{MODEL, WINDOW, World};
 
 /// A provider's name, and its dialect.
-const FACES: [(&str, DialectConfig); 3] = [
+const CALLER_DIALECTS: [(&str, DialectConfig); 3] = [
     ("chat", DialectConfig::OpenaiChat),
     ("responses", DialectConfig::OpenaiResponses),
     ("messages", DialectConfig::Anthropic),
@@ -22,7 +22,7 @@ const FACES: [(&str, DialectConfig); 3] = [
 /// at every turn.
 pub async fn spoken(world: &World) -> String {
     let runtime = start(world).await;
-    for (name, _) in FACES {
+    for (name, _) in CALLER_DIALECTS {
         let reply =
             runtime.chat(ask(name).user("Name a colour.")).await.unwrap_or_else(|error| panic!("{name}: {error}"));
         let finished = &reply.finished;
@@ -33,12 +33,15 @@ pub async fn spoken(world: &World) -> String {
         after_tools(&runtime, name).await;
     }
     let turns = moved(&runtime).await;
-    format!("{} dialects, whole and streamed; {turns} turns of one conversation, another dialect each", FACES.len())
+    format!(
+        "{} dialects, whole and streamed; {turns} turns of one conversation, another dialect each",
+        CALLER_DIALECTS.len()
+    )
 }
 
 async fn start(world: &World) -> Runtime {
     let mut builder = Runtime::builder();
-    for (name, dialect) in FACES {
+    for (name, dialect) in CALLER_DIALECTS {
         let free = PriceConfig::new(0.0, 0.0);
         let model = ModelConfig { price: Some(free), context_tokens_max: Some(WINDOW), ..ModelConfig::default() };
         let mut provider =
@@ -127,12 +130,12 @@ async fn moved(runtime: &Runtime) -> usize {
     let mut conversation = ask("").user("Name a river.");
     let (mut seen, turns) = (BTreeSet::new(), 6);
     for turn in 0..turns {
-        let name = FACES[turn % FACES.len()].0;
+        let name = CALLER_DIALECTS[turn % CALLER_DIALECTS.len()].0;
         conversation.route = format!("{name}/{MODEL}");
         let reply = runtime.chat(conversation.clone()).await.unwrap_or_else(|error| panic!("{name}: {error}"));
         seen.insert(reply.finished.target.provider.clone());
         conversation = conversation.message(reply.finished.to_message()).user("Another one.");
     }
-    assert_eq!(seen.len(), FACES.len());
+    assert_eq!(seen.len(), CALLER_DIALECTS.len());
     turns
 }

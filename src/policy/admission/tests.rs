@@ -10,7 +10,7 @@ use super::*;
 
 /// How long a class rests where the provider does not say.
 const fn rests(class: FailureClass) -> Duration {
-    match class.consequences().rest {
+    match class.consequences().hold {
         Some(rest) => rest.time,
         None => Duration::ZERO,
     }

@@ -39,7 +39,7 @@ fn spend(money: &mut Budgets, about: &CallFacts, amount: i64, now: SystemTime) -
 
 #[test]
 fn a_purse_is_of_everything_of_one_or_of_each() {
-    let of = |of: BudgetScope, about: &CallFacts| of.purse(about).map(str::to_owned);
+    let of = |of: BudgetScope, about: &CallFacts| of.account(about).map(str::to_owned);
     let call = about("smart", "ci", "red");
     let one = |name: &str| Some(name.to_owned());
     for (whose, expected) in [
@@ -175,11 +175,11 @@ fn a_soft_budget_that_is_spent_changes_where_calls_go_and_refuses_none() {
     let mut money =
         Budgets::new(vec![soft(OnSpent::LeastCost), soft(OnSpent::PriceMax(0.02)), soft(OnSpent::PriceMax(0.01))]);
     let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
-    assert_eq!(money.mood(&call, now), SoftBudgetRouting::default());
+    assert_eq!(money.soft_routing(&call, now), SoftBudgetRouting::default());
     assert!(spend(&mut money, &call, DOLLAR, now).is_ok());
-    assert_eq!(money.mood(&call, now), SoftBudgetRouting { least_cost: true, price_max: Some(0.01) });
+    assert_eq!(money.soft_routing(&call, now), SoftBudgetRouting { least_cost: true, price_max: Some(0.01) });
     assert!(spend(&mut money, &call, DOLLAR, now).is_ok());
-    assert_eq!(money.mood(&call, at("2026-11-26", 0)), SoftBudgetRouting::default());
+    assert_eq!(money.soft_routing(&call, at("2026-11-26", 0)), SoftBudgetRouting::default());
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn a_refusal_passes_only_where_attempts_in_flight_may_leave_room() {
 #[test]
 fn the_emptiest_purse_is_told_first_and_the_one_of_everything_before_anything_is_spent() {
     let now = at(WEDNESDAY, 1);
-    let names = |money: &Budgets| money.health(now).into_iter().map(|purse| purse.budget.of).collect::<Vec<_>>();
+    let names = |money: &Budgets| money.health(now).into_iter().map(|account| account.budget.of).collect::<Vec<_>>();
     let mut money =
         Budgets::new(vec![budget(10 * DOLLAR, BudgetScope::Client(None)), budget(20 * DOLLAR, BudgetScope::All)]);
     assert_eq!(names(&money), [""], "which clients there are is not known");

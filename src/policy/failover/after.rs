@@ -34,7 +34,7 @@ impl Failover {
     ) -> Consequence {
         use Consequence::{Again, End, Spent};
         use FailureClass as C;
-        let resent = matches!(self.targets[at].standing, TargetState::Runs { reason: Reason::Resend, .. });
+        let resent = matches!(self.targets[at].state, TargetState::Runs { reason: Reason::Resend, .. });
         if failure.scope == Scope::Key {
             // A failure of the key: it costs the call nothing.
             self.uncount(at);

@@ -44,7 +44,7 @@ impl Failover {
 
     /// Returns when a target is asked again while others wait for it.
     pub(super) fn retry_at(&self, now: Instant) -> Option<Instant> {
-        let at = self.targets.iter().filter_map(|met| match met.standing {
+        let at = self.targets.iter().filter_map(|met| match met.state {
             TargetState::Waits { reason: Reason::Retry, from } if from > now => Some(from),
             _ => None,
         });

@@ -21,7 +21,7 @@ impl Failover {
     /// content is joined at once by the target that a new plan names: the last plan knew nothing of this.
     pub fn given_up(&mut self, number: u32) {
         let Some(at) = self.running(number).filter(|_| self.committed.is_none()) else { return };
-        let TargetState::Runs { patience, hedge_after, joined, .. } = &mut self.targets[at].standing else { return };
+        let TargetState::Runs { patience, hedge_after, joined, .. } = &mut self.targets[at].state else { return };
         *patience = Duration::ZERO;
         *hedge_after = None;
         if matches!(joined.replace(Join::GivenUp), Some(Join::Overdue | Join::GivenUp)) {
@@ -40,7 +40,7 @@ impl Failover {
     /// Reports the age at which an attempt without content may be joined for speed, as its target is now.
     pub fn slow_after(&mut self, number: u32, after: Option<Duration>) {
         let Some(at) = self.running(number) else { return };
-        if let TargetState::Runs { hedge_after: hedge_after @ Some(_), .. } = &mut self.targets[at].standing {
+        if let TargetState::Runs { hedge_after: hedge_after @ Some(_), .. } = &mut self.targets[at].state {
             *hedge_after = after;
         }
     }
@@ -50,7 +50,7 @@ impl Failover {
         for at in 0..self.targets.len() {
             let met = &mut self.targets[at];
             let is_late = met.works_until(now).is_none();
-            if let TargetState::Runs { joined, hedge_after, .. } = &mut met.standing
+            if let TargetState::Runs { joined, hedge_after, .. } = &mut met.state
                 && is_late
                 && !matches!(joined, Some(Join::Overdue | Join::GivenUp))
             {
@@ -65,7 +65,7 @@ impl Failover {
     fn release(&mut self, at: usize) {
         (self.stale, self.plans) = (true, 0);
         // A target that is asked again is not a new one.
-        let is_new = matches!(self.targets[at].standing, TargetState::Runs { reason: Reason::New, .. });
+        let is_new = matches!(self.targets[at].state, TargetState::Runs { reason: Reason::New, .. });
         if self.options.attempts_max > 1 && is_new {
             self.uncount(at);
         }
@@ -73,14 +73,14 @@ impl Failover {
 
     /// Takes a running attempt out of those that count.
     pub(super) fn uncount(&mut self, at: usize) {
-        if let TargetState::Runs { counts, .. } = &mut self.targets[at].standing {
+        if let TargetState::Runs { counts, .. } = &mut self.targets[at].state {
             self.counted -= u32::from(std::mem::take(counts));
         }
     }
 
     /// Returns when the first attempt may be joined for speed.
     pub(super) fn hedge_at(&self) -> Option<Instant> {
-        let at = self.targets.iter().filter_map(|met| match met.standing {
+        let at = self.targets.iter().filter_map(|met| match met.state {
             TargetState::Runs { since, hedge_after: Some(after), .. } => Some(since + after),
             _ => None,
         });
@@ -110,8 +110,7 @@ impl Failover {
     /// Notes which attempt has become slow enough to be joined. Where many do, all are slow, and none is.
     fn note_slow(&mut self, budget: &RetryBudget, now: Instant) {
         for met in &mut self.targets {
-            let TargetState::Runs { number, since, hedge_after: after @ Some(_), joined, .. } = &mut met.standing
-            else {
+            let TargetState::Runs { number, since, hedge_after: after @ Some(_), joined, .. } = &mut met.state else {
                 continue;
             };
             let races = *after == Some(Duration::ZERO);
@@ -128,7 +127,7 @@ impl Failover {
 
     /// Returns the first that is there to be asked for speed and does not fail together with a domain.
     fn elsewhere(&self, domain: usize, now: Instant) -> Option<(usize, Cost)> {
-        self.targets.iter().enumerate().find_map(|(at, met)| match met.standing {
+        self.targets.iter().enumerate().find_map(|(at, met)| match met.state {
             TargetState::Waits { reason: Reason::New, from } if from <= now && met.planned.domain != domain => {
                 Some((at, met.planned.hedge?))
             }
@@ -168,7 +167,7 @@ impl Failover {
         now: Instant,
     ) -> Try {
         let planned = self.targets[at].planned;
-        self.targets[at].standing = TargetState::Asked { reason, paid, hedge };
+        self.targets[at].state = TargetState::Asked { reason, paid, hedge };
         Try {
             number: self.attempts + 1,
             target: planned.target,
@@ -207,13 +206,12 @@ impl Failover {
             let due = self.targets.iter().enumerate().filter_map(|(at, met)| Some((met.again_at()?, at)));
             let at = due.min()?.1;
             let elder = &mut self.targets[at];
-            if let TargetState::Runs { again_after, .. } = &mut elder.standing {
+            if let TargetState::Runs { again_after, .. } = &mut elder.state {
                 *again_after = None;
             }
             let elder = *elder;
             let is_same = |met: &CallTarget| met.planned.target == elder.planned.target;
-            let waits =
-                self.targets.iter().any(|met| is_same(met) && matches!(met.standing, TargetState::Waits { .. }));
+            let waits = self.targets.iter().any(|met| is_same(met) && matches!(met.state, TargetState::Waits { .. }));
             let in_time = TimeLeft::until(self.deadline, now).is_enough_for(TRY_MIN);
             if elder.planned.target != GONE && !waits && in_time && budget.take(RetryKind::SameTarget) {
                 self.targets.push(elder);
@@ -246,7 +244,7 @@ impl Failover {
         if !takes_less || self.told_silent || self.broken.is_some() {
             return None;
         }
-        let running = self.targets.iter().filter_map(|met| match met.standing {
+        let running = self.targets.iter().filter_map(|met| match met.state {
             TargetState::Runs { since, .. } => Some((since, met.planned.overdue, met.planned.first_token_max)),
             _ => None,
         });
@@ -258,7 +256,7 @@ impl Failover {
 
     /// Returns which attempt the next one joins, and why: of several the last that was started.
     fn beside(&self) -> Option<(u32, Join)> {
-        let running = self.targets.iter().filter_map(|met| match met.standing {
+        let running = self.targets.iter().filter_map(|met| match met.state {
             TargetState::Runs { number, joined, .. } => Some((number, joined.unwrap_or(Join::Overdue))),
             _ => None,
         });

@@ -27,7 +27,7 @@ pub(super) enum Reason {
     Pause,
     /// The same, but the target asked for the pause: the call waits for it no longer than for any other target.
     Deferred,
-    /// It is to be asked again and has no place: once it has one.
+    /// It is full: it is to be asked again once it has a place.
     Full,
     /// It was silent for longer than it may, and no other target is left, not even one that is as silent.
     Silence,
@@ -63,7 +63,7 @@ pub(super) enum TargetState {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CallTarget {
     pub(super) planned: Planned,
-    pub(super) standing: TargetState,
+    pub(super) state: TargetState,
     /// How often it found the conversation too long.
     pub(super) cuts: u32,
     /// How many of its keys failed this call.
@@ -74,34 +74,34 @@ pub(super) struct CallTarget {
 
 impl CallTarget {
     pub(super) fn runs(&self) -> bool {
-        matches!(self.standing, TargetState::Runs { .. })
+        matches!(self.state, TargetState::Runs { .. })
     }
 
     /// Asks it again now, if it lacked only a place.
     pub(super) fn place(&mut self, now: Instant) {
-        if let TargetState::Waits { reason: reason @ Reason::Full, from } = &mut self.standing {
+        if let TargetState::Waits { reason: reason @ Reason::Full, from } = &mut self.state {
             (*reason, *from) = (Reason::Deferred, now);
         }
     }
 
     /// Returns until when its attempt, if one is in flight, is not late.
     pub(super) fn works_until(&self, now: Instant) -> Option<Instant> {
-        let TargetState::Runs { since, patience, .. } = self.standing else { return None };
+        let TargetState::Runs { since, patience, .. } = self.state else { return None };
         (!reached(now.saturating_duration_since(since), patience)).then(|| since + patience)
     }
 
     /// Returns when it may be asked once more beside its attempt.
     pub(super) fn again_at(&self) -> Option<Instant> {
-        let TargetState::Runs { since, again_after, .. } = self.standing else { return None };
+        let TargetState::Runs { since, again_after, .. } = self.state else { return None };
         Some(since + again_after?)
     }
 
     pub(super) fn is_behind(&self) -> bool {
-        matches!(self.standing, TargetState::Waits { reason, .. } if reason < Reason::Full)
+        matches!(self.state, TargetState::Waits { reason, .. } if reason < Reason::Full)
     }
 
     pub(super) fn is_new(&self) -> bool {
-        matches!(self.standing, TargetState::Waits { reason: Reason::New, .. })
+        matches!(self.state, TargetState::Waits { reason: Reason::New, .. })
     }
 }
 
@@ -111,13 +111,13 @@ pub(super) enum UntimedWait {
     /// A free probe, a provider that restarts.
     Return,
     /// A place at a target that is well.
-    Place,
+    FreePlace,
 }
 
 impl UntimedWait {
     pub(super) fn of(refusal: Refusal) -> Option<Self> {
         match refusal.until {
-            _ if refusal.is_full() => Some(Self::Place),
+            _ if refusal.is_full() => Some(Self::FreePlace),
             None if refusal.gate != Gate::Disabled => Some(Self::Return),
             _ => None,
         }

@@ -13,7 +13,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AwaitedTargets<K> {
     /// All of them, in order.
-    pub spots: Arc<[K]>,
+    pub resources: Arc<[K]>,
     /// Those among them that are well.
     pub well: Vec<K>,
     /// Those of these that are full.
@@ -23,22 +23,22 @@ pub struct AwaitedTargets<K> {
 }
 
 impl<K: Ord> AwaitedTargets<K> {
-    /// Returns those of a plan, if there are any. `spot` names a target of the plan; `needs` tells how long before its
-    /// deadline a call must go there ([`Health::takes`]), where that is known.
-    pub fn of(plan: &Plan, spot: impl Fn(usize) -> K, needs: impl Fn(usize) -> Option<Duration>) -> Option<Self> {
+    /// Returns those of a plan, if there are any. `resource` names a target of the plan; `needs` tells how long before
+    /// its deadline a call must go there ([`Health::takes`]), where that is known.
+    pub fn of(plan: &Plan, resource: impl Fn(usize) -> K, needs: impl Fn(usize) -> Option<Duration>) -> Option<Self> {
         let waits = plan.skipped.iter().filter_map(|skip| Some((skip.target, Skip::refusal(skip)?)));
         let full: Vec<usize> = waits.clone().filter(|(_, it)| it.is_full()).map(|(target, _)| target).collect();
         let picks = plan.picks.iter().map(|pick| pick.target);
         let well = picks.clone().filter(|_| !plan.last_resort).chain(full.iter().copied());
-        let mut spots: Vec<K> = picks.chain(waits.map(|(target, _)| target)).map(&spot).collect();
-        spots.sort_unstable();
-        spots.dedup();
+        let mut resources: Vec<K> = picks.chain(waits.map(|(target, _)| target)).map(&resource).collect();
+        resources.sort_unstable();
+        resources.dedup();
         let needs = well.clone().filter_map(needs).min().unwrap_or_default();
-        let well = well.map(&spot).collect();
-        (!spots.is_empty()).then(|| Self {
-            spots: spots.into(),
+        let well = well.map(&resource).collect();
+        (!resources.is_empty()).then(|| Self {
+            resources: resources.into(),
             well,
-            full: full.into_iter().map(spot).collect(),
+            full: full.into_iter().map(resource).collect(),
             needs,
         })
     }

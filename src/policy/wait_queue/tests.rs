@@ -11,10 +11,10 @@ fn keys(names: &[&'static str]) -> Arc<[&'static str]> {
     names.into()
 }
 
-fn enter(lot: &mut Calls, names: &[&'static str], priority: Priority, waiter: u32) -> QueueRank {
-    let place = lot.arrive(priority, *START, true, *START);
-    lot.enter(keys(names), place, waiter);
-    place
+fn enter(queues: &mut Calls, names: &[&'static str], priority: Priority, waiter: u32) -> QueueRank {
+    let rank = queues.arrive(priority, *START, true, *START);
+    queues.enter(keys(names), rank, waiter);
+    rank
 }
 
 /// By when all calls must be answered that do not say otherwise.
@@ -22,7 +22,7 @@ static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::n
 
 /// A target that answers after a while, and what it had to carry.
 struct Answering {
-    lot: Calls,
+    queues: Calls,
     now: Instant,
     start: Instant,
     latency: Duration,
@@ -38,7 +38,7 @@ impl Answering {
     fn new(latency: Duration) -> Self {
         let start = Instant::now();
         Self {
-            lot: WaitQueues::default(),
+            queues: WaitQueues::default(),
             now: start,
             start,
             latency,
@@ -55,11 +55,11 @@ impl Answering {
             let now = self.now;
             let answered = self.on_way.iter().filter(|at| **at <= now).count();
             self.on_way.retain(|at| *at > now);
-            (0..answered).for_each(|_| self.lot.proved(&"a", now));
+            (0..answered).for_each(|_| self.queues.proved(&"a", now));
             let away = if self.limited { Capacity::PausedUntil(back) } else { Capacity::OutUntil(back) };
-            let look = self.lot.look(now, |_| if now < back { away } else { Capacity::Free(999) });
+            let look = self.queues.look(now, |_| if now < back { away } else { Capacity::Free(999) });
             for (waiter, key) in look.go {
-                self.lot.arrived(&key);
+                self.queues.arrived(&key);
                 self.went.push((now - self.start, waiter));
                 self.on_way.push(now + self.latency);
             }
@@ -77,7 +77,7 @@ impl Answering {
 fn waiting_calls_go_by_priority_and_then_by_arrival() {
     let mut world = Answering::new(20 * MS);
     for (waiter, priority) in (0..8).zip(PRIORITIES.into_iter().cycle()) {
-        enter(&mut world.lot, &["a"], priority, waiter);
+        enter(&mut world.queues, &["a"], priority, waiter);
     }
     world.run(60 * SECOND, Duration::ZERO);
     let order: Vec<u32> = world.went.iter().map(|(_, waiter)| *waiter).collect();
@@ -86,17 +86,17 @@ fn waiting_calls_go_by_priority_and_then_by_arrival() {
 
 #[test]
 fn a_call_that_waits_again_keeps_its_place() {
-    let (mut lot, now) = (Calls::default(), Instant::now());
-    let first = enter(&mut lot, &["a"], Priority::Default, 1);
-    enter(&mut lot, &["a"], Priority::Default, 2);
-    let went = |lot: &mut Calls, now| {
-        lot.look(now, |_| Capacity::Free(99)).go.into_iter().map(|(it, _)| it).collect::<Vec<_>>()
+    let (mut queues, now) = (Calls::default(), Instant::now());
+    let first = enter(&mut queues, &["a"], Priority::Default, 1);
+    enter(&mut queues, &["a"], Priority::Default, 2);
+    let went = |queues: &mut Calls, now| {
+        queues.look(now, |_| Capacity::Free(99)).go.into_iter().map(|(it, _)| it).collect::<Vec<_>>()
     };
-    assert_eq!(went(&mut lot, now), [1]);
-    lot.returned(&"a", now);
-    lot.enter(keys(&["a"]), first, 1);
-    assert_eq!(went(&mut lot, now), [] as [u32; 0], "one that failed is not followed at once");
-    assert_eq!(went(&mut lot, now + SECOND), [1]);
+    assert_eq!(went(&mut queues, now), [1]);
+    queues.returned(&"a", now);
+    queues.enter(keys(&["a"]), first, 1);
+    assert_eq!(went(&mut queues, now), [] as [u32; 0], "one that failed is not followed at once");
+    assert_eq!(went(&mut queues, now + SECOND), [1]);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn one_goes_first_and_no_second_carries_more_than_twice_what_was_proven() {
     for latency in [5 * MS, 50 * MS, 400 * MS, 3 * SECOND] {
         let mut world = Answering::new(latency);
         for waiter in 0..1_000 {
-            enter(&mut world.lot, &["a"], Priority::Default, waiter);
+            enter(&mut world.queues, &["a"], Priority::Default, waiter);
         }
         let back = 3 * SECOND;
         world.run(10 * 60 * SECOND, back);
@@ -127,7 +127,7 @@ fn one_goes_first_and_no_second_carries_more_than_twice_what_was_proven() {
 fn a_thousand_are_gone_within_a_quarter_of_a_minute_where_answers_are_quick() {
     let mut world = Answering::new(50 * MS);
     for waiter in 0..1_000 {
-        enter(&mut world.lot, &["a"], Priority::Default, waiter);
+        enter(&mut world.queues, &["a"], Priority::Default, waiter);
     }
     world.run(60 * SECOND, Duration::ZERO);
     assert!(world.went[999].0 < 15 * SECOND, "{:?}", world.went[999].0);
@@ -135,18 +135,18 @@ fn a_thousand_are_gone_within_a_quarter_of_a_minute_where_answers_are_quick() {
 
 #[test]
 fn a_probe_that_fails_lets_no_call_follow_where_its_target_refuses_and_one_where_it_admits() {
-    let (mut lot, now) = (Calls::default(), Instant::now());
+    let (mut queues, now) = (Calls::default(), Instant::now());
     for waiter in 0..3 {
-        enter(&mut lot, &["a"], Priority::Default, waiter);
+        enter(&mut queues, &["a"], Priority::Default, waiter);
     }
-    assert_eq!(lot.look(now, |_| Capacity::Free(99)).go.len(), 1);
-    lot.returned(&"a", now);
+    assert_eq!(queues.look(now, |_| Capacity::Free(99)).go.len(), 1);
+    queues.returned(&"a", now);
     let until = now + 5 * SECOND;
-    let look = lot.look(now, |_| Capacity::OutUntil(until));
+    let look = queues.look(now, |_| Capacity::OutUntil(until));
     assert_eq!((look.go.len(), look.next), (0, Some(until + GRACE)));
-    assert_eq!(lot.look(until + GRACE, |_| Capacity::Free(99)).go.len(), 1);
-    lot.returned(&"a", until + GRACE);
-    let look = lot.look(until + GRACE, |_| Capacity::Free(99));
+    assert_eq!(queues.look(until + GRACE, |_| Capacity::Free(99)).go.len(), 1);
+    queues.returned(&"a", until + GRACE);
+    let look = queues.look(until + GRACE, |_| Capacity::Free(99));
     let paced = until + GRACE + SECOND / 2;
     assert_eq!(look.go.len(), 0);
     assert!(look.next.is_some_and(|next| next <= paced && next + TICK >= paced), "at the pace of one that is proven");
@@ -156,7 +156,7 @@ fn a_probe_that_fails_lets_no_call_follow_where_its_target_refuses_and_one_where
 fn a_target_that_was_only_limited_proves_nothing_and_its_calls_go_at_a_pace_that_doubles() {
     let mut world = Answering::new(20 * SECOND);
     for waiter in 0..500 {
-        enter(&mut world.lot, &["a"], Priority::Default, waiter);
+        enter(&mut world.queues, &["a"], Priority::Default, waiter);
     }
     let back = 2 * SECOND;
     world.limited = true;
@@ -167,11 +167,11 @@ fn a_target_that_was_only_limited_proves_nothing_and_its_calls_go_at_a_pace_that
     assert!(seconds.windows(2).all(|two| two[1] <= 2 * two[0] + 4), "{seconds:?}");
     assert!(world.went[499].0 < 10 * SECOND, "{:?}", world.went[499].0);
     // One that refuses again begins anew, and one that was ill must prove itself.
-    let (mut lot, now) = (Calls::default(), Instant::now());
+    let (mut queues, now) = (Calls::default(), Instant::now());
     for waiter in 0..9 {
-        enter(&mut lot, &["a"], Priority::Default, waiter);
+        enter(&mut queues, &["a"], Priority::Default, waiter);
     }
-    let mut went = |at: Duration, gate: Capacity| lot.look(now + at, |_| gate).go.len();
+    let mut went = |at: Duration, gate: Capacity| queues.look(now + at, |_| gate).go.len();
     assert_eq!(went(Duration::ZERO, Capacity::PausedUntil(now + SECOND)), 0);
     assert_eq!((went(SECOND, Capacity::Free(99)), went(SECOND + 130 * MS, Capacity::Free(99))), (1, 1));
     assert_eq!(went(SECOND + 140 * MS, Capacity::OutUntil(now + 2 * SECOND)), 0);
@@ -226,8 +226,8 @@ fn what_a_target_says_of_waiting_calls_is_what_it_says_of_a_call_that_has_no_oth
         assert!((look..=look + slack).contains(&(at - start)), "{class}: {:?}", at - start);
         let told_in = admission.health(0, 0, start).refusal(false, start).expect("it stands").until;
         assert_eq!(told_in, Some(at), "{class}: what is told is when it is so");
-        let place = gate(&admission, at);
-        assert_eq!(matches!(place, Capacity::Free(1)), slack.is_zero(), "{class}: one look: {place:?}");
+        let rank = gate(&admission, at);
+        assert_eq!(matches!(rank, Capacity::Free(1)), slack.is_zero(), "{class}: one look: {rank:?}");
         // The look finds no change: the next one comes later.
         refuse(&mut admission, at);
         let (Capacity::OutUntil(next) | Capacity::PausedUntil(next)) = gate(&admission, at) else {
@@ -239,108 +239,108 @@ fn what_a_target_says_of_waiting_calls_is_what_it_says_of_a_call_that_has_no_oth
 
 #[test]
 fn one_that_says_nothing_holds_up_the_next_for_a_while_only() {
-    let (mut lot, now) = (Calls::default(), Instant::now());
+    let (mut queues, now) = (Calls::default(), Instant::now());
     for waiter in 0..3 {
-        enter(&mut lot, &["a"], Priority::Default, waiter);
+        enter(&mut queues, &["a"], Priority::Default, waiter);
     }
-    assert_eq!(lot.look(now, |_| Capacity::Free(99)).go.len(), 1);
-    let look = lot.look(now + SECOND, |_| Capacity::Free(99));
+    assert_eq!(queues.look(now, |_| Capacity::Free(99)).go.len(), 1);
+    let look = queues.look(now + SECOND, |_| Capacity::Free(99));
     assert_eq!((look.go.len(), look.next), (0, Some(now + SILENCE_MAX)));
-    assert_eq!(lot.look(now + SILENCE_MAX, |_| Capacity::Free(99)).go.len(), 1);
+    assert_eq!(queues.look(now + SILENCE_MAX, |_| Capacity::Free(99)).go.len(), 1);
 }
 
 #[test]
 fn a_call_that_may_go_to_several_targets_goes_to_the_first_that_is_back() {
-    let (mut lot, now) = (Calls::default(), Instant::now());
-    enter(&mut lot, &["a", "b"], Priority::Default, 1);
-    enter(&mut lot, &["b"], Priority::Critical, 2);
+    let (mut queues, now) = (Calls::default(), Instant::now());
+    enter(&mut queues, &["a", "b"], Priority::Default, 1);
+    enter(&mut queues, &["b"], Priority::Critical, 2);
     let gate = |key: &&str| if *key == "b" { Capacity::Free(99) } else { Capacity::Closed };
-    assert_eq!(lot.look(now, gate).go, [(2, "b")], "the more urgent one goes, whoever else it could be");
-    let look = lot.look(now + SECOND, |key| if *key == "a" { Capacity::Free(99) } else { Capacity::Closed });
+    assert_eq!(queues.look(now, gate).go, [(2, "b")], "the more urgent one goes, whoever else it could be");
+    let look = queues.look(now + SECOND, |key| if *key == "a" { Capacity::Free(99) } else { Capacity::Closed });
     assert_eq!((look.go, look.next), (vec![(1, "a")], None));
 }
 
 #[test]
 fn a_later_call_is_behind_those_of_its_priority_that_wait_for_the_same() {
-    let mut lot = Calls::default();
-    let is_before = |lot: &Calls, names: &[&'static str], priority| lot.is_before(names, priority, *START, true);
-    assert!(!is_before(&lot, &["a"], Priority::Default));
-    let place = enter(&mut lot, &["a"], Priority::Default, 1);
-    assert!(is_before(&lot, &["a"], Priority::Default));
-    assert!(!is_before(&lot, &["a"], Priority::Critical));
-    assert!(!is_before(&lot, &["a", "b"], Priority::Batch), "nobody waits for b");
+    let mut queues = Calls::default();
+    let is_before = |queues: &Calls, names: &[&'static str], priority| queues.is_before(names, priority, *START, true);
+    assert!(!is_before(&queues, &["a"], Priority::Default));
+    let rank = enter(&mut queues, &["a"], Priority::Default, 1);
+    assert!(is_before(&queues, &["a"], Priority::Default));
+    assert!(!is_before(&queues, &["a"], Priority::Critical));
+    assert!(!is_before(&queues, &["a", "b"], Priority::Batch), "nobody waits for b");
     assert!(
-        !lot.is_before(&["a"], Priority::Default, *START, false),
+        !queues.is_before(&["a"], Priority::Default, *START, false),
         "who does not wait for its return need not stand behind"
     );
-    lot.full(&"a", *START);
-    assert!(lot.is_before(&["a"], Priority::Default, *START, false), "but where it is well and full");
+    queues.full(&"a", *START);
+    assert!(queues.is_before(&["a"], Priority::Default, *START, false), "but where it is well and full");
     assert!(
-        !lot.is_before(&["a"], Priority::Default, START.checked_sub(SECOND).expect("a moment before"), false),
+        !queues.is_before(&["a"], Priority::Default, START.checked_sub(SECOND).expect("a moment before"), false),
         "who must be answered sooner goes first"
     );
-    lot.leave(&keys(&["a"]), place);
-    assert!(!is_before(&lot, &["a"], Priority::Batch));
+    queues.leave(&keys(&["a"]), rank);
+    assert!(!is_before(&queues, &["a"], Priority::Batch));
 }
 
 /// The calls that go when `free` places come free at once, where only places count.
-fn placed(lot: &mut Calls, free: u32, now: Instant) -> Vec<u32> {
-    let go = lot.look(now, |_| Capacity::Free(free)).go;
+fn placed(queues: &mut Calls, free: u32, now: Instant) -> Vec<u32> {
+    let go = queues.look(now, |_| Capacity::Free(free)).go;
     for (_, key) in &go {
-        lot.arrived(key);
-        lot.proved(key, now);
+        queues.arrived(key);
+        queues.proved(key, now);
     }
     go.into_iter().map(|(waiter, _)| waiter).collect()
 }
 
 #[test]
 fn a_place_that_comes_free_goes_only_to_the_next_call() {
-    let (mut lot, now) = (Calls::default(), Instant::now());
+    let (mut queues, now) = (Calls::default(), Instant::now());
     for waiter in 0..9 {
-        enter(&mut lot, &["a"], Priority::Default, waiter);
+        enter(&mut queues, &["a"], Priority::Default, waiter);
     }
-    let look = lot.look(now, |_| Capacity::Full(None));
+    let look = queues.look(now, |_| Capacity::Full(None));
     assert_eq!((look.go.len(), look.next), (0, None), "nobody looks before something happens");
-    assert_eq!(placed(&mut lot, 1, now), [0]);
-    assert_eq!(placed(&mut lot, 3, now), [1, 2, 3], "as many as there are places, whatever was answered");
-    assert_eq!(lot.look(now, |_| Capacity::Free(2)).go.len(), 2);
-    assert_eq!(lot.look(now, |_| Capacity::Free(2)).go.len(), 0, "two are on their way to them");
-    lot.arrived(&"a");
-    assert_eq!(lot.look(now, |_| Capacity::Free(2)).go.len(), 1);
+    assert_eq!(placed(&mut queues, 1, now), [0]);
+    assert_eq!(placed(&mut queues, 3, now), [1, 2, 3], "as many as there are places, whatever was answered");
+    assert_eq!(queues.look(now, |_| Capacity::Free(2)).go.len(), 2);
+    assert_eq!(queues.look(now, |_| Capacity::Free(2)).go.len(), 0, "two are on their way to them");
+    queues.arrived(&"a");
+    assert_eq!(queues.look(now, |_| Capacity::Free(2)).go.len(), 1);
     let until = now + SECOND;
-    assert_eq!(lot.look(now, |_| Capacity::Full(Some(until))).next, Some(until), "or at the time that it says");
-    assert_eq!(lot.look(now, |_| Capacity::OutUntil(until)).go.len(), 0);
-    (0..3).for_each(|_| lot.arrived(&"a"));
-    assert_eq!(lot.look(until, |_| Capacity::Free(9)).go.len(), 1, "one that has been away is asked by one");
+    assert_eq!(queues.look(now, |_| Capacity::Full(Some(until))).next, Some(until), "or at the time that it says");
+    assert_eq!(queues.look(now, |_| Capacity::OutUntil(until)).go.len(), 0);
+    (0..3).for_each(|_| queues.arrived(&"a"));
+    assert_eq!(queues.look(until, |_| Capacity::Free(9)).go.len(), 1, "one that has been away is asked by one");
 }
 
 #[test]
 fn of_one_priority_the_call_with_the_earliest_deadline_goes_first() {
-    let (mut lot, now) = (Calls::default(), Instant::now());
+    let (mut queues, now) = (Calls::default(), Instant::now());
     for (waiter, due) in [9, 3, 5, 3].into_iter().enumerate() {
-        let place = lot.arrive(Priority::Default, now + SECOND * due, true, now);
-        lot.enter(keys(&["a"]), place, u32::try_from(waiter).unwrap());
+        let rank = queues.arrive(Priority::Default, now + SECOND * due, true, now);
+        queues.enter(keys(&["a"]), rank, u32::try_from(waiter).unwrap());
     }
-    let place = lot.arrive(Priority::Interactive, now + 99 * SECOND, true, now);
-    lot.enter(keys(&["a"]), place, 4);
-    lot.full(&"a", now);
-    assert_eq!(placed(&mut lot, 9, now), [4, 1, 3, 2, 0]);
+    let rank = queues.arrive(Priority::Interactive, now + 99 * SECOND, true, now);
+    queues.enter(keys(&["a"]), rank, 4);
+    queues.full(&"a", now);
+    assert_eq!(placed(&mut queues, 9, now), [4, 1, 3, 2, 0]);
 }
 
 #[test]
 fn the_call_that_has_waited_longest_has_every_eighth_turn_so_that_none_waits_for_ever() {
-    let (mut lot, now) = (Calls::default(), Instant::now());
-    lot.full(&"a", now);
+    let (mut queues, now) = (Calls::default(), Instant::now());
+    queues.full(&"a", now);
     for waiter in 0..3 {
-        enter(&mut lot, &["a"], Priority::Batch, waiter);
+        enter(&mut queues, &["a"], Priority::Batch, waiter);
     }
     let mut batch = Vec::new();
     for turn in 0..32 {
         // More urgent ones come for ever, two for each place.
         for _ in 0..2 {
-            enter(&mut lot, &["a"], Priority::Critical, 99);
+            enter(&mut queues, &["a"], Priority::Critical, 99);
         }
-        let went = placed(&mut lot, 1, now + SECOND * turn);
+        let went = placed(&mut queues, 1, now + SECOND * turn);
         assert_eq!(went.len(), 1);
         batch.extend(went.into_iter().filter(|waiter| *waiter < 3).map(|waiter| (turn, waiter)));
     }
@@ -356,7 +356,7 @@ fn answers_within(patience: Duration) -> (u32, Duration) {
         Waits(QueueRank, Instant),
         Asks(QueueRank, Instant, Instant),
     }
-    let (mut lot, start) = (Calls::default(), Instant::now());
+    let (mut queues, start) = (Calls::default(), Instant::now());
     let (mut answers, mut longest) = (0, Duration::ZERO);
     let mut clients = [Client::Away(start); 10];
     for tick in 0..6_000 {
@@ -364,22 +364,22 @@ fn answers_within(patience: Duration) -> (u32, Duration) {
         for (waiter, client) in (0..).zip(&mut clients) {
             *client = match *client {
                 Client::Away(until) if until <= now => {
-                    let place = lot.arrive(Priority::Default, now + 600 * SECOND, false, now);
-                    lot.enter(keys(&["a"]), place, waiter);
-                    Client::Waits(place, now)
+                    let rank = queues.arrive(Priority::Default, now + 600 * SECOND, false, now);
+                    queues.enter(keys(&["a"]), rank, waiter);
+                    Client::Waits(rank, now)
                 }
-                Client::Waits(place, since) if now - since >= patience => {
-                    lot.left(&["a"], place, now);
-                    lot.leave(&keys(&["a"]), place);
+                Client::Waits(rank, since) if now - since >= patience => {
+                    queues.left(&["a"], rank, now);
+                    queues.leave(&keys(&["a"]), rank);
                     Client::Away(now + SECOND)
                 }
-                Client::Asks(place, since, _) if now - since >= patience => {
-                    lot.left(&["a"], place, now);
-                    lot.returned(&"a", now);
+                Client::Asks(rank, since, _) if now - since >= patience => {
+                    queues.left(&["a"], rank, now);
+                    queues.returned(&"a", now);
                     Client::Away(now + SECOND)
                 }
                 Client::Asks(_, since, from) if now - from >= 8 * SECOND => {
-                    lot.proved(&"a", now);
+                    queues.proved(&"a", now);
                     (answers, longest) = (answers + 1, longest.max(now - since));
                     Client::Away(now)
                 }
@@ -388,10 +388,11 @@ fn answers_within(patience: Duration) -> (u32, Duration) {
         }
         let asking = clients.iter().filter(|client| matches!(client, Client::Asks(..))).count();
         let free = 2 - u32::try_from(asking).unwrap();
-        for (waiter, key) in lot.look(now, |_| if free > 0 { Capacity::Free(free) } else { Capacity::Full(None) }).go {
-            let Client::Waits(place, since) = clients[waiter as usize] else { panic!("{waiter} does not wait") };
-            clients[waiter as usize] = Client::Asks(place, since, now);
-            lot.arrived(&key);
+        for (waiter, key) in queues.look(now, |_| if free > 0 { Capacity::Free(free) } else { Capacity::Full(None) }).go
+        {
+            let Client::Waits(rank, since) = clients[waiter as usize] else { panic!("{waiter} does not wait") };
+            clients[waiter as usize] = Client::Asks(rank, since, now);
+            queues.arrived(&key);
         }
     }
     (answers, longest)
@@ -409,47 +410,47 @@ fn where_callers_leave_before_their_turn_brings_an_answer_the_newest_goes_first(
 
 #[test]
 fn a_deadline_that_was_set_and_a_priority_go_before_the_newest() {
-    let (mut lot, now) = (Calls::default(), Instant::now());
-    lot.full(&"a", now);
-    let wait = |lot: &mut Calls, waiter, priority, seconds: u32, is_due| {
-        let place = lot.arrive(priority, now + seconds * SECOND, is_due, now);
-        lot.enter(keys(&["a"]), place, waiter);
-        place
+    let (mut queues, now) = (Calls::default(), Instant::now());
+    queues.full(&"a", now);
+    let wait = |queues: &mut Calls, waiter, priority, seconds: u32, is_due| {
+        let rank = queues.arrive(priority, now + seconds * SECOND, is_due, now);
+        queues.enter(keys(&["a"]), rank, waiter);
+        rank
     };
     for waiter in 1..=3 {
-        wait(&mut lot, waiter, Priority::Default, 600 + waiter, false);
+        wait(&mut queues, waiter, Priority::Default, 600 + waiter, false);
     }
-    wait(&mut lot, 4, Priority::Default, 30, true);
-    wait(&mut lot, 5, Priority::Default, 900, true);
-    wait(&mut lot, 6, Priority::Batch, 700, false);
-    wait(&mut lot, 7, Priority::Interactive, 700, false);
+    wait(&mut queues, 4, Priority::Default, 30, true);
+    wait(&mut queues, 5, Priority::Default, 900, true);
+    wait(&mut queues, 6, Priority::Batch, 700, false);
+    wait(&mut queues, 7, Priority::Interactive, 700, false);
     let later = now + 20 * SECOND;
     for waiter in 8..=10 {
-        let place = wait(&mut lot, waiter, Priority::Batch, 999, false);
-        lot.left(&["a"], place, later);
-        lot.leave(&keys(&["a"]), place);
+        let rank = wait(&mut queues, waiter, Priority::Batch, 999, false);
+        queues.left(&["a"], rank, later);
+        queues.leave(&keys(&["a"]), rank);
     }
-    assert_eq!(placed(&mut lot, 4, later), [7, 4, 3, 2], "the newest of a priority, after the earliest deadline");
+    assert_eq!(placed(&mut queues, 4, later), [7, 4, 3, 2], "the newest of a priority, after the earliest deadline");
     // Long after the last caller has left, it is the order of arrival again.
-    wait(&mut lot, 11, Priority::Default, 604, false);
-    assert_eq!(placed(&mut lot, 2, later + 180 * SECOND), [1, 11]);
+    wait(&mut queues, 11, Priority::Default, 604, false);
+    assert_eq!(placed(&mut queues, 2, later + 180 * SECOND), [1, 11]);
 }
 
 #[test]
 fn how_long_a_call_will_wait_follows_from_the_calls_before_it_and_their_pace() {
-    let (mut lot, now) = (Calls::default(), Instant::now());
-    lot.full(&"a", now);
-    let last = (0..60).map(|waiter| enter(&mut lot, &["a"], Priority::Default, waiter)).last().unwrap();
-    assert_eq!(lot.wait(&["a"], last, now), None, "nobody went yet");
+    let (mut queues, now) = (Calls::default(), Instant::now());
+    queues.full(&"a", now);
+    let last = (0..60).map(|waiter| enter(&mut queues, &["a"], Priority::Default, waiter)).last().unwrap();
+    assert_eq!(queues.wait(&["a"], last, now), None, "nobody went yet");
     let tick = SECOND / 10;
-    (1..=20).for_each(|turn| assert_eq!(placed(&mut lot, 1, now + tick * turn).len(), 1));
-    let wait = lot.wait(&["a"], last, now + tick * 20).unwrap();
+    (1..=20).for_each(|turn| assert_eq!(placed(&mut queues, 1, now + tick * turn).len(), 1));
+    let wait = queues.wait(&["a"], last, now + tick * 20).unwrap();
     assert!((3_800 * MS..4_300 * MS).contains(&wait), "forty go in four seconds, and not in {wait:?}");
-    let first = lot.arrive(Priority::Critical, now, true, now);
-    let wait = lot.wait(&["a"], first, now + tick * 20).unwrap();
+    let first = queues.arrive(Priority::Critical, now, true, now);
+    let wait = queues.wait(&["a"], first, now + tick * 20).unwrap();
     assert!((tick / 2..=2 * tick).contains(&wait), "{wait:?}");
-    assert_eq!(lot.last(|waiter| *waiter != 59).map(|(_, place)| place < last), Some(true), "the last of some");
-    assert_eq!(lot.last(|_| true), Some((keys(&["a"]), last)));
+    assert_eq!(queues.last(|waiter| *waiter != 59).map(|(_, rank)| rank < last), Some(true), "the last of some");
+    assert_eq!(queues.last(|_| true), Some((keys(&["a"]), last)));
 }
 
 #[test]
@@ -460,13 +461,13 @@ fn pauses_grow_to_a_minute() {
 
 #[test]
 fn each_call_that_says_nothing_holds_up_the_next_for_as_long_as_the_first() {
-    let (mut lot, now) = (Calls::default(), Instant::now());
+    let (mut queues, now) = (Calls::default(), Instant::now());
     for waiter in 0..3 {
-        enter(&mut lot, &["a"], Priority::Default, waiter);
+        enter(&mut queues, &["a"], Priority::Default, waiter);
     }
     let mut went = Vec::new();
     for second in 0..40 {
-        let look = lot.look(now + SECOND * second, |_| Capacity::Free(99));
+        let look = queues.look(now + SECOND * second, |_| Capacity::Free(99));
         went.extend(look.go.into_iter().map(|(waiter, _)| (second, waiter)));
     }
     assert_eq!(went, [(0, 0), (10, 1), (20, 2)]);
@@ -474,19 +475,19 @@ fn each_call_that_says_nothing_holds_up_the_next_for_as_long_as_the_first() {
 
 #[test]
 fn the_pace_of_calls_is_unknown_again_once_none_waits() {
-    let (mut lot, now) = (Calls::default(), Instant::now());
-    lot.full(&"a", now);
+    let (mut queues, now) = (Calls::default(), Instant::now());
+    queues.full(&"a", now);
     for waiter in 0..8 {
-        enter(&mut lot, &["a"], Priority::Default, waiter);
+        enter(&mut queues, &["a"], Priority::Default, waiter);
     }
     let tick = SECOND / 10;
     for turn in 1..=8 {
-        assert_eq!(placed(&mut lot, 1, now + tick * turn).len(), 1);
+        assert_eq!(placed(&mut queues, 1, now + tick * turn).len(), 1);
     }
-    let next = lot.arrive(Priority::Default, now, true, now);
-    assert!(lot.wait(&["a"], next, now + tick * 8).is_some());
-    assert!(placed(&mut lot, 1, now + tick * 9).is_empty());
-    assert_eq!(lot.wait(&["a"], next, now + tick * 9), None);
+    let next = queues.arrive(Priority::Default, now, true, now);
+    assert!(queues.wait(&["a"], next, now + tick * 8).is_some());
+    assert!(placed(&mut queues, 1, now + tick * 9).is_empty());
+    assert_eq!(queues.wait(&["a"], next, now + tick * 9), None);
 }
 
 proptest! {
@@ -502,7 +503,7 @@ proptest! {
         leaves in prop::collection::vec(0..60_usize, 0..8),
     ) {
         const NAMES: [&str; 3] = ["a", "b", "c"];
-        let (mut lot, start) = (Calls::default(), Instant::now());
+        let (mut queues, start) = (Calls::default(), Instant::now());
         let of = |set: u8| {
             let named = NAMES.into_iter().enumerate().filter(|(at, _)| set & (1 << at) != 0);
             keys(&named.map(|(_, it)| it).collect::<Vec<_>>())
@@ -524,10 +525,10 @@ proptest! {
         for _ in 0..100_000 {
             for (waiter, (priority, set, from)) in calls.iter().enumerate() {
                 if places[waiter].is_none() && *from <= at(now) {
-                    let place = enter(&mut lot, &of(*set), PRIORITIES[*priority], u32::try_from(waiter).unwrap());
-                    (places[waiter], waits[waiter]) = (Some(place), true);
+                    let rank = enter(&mut queues, &of(*set), PRIORITIES[*priority], u32::try_from(waiter).unwrap());
+                    (places[waiter], waits[waiter]) = (Some(rank), true);
                     if leaves.contains(&waiter) {
-                        lot.leave(&of(*set), place);
+                        queues.leave(&of(*set), rank);
                         (waits[waiter], done[waiter]) = (false, true);
                     }
                 }
@@ -535,15 +536,15 @@ proptest! {
             for (_, waiter, key, fails) in on_way.extract_if(.., |it| it.0 <= now) {
                 let call = waiter as usize;
                 if fails {
-                    lot.returned(&key, now);
-                    lot.enter(of(calls[call].1), places[call].unwrap(), waiter);
+                    queues.returned(&key, now);
+                    queues.enter(of(calls[call].1), places[call].unwrap(), waiter);
                     waits[call] = true;
                 } else {
-                    lot.proved(&key, now);
+                    queues.proved(&key, now);
                     done[call] = true;
                 }
             }
-            let look = lot.look(now, |key| gate(key, now));
+            let look = queues.look(now, |key| gate(key, now));
             for (waiter, key) in look.go {
                 let call = waiter as usize;
                 prop_assert!(waits[call], "{waiter} goes and did not wait");
@@ -554,7 +555,7 @@ proptest! {
                 let is_oldest = (0..calls.len()).filter(like).all(|other| arrival(call) <= arrival(other));
                 prop_assert!(is_oldest || overtaken.next().is_none(), "{waiter} overtakes, and has not waited longest");
                 waits[call] = false;
-                lot.arrived(&key);
+                queues.arrived(&key);
                 tries += 1;
                 // A call that fails for ever would never be served.
                 let fails = failures[tries % failures.len()] && tries < 200;
@@ -599,7 +600,7 @@ fn a_call_waits_for_what_its_plan_would_ask_and_for_what_is_full_or_away() {
     let plan = |last_resort| Plan { picks: vec![pick(2)], skipped: skipped.clone(), last_resort, sticky: None };
     let needs = |target: usize| (target != 2).then_some(MS * u32::try_from(target).unwrap());
     let awaited = AwaitedTargets::of(&plan(false), |target| target, needs).unwrap();
-    assert_eq!((&*awaited.spots, &*awaited.well, &*awaited.full), (&[0, 2, 3][..], &[2, 3][..], &[3][..]));
+    assert_eq!((&*awaited.resources, &*awaited.well, &*awaited.full), (&[0, 2, 3][..], &[2, 3][..], &[3][..]));
     assert_eq!(awaited.needs, MS * 3, "what is not known asks for no time");
     let awaited = AwaitedTargets::of(&plan(true), |target| target, needs).unwrap();
     assert_eq!(&*awaited.well, &[3], "what is asked as a last resort is not well");

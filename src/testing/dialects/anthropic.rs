@@ -43,7 +43,7 @@ impl Host {
 }
 
 /// Returns the dialect and the request kind of a path that only Anthropic has.
-pub(super) fn wish(post: bool, path: &str) -> Option<(&'static dyn ScriptedDialect, RequestKind<'_>)> {
+pub(super) fn request_kind(post: bool, path: &str) -> Option<(&'static dyn ScriptedDialect, RequestKind<'_>)> {
     const WHOLE: &Messages = &Messages(Host::Vertex { streams: false });
     const STREAM: &Messages = &Messages(Host::Vertex { streams: true });
     match path {
@@ -71,7 +71,7 @@ impl ScriptedDialect for Messages {
         headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
     }
 
-    fn glance(&self, address: Address<'_>, body: &[u8]) -> RequestSummary {
+    fn summary(&self, address: Address<'_>, body: &[u8]) -> RequestSummary {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let model = match self.0 {
             Host::Own => body["model"].as_str().unwrap_or_default().to_owned(),
@@ -93,50 +93,50 @@ impl ScriptedDialect for Messages {
         format!("toolu_{}01{id}{index:06}", self.0.mark())
     }
 
-    fn write_stream(&self, utterance: &AnswerParts<'_>, sheet: &mut BodyRecorder) {
-        let out = &mut sheet.bytes;
+    fn write_stream(&self, answer_parts: &AnswerParts<'_>, recorder: &mut BodyRecorder) {
+        let out = &mut recorder.bytes;
         let begin = out.len();
         put(out, "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{");
-        self.write_head(utterance, out);
+        self.write_head(answer_parts, out);
         put(out, r#","content":[],"stop_reason":null,"stop_sequence":null,"stop_details":null,"usage":"#);
-        write_usage(self.0, Usage { output: 1, reasoning: 0, ..utterance.usage }, out);
+        write_usage(self.0, Usage { output: 1, reasoning: 0, ..answer_parts.usage }, out);
         put(out, "}");
         end_event(out, begin);
-        sheet.mark(0);
-        Blocks { host: self.0, utterance, next: 0, open: None, sheet }.write();
-        let out = &mut sheet.bytes;
+        recorder.mark(0);
+        Blocks { host: self.0, answer_parts, next: 0, open: None, recorder }.write();
+        let out = &mut recorder.bytes;
         let begin = out.len();
         put(out, "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":");
-        quote(out, finish(utterance.finish));
+        quote(out, finish(answer_parts.finish));
         put(out, r#","stop_sequence":null,"stop_details":null},"usage":{"#);
-        write_prompt_usage(utterance.usage, out);
-        write_output_usage(utterance.usage, out);
+        write_prompt_usage(answer_parts.usage, out);
+        write_output_usage(answer_parts.usage, out);
         put(out, "}");
         end_event(out, begin);
-        sheet.mark(0);
-        let out = &mut sheet.bytes;
+        recorder.mark(0);
+        let out = &mut recorder.bytes;
         let begin = out.len();
         put(out, "event: message_stop\ndata: {\"type\":\"message_stop\"");
         end_event(out, begin);
-        sheet.mark(0);
+        recorder.mark(0);
     }
 
-    fn write_whole(&self, utterance: &AnswerParts<'_>, out: &mut Vec<u8>) {
+    fn write_whole(&self, answer_parts: &AnswerParts<'_>, out: &mut Vec<u8>) {
         put(out, "{");
-        self.write_head(utterance, out);
+        self.write_head(answer_parts, out);
         put(out, r#","content":["#);
-        write_content(utterance, out);
+        write_content(answer_parts, out);
         put(out, r#"],"stop_reason":"#);
-        quote(out, finish(utterance.finish));
+        quote(out, finish(answer_parts.finish));
         put(out, r#","stop_sequence":null,"stop_details":null,"usage":"#);
-        write_usage(self.0, utterance.usage, out);
+        write_usage(self.0, answer_parts.usage, out);
         put(out, "}");
     }
 
-    fn failure_within(&self, utterance: &AnswerParts<'_>, _: usize) -> Bytes {
+    fn failure_within(&self, answer_parts: &AnswerParts<'_>, _: usize) -> Bytes {
         const ERROR: &str =
             r#"{"type":"error","error":{"details":null,"type":"overloaded_error","message":"Overloaded"}"#;
-        if !utterance.question.stream {
+        if !answer_parts.question.stream {
             return format!("{ERROR}}}").into();
         }
         let mut out = format!("event: error\ndata: {ERROR}").into_bytes();
@@ -234,13 +234,13 @@ fn request_id(host: Host, id: &str) -> String {
 
 impl Messages {
     /// Writes what a message begins with.
-    fn write_head(&self, utterance: &AnswerParts<'_>, out: &mut Vec<u8>) {
+    fn write_head(&self, answer_parts: &AnswerParts<'_>, out: &mut Vec<u8>) {
         put(out, r#""model":"#);
         // Vertex AI knows a model's version behind an `@`, the model itself does not.
-        quote(out, &utterance.model.replace('@', "-"));
+        quote(out, &answer_parts.model.replace('@', "-"));
         put(
             out,
-            &format!(r#","id":"msg_{}01{}000000","type":"message","role":"assistant""#, self.0.mark(), utterance.id),
+            &format!(r#","id":"msg_{}01{}000000","type":"message","role":"assistant""#, self.0.mark(), answer_parts.id),
         );
     }
 }
@@ -255,11 +255,11 @@ fn end_event(out: &mut Vec<u8>, begin: usize) {
 /// The content of a stream, block by block.
 struct Blocks<'a, 'u> {
     host: Host,
-    utterance: &'u AnswerParts<'u>,
+    answer_parts: &'u AnswerParts<'u>,
     /// The index of the next block.
     next: usize,
     open: Option<Open<'u>>,
-    sheet: &'a mut BodyRecorder,
+    recorder: &'a mut BodyRecorder,
 }
 
 /// A block that has begun.
@@ -276,11 +276,11 @@ impl<'u> Blocks<'_, 'u> {
         if self.host != Host::Own {
             self.ping();
         }
-        if hides_thought(self.utterance) {
+        if hides_thought(self.answer_parts) {
             self.thought();
         }
-        let utterance = self.utterance;
-        for piece in &utterance.pieces {
+        let answer_parts = self.answer_parts;
+        for piece in &answer_parts.pieces {
             match piece {
                 Piece::Reasoning(text) => {
                     self.thought();
@@ -300,7 +300,7 @@ impl<'u> Blocks<'_, 'u> {
                     put(&mut block, r#","input":{}}"#);
                     self.end();
                     self.start(Open::Call(&call.arguments, false), &String::from_utf8_lossy(&block));
-                    self.sheet.mark(1);
+                    self.recorder.mark(1);
                     self.ping_first();
                 }
                 Piece::Arguments { text, .. } => self.arguments(text),
@@ -320,7 +320,7 @@ impl<'u> Blocks<'_, 'u> {
         if all != "{}" {
             self.write_delta(DELTA, text);
         }
-        self.sheet.mark(1);
+        self.recorder.mark(1);
     }
 
     /// Begins a thought, unless one has begun.
@@ -333,7 +333,7 @@ impl<'u> Blocks<'_, 'u> {
     fn begin(&mut self, open: Open<'u>, block: &str) {
         self.end();
         self.start(open, block);
-        self.sheet.mark(0);
+        self.recorder.mark(0);
         self.ping_first();
     }
 
@@ -351,13 +351,13 @@ impl<'u> Blocks<'_, 'u> {
     }
 
     fn ping(&mut self) {
-        put(&mut self.sheet.bytes, PING);
-        self.sheet.mark(0);
+        put(&mut self.recorder.bytes, PING);
+        self.recorder.mark(0);
     }
 
     fn delta(&mut self, head: &str, text: &str) {
         self.write_delta(head, text);
-        self.sheet.mark(1);
+        self.recorder.mark(1);
     }
 
     fn write_delta(&mut self, head: &str, text: &str) {
@@ -371,17 +371,17 @@ impl<'u> Blocks<'_, 'u> {
     fn end(&mut self) {
         let Some(open) = self.open.take() else { return };
         if open == Open::Thought {
-            self.write_delta(r#"{"type":"signature_delta","signature":"#, &proof(self.utterance));
-            self.sheet.mark(0);
+            self.write_delta(r#"{"type":"signature_delta","signature":"#, &proof(self.answer_parts));
+            self.recorder.mark(0);
         }
         let index = self.next;
         self.event("content_block_stop", &format!(r#","index":{index}"#));
-        self.sheet.mark(0);
+        self.recorder.mark(0);
         self.next += 1;
     }
 
     fn event(&mut self, name: &str, rest: &str) {
-        let out = &mut self.sheet.bytes;
+        let out = &mut self.recorder.bytes;
         let begin = out.len();
         put(out, &format!("event: {name}\ndata: {{\"type\":\"{name}\"{rest}"));
         end_event(out, begin);
@@ -389,19 +389,19 @@ impl<'u> Blocks<'_, 'u> {
 }
 
 /// Writes the blocks of a whole answer.
-fn write_content(utterance: &AnswerParts<'_>, out: &mut Vec<u8>) {
+fn write_content(answer_parts: &AnswerParts<'_>, out: &mut Vec<u8>) {
     let mut blocks = Vec::new();
-    let thought = thought(utterance);
-    if !thought.is_empty() || hides_thought(utterance) {
+    let thought = thought(answer_parts);
+    if !thought.is_empty() || hides_thought(answer_parts) {
         let mut block = br#"{"type":"thinking","thinking":"#.to_vec();
         quote(&mut block, &thought);
         put(&mut block, r#","signature":"#);
-        quote(&mut block, &proof(utterance));
+        quote(&mut block, &proof(answer_parts));
         blocks.push(block);
     }
     let mut text = String::new();
     let mut calls = Vec::new();
-    for piece in &utterance.pieces {
+    for piece in &answer_parts.pieces {
         match piece {
             Piece::Reasoning(_) => {}
             Piece::Text(word) => text.push_str(word),
@@ -433,8 +433,8 @@ fn write_content(utterance: &AnswerParts<'_>, out: &mut Vec<u8>) {
     put(out, if blocks.is_empty() { "" } else { "}" });
 }
 
-fn thought(utterance: &AnswerParts<'_>) -> String {
-    let words = utterance.pieces.iter().filter_map(|piece| match piece {
+fn thought(answer_parts: &AnswerParts<'_>) -> String {
+    let words = answer_parts.pieces.iter().filter_map(|piece| match piece {
         Piece::Reasoning(word) => Some(*word),
         _ => None,
     });
@@ -442,9 +442,9 @@ fn thought(utterance: &AnswerParts<'_>) -> String {
 }
 
 /// Tells whether there was reasoning of which nothing is shown. A model that was asked to think always thinks.
-fn hides_thought(utterance: &AnswerParts<'_>) -> bool {
-    matches!(utterance.question.body["thinking"]["type"].as_str(), Some("enabled" | "adaptive"))
-        && !utterance.pieces.iter().any(Piece::is_reasoning)
+fn hides_thought(answer_parts: &AnswerParts<'_>) -> bool {
+    matches!(answer_parts.question.body["thinking"]["type"].as_str(), Some("enabled" | "adaptive"))
+        && !answer_parts.pieces.iter().any(Piece::is_reasoning)
 }
 
 /// The bytes every proof begins with, so that it is of base64's alphabet and length.
@@ -452,8 +452,8 @@ const PROOF_HEAD: &str = "ErUB";
 
 /// Returns the signature of an answer's thought. A client that sends the thought back must send it, too, and neither
 /// may have been changed, nor the model.
-fn proof(utterance: &AnswerParts<'_>) -> String {
-    signature(utterance.model, utterance.id, &thought(utterance))
+fn proof(answer_parts: &AnswerParts<'_>) -> String {
+    signature(answer_parts.model, answer_parts.id, &thought(answer_parts))
 }
 
 /// Signs what a model thought before the answer with that id: FNV-1a over all three, which no codec makes by accident.

@@ -55,7 +55,10 @@ const fn speeches(host: Host) -> [Gemini; 3] {
 
 /// Returns which of Google's APIs an address is of and what is asked there; `None` where it is not in Google's own
 /// dialect.
-pub(super) fn wish(post: bool, address: Address<'_>) -> Option<(&'static dyn ScriptedDialect, RequestKind<'_>)> {
+pub(super) fn request_kind(
+    post: bool,
+    address: Address<'_>,
+) -> Option<(&'static dyn ScriptedDialect, RequestKind<'_>)> {
     let path = address.path;
     let method = path.rsplit_once('/').and_then(|(_, last)| last.split_once(':')).map(|(_, method)| method);
     let framing = match method {
@@ -71,7 +74,7 @@ pub(super) fn wish(post: bool, address: Address<'_>) -> Option<(&'static dyn Scr
         false if is_google => Host::Studio,
         false => return None,
     };
-    let wish = match path.rsplit_once("/models") {
+    let request_kind = match path.rsplit_once("/models") {
         Some((_, model)) if post && framing.is_some() && model.starts_with('/') => match (embeds, host) {
             (false, _) => RequestKind::Chat,
             (true, Host::Studio) => RequestKind::Embed,
@@ -81,7 +84,7 @@ pub(super) fn wish(post: bool, address: Address<'_>) -> Option<(&'static dyn Scr
         Some((_, one)) if !post && method.is_none() && one.starts_with('/') => RequestKind::Models(Some(&one[1..])),
         _ => RequestKind::Unknown,
     };
-    Some((&SPEECHES[host as usize][framing.unwrap_or(Framing::Whole) as usize], wish))
+    Some((&SPEECHES[host as usize][framing.unwrap_or(Framing::Whole) as usize], request_kind))
 }
 
 /// Returns the model a path names.
@@ -100,7 +103,7 @@ impl ScriptedDialect for Gemini {
         }
     }
 
-    fn glance(&self, address: Address<'_>, _: &[u8]) -> RequestSummary {
+    fn summary(&self, address: Address<'_>, _: &[u8]) -> RequestSummary {
         RequestSummary { model: model(address.path).to_owned(), stream: self.framing != Framing::Whole }
     }
 
@@ -126,16 +129,16 @@ impl ScriptedDialect for Gemini {
         check::shows_thoughts(&question.body)
     }
 
-    fn write_stream(&self, utterance: &AnswerParts<'_>, sheet: &mut BodyRecorder) {
-        reply::write_stream(self.host, self.framing == Framing::Array, utterance, sheet);
+    fn write_stream(&self, answer_parts: &AnswerParts<'_>, recorder: &mut BodyRecorder) {
+        reply::write_stream(self.host, self.framing == Framing::Array, answer_parts, recorder);
     }
 
-    fn write_whole(&self, utterance: &AnswerParts<'_>, out: &mut Vec<u8>) {
-        reply::write_whole(self.host, utterance, out);
+    fn write_whole(&self, answer_parts: &AnswerParts<'_>, out: &mut Vec<u8>) {
+        reply::write_whole(self.host, answer_parts, out);
     }
 
-    fn failure_within(&self, utterance: &AnswerParts<'_>, _: usize) -> Bytes {
-        self.late_failure(utterance.question.stream)
+    fn failure_within(&self, answer_parts: &AnswerParts<'_>, _: usize) -> Bytes {
+        self.late_failure(answer_parts.question.stream)
     }
 
     fn keep_alive(&self, _: bool) -> &'static [u8] {

@@ -45,9 +45,9 @@ impl ScriptedDialect for OpenAiChat {
         key(self.0, headers)
     }
 
-    fn glance(&self, address: Address<'_>, body: &[u8]) -> super::RequestSummary {
-        let glance = super::glance(body);
-        super::RequestSummary { model: deployment(address.path).map_or(glance.model, str::to_owned), ..glance }
+    fn summary(&self, address: Address<'_>, body: &[u8]) -> super::RequestSummary {
+        let summary = super::summary(body);
+        super::RequestSummary { model: deployment(address.path).map_or(summary.model, str::to_owned), ..summary }
     }
 
     fn read(&self, address: Address<'_>, _: &HeaderMap, body: &[u8]) -> Result<Question, Refusal> {
@@ -80,53 +80,53 @@ impl ScriptedDialect for OpenAiChat {
         embeddings::write(texts, out);
     }
 
-    fn write_stream(&self, utterance: &AnswerParts<'_>, sheet: &mut BodyRecorder) {
+    fn write_stream(&self, answer_parts: &AnswerParts<'_>, recorder: &mut BodyRecorder) {
         let shapes = &self.0.shapes;
-        let mut frame = Frame::new(shapes, utterance);
+        let mut frame = Frame::new(shapes, answer_parts);
         let mut delta = Vec::new();
         if !shapes.prelude.is_empty() {
-            put(&mut sheet.bytes, shapes.prelude);
-            sheet.mark(0);
+            put(&mut recorder.bytes, shapes.prelude);
+            recorder.mark(0);
         }
         if let Some(opening) = shapes.opening {
-            frame.delta(&mut sheet.bytes, opening.as_bytes(), "");
-            sheet.mark(0);
+            frame.delta(&mut recorder.bytes, opening.as_bytes(), "");
+            recorder.mark(0);
         }
-        let mut pieces = utterance.pieces.as_slice();
+        let mut pieces = answer_parts.pieces.as_slice();
         while let Some((tokens, text)) = write_delta(shapes, &mut pieces, &mut delta) {
-            frame.delta(&mut sheet.bytes, &delta, text);
-            sheet.mark(tokens);
+            frame.delta(&mut recorder.bytes, &delta, text);
+            recorder.mark(tokens);
         }
-        frame.end(&mut sheet.bytes, finish(shapes, utterance.finish));
-        sheet.mark(0);
-        let asked = if utterance.question.include_usage { UsageChunk::Asked } else { UsageChunk::Always };
+        frame.end(&mut recorder.bytes, finish(shapes, answer_parts.finish));
+        recorder.mark(0);
+        let asked = if answer_parts.question.include_usage { UsageChunk::Asked } else { UsageChunk::Always };
         if [UsageChunk::Always, asked].contains(&shapes.own_usage) {
-            frame.usage(&mut sheet.bytes);
-            sheet.mark(0);
+            frame.usage(&mut recorder.bytes);
+            recorder.mark(0);
         }
         if !shapes.done.is_empty() {
-            put(&mut sheet.bytes, shapes.done);
-            sheet.mark(0);
+            put(&mut recorder.bytes, shapes.done);
+            recorder.mark(0);
         }
     }
 
-    fn write_whole(&self, utterance: &AnswerParts<'_>, out: &mut Vec<u8>) {
+    fn write_whole(&self, answer_parts: &AnswerParts<'_>, out: &mut Vec<u8>) {
         let shapes = &self.0.shapes;
         fill(out, shapes.whole, |out, hole| match hole {
-            "message" => write_message(shapes, &utterance.pieces, out),
-            "finish" => quote(out, finish(shapes, utterance.finish)),
-            "usage" => write_usage(shapes, utterance.usage, out),
-            other => write_head(shapes, utterance, out, other),
+            "message" => write_message(shapes, &answer_parts.pieces, out),
+            "finish" => quote(out, finish(shapes, answer_parts.finish)),
+            "usage" => write_usage(shapes, answer_parts.usage, out),
+            other => write_head(shapes, answer_parts, out, other),
         });
     }
 
-    fn failure_within(&self, utterance: &AnswerParts<'_>, _: usize) -> Bytes {
-        let stream = utterance.question.stream;
+    fn failure_within(&self, answer_parts: &AnswerParts<'_>, _: usize) -> Bytes {
+        let stream = answer_parts.question.stream;
         if let Some([streamed, whole]) = self.0.shapes.failure {
             let shape = if stream { streamed } else { whole };
-            return filled(shape, |out, hole| write_head(&self.0.shapes, utterance, out, hole)).into();
+            return filled(shape, |out, hole| write_head(&self.0.shapes, answer_parts, out, hole)).into();
         }
-        let body = self.error(ProviderError::Server, utterance.model).body;
+        let body = self.error(ProviderError::Server, answer_parts.model).body;
         if stream { [b"data: ", &body[..], b"\n\n"].concat().into() } else { body }
     }
 
@@ -188,19 +188,19 @@ fn deployment(path: &str) -> Option<&str> {
 }
 
 /// Fills the holes that every chunk and every answer has.
-fn write_head(shapes: &Shapes, utterance: &AnswerParts<'_>, out: &mut Vec<u8>, hole: &str) {
+fn write_head(shapes: &Shapes, answer_parts: &AnswerParts<'_>, out: &mut Vec<u8>, hole: &str) {
     match hole {
         "id" => {
             let id = filled(shapes.id, |out, hole| match hole {
-                "id" => put(out, utterance.id),
-                "uuid" => put(out, &uuid(utterance.id)),
-                "created" => put(out, &utterance.created.to_string()),
+                "id" => put(out, answer_parts.id),
+                "uuid" => put(out, &uuid(answer_parts.id)),
+                "created" => put(out, &answer_parts.created.to_string()),
                 other => unreachable!("no id has ${other}"),
             });
             quote(out, &id);
         }
-        "created" => put(out, &utterance.created.to_string()),
-        "model" => quote(out, utterance.model),
+        "created" => put(out, &answer_parts.created.to_string()),
+        "model" => quote(out, answer_parts.model),
         other => unreachable!("no answer has ${other}"),
     }
 }
@@ -220,17 +220,17 @@ struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    fn new(shapes: &'a Shapes, utterance: &AnswerParts<'_>) -> Self {
+    fn new(shapes: &'a Shapes, answer_parts: &AnswerParts<'_>) -> Self {
         let (before, rest) = shapes.chunk.split_once("$choices").expect("a chunk has choices");
         let (between, after) = rest.split_once("$usage").expect("a chunk has a place for usage");
         let head = |template: &str, kind: &str| {
             filled(template, |out, hole| match hole {
                 "kind" => put(out, kind),
-                other => write_head(shapes, utterance, out, other),
+                other => write_head(shapes, answer_parts, out, other),
             })
         };
-        let usage = filled("$usage", |out, _| write_usage(shapes, utterance.usage, out));
-        let no_usage = shapes.no_usage[usize::from(utterance.question.include_usage)];
+        let usage = filled("$usage", |out, _| write_usage(shapes, answer_parts.usage, out));
+        let no_usage = shapes.no_usage[usize::from(answer_parts.question.include_usage)];
         Self {
             shapes,
             before_choices: head(before, "chunk"),

@@ -54,38 +54,38 @@ impl ScriptedDialect for Responses {
         self.0.has_one_model
     }
 
-    fn write_stream(&self, utterance: &AnswerParts<'_>, sheet: &mut BodyRecorder) {
-        let response = Response::new(utterance, &account(self.0, utterance.headers));
-        let mut scribe = EventWriter::after(0, sheet);
-        scribe.response("response.created", &response, End::InProgress);
-        scribe.response("response.in_progress", &response, End::InProgress);
+    fn write_stream(&self, answer_parts: &AnswerParts<'_>, recorder: &mut BodyRecorder) {
+        let response = Response::new(answer_parts, &account(self.0, answer_parts.headers));
+        let mut writer = EventWriter::after(0, recorder);
+        writer.response("response.created", &response, End::InProgress);
+        writer.response("response.in_progress", &response, End::InProgress);
         for (index, item) in response.items.iter().enumerate() {
-            scribe.item(index, item);
+            writer.item(index, item);
         }
-        let end = end(utterance.finish);
-        scribe.response(end.event(), &response, end);
+        let end = end(answer_parts.finish);
+        writer.response(end.event(), &response, end);
     }
 
-    fn write_whole(&self, utterance: &AnswerParts<'_>, out: &mut Vec<u8>) {
-        Response::new(utterance, &account(self.0, utterance.headers)).write(end(utterance.finish), out);
+    fn write_whole(&self, answer_parts: &AnswerParts<'_>, out: &mut Vec<u8>) {
+        Response::new(answer_parts, &account(self.0, answer_parts.headers)).write(end(answer_parts.finish), out);
     }
 
-    fn failure_within(&self, utterance: &AnswerParts<'_>, sent: usize) -> Bytes {
-        let response = Response::new(utterance, "");
+    fn failure_within(&self, answer_parts: &AnswerParts<'_>, sent: usize) -> Bytes {
+        let response = Response::new(answer_parts, "");
         let mut out = Vec::new();
-        if !utterance.question.stream {
+        if !answer_parts.question.stream {
             response.write(End::Failed, &mut out);
             return out.into();
         }
-        let mut sheet = BodyRecorder::default();
-        let mut scribe = EventWriter::after(sent, &mut sheet);
-        scribe.event("error", 0, |out| {
+        let mut recorder = BodyRecorder::default();
+        let mut writer = EventWriter::after(sent, &mut recorder);
+        writer.event("error", 0, |out| {
             put(out, r#","error":{"type":"server_error","code":"server_error","message":"#);
             put(out, writer::FAILURE);
             put(out, r#","param":null}"#);
         });
-        scribe.response(End::Failed.event(), &response, End::Failed);
-        sheet.bytes.into()
+        writer.response(End::Failed.event(), &response, End::Failed);
+        recorder.bytes.into()
     }
 
     fn keep_alive(&self, stream: bool) -> &'static [u8] {

@@ -24,7 +24,7 @@ pub(in crate::wire) fn read_event(
         (_, "") => return Ok(false),
         // The end marker of another dialect, from gateways that send both.
         (_, "[DONE]") => {
-            (draft.turn, draft.done) = (Forwarding::OtherEnd, true);
+            (draft.forwarding, draft.done) = (Forwarding::OtherEnd, true);
             return Ok(false);
         }
         ("error", _) => return Err(classify::in_band(data)),
@@ -95,7 +95,7 @@ fn mend_one(data: &str, begun: Option<&str>, mends: &[(usize, CallPatch)], draft
         block.finish(&mut edits);
     }
     if !edits.is_empty() {
-        draft.turn = Forwarding::Replace(edits.finish().into_owned());
+        draft.forwarding = Forwarding::Replace(edits.finish().into_owned());
     }
 }
 

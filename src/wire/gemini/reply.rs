@@ -24,7 +24,7 @@ pub(in crate::wire) fn read_event(
     match (name, data.trim()) {
         (_, "") => Ok(false),
         (_, "[DONE]") => {
-            draft.turn = Forwarding::OtherEnd;
+            draft.forwarding = Forwarding::OtherEnd;
             Ok(false)
         }
         ("error", data) => Err(classify::in_band(data)),

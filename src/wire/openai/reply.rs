@@ -66,7 +66,7 @@ fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Res
     match chunk.choice {
         Some(choice) => choice.read(draft, text, whole, out),
         None if usage.is_some() => {
-            draft.turn = Forwarding::Usage;
+            draft.forwarding = Forwarding::Usage;
             Ok(false)
         }
         None => classify::recognise(text).map_or(Ok(false), Err),
@@ -226,7 +226,7 @@ impl Choice<'_> {
         if mends.iter().any(|mend| *mend != CallPatch::default())
             && let Some(mended) = mended(text, whole, &mends)
         {
-            draft.turn = Forwarding::Replace(mended);
+            draft.forwarding = Forwarding::Replace(mended);
         }
         match self.finish_reason.text() {
             "" | "null" => {}

@@ -19,7 +19,7 @@ pub(in crate::wire) fn read_event(
     let data = data.trim();
     // Some gateways end the stream as chat completions do, after its true end.
     if data == "[DONE]" {
-        draft.turn = Forwarding::OtherEnd;
+        draft.forwarding = Forwarding::OtherEnd;
     }
     if matches!(data, "" | "[DONE]") {
         return Ok(false);

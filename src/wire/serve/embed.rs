@@ -39,7 +39,7 @@ pub enum VectorForm {
 
 impl VectorForm {
     /// Returns the dialect of the caller.
-    pub const fn face(self) -> CallerDialect {
+    pub const fn caller_dialect(self) -> CallerDialect {
         match self {
             Self::Numbers | Self::Base64 => CallerDialect::OpenAiChat,
             Self::One | Self::Batch => CallerDialect::Gemini,
@@ -53,18 +53,18 @@ impl VectorForm {
 ///
 /// [`BadRequest`] names the field that cannot be understood.
 pub fn read_embed(
-    face: CallerDialect,
+    caller_dialect: CallerDialect,
     path_model: Option<&str>,
     body: &Bytes,
 ) -> Result<ParsedEmbedRequest, BadRequest> {
     let body = &super::text(body)?;
     let (body, values) = Object::parse(body)?;
     let chooses = twins::chooses(CallerDialect::OpenAiChat, body.names(false));
-    let mut asked = match face {
+    let mut asked = match caller_dialect {
         CallerDialect::Gemini => gemini(body, path_model),
         _ => openai(body, path_model),
     }?;
-    asked.request.extra_dialect = Some(face.dialect());
+    asked.request.extra_dialect = Some(caller_dialect.dialect());
     (asked.chooses, asked.values) = (chooses, values);
     Ok(asked)
 }

@@ -9,9 +9,14 @@ use crate::words::{Failure, Finished, Note};
 ///
 /// # Errors
 /// Why it has none: a filter held it back, for one.
-pub fn in_words(face: CallerDialect, is_stream: bool, came: &[u8], answer: Finished) -> Result<Finished, Failure> {
+pub fn in_words(
+    caller_dialect: CallerDialect,
+    is_stream: bool,
+    came: &[u8],
+    answer: Finished,
+) -> Result<Finished, Failure> {
     let max = AnswerMax { bytes: usize::MAX, tokens: usize::MAX };
-    let decoder = Decoder::new(face.dialect(), is_stream).within(max).issuer(&answer.target.provider);
+    let decoder = Decoder::new(caller_dialect.dialect(), is_stream).within(max).issuer(&answer.target.provider);
     let (mut decoder, mut told) = (decoder, Vec::new());
     decoder.push(came, &mut told)?;
     decoder.end(&mut told)?;

@@ -22,10 +22,10 @@ pub struct Listing {
 }
 
 /// Returns the body that lists models.
-pub fn models(face: CallerDialect, listings: &[Listing]) -> Vec<u8> {
-    let all: Vec<Value> = listings.iter().map(|listing| entry(face, listing)).collect();
+pub fn models(caller_dialect: CallerDialect, listings: &[Listing]) -> Vec<u8> {
+    let all: Vec<Value> = listings.iter().map(|listing| entry(caller_dialect, listing)).collect();
     let id = |listing: Option<&Listing>| listing.map(|listing| listing.id.clone());
-    let body = match face {
+    let body = match caller_dialect {
         CallerDialect::OpenAiChat | CallerDialect::OpenAiResponses => json!({"object": "list", "data": all}),
         CallerDialect::Anthropic => json!({
             "data": all,
@@ -39,13 +39,13 @@ pub fn models(face: CallerDialect, listings: &[Listing]) -> Vec<u8> {
 }
 
 /// Returns the body that tells of one model.
-pub fn model(face: CallerDialect, listing: &Listing) -> Vec<u8> {
-    entry(face, listing).to_string().into_bytes()
+pub fn model(caller_dialect: CallerDialect, listing: &Listing) -> Vec<u8> {
+    entry(caller_dialect, listing).to_string().into_bytes()
 }
 
 /// Returns the body that tells how many tokens a prompt has.
-pub fn count_tokens(face: CallerDialect, tokens: u64) -> Vec<u8> {
-    let body = match face {
+pub fn count_tokens(caller_dialect: CallerDialect, tokens: u64) -> Vec<u8> {
+    let body = match caller_dialect {
         CallerDialect::OpenAiChat | CallerDialect::OpenAiResponses => {
             json!({"object": "response.input_tokens", "input_tokens": tokens})
         }
@@ -55,9 +55,9 @@ pub fn count_tokens(face: CallerDialect, tokens: u64) -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
-fn entry(face: CallerDialect, listing: &Listing) -> Value {
+fn entry(caller_dialect: CallerDialect, listing: &Listing) -> Value {
     let Listing { id, created, owner, input_tokens_max, output_tokens_max } = listing;
-    let mut entry = match face {
+    let mut entry = match caller_dialect {
         CallerDialect::OpenAiChat | CallerDialect::OpenAiResponses => {
             return json!({"id": id, "object": "model", "created": created, "owned_by": owner});
         }
@@ -76,7 +76,7 @@ fn entry(face: CallerDialect, listing: &Listing) -> Value {
             "supportedGenerationMethods": ["generateContent", "countTokens"],
         }),
     };
-    let limits = match face {
+    let limits = match caller_dialect {
         CallerDialect::Gemini => ["inputTokenLimit", "outputTokenLimit"],
         _ => ["max_input_tokens", "max_tokens"],
     };

@@ -16,11 +16,11 @@ use crate::wire::seal::SEAL;
 use crate::words::{Marks, Original};
 
 /// Returns a body as it came, before its reader takes it apart.
-pub(super) fn of(face: CallerDialect, body: &ByteString, object: &Object<'_>) -> Original {
-    let model = if face == CallerDialect::Gemini { None } else { object.as_it_stands("model") };
+pub(super) fn of(caller_dialect: CallerDialect, body: &ByteString, object: &Object<'_>) -> Original {
+    let model = if caller_dialect == CallerDialect::Gemini { None } else { object.as_it_stands("model") };
     let names = |is_null: bool| object.names(is_null).map(str::to_owned).collect();
     Original {
-        dialect: face.dialect(),
+        dialect: caller_dialect.dialect(),
         body: body.as_bytes().clone(),
         model: model.map(|name| place(body.as_bytes(), name)),
         fields: names(false),
@@ -29,7 +29,7 @@ pub(super) fn of(face: CallerDialect, body: &ByteString, object: &Object<'_>) ->
         stream_usage: object.within("stream_options").map(|options| options.is("include_usage") == Some(true)),
         left_out: Vec::new(),
         marks: Marks {
-            background: face == CallerDialect::OpenAiResponses && object.is("background") == Some(true),
+            background: caller_dialect == CallerDialect::OpenAiResponses && object.is("background") == Some(true),
             ..marks(object)
         },
         lost: Vec::new(),

@@ -66,7 +66,7 @@ pub struct Refusal {
 }
 
 /// Returns a refusal in the caller's dialect.
-pub fn refuse(face: CallerDialect, refused: RefusalReason<'_>) -> Refusal {
+pub fn refuse(caller_dialect: CallerDialect, refused: RefusalReason<'_>) -> Refusal {
     let fault = match refused {
         RefusalReason::Request(bad) => {
             Fault { field: Some(bad.field.clone()), ..Fault::new(Kind::Invalid, bad.to_string()) }
@@ -110,7 +110,7 @@ pub fn refuse(face: CallerDialect, refused: RefusalReason<'_>) -> Refusal {
         // The SDKs of two vendors obey it; all retries have been made.
         headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
     }
-    Refusal { status: fault.status(face), headers, body: fault.body(face).to_string().into_bytes() }
+    Refusal { status: fault.status(caller_dialect), headers, body: fault.body(caller_dialect).to_string().into_bytes() }
 }
 
 /// Tells whether a provider's code says what was wrong: no status, and no kind of error.
@@ -222,14 +222,16 @@ impl Fault {
         }
     }
 
-    fn status(&self, face: CallerDialect) -> StatusCode {
-        self.status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or_else(|| self.kind.status(face))
+    fn status(&self, caller_dialect: CallerDialect) -> StatusCode {
+        self.status
+            .and_then(|status| StatusCode::from_u16(status).ok())
+            .unwrap_or_else(|| self.kind.status(caller_dialect))
     }
 
     /// Returns the message. Where a dialect has no code for it, agents that shorten a conversation by themselves look
     /// for the vendor's words.
-    fn said(&self, face: CallerDialect) -> String {
-        let words = match (self.kind, face) {
+    fn said(&self, caller_dialect: CallerDialect) -> String {
+        let words = match (self.kind, caller_dialect) {
             (Kind::ContextTooLong, CallerDialect::Anthropic) => "prompt is too long: ",
             (Kind::ContextTooLong, CallerDialect::Gemini) => {
                 "the input token count exceeds the maximum number of tokens allowed: "
@@ -240,8 +242,8 @@ impl Fault {
     }
 
     /// Returns the body of the error, which is an event's data as well.
-    pub(super) fn body(&self, face: CallerDialect) -> Value {
-        match face {
+    pub(super) fn body(&self, caller_dialect: CallerDialect) -> Value {
+        match caller_dialect {
             CallerDialect::OpenAiChat | CallerDialect::OpenAiResponses => {
                 let (kind, code) = self.kind.openai();
                 let code = code.or(self.code.as_deref());
@@ -249,11 +251,12 @@ impl Fault {
                 json!({"error": {"message": self.message, "type": kind, "param": param, "code": code}})
             }
             CallerDialect::Anthropic => {
-                json!({"type": "error", "error": {"type": self.kind.anthropic(), "message": self.said(face)}})
+                json!({"type": "error", "error": {"type": self.kind.anthropic(), "message": self.said(caller_dialect)}})
             }
             CallerDialect::Gemini => {
-                let code = self.status(face).as_u16();
-                let mut error = json!({"code": code, "message": self.said(face), "status": self.kind.gemini()});
+                let code = self.status(caller_dialect).as_u16();
+                let mut error =
+                    json!({"code": code, "message": self.said(caller_dialect), "status": self.kind.gemini()});
                 if let Some(wait) = self.retry_after {
                     let delay = format!("{}s", seconds(wait));
                     error["details"] = json!([
@@ -291,7 +294,7 @@ impl Kind {
     }
 
     fn of(class: FailureClass) -> Self {
-        match class.consequences().told {
+        match class.consequences().status {
             CallerStatus::Invalid => Self::Invalid,
             CallerStatus::ContextTooLong => Self::ContextTooLong,
             CallerStatus::ContentPolicy => Self::ContentPolicy,
@@ -304,7 +307,7 @@ impl Kind {
         }
     }
 
-    fn status(self, face: CallerDialect) -> StatusCode {
+    fn status(self, caller_dialect: CallerDialect) -> StatusCode {
         match self {
             Self::Invalid | Self::ContextTooLong | Self::ContentPolicy => StatusCode::BAD_REQUEST,
             Self::Unauthorised => StatusCode::UNAUTHORIZED,
@@ -315,9 +318,9 @@ impl Kind {
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::OverBudget if face == CallerDialect::Anthropic => StatusCode::PAYMENT_REQUIRED,
+            Self::OverBudget if caller_dialect == CallerDialect::Anthropic => StatusCode::PAYMENT_REQUIRED,
             Self::RateLimited | Self::OverBudget => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable if face == CallerDialect::Anthropic => {
+            Self::Unavailable if caller_dialect == CallerDialect::Anthropic => {
                 StatusCode::from_u16(529).expect("a number of three digits is a status")
             }
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

@@ -34,9 +34,9 @@ pub(super) struct SkippedParts {
 
 impl SkippedParts {
     /// Sets it aside in a body that is about to be read.
-    pub(super) fn set(&self, face: CallerDialect, body: &mut Object<'_>) {
+    pub(super) fn set(&self, caller_dialect: CallerDialect, body: &mut Object<'_>) {
         for path in &self.paths {
-            if let Some(node) = find(face, body, path) {
+            if let Some(node) = find(caller_dialect, body, path) {
                 node.put_aside();
             }
         }
@@ -126,12 +126,12 @@ fn steps(path: &str) -> impl Iterator<Item = (&str, Option<usize>)> {
 }
 
 /// Finds a value by its way.
-fn find<'n, 'a>(face: CallerDialect, body: &'n mut Object<'a>, path: &str) -> Option<&'n mut Node<'a>> {
+fn find<'n, 'a>(caller_dialect: CallerDialect, body: &'n mut Object<'a>, path: &str) -> Option<&'n mut Node<'a>> {
     let mut steps = steps(path).peekable();
     let mut object = body;
     loop {
         let (name, at) = steps.next()?;
-        let node = match (at, object.named(|field| is_named(face, field, name))?) {
+        let node = match (at, object.named(|field| is_named(caller_dialect, field, name))?) {
             (Some(at), Node::List(list)) => list.get_mut(at)?,
             // One that stands alone is a list of one.
             (_, node) => node,

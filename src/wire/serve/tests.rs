@@ -20,7 +20,7 @@ use crate::words::{
     Usage,
 };
 
-const FACES: [CallerDialect; 4] =
+const CALLER_DIALECTS: [CallerDialect; 4] =
     [CallerDialect::OpenAiChat, CallerDialect::OpenAiResponses, CallerDialect::Anthropic, CallerDialect::Gemini];
 
 /// Returns the parts of a request that go to no other dialect.
@@ -143,8 +143,8 @@ fn data(stream: &str) -> Vec<Value> {
 }
 
 /// Returns the form of a plain request, thoughts and usage shown.
-fn form(face: CallerDialect) -> Form {
-    let request = match face {
+fn form(caller_dialect: CallerDialect) -> Form {
+    let request = match caller_dialect {
         CallerDialect::OpenAiChat => {
             json!({"model": "smart", "messages": [{"role": "user", "content": "Hi"}], "stream": true,
             "stream_options": {"include_usage": true}})
@@ -157,10 +157,10 @@ fn form(face: CallerDialect) -> Form {
         CallerDialect::Gemini => json!({"contents": [{"parts": [{"text": "Hi"}]}],
             "generationConfig": {"thinkingConfig": {"includeThoughts": true}}}),
     };
-    asked(face, &request).form
+    asked(caller_dialect, &request).form
 }
 
-fn asked(face: CallerDialect, body: &Value) -> ParsedRequest {
-    let model = (face == CallerDialect::Gemini).then_some("smart");
-    read(face, model, false, &body.to_string().into()).unwrap_or_else(|bad| panic!("{bad}: {body}"))
+fn asked(caller_dialect: CallerDialect, body: &Value) -> ParsedRequest {
+    let model = (caller_dialect == CallerDialect::Gemini).then_some("smart");
+    read(caller_dialect, model, false, &body.to_string().into()).unwrap_or_else(|bad| panic!("{bad}: {body}"))
 }

@@ -110,11 +110,11 @@ pub(super) fn check<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), BadR
 }
 
 /// Returns the field by which a gateway behind a target would choose a model, if there is one.
-pub(super) fn chooses<'a>(face: CallerDialect, mut names: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(super) fn chooses<'a>(caller_dialect: CallerDialect, mut names: impl Iterator<Item = &'a str>) -> Option<String> {
     // Gemini's address names the model: a second name in the body could choose another.
     let is_one = |name: &str| {
         let plain: String = folded(name).chars().filter(|letter| !matches!(letter, '_' | '-' | '.' | ' ')).collect();
-        (face == CallerDialect::Gemini && plain == "model")
+        (caller_dialect == CallerDialect::Gemini && plain == "model")
             || CHOOSE.binary_search(&&*plain).is_ok()
             || CHOOSE_BEGIN.iter().any(|begin| plain.starts_with(begin))
     };
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn what_chooses_behind_a_target_is_known_in_any_case() {
-        for (face, name, chooses_one) in [
+        for (caller_dialect, name, chooses_one) in [
             (CallerDialect::OpenAiChat, "models", true),
             (CallerDialect::OpenAiChat, "providerOptions", true),
             (CallerDialect::OpenAiChat, "Models", true),
@@ -168,7 +168,7 @@ mod tests {
             (CallerDialect::OpenAiChat, "service_tier", false),
             (CallerDialect::OpenAiChat, "metadata", false),
         ] {
-            assert_eq!(chooses(face, [name].into_iter()).is_some(), chooses_one, "{name}");
+            assert_eq!(chooses(caller_dialect, [name].into_iter()).is_some(), chooses_one, "{name}");
         }
     }
 

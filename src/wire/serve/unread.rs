@@ -163,16 +163,18 @@ const GEMINI: KnownMembers = &[
 ];
 
 /// Adds the notes of a body, for targets that get it in another dialect.
-pub(super) fn notes(face: CallerDialect, body: &Object<'_>, notes: &mut Vec<Note>) {
-    let known = match face {
+pub(super) fn notes(caller_dialect: CallerDialect, body: &Object<'_>, notes: &mut Vec<Note>) {
+    let known = match caller_dialect {
         CallerDialect::OpenAiChat => CHAT,
         CallerDialect::OpenAiResponses => RESPONSES,
         CallerDialect::Anthropic => ANTHROPIC,
         CallerDialect::Gemini => GEMINI,
     };
     for (name, node) in body.fields() {
-        let Some((name, inner)) = known.iter().find(|(known, _)| is_named(face, name, known)) else { continue };
-        if !is_read(face, node, *inner) {
+        let Some((name, inner)) = known.iter().find(|(known, _)| is_named(caller_dialect, name, known)) else {
+            continue;
+        };
+        if !is_read(caller_dialect, node, *inner) {
             let what = if matches!(*name, "tools" | "functions") { "tools" } else { "messages.content" };
             note(notes, Note::Dropped(what));
         }
@@ -180,33 +182,33 @@ pub(super) fn notes(face: CallerDialect, body: &Object<'_>, notes: &mut Vec<Note
 }
 
 /// Tells whether all of a value is read.
-fn is_read(face: CallerDialect, node: &Node<'_>, inner: Inner) -> bool {
+fn is_read(caller_dialect: CallerDialect, node: &Node<'_>, inner: Inner) -> bool {
     match (inner, node) {
-        (Of(known), Node::Object(object)) => is_known(face, object, known),
-        (Each(kinds), Node::List(list)) => list.iter().all(|node| is_of_kinds(face, node, kinds)),
+        (Of(known), Node::Object(object)) => is_known(caller_dialect, object, known),
+        (Each(kinds), Node::List(list)) => list.iter().all(|node| is_of_kinds(caller_dialect, node, kinds)),
         // Google takes one for a list of one.
-        (Each(kinds), Node::Object(_)) => is_of_kinds(face, node, kinds),
+        (Each(kinds), Node::Object(_)) => is_of_kinds(caller_dialect, node, kinds),
         _ => true,
     }
 }
 
-fn is_of_kinds(face: CallerDialect, node: &Node<'_>, kinds: &[Kind]) -> bool {
+fn is_of_kinds(caller_dialect: CallerDialect, node: &Node<'_>, kinds: &[Kind]) -> bool {
     let Node::Object(object) = node else { return true };
     // A list with only one kind of objects needs no `type` to tell them apart.
     let found = match kinds {
         [Kind(only, known)] if *only == [""] => Some(*known),
         _ => kinds.iter().find(|Kind(names, _)| names.contains(&object.peek("type"))).map(|Kind(_, known)| *known),
     };
-    found.is_none_or(|known| is_known(face, object, known))
+    found.is_none_or(|known| is_known(caller_dialect, object, known))
 }
 
-fn is_known(face: CallerDialect, object: &Object<'_>, known: KnownMembers) -> bool {
-    object.fields().all(|(name, node)| match known.iter().find(|(known, _)| is_named(face, name, known)) {
-        Some((_, inner)) => is_read(face, node, *inner),
+fn is_known(caller_dialect: CallerDialect, object: &Object<'_>, known: KnownMembers) -> bool {
+    object.fields().all(|(name, node)| match known.iter().find(|(known, _)| is_named(caller_dialect, name, known)) {
+        Some((_, inner)) => is_read(caller_dialect, node, *inner),
         None => {
             ANYWHERE.contains(&name)
                 || says_nothing(node)
-                || (face == CallerDialect::Gemini && is_carried(object, known))
+                || (caller_dialect == CallerDialect::Gemini && is_carried(object, known))
         }
     })
 }
@@ -224,11 +226,11 @@ fn is_carried(object: &Object<'_>, known: KnownMembers) -> bool {
 }
 
 /// Tells whether a member has this name, at Google also in its other spelling.
-pub(super) fn is_named(face: CallerDialect, name: &str, known: &str) -> bool {
+pub(super) fn is_named(caller_dialect: CallerDialect, name: &str, known: &str) -> bool {
     let is_letter = |letter: &u8| *letter != b'_';
     let plain =
         |name: &str| name.bytes().filter(is_letter).map(|letter| letter.to_ascii_lowercase()).collect::<Vec<u8>>();
-    name == known || (face == CallerDialect::Gemini && name.contains('_') && plain(name) == plain(known))
+    name == known || (caller_dialect == CallerDialect::Gemini && name.contains('_') && plain(name) == plain(known))
 }
 
 /// Tells whether a value is none: clients fill in missing fields.

@@ -45,7 +45,7 @@ pub struct Writer {
     form: Form,
     seed: u64,
     created: u64,
-    voice: Option<Box<dyn AnswerEncoder>>,
+    encoder: Option<Box<dyn AnswerEncoder>>,
     state: State,
     /// As far as is known before the end.
     prompt_tokens: u64,
@@ -55,7 +55,7 @@ pub struct Writer {
 /// What speaks of an answer that is given in the background.
 #[derive(Debug)]
 struct Background {
-    voice: responses::Responses,
+    encoder: responses::Responses,
     /// How many of its events are left out yet.
     left_out: u64,
 }
@@ -77,16 +77,16 @@ impl Writer {
     /// Returns the writer of one answer. Its ids are made of `seed`, which should be of its own for every answer;
     /// `created` is the time in seconds since 1970.
     pub fn new(form: Form, seed: u64, created: u64) -> Self {
-        Self { form, seed, created, voice: None, state: State::Silent, prompt_tokens: 0, background: None }
+        Self { form, seed, created, encoder: None, state: State::Silent, prompt_tokens: 0, background: None }
     }
 
     /// Lets it tell of an answer that is given in the background: a response that has its call's id, and of whose
     /// events those up to one are left out.
     #[must_use]
     pub fn in_background(mut self, call: CallId, after: Option<u64>) -> Self {
-        let voice = responses::Responses::new(self.form.clone(), self.seed, self.created).in_background(id_of(call));
+        let encoder = responses::Responses::new(self.form.clone(), self.seed, self.created).in_background(id_of(call));
         let left_out = after.map_or(0, |number| number.saturating_add(1));
-        self.background = Some(Background { voice, left_out });
+        self.background = Some(Background { encoder, left_out });
         self
     }
 
@@ -99,12 +99,12 @@ impl Writer {
 
     /// Returns such an answer before it is there.
     pub fn unfinished(self, status: &'static str) -> Bytes {
-        self.background.map_or_else(Vec::new, |it| it.voice.unfinished(status)).into()
+        self.background.map_or_else(Vec::new, |it| it.encoder.unfinished(status)).into()
     }
 
     /// Returns such an answer where there never will be one.
     pub fn unanswered(self, error: &Error) -> Bytes {
-        self.background.map_or_else(Vec::new, |it| it.voice.unanswered(&Fault::of(error))).into()
+        self.background.map_or_else(Vec::new, |it| it.encoder.unanswered(&Fault::of(error))).into()
     }
 
     /// Leaves events out that are told already.
@@ -133,8 +133,8 @@ impl Writer {
         match event {
             ReplyEvent::Started { target, prompt_tokens, .. } => {
                 self.form.answers(&target.model);
-                if let Some(Background { voice, .. }) = &mut self.background {
-                    voice.answers(&self.form.model);
+                if let Some(Background { encoder, .. }) = &mut self.background {
+                    encoder.answers(&self.form.model);
                 }
                 self.prompt_tokens = *prompt_tokens;
             }
@@ -164,12 +164,12 @@ impl Writer {
         if self.background.is_some() {
             self.speak(out);
         }
-        if let Some(Background { voice, .. }) = &mut self.background {
-            voice.pass_on(events, out);
+        if let Some(Background { encoder, .. }) = &mut self.background {
+            encoder.pass_on(events, out);
         } else {
             self.state = State::Passing;
-            if self.form.face == CallerDialect::OpenAiResponses {
-                self.voice().passed(events);
+            if self.form.caller_dialect == CallerDialect::OpenAiResponses {
+                self.encoder().passed(events);
             }
             out.extend_from_slice(events);
         }
@@ -178,18 +178,18 @@ impl Writer {
     fn say(&mut self, event: &ReplyEvent, out: &mut Vec<u8>) {
         let Some(proofs) = self.speak(out) else { return };
         match event {
-            ReplyEvent::Text(text) => self.voice().text(text, out),
-            ReplyEvent::Reasoning(text) => self.voice().reasoning(text, out),
+            ReplyEvent::Text(text) => self.encoder().text(text, out),
+            ReplyEvent::Reasoning(text) => self.encoder().reasoning(text, out),
             ReplyEvent::Proof(proof) => {
                 self.state = State::Speaking { proofs: proofs + 1 };
-                self.voice().proof(proof, out);
+                self.encoder().proof(proof, out);
             }
             ReplyEvent::Finished(answer) => {
                 if !answer.sources.is_empty() {
-                    self.voice().sources(&answer.sources, out);
+                    self.encoder().sources(&answer.sources, out);
                 }
-                rest(self.voice(), &answer.parts, proofs, out);
-                self.voice().end(answer, out);
+                rest(self.encoder(), &answer.parts, proofs, out);
+                self.encoder().end(answer, out);
                 self.state = State::Ended;
             }
             _ => {}
@@ -213,32 +213,32 @@ impl Writer {
         }
         self.take_name(answer);
         let mut words = None;
-        if let (Some(events), Some(Background { voice, .. })) = (&answer.verbatim, &self.background) {
-            if let Some(whole) = voice.whole_of(events) {
+        if let (Some(events), Some(Background { encoder, .. })) = (&answer.verbatim, &self.background) {
+            if let Some(whole) = encoder.whole_of(events) {
                 return whole.into();
             }
-            match in_words(self.form.face, true, events, answer.clone()) {
+            match in_words(self.form.caller_dialect, true, events, answer.clone()) {
                 Ok(answer) => words = Some(answer),
-                Err(failure) => return voice.unanswered(&Fault::broken(failure.to_string())).into(),
+                Err(failure) => return encoder.unanswered(&Fault::broken(failure.to_string())).into(),
             }
         }
         let mut out = Vec::new();
-        self.voice().whole(words.as_ref().unwrap_or(answer), &mut out);
+        self.encoder().whole(words.as_ref().unwrap_or(answer), &mut out);
         out.into()
     }
 
     /// Takes the name of the model as an answer has it.
     fn take_name(&mut self, answer: &Finished) {
         self.form.answers(answer.model.as_deref().unwrap_or(&answer.target.model));
-        if let Some(Background { voice, .. }) = &mut self.background {
-            voice.answers(&self.form.model);
+        if let Some(Background { encoder, .. }) = &mut self.background {
+            encoder.answers(&self.form.model);
         }
     }
 
     /// Returns what shows in a stream that the answer is still worked on, at any time between two events. Clients
     /// of Gemini take a comment for an error and skip blank lines.
     pub const fn keep_alive(&self) -> &'static [u8] {
-        match self.form.face {
+        match self.form.caller_dialect {
             CallerDialect::OpenAiChat | CallerDialect::OpenAiResponses => b": keep-alive\n\n",
             CallerDialect::Anthropic => b"event: ping\ndata: {\"type\": \"ping\"}\n\n",
             CallerDialect::Gemini => b"\n\n",
@@ -248,7 +248,7 @@ impl Writer {
     /// Returns the same while the call is parked: which targets it waits for, and for how long, where comments are no
     /// errors.
     pub fn waiting(&self, back_in: Option<Duration>, barred: &[UnavailableTarget]) -> Vec<u8> {
-        if self.form.face == CallerDialect::Gemini {
+        if self.form.caller_dialect == CallerDialect::Gemini {
             return self.keep_alive().to_vec();
         }
         let back = back_in.map_or_else(String::new, |wait| format!(", back in {} s", wait.as_millis().div_ceil(1000)));
@@ -262,7 +262,7 @@ impl Writer {
         match self.state {
             State::Silent => {
                 let prompt_tokens = self.prompt_tokens;
-                self.voice().begin(prompt_tokens, out);
+                self.encoder().begin(prompt_tokens, out);
                 self.state = State::Speaking { proofs: 0 };
                 Some(0)
             }
@@ -273,18 +273,18 @@ impl Writer {
     }
 
     fn stop(&mut self, fault: &Fault, out: &mut Vec<u8>) {
-        self.voice().fail(fault, out);
+        self.encoder().fail(fault, out);
         self.state = State::Ended;
     }
 
     /// Returns the dialect's writer, which begins when it is known which model answers.
-    fn voice(&mut self) -> &mut dyn AnswerEncoder {
-        if let Some(Background { voice, .. }) = &mut self.background {
-            return voice;
+    fn encoder(&mut self) -> &mut dyn AnswerEncoder {
+        if let Some(Background { encoder, .. }) = &mut self.background {
+            return encoder;
         }
         let Self { form, seed, created, .. } = self;
-        self.voice
-            .get_or_insert_with(|| match form.face {
+        self.encoder
+            .get_or_insert_with(|| match form.caller_dialect {
                 CallerDialect::OpenAiChat => Box::new(openai::Chat::new(form.clone(), *seed, *created)),
                 CallerDialect::OpenAiResponses => Box::new(responses::Responses::new(form.clone(), *seed, *created)),
                 CallerDialect::Anthropic => Box::new(anthropic::Messages::new(form.clone(), *seed)),
@@ -296,21 +296,21 @@ impl Writer {
 
 /// Says the parts of an answer that have not come in pieces: the proof of the thought that is still open, then its
 /// calls, and the proofs that stand alone.
-fn rest<'a>(voice: &mut dyn AnswerEncoder, parts: &'a [AssistantPart], told: usize, out: &mut Vec<u8>) {
+fn rest<'a>(encoder: &mut dyn AnswerEncoder, parts: &'a [AssistantPart], told: usize, out: &mut Vec<u8>) {
     let proof = |part: &'a AssistantPart| match part {
         AssistantPart::Reasoning(thought) => Some((thought.text.is_empty(), thought.proof.as_ref()?)),
         _ => None,
     };
     let open = parts.iter().filter_map(proof).skip(told).filter(|(alone, _)| !alone);
-    open.for_each(|(_, proof)| voice.proof(proof, out));
+    open.for_each(|(_, proof)| encoder.proof(proof, out));
     let mut before = 0;
     for part in parts {
         if let AssistantPart::ToolCall(call) = part {
-            voice.call(call, out);
+            encoder.call(call, out);
         } else if let Some((alone, proof)) = proof(part) {
             before += 1;
             if alone && before > told {
-                voice.proof(proof, out);
+                encoder.proof(proof, out);
             }
         }
     }

@@ -203,24 +203,28 @@ pub fn encode(data: &[u8]) {
 }
 
 /// How callers speak, by the first byte of an input.
-pub const FACES: [CallerDialect; 4] =
+pub const CALLER_DIALECTS: [CallerDialect; 4] =
     [CallerDialect::OpenAiChat, CallerDialect::OpenAiResponses, CallerDialect::Anthropic, CallerDialect::Gemini];
 
 /// The readers of callers' requests: an understood request can go to any target, all others are refused with the field.
 pub fn requests(data: &[u8]) {
     let Some(input) = Input::of(data) else { return };
-    let face = FACES[usize::from(data[0]) % FACES.len()];
+    let caller_dialect = CALLER_DIALECTS[usize::from(data[0]) % CALLER_DIALECTS.len()];
     let body: Bytes = input.body.to_owned().into();
     // Gemini's addresses name the model; the others' bodies do, unless an input is to be read in spite of that.
-    let path_model = (face == CallerDialect::Gemini || input.seed % 2 == 0).then_some("m");
-    if let Err(bad) = serve::read_embed(face, path_model, &body) {
-        refused(face, &bad);
+    let path_model = (caller_dialect == CallerDialect::Gemini || input.seed % 2 == 0).then_some("m");
+    if let Err(bad) = serve::read_embed(caller_dialect, path_model, &body) {
+        refused(caller_dialect, &bad);
     }
-    let asked = match serve::read(face, path_model, input.streaming, &body) {
+    let asked = match serve::read(caller_dialect, path_model, input.streaming, &body) {
         Ok(asked) => asked,
-        Err(bad) => return refused(face, &bad),
+        Err(bad) => return refused(caller_dialect, &bad),
     };
-    assert_eq!(serve::read(face, path_model, input.streaming, &body).as_ref(), Ok(&asked), "it is read otherwise");
+    assert_eq!(
+        serve::read(caller_dialect, path_model, input.streaming, &body).as_ref(),
+        Ok(&asked),
+        "it is read otherwise"
+    );
     if asked.request.check().is_ok() {
         let flavours: Vec<&'static str> = Flavour::names().collect();
         let flavour = flavours[usize::try_from(input.seed % 64).unwrap_or(0) % flavours.len()];
@@ -244,8 +248,8 @@ pub fn requests(data: &[u8]) {
     }
 }
 
-fn refused(face: CallerDialect, bad: &BadRequest) {
-    let refusal = serve::refuse(face, RefusalReason::Request(bad));
+fn refused(caller_dialect: CallerDialect, bad: &BadRequest) {
+    let refusal = serve::refuse(caller_dialect, RefusalReason::Request(bad));
     assert!(refusal.status.as_u16() == 400 && object(&refusal.body), "{bad}");
 }
 

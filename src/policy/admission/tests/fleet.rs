@@ -27,7 +27,7 @@ struct Client {
 
 struct Fleet {
     bench: Bench,
-    lot: WaitQueues<u8, usize>,
+    queues: WaitQueues<u8, usize>,
     clients: Vec<Client>,
     start: Instant,
     /// What an answer takes, and when the target says that it is overloaded.
@@ -46,8 +46,8 @@ impl Fleet {
         let mut bench = Bench::new(1, 1);
         bench.admission = Admission::new(options, bench.now);
         let (start, outage) = (bench.now, Duration::ZERO..Duration::ZERO);
-        let (lot, clients) = (WaitQueues::default(), Vec::new());
-        Self { bench, lot, clients, start, takes, whole, outage, bears: u32::MAX, overloads: 0 }
+        let (queues, clients) = (WaitQueues::default(), Vec::new());
+        Self { bench, queues, clients, start, takes, whole, outage, bears: u32::MAX, overloads: 0 }
     }
 
     fn clients(&mut self, count: u32, patience: Duration, tells: bool, from: Duration, apart: Duration) {
@@ -75,12 +75,12 @@ impl Fleet {
     }
 
     fn wait(&mut self, at: usize, place: QueueRank, since: Instant) {
-        let placed = self.bench.now + self.lot.wait(&[0], place, self.bench.now).unwrap_or_default();
+        let placed = self.bench.now + self.queues.wait(&[0], place, self.bench.now).unwrap_or_default();
         if self.latest(at, since).is_some_and(|latest| placed > latest || self.bench.now >= latest) {
             return self.refuse(at);
         }
-        self.lot.full(&0, self.bench.now);
-        self.lot.enter([0].into(), place, at);
+        self.queues.full(&0, self.bench.now);
+        self.queues.enter([0].into(), place, at);
         self.clients[at].doing = Doing::Waits { place, since };
     }
 
@@ -112,20 +112,20 @@ impl Fleet {
             Doing::Away { until } if until <= now => {
                 let tells = self.clients[at].tells;
                 let due = now + if tells { patience } else { 600 * SECOND };
-                let place = self.lot.arrive(Priority::Default, due, tells, now);
-                if self.lot.is_before(&[0], Priority::Default, due, false) {
+                let place = self.queues.arrive(Priority::Default, due, tells, now);
+                if self.queues.is_before(&[0], Priority::Default, due, false) {
                     self.wait(at, place, now);
                 } else {
                     self.ask(at, place, now);
                 }
             }
             Doing::Waits { place, since } if self.latest(at, since).is_some_and(|latest| now >= latest) => {
-                self.lot.leave(&[0].into(), place);
+                self.queues.leave(&[0].into(), place);
                 self.refuse(at);
             }
             Doing::Waits { place, since } if now - since >= patience => {
-                self.lot.left(&[0], place, now);
-                self.lot.leave(&[0].into(), place);
+                self.queues.left(&[0], place, now);
+                self.queues.leave(&[0].into(), place);
                 self.clients[at].doing = away;
             }
             Doing::Pauses { since, .. } if now - since >= patience => self.clients[at].doing = away,
@@ -135,17 +135,17 @@ impl Fleet {
                     self.overloads += 1;
                     self.clients[at].doing = Doing::Pauses { place, since, until: now + SECOND };
                     self.bench.report(&ticket, Report::Ended(failure(FailureClass::Overloaded)));
-                    self.lot.returned(&0, now);
+                    self.queues.returned(&0, now);
                 } else if now - from >= self.takes {
                     self.bench.report(&ticket, Report::Content { after: now - from });
                     self.bench.report(&ticket, SUCCESS);
-                    self.lot.proved(&0, now);
+                    self.queues.proved(&0, now);
                     self.clients[at].answers.push(now - self.start);
                     self.clients[at].doing = Doing::Away { until: now };
                 } else if now - since >= patience {
                     self.bench.report(&ticket, Report::Ended(Outcome::Cancelled(CancelReason::Left)));
-                    self.lot.left(&[0], place, now);
-                    self.lot.returned(&0, now);
+                    self.queues.left(&[0], place, now);
+                    self.queues.returned(&0, now);
                     self.clients[at].doing = away;
                 }
             }
@@ -163,12 +163,12 @@ impl Fleet {
                 Some(refusal) if refusal.is_full() => Says::Full(refusal.until),
                 Some(refusal) => refusal.until.map_or(Says::Closed, Says::OutUntil),
             };
-            for (at, key) in self.lot.look(now, |_| says).go {
+            for (at, key) in self.queues.look(now, |_| says).go {
                 let Doing::Waits { place, since } = self.clients[at].doing else { panic!("{at} does not wait") };
                 if self.ask(at, place, since) {
-                    self.lot.arrived(&key);
+                    self.queues.arrived(&key);
                 } else {
-                    self.lot.refused(&key, now);
+                    self.queues.refused(&key, now);
                 }
             }
             self.bench.now += TICK;

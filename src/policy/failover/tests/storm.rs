@@ -180,7 +180,7 @@ struct World {
     budget: RetryBudget,
     calls: Vec<Call>,
     queue: BTreeMap<(Instant, u64), Event>,
-    lot: WaitQueues<usize, usize>,
+    queues: WaitQueues<usize, usize>,
     /// When the lot is looked at next.
     look_at: Option<Instant>,
     serial: u64,
@@ -219,7 +219,7 @@ impl World {
             budget: RetryBudget::default(),
             calls: Vec::new(),
             queue: BTreeMap::new(),
-            lot: WaitQueues::default(),
+            queues: WaitQueues::default(),
             look_at: None,
             serial: 0,
             attempts: 0,
@@ -327,7 +327,7 @@ impl World {
     /// Takes a call out of its queue.
     fn leave(&mut self, index: usize) {
         if let (Some(queued), Some(place)) = (self.calls[index].queued.take(), self.calls[index].place) {
-            assert!(self.lot.leave(&queued, place).is_some(), "who waits is there");
+            assert!(self.queues.leave(&queued, place).is_some(), "who waits is there");
         }
     }
 
@@ -342,14 +342,14 @@ impl World {
         let due = self.calls[index].deadline;
         let place = *self.calls[index]
             .place
-            .get_or_insert_with(|| self.lot.arrive(crate::words::Priority::Default, due, true, self.now));
+            .get_or_insert_with(|| self.queues.arrive(crate::words::Priority::Default, due, true, self.now));
         for (target, _) in doors.iter().filter(|(_, door)| matches!(door, Door::Full(_))) {
-            self.lot.full(target, self.now);
+            self.queues.full(target, self.now);
         }
-        let spots: Arc<[usize]> = doors.iter().map(|(target, _)| *target).collect();
-        self.lot.enter(spots.clone(), place, index);
+        let resources: Arc<[usize]> = doors.iter().map(|(target, _)| *target).collect();
+        self.queues.enter(resources.clone(), place, index);
         let call = &mut self.calls[index];
-        call.queued = Some(spots);
+        call.queued = Some(resources);
         call.epoch += 1;
         let epoch = call.epoch;
         self.at(until, Event::Wake { call: index, epoch });
@@ -360,9 +360,9 @@ impl World {
     fn give_back(&mut self, index: usize) {
         if let Some((target, arrived)) = self.calls[index].turn.take() {
             if arrived {
-                self.lot.returned(&target, self.now);
+                self.queues.returned(&target, self.now);
             } else {
-                self.lot.refused(&target, self.now);
+                self.queues.refused(&target, self.now);
             }
         }
     }
@@ -371,9 +371,9 @@ impl World {
     fn prove(&mut self, index: usize) {
         if let Some((target, arrived)) = self.calls[index].turn.take() {
             if !arrived {
-                self.lot.arrived(&target);
+                self.queues.arrived(&target);
             }
-            self.lot.proved(&target, self.now);
+            self.queues.proved(&target, self.now);
         }
     }
 
@@ -388,7 +388,7 @@ impl World {
     fn look(&mut self) -> Result<(), TestCaseError> {
         loop {
             let doors: Vec<Door> = (0..TARGETS).map(|target| self.door(target)).collect();
-            let look = self.lot.look(self.now, |target| doors[*target]);
+            let look = self.queues.look(self.now, |target| doors[*target]);
             let went = !look.go.is_empty();
             for (index, target) in look.go {
                 let call = &mut self.calls[index];
@@ -627,7 +627,7 @@ impl World {
         call.machine.admitted(self.now);
         if let Some((target, arrived @ false)) = &mut call.turn {
             *arrived = true;
-            self.lot.arrived(target);
+            self.queues.arrived(target);
         }
         self.in_flight[this.target] += 1;
         self.begin(index, this, ticket);

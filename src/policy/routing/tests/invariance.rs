@@ -63,16 +63,16 @@ fn event(targets: usize) -> impl Generator<Value = Event> {
 /// Targets of a route, each at a provider of its own, and what their machines know of them.
 #[derive(Clone)]
 struct Lab {
-    desk: Desk,
+    bench: Bench,
     machines: Vec<Admission>,
     rng: SmallRng,
 }
 
 impl Lab {
     fn new(places: &[Place], priority: Priority) -> Self {
-        let mut desk = Desk::of(places.len());
-        desk.needs.priority = priority;
-        for (target, place) in desk.targets.iter_mut().zip(places) {
+        let mut bench = Bench::of(places.len());
+        bench.needs.priority = priority;
+        for (target, place) in bench.targets.iter_mut().zip(places) {
             (target.tier, target.weight, target.price) = (place.tier, place.weight, place.price.and_then(price));
         }
         let machine = || {
@@ -82,10 +82,10 @@ impl Lab {
                 breaker: BreakerOptions::default(),
                 health: HealthOptions::default(),
             };
-            Admission::new(options, desk.now)
+            Admission::new(options, bench.now)
         };
         let machines = places.iter().map(|_| machine()).collect();
-        Self { desk, machines, rng: SmallRng::seed_from_u64(3) }
+        Self { bench, machines, rng: SmallRng::seed_from_u64(3) }
     }
 
     fn admit(&mut self, target: usize) -> Option<Ticket> {
@@ -97,30 +97,30 @@ impl Lab {
             output_expected: 0,
             last_resort: false,
         };
-        self.machines[target].admit(ask, 0, self.desk.now, &mut self.rng).ok()
+        self.machines[target].admit(ask, 0, self.bench.now, &mut self.rng).ok()
     }
 
     /// Lets an attempt's time pass, with its reports.
     fn wait(&mut self, target: usize, ticket: &Ticket, age: Duration) {
-        self.desk.now = ticket.started + age;
+        self.bench.now = ticket.started + age;
         if age >= ticket.overdue_after {
-            self.machines[target].report(ticket, Report::Overdue, self.desk.now, &mut self.rng);
+            self.machines[target].report(ticket, Report::Overdue, self.bench.now, &mut self.rng);
         }
     }
 
     fn fail(&mut self, target: usize, ticket: &Ticket, class: FailureClass) {
         let outcome = Outcome::Failure { class, scope: Failure::new(class, "").scope, retry_after: None };
-        self.machines[target].report(ticket, Report::Ended(outcome), self.desk.now, &mut self.rng);
+        self.machines[target].report(ticket, Report::Ended(outcome), self.bench.now, &mut self.rng);
     }
 
     fn content(&mut self, target: usize, ticket: &Ticket, after: Duration) {
-        self.machines[target].report(ticket, Report::Content { after }, self.desk.now, &mut self.rng);
+        self.machines[target].report(ticket, Report::Content { after }, self.bench.now, &mut self.rng);
     }
 
     fn succeed(&mut self, target: usize, ticket: &Ticket, after: Duration, tpot: Option<Duration>) {
         self.content(target, ticket, after);
         let outcome = Outcome::Success { tpot };
-        self.machines[target].report(ticket, Report::Ended(outcome), self.desk.now, &mut self.rng);
+        self.machines[target].report(ticket, Report::Ended(outcome), self.bench.now, &mut self.rng);
     }
 
     fn live(&mut self, events: &[Event]) {
@@ -137,21 +137,21 @@ impl Lab {
                     None => self.succeed(target, &ticket, age, Some(MS(20))),
                 }
             }
-            self.desk.now += MS(event.pause);
+            self.bench.now += MS(event.pause);
         }
     }
 
     fn health(&self, target: usize) -> Health {
-        self.machines[target].health(0, 0, self.desk.now)
+        self.machines[target].health(0, 0, self.bench.now)
     }
 
     /// The share of first choices that a target has; `None` where the call is a last resort.
     fn share(&self, target: usize) -> Option<f64> {
-        let mut desk = self.desk.clone();
+        let mut bench = self.bench.clone();
         for at in 0..self.machines.len() {
-            desk.targets[at].health = self.health(at);
+            bench.targets[at].health = self.health(at);
         }
-        let plan = desk.plan();
+        let plan = bench.plan();
         let pick = plan.picks.iter().find(|pick| pick.target == target);
         let share =
             |pick: &Pick| if pick.why == PickReason::Probe { 1.0 } else { pick.score.map_or(0.0, |score| score.share) };
@@ -220,9 +220,9 @@ proptest! {
     ) {
         let live = || {
             let mut lab = Lab::new(&places, Priority::Default);
-            let start = lab.desk.now;
+            let start = lab.bench.now;
             lab.live(&events);
-            let age = lab.desk.now - start;
+            let age = lab.bench.now - start;
             let all = (0..places.len()).map(|target| (age, lab.health(target).failure_rate, lab.share(target)));
             all.collect::<Vec<_>>()
         };
@@ -235,10 +235,10 @@ fn candidate() -> impl Generator<Value = (Place, u8, f64, u64, u64)> {
     (place(), 0_u8..6, 0.0..1.0, 50_000_u64..20_000_000, 0_u64..10)
 }
 
-fn desk(shapes: &[(Place, u8, f64, u64, u64)], seed: u64) -> Desk {
-    let mut desk = Desk::of(shapes.len());
-    let now = desk.now;
-    for (target, (place, breaker, failure_rate, ttft, idle)) in desk.targets.iter_mut().zip(shapes) {
+fn bench(shapes: &[(Place, u8, f64, u64, u64)], seed: u64) -> Bench {
+    let mut bench = Bench::of(shapes.len());
+    let now = bench.now;
+    for (target, (place, breaker, failure_rate, ttft, idle)) in bench.targets.iter_mut().zip(shapes) {
         (target.tier, target.weight, target.price) = (place.tier, place.weight, place.price.and_then(price));
         let health = &mut target.health;
         health.breaker = match breaker {
@@ -251,8 +251,8 @@ fn desk(shapes: &[(Place, u8, f64, u64, u64)], seed: u64) -> Desk {
         health.ttft = latency(Duration::from_micros(*ttft));
         health.last_used = now.checked_sub(SECOND * u32::try_from(*idle).expect("some seconds"));
     }
-    desk.rng = SmallRng::seed_from_u64(seed);
-    desk
+    bench.rng = SmallRng::seed_from_u64(seed);
+    bench
 }
 
 proptest! {
@@ -266,7 +266,7 @@ proptest! {
         sticky in 0_usize..12,
     ) {
         let renamed = |target: usize| 1_000 - 7 * target;
-        let mut known = desk(&shapes, seed).strategy(every_strategy()[strategy]);
+        let mut known = bench(&shapes, seed).strategy(every_strategy()[strategy]);
         known.sticky = (sticky < shapes.len()).then(|| Sticky::new(sticky, known.now));
         let mut other = known.clone();
         other.sticky = known.sticky.map(|sticky| Sticky { target: renamed(sticky.target), ..sticky });
@@ -284,7 +284,7 @@ proptest! {
     fn the_order_in_a_configuration_means_nothing_to_the_default_strategy(
         shapes in prop::collection::vec(candidate(), 1..8), seed in any::<u64>(), turn in 0_usize..8,
     ) {
-        let mut known = desk(&shapes, seed);
+        let mut known = bench(&shapes, seed);
         let mut turned = known.clone();
         turned.targets.reverse();
         turned.targets.rotate_left(turn % shapes.len());
@@ -301,7 +301,7 @@ proptest! {
     ) {
         // A power of two, so that not even the last bit differs.
         let rate = 2_f64.powi(power);
-        let mut known = desk(&shapes, seed);
+        let mut known = bench(&shapes, seed);
         (known.options.price_max, known.options.slo_ttft_p95) = (cap, slo.map(Duration::from_secs));
         let mut other = known.clone();
         for price in other.targets.iter_mut().filter_map(|target| target.price.as_mut()) {

@@ -15,7 +15,7 @@ pub const MINUTE: Duration = Duration::from_secs(60);
 
 /// A route, what a call needs, and the time.
 #[derive(Clone)]
-pub struct Desk {
+pub struct Bench {
     pub now: Instant,
     pub options: RouteOptions,
     pub needs: Needs,
@@ -26,7 +26,7 @@ pub struct Desk {
     pub pinned: Option<usize>,
 }
 
-impl Desk {
+impl Bench {
     /// Equal targets in one tier, each its own domain, all hosting one model.
     pub fn of(count: usize) -> Self {
         let now = Instant::now();
@@ -45,11 +45,11 @@ impl Desk {
 
     /// The same, each in a tier of its own.
     pub fn tiers(count: usize) -> Self {
-        let mut desk = Self::of(count);
-        for (tier, target) in (0..).zip(&mut desk.targets) {
+        let mut bench = Self::of(count);
+        for (tier, target) in (0..).zip(&mut bench.targets) {
             target.tier = tier;
         }
-        desk
+        bench
     }
 
     pub fn strategy(mut self, strategy: Strategy) -> Self {

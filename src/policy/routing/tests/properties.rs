@@ -47,10 +47,10 @@ fn shape() -> impl Generator<Value = Shape> {
         })
 }
 
-fn desk(shapes: &[Shape], needed: u64, seed: u64, strategy: Strategy, sticky: usize, priority: u8) -> Desk {
-    let mut desk = Desk::of(shapes.len()).strategy(strategy);
-    let now = desk.now;
-    for (target, shape) in desk.targets.iter_mut().zip(shapes) {
+fn bench(shapes: &[Shape], needed: u64, seed: u64, strategy: Strategy, sticky: usize, priority: u8) -> Bench {
+    let mut bench = Bench::of(shapes.len()).strategy(strategy);
+    let now = bench.now;
+    for (target, shape) in bench.targets.iter_mut().zip(shapes) {
         target.tier = shape.tier;
         target.weight = shape.weight;
         target.domain = shape.domain;
@@ -74,13 +74,13 @@ fn desk(shapes: &[Shape], needed: u64, seed: u64, strategy: Strategy, sticky: us
         health.ttft = latency(Duration::from_millis(shape.ttft));
         health.last_used = (shape.ttft.is_multiple_of(2)).then_some(now);
     }
-    desk.needs.labels = LabelSet(needed);
-    desk.needs.tools = seed.is_multiple_of(2);
-    desk.needs.priority =
+    bench.needs.labels = LabelSet(needed);
+    bench.needs.tools = seed.is_multiple_of(2);
+    bench.needs.priority =
         [Priority::Batch, Priority::Default, Priority::Interactive, Priority::Critical][usize::from(priority)];
-    desk.sticky = (sticky < shapes.len()).then(|| Sticky::new(sticky, now));
-    desk.rng = SmallRng::seed_from_u64(seed);
-    desk
+    bench.sticky = (sticky < shapes.len()).then(|| Sticky::new(sticky, now));
+    bench.rng = SmallRng::seed_from_u64(seed);
+    bench
 }
 
 proptest! {
@@ -100,7 +100,7 @@ proptest! {
         sticky in 0_usize..12,
         priority in 0_u8..4,
     ) {
-        let mut asked = desk(&shapes, needed, seed, every_strategy()[strategy], sticky, priority);
+        let mut asked = bench(&shapes, needed, seed, every_strategy()[strategy], sticky, priority);
         let mut again = asked.clone();
         let plan = asked.plan();
         prop_assert_eq!(&plan, &again.plan(), "same seed, same plan");

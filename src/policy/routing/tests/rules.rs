@@ -20,16 +20,16 @@ fn near(left: f64, right: f64) -> bool {
 fn labels_are_walls_under_every_strategy_and_in_last_resort() {
     for strategy in every_strategy() {
         for ill in [false, true] {
-            let mut desk = Desk::tiers(3)
+            let mut bench = Bench::tiers(3)
                 .strategy(strategy)
                 .with(1, |target| target.labels = EU | ZERO_RETENTION)
                 .with(2, |target| target.labels = EU);
-            desk.needs.labels = EU | ZERO_RETENTION;
-            desk.sticky = Some(Sticky::new(2, desk.now));
+            bench.needs.labels = EU | ZERO_RETENTION;
+            bench.sticky = Some(Sticky::new(2, bench.now));
             if ill {
-                desk = desk.open_for(1, MINUTE);
+                bench = bench.open_for(1, MINUTE);
             }
-            let plan = desk.plan();
+            let plan = bench.plan();
             assert_eq!(plan.picks.iter().map(|pick| pick.target).collect::<Vec<_>>(), [1], "{strategy:?}");
             assert_eq!(plan.last_resort, ill);
             let walls = [0, 2].map(|target| Skip { target, why: SkipReason::Label, until: None });
@@ -40,10 +40,10 @@ fn labels_are_walls_under_every_strategy_and_in_last_resort() {
 
 #[test]
 fn a_pinned_call_does_not_cross_a_wall_either() {
-    let mut desk = Desk::of(2).with(1, |target| target.labels = EU);
-    desk.needs.labels = EU;
-    desk.pinned = Some(0);
-    let plan = desk.plan();
+    let mut bench = Bench::of(2).with(1, |target| target.labels = EU);
+    bench.needs.labels = EU;
+    bench.pinned = Some(0);
+    let plan = bench.plan();
     assert!(plan.picks.is_empty() && !plan.last_resort);
     assert_eq!(
         plan.skipped.iter().map(|skip| skip.why).collect::<Vec<_>>(),
@@ -53,62 +53,62 @@ fn a_pinned_call_does_not_cross_a_wall_either() {
 
 #[test]
 fn every_reason_to_skip_is_told() {
-    type Setup = fn(&mut Desk, Instant);
+    type Setup = fn(&mut Bench, Instant);
     let later = 90 * SECOND;
     let cases: [(SkipReason, Option<Duration>, Setup); 14] = [
-        (SkipReason::NotPinned, None, |desk, _| desk.pinned = Some(1)),
-        (SkipReason::Label, None, |desk, _| {
-            desk.needs.labels = EU;
-            desk.targets[1].labels = EU;
+        (SkipReason::NotPinned, None, |bench, _| bench.pinned = Some(1)),
+        (SkipReason::Label, None, |bench, _| {
+            bench.needs.labels = EU;
+            bench.targets[1].labels = EU;
         }),
-        (SkipReason::Kind, None, |desk, _| {
-            desk.targets[0].capabilities.kind = ModelKind::Embedding;
+        (SkipReason::Kind, None, |bench, _| {
+            bench.targets[0].capabilities.kind = ModelKind::Embedding;
         }),
-        (SkipReason::Tools, None, |desk, _| {
-            desk.needs.tools = true;
-            desk.targets[0].capabilities.tools = false;
+        (SkipReason::Tools, None, |bench, _| {
+            bench.needs.tools = true;
+            bench.targets[0].capabilities.tools = false;
         }),
-        (SkipReason::Images, None, |desk, _| {
-            desk.needs.images = true;
-            desk.targets[0].capabilities.images = false;
+        (SkipReason::Images, None, |bench, _| {
+            bench.needs.images = true;
+            bench.targets[0].capabilities.images = false;
         }),
-        (SkipReason::Json, None, |desk, _| {
-            desk.needs.json = true;
-            desk.targets[0].capabilities.json = false;
+        (SkipReason::Json, None, |bench, _| {
+            bench.needs.json = true;
+            bench.targets[0].capabilities.json = false;
         }),
-        (SkipReason::JsonSchema, None, |desk, _| {
-            desk.needs.json_schema = true;
-            desk.targets[0].capabilities.json_schema = false;
+        (SkipReason::JsonSchema, None, |bench, _| {
+            bench.needs.json_schema = true;
+            bench.targets[0].capabilities.json_schema = false;
         }),
-        (SkipReason::ContextWindow, None, |desk, _| {
-            desk.needs.output_tokens = Some(500);
-            desk.targets[0].capabilities.context_tokens_max = Some(1_388);
+        (SkipReason::ContextWindow, None, |bench, _| {
+            bench.needs.output_tokens = Some(500);
+            bench.targets[0].capabilities.context_tokens_max = Some(1_388);
         }),
-        (SkipReason::Price, None, |desk, _| {
-            desk.options.price_max = Some(0.003);
-            desk.targets[0].price = price(2.0);
+        (SkipReason::Price, None, |bench, _| {
+            bench.options.price_max = Some(0.003);
+            bench.targets[0].price = price(2.0);
         }),
-        (SkipReason::Gate(Gate::Disabled), Some(later), |desk, until| {
+        (SkipReason::Gate(Gate::Disabled), Some(later), |bench, until| {
             let class = FailureClass::ModelGone;
-            desk.targets[0].health.disabled = Some(Disabled::Verdict { class, until });
+            bench.targets[0].health.disabled = Some(Disabled::Verdict { class, until });
         }),
-        (SkipReason::Gate(Gate::Disabled), None, |desk, _| {
-            desk.targets[0].health.disabled = Some(Disabled::Operator { until: None });
+        (SkipReason::Gate(Gate::Disabled), None, |bench, _| {
+            bench.targets[0].health.disabled = Some(Disabled::Operator { until: None });
         }),
-        (SkipReason::Gate(Gate::RateLimited), Some(later), |desk, until| {
-            desk.targets[0].health.rate_limited_until = Some(until);
+        (SkipReason::Gate(Gate::RateLimited), Some(later), |bench, until| {
+            bench.targets[0].health.rate_limited_until = Some(until);
         }),
-        (SkipReason::Gate(Gate::Breaker), Some(later), |desk, until| {
-            desk.targets[0].health.breaker = BreakerState::Open { until };
+        (SkipReason::Gate(Gate::Breaker), Some(later), |bench, until| {
+            bench.targets[0].health.breaker = BreakerState::Open { until };
         }),
-        (SkipReason::Gate(Gate::InFlight), None, |desk, _| desk.targets[0].health.in_flight = 100),
+        (SkipReason::Gate(Gate::InFlight), None, |bench, _| bench.targets[0].health.in_flight = 100),
     ];
     for (why, until, setup) in cases {
-        let mut desk = Desk::of(2);
-        let until_when = desk.now + later;
-        setup(&mut desk, until_when);
-        let plan = desk.plan();
-        let until = until.map(|until| desk.now + until);
+        let mut bench = Bench::of(2);
+        let until_when = bench.now + later;
+        setup(&mut bench, until_when);
+        let plan = bench.plan();
+        let until = until.map(|until| bench.now + until);
         assert_eq!(plan.skipped, [Skip { target: 0, why, until }]);
         assert_eq!(plan.picks.len(), 1, "{why:?}");
         assert!(!why.text().is_empty());
@@ -117,54 +117,54 @@ fn every_reason_to_skip_is_told() {
 
 #[test]
 fn unknown_limits_exclude_no_target_and_limits_are_inclusive() {
-    let mut desk = Desk::of(2).with(0, |target| target.capabilities.context_tokens_max = Some(1_500)).prompt(1_125);
-    desk.targets[1].capabilities = Capabilities::default();
-    desk.needs = Needs { tools: true, images: true, json: true, json_schema: true, ..desk.needs };
-    desk.needs.output_tokens = Some(500);
-    assert_eq!(desk.plan().skipped, []);
-    desk.needs.output_tokens = Some(501);
-    assert_eq!(desk.plan().skipped[0].why, SkipReason::ContextWindow);
-    desk.needs.output_tokens = None;
-    let mut desk = desk.prompt(1_688);
-    assert_eq!(desk.plan().skipped[0].why, SkipReason::ContextWindow, "no room for an answer");
+    let mut bench = Bench::of(2).with(0, |target| target.capabilities.context_tokens_max = Some(1_500)).prompt(1_125);
+    bench.targets[1].capabilities = Capabilities::default();
+    bench.needs = Needs { tools: true, images: true, json: true, json_schema: true, ..bench.needs };
+    bench.needs.output_tokens = Some(500);
+    assert_eq!(bench.plan().skipped, []);
+    bench.needs.output_tokens = Some(501);
+    assert_eq!(bench.plan().skipped[0].why, SkipReason::ContextWindow);
+    bench.needs.output_tokens = None;
+    let mut bench = bench.prompt(1_688);
+    assert_eq!(bench.plan().skipped[0].why, SkipReason::ContextWindow, "no room for an answer");
 }
 
 #[test]
 fn a_window_must_hold_what_its_own_target_counts_and_an_answer_no_longer_than_it_gives() {
-    let mut desk = Desk::of(2).prompt(1_200);
-    desk.targets.iter_mut().for_each(|target| target.capabilities.context_tokens_max = Some(1_100));
-    assert_eq!(desk.plan().skipped, [], "the estimate may be an eighth too high");
-    desk.targets[1].prompt_tokens = 1_300;
+    let mut bench = Bench::of(2).prompt(1_200);
+    bench.targets.iter_mut().for_each(|target| target.capabilities.context_tokens_max = Some(1_100));
+    assert_eq!(bench.plan().skipped, [], "the estimate may be an eighth too high");
+    bench.targets[1].prompt_tokens = 1_300;
     let skip = Skip { target: 1, why: SkipReason::ContextWindow, until: None };
-    assert_eq!(desk.plan().skipped, [skip]);
-    desk.targets[1].prompt_tokens = 1_000;
-    desk.needs.output_tokens = Some(50_000);
-    desk.targets[1].capabilities.output_tokens_max = Some(200);
-    assert_eq!(desk.plan().skipped.iter().map(|skip| skip.target).collect::<Vec<_>>(), [0]);
+    assert_eq!(bench.plan().skipped, [skip]);
+    bench.targets[1].prompt_tokens = 1_000;
+    bench.needs.output_tokens = Some(50_000);
+    bench.targets[1].capabilities.output_tokens_max = Some(200);
+    assert_eq!(bench.plan().skipped.iter().map(|skip| skip.target).collect::<Vec<_>>(), [0]);
 }
 
 #[test]
 fn a_target_that_counts_more_tokens_is_dearer_and_slower() {
-    let mut desk = Desk::of(2).with(1, |target| target.prompt_tokens = 2_000);
-    let scores = desk.scores();
+    let mut bench = Bench::of(2).with(1, |target| target.prompt_tokens = 2_000);
+    let scores = bench.scores();
     assert!(scores[&1].dollars > scores[&0].dollars && scores[&1].seconds > scores[&0].seconds);
 }
 
 #[test]
 fn an_inadmissible_target_says_the_latest_time_its_gates_name() {
-    let mut desk = Desk::of(2).open_for(0, 20 * SECOND);
-    desk.targets[0].health.rate_limited_until = Some(desk.now + 60 * SECOND);
-    desk.targets[0].health.in_flight = 100;
-    let until = Some(desk.now + 60 * SECOND);
-    assert_eq!(desk.plan().skipped, [Skip { target: 0, why: SkipReason::Gate(Gate::RateLimited), until }]);
+    let mut bench = Bench::of(2).open_for(0, 20 * SECOND);
+    bench.targets[0].health.rate_limited_until = Some(bench.now + 60 * SECOND);
+    bench.targets[0].health.in_flight = 100;
+    let until = Some(bench.now + 60 * SECOND);
+    assert_eq!(bench.plan().skipped, [Skip { target: 0, why: SkipReason::Gate(Gate::RateLimited), until }]);
 }
 
 #[test]
 fn a_deadline_that_has_passed_refuses_nothing() {
-    let mut desk = Desk::of(2);
-    desk.targets[0].health.rate_limited_until = Some(desk.now);
-    desk.targets[0].health.disabled = Some(Disabled::Operator { until: Some(desk.now) });
-    assert_eq!(desk.plan().skipped, []);
+    let mut bench = Bench::of(2);
+    bench.targets[0].health.rate_limited_until = Some(bench.now);
+    bench.targets[0].health.disabled = Some(Disabled::Operator { until: Some(bench.now) });
+    assert_eq!(bench.plan().skipped, []);
 }
 
 // Last resort.
@@ -172,10 +172,10 @@ fn a_deadline_that_has_passed_refuses_nothing() {
 #[test]
 fn when_nothing_admits_open_targets_are_asked_as_a_last_resort_and_barred_ones_never() {
     for strategy in every_strategy() {
-        let mut desk = Desk::tiers(4).strategy(strategy).open_for(0, MINUTE).open_for(1, MINUTE);
-        desk.targets[2].health.rate_limited_until = Some(desk.now + 5 * SECOND);
-        desk.targets[3].health.disabled = Some(Disabled::Operator { until: None });
-        let plan = desk.plan();
+        let mut bench = Bench::tiers(4).strategy(strategy).open_for(0, MINUTE).open_for(1, MINUTE);
+        bench.targets[2].health.rate_limited_until = Some(bench.now + 5 * SECOND);
+        bench.targets[3].health.disabled = Some(Disabled::Operator { until: None });
+        let plan = bench.plan();
         assert!(plan.last_resort);
         let picks: Vec<_> = plan.picks.iter().map(|pick| (pick.target, pick.why)).collect();
         assert_eq!(picks, [(0, PickReason::LastResort), (1, PickReason::LastResort)], "{strategy:?}");
@@ -185,33 +185,33 @@ fn when_nothing_admits_open_targets_are_asked_as_a_last_resort_and_barred_ones_n
 
 #[test]
 fn when_even_the_last_resort_is_barred_the_plan_is_empty_and_says_when() {
-    let mut desk = Desk::of(1);
-    desk.targets[0].health.rate_limited_until = Some(desk.now + 5 * SECOND);
-    let plan = desk.plan();
+    let mut bench = Bench::of(1);
+    bench.targets[0].health.rate_limited_until = Some(bench.now + 5 * SECOND);
+    let plan = bench.plan();
     assert!(plan.picks.is_empty() && !plan.last_resort);
-    assert_eq!(plan.skipped[0].until, Some(desk.now + 5 * SECOND));
+    assert_eq!(plan.skipped[0].until, Some(bench.now + 5 * SECOND));
 }
 
 #[test]
 fn in_last_resort_a_session_has_no_claim() {
-    let mut desk = Desk::tiers(2).open_for(0, MINUTE).open_for(1, MINUTE);
-    desk.sticky = Some(Sticky::new(1, desk.now));
-    let plan = desk.plan();
+    let mut bench = Bench::tiers(2).open_for(0, MINUTE).open_for(1, MINUTE);
+    bench.sticky = Some(Sticky::new(1, bench.now));
+    let plan = bench.plan();
     assert_eq!((plan.picks[0].target, plan.sticky), (0, None));
 }
 
 #[test]
 fn a_route_without_targets_has_an_empty_plan() {
     for strategy in every_strategy() {
-        let plan = Desk::of(0).strategy(strategy).plan();
+        let plan = Bench::of(0).strategy(strategy).plan();
         assert_eq!(plan, Plan { picks: vec![], skipped: vec![], last_resort: false, sticky: None });
     }
 }
 
 #[test]
 fn a_forced_target_is_used_in_any_state_of_its_breaker() {
-    let mut desk = Desk::of(1).open_for(0, MINUTE).with(0, |target| target.health.forced_on = true);
-    let plan = desk.plan();
+    let mut bench = Bench::of(1).open_for(0, MINUTE).with(0, |target| target.health.forced_on = true);
+    let plan = bench.plan();
     assert!(!plan.last_resort);
     assert_eq!(plan.picks[0].why, PickReason::Draw);
 }
@@ -222,14 +222,14 @@ fn a_forced_target_is_used_in_any_state_of_its_breaker() {
 fn a_probe_comes_first_under_every_strategy_with_any_score_and_tier() {
     for strategy in every_strategy() {
         for half_open in [false, true] {
-            let mut desk = Desk::tiers(3).strategy(strategy).probe_ready(2).with(2, |target| {
+            let mut bench = Bench::tiers(3).strategy(strategy).probe_ready(2).with(2, |target| {
                 target.price = price(50.0);
                 target.health.failure_rate = 0.9;
                 if half_open {
                     target.health.breaker = BreakerState::HalfOpen;
                 }
             });
-            let plan = desk.plan();
+            let plan = bench.plan();
             let picks: Vec<_> = plan.picks.iter().map(|pick| pick.target).collect();
             assert_eq!(picks, [2, 0, 1], "{strategy:?}");
             assert_eq!(plan.picks[0].why, PickReason::Probe);
@@ -240,24 +240,24 @@ fn a_probe_comes_first_under_every_strategy_with_any_score_and_tier() {
 
 #[test]
 fn a_critical_call_probes_last_or_not_at_all() {
-    let mut desk = Desk::tiers(3).probe_ready(0);
-    desk.needs.priority = Priority::Critical;
-    let plan = desk.plan();
+    let mut bench = Bench::tiers(3).probe_ready(0);
+    bench.needs.priority = Priority::Critical;
+    let plan = bench.plan();
     assert_eq!(plan.picks.iter().map(|pick| pick.target).collect::<Vec<_>>(), [1, 2, 0]);
     assert_eq!(plan.picks[2].why, PickReason::Recovering);
 }
 
 #[test]
 fn a_call_without_the_time_for_it_probes_only_when_no_other_call_has_come() {
-    let mut desk = Desk::of(2).with(0, |target| target.health.breaker = BreakerState::HalfOpen);
-    let lately = desk.now;
+    let mut bench = Bench::of(2).with(0, |target| target.health.breaker = BreakerState::HalfOpen);
+    let lately = bench.now;
     // The probe's first content, and an answer of the other one: a second or so, and three.
     for (millis, ago, probes) in [(2_000, 5, false), (3_000, 5, false), (6_000, 5, true), (2_000, 90, true)] {
-        desk.now = lately + Duration::from_secs(ago);
-        desk.targets[0].health.last_used = Some(lately);
-        desk.needs.deadline = Some(desk.now + Duration::from_millis(millis));
-        assert_eq!(desk.first() == 0, probes, "{millis} ms left, last used {ago} s ago");
-        let plan = desk.plan();
+        bench.now = lately + Duration::from_secs(ago);
+        bench.targets[0].health.last_used = Some(lately);
+        bench.needs.deadline = Some(bench.now + Duration::from_millis(millis));
+        assert_eq!(bench.first() == 0, probes, "{millis} ms left, last used {ago} s ago");
+        let plan = bench.plan();
         assert_eq!(plan.picks.len(), 2);
         assert_eq!(
             plan.picks[usize::from(!probes)].why,
@@ -265,14 +265,14 @@ fn a_call_without_the_time_for_it_probes_only_when_no_other_call_has_come() {
         );
     }
     // A cooldown that has just ended is no wait, however long it was.
-    desk.targets[0].health.breaker = BreakerState::Open { until: desk.now };
-    assert_eq!(desk.first(), 1);
+    bench.targets[0].health.breaker = BreakerState::Open { until: bench.now };
+    assert_eq!(bench.first(), 1);
 }
 
 #[test]
 fn the_only_admissible_target_is_no_probe_and_no_last_resort() {
-    let mut desk = Desk::of(2).probe_ready(0).open_for(1, MINUTE);
-    let plan = desk.plan();
+    let mut bench = Bench::of(2).probe_ready(0).open_for(1, MINUTE);
+    let plan = bench.plan();
     assert_eq!(
         plan.picks.iter().map(|pick| (pick.target, pick.why)).collect::<Vec<_>>(),
         [(0, PickReason::Recovering)]
@@ -282,67 +282,67 @@ fn the_only_admissible_target_is_no_probe_and_no_last_resort() {
 
 #[test]
 fn a_call_probes_one_target_and_the_others_wait_behind_all_tiers() {
-    let mut desk = Desk::tiers(4).probe_ready(1).probe_ready(0);
-    assert_eq!(desk.order(), [0, 2, 3, 1]);
+    let mut bench = Bench::tiers(4).probe_ready(1).probe_ready(0);
+    assert_eq!(bench.order(), [0, 2, 3, 1]);
 }
 
 #[test]
 fn hints_order_probes_and_no_other_targets() {
     use crate::words::Reported;
-    let said = |desk: Desk, target, reported| desk.with(target, |it| it.health.hint = Some(reported));
-    let desk = Desk::tiers(5).probe_ready(1).probe_ready(2).probe_ready(3).probe_ready(4);
-    let desk = said(desk, 1, Reported::Down);
-    let desk = said(desk, 2, Reported::Troubled);
-    let desk = said(desk, 4, Reported::Well);
-    assert_eq!(desk.strategy(Strategy::Priority).order(), [4, 0, 3, 2, 1]);
-    let desk = said(said(Desk::of(3), 0, Reported::Down), 2, Reported::Well);
-    assert_eq!(desk.strategy(Strategy::Priority).order(), [0, 1, 2]);
+    let said = |bench: Bench, target, reported| bench.with(target, |it| it.health.hint = Some(reported));
+    let bench = Bench::tiers(5).probe_ready(1).probe_ready(2).probe_ready(3).probe_ready(4);
+    let bench = said(bench, 1, Reported::Down);
+    let bench = said(bench, 2, Reported::Troubled);
+    let bench = said(bench, 4, Reported::Well);
+    assert_eq!(bench.strategy(Strategy::Priority).order(), [4, 0, 3, 2, 1]);
+    let bench = said(said(Bench::of(3), 0, Reported::Down), 2, Reported::Well);
+    assert_eq!(bench.strategy(Strategy::Priority).order(), [0, 1, 2]);
 }
 
 #[test]
 fn a_taken_probe_slot_skips_the_target() {
-    let mut desk = Desk::of(2).probe_ready(0).with(0, |target| target.health.probe_free = false);
-    assert_eq!(desk.plan().skipped, [Skip { target: 0, why: SkipReason::Gate(Gate::Breaker), until: None }]);
+    let mut bench = Bench::of(2).probe_ready(0).with(0, |target| target.health.probe_free = false);
+    assert_eq!(bench.plan().skipped, [Skip { target: 0, why: SkipReason::Gate(Gate::Breaker), until: None }]);
 }
 
 #[test]
 fn a_probe_rides_on_a_sessions_call_without_moving_the_session() {
-    let mut desk = Desk::of(3).probe_ready(0);
-    desk.sticky = Some(Sticky::new(2, desk.now));
-    let plan = desk.plan();
+    let mut bench = Bench::of(3).probe_ready(0);
+    bench.sticky = Some(Sticky::new(2, bench.now));
+    let plan = bench.plan();
     assert_eq!((plan.picks[0].target, plan.picks[0].why), (0, PickReason::Probe));
     assert_eq!((plan.picks[1].target, plan.picks[1].why), (2, PickReason::Sticky));
-    assert_eq!(plan.sticky, desk.sticky);
+    assert_eq!(plan.sticky, bench.sticky);
 }
 
 // The way back.
 
 #[test]
 fn a_recovering_target_is_drawn_by_what_it_costs_and_says_so() {
-    let mut desk = Desk::of(2).ramp(0, None);
-    assert!(near(desk.score(0).share, 0.5));
-    let plan = (0..50).map(|_| desk.plan()).find(|plan| plan.picks[0].target == 0).unwrap();
+    let mut bench = Bench::of(2).ramp(0, None);
+    assert!(near(bench.score(0).share, 0.5));
+    let plan = (0..50).map(|_| bench.plan()).find(|plan| plan.picks[0].target == 0).unwrap();
     assert_eq!(plan.picks[0].why, PickReason::Ramp);
-    desk.targets[0].price = price(40.0);
-    assert!(near(desk.score(0).share, 0.0));
+    bench.targets[0].price = price(40.0);
+    assert!(near(bench.score(0).share, 0.0));
 }
 
 #[test]
 fn a_primary_that_recovers_is_first_at_once_under_every_strategy_that_has_one() {
     for strategy in [Strategy::Adaptive, Strategy::Priority] {
-        assert!(Desk::tiers(2).strategy(strategy).ramp(0, None).firsts(50).iter().all(|first| *first == 0));
+        assert!(Bench::tiers(2).strategy(strategy).ramp(0, None).firsts(50).iter().all(|first| *first == 0));
     }
 }
 
 #[test]
 fn a_recovering_target_that_carries_all_it_may_is_left_to_others_and_asked_where_there_are_none() {
     let until = Instant::now() + MINUTE;
-    let mut desk = Desk::tiers(2).ramp(0, Some(until));
-    let plan = desk.plan();
+    let mut bench = Bench::tiers(2).ramp(0, Some(until));
+    let plan = bench.plan();
     assert_eq!((plan.picks[0].target, plan.skipped[0].until), (1, Some(until)));
-    desk.now = until;
-    assert_eq!(desk.first(), 0);
-    let plan = Desk::of(1).ramp(0, Some(Instant::now() + MINUTE)).plan();
+    bench.now = until;
+    assert_eq!(bench.first(), 0);
+    let plan = Bench::of(1).ramp(0, Some(Instant::now() + MINUTE)).plan();
     assert!(plan.last_resort && plan.picks[0].target == 0);
 }
 
@@ -350,14 +350,14 @@ fn a_recovering_target_that_carries_all_it_may_is_left_to_others_and_asked_where
 
 #[test]
 fn the_cost_is_the_one_of_the_formula() {
-    let mut desk = Desk::of(2)
+    let mut bench = Bench::of(2)
         .with(0, |target| {
             target.health.failure_rate = 0.2;
             target.health.detect = 3 * SECOND;
         })
         .with(1, |target| target.price = price(2.0));
-    desk.options.slo_ttft_p95 = Some(2 * SECOND);
-    let scores = desk.scores();
+    bench.options.slo_ttft_p95 = Some(2 * SECOND);
+    let scores = bench.scores();
     let (a, b) = (0.0026, 0.0052);
     let seconds = 1.05 + 8.0;
     let paid = 0.8 * a + 0.2 * (0.3 * a + b);
@@ -372,90 +372,90 @@ fn the_cost_is_the_one_of_the_formula() {
 
 #[test]
 fn a_second_is_worth_more_where_a_person_waits() {
-    let desk =
-        || Desk::of(2).with(0, |fast| fast.price = price(5.0)).with(1, |slow| slow.health.tpot = latency(SECOND / 20));
+    let bench =
+        || Bench::of(2).with(0, |fast| fast.price = price(5.0)).with(1, |slow| slow.health.tpot = latency(SECOND / 20));
     for (priority, expected) in
         [(Priority::Batch, 1), (Priority::Default, 0), (Priority::Interactive, 0), (Priority::Critical, 0)]
     {
-        let mut desk = desk();
-        desk.needs.priority = priority;
-        assert!(desk.firsts(50).iter().all(|first| *first == expected), "{priority:?}");
+        let mut bench = bench();
+        bench.needs.priority = priority;
+        assert!(bench.firsts(50).iter().all(|first| *first == expected), "{priority:?}");
     }
 }
 
 #[test]
 fn long_prompts_stretch_the_time_to_the_first_token() {
-    let mut desk = Desk::of(1).prompt(20_000);
-    assert!(near(desk.score(0).seconds, 2.0 + 8.0));
+    let mut bench = Bench::of(1).prompt(20_000);
+    assert!(near(bench.score(0).seconds, 2.0 + 8.0));
 }
 
 #[test]
 fn the_expected_length_is_the_routes_median_up_to_the_calls_limit() {
-    let mut desk = Desk::of(1);
-    let length = |desk: &mut Desk| ((desk.score(0).seconds - 1.05) / 0.02).round();
-    assert_eq!(length(&mut desk), 400.0, "nothing known");
+    let mut bench = Bench::of(1);
+    let length = |bench: &mut Bench| ((bench.score(0).seconds - 1.05) / 0.02).round();
+    assert_eq!(length(&mut bench), 400.0, "nothing known");
     for tokens in [10_000, 90, 100, 110, 120, 80, 130] {
-        desk.state.answered(tokens);
+        bench.state.answered(tokens);
     }
-    assert_eq!(length(&mut desk), 400.0, "too few to tell");
-    desk.state.answered(u64::MAX);
-    assert_eq!(length(&mut desk), 120.0);
-    desk.needs.output_tokens = Some(50);
-    assert_eq!(length(&mut desk), 50.0);
-    desk.needs.output_tokens = Some(5_000);
-    assert_eq!(length(&mut desk), 120.0);
+    assert_eq!(length(&mut bench), 400.0, "too few to tell");
+    bench.state.answered(u64::MAX);
+    assert_eq!(length(&mut bench), 120.0);
+    bench.needs.output_tokens = Some(50);
+    assert_eq!(length(&mut bench), 50.0);
+    bench.needs.output_tokens = Some(5_000);
+    assert_eq!(length(&mut bench), 120.0);
     for _ in 0..100 {
-        desk.state.answered(700);
+        bench.state.answered(700);
     }
-    assert_eq!(length(&mut desk), 700.0, "old answers are forgotten");
+    assert_eq!(length(&mut bench), 700.0, "old answers are forgotten");
 }
 
 #[test]
 fn an_unknown_price_counts_as_the_dearest_known_and_is_marked() {
-    let mut desk = Desk::of(3).with(0, |target| target.price = price(3.0)).with(1, |target| target.price = None);
-    let scores = desk.scores();
+    let mut bench = Bench::of(3).with(0, |target| target.price = price(3.0)).with(1, |target| target.price = None);
+    let scores = bench.scores();
     assert!(near(scores[&1].dollars, scores[&0].dollars));
     assert!(!scores[&1].price_known && scores[&0].price_known);
 }
 
 #[test]
 fn the_dearest_price_is_the_routes_even_if_that_target_is_out() {
-    let mut desk = Desk::of(2).with(0, |target| target.price = None).with(1, |target| target.price = price(3.0));
-    desk = desk.open_for(1, MINUTE);
-    assert!(near(desk.score(0).dollars, 3.0 * 0.0026));
+    let mut bench = Bench::of(2).with(0, |target| target.price = None).with(1, |target| target.price = price(3.0));
+    bench = bench.open_for(1, MINUTE);
+    assert!(near(bench.score(0).dollars, 3.0 * 0.0026));
 }
 
 #[test]
 fn without_any_price_time_alone_decides_and_lateness_is_charged_in_time() {
-    let mut desk = Desk::of(2).with(1, |slow| slow.health.tpot = latency(SECOND / 25));
-    for target in &mut desk.targets {
+    let mut bench = Bench::of(2).with(1, |slow| slow.health.tpot = latency(SECOND / 25));
+    for target in &mut bench.targets {
         target.price = None;
     }
-    assert!(near(desk.score(0).dollars, 0.0));
-    assert!(desk.firsts(50).iter().all(|first| *first == 0));
-    let before = desk.score(0).j;
-    desk.options.slo_ttft_p95 = Some(SECOND);
+    assert!(near(bench.score(0).dollars, 0.0));
+    assert!(bench.firsts(50).iter().all(|first| *first == 0));
+    let before = bench.score(0).j;
+    bench.options.slo_ttft_p95 = Some(SECOND);
     let charge = 0.25 * 0.002 * 9.05 * (2.7 * 1.05 - 1.0);
-    assert!(near(desk.score(0).j - before, charge));
+    assert!(near(bench.score(0).j - before, charge));
 }
 
 #[test]
 fn answers_that_cost_nothing_at_all_are_drawn_evenly() {
-    let mut desk = Desk::of(2);
-    desk.options.second_value = SecondValue { batch: 0.0, default: 0.0, interactive: 0.0 };
-    for target in &mut desk.targets {
+    let mut bench = Bench::of(2);
+    bench.options.second_value = SecondValue { batch: 0.0, default: 0.0, interactive: 0.0 };
+    for target in &mut bench.targets {
         target.price = Some(Price::FREE);
     }
-    let scores = desk.scores();
+    let scores = bench.scores();
     assert!(near(scores[&0].share, 0.5) && near(scores[&1].share, 0.5));
 }
 
 #[test]
 fn a_tail_over_the_slo_costs_traffic() {
     let share = |slo| {
-        let mut desk = Desk::of(2).with(0, |tail| tail.health.ttft.p95 = 10 * SECOND);
-        desk.options.slo_ttft_p95 = slo;
-        desk.score(0).share
+        let mut bench = Bench::of(2).with(0, |tail| tail.health.ttft.p95 = 10 * SECOND);
+        bench.options.slo_ttft_p95 = slo;
+        bench.score(0).share
     };
     assert!(near(share(None), 0.5));
     assert!(near(share(Some(11 * SECOND)), 0.5), "within it, lateness is free");
@@ -467,82 +467,82 @@ fn a_tail_over_the_slo_costs_traffic() {
 
 #[test]
 fn the_draw_goes_by_the_eighth_power_among_those_within_a_fifth_of_the_best() {
-    let mut desk =
-        Desk::of(3).with(1, |near_best| near_best.price = price(2.0)).with(2, |too_dear| too_dear.price = price(3.0));
-    let scores = desk.scores();
+    let mut bench =
+        Bench::of(3).with(1, |near_best| near_best.price = price(2.0)).with(2, |too_dear| too_dear.price = price(3.0));
+    let scores = bench.scores();
     let [best, second, third] = [0, 1, 2].map(|target| scores[&target]);
     assert!(second.j < 1.2 * best.j && third.j > 1.2 * best.j);
     assert!(near(second.share / best.share, (best.j / second.j).powi(8)));
     assert!(near(third.share, 0.0));
     assert!(near(best.share + second.share, 1.0));
-    assert!((desk.frequency(0) - best.share).abs() < 0.03);
+    assert!((bench.frequency(0) - best.share).abs() < 0.03);
 }
 
 #[test]
 fn weights_share_the_draw_among_equals_and_nought_is_for_failover_only() {
-    let mut desk = Desk::of(3).with(0, |target| target.weight = 3.0).with(2, |spare| {
+    let mut bench = Bench::of(3).with(0, |target| target.weight = 3.0).with(2, |spare| {
         spare.weight = 0.0;
         spare.price = price(0.1);
         spare.health.last_used = None;
     });
-    let scores = desk.scores();
+    let scores = bench.scores();
     assert!(near(scores[&0].share, 0.75) && near(scores[&1].share, 0.25) && near(scores[&2].share, 0.0));
-    assert_eq!(desk.order().len(), 3);
-    desk = desk.ramp(2, None);
-    assert!(near(desk.score(2).share, 0.0), "nor while it recovers");
+    assert_eq!(bench.order().len(), 3);
+    bench = bench.ramp(2, None);
+    assert!(near(bench.score(2).share, 0.0), "nor while it recovers");
 }
 
 #[test]
 fn those_that_lost_are_explored_for_three_percent_of_what_calls_cost() {
     let slow = latency(Duration::from_millis(80));
-    let mut desk = Desk::of(4).with(1, |lost| lost.health.tpot = slow).with(2, |lost| lost.health.tpot = slow);
-    desk.targets[3].price = price(30.0);
-    assert!(near(desk.score(1).share, 0.0), "asked a moment ago");
-    desk.now += 5 * SECOND;
-    let scores = desk.scores();
+    let mut bench = Bench::of(4).with(1, |lost| lost.health.tpot = slow).with(2, |lost| lost.health.tpot = slow);
+    bench.targets[3].price = price(30.0);
+    assert!(near(bench.score(1).share, 0.0), "asked a moment ago");
+    bench.now += 5 * SECOND;
+    let scores = bench.scores();
     let cost = [1, 2].map(|lost| scores[&lost].share * (scores[&lost].j / scores[&0].j - 1.0));
     // They are worse than they would be in health only by their failures: no more than always.
     assert!(near(cost[0], 0.01) && near(cost[1], 0.01), "{scores:?}");
     assert!(near(scores[&3].share, 0.0), "what loses by its price alone can become no better");
-    let plan = (0..4_000).map(|_| desk.plan()).find(|plan| plan.picks[0].target == 1).unwrap();
+    let plan = (0..4_000).map(|_| bench.plan()).find(|plan| plan.picks[0].target == 1).unwrap();
     assert_eq!(plan.picks[0].why, PickReason::Explore);
-    desk.needs.priority = Priority::Critical;
-    assert!(near(desk.score(1).share, 0.0), "critical calls explore nobody");
-    desk.needs.priority = Priority::Default;
-    desk.needs.deadline = Some(desk.now + 2 * SECOND);
-    assert!(near(desk.score(1).share, 0.0), "nor do those that have no time for two");
+    bench.needs.priority = Priority::Critical;
+    assert!(near(bench.score(1).share, 0.0), "critical calls explore nobody");
+    bench.needs.priority = Priority::Default;
+    bench.needs.deadline = Some(bench.now + 2 * SECOND);
+    assert!(near(bench.score(1).share, 0.0), "nor do those that have no time for two");
 }
 
 #[test]
 fn those_that_are_worse_than_they_usually_are_are_explored_for_one_percent() {
-    let mut desk = Desk::of(2).with(1, |sick| sick.health.ttft = latency(20 * SECOND));
-    desk.now += 5 * SECOND;
-    let scores = desk.scores();
+    let mut bench = Bench::of(2).with(1, |sick| sick.health.ttft = latency(20 * SECOND));
+    bench.now += 5 * SECOND;
+    let scores = bench.scores();
     assert!(near(scores[&1].share * (scores[&1].j / scores[&0].j - 1.0), 0.01), "{scores:?}");
 }
 
 #[test]
 fn a_guess_is_never_compared_with_measurements() {
-    let mut desk = Desk::of(2).with(1, |unknown| unknown.health.ttft = Latency::around(10 * SECOND));
-    let scores = desk.scores();
+    let mut bench = Bench::of(2).with(1, |unknown| unknown.health.ttft = Latency::around(10 * SECOND));
+    let scores = bench.scores();
     assert!(near(scores[&0].share, 0.5) && near(scores[&1].share, 0.5), "{scores:?}");
-    desk.targets[1].health.ttft = Latency { samples: 4, ..latency(11 * SECOND) };
-    assert!(near(desk.score(1).seconds, 1.05 * (0.5 * 11.0 + 0.5) + 8.0), "half known");
+    bench.targets[1].health.ttft = Latency { samples: 4, ..latency(11 * SECOND) };
+    assert!(near(bench.score(1).seconds, 1.05 * (0.5 * 11.0 + 0.5) + 8.0), "half known");
 }
 
 #[test]
 fn flags_do_not_change_the_choice() {
-    let mut desk = Desk::of(2).with(0, |flagged| (flagged.health.degraded, flagged.health.slow) = (true, true));
-    assert!(near(desk.score(0).share, 0.5));
+    let mut bench = Bench::of(2).with(0, |flagged| (flagged.health.degraded, flagged.health.slow) = (true, true));
+    assert!(near(bench.score(0).share, 0.5));
 }
 
 #[test]
 fn a_probe_is_made_as_often_as_it_is_worth_what_it_costs() {
     let probes = |failure_rate: f64, detect: Duration| {
-        let mut desk = Desk::of(2).probe_ready(0).with(0, |down| {
+        let mut bench = Bench::of(2).probe_ready(0).with(0, |down| {
             (down.health.failure_rate, down.health.detect) = (failure_rate, detect);
         });
-        desk.frequency(0)
+        bench.frequency(0)
     };
     assert!(probes(0.005, SECOND) == 1.0, "that costs nothing");
     let (quick, silent) = (probes(0.9, SECOND / 10), probes(0.9, 30 * SECOND));
@@ -553,26 +553,26 @@ fn a_probe_is_made_as_often_as_it_is_worth_what_it_costs() {
 
 #[test]
 fn a_dear_primary_that_is_healthy_stays_primary() {
-    let mut desk = Desk::tiers(2).with(0, |dear| {
+    let mut bench = Bench::tiers(2).with(0, |dear| {
         dear.price = price(100.0);
         dear.health.ttft = latency(10 * SECOND);
         dear.health.ttft_usual = latency(10 * SECOND);
         dear.health.failure_rate = 0.03;
         dear.health.failure_rate_prior = 0.03;
     });
-    assert!(desk.firsts(100).iter().all(|first| *first == 0));
+    assert!(bench.firsts(100).iter().all(|first| *first == 0));
 }
 
 #[test]
 fn a_tier_spills_when_it_costs_one_and_a_half_times_its_own_health() {
-    let mut desk = Desk::tiers(3);
+    let mut bench = Bench::tiers(3);
     let mut spilled_at = None;
     for step in 0..100 {
-        desk.targets[0].health.failure_rate = 0.01 * f64::from(step);
-        desk.targets[0].health.detect = 9 * SECOND;
-        let scores = desk.scores();
+        bench.targets[0].health.failure_rate = 0.01 * f64::from(step);
+        bench.targets[0].health.detect = 9 * SECOND;
+        let scores = bench.scores();
         let spills = scores[&0].j > 1.5 * scores[&0].j_healthy;
-        assert_eq!(desk.order(), if spills { [1, 2, 0] } else { [0, 1, 2] });
+        assert_eq!(bench.order(), if spills { [1, 2, 0] } else { [0, 1, 2] });
         spilled_at = spilled_at.or(spills.then_some(step));
     }
     assert!(spilled_at.is_some_and(|step| (30..70).contains(&step)), "{spilled_at:?}");
@@ -580,57 +580,58 @@ fn a_tier_spills_when_it_costs_one_and_a_half_times_its_own_health() {
 
 #[test]
 fn a_tier_spills_for_latency_against_its_own_baseline_not_the_others() {
-    let mut desk = Desk::tiers(2).with(0, |target| target.health.ttft = latency(8 * SECOND));
-    assert_eq!(desk.first(), 1, "slower than itself");
-    desk.targets[0].health.ttft_usual = latency(8 * SECOND);
-    assert_eq!(desk.first(), 0, "always was that slow");
+    let mut bench = Bench::tiers(2).with(0, |target| target.health.ttft = latency(8 * SECOND));
+    assert_eq!(bench.first(), 1, "slower than itself");
+    bench.targets[0].health.ttft_usual = latency(8 * SECOND);
+    assert_eq!(bench.first(), 0, "always was that slow");
 }
 
 #[test]
 fn when_every_tier_fails_their_order_holds() {
-    let mut desk = Desk::tiers(3);
-    for target in &mut desk.targets {
+    let mut bench = Bench::tiers(3);
+    for target in &mut bench.targets {
         target.health.failure_rate = 0.9;
     }
-    assert_eq!(desk.order(), [0, 1, 2]);
+    assert_eq!(bench.order(), [0, 1, 2]);
 }
 
 #[test]
 fn a_tier_spills_by_what_its_best_costs_and_what_its_best_would() {
     // The cheaper of two is twice as dear as in health, which is still as cheap as the other.
-    let mut desk = Desk::of(3).with(2, |next| next.tier = 1).with(1, |dear| dear.price = price(20.0));
-    desk.targets[0].health.ttft = latency(20 * SECOND);
-    assert_eq!(desk.first(), 2);
-    desk.targets[0].health.ttft_usual = latency(20 * SECOND);
-    assert_eq!(desk.first(), 0);
+    let mut bench = Bench::of(3).with(2, |next| next.tier = 1).with(1, |dear| dear.price = price(20.0));
+    bench.targets[0].health.ttft = latency(20 * SECOND);
+    assert_eq!(bench.first(), 2);
+    bench.targets[0].health.ttft_usual = latency(20 * SECOND);
+    assert_eq!(bench.first(), 0);
 }
 
 // Fallbacks.
 
 #[test]
 fn fallbacks_prefer_another_domain_where_costs_are_comparable() {
-    let mut desk = Desk::of(4).with(1, |target| target.price = price(1.3)).with(2, |target| target.price = price(1.4));
-    desk.targets[0].domain = 9;
-    desk.targets[1].domain = 9;
-    desk.targets[3].price = price(9.0);
-    desk.sticky = Some(Sticky::new(0, desk.now));
-    assert_eq!(desk.order(), [0, 2, 1, 3], "comparable goes elsewhere, far dearer does not come first");
+    let mut bench =
+        Bench::of(4).with(1, |target| target.price = price(1.3)).with(2, |target| target.price = price(1.4));
+    bench.targets[0].domain = 9;
+    bench.targets[1].domain = 9;
+    bench.targets[3].price = price(9.0);
+    bench.sticky = Some(Sticky::new(0, bench.now));
+    assert_eq!(bench.order(), [0, 2, 1, 3], "comparable goes elsewhere, far dearer does not come first");
 }
 
 #[test]
 fn fallbacks_prefer_the_same_model_elsewhere_to_another_model() {
-    let mut desk = Desk::of(3).with(1, |other_model| other_model.model = 5).with(2, |t| t.price = price(1.5));
-    desk.sticky = Some(Sticky::new(0, desk.now));
-    assert_eq!(desk.order(), [0, 2, 1]);
+    let mut bench = Bench::of(3).with(1, |other_model| other_model.model = 5).with(2, |t| t.price = price(1.5));
+    bench.sticky = Some(Sticky::new(0, bench.now));
+    assert_eq!(bench.order(), [0, 2, 1]);
 }
 
 #[test]
 fn fallbacks_take_their_own_tier_before_the_next() {
-    let mut desk = Desk::of(4)
+    let mut bench = Bench::of(4)
         .with(0, |target| target.tier = 1)
         .with(1, |target| target.tier = 1)
         .with(3, |target| target.price = price(30.0));
-    let order = desk.order();
+    let order = bench.order();
     assert_eq!(order[..2], [2, 3]);
 }
 
@@ -639,15 +640,15 @@ fn fallbacks_take_their_own_tier_before_the_next() {
 #[test]
 fn a_session_keeps_its_target_until_that_is_inadmissible() {
     for strategy in every_strategy().into_iter().filter(Strategy::spreads) {
-        let mut desk = Desk::of(3).strategy(strategy).with(2, |own| own.health.in_flight = 3);
-        desk.sticky = Some(Sticky::new(2, desk.now));
+        let mut bench = Bench::of(3).strategy(strategy).with(2, |own| own.health.in_flight = 3);
+        bench.sticky = Some(Sticky::new(2, bench.now));
         for _ in 0..20 {
-            let plan = desk.plan();
+            let plan = bench.plan();
             assert_eq!((plan.picks[0].target, plan.picks[0].why), (2, PickReason::Sticky), "{strategy:?}");
-            assert_eq!(plan.sticky, desk.sticky);
+            assert_eq!(plan.sticky, bench.sticky);
         }
-        desk = desk.open_for(2, MINUTE);
-        let plan = desk.plan();
+        bench = bench.open_for(2, MINUTE);
+        let plan = bench.plan();
         assert_ne!(plan.picks[0].target, 2, "{strategy:?}");
         assert_eq!(plan.sticky, None);
     }
@@ -655,23 +656,23 @@ fn a_session_keeps_its_target_until_that_is_inadmissible() {
 
 #[test]
 fn a_session_has_no_effect_where_switched_off_or_where_the_rule_has_one_choice() {
-    let mut desk = Desk::of(2).with(1, |target| target.price = price(30.0));
-    desk.sticky = Some(Sticky::new(1, desk.now));
-    assert_eq!(desk.first(), 1);
-    desk.options.sticky = false;
-    assert_eq!(desk.first(), 0);
+    let mut bench = Bench::of(2).with(1, |target| target.price = price(30.0));
+    bench.sticky = Some(Sticky::new(1, bench.now));
+    assert_eq!(bench.first(), 1);
+    bench.options.sticky = false;
+    assert_eq!(bench.first(), 0);
     for strategy in every_strategy().into_iter().filter(|strategy| !strategy.spreads()) {
-        let mut desk = Desk::of(2).strategy(strategy).with(1, |target| target.price = price(2.0));
-        desk.sticky = Some(Sticky::new(1, desk.now));
-        assert_eq!(desk.first(), 0, "{strategy:?}");
+        let mut bench = Bench::of(2).strategy(strategy).with(1, |target| target.price = price(2.0));
+        bench.sticky = Some(Sticky::new(1, bench.now));
+        assert_eq!(bench.first(), 0, "{strategy:?}");
     }
 }
 
 #[test]
 fn a_sessions_prompt_is_cheap_at_its_own_target_only() {
-    let mut desk = Desk::of(2).prompt(100_000);
-    desk.sticky = Some(Sticky::new(1, desk.now));
-    let scores = desk.scores();
+    let mut bench = Bench::of(2).prompt(100_000);
+    bench.sticky = Some(Sticky::new(1, bench.now));
+    let scores = bench.scores();
     assert!(near(scores[&0].dollars, 0.1016));
     assert!(near(scores[&1].dollars, 0.0016 + 0.1 * 0.1 + 0.9 * 0.01));
 }
@@ -687,45 +688,45 @@ fn a_session_moves_when_two_plans_half_a_minute_after_its_last_move_find_better(
         &[(60, true, true), (60, true, false)],
     ];
     for script in scripts {
-        let mut desk = Desk::of(2);
-        let start = desk.now;
-        desk.sticky = Some(Sticky::new(1, start));
+        let mut bench = Bench::of(2);
+        let start = bench.now;
+        bench.sticky = Some(Sticky::new(1, start));
         for &(after, better, stays) in script {
-            desk.now = start + Duration::from_secs(after);
-            desk.targets[1].health.tpot = latency(if better { SECOND / 10 } else { SECOND / 50 });
-            let plan = desk.plan();
+            bench.now = start + Duration::from_secs(after);
+            bench.targets[1].health.tpot = latency(if better { SECOND / 10 } else { SECOND / 50 });
+            let plan = bench.plan();
             assert_eq!(plan.picks[0].target == 1, stays, "{script:?} at {after}");
             assert_eq!(plan.sticky.is_some(), stays);
-            desk.sticky = plan.sticky;
+            bench.sticky = plan.sticky;
         }
     }
 }
 
 #[test]
 fn a_session_stays_for_less_than_a_fifth() {
-    let mut desk = Desk::of(2);
-    desk.sticky = Some(Sticky::new(1, desk.now));
-    desk.now += 60 * SECOND;
-    desk.targets[1].health.tpot = latency(Duration::from_millis(24));
-    let scores = desk.scores();
+    let mut bench = Bench::of(2);
+    bench.sticky = Some(Sticky::new(1, bench.now));
+    bench.now += 60 * SECOND;
+    bench.targets[1].health.tpot = latency(Duration::from_millis(24));
+    let scores = bench.scores();
     assert!(scores[&0].j > 0.8 * scores[&1].j && scores[&0].j < scores[&1].j);
     for _ in 0..10 {
-        let plan = desk.plan();
+        let plan = bench.plan();
         assert_eq!(plan.picks[0].target, 1);
-        desk.sticky = plan.sticky;
+        bench.sticky = plan.sticky;
     }
 }
 
 #[test]
 fn a_session_that_fell_to_a_later_tier_goes_home_when_the_earlier_one_serves_again() {
-    let mut desk = Desk::tiers(2).with(0, |primary| primary.price = price(20.0));
-    desk.sticky = Some(Sticky::new(1, desk.now));
-    assert_eq!(desk.first(), 1, "not at once");
-    desk.now += MINUTE;
-    let plan = desk.plan();
+    let mut bench = Bench::tiers(2).with(0, |primary| primary.price = price(20.0));
+    bench.sticky = Some(Sticky::new(1, bench.now));
+    assert_eq!(bench.first(), 1, "not at once");
+    bench.now += MINUTE;
+    let plan = bench.plan();
     assert_eq!(plan.picks[0].target, 1, "not at the first look");
-    desk.sticky = plan.sticky;
-    assert_eq!(desk.first(), 0);
+    bench.sticky = plan.sticky;
+    assert_eq!(bench.first(), 0);
 }
 
 #[test]
@@ -782,25 +783,25 @@ fn sessions_are_bounded_and_those_used_last_survive() {
 #[test]
 fn to_explain_is_to_plan_on_a_clone_and_changes_nothing() {
     for strategy in every_strategy() {
-        let mut desk = Desk::of(4).strategy(strategy).ramp(1, None).with(3, |target| target.price = price(1.4));
+        let mut bench = Bench::of(4).strategy(strategy).ramp(1, None).with(3, |target| target.price = price(1.4));
         for _ in 0..30 {
-            let explained = desk.clone().plan();
-            assert_eq!(desk.plan(), explained, "{strategy:?}");
+            let explained = bench.clone().plan();
+            assert_eq!(bench.plan(), explained, "{strategy:?}");
         }
     }
 }
 
 #[test]
 fn a_plan_without_a_choice_draws_nothing() {
-    let mut desk = Desk::of(3);
-    desk.sticky = Some(Sticky::new(1, desk.now));
-    let before = desk.rng.clone();
-    desk.plan();
-    assert_eq!(desk.rng, before, "a session has its target");
-    desk.sticky = None;
-    desk.options.strategy = Strategy::Priority;
-    desk.plan();
-    assert_eq!(desk.rng, before, "a rule draws nothing");
+    let mut bench = Bench::of(3);
+    bench.sticky = Some(Sticky::new(1, bench.now));
+    let before = bench.rng.clone();
+    bench.plan();
+    assert_eq!(bench.rng, before, "a session has its target");
+    bench.sticky = None;
+    bench.options.strategy = Strategy::Priority;
+    bench.plan();
+    assert_eq!(bench.rng, before, "a rule draws nothing");
 }
 
 #[test]
@@ -824,9 +825,9 @@ fn every_reason_to_pick_has_its_text() {
 #[test]
 fn a_pinned_call_has_one_target() {
     for strategy in every_strategy() {
-        let mut desk = Desk::tiers(3).strategy(strategy);
-        desk.pinned = Some(2);
-        let plan = desk.plan();
+        let mut bench = Bench::tiers(3).strategy(strategy);
+        bench.pinned = Some(2);
+        let plan = bench.plan();
         assert_eq!(
             plan.picks.iter().map(|pick| (pick.target, pick.why)).collect::<Vec<_>>(),
             [(2, PickReason::Pinned)]
@@ -837,17 +838,17 @@ fn a_pinned_call_has_one_target() {
 
 #[test]
 fn an_answer_that_would_come_whole_is_judged_by_whole_answers_once_there_are_some() {
-    let mut desk = Desk::of(2).with(0, |target| target.whole = true).with(0, |target| {
+    let mut bench = Bench::of(2).with(0, |target| target.whole = true).with(0, |target| {
         target.health.ttft = latency(90 * SECOND);
         target.health.reply = latency(3 * SECOND);
     });
     // The other one's: its first token and 400 more.
-    assert!((desk.score(0).seconds / 3.15 - 1.0).abs() < 1e-9, "{:?}", desk.score(0));
-    assert!((desk.score(1).seconds / (1.05 + 8.0) - 1.0).abs() < 1e-9, "{:?}", desk.score(1));
-    let mut least = desk.clone().strategy(Strategy::LeastLatency { percentile: Percentile::P50 });
+    assert!((bench.score(0).seconds / 3.15 - 1.0).abs() < 1e-9, "{:?}", bench.score(0));
+    assert!((bench.score(1).seconds / (1.05 + 8.0) - 1.0).abs() < 1e-9, "{:?}", bench.score(1));
+    let mut least = bench.clone().strategy(Strategy::LeastLatency { percentile: Percentile::P50 });
     assert_eq!(least.first(), 1, "a first token at the other one is sooner than a whole answer here");
-    desk.targets[0].health.reply.samples = 7;
-    assert!((desk.score(0).seconds / (94.5 + 8.0) - 1.0).abs() < 1e-9, "{:?}", desk.score(0));
+    bench.targets[0].health.reply.samples = 7;
+    assert!((bench.score(0).seconds / (94.5 + 8.0) - 1.0).abs() < 1e-9, "{:?}", bench.score(0));
 }
 
 #[test]
@@ -856,10 +857,11 @@ fn a_primary_whose_numbers_have_faded_is_taken_as_it_was_while_it_was_healthy() 
         candidate.health.ttft = Latency { samples: 0, ..Latency::around(Duration::from_secs(1)) };
         candidate.health.ttft_usual = latency(Duration::from_millis(100));
     };
-    let mut desk = Desk::tiers(2).with(0, faded);
-    assert_eq!(desk.frequency(0), 1.0, "it spilled on a guess");
-    let mut desk = Desk::of(2).with(0, faded).with(1, |other| other.health.ttft = latency(Duration::from_millis(100)));
-    let share = desk.frequency(0);
+    let mut bench = Bench::tiers(2).with(0, faded);
+    assert_eq!(bench.frequency(0), 1.0, "it spilled on a guess");
+    let mut bench =
+        Bench::of(2).with(0, faded).with(1, |other| other.health.ttft = latency(Duration::from_millis(100)));
+    let share = bench.frequency(0);
     assert!((0.3..0.7).contains(&share), "{share}");
 }
 
@@ -876,15 +878,15 @@ fn a_session_follows_its_target_to_its_new_place_and_is_forgotten_with_it() {
 #[test]
 fn what_a_failure_costs_is_an_answer_of_the_other_target_that_costs_least_in_all() {
     let cost = |others: &[usize]| {
-        let mut desk = Desk::of(3)
+        let mut bench = Bench::of(3)
             .with(0, |failing| failing.health.failure_rate = 0.5)
             .with(1, |cheap| {
                 cheap.price = price(0.1);
                 cheap.health.tpot = latency(SECOND / 5);
             })
             .with(2, |quick| quick.price = price(3.0));
-        desk.targets.retain(|candidate| candidate.target == 0 || others.contains(&candidate.target));
-        desk.score(0).j
+        bench.targets.retain(|candidate| candidate.target == 0 || others.contains(&candidate.target));
+        bench.score(0).j
     };
     assert!(cost(&[1]) > cost(&[2]), "time is worth more than the difference");
     assert_eq!(cost(&[1, 2]), cost(&[2]));
@@ -903,11 +905,11 @@ fn a_target_has_room_for_what_its_places_and_its_limits_allow_and_for_one_by_its
 #[test]
 fn how_a_whole_answer_usually_is_counts_for_what_its_target_costs_in_health() {
     let healthy = |usual: Duration| {
-        let mut desk = Desk::of(2).with(0, |whole| {
+        let mut bench = Bench::of(2).with(0, |whole| {
             whole.whole = true;
             whole.health.reply_usual = latency(usual);
         });
-        desk.score(0).j_healthy
+        bench.score(0).j_healthy
     };
     assert!(healthy(50 * SECOND) > 5.0 * healthy(5 * SECOND));
 }

@@ -27,7 +27,7 @@ fn question(body: &Value) -> Question {
     }
 }
 
-fn utterance<'a>(
+fn answer_parts<'a>(
     answer: &'a Answer,
     finish: Finish<'a>,
     question: &'a Question,
@@ -46,14 +46,14 @@ fn utterance<'a>(
 }
 
 fn stream(host: Host, answer: &Answer, finish: Finish<'_>, body: &Value) -> String {
-    let mut sheet = BodyRecorder::default();
-    Messages(host).write_stream(&utterance(answer, finish, &question(body), &HeaderMap::new()), &mut sheet);
-    String::from_utf8(sheet.bytes).unwrap()
+    let mut recorder = BodyRecorder::default();
+    Messages(host).write_stream(&answer_parts(answer, finish, &question(body), &HeaderMap::new()), &mut recorder);
+    String::from_utf8(recorder.bytes).unwrap()
 }
 
 fn whole(host: Host, answer: &Answer, finish: Finish<'_>, body: &Value) -> Value {
     let mut out = Vec::new();
-    Messages(host).write_whole(&utterance(answer, finish, &question(body), &HeaderMap::new()), &mut out);
+    Messages(host).write_whole(&answer_parts(answer, finish, &question(body), &HeaderMap::new()), &mut out);
     serde_json::from_slice(&out).unwrap()
 }
 
@@ -255,7 +255,7 @@ fn every_event_and_key_has_been_recorded() {
     let mut ours: Vec<String> =
         answers().iter().map(|(answer, finish)| stream(Host::Own, answer, *finish, &BODY)).collect();
     let (answer, asked, headers) = (Answer::default(), question(&BODY), HeaderMap::new());
-    let failure = Messages(Host::Own).failure_within(&utterance(&answer, Finish::Stop, &asked, &headers), 0);
+    let failure = Messages(Host::Own).failure_within(&answer_parts(&answer, Finish::Stop, &asked, &headers), 0);
     ours.push(String::from_utf8(failure.to_vec()).unwrap());
     for (kind, keys) in shape(ours.iter().map(String::as_str)) {
         let known = known.get(&kind).unwrap_or_else(|| panic!("{kind:?} was never recorded"));

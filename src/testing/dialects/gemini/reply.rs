@@ -131,9 +131,9 @@ pub(super) fn call_id(id: &str, index: usize) -> String {
 }
 
 /// Writes an answer as one body.
-pub(super) fn write_whole(host: Host, utterance: &AnswerParts<'_>, out: &mut Vec<u8>) {
-    let voice = ChunkTemplate::new(host, utterance);
-    let SortedTokens { thoughts, text, calls } = SortedTokens::of(utterance);
+pub(super) fn write_whole(host: Host, answer_parts: &AnswerParts<'_>, out: &mut Vec<u8>) {
+    let voice = ChunkTemplate::new(host, answer_parts);
+    let SortedTokens { thoughts, text, calls } = SortedTokens::of(answer_parts);
     let finish = voice.finish(&calls);
     let mut parts = Vec::new();
     if !thoughts.is_empty() {
@@ -144,40 +144,40 @@ pub(super) fn write_whole(host: Host, utterance: &AnswerParts<'_>, out: &mut Vec
         parts.push(Part { text: Some(text.concat().into()), thought_signature: signature, ..Part::default() });
     }
     parts.extend(voice.calls(calls));
-    page(out, &voice.response(parts, Some(finish), voice.usage(utterance.usage)));
+    page(out, &voice.response(parts, Some(finish), voice.usage(answer_parts.usage)));
 }
 
 /// Writes an answer as events or as an array that grows. A tool call comes whole, all of them in one piece; what ends
 /// the answer is a piece of its own.
-pub(super) fn write_stream(host: Host, is_array: bool, utterance: &AnswerParts<'_>, sheet: &mut BodyRecorder) {
-    let voice = ChunkTemplate::new(host, utterance);
-    let SortedTokens { thoughts, text, calls } = SortedTokens::of(utterance);
-    let mut sofar = Usage { input: utterance.usage.input, cached: utterance.usage.cached, ..Usage::default() };
-    let frame = |sheet: &mut BodyRecorder, response: &Response<'_>, tokens: usize| {
+pub(super) fn write_stream(host: Host, is_array: bool, answer_parts: &AnswerParts<'_>, recorder: &mut BodyRecorder) {
+    let voice = ChunkTemplate::new(host, answer_parts);
+    let SortedTokens { thoughts, text, calls } = SortedTokens::of(answer_parts);
+    let mut sofar = Usage { input: answer_parts.usage.input, cached: answer_parts.usage.cached, ..Usage::default() };
+    let frame = |recorder: &mut BodyRecorder, response: &Response<'_>, tokens: usize| {
         let is_last = response.candidates.iter().flatten().any(|candidate| candidate.finish_reason.is_some());
         match (is_array, is_last) {
             (true, _) => {
-                page(&mut sheet.bytes, response);
-                sheet.bytes.extend_from_slice(if is_last { b"]" } else { b",\r\n" });
+                page(&mut recorder.bytes, response);
+                recorder.bytes.extend_from_slice(if is_last { b"]" } else { b",\r\n" });
             }
-            (false, _) => event(&mut sheet.bytes, response),
+            (false, _) => event(&mut recorder.bytes, response),
         }
-        sheet.mark(u32::try_from(tokens).unwrap_or(u32::MAX));
+        recorder.mark(u32::try_from(tokens).unwrap_or(u32::MAX));
     };
     if is_array {
-        sheet.bytes.push(b'[');
-        sheet.mark(0);
+        recorder.bytes.push(b'[');
+        recorder.mark(0);
     }
     for thought in thoughts {
         sofar.output += 1;
         sofar.reasoning += 1;
         let part = Part { text: Some(thought.into()), thought: Some(true), ..Part::default() };
-        frame(sheet, &voice.response(vec![part], None, voice.usage_sofar(sofar)), 1);
+        frame(recorder, &voice.response(vec![part], None, voice.usage_sofar(sofar)), 1);
     }
     for word in text {
         sofar.output += 1;
         let part = Part { text: Some(word.into()), ..Part::default() };
-        frame(sheet, &voice.response(vec![part], None, voice.usage_sofar(sofar)), 1);
+        frame(recorder, &voice.response(vec![part], None, voice.usage_sofar(sofar)), 1);
     }
     let finish = voice.finish(&calls);
     let signature = calls.is_empty().then(|| voice.text_signature()).flatten();
@@ -185,11 +185,11 @@ pub(super) fn write_stream(host: Host, is_array: bool, utterance: &AnswerParts<'
     let parts: Vec<_> = voice.calls(calls).collect();
     if !parts.is_empty() {
         sofar.output += tokens as u64;
-        frame(sheet, &voice.response(parts, None, voice.usage_sofar(sofar)), tokens);
+        frame(recorder, &voice.response(parts, None, voice.usage_sofar(sofar)), tokens);
     }
     let part = Part { text: Some("".into()), thought_signature: signature, ..Part::default() };
     let parts = if matches!(finish, "STOP" | "MAX_TOKENS") { vec![part] } else { Vec::new() };
-    frame(sheet, &voice.response(parts, Some(finish), voice.usage(utterance.usage)), 0);
+    frame(recorder, &voice.response(parts, Some(finish), voice.usage(answer_parts.usage)), 0);
 }
 
 /// Returns the answer to a prompt that the filter stopped.
@@ -238,9 +238,9 @@ struct Call<'a> {
 }
 
 impl<'a> SortedTokens<'a> {
-    fn of(utterance: &AnswerParts<'a>) -> Self {
+    fn of(answer_parts: &AnswerParts<'a>) -> Self {
         let mut spoken = Self { thoughts: Vec::new(), text: Vec::new(), calls: Vec::new() };
-        for piece in &utterance.pieces {
+        for piece in &answer_parts.pieces {
             match piece {
                 Piece::Reasoning(word) => spoken.thoughts.push(word),
                 Piece::Text(word) => spoken.text.push(word),
@@ -270,19 +270,19 @@ impl Call<'_> {
 struct ChunkTemplate<'a> {
     host: Host,
     family: Family,
-    utterance: &'a AnswerParts<'a>,
+    answer_parts: &'a AnswerParts<'a>,
     response_id: String,
     create_time: String,
 }
 
 impl<'a> ChunkTemplate<'a> {
-    fn new(host: Host, utterance: &'a AnswerParts<'a>) -> Self {
-        let created = SystemTime::UNIX_EPOCH + Duration::from_secs(utterance.created);
+    fn new(host: Host, answer_parts: &'a AnswerParts<'a>) -> Self {
+        let created = SystemTime::UNIX_EPOCH + Duration::from_secs(answer_parts.created);
         Self {
             host,
-            family: Family::of(utterance.model),
-            utterance,
-            response_id: proof::response_id(utterance.id),
+            family: Family::of(answer_parts.model),
+            answer_parts,
+            response_id: proof::response_id(answer_parts.id),
             create_time: humantime::format_rfc3339_micros(created).to_string(),
         }
     }
@@ -303,7 +303,7 @@ impl<'a> ChunkTemplate<'a> {
             candidates: Some([candidate]),
             prompt_feedback: None,
             usage_metadata: usage,
-            model_version: self.utterance.model,
+            model_version: self.answer_parts.model,
             create_time: (!is_studio).then_some(self.create_time.as_str()),
             response_id: &self.response_id,
         }
@@ -311,7 +311,7 @@ impl<'a> ChunkTemplate<'a> {
 
     /// Spells why the answer ended. Tool calls are no reason of their own.
     fn finish(&self, calls: &[Call<'_>]) -> &'a str {
-        match self.utterance.finish {
+        match self.answer_parts.finish {
             Finish::Length => "MAX_TOKENS",
             Finish::Scripted(word) => word,
             Finish::Stop | Finish::ToolCalls if calls.iter().any(|call| call.args().is_none()) => {
@@ -325,12 +325,12 @@ impl<'a> ChunkTemplate<'a> {
     fn calls<'b>(&'b self, calls: Vec<Call<'b>>) -> impl Iterator<Item = Part<'b>> {
         let args: Option<Vec<_>> = calls.iter().map(Call::args).collect();
         let args = args.unwrap_or_default();
-        let is_signed = self.family.is_third() || self.utterance.usage.reasoning > 0;
+        let is_signed = self.family.is_third() || self.answer_parts.usage.reasoning > 0;
         calls.into_iter().zip(args).enumerate().map(move |(at, (call, args))| {
             let name = call.made.name.as_str();
             let id = self.family.is_third().then_some(call.made.id.as_str());
             // Of calls in parallel the first is signed for all.
-            let signature = (at == 0 && is_signed).then(|| proof::sign(self.host, self.utterance.id, name));
+            let signature = (at == 0 && is_signed).then(|| proof::sign(self.host, self.answer_parts.id, name));
             Part {
                 function_call: Some(FunctionCall { name, args, id }),
                 thought_signature: signature,
@@ -340,7 +340,7 @@ impl<'a> ChunkTemplate<'a> {
     }
 
     fn text_signature(&self) -> Option<String> {
-        self.family.is_third().then(|| proof::sign(self.host, self.utterance.id, ""))
+        self.family.is_third().then(|| proof::sign(self.host, self.answer_parts.id, ""))
     }
 
     fn usage(&self, used: Usage) -> UsageMetadata {

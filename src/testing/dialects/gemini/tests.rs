@@ -401,7 +401,7 @@ fn other_dialects_addresses_are_not_googles() {
         "/v1/projects/p/locations/l/publishers/anthropic/models/claude:streamRawPredict",
         "/v1/messages",
     ] {
-        assert!(wish(true, Address { path, query: "" }).is_none(), "{path}");
+        assert!(request_kind(true, Address { path, query: "" }).is_none(), "{path}");
     }
 }
 

@@ -44,7 +44,7 @@ impl End<'_> {
 
 /// A response with everything in it.
 pub(super) struct Response<'a> {
-    utterance: &'a AnswerParts<'a>,
+    answer_parts: &'a AnswerParts<'a>,
     pub(super) items: Vec<Item<'a>>,
 }
 
@@ -71,12 +71,12 @@ enum ItemContent<'a> {
 
 impl<'a> Response<'a> {
     /// Makes items of an answer's pieces. Thoughts are sealed for the account.
-    pub(super) fn new(utterance: &'a AnswerParts<'a>, account: &str) -> Self {
+    pub(super) fn new(answer_parts: &'a AnswerParts<'a>, account: &str) -> Self {
         let mut items: Vec<Item<'a>> = Vec::new();
-        for piece in &utterance.pieces {
+        for piece in &answer_parts.pieces {
             let (what, text) = match *piece {
-                Piece::Reasoning(text) => (Some(ItemContent::thought(utterance)), text),
-                Piece::Text(text) if utterance.finish == Finish::Scripted("refusal") => {
+                Piece::Reasoning(text) => (Some(ItemContent::thought(answer_parts)), text),
+                Piece::Text(text) if answer_parts.finish == Finish::Scripted("refusal") => {
                     (Some(ItemContent::Refusal), text)
                 }
                 Piece::Text(text) => (Some(ItemContent::Message), text),
@@ -85,7 +85,7 @@ impl<'a> Response<'a> {
             };
             let what = what.filter(|what| items.last().is_none_or(|last| !last.what.takes(what)));
             if let Some(what) = what {
-                let id = what.id(utterance.id, items.len());
+                let id = what.id(answer_parts.id, items.len());
                 items.push(Item { id, what, pieces: Vec::new(), text: String::new(), is_whole: true });
             }
             let item = items.last_mut().expect("arguments follow their call");
@@ -97,15 +97,15 @@ impl<'a> Response<'a> {
                 *sealed = seal(account, id, text);
             }
         }
-        if let (Some(last), Finish::Length) = (items.last_mut(), utterance.finish) {
+        if let (Some(last), Finish::Length) = (items.last_mut(), answer_parts.finish) {
             last.is_whole = false;
         }
-        Self { utterance, items }
+        Self { answer_parts, items }
     }
 
     /// Writes the object.
     pub(super) fn write(&self, end: End<'_>, out: &mut Vec<u8>) {
-        let AnswerParts { id, created, model, question, usage, .. } = *self.utterance;
+        let AnswerParts { id, created, model, question, usage, .. } = *self.answer_parts;
         let asked = |name: &str| question.body.get(name).filter(|value| !value.is_null());
         let field = |out: &mut Vec<u8>, name: &str, usual: &str| {
             put(out, &format!(r#","{name}":"#));
@@ -196,8 +196,8 @@ fn write_usage(usage: Usage, out: &mut Vec<u8>) {
 }
 
 impl ItemContent<'_> {
-    fn thought(utterance: &AnswerParts<'_>) -> Self {
-        let body = &utterance.question.body;
+    fn thought(answer_parts: &AnswerParts<'_>) -> Self {
+        let body = &answer_parts.question.body;
         let mut include = body["include"].as_array().into_iter().flatten();
         let is_sealed = include.any(|value| value == "reasoning.encrypted_content");
         let is_shown = body["reasoning"]["summary"].is_string();
@@ -309,25 +309,25 @@ const ARGUMENTS: Names =
 
 /// Writes events and numbers them.
 pub(super) struct EventWriter<'a> {
-    sheet: &'a mut BodyRecorder,
+    recorder: &'a mut BodyRecorder,
     number: usize,
 }
 
 impl<'a> EventWriter<'a> {
     /// Goes on after this number of events.
-    pub(super) fn after(number: usize, sheet: &'a mut BodyRecorder) -> Self {
-        Self { sheet, number }
+    pub(super) fn after(number: usize, recorder: &'a mut BodyRecorder) -> Self {
+        Self { recorder, number }
     }
 
     /// Writes one event with this number of tokens; `fields` go between its type and its number, each with a comma
     /// before.
     pub(super) fn event(&mut self, kind: &str, tokens: usize, fields: impl FnOnce(&mut Vec<u8>)) {
-        let out = &mut self.sheet.bytes;
+        let out = &mut self.recorder.bytes;
         put(out, &format!("event: {kind}\ndata: {{\"type\":\"{kind}\""));
         fields(out);
         put(out, &format!(",\"sequence_number\":{}}}\n\n", self.number));
         self.number += 1;
-        self.sheet.mark(u32::try_from(tokens).unwrap_or(u32::MAX));
+        self.recorder.mark(u32::try_from(tokens).unwrap_or(u32::MAX));
     }
 
     pub(super) fn response(&mut self, kind: &str, response: &Response<'_>, end: End<'_>) {

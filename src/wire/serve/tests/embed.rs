@@ -4,9 +4,9 @@ use super::*;
 use crate::wire::serve::embed::VectorForm;
 use crate::words::{CallId, EmbedRequest, Embeddings, TargetId, Usage};
 
-fn asked(face: CallerDialect, body: Value) -> Result<ParsedEmbedRequest, BadRequest> {
-    let model = (face == CallerDialect::Gemini).then_some("m");
-    read_embed(face, model, &body.to_string().into())
+fn asked(caller_dialect: CallerDialect, body: Value) -> Result<ParsedEmbedRequest, BadRequest> {
+    let model = (caller_dialect == CallerDialect::Gemini).then_some("m");
+    read_embed(caller_dialect, model, &body.to_string().into())
 }
 
 fn written(form: VectorForm) -> String {
@@ -72,7 +72,7 @@ fn geminis_requests_are_read_one_by_one_and_in_a_batch() {
 #[test]
 fn what_cannot_be_embedded_is_refused_by_the_fields_name() {
     let one = |dimensions: u32| json!({"content": {"parts": [{"text": "a"}]}, "outputDimensionality": dimensions});
-    for (face, body, field) in [
+    for (caller_dialect, body, field) in [
         (CallerDialect::OpenAiChat, json!({"model": "m"}), "input"),
         (CallerDialect::OpenAiChat, json!({"input": "a"}), "model"),
         (CallerDialect::OpenAiChat, json!({"model": "m", "input": {}}), "input"),
@@ -86,7 +86,7 @@ fn what_cannot_be_embedded_is_refused_by_the_fields_name() {
         (CallerDialect::Gemini, json!({"content": {"parts": [{"inlineData": {}}]}}), "content.parts[0]"),
         (CallerDialect::Gemini, json!({"requests": [one(8), one(9)]}), "requests[1]"),
     ] {
-        assert_eq!(asked(face, body.clone()).map_err(|bad| bad.field), Err(field.to_owned()), "{body}");
+        assert_eq!(asked(caller_dialect, body.clone()).map_err(|bad| bad.field), Err(field.to_owned()), "{body}");
     }
 }
 

@@ -6,8 +6,12 @@ use crate::wire::{Flavour, encode};
 use crate::words::{Dialect, TargetId};
 
 /// Returns the body that a target gets of a request, and what is noted.
-fn sent(face: CallerDialect, body: &Value, (dialect, flavour, model): (Dialect, &str, &str)) -> (Value, Vec<Note>) {
-    let asked = asked(face, body);
+fn sent(
+    caller_dialect: CallerDialect,
+    body: &Value,
+    (dialect, flavour, model): (Dialect, &str, &str),
+) -> (Value, Vec<Note>) {
+    let asked = asked(caller_dialect, body);
     let flavour = Flavour::named(flavour).expect("a flavour");
     let encoded = encode(dialect, flavour, &asked.request, &TargetId::new("p", model), false).expect("a body");
     (serde_json::from_slice(&encoded.body.whole()).expect("JSON"), encoded.notes)
@@ -56,7 +60,7 @@ fn nothing_within_a_message_or_a_tool_is_lost_in_silence() {
         {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"output": "r"}}}]}],
         "tools": [{"functionDeclarations": [{"name": "f", "parameters": {"type": "OBJECT", "properties": {}}}]}]});
     let (said, tools, detail) = ("messages.content", "tools", "messages.image.detail");
-    for (face, body, paths) in [
+    for (caller_dialect, body, paths) in [
         (
             CallerDialect::OpenAiChat,
             chat,
@@ -118,26 +122,26 @@ fn nothing_within_a_message_or_a_tool_is_lost_in_silence() {
         ),
     ] {
         for to in TARGETS {
-            let own = to.0 == face.dialect();
-            let (_, plain) = sent(face, &body, to);
+            let own = to.0 == caller_dialect.dialect();
+            let (_, plain) = sent(caller_dialect, &body, to);
             for (path, what) in paths {
                 let both = *what == detail && matches!(to.0, Dialect::OpenAiChat | Dialect::OpenAiResponses);
                 let note = Note::Dropped(what);
-                assert!(!plain.contains(&note), "{face:?} to {to:?}: {plain:?}");
+                assert!(!plain.contains(&note), "{caller_dialect:?} to {to:?}: {plain:?}");
                 for value in [json!("low"), json!({"a": 1}), json!([1])] {
                     if [detail, "messages.name"].contains(what) && !value.is_string() {
                         continue;
                     }
                     let body = with(&body, path, &value);
-                    let (sent, notes) = sent(face, &body, to);
-                    assert_eq!(notes.contains(&note), !own && !both, "{face:?} to {to:?} {path}: {notes:?}");
-                    assert!(!own || sent.pointer(path) == Some(&value), "{face:?} {path}: {sent}");
+                    let (sent, notes) = sent(caller_dialect, &body, to);
+                    assert_eq!(notes.contains(&note), !own && !both, "{caller_dialect:?} to {to:?} {path}: {notes:?}");
+                    assert!(!own || sent.pointer(path) == Some(&value), "{caller_dialect:?} {path}: {sent}");
                 }
                 // Default values that clients fill in have no meaning.
                 if ![detail, "messages.name"].contains(what) {
                     for nothing in [json!(null), json!([]), json!(""), json!(false)] {
-                        let (_, notes) = sent(face, &with(&body, path, &nothing), to);
-                        assert!(!notes.contains(&note), "{face:?} to {to:?} {path} {nothing}: {notes:?}");
+                        let (_, notes) = sent(caller_dialect, &with(&body, path, &nothing), to);
+                        assert!(!notes.contains(&note), "{caller_dialect:?} to {to:?} {path} {nothing}: {notes:?}");
                     }
                 }
             }
@@ -219,11 +223,11 @@ fn fields_of_both_dialects_of_openai_go_only_to_providers_that_have_them() {
     );
     for flavour in ["openai", "azure", "openrouter", "generic", "xai", "vllm"] {
         let owns = matches!(flavour, "openai" | "azure" | "openrouter");
-        for (face, given, dialect, verbosity) in [
+        for (caller_dialect, given, dialect, verbosity) in [
             (CallerDialect::OpenAiChat, &chat, Dialect::OpenAiResponses, "/text/verbosity"),
             (CallerDialect::OpenAiResponses, &responses, Dialect::OpenAiChat, "/verbosity"),
         ] {
-            let (sent, notes) = sent(face, given, (dialect, flavour, "gpt-5.4"));
+            let (sent, notes) = sent(caller_dialect, given, (dialect, flavour, "gpt-5.4"));
             for (field, value) in shared.as_object().expect("an object") {
                 assert_eq!(sent.get(field), Some(value).filter(|_| owns), "{flavour} {field}: {sent}");
             }

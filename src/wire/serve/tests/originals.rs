@@ -5,17 +5,17 @@ use crate::wire::{Flavour, encode};
 use crate::words::{Dialect, Payload, TargetId};
 
 /// Returns the body that a target gets of a request, and what is noted.
-fn sent(face: CallerDialect, body: &Value, to: (Dialect, &str, &str), streaming: bool) -> (Value, Vec<Note>) {
+fn sent(caller_dialect: CallerDialect, body: &Value, to: (Dialect, &str, &str), streaming: bool) -> (Value, Vec<Note>) {
     let (dialect, flavour, model) = to;
-    let asked = asked(face, body);
+    let asked = asked(caller_dialect, body);
     let flavour = Flavour::named(flavour).expect("a flavour");
     let encoded = encode(dialect, flavour, &asked.request, &TargetId::new("p", model), streaming).expect("a body");
     (serde_json::from_slice(&encoded.body.whole()).expect("JSON"), encoded.notes)
 }
 
 /// Parts that the common form cannot express: they stay in place only in a body that passes unchanged.
-fn marked(face: CallerDialect) -> Value {
-    match face {
+fn marked(caller_dialect: CallerDialect) -> Value {
+    match caller_dialect {
         CallerDialect::OpenAiChat => json!({"model": "smart", "messages": [{"role": "user", "name": "ann", "content": [
             {"type": "image_url", "image_url": {"url": "https://x.test/i.png", "detail": "low"}}]}]}),
         CallerDialect::OpenAiResponses => {
@@ -41,32 +41,32 @@ const OWN: [(CallerDialect, Dialect, &str, &str); 4] = [
 
 #[test]
 fn a_request_goes_as_it_came_to_targets_of_its_dialect_and_is_written_anew_for_all_others() {
-    for (face, ..) in OWN {
+    for (caller_dialect, ..) in OWN {
         for (other, dialect, flavour, model) in OWN {
-            let mut body = marked(face);
-            let (sent, notes) = sent(face, &body, (dialect, flavour, model), false);
-            if face != CallerDialect::Gemini {
+            let mut body = marked(caller_dialect);
+            let (sent, notes) = sent(caller_dialect, &body, (dialect, flavour, model), false);
+            if caller_dialect != CallerDialect::Gemini {
                 body["model"] = model.into();
             }
-            assert_eq!(sent == body, face == other, "{face:?} to {dialect:?}");
-            assert!(face != other || notes.is_empty(), "{face:?}: {notes:?}");
+            assert_eq!(sent == body, caller_dialect == other, "{caller_dialect:?} to {dialect:?}");
+            assert!(caller_dialect != other || notes.is_empty(), "{caller_dialect:?}: {notes:?}");
         }
     }
 }
 
 #[test]
 fn a_stream_goes_as_it_came_and_asks_for_its_usage() {
-    for (face, dialect, flavour, model) in OWN {
-        let mut body = marked(face);
+    for (caller_dialect, dialect, flavour, model) in OWN {
+        let mut body = marked(caller_dialect);
         body["stream"] = true.into();
-        if face == CallerDialect::Gemini {
+        if caller_dialect == CallerDialect::Gemini {
             // Its address says so.
             body.as_object_mut().expect("an object").remove("stream");
         } else {
             body["model"] = model.into();
         }
-        let (sent, _) = sent(face, &body, (dialect, flavour, model), face != CallerDialect::Gemini);
-        if face == CallerDialect::OpenAiChat {
+        let (sent, _) = sent(caller_dialect, &body, (dialect, flavour, model), caller_dialect != CallerDialect::Gemini);
+        if caller_dialect == CallerDialect::OpenAiChat {
             body["stream_options"] = json!({"include_usage": true});
         }
         assert_eq!(sent, body);
@@ -115,16 +115,16 @@ fn a_setting_that_there_are_no_words_for_goes_as_it_came_and_is_needed_where_it_
         (anthropic, json!({"output_config": {"effort": "ultra"}}), None),
         (gemini, json!({"generationConfig": {"thinkingConfig": {"thinkingLevel": "ULTRA"}, "seed": 1.5}}), None),
     ] {
-        let (face, dialect, flavour, model) = own;
-        let mut body = marked(face);
+        let (caller_dialect, dialect, flavour, model) = own;
+        let mut body = marked(caller_dialect);
         body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
-        if face != CallerDialect::Gemini {
+        if caller_dialect != CallerDialect::Gemini {
             body["model"] = model.into();
         }
-        let (sent, _) = sent(face, &body, (dialect, flavour, model), false);
+        let (sent, _) = sent(caller_dialect, &body, (dialect, flavour, model), false);
         assert_eq!(sent, body, "{more}");
         let needed: Vec<String> = needed.into_iter().map(str::to_owned).collect();
-        assert_eq!(asked(face, &body).request.extra_needed, needed, "{more}");
+        assert_eq!(asked(caller_dialect, &body).request.extra_needed, needed, "{more}");
     }
 }
 
@@ -343,13 +343,13 @@ fn a_server_that_takes_nothing_for_a_missing_thought_is_told_a_blank() {
         ("deepseek", "deepseek-v4-pro", "reasoning_content", ""),
     ] {
         let to = (Dialect::OpenAiChat, flavour, model);
-        for (face, body) in [
+        for (caller_dialect, body) in [
             (CallerDialect::OpenAiChat, said(None)),
             (CallerDialect::OpenAiChat, said(Some(""))),
             (CallerDialect::Anthropic, claudes(json!([]))),
             (CallerDialect::Anthropic, claudes(signed.clone())),
         ] {
-            let (sent, _) = sent(face, &body, to, false);
+            let (sent, _) = sent(caller_dialect, &body, to, false);
             assert_eq!(sent["messages"][1][field], blank, "{flavour} {model} {body}");
         }
         assert_eq!(
@@ -400,7 +400,7 @@ fn an_effort_in_words_of_another_dialect_is_the_nearest_step_of_the_model_though
     };
     let chat = |model: &str, effort: &str| json!({"model": model, "messages": messages, "reasoning_effort": effort});
     let converted = vec![Note::Converted("effort")];
-    for (face, body, (dialect, flavour, model), path, word, notes) in [
+    for (caller_dialect, body, (dialect, flavour, model), path, word, notes) in [
         // Claude's `max` is no step of GPT's before 6, nor `xhigh` one of its o-models.
         (
             CallerDialect::Anthropic,
@@ -468,9 +468,9 @@ fn an_effort_in_words_of_another_dialect_is_the_nearest_step_of_the_model_though
             vec![],
         ),
     ] {
-        let (sent, found) = sent(face, &body, (dialect, flavour, model), false);
-        assert_eq!(sent.pointer(path), Some(&word), "{face:?} to {model}: {sent}");
-        assert_eq!(found, notes, "{face:?} to {model}");
+        let (sent, found) = sent(caller_dialect, &body, (dialect, flavour, model), false);
+        assert_eq!(sent.pointer(path), Some(&word), "{caller_dialect:?} to {model}: {sent}");
+        assert_eq!(found, notes, "{caller_dialect:?} to {model}");
     }
 }
 
@@ -779,8 +779,8 @@ fn what_is_meant_for_the_sidecar_goes_to_no_provider() {
 fn recorded_requests_go_to_their_own_provider_as_they_came() {
     let (mut own, mut all) = (0, 0);
     for case in crate::wire::tests::cases().iter().filter(|case| case["kind"] == "ok") {
-        let Some((face, dialect, flavour, _)) = OWN.iter().find(|(face, ..)| {
-            let name = match face {
+        let Some((caller_dialect, dialect, flavour, _)) = OWN.iter().find(|(caller_dialect, ..)| {
+            let name = match caller_dialect {
                 CallerDialect::OpenAiChat => "chat-completions",
                 CallerDialect::OpenAiResponses => "responses",
                 CallerDialect::Anthropic => "anthropic-messages",
@@ -791,7 +791,7 @@ fn recorded_requests_go_to_their_own_provider_as_they_came() {
             continue;
         };
         let Some(text) = case["request"]["body"].as_str() else { continue };
-        let Ok(asked) = read(*face, Some("m"), false, &text.to_owned().into()) else { continue };
+        let Ok(asked) = read(*caller_dialect, Some("m"), false, &text.to_owned().into()) else { continue };
         let Some(original) = &asked.request.original else { continue };
         all += 1;
         let model = original.model().unwrap_or("m").to_owned();
@@ -972,20 +972,20 @@ fn a_begun_answer_is_continued_where_that_is_a_feature_and_refused_clearly_elsew
     for flavour in ["openrouter", "litellm", "llamacpp", "ollama"] {
         assert_eq!(last(flavour), (plain.clone(), Value::Null, Value::Null), "{flavour}");
     }
-    let refused = |face: CallerDialect, body: &Value, (dialect, flavour, model): (Dialect, &str, &str)| {
+    let refused = |caller_dialect: CallerDialect, body: &Value, (dialect, flavour, model): (Dialect, &str, &str)| {
         let flavour = Flavour::named(flavour).expect("a flavour");
-        encode(dialect, flavour, &asked(face, body).request, &TargetId::new("p", model), false).err()
+        encode(dialect, flavour, &asked(caller_dialect, body).request, &TargetId::new("p", model), false).err()
     };
     let gemini =
         json!({"contents": [{"role": "user", "parts": [{"text": "Hi"}]}, {"role": "model", "parts": [{"text": "{"}]}]});
-    for (face, body, to) in [
+    for (caller_dialect, body, to) in [
         (CallerDialect::Anthropic, &body, (Dialect::OpenAiChat, "openai", "gpt-5.4")),
         (CallerDialect::Anthropic, &body, (Dialect::OpenAiChat, "groq", "m")),
         (CallerDialect::Anthropic, &body, (Dialect::OpenAiResponses, "openai", "gpt-5.4")),
         (CallerDialect::Gemini, &gemini, (Dialect::OpenAiChat, "openai", "gpt-5.4")),
         (CallerDialect::Gemini, &gemini, (Dialect::AnthropicMessages, "anthropic", "claude-opus-4-8")),
     ] {
-        let failure = refused(face, body, to).unwrap_or_else(|| panic!("{face:?} to {to:?}"));
+        let failure = refused(caller_dialect, body, to).unwrap_or_else(|| panic!("{caller_dialect:?} to {to:?}"));
         assert_eq!(failure.class, crate::words::FailureClass::Unsupported);
         assert!(failure.message.starts_with("messages[1]: "), "{failure}");
     }

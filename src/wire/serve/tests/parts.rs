@@ -18,13 +18,13 @@ fn names(cell: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A request that holds a part, a tool and a field of such names.
-fn with(face: CallerDialect, part: Option<&str>, tool: Option<&str>, field: Option<&str>) -> Value {
-    let block = part.map(|kind| match face {
+fn with(caller_dialect: CallerDialect, part: Option<&str>, tool: Option<&str>, field: Option<&str>) -> Value {
+    let block = part.map(|kind| match caller_dialect {
         CallerDialect::Gemini => json!({"text": null, kind: {"x": 1}}),
         _ => json!({"type": kind, "x": 1}),
     });
     let parts = |text: Value| [Some(text), block.clone()].into_iter().flatten().collect::<Vec<_>>();
-    let mut body = match face {
+    let mut body = match caller_dialect {
         CallerDialect::OpenAiChat | CallerDialect::Anthropic => {
             json!({"model": "m", "messages": [{"role": "user", "content": parts(json!({"type": "text", "text": "x"}))}]})
         }
@@ -34,8 +34,11 @@ fn with(face: CallerDialect, part: Option<&str>, tool: Option<&str>, field: Opti
         CallerDialect::Gemini => json!({"contents": [{"role": "user", "parts": parts(json!({"text": "x"}))}]}),
     };
     if let Some(tool) = tool {
-        body["tools"] =
-            if face == CallerDialect::Gemini { json!([{tool: {}}]) } else { json!([{"type": tool, "name": "t"}]) };
+        body["tools"] = if caller_dialect == CallerDialect::Gemini {
+            json!([{tool: {}}])
+        } else {
+            json!([{"type": tool, "name": "t"}])
+        };
     }
     if let Some(field) = field {
         body[field] = match field {
@@ -52,8 +55,8 @@ fn with(face: CallerDialect, part: Option<&str>, tool: Option<&str>, field: Opti
 fn what_the_documents_call_carried_is_demanded_of_a_target_of_the_same_dialect() {
     let mut seen = 0;
     for row in table("| caller | blocks") {
-        let face = FACES.into_iter().find(|face| {
-            let name = match face {
+        let caller_dialect = CALLER_DIALECTS.into_iter().find(|caller_dialect| {
+            let name = match caller_dialect {
                 CallerDialect::OpenAiChat => "`openai-chat`",
                 CallerDialect::OpenAiResponses => "`openai-responses`",
                 CallerDialect::Anthropic => "`anthropic`",
@@ -61,18 +64,18 @@ fn what_the_documents_call_carried_is_demanded_of_a_target_of_the_same_dialect()
             };
             name == row[0]
         });
-        let face = face.expect(row[0]);
+        let caller_dialect = caller_dialect.expect(row[0]);
         let check = |body: &Value, name: &str| {
-            let demands = asked(face, body).request.demands();
-            let expected = Demanded::Foreign(face.dialect(), name.to_owned());
+            let demands = asked(caller_dialect, body).request.demands();
+            let expected = Demanded::Foreign(caller_dialect.dialect(), name.to_owned());
             assert!(demands.iter().any(|demand| demand.what == expected), "{name}: {demands:?}");
         };
         for part in names(row[1]) {
-            check(&with(face, Some(part), None, None), if part == "videoMetadata" { "text" } else { part });
+            check(&with(caller_dialect, Some(part), None, None), if part == "videoMetadata" { "text" } else { part });
             seen += 1;
         }
-        names(row[2]).for_each(|tool| check(&with(face, None, Some(tool), None), tool));
-        names(row[3]).for_each(|field| check(&with(face, None, None, Some(field)), field));
+        names(row[2]).for_each(|tool| check(&with(caller_dialect, None, Some(tool), None), tool));
+        names(row[3]).for_each(|field| check(&with(caller_dialect, None, None, Some(field)), field));
     }
     assert!(seen > 15);
 }
@@ -107,10 +110,10 @@ fn documents_and_audio_go_where_the_documents_say() {
 
 #[test]
 fn half_a_letter_in_a_request_is_no_reason_to_refuse_it() {
-    for face in FACES {
-        let body = with(face, None, None, None).to_string().replace("\"x\"", r#""x\ud83d""#);
-        let asked = read(face, Some("m"), false, &body.into()).expect("a request");
-        assert!(format!("{:?}", asked.request.messages).contains('\u{fffd}'), "{face:?}");
+    for caller_dialect in CALLER_DIALECTS {
+        let body = with(caller_dialect, None, None, None).to_string().replace("\"x\"", r#""x\ud83d""#);
+        let asked = read(caller_dialect, Some("m"), false, &body.into()).expect("a request");
+        assert!(format!("{:?}", asked.request.messages).contains('\u{fffd}'), "{caller_dialect:?}");
     }
 }
 

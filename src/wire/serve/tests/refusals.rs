@@ -173,17 +173,21 @@ fn every_error_has_its_status_and_its_name_in_every_dialect() {
         (Error::Crashed, 500, json!(null), "api_error", "INTERNAL", None, true),
     ];
     for (error, status, code, kind, name, wait, is_final) in table {
-        for face in FACES {
-            let refusal = refuse(face, RefusalReason::Call(&error));
+        for caller_dialect in CALLER_DIALECTS {
+            let refusal = refuse(caller_dialect, RefusalReason::Call(&error));
             let body: Value = serde_json::from_slice(&refusal.body).expect("JSON");
-            let own = if face == CallerDialect::Anthropic && status == 503 { 529 } else { status };
-            assert_eq!(refusal.status.as_u16(), own, "{face:?}: {error:?}");
+            let own = if caller_dialect == CallerDialect::Anthropic && status == 503 { 529 } else { status };
+            assert_eq!(refusal.status.as_u16(), own, "{caller_dialect:?}: {error:?}");
             let header = |name: &str| refusal.headers.get(name).map(|value| value.to_str().expect("a text").to_owned());
-            assert_eq!(header("retry-after"), wait.map(|wait: u64| wait.to_string()), "{face:?}: {error:?}");
-            assert_eq!(header("x-should-retry").as_deref(), is_final.then_some("false"), "{face:?}: {error:?}");
+            assert_eq!(header("retry-after"), wait.map(|wait: u64| wait.to_string()), "{caller_dialect:?}: {error:?}");
+            assert_eq!(
+                header("x-should-retry").as_deref(),
+                is_final.then_some("false"),
+                "{caller_dialect:?}: {error:?}"
+            );
             assert_eq!(header("content-type").as_deref(), Some("application/json"));
             assert!(body["error"]["message"].as_str().is_some_and(|message| !message.is_empty()), "{body}");
-            match face {
+            match caller_dialect {
                 CallerDialect::OpenAiChat | CallerDialect::OpenAiResponses => {
                     assert_eq!(body["error"]["code"], code, "{error:?}");
                     assert!(body["error"]["type"].is_string() && body["error"].get("param").is_some(), "{body}");
@@ -210,15 +214,15 @@ fn the_client_half_takes_a_refusal_for_what_it_was() {
     for class in
         [FailureClass::ContextTooLong, FailureClass::ContentPolicy, FailureClass::RateLimited, FailureClass::Overloaded]
     {
-        for face in FACES {
-            let refusal = refuse(face, RefusalReason::Call(&exhausted(class, 2)));
+        for caller_dialect in CALLER_DIALECTS {
+            let refusal = refuse(caller_dialect, RefusalReason::Call(&exhausted(class, 2)));
             let sent = crate::wire::Sent::default();
             let failure = crate::wire::classify(refusal.status.as_u16(), &refusal.headers, &refusal.body, sent);
             // Anthropic and Gemini have no word for a filter's refusal.
             if class != FailureClass::ContentPolicy
-                || matches!(face, CallerDialect::OpenAiChat | CallerDialect::OpenAiResponses)
+                || matches!(caller_dialect, CallerDialect::OpenAiChat | CallerDialect::OpenAiResponses)
             {
-                assert_eq!(failure.class, class, "{face:?}: {failure:?}");
+                assert_eq!(failure.class, class, "{caller_dialect:?}: {failure:?}");
             }
         }
     }
@@ -237,9 +241,9 @@ fn a_refusal_of_all_keeps_its_status() {
     ] {
         let failure = crate::words::Failure { status, ..crate::words::Failure::new(class, "no") };
         let error = Error::Rejected { failure, attempts: Vec::new() };
-        for face in FACES {
-            let refusal = refuse(face, RefusalReason::Call(&error));
-            assert_eq!(refusal.status.as_u16(), expected, "{face:?} {class} {status:?}");
+        for caller_dialect in CALLER_DIALECTS {
+            let refusal = refuse(caller_dialect, RefusalReason::Call(&error));
+            assert_eq!(refusal.status.as_u16(), expected, "{caller_dialect:?} {class} {status:?}");
         }
     }
 }
@@ -247,8 +251,8 @@ fn a_refusal_of_all_keeps_its_status() {
 #[test]
 fn a_bad_request_names_its_field() {
     let bad = BadRequest::new("role", "must be user").at(2).within("messages");
-    for face in FACES {
-        let refusal = refuse(face, RefusalReason::Request(&bad));
+    for caller_dialect in CALLER_DIALECTS {
+        let refusal = refuse(caller_dialect, RefusalReason::Request(&bad));
         let body = String::from_utf8(refusal.body).expect("text");
         assert_eq!(refusal.status, 400);
         assert!(body.contains("messages[2].role: must be user"), "{body}");
@@ -266,10 +270,10 @@ fn an_answer_that_breaks_off_is_never_ended_as_if_it_were_whole() {
     let attempts = tried(FailureClass::Cut);
     let error = Error::Interrupted { failure: Failure::new(FailureClass::Cut, "the stream ended"), attempts };
     let reset = ReplyEvent::Reset(Failure::new(FailureClass::Cut, "the stream ended"));
-    for face in FACES {
+    for caller_dialect in CALLER_DIALECTS {
         for spoken in [None, Some(ReplyEvent::Text("Hel".to_owned())), Some(ReplyEvent::Reasoning("Hm".to_owned()))] {
             for by_event in [true, false] {
-                let mut writer = Writer::new(form(face), 7, 0);
+                let mut writer = Writer::new(form(caller_dialect), 7, 0);
                 let mut out = Vec::new();
                 if let Some(event) = &spoken {
                     writer.event(event, &mut out);
@@ -285,12 +289,12 @@ fn an_answer_that_breaks_off_is_never_ended_as_if_it_were_whole() {
                 assert_eq!(out.len(), length, "nothing follows an error");
                 let stream = String::from_utf8(out.clone()).expect("text");
                 for end in ["[DONE]", "message_stop", "response.completed", "finishReason", "\"finish_reason\":\""] {
-                    assert!(!stream.contains(end), "{face:?}: {stream}");
+                    assert!(!stream.contains(end), "{caller_dialect:?}: {stream}");
                 }
-                let mut decoder = crate::wire::Decoder::new(face.dialect(), true);
+                let mut decoder = crate::wire::Decoder::new(caller_dialect.dialect(), true);
                 let failure = decoder.push(&out, &mut Vec::new()).expect_err("an error");
                 let classes = [FailureClass::Overloaded, FailureClass::Server];
-                assert!(classes.contains(&failure.class), "{face:?}: {failure:?}: {stream}");
+                assert!(classes.contains(&failure.class), "{caller_dialect:?}: {failure:?}: {stream}");
             }
         }
     }
@@ -305,7 +309,9 @@ fn models_are_listed_in_every_dialect() {
         input_tokens_max: Some(200_000),
         output_tokens_max: None,
     };
-    let list = |face| -> Value { serde_json::from_slice(&models(face, std::slice::from_ref(&listing))).expect("JSON") };
+    let list = |caller_dialect| -> Value {
+        serde_json::from_slice(&models(caller_dialect, std::slice::from_ref(&listing))).expect("JSON")
+    };
     let entry = json!({"id": "smart", "object": "model", "created": 1_700_000_000, "owned_by": "standin"});
     assert_eq!(list(CallerDialect::OpenAiChat), json!({"object": "list", "data": [entry]}));
     let entry = json!({"type": "model", "id": "smart", "display_name": "smart", "created_at": "2023-11-14T22:13:20Z",
@@ -315,7 +321,8 @@ fn models_are_listed_in_every_dialect() {
     assert_eq!(list(CallerDialect::Gemini)["models"][0]["name"], "models/smart");
     let one: Value = serde_json::from_slice(&model(CallerDialect::Anthropic, &listing)).expect("JSON");
     assert_eq!(one, entry);
-    let counts = FACES.map(|face| String::from_utf8(count_tokens(face, 9)).expect("text"));
+    let counts =
+        CALLER_DIALECTS.map(|caller_dialect| String::from_utf8(count_tokens(caller_dialect, 9)).expect("text"));
     assert!(counts.iter().all(|count| count.contains(":9")), "{counts:?}");
 }
 
@@ -366,16 +373,17 @@ fn a_budget_that_is_spent_is_told_in_every_dialect() {
         unpriced: false,
     };
     let error = Error::OverBudget { budget: Box::new(budget), attempts: Vec::new() };
-    for (face, status, kind) in [
+    for (caller_dialect, status, kind) in [
         (CallerDialect::OpenAiChat, 429, "insufficient_quota"),
         (CallerDialect::OpenAiResponses, 429, "insufficient_quota"),
         (CallerDialect::Anthropic, 402, "billing_error"),
         (CallerDialect::Gemini, 429, "RESOURCE_EXHAUSTED"),
     ] {
-        let refusal = refuse(face, RefusalReason::Call(&error));
+        let refusal = refuse(caller_dialect, RefusalReason::Call(&error));
         let body: Value = serde_json::from_slice(&refusal.body).expect("JSON");
         assert_eq!(refusal.status.as_u16(), status, "{body}");
-        let said = if face == CallerDialect::Gemini { &body["error"]["status"] } else { &body["error"]["type"] };
+        let said =
+            if caller_dialect == CallerDialect::Gemini { &body["error"]["status"] } else { &body["error"]["type"] };
         assert_eq!(said, kind, "{body}");
         let message = body["error"]["message"].as_str().expect("a message");
         assert!(message.starts_with("budget `teams` of team red: 5.01 of 5.00 dollars a day spent"), "{message}");
@@ -397,12 +405,12 @@ fn a_budget_that_calls_in_flight_have_reserved_is_a_limit_of_the_moment() {
         unpriced: false,
     };
     let error = Error::OverBudget { budget: Box::new(budget), attempts: Vec::new() };
-    for face in
+    for caller_dialect in
         [CallerDialect::OpenAiChat, CallerDialect::OpenAiResponses, CallerDialect::Anthropic, CallerDialect::Gemini]
     {
-        let refusal = refuse(face, RefusalReason::Call(&error));
-        assert_eq!(refusal.status.as_u16(), 429, "{face:?}");
-        assert_eq!(refusal.headers["retry-after"], "1", "{face:?}");
-        assert!(!refusal.headers.contains_key("x-should-retry"), "{face:?}");
+        let refusal = refuse(caller_dialect, RefusalReason::Call(&error));
+        assert_eq!(refusal.status.as_u16(), 429, "{caller_dialect:?}");
+        assert_eq!(refusal.headers["retry-after"], "1", "{caller_dialect:?}");
+        assert!(!refusal.headers.contains_key("x-should-retry"), "{caller_dialect:?}");
     }
 }

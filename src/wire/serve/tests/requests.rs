@@ -74,7 +74,7 @@ fn leaves<'v>(value: &'v Value, found: &mut Vec<(&'v str, String)>, key: &'v str
     }
 }
 
-fn face_of(case: &Value) -> Option<CallerDialect> {
+fn caller_dialect_of(case: &Value) -> Option<CallerDialect> {
     match case["api"].as_str()? {
         "chat-completions" => Some(CallerDialect::OpenAiChat),
         "responses" => Some(CallerDialect::OpenAiResponses),
@@ -90,7 +90,7 @@ fn recorded() -> Vec<(CallerDialect, String, Value)> {
     let answered = cases.iter().filter(|case| case["kind"] == "ok");
     let requests = answered.filter_map(|case| {
         let body = serde_json::from_str(case["request"]["body"].as_str()?).ok()?;
-        Some((face_of(case)?, case["case"].as_str()?.to_owned(), body))
+        Some((caller_dialect_of(case)?, case["case"].as_str()?.to_owned(), body))
     });
     requests.collect()
 }
@@ -99,8 +99,8 @@ fn recorded() -> Vec<(CallerDialect, String, Value)> {
 fn recorded_requests_lose_nothing_on_their_way_to_the_same_dialect() {
     let mut losses = Vec::new();
     let mut compared = 0;
-    for (face, name, body) in recorded() {
-        let asked = match read(face, Some("m"), false, &body.to_string().into()) {
+    for (caller_dialect, name, body) in recorded() {
+        let asked = match read(caller_dialect, Some("m"), false, &body.to_string().into()) {
             Ok(asked) => asked,
             // One answer is given, and parts are text or images.
             Err(bad) if bad.field == "n" || bad.problem.contains("send text or images") => continue,
@@ -109,7 +109,7 @@ fn recorded_requests_lose_nothing_on_their_way_to_the_same_dialect() {
         if lost(&asked).contains(&Note::Dropped("tools")) || lost(&asked).contains(&Note::Dropped("input")) {
             continue;
         }
-        let (after, _) = encoded(&asked, face.dialect(), "claude-opus-4-6");
+        let (after, _) = encoded(&asked, caller_dialect.dialect(), "claude-opus-4-6");
         let mut found = Vec::new();
         all_texts(&after, &mut found);
         let exact: HashSet<&str> = found.iter().map(String::as_str).collect();
@@ -124,8 +124,8 @@ fn recorded_requests_lose_nothing_on_their_way_to_the_same_dialect() {
             }
         }
         // Written requests are read back unchanged.
-        let again =
-            read(face, Some("m"), false, &after.to_string().into()).unwrap_or_else(|bad| panic!("{name}: {bad}"));
+        let again = read(caller_dialect, Some("m"), false, &after.to_string().into())
+            .unwrap_or_else(|bad| panic!("{name}: {bad}"));
         assert_eq!(conversation(&again), conversation(&asked), "{name}");
         let tools = |asked: &ParsedRequest| {
             let tools = asked.request.tools.iter();
@@ -177,15 +177,15 @@ fn requests_with_any_field_of_another_kind_are_read_or_go_as_they_came_to_their_
     let mutants =
         [json!(null), json!(true), json!(-1.5), json!("x"), json!([]), json!([[]]), json!({}), json!({"type": "x"})];
     let (mut read_anyway, mut set_aside) = (0, 0);
-    let recorded = recorded().into_iter().step_by(7).map(|(face, _, body)| (face, body));
-    for (face, body) in recorded.chain(full()) {
+    let recorded = recorded().into_iter().step_by(7).map(|(caller_dialect, _, body)| (caller_dialect, body));
+    for (caller_dialect, body) in recorded.chain(full()) {
         let mut paths = Vec::new();
         gather(&body, String::new(), &mut paths);
         for path in paths.iter().take(120) {
             for mutant in &mutants {
                 let mut broken = body.clone();
                 *broken.pointer_mut(path).expect("a field") = mutant.clone();
-                let Ok(asked) = read(face, Some("m"), false, &broken.to_string().into()) else { continue };
+                let Ok(asked) = read(caller_dialect, Some("m"), false, &broken.to_string().into()) else { continue };
                 read_anyway += 1;
                 let original = asked.request.original.as_ref().expect("a body");
                 let Some(unread) = original.unread.first() else { continue };
@@ -364,10 +364,10 @@ fn what_is_malformed_is_named_by_its_path_and_set_aside_unless_it_must_be_known(
             "generationConfig.topP",
         ),
     ];
-    for (face, body, field) in table {
-        let model = (face == CallerDialect::Gemini).then_some("m");
+    for (caller_dialect, body, field) in table {
+        let model = (caller_dialect == CallerDialect::Gemini).then_some("m");
         let text: bytes::Bytes = body.to_string().into();
-        match read(face, model, false, &text) {
+        match read(caller_dialect, model, false, &text) {
             Err(bad) => {
                 assert!(["model", "messages", "input", "store"].contains(&field), "{body}: {bad}");
                 assert_eq!(bad.field, field, "{body}: {bad}");
@@ -378,8 +378,8 @@ fn what_is_malformed_is_named_by_its_path_and_set_aside_unless_it_must_be_known(
     }
     let deep = format!("{{\"model\":\"m\",\"messages\":{}{}}}", "[".repeat(9_000), "]".repeat(9_000));
     for body in ["", "[]", "{", "null", "{\"model\":\"m\",\"messages\":[\"\u{0}\"]}", &deep] {
-        for face in FACES {
-            assert!(read(face, Some("m"), false, &body.to_owned().into()).is_err(), "{body:.40}");
+        for caller_dialect in CALLER_DIALECTS {
+            assert!(read(caller_dialect, Some("m"), false, &body.to_owned().into()).is_err(), "{body:.40}");
         }
     }
 }
@@ -686,7 +686,7 @@ fn what_is_unknown_and_has_too_many_values_is_passed_over_at_every_place() {
     let part = |kind: &str| format!(r#"{{"type":"{kind}","text":"one","u":DENSE}}"#);
     let (said, given) = (part("text"), part("input_text"));
     let tool = r#"{"name":"f","u":DENSE}"#;
-    for (face, body) in [
+    for (caller_dialect, body) in [
         (
             CallerDialect::OpenAiChat,
             format!(
@@ -717,11 +717,16 @@ fn what_is_unknown_and_has_too_many_values_is_passed_over_at_every_place() {
         ),
     ] {
         let body = dense(&body);
-        let asked = read(face, Some("m"), false, &body).unwrap_or_else(|bad| panic!("{face:?}: {bad}"));
-        assert_eq!(asked.request.messages, [Message::user("one")], "{face:?}");
-        assert_eq!(asked.request.tools.len(), 1, "{face:?}");
-        assert!(!format!("{:?}", asked.request.extra).contains("Array"), "{face:?}");
-        assert_eq!(asked.request.original.map(|original| original.body), Some(body), "{face:?}: it goes on as it came");
+        let asked =
+            read(caller_dialect, Some("m"), false, &body).unwrap_or_else(|bad| panic!("{caller_dialect:?}: {bad}"));
+        assert_eq!(asked.request.messages, [Message::user("one")], "{caller_dialect:?}");
+        assert_eq!(asked.request.tools.len(), 1, "{caller_dialect:?}");
+        assert!(!format!("{:?}", asked.request.extra).contains("Array"), "{caller_dialect:?}");
+        assert_eq!(
+            asked.request.original.map(|original| original.body),
+            Some(body),
+            "{caller_dialect:?}: it goes on as it came"
+        );
     }
 }
 
@@ -730,7 +735,7 @@ fn what_is_needed_or_carried_and_has_too_many_values_is_refused_and_never_emptie
     let chat = |messages: &str| format!(r#"{{"model":"m","messages":[{messages}]}}"#);
     let said =
         |more: &str| format!(r#"{{"model":"m","max_tokens":9,"messages":[{{"role":"user","content":"one"}}],{more}}}"#);
-    for (face, field, body) in [
+    for (caller_dialect, field, body) in [
         (CallerDialect::OpenAiChat, "messages[0].content", chat(r#"{"role":"user","content":DENSE}"#)),
         (
             CallerDialect::OpenAiChat,
@@ -781,7 +786,7 @@ fn what_is_needed_or_carried_and_has_too_many_values_is_refused_and_never_emptie
             r#"{"contents":[{"role":"model","parts":[{"functionCall":{"name":"f","args":{"u":DENSE}}}]}]}"#.to_owned(),
         ),
     ] {
-        let bad = read(face, Some("m"), false, &dense(&body)).expect_err(&body);
+        let bad = read(caller_dialect, Some("m"), false, &dense(&body)).expect_err(&body);
         assert_eq!((bad.field.as_str(), bad.problem.as_str()), (field, "has more values than are read here"), "{body}");
     }
 }

@@ -7,8 +7,8 @@ use crate::wire::{Decoder, Ending};
 use crate::words::Message;
 
 /// Reads bytes by the client half.
-fn decoded(face: CallerDialect, body: &str) -> Ending {
-    let mut decoder = Decoder::new(face.dialect(), true);
+fn decoded(caller_dialect: CallerDialect, body: &str) -> Ending {
+    let mut decoder = Decoder::new(caller_dialect.dialect(), true);
     let mut pieces = Vec::new();
     decoder.push(body.as_bytes(), &mut pieces).unwrap_or_else(|failure| panic!("{failure}: {body}"));
     decoder.finish().unwrap_or_else(|failure| panic!("{failure}: {body}"))
@@ -43,7 +43,7 @@ fn told(parts: &[AssistantPart]) -> (String, String, Vec<ToolCall>, Vec<Proof>) 
 fn recorded_answers_are_the_same_after_the_server_half() {
     let mut compared = 0;
     for case in crate::wire::tests::cases().iter().filter(|case| case["kind"] == "ok") {
-        let face = match case["api"].as_str() {
+        let caller_dialect = match case["api"].as_str() {
             Some("chat-completions") => CallerDialect::OpenAiChat,
             Some("responses") => CallerDialect::OpenAiResponses,
             Some("anthropic-messages") => CallerDialect::Anthropic,
@@ -51,21 +51,21 @@ fn recorded_answers_are_the_same_after_the_server_half() {
             _ => continue,
         };
         let (name, body) = (case["case"].as_str().expect("a name"), case["response"]["body"].as_str().expect("a body"));
-        let mut decoder = Decoder::new(face.dialect(), true);
+        let mut decoder = Decoder::new(caller_dialect.dialect(), true);
         let Ok(_) = decoder.push(body.as_bytes(), &mut Vec::new()) else { continue };
         let Ok(before) = decoder.finish() else { continue };
         let answer =
             Finished { usage: before.usage.unwrap_or_default(), ..finished(before.parts.clone(), before.stop) };
-        let form = form(face);
+        let form = form(caller_dialect);
         for (how, body) in [("streamed", streamed(&form, &answer)), ("whole", whole(&form, &answer).to_string())] {
-            let after = decoded(face, &body);
+            let after = decoded(caller_dialect, &body);
             let is_refusal = matches!(before.stop, StopReason::Refusal | StopReason::ContentFilter | StopReason::Other);
             if !is_refusal {
                 assert_eq!(after.stop, before.stop, "{name}, {how}");
             }
             assert_eq!(after.usage, before.usage, "{name}, {how}: {body}");
             let (mut after, mut before) = (told(&after.parts), told(&before.parts));
-            if face == CallerDialect::OpenAiResponses && how == "streamed" {
+            if caller_dialect == CallerDialect::OpenAiResponses && how == "streamed" {
                 // What a thought with its own item proves is sealed within the one that was told.
                 let open = |proof: &mut Proof| {
                     let item: Value = serde_json::from_str(&proof.data).expect("an item");
@@ -75,7 +75,7 @@ fn recorded_answers_are_the_same_after_the_server_half() {
                 };
                 after.3.iter_mut().for_each(open);
             }
-            if face != CallerDialect::Gemini {
+            if caller_dialect != CallerDialect::Gemini {
                 // Only there a call carries its own.
                 before.2.iter_mut().for_each(|call| call.proof = None);
                 after.2.iter_mut().for_each(|call| call.proof = None);
@@ -95,23 +95,23 @@ fn sources_are_told_in_every_dialect_and_read_again() {
     let call = ToolCall { id: "c".into(), name: "f".into(), arguments: "{}".into(), proof: None };
     for parts in [vec![text(said)], vec![text(said), AssistantPart::ToolCall(call)]] {
         let answer = Finished { sources: sources.clone(), ..finished(parts, StopReason::Stop) };
-        for face in FACES {
-            let form = form(face);
+        for caller_dialect in CALLER_DIALECTS {
+            let form = form(caller_dialect);
             for (how, body) in [("streamed", streamed(&form, &answer)), ("whole", whole(&form, &answer).to_string())] {
-                let found = decoded(face, &body).sources;
-                let expected: Vec<Source> = match face {
+                let found = decoded(caller_dialect, &body).sources;
+                let expected: Vec<Source> = match caller_dialect {
                     // There a block rests on them as a whole.
                     CallerDialect::Anthropic => {
                         sources.iter().map(|source| Source { place: 0..3, ..source.clone() }).collect()
                     }
                     _ => sources.clone(),
                 };
-                assert_eq!(found, expected, "{face:?} {how}: {body}");
+                assert_eq!(found, expected, "{caller_dialect:?} {how}: {body}");
             }
         }
     }
-    for face in FACES {
-        let none = whole(&form(face), &finished(vec![text(said)], StopReason::Stop)).to_string();
+    for caller_dialect in CALLER_DIALECTS {
+        let none = whole(&form(caller_dialect), &finished(vec![text(said)], StopReason::Stop)).to_string();
         assert!(!none.contains("url") && !none.contains("grounding") && !none.contains("citations"), "{none}");
     }
 }
@@ -173,9 +173,9 @@ fn the_error_that_ends_a_response_that_passed_goes_on_with_its_number_and_id() {
 
 /// The message that a client of a face builds from a stream, and sends with its next request: written after the
 /// vendors' SDKs.
-fn remembered(face: CallerDialect, stream: &str) -> Value {
+fn remembered(caller_dialect: CallerDialect, stream: &str) -> Value {
     let data = data(stream);
-    match face {
+    match caller_dialect {
         CallerDialect::OpenAiChat => {
             let mut message = json!({"role": "assistant", "content": null});
             let mut calls: Vec<Value> = Vec::new();
@@ -244,8 +244,8 @@ fn remembered(face: CallerDialect, stream: &str) -> Value {
 }
 
 /// The part of a whole answer that a client keeps.
-fn kept(face: CallerDialect, body: &Value) -> Value {
-    match face {
+fn kept(caller_dialect: CallerDialect, body: &Value) -> Value {
+    match caller_dialect {
         CallerDialect::OpenAiChat => body["choices"][0]["message"].clone(),
         CallerDialect::OpenAiResponses => body["output"].clone(),
         CallerDialect::Anthropic => json!({"role": "assistant", "content": body["content"]}),
@@ -254,9 +254,9 @@ fn kept(face: CallerDialect, body: &Value) -> Value {
 }
 
 /// Returns the parts that the next request of a client brings back.
-fn brought_back(face: CallerDialect, memory: Value) -> Vec<AssistantPart> {
+fn brought_back(caller_dialect: CallerDialect, memory: Value) -> Vec<AssistantPart> {
     let user = json!({"role": "user", "content": "Hi"});
-    let request = match face {
+    let request = match caller_dialect {
         CallerDialect::OpenAiChat | CallerDialect::Anthropic => {
             json!({"model": "m", "max_tokens": 9, "messages": [user, memory]})
         }
@@ -267,7 +267,7 @@ fn brought_back(face: CallerDialect, memory: Value) -> Vec<AssistantPart> {
         }
         CallerDialect::Gemini => json!({"contents": [{"role": "user", "parts": [{"text": "Hi"}]}, memory]}),
     };
-    match asked(face, &request).request.messages.pop() {
+    match asked(caller_dialect, &request).request.messages.pop() {
         Some(Message::Assistant(parts)) => parts,
         other => panic!("{other:?}"),
     }
@@ -325,29 +325,30 @@ proptest! {
     #[test]
     fn what_a_client_sends_again_is_what_the_model_said(parts in any_answer()) {
         let answer = finished(parts, StopReason::Stop);
-        for face in FACES {
-            let form = form(face);
-            let whole = brought_back(face, kept(face, &whole(&form, &answer)));
-            prop_assert_eq!(&whole, &answer.parts, "{:?}, whole", face);
+        for caller_dialect in CALLER_DIALECTS {
+            let form = form(caller_dialect);
+            let whole = brought_back(caller_dialect, kept(caller_dialect, &whole(&form, &answer)));
+            prop_assert_eq!(&whole, &answer.parts, "{:?}, whole", caller_dialect);
             let stream = streamed(&form, &answer);
-            let streamed = brought_back(face, remembered(face, &stream));
-            prop_assert_eq!(&streamed, &answer.parts, "{:?}, streamed: {}", face, stream);
+            let streamed = brought_back(caller_dialect, remembered(caller_dialect, &stream));
+            prop_assert_eq!(&streamed, &answer.parts, "{:?}, streamed: {}", caller_dialect, stream);
         }
     }
 
     #[test]
     fn the_client_half_reads_what_the_server_half_writes(parts in any_answer()) {
         let answer = finished(parts, StopReason::Length);
-        for face in FACES {
-            let form = form(face);
+        for caller_dialect in CALLER_DIALECTS {
+            let form = form(caller_dialect);
             for body in [streamed(&form, &answer), whole(&form, &answer).to_string()] {
-                let after = decoded(face, &body);
+                let after = decoded(caller_dialect, &body);
                 let ((text, thoughts, mut calls, _), (said, thought, mut called, _)) =
                     (told(&after.parts), told(&answer.parts));
                 calls.iter_mut().chain(&mut called).for_each(|call| call.proof = None);
-                prop_assert_eq!((text, thoughts, calls), (said, thought, called), "{:?}: {}", face, body);
+                prop_assert_eq!((text, thoughts, calls), (said, thought, called), "{:?}: {}", caller_dialect, body);
                 prop_assert_eq!(after.stop, StopReason::Length);
-                let usage = Usage { cache_write: if face == CallerDialect::Gemini { 0 } else { 10 }, ..answer.usage };
+                let cache_write = if caller_dialect == CallerDialect::Gemini { 0 } else { 10 };
+                let usage = Usage { cache_write, ..answer.usage };
                 prop_assert_eq!(after.usage, Some(usage));
             }
         }
@@ -358,10 +359,18 @@ proptest! {
 fn a_proof_after_text_comes_back_after_it() {
     let parts = vec![text("It rains."), thought("", Some(proof(Dialect::Gemini, "AbC="))), call("c", "f", "{}", None)];
     let answer = finished(parts, StopReason::ToolCalls);
-    for face in [CallerDialect::OpenAiResponses, CallerDialect::Anthropic, CallerDialect::Gemini] {
-        let form = form(face);
-        assert_eq!(brought_back(face, kept(face, &whole(&form, &answer))), answer.parts, "{face:?}");
-        assert_eq!(brought_back(face, remembered(face, &streamed(&form, &answer))), answer.parts, "{face:?}");
+    for caller_dialect in [CallerDialect::OpenAiResponses, CallerDialect::Anthropic, CallerDialect::Gemini] {
+        let form = form(caller_dialect);
+        assert_eq!(
+            brought_back(caller_dialect, kept(caller_dialect, &whole(&form, &answer))),
+            answer.parts,
+            "{caller_dialect:?}"
+        );
+        assert_eq!(
+            brought_back(caller_dialect, remembered(caller_dialect, &streamed(&form, &answer))),
+            answer.parts,
+            "{caller_dialect:?}"
+        );
     }
 }
 
@@ -371,15 +380,15 @@ fn what_a_provider_wrote_over_several_lines_stays_one_event() {
     let arguments = "{\n  \"b\": \"two\\nlines\",\n  \"a\": 1\n}";
     let parts = vec![thought("", Some(proof(Dialect::OpenAiResponses, item))), call("c", "f", arguments, None)];
     let answer = finished(parts, StopReason::ToolCalls);
-    for face in FACES {
-        let after = decoded(face, &streamed(&form(face), &answer));
-        assert_eq!(told(&after.parts).2, told(&answer.parts).2, "{face:?}");
+    for caller_dialect in CALLER_DIALECTS {
+        let after = decoded(caller_dialect, &streamed(&form(caller_dialect), &answer));
+        assert_eq!(told(&after.parts).2, told(&answer.parts).2, "{caller_dialect:?}");
     }
 }
 
 #[test]
 fn arguments_keep_the_order_of_their_fields() {
-    for (face, body) in [
+    for (caller_dialect, body) in [
         (
             CallerDialect::Anthropic,
             r#"{"model":"m","messages":[{"role":"assistant","content":[{"type":"tool_use","id":"c","name":"f","input":{"b":1,"a":null}}]}]}"#,
@@ -389,8 +398,8 @@ fn arguments_keep_the_order_of_their_fields() {
             r#"{"contents":[{"role":"model","parts":[{"functionCall":{"id":"c","name":"f","args":{"b":1,"a":null}}}]}]}"#,
         ),
     ] {
-        let asked = read(face, Some("m"), false, &body.to_owned().into()).expect("a good request");
+        let asked = read(caller_dialect, Some("m"), false, &body.to_owned().into()).expect("a good request");
         let expected = Message::Assistant(vec![call("c", "f", r#"{"b":1,"a":null}"#, None)]);
-        assert_eq!(asked.request.messages, [expected], "{face:?}");
+        assert_eq!(asked.request.messages, [expected], "{caller_dialect:?}");
     }
 }

@@ -46,7 +46,7 @@ impl Driver {
 
     /// Takes what an attempt at a target is expected to cost.
     pub(super) fn buy(&self, target: usize, prompt_tokens: u32) -> Result<Option<BudgetReservation>, BudgetRefusal> {
-        self.shared.purses.take(self.page.about(), || self.estimate(target, prompt_tokens))
+        self.shared.budgets.take(self.call_record.about(), || self.estimate(target, prompt_tokens))
     }
 
     /// Returns what an attempt at a target may cost.
@@ -65,7 +65,7 @@ impl Driver {
         let refusal = Refusal { gate: Gate::Budget, until };
         let wait = until.map(|until| until.saturating_duration_since(now));
         let target = self.table.targets[target].id().clone();
-        self.page.note(CallStep::Refused { target, gate: refusal.gate, wait });
+        self.call_record.note(CallStep::Refused { target, gate: refusal.gate, wait });
         self.over = Some(Box::new(refused.why));
         self.machine.refused(refusal, &self.shared.budget, now);
     }
