@@ -204,8 +204,8 @@ impl Config {
                 None => drop(ill.insert(name.as_str())),
             }
         }
-        if ill.is_empty() && providers.iter().all(|provider| provider.targets.is_empty()) {
-            let problem = "there is no model at any provider; add at least one, as `providers.openai.keys = [{ env = \
+        if self.providers.is_empty() {
+            let problem = "there is none; add at least one, as `providers.openai.keys = [{ env = \
                            \"OPENAI_API_KEY\" }]`";
             errors.push(ConfigError::new("providers", problem));
         }

@@ -609,19 +609,23 @@ impl Runtime {
 
     /// Replaces providers and routes. A provider that did not change keeps its actor, its health and its connections;
     /// one that is gone is retired when its last attempt has ended; no call in flight is dropped. Limits of the runtime
-    /// itself (`calls_max`, `seed`, …) stay as they were.
+    /// itself (`calls_max`, `store`, …) stay as they were; the log names those that would change.
     ///
     /// # Errors
     /// If a field is not valid: the old configuration stays. If the runtime has stopped.
     pub async fn reconfigure(&self, config: Config) -> Result<(), StartError> {
-        let (_, setup) = config.check()?;
+        let (limits, setup) = config.check()?;
         let (sender, done) = oneshot::channel();
         if !self.runs() {
             return Err(StartError::Stopped);
         }
         let setup = self.with_what_is_read(setup).await?;
         self.shared.root.send(RootMessage::Reconfigure(Box::new(setup), sender));
-        done.await.map_err(|_| StartError::Stopped)
+        done.await.map_err(|_| StartError::Stopped)?;
+        for field in limits.differing(&self.shared.limits) {
+            tracing::warn!(field, "this setting was changed: it takes effect at the next start");
+        }
+        Ok(())
     }
 
     /// Adds to a configuration what stands in files: prices, and what was spent before of the budgets that it brings.

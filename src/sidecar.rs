@@ -208,6 +208,11 @@ impl Sidecar {
         Ok(())
     }
 
+    /// Returns how long calls in flight have at a stop.
+    pub fn drain(&self) -> Duration {
+        self.state.current().server.drain
+    }
+
     /// Returns the files of the certificate and its key, where there are any.
     pub fn certificate_files(&self) -> Vec<PathBuf> {
         let current = self.state.current();

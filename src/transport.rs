@@ -360,21 +360,16 @@ fn lacks(error: &reqwest::Error, text: &str) -> bool {
     NO_RESOLVER.iter().any(|words| text.contains(words))
 }
 
-/// Returns an error's text with its causes, without the address (it may hold a key as a parameter).
+/// Returns the texts of an error's causes, without the address (it may hold a key as a parameter) and without those that
+/// only repeat that it was the client's.
 fn chain(error: &reqwest::Error) -> String {
-    let mut text = match (error.is_connect(), error.is_timeout()) {
-        (true, true) => "connect timeout".to_owned(),
-        (true, false) => "connect".to_owned(),
-        (false, true) => "timeout".to_owned(),
-        (false, false) => "http".to_owned(),
-    };
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
+    let causes = std::iter::successors(error.source(), |cause| cause.source()).map(ToString::to_string);
+    let causes: Vec<String> = causes.filter(|cause| !cause.starts_with("client error")).collect();
+    match (error.is_timeout(), causes.is_empty()) {
+        (true, _) => "no answer in time".to_owned(),
+        (false, true) => "for an unknown reason".to_owned(),
+        (false, false) => causes.join(": "),
     }
-    text
 }
 
 #[cfg(test)]

@@ -23,8 +23,8 @@ impl Target {
         let (provider, can) = (&self.provider.spec, self.spec().capabilities);
         match &demand.what {
             Demanded::Foreign(dialect, _) => {
-                let takes = provider.dialect.shares_fields(*dialect) || route.foreign_parts == ForeignParts::Drop;
-                (!takes).then_some(SkipReason::Foreign)
+                let is_dropped = || route.foreign_parts == ForeignParts::Drop && demand.may_be_left_out(request);
+                (!provider.dialect.shares_fields(*dialect) && !is_dropped()).then_some(SkipReason::Foreign)
             }
             Demanded::Document(_) | Demanded::DocumentUrl if !can.documents => Some(SkipReason::Documents),
             Demanded::Audio if !can.audio => Some(SkipReason::Audio),

@@ -22,6 +22,7 @@ use super::to_provider::{Crash, ProviderMessage};
 use crate::policy::admission::{Admission, AdmissionRequest, Effect, Report};
 use crate::policy::snapshot::{Barrier, BreakerState, Health, Refusal};
 use crate::words::Event;
+use crate::words::fnv::{FNV1A, fnv1a};
 
 /// Health is published at once on a transition, else at most this often.
 const PUBLISH_EVERY: Duration = Duration::from_millis(50);
@@ -75,7 +76,8 @@ impl Actor for Provider {
             Some(checkpoint) => Admission::restore(&checkpoint, keep_statistics, now()),
             None => Admission::new(configured.spec.admission.clone(), now()),
         };
-        let rng = SeededRng::seed_from_u64(shared.limits.seed ^ seed(&configured.spec.name) ^ incarnation);
+        let rng =
+            SeededRng::seed_from_u64(shared.limits.seed ^ fnv1a(FNV1A, configured.spec.name.bytes()) ^ incarnation);
         let (published, waiting) = (now(), InFlightAttempts::default());
         let mut state = State { admission, rng, published, pending: false, unsaved: true, waiting, configured, shared };
         state.publish(now());
@@ -299,9 +301,4 @@ impl State {
         }
         self.shared.tell(event);
     }
-}
-
-/// Makes the random sources of providers differ (FNV-1a).
-fn seed(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

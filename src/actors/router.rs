@@ -219,15 +219,17 @@ fn unservable(plan: &Plan, accepted: &Accepted) -> Option<Error> {
     let Some(part) = table.untaken(route, asked).filter(|_| !plan.skipped.iter().all(takes)) else {
         return Some(Error::NoTarget { route: route_name, why });
     };
+    let may_be_left_out = matches!(&asked.work, Work::Chat(request) if part.may_be_left_out(request));
     let remedy = match part.what {
         Demanded::Tokens => {
             "send the text itself (LangChain: `check_embedding_ctx_length=False`), or add a target of OpenAI's dialect \
              to the route"
         }
-        Demanded::Foreign(..) => {
+        Demanded::Foreign(..) if may_be_left_out => {
             "leave it out, add a target of its dialect to the route, or let the route leave it out with \
              `foreign_parts = \"drop\"`"
         }
+        Demanded::Foreign(..) => "leave it out, or add a target of its dialect to the route",
         _ => "leave it out, or add a target to the route that reads it",
     };
     // A call without a dialect is treated as one of the target's own.

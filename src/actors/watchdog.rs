@@ -14,7 +14,7 @@ use super::permit::Permit;
 use super::progress::AttemptProgress;
 use crate::policy::admission::{Report, Ticket};
 use crate::spec::Stall;
-use crate::words::{Failure, FailureClass};
+use crate::words::{Brief, Failure, FailureClass};
 
 /// The wait of a timer without a limit.
 const EVER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -141,11 +141,11 @@ impl Watchdog {
             match self.content {
                 None if self.overdue_after.take().is_some() => permit.report(Report::Overdue),
                 None => {
-                    let text = format!("no content within {:?}", self.first_token_max);
+                    let text = format!("no content within {}", Brief(self.first_token_max));
                     return Err(Failure::new(FailureClass::NoFirstToken, text));
                 }
                 Some(last) if now >= self.stalled(last) => {
-                    let text = format!("no more content for {:?}", now.saturating_duration_since(last));
+                    let text = format!("no more content for {}", Brief(now.saturating_duration_since(last)));
                     return Err(Failure::new(FailureClass::Stalled, text));
                 }
                 Some(_) => {

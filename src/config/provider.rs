@@ -391,6 +391,9 @@ impl ProviderConfig {
     }
 }
 
+/// What follows a base address, and is often copied with it.
+const ENDPOINTS: [&str; 5] = ["/chat/completions", "/completions", "/embeddings", "/responses", "/messages"];
+
 impl ProviderConfig {
     /// Returns its specification, if all of it is valid.
     pub(super) fn check(
@@ -419,6 +422,11 @@ impl ProviderConfig {
         if host == Some(None) {
             let problem = "is no base address; one looks like \"https://api.openai.com/v1\", without key or query, its port \
                            1 to 65535 where it has one";
+            errors.push(ConfigError::new(at("base_url"), problem));
+        }
+        let endpoint = base_url.as_deref().and_then(|url| ENDPOINTS.into_iter().find(|path| url.ends_with(path)));
+        if let Some(path) = endpoint {
+            let problem = format!("names an endpoint; leave `{path}` off: it is added to a base address");
             errors.push(ConfigError::new(at("base_url"), problem));
         }
         let dialect = self.dialect.or(preset.map(|preset| preset.dialect)).unwrap_or_default();
@@ -457,7 +465,7 @@ impl ProviderConfig {
         errors.extend(self.breaker.check(&at("breaker")));
         errors.extend(self.hints.check(&at("hints")));
         errors.extend(self.probe.iter().flat_map(|probe| probe.check(&at("probe"))));
-        let models = match self.served(preset, dialect, &at) {
+        let models = match self.served(name, preset, dialect, &at) {
             Ok(models) => models,
             Err(error) => {
                 errors.push(error);
@@ -559,19 +567,23 @@ impl ProviderConfig {
     /// Returns its models: those that are named, else all of its preset's vendor.
     fn served(
         &self,
+        name: &str,
         preset: Option<&Preset>,
         dialect: DialectConfig,
         at: &impl Fn(&str) -> String,
     ) -> Result<Cow<'_, BTreeMap<String, ModelConfig>>, ConfigError> {
-        let Some(preset) = preset.filter(|_| self.models.is_empty()) else { return Ok(Cow::Borrowed(&self.models)) };
-        if preset.serves.is_none() {
-            let problem = format!(
-                "is empty; `{}` serves only models that are named, as `models.\"NAME\" = {{}}`: each by its name there",
-                preset.name
-            );
-            return Err(ConfigError::new(at("models"), problem));
-        }
-        Ok(Cow::Owned(preset.models(dialect)))
+        const NAME_THEM: &str = "as `models.\"NAME\" = {}`: each by its name there";
+        let problem = match (preset, Preset::named(name)) {
+            _ if !self.models.is_empty() => return Ok(Cow::Borrowed(&self.models)),
+            (Some(preset), _) if preset.serves.is_some() => return Ok(Cow::Owned(preset.models(dialect))),
+            (Some(preset), _) => format!("is empty; `{}` serves only models that are named, {NAME_THEM}", preset.name),
+            (None, Some(preset)) if preset.serves.is_some() => format!(
+                "is empty; name what this `base_url` serves, {NAME_THEM}; or set `preset = \"{name}\"`, if it serves the \
+                 same models as `{name}` itself"
+            ),
+            (None, _) => format!("is empty; name what this `base_url` serves, {NAME_THEM}"),
+        };
+        Err(ConfigError::new(at("models"), problem))
     }
 
     /// Reports a preset that needs a key and has none. If the user sets an address or a transport, a proxy there may

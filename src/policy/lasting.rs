@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::words::fnv::{FNV1A, fnv1a};
 use crate::words::{Gauge, ModelClass};
 
 /// A type that can be written down and read again.
@@ -24,7 +25,7 @@ pub trait Lasting: Sized {
 
 /// Returns the form of a type.
 pub fn form<T: Lasting>() -> u64 {
-    let mut form = Form(FNV.0);
+    let mut form = Form(FNV1A);
     T::form(&mut form);
     form.0
 }
@@ -59,12 +60,9 @@ fn whole<T: Lasting>(mut from: Reader<'_>) -> Option<T> {
     T::read(&mut from).filter(|_| from.bytes.is_empty())
 }
 
-/// Start and factor of FNV-1a.
-const FNV: (u64, u64) = (0xcbf2_9ce4_8422_2325, 0x0100_0000_01b3);
-
 /// Returns a checksum that shows whether a disk has changed bytes.
 pub fn sum(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(FNV.0, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(FNV.1))
+    fnv1a(FNV1A, bytes.iter().copied())
 }
 
 /// The form of a type, as far as it was told.
@@ -73,7 +71,7 @@ pub struct Form(u64);
 impl Form {
     /// Tells of a name.
     pub fn name(&mut self, name: &str) {
-        self.0 = name.bytes().chain([0]).fold(self.0, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(FNV.1));
+        self.0 = fnv1a(self.0, name.bytes().chain([0]));
     }
 
     /// Tells of a part, which a function finds: so its type need not be written twice.
@@ -535,7 +533,7 @@ mod tests {
         lasting!(struct C { x, y });
         // The name of the type itself counts, too: so compare what they are made of.
         let parts = |name: fn(&mut Form)| {
-            let mut form = Form(FNV.0);
+            let mut form = Form(FNV1A);
             name(&mut form);
             form.0
         };

@@ -12,7 +12,7 @@ use super::explain::{CallStep, Explanation, Flight};
 use super::record::Record;
 use super::routing::Score;
 #[cfg(feature = "store")]
-use super::statement::{Line, Statement};
+use super::statement::{By, Line, Statement};
 use crate::words::{AttemptEnd, AttemptRecord, CallFacts, Dialect, Failure};
 
 impl Serialize for Record {
@@ -46,21 +46,23 @@ impl Serialize for Explanation {
 impl Serialize for Statement {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { by, lines, sum, cut, lost, again } = self;
-        let lines: Vec<Value> = lines.iter().map(line).collect();
-        let (by, sum) = (by.to_string(), line(sum));
+        let of_calls = *by == By::Outcome;
+        let lines: Vec<Value> = lines.iter().map(|it| line(it, of_calls)).collect();
+        let (by, sum) = (by.to_string(), line(sum, of_calls));
         let value = json!({ "by": by, "lines": lines, "sum": sum, "cut": cut, "lost": lost, "again": again });
         value.serialize(serializer)
     }
 }
 
-/// Returns a line of a statement.
+/// Returns a line of a statement, which counts attempts and answers, or calls.
 #[cfg(feature = "store")]
-fn line(line: &Line) -> Value {
+fn line(line: &Line, of_calls: bool) -> Value {
     let usage = line.usage;
     json!({
         "of": line.of,
-        "attempts": line.attempts,
-        "answers": line.answers,
+        "calls": of_calls.then_some(line.attempts),
+        "attempts": (!of_calls).then_some(line.attempts),
+        "answers": (!of_calls).then_some(line.answers),
         "unpriced": line.unpriced,
         "cost_usd": line.cost_usd(),
         "estimated_usd": line.estimated_usd(),

@@ -123,6 +123,17 @@ impl Question {
         self
     }
 
+    /// Refuses a time that ends before it begins.
+    ///
+    /// # Errors
+    /// With the field and what is wrong with it.
+    pub fn check(&self) -> Result<(), String> {
+        match (self.since, self.until) {
+            (Some(since), Some(until)) if until <= since => Err("until: must be later than since".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
     /// Asks for this many lines at most.
     #[must_use]
     pub const fn lines_max(mut self, lines: u32) -> Self {

@@ -150,6 +150,7 @@ pub(super) fn to_question(query: &str, now: SystemTime) -> Result<Question, Stri
             _ => return Err(format!("{name}: is none of by, since, until and lines")),
         }
     }
+    question.check()?;
     Ok(question)
 }
 

@@ -402,6 +402,28 @@ impl Observer for Metrics {
     }
 }
 
+/// Returns metrics in the older form of Prometheus, which calls a counter's family by the name of its samples and has
+/// neither units nor an end: <https://prometheus.io/docs/instrumenting/exposition_formats/>.
+pub(super) fn older(text: &str) -> String {
+    let mut older = String::with_capacity(text.len());
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let (help, kind) = match line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) {
+            Some(help) => (help, lines.next().unwrap_or_default()),
+            None if line.starts_with("# UNIT ") || line == "# EOF" => continue,
+            None => {
+                older.extend([line, "\n"]);
+                continue;
+            }
+        };
+        let (name, about) = help;
+        let kind = kind.rsplit(' ').next().unwrap_or_default();
+        let total = if kind == "counter" { "_total" } else { "" };
+        older.extend(["# HELP ", name, total, " ", about, "\n# TYPE ", name, total, " ", kind, "\n"]);
+    }
+    older
+}
+
 fn labels(target: &TargetId) -> TargetLabels {
     TargetLabels {
         gen_ai_provider_name: Text(target.provider.clone()),

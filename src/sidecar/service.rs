@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_ENCODING, RETRY_AFTER};
+use http::header::{ACCEPT, ALLOW, CONTENT_ENCODING, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -22,6 +22,7 @@ use super::body::{ReplyBody, bytes};
 use super::chat;
 use super::endpoint::{BackgroundAction, Endpoint, unescaped};
 use super::intake::{BodyMemory, ParsedBody};
+use super::metrics;
 use super::origin::{self, OriginRefusal};
 use super::refusals::Reason;
 use super::state::{Current, Peer, State, now};
@@ -140,7 +141,14 @@ async fn serve(
         Endpoint::Live | Endpoint::Root => plain(StatusCode::OK, "standin\n"),
         Endpoint::Metrics => {
             let health = state.runtime.health();
-            plain(StatusCode::OK, state.metrics.render(&health, &state.refusals, state.places.taken().0))
+            let text = state.metrics.render(&health, &state.refusals, state.places.taken().0);
+            let wanted = |accept: &HeaderValue| accept.to_str().is_ok_and(|types| types.contains(OPEN_METRICS));
+            let (kind, text) = if head.headers.get_all(ACCEPT).iter().any(wanted) {
+                ("application/openmetrics-text; version=1.0.0; charset=utf-8", text)
+            } else {
+                ("text/plain; version=0.0.4; charset=utf-8", metrics::older(&text))
+            };
+            bytes(StatusCode::OK, kind, text.into())
         }
         Endpoint::Explain { route } => explain(state, route).await,
         Endpoint::Why { call } => why(state, &call),
@@ -448,6 +456,9 @@ fn refuse(refusal: Refusal) -> Response<ReplyBody> {
     response.headers_mut().extend(refusal.headers);
     response
 }
+
+/// The newer of the two forms of metrics, as who reads it asks for it.
+const OPEN_METRICS: &str = "application/openmetrics-text";
 
 fn plain(status: StatusCode, text: impl Into<String>) -> Response<ReplyBody> {
     bytes(status, "text/plain; charset=utf-8", text.into().into())

@@ -25,3 +25,42 @@ pub(crate) struct Limits {
     #[cfg(feature = "store")]
     pub(crate) store: Option<StoreSpec>,
 }
+
+impl Limits {
+    /// Returns the fields in which these differ from other ones, by their names in a configuration. A seed is not among
+    /// them: where none is configured each has its own.
+    pub(crate) fn differing(&self, other: &Self) -> Vec<&'static str> {
+        let Self {
+            calls_max,
+            parked_max,
+            queue_max,
+            consumer_stall_max,
+            ledger_max,
+            recorder_max,
+            restart,
+            seed: _,
+            answer_max,
+            answers_bytes_max,
+            kept_for,
+            kept_bytes_max,
+            #[cfg(feature = "store")]
+            store,
+        } = self;
+        let fields = [
+            ("calls_max", *calls_max != other.calls_max),
+            ("parked_max", *parked_max != other.parked_max),
+            ("queue_max", *queue_max != other.queue_max),
+            ("consumer_stall_max", *consumer_stall_max != other.consumer_stall_max),
+            ("ledger_max", *ledger_max != other.ledger_max),
+            ("recorder_max", *recorder_max != other.recorder_max),
+            ("restart", *restart != other.restart),
+            ("answer_bytes_max, answer_tokens_max", *answer_max != other.answer_max),
+            ("answers_bytes_max", *answers_bytes_max != other.answers_bytes_max),
+            ("kept_for", *kept_for != other.kept_for),
+            ("kept_bytes_max", *kept_bytes_max != other.kept_bytes_max),
+            #[cfg(feature = "store")]
+            ("store", *store != other.store),
+        ];
+        fields.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
+    }
+}

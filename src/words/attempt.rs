@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{Dialect, Failure, FailureClass, Price, Priority, TargetId, Usage};
+use super::{Brief, Dialect, Failure, FailureClass, Price, Priority, TargetId, Usage};
 
 /// Identifies a call among all calls of all processes: by the runtime that accepted it, and its number there.
 ///
@@ -199,7 +199,7 @@ impl AttemptRecord {
 
 impl fmt::Display for AttemptRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} after {:?}: ", self.target, self.took)?;
+        write!(f, "{} after {}: ", self.target, Brief(self.took))?;
         match &self.end {
             AttemptEnd::Won => f.write_str("answered"),
             AttemptEnd::Failed(failure) => failure.fmt(f),

@@ -52,7 +52,18 @@ fn begin(text: &str) -> String {
     text[..end.unwrap_or(text.len())].to_owned()
 }
 
+/// What stands for the rest of a conversation, which its provider keeps: without it another question would be asked.
+const THE_REST: [&str; 4] = ["previous_response_id", "conversation", "prompt", "cachedContent"];
+
 impl Demand {
+    /// Tells whether a route may leave it out of this request: not what could not be read, for its provider knows what
+    /// it says, and not what stands for the rest of the conversation.
+    pub fn may_be_left_out(&self, request: &ChatRequest) -> bool {
+        let Demanded::Foreign(_, kind) = &self.what else { return false };
+        let is_read = request.original.as_ref().is_none_or(|original| original.unread.is_empty());
+        is_read && !THE_REST.contains(&kind.as_str())
+    }
+
     fn foreign(field: String, foreign: &Foreign) -> Option<Self> {
         let what = Demanded::Foreign(foreign.dialect, foreign.kind.clone());
         (!foreign.optional).then(|| Self { field, what, begin: begin(&foreign.json) })

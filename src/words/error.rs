@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{AttemptEnd, AttemptRecord, CallId, Failure, OverBudget, UnavailableTarget};
+use super::{AttemptEnd, AttemptRecord, Brief, CallId, Failure, OverBudget, UnavailableTarget};
 
 /// Why a call has no answer. Every variant says whose fault it is and whether anything was sent.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -90,7 +90,7 @@ pub enum Error {
         retry_after: Option<Duration>,
     },
     /// Another request was made with the same key, and is worked on or kept. The caller's fault; nothing was sent.
-    #[error("key: another request was made with this one; each call needs a key of its own")]
+    #[error("idempotency key: it was used for another request; each call needs one of its own")]
     KeyConflict,
     /// No call of this id has a log here: it is not known, or was forgotten. Nothing was sent.
     #[error("no call {0} is kept: it is not known here, or it ended too long ago")]
@@ -111,7 +111,7 @@ pub enum Error {
     #[error("the call's actor crashed; this is a bug in standin")]
     Crashed,
     /// The caller's stream took nothing for longer than `consumer_stall_max`.
-    #[error("the caller read nothing of its stream for {0:?}")]
+    #[error("the caller read nothing of its stream for {}", Brief(*.0))]
     ConsumerStalled(Duration),
 }
 

@@ -5,6 +5,7 @@
 //! types, so no wire format can leak into them.
 
 pub mod attempt;
+mod brief;
 pub mod chat;
 mod conceal;
 pub mod consequence;
@@ -17,6 +18,7 @@ pub mod error;
 pub mod event;
 pub mod exhausted;
 pub mod failure;
+pub mod fnv;
 pub mod hedging;
 pub mod hint;
 pub mod hold;
@@ -35,6 +37,7 @@ pub mod text;
 
 pub use answer_piece::AnswerPiece;
 pub use attempt::{AttemptEnd, AttemptRecord, CallFacts, CallId, NoCallId};
+pub use brief::Brief;
 pub use chat::{
     AssistantPart, Audio, ChatRequest, CommitPolicy, Document, DocumentSource, Effort, Foreign, Image, Message,
     Priority, Proof, Reasoning, ResponseFormat, Sampling, Tool, ToolCall, ToolChoice, ToolResult, UserPart,

@@ -164,7 +164,8 @@ fn cost(target: &Described) -> Option<f64> {
     Some((price.input * f64::from(QUESTION_TOKENS) + price.output * answer) / 1e6)
 }
 
-async fn ask(config: standin::Config, targets: &[&Described]) -> ExitCode {
+async fn ask(mut config: standin::Config, targets: &[&Described]) -> ExitCode {
+    load::keep_nothing(&mut config);
     let known: f64 = targets.iter().filter_map(|target| cost(target)).sum();
     let unknown = targets.iter().filter(|target| cost(target).is_none()).count();
     let rest = if unknown > 0 { format!(", and {unknown} model(s) whose price is not known") } else { String::new() };

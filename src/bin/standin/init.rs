@@ -63,12 +63,11 @@ fn starter(found: &load::DetectedProviders) -> String {
         let Some(model) = preferred.map(|(_, model)| (*model).to_owned()).or_else(|| models.first().cloned()) else {
             continue;
         };
-        let named = found.must_name(name);
         let _ = write!(out, "\n[providers.{name}]\n");
         if let Some(variable) = variable {
             let _ = writeln!(out, "keys = [{{ env = \"{variable}\" }}]");
         }
-        if named {
+        if found.is_named(name) {
             for model in models {
                 let _ = writeln!(out, "models.\"{model}\" = {{}}");
             }
@@ -103,8 +102,8 @@ fn starter(found: &load::DetectedProviders) -> String {
         let _ = writeln!(out, "    \"{target}\",");
     }
     out.push_str(
-        "]\n# A part of a request that a target's dialect cannot express is left out there, and the answer says so.\n\
-         foreign_parts = \"drop\"\n\n\
+        "]\n# What only another dialect has (a tool that its provider runs, for one) is left out for a target, and the answer\n\
+         # says so. With \"refuse\" such a target is not asked.\nforeign_parts = \"drop\"\n\n\
          [failover]\n# Attempts of one call, and time for all of it.\nattempts_max = 3\ndeadline = \"10min\"\n",
     );
     out

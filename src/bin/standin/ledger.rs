@@ -55,6 +55,7 @@ fn read(file: &Path, options: &LedgerQuestion) -> Result<Value, String> {
     let by: GroupBy = options.by.parse().map_err(|error| format!("--by: {error}"))?;
     let mut question = Question::by(by).lines_max(options.lines.unwrap_or(0));
     (question.since, question.until) = (time("since", &options.since)?, time("until", &options.until)?);
+    question.check().map_err(|problem| format!("--{problem}"))?;
     ask_file(file, &question).map(|statement| json!(statement)).map_err(|error| error.to_string())
 }
 
@@ -76,7 +77,7 @@ fn verify(file: &Path) -> ExitCode {
 }
 
 /// The columns of CSV, and the place of each in a line.
-const COLUMNS: [(&str, &str); 14] = [
+const COLUMNS: [(&str, &str); 15] = [
     ("of", "/of"),
     ("attempts", "/attempts"),
     ("answers", "/answers"),
@@ -91,6 +92,7 @@ const COLUMNS: [(&str, &str); 14] = [
     ("cache_write_tokens", "/tokens/cache_write"),
     ("output_tokens", "/tokens/output"),
     ("reasoning_tokens", "/tokens/reasoning"),
+    ("calls", "/calls"),
 ];
 
 /// Writes a statement's lines with these columns, each with its place in a line.
@@ -118,7 +120,7 @@ fn table(statement: &Value) {
     say!(
         "{by:<36} {:>9} {:>9} {:>10} {:>10} {:>10} {:>6} {:>12} {:>12}",
         "answers",
-        "attempts",
+        if by == "outcome" { "calls" } else { "attempts" },
         "$",
         "$ wasted",
         "$/answer",
@@ -145,7 +147,10 @@ fn table(statement: &Value) {
     }
     let again = number("/again");
     if again > 0.0 {
-        say!("{again} call(s) were sent again after a restart: what was sent before may have been billed, too");
+        say!(
+            "{again} call(s) were sent again after a restart since the file was made: what was sent before may have been \
+             billed, too"
+        );
     }
     let lost = number("/lost");
     if lost > 0.0 {
@@ -154,19 +159,22 @@ fn table(statement: &Value) {
 }
 
 fn row(line: &Value) {
-    let count = |at: &str| line.pointer(at).and_then(Value::as_u64).unwrap_or_default();
-    let money = |name: &str| line[name].as_f64().map_or_else(|| "-".to_owned(), dollars);
+    let count = |at: &str| line.pointer(at).and_then(Value::as_u64);
+    let counted = |at: &str| count(at).map_or_else(|| "-".to_owned(), |count| count.to_string());
+    // What no price is known for costs something, and not nothing.
+    let is_priced = count("/unpriced").unwrap_or(0) == 0 || line["cost_usd"] != 0.0;
+    let money = |name: &str| line[name].as_f64().filter(|_| is_priced).map_or_else(|| "-".to_owned(), dollars);
     let cached =
         line["cached_share"].as_f64().map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0));
     let of = line["of"].as_str().map(printable).filter(|of| !of.is_empty()).unwrap_or_else(|| "-".to_owned());
     say!(
         "{of:<36} {:>9} {:>9} {:>10} {:>10} {:>10} {cached:>6} {:>12} {:>12}",
-        count("/answers"),
-        count("/attempts"),
+        counted("/answers"),
+        counted(if line["calls"].is_null() { "/attempts" } else { "/calls" }),
         money("cost_usd"),
         money("wasted_usd"),
         money("answer_usd"),
-        count("/tokens/input"),
-        count("/tokens/output"),
+        counted("/tokens/input"),
+        counted("/tokens/output"),
     );
 }

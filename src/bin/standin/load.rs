@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use standin::config::{KeyConfig, KeySource, MemberConfig, Preset, presets};
 use standin::models::{self, PriceList};
 use standin::sidecar::{Settings, Targets, meant};
-use standin::{Config, Date, ModelConfig, Price, ProviderConfig, RouteConfig, TargetId};
+use standin::{Config, Date, Durable, ModelConfig, Price, ProviderConfig, RouteConfig, TargetId};
 
 /// The file that is read where none is named.
 const USUAL: &str = "standin.toml";
@@ -60,7 +60,7 @@ pub fn read(file: &Path) -> Result<(Settings, Vec<String>), String> {
     Ok((settings, warnings))
 }
 
-/// Returns a warning for each key that its source does not have now.
+/// Returns a warning for each key that its source does not have now, and for a store without a folder.
 fn missing(config: &Config) -> Vec<String> {
     let keys = config.providers.iter().flat_map(|(name, provider)| {
         provider.keys.iter().enumerate().map(move |(at, key)| (format!("providers.{name}.keys[{at}]"), &key.source))
@@ -72,9 +72,33 @@ fn missing(config: &Config) -> Vec<String> {
         KeySource::File(path) if !path.exists() => {
             Some(format!("{field}: there is no file {}; calls with this key fail until it is there", path.display()))
         }
+        KeySource::Command { program, .. } if !is_program(program) => {
+            Some(format!("{field}: there is no program `{program}`; calls with this key fail until it is there"))
+        }
         _ => None,
     });
-    missing.collect()
+    let folder = config.store.iter().filter_map(|store| store.path.parent());
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()).map(|folder| {
+        format!("store.path: there is no folder {}; make it, or `serve` does not start", folder.display())
+    });
+    missing.chain(folder).collect()
+}
+
+/// Tells whether a command can be found: by its path, or in the folders of the environment.
+fn is_program(program: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    program.contains('/') && Path::new(program).exists()
+        || !program.contains('/') && std::env::split_paths(&folders).any(|folder| folder.join(program).is_file())
+}
+
+/// Leaves out what is kept and what may be spent: a check and a rehearsal stand in no ledger, take from no budget and
+/// open no file that a sidecar may have.
+pub fn keep_nothing(config: &mut Config) {
+    config.store = None;
+    config.budgets.clear();
+    for route in config.routes.values_mut() {
+        route.durable = Durable::No;
+    }
 }
 
 /// Checks the parts that depend on the address to listen on; errors name places of the file.
@@ -181,6 +205,8 @@ struct DetectedProvider {
     variable: Option<&'static str>,
     config: ProviderConfig,
     models: Vec<String>,
+    /// Whether its models were named by the environment.
+    named: bool,
 }
 
 impl DetectedProviders {
@@ -243,7 +269,8 @@ impl DetectedProviders {
                     config.models = models.iter().map(|name| (name.clone(), ModelConfig::default())).collect();
                 }
                 self.targets.extend(targets);
-                self.served.push(DetectedProvider { name: preset.name, variable, config, models });
+                let named = !names.is_empty();
+                self.served.push(DetectedProvider { name: preset.name, variable, config, models, named });
             }
             Err(errors) => {
                 let only_models = errors.iter().all(|error| error.field.ends_with(".models"));
@@ -279,9 +306,9 @@ impl DetectedProviders {
         self.served.iter().map(|one| (one.name, one.variable, one.models.as_slice()))
     }
 
-    /// Tells whether a provider's models must be named.
-    pub fn must_name(&self, name: &str) -> bool {
-        self.served.iter().any(|one| one.name == name && !one.config.models.is_empty())
+    /// Tells whether a provider's models were named.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.served.iter().any(|one| one.name == name && one.named)
     }
 
     /// Returns hosts whose models must be named, with the variables of their keys.

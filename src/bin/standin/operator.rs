@@ -1,5 +1,6 @@
 //! Requests of the program's commands to the operators' address of a running sidecar.
 
+use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,6 +18,9 @@ const ANSWER_BYTES_MAX: usize = 32 << 20;
 impl OperatorAddress {
     /// Asks for JSON at a path, with a query.
     pub async fn ask(&self, method: http::Method, path: &str, query: &[(&str, &str)]) -> Result<Value, String> {
+        if path.split('/').any(|part| matches!(part, "." | "..")) {
+            return Err(format!("there is no `{path}`: dots alone are no name"));
+        }
         let base = self.admin.clone().unwrap_or_else(usual);
         let base = base.trim_end_matches('/');
         let base = match standin::sidecar::address(base) {
@@ -40,10 +44,17 @@ impl OperatorAddress {
             }
             Ok::<_, reqwest::Error>(text)
         };
-        let Ok(text) = answer.await else {
-            let hint = "is `standin serve` running, and is this its operators' address (--admin)?";
-            return Err(format!("no answer from {base}; {hint}"));
-        };
+        let text = answer.await.map_err(|error| {
+            let cause = std::iter::successors(Some(&error as &dyn Error), |cause| cause.source()).last();
+            let cause = cause.map_or(String::new(), |cause| format!(" ({cause})"));
+            let hint = if base.starts_with("https:") {
+                "is its certificate known to this machine (SSL_CERT_FILE), and for this name (--admin)? `server.admin` is \
+                 an address without TLS"
+            } else {
+                "is `standin serve` running, and is this its operators' address (--admin)?"
+            };
+            format!("no answer from {base}{cause}; {hint}")
+        })?;
         let Ok(value) = serde_json::from_slice::<Value>(&text) else {
             return Err(format!("{base} does not answer as a sidecar's admin address; see `server.admin`"));
         };
@@ -65,7 +76,8 @@ fn usual() -> String {
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip => ip,
     };
-    SocketAddr::new(ip, at.port()).to_string()
+    let scheme = if settings.server.admin.is_none() && settings.server.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{}", SocketAddr::new(ip, at.port()))
 }
 
 /// Escapes characters with a meaning in paths and queries, except slashes.

@@ -57,6 +57,9 @@ pub async fn run(options: super::Reconcile) -> ExitCode {
             "{name}: spans more than {LINES_MAX} days and models of ours: export fewer days at once"
         ));
     }
+    for name in options.provider.iter().filter(|name| !tells_of(&statement, name)) {
+        super::tell(&format!("our ledger has no attempt at a provider `{name}` in these days: is that its name?"));
+    }
     let both = side_by_side(&export, &statement, &options.provider);
     let value = told(&both, &statement, &options.provider);
     if options.json {
@@ -70,6 +73,15 @@ pub async fn run(options: super::Reconcile) -> ExitCode {
         super::tell(&format!("{name}: has a further page (`has_more`): what stands there is missing here"));
     }
     ExitCode::SUCCESS
+}
+
+/// Tells whether a statement has a line of a provider.
+fn tells_of(statement: &Value, provider: &str) -> bool {
+    let of = |line: &Value| {
+        let target = line["of"].as_str()?.split_once(' ')?.1;
+        Some(target.split_once('/')?.0 == provider)
+    };
+    statement["lines"].as_array().into_iter().flatten().any(|line| of(line) == Some(true))
 }
 
 /// The most lines that a sidecar gives.

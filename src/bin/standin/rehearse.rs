@@ -138,10 +138,10 @@ async fn play(row: &Row, config: &Config, route: &str, options: &super::Drill) -
     Ok(calls)
 }
 
-/// Replaces every provider by a drill. A rehearsal has no store: no ledger counts it.
+/// Replaces every provider by a drill.
 async fn stand_in(mut config: Config) -> Result<(Config, BTreeMap<String, Drill>), String> {
     let targets = config.targets().map_err(|error| error.to_string())?;
-    config.store = None;
+    load::keep_nothing(&mut config);
     let mut drills = BTreeMap::new();
     for (seed, (name, provider)) in (1..).zip(&mut config.providers) {
         let script = Script {

@@ -58,7 +58,6 @@ pub async fn run(options: super::Serve, mut inherited: InheritedSockets) -> Exit
     if let Err(problem) = load::check(&settings, file.as_deref()) {
         return failed(&problem);
     }
-    let drain = settings.server.drain;
     let sockets = std::mem::take(&mut inherited.sockets);
     let sidecar = match Sidecar::start_on(sockets, settings.clone()).await {
         Ok(sidecar) => sidecar,
@@ -71,6 +70,7 @@ pub async fn run(options: super::Serve, mut inherited: InheritedSockets) -> Exit
     }
     inherited.serves();
     let is_followed = until_told(signals, &sidecar, &next, file.as_deref(), options.listen).await;
+    let drain = sidecar.drain();
     lines.say(&format!("standin: draining, {} s at most; interrupt again to stop at once", drain.as_secs()));
     let left = tokio::select! {
         left = async { if is_followed { sidecar.give_way(drain).await } else { sidecar.stop(drain).await } } => left,

@@ -15,6 +15,7 @@ use crate::testing::answer::{Piece, Question};
 use crate::testing::fault::{ProviderError, RetryHint};
 use crate::testing::response_plan::BodyRecorder;
 use crate::words::Usage;
+use crate::words::fnv::{FNV1A, fnv1a};
 
 /// The header that names the dialect's version; no other dialect has it.
 pub(super) const VERSION: &str = "anthropic-version";
@@ -458,10 +459,8 @@ fn proof(answer_parts: &AnswerParts<'_>) -> String {
 
 /// Signs what a model thought before the answer with that id: FNV-1a over all three, which no codec makes by accident.
 fn signature(model: &str, id: &str, thought: &str) -> String {
-    const OFFSET: u64 = 0xCBF2_9CE4_8422_2325;
-    const PRIME: u64 = 0x0100_0000_01B3;
     let text = ["standin", model, id, thought].join("\u{0}");
-    let hash = text.bytes().fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+    let hash = fnv1a(FNV1A, text.bytes());
     format!("{PROOF_HEAD}{id}{hash:016x}")
 }
 

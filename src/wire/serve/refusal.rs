@@ -8,7 +8,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER
 use serde_json::{Value, json};
 
 use super::{BadRequest, CallerDialect};
-use crate::words::consequence::CallerStatus;
+use crate::words::consequence::{CallerStatus, Next};
 use crate::words::{Cause, Error, FailureClass, UnavailableTarget};
 
 /// When to come back where no provider said: the shortest time that a header can say.
@@ -118,6 +118,11 @@ fn is_code(code: &str) -> bool {
     !code.ends_with("_error") && code.starts_with(|first: char| first.is_ascii_lowercase())
 }
 
+/// Tells whether what failed may be well again in a moment, without anybody's doing.
+fn passes(class: FailureClass) -> bool {
+    matches!(class.consequences().next, Next::Resend | Next::Pause | Next::Silence)
+}
+
 /// Returns a time to wait in whole seconds, as it goes out.
 fn seconds(wait: Duration) -> u64 {
     let wait = wait.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX);
@@ -195,12 +200,13 @@ impl Fault {
                 ..Self::new(Kind::of(failure.class), message)
             },
             Error::Interrupted { failure, .. } => Self::new(Kind::of(failure.class), message),
-            Error::Exhausted { retry_after, barred, .. } => Self {
-                retry_after: *retry_after,
+            Error::Exhausted { retry_after, barred, .. } => {
+                let class = error.last_class();
+                let retry_after = retry_after.or_else(|| class.is_some_and(passes).then_some(RETRY_AFTER_MIN));
                 // A client that is told when to come back may come back by itself.
-                is_final: retry_after.is_none() && error.last_class().is_some(),
-                ..Self::new(Kind::of_all(barred, error.last_class()), message)
-            },
+                let is_final = retry_after.is_none() && class.is_some();
+                Self { retry_after, is_final, ..Self::new(Kind::of_all(barred, class), message) }
+            }
             // Calls in flight have reserved what is left, and take less than that.
             Error::OverBudget { budget, .. } if budget.is_in_flight() => {
                 Self { retry_after: Some(RETRY_AFTER_MIN), is_final: false, ..Self::new(Kind::RateLimited, message) }

@@ -46,7 +46,7 @@ async fn another_request_with_a_key_is_a_conflict_in_its_callers_dialect_and_no_
             let refused = http::ask_with(to, caller, "smart", "another", stream, &key).await;
             assert_eq!((refused.status, refused.header("x-should-retry")), (409, Some("false")), "{refused:?}");
             let body = refused.json();
-            assert!(caller.message(&body).starts_with("key: another request was made with this one"), "{body}");
+            assert!(caller.message(&body).starts_with("idempotency key: it was used for another request"), "{body}");
             match caller {
                 Caller::Chat | Caller::Responses => assert_eq!(body["error"]["code"], "idempotency_conflict"),
                 Caller::Anthropic => assert_eq!(body["error"]["type"], "invalid_request_error"),

@@ -41,9 +41,10 @@ async fn metrics_count_calls_attempts_tokens_and_dollars_and_quote_no_caller() {
     http::ask(to, Caller::Chat, "smart", "confidential words", false).await;
     http::ask(to, Caller::Anthropic, "confidential-model", "confidential words", false).await;
     let reply = http::get(to, "/metrics").await;
-    assert_eq!(reply.header("content-type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(reply.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     let lines: Vec<&str> = reply.body.lines().collect();
     for line in [
+        "# TYPE standin_calls_total counter",
         "standin_calls_total{route=\"smart\",face=\"openai_chat\",outcome=\"ok\"} 1",
         "standin_calls_total{route=\"unknown\",face=\"anthropic\",outcome=\"invalid\"} 1",
         "standin_failovers_total{route=\"smart\"} 1",
@@ -63,6 +64,20 @@ async fn metrics_count_calls_attempts_tokens_and_dollars_and_quote_no_caller() {
         assert!(reply.body.contains(name), "no {name} in {}", reply.body);
     }
     assert!(!reply.body.contains("confidential"), "{}", reply.body);
+}
+
+#[tokio::test]
+async fn who_accepts_open_metrics_gets_them() {
+    let stage = stage(1).await;
+    http::ask(stage.sidecar.address(), Caller::Chat, "smart", SAID, false).await;
+    let headers = [("accept", "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2")];
+    let reply = http::get_with(stage.sidecar.address(), "/metrics", &headers).await;
+    assert_eq!(reply.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    assert!(reply.body.contains("# TYPE standin_calls counter\n"), "{}", reply.body);
+    assert!(reply.body.ends_with("# EOF\n"));
+    let older = http::get(stage.sidecar.address(), "/metrics").await;
+    let samples = |text: &str| text.lines().filter(|line| line.starts_with("standin_calls_total")).count();
+    assert_eq!((samples(&older.body), older.body.contains("# EOF")), (samples(&reply.body), false));
 }
 
 #[tokio::test]

@@ -196,6 +196,28 @@ async fn a_route_that_drops_foreign_parts_leaves_them_out_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_route_drops_neither_what_cannot_be_read_nor_the_rest_of_a_conversation() {
+    for (caller, field, value) in [
+        (Caller::Responses, "previous_response_id", json!("resp_1")),
+        (Caller::Responses, "conversation", json!("conv_1")),
+        (Caller::Gemini, "cachedContent", json!("cachedContents/1")),
+        (Caller::Chat, "messages", json!([{"role": "usr", "content": "hi"}])),
+        (Caller::Chat, "temperature", json!("hot")),
+    ] {
+        let drop = |settings: &mut Settings| {
+            settings.runtime.routes.get_mut("r").expect("a route").foreign_parts = ForeignParts::Drop;
+        };
+        let scene = Scene::of([other(caller), caller], drop).await;
+        let (_, mut asked) = caller.ask("r", "hi", false);
+        asked[field] = value;
+        let response = scene.ask(caller, &asked).await;
+        assert_eq!(response.status, 200, "{caller:?}, {field}: {}", response.body);
+        let [first, second] = scene.arrived();
+        assert_eq!((first.len(), second.len()), (0, 1), "{caller:?}, {field}");
+    }
+}
+
+#[tokio::test]
 async fn a_document_reaches_every_dialect_and_fails_over_to_the_next_that_reads_it() {
     for caller in Caller::ALL {
         for speaks in Caller::ALL {

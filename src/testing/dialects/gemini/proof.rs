@@ -3,6 +3,7 @@
 
 use super::Host;
 use crate::testing::dialects::json::{ALPHABET, base64};
+use crate::words::fnv::{FNV1A, fnv1a};
 
 /// The first bytes of every signature.
 const MAGIC: [u8; 8] = [0x12, 0x16, 0x0A, 0x14, 0x01, 0x11, 0x4D, 0x32];
@@ -37,11 +38,11 @@ pub(super) fn holds(host: Host, signature: &str, tool: &str) -> bool {
     proof == hash(host, id, tool).to_be_bytes()
 }
 
-/// Hashes by FNV-1a, 64 bits: <http://www.isthe.com/chongo/tech/comp/fnv/>. It need not resist attackers.
+/// Hashes what a signature is made for. It need not resist attackers.
 fn hash(host: Host, id: &[u8], tool: &str) -> u64 {
     let host = [host as u8];
     let all = KEY.iter().chain(&host).chain(id).chain(tool.as_bytes());
-    all.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    fnv1a(FNV1A, all.copied())
 }
 
 /// Reads base64 of either alphabet, with padding or without.

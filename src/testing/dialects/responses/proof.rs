@@ -1,6 +1,8 @@
 //! Encrypted thoughts. They are not really encrypted, but sealed, so that a forged or changed one, or one of another
 //! account, is noticed.
 
+use crate::words::fnv::{FNV1A, fnv1a};
+
 /// How every encrypted thought begins, as those of the real one do.
 const BEGIN: &str = "gAAAAAB";
 
@@ -34,13 +36,11 @@ pub(super) fn check(account: &str, item: Option<&str>, sealed: &str) -> Result<(
     if item.is_some_and(|item| item != sealed_item) { Err(ThoughtFault::OtherItem) } else { Ok(()) }
 }
 
-/// Returns the FNV-1a hash of texts, each with its end. No secret is safe with it, and none is here: it only has to
+/// Returns the hash of texts, each with its end. No secret is safe with it, and none is here: it only has to
 /// be the same in every run.
 fn hash(texts: &[&str]) -> String {
     let bytes = texts.iter().flat_map(|text| text.bytes().chain([0xFF]));
-    let hash = bytes
-        .fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3));
-    format!("{hash:016x}")
+    format!("{:016x}", fnv1a(FNV1A, bytes))
 }
 
 #[cfg(test)]
