@@ -97,7 +97,9 @@ impl Driver {
         let Some(parked_guard) = parking.enter(&self.call_record.so_far(), begun) else { return WaitOutcome::GiveUp };
         let from = begun + self.pause();
         let end = self.parked_until(begun);
-        let rank = *self.waits.rank.get_or_insert_with(|| parking.arrive(self.needs.priority, end, self.is_due));
+        // By the deadline that it had before it was parked: later calls are behind it.
+        let due = self.machine.deadline();
+        let rank = *self.waits.rank.get_or_insert_with(|| parking.arrive(self.needs.priority, due, self.is_due));
         let mut told: Option<(Option<Instant>, Vec<UnavailableTarget>)> = None;
         let rest = loop {
             let now = now();

@@ -302,6 +302,13 @@ impl QueueGrant {
         }
     }
 
+    /// Says that the call was admitted by another target: the next one that waits for this one may go.
+    pub(super) fn unused(mut self) {
+        self.taken = true;
+        lock(&self.parking.queues).waiting.unused(&self.resource);
+        self.parking.notifier.notify();
+    }
+
     /// Says that the call is being answered: its target works.
     pub(super) fn proved(mut self) {
         self.arrived();

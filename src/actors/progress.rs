@@ -1,21 +1,31 @@
 //! State that an attempt shares with its call and its provider, without messages.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 use std::task::Context;
 use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
 
 /// When an attempt last had content: the attempt notes it, its call reads it to judge a silence. So a token costs no
-/// message. Also whether its provider has given its target up, which wakes the call: so no call needs to poll.
+/// message. Also what became of its target meanwhile, which wakes the call: so no call needs to poll.
 pub(super) struct AttemptProgress {
     since: Instant,
     /// Milliseconds since then, and one more; 0 is never.
     last: AtomicU64,
-    given_up: AtomicBool,
+    news: AtomicU8,
     over: AtomicBool,
     call: AtomicWaker,
+}
+
+/// What became of an attempt's target while the attempt had no content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum TargetNews {
+    /// It was given up: its breaker opened, or it was taken out.
+    GivenUp = 1,
+    /// It came back: its breaker lets calls through again.
+    Back = 2,
 }
 
 impl AttemptProgress {
@@ -23,7 +33,7 @@ impl AttemptProgress {
         Self {
             since,
             last: AtomicU64::new(0),
-            given_up: AtomicBool::default(),
+            news: AtomicU8::default(),
             over: AtomicBool::default(),
             call: AtomicWaker::new(),
         }
@@ -44,17 +54,18 @@ impl AttemptProgress {
         self.over.store(true, Release);
     }
 
-    /// Tells the attempt's call that its target was given up, unless the attempt has had content or has ended.
-    pub(super) fn give_up(&self) {
+    /// Tells the attempt's call what became of its target, unless the attempt has had content or has ended.
+    pub(super) fn tell(&self, news: TargetNews) {
         if self.last.load(Relaxed) == 0 && !self.over.load(Acquire) {
-            self.given_up.store(true, Release);
+            self.news.store(news as u8, Release);
             self.call.wake();
         }
     }
 
-    /// Tells whether it was; if not, the caller is woken once it is.
-    pub(super) fn is_given_up(&self, cx: &Context<'_>) -> bool {
+    /// Returns what was told last; the caller is woken at the next news.
+    pub(super) fn news(&self, cx: &Context<'_>) -> Option<TargetNews> {
         self.call.register(cx.waker());
-        self.given_up.load(Acquire)
+        let told = self.news.load(Acquire);
+        [TargetNews::GivenUp, TargetNews::Back].into_iter().find(|news| *news as u8 == told)
     }
 }

@@ -14,15 +14,15 @@ use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 use super::clock::now;
 use super::live_actor::lock;
 use super::permit::Permit;
-use super::progress::AttemptProgress;
+use super::progress::{AttemptProgress, TargetNews};
 use super::shared::{CrashHook, Shared};
 use super::slot::Slot;
 use super::table::Provider as Configured;
 use super::to_provider::{Crash, ProviderMessage};
 use crate::policy::admission::{Admission, AdmissionRequest, Effect, Report};
 use crate::policy::snapshot::{Barrier, BreakerState, Health, Refusal};
-use crate::words::Event;
 use crate::words::fnv::{FNV1A, fnv1a};
+use crate::words::{Brief, Event};
 
 /// Health is published at once on a transition, else at most this often.
 const PUBLISH_EVERY: Duration = Duration::from_millis(50);
@@ -197,10 +197,10 @@ impl InFlightAttempts {
         self.0.push((target, Arc::downgrade(progress)));
     }
 
-    /// Tells calls that wait for a target without content that it was given up.
-    fn give_up(&self, target: usize) {
+    /// Tells calls that wait for a target without content what became of it.
+    fn tell(&self, target: usize, news: TargetNews) {
         let there = self.0.iter().filter(|(at, _)| *at == target);
-        there.filter_map(|(_, progress)| progress.upgrade()).for_each(|progress| progress.give_up());
+        there.filter_map(|(_, progress)| progress.upgrade()).for_each(|progress| progress.tell(news));
     }
 }
 
@@ -258,10 +258,13 @@ impl State {
     fn tell(&self, effect: Effect, now: Instant) {
         let spec = &self.configured.spec;
         let id = |target: usize| spec.targets[target].id.clone();
-        if let Effect::Transition { target, to: BreakerState::Open { .. }, .. }
-        | Effect::TargetDisabled { target, .. } = effect
-        {
-            self.waiting.give_up(target);
+        match effect {
+            Effect::Transition { target, to: BreakerState::Open { .. }, .. }
+            | Effect::TargetDisabled { target, .. } => self.waiting.tell(target, TargetNews::GivenUp),
+            Effect::Transition { target, to: BreakerState::Ramp { .. } | BreakerState::Closed, .. } => {
+                self.waiting.tell(target, TargetNews::Back);
+            }
+            _ => {}
         }
         let event = match effect {
             Effect::Transition { target, from, to } => {
@@ -288,8 +291,14 @@ impl State {
         };
         match &event {
             Event::Breaker { target, from, to, cooldown } => {
-                tracing::info!(%target, from, to, ?cooldown, "breaker changed");
+                let cooldown = cooldown.map(|wait| tracing::field::display(Brief(wait)));
+                tracing::info!(%target, from, to, cooldown, "breaker changed");
             }
+            Event::RateLimited { target, wait } => {
+                tracing::warn!(%target, wait = %Brief(*wait), "the provider asks for a pause");
+            }
+            Event::Degraded { target, raised } => tracing::warn!(%target, raised, "flag degraded"),
+            Event::TargetDisabled { target, class } => tracing::warn!(%target, %class, "target disabled"),
             Event::KeyDisabled { provider, key, class } => {
                 tracing::error!(%provider, %key, %class, "key disabled");
             }

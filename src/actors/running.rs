@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 use super::account::AttemptOutcome;
-use super::progress::AttemptProgress;
+use super::progress::{AttemptProgress, TargetNews};
 use crate::policy::failover::Try;
 use crate::policy::health::CancelReason;
 use crate::words::{Piece, TargetId};
@@ -22,10 +22,10 @@ pub(super) struct RunningAttempt {
     ended: Option<oneshot::Receiver<AttemptOutcome>>,
     /// Used or dropped, it stops the attempt.
     unwanted: oneshot::Sender<CancelReason>,
-    /// When it last had content, and whether its target was given up.
+    /// When it last had content, and what became of its target.
     progress: Arc<AttemptProgress>,
-    /// Whether the call knows that its target was given up.
-    given_up: bool,
+    /// What the call knows of that.
+    news: Option<TargetNews>,
     /// Whether it could pass an open breaker.
     pub(super) last_resort: bool,
     /// Whether it was made for speed only.
@@ -38,8 +38,8 @@ pub(super) struct RunningAttempt {
 
 /// An event of an attempt.
 pub(super) enum AttemptEvent {
-    /// Its target was given up while it had no content.
-    GivenUp(u32),
+    /// Its target was given up, or came back, while it had no content.
+    News(u32, TargetNews),
     /// Its first content came.
     Content(u32),
     /// It ended; all its content came before.
@@ -61,7 +61,6 @@ impl RunningAttempt {
         let (pieces, ended, first) = (Some(pieces), Some(ended), None);
         let Try { number, last_resort, hedge, .. } = this;
         let is_hedge = hedge.is_some();
-        let given_up = false;
         Self {
             number,
             target,
@@ -69,7 +68,7 @@ impl RunningAttempt {
             ended,
             unwanted,
             progress,
-            given_up,
+            news: None,
             last_resort,
             is_hedge,
             first,
@@ -102,11 +101,13 @@ impl RunningAttempt {
         if let Poll::Ready(happening) = self.poll_attempt(cx) {
             return Poll::Ready(happening);
         }
-        if self.given_up || self.first.is_some() || self.ended.is_none() || !self.progress.is_given_up(cx) {
+        if self.first.is_some() || self.ended.is_none() {
             return Poll::Pending;
         }
-        self.given_up = true;
-        Poll::Ready(AttemptEvent::GivenUp(self.number))
+        match self.progress.news(cx) {
+            Some(news) if self.news.replace(news) != Some(news) => Poll::Ready(AttemptEvent::News(self.number, news)),
+            _ => Poll::Pending,
+        }
     }
 
     fn poll_attempt(&mut self, cx: &mut Context<'_>) -> Poll<AttemptEvent> {

@@ -12,6 +12,7 @@ use super::driver::Driver;
 use super::job::{AttemptJob, PIECES_MAX};
 use super::parking::QueueGrant;
 use super::permit::Permit;
+use super::progress::TargetNews;
 use super::prompt::FittedPrompt;
 use super::recorder::CALLS;
 use super::running::{AttemptEvent, RunningAttempt};
@@ -50,8 +51,11 @@ impl Driver {
                     journal.sent().await;
                 }
                 let target = self.table.targets[this.target].id().clone();
-                // A turn at another target goes to the next call that waits for that.
-                let mut grant = self.waits.grant.take().filter(|grant| grant.is_for(&target));
+                let (mut grant, elsewhere) = match self.waits.grant.take() {
+                    Some(grant) if grant.is_for(&target) => (Some(grant), None),
+                    other => (None, other),
+                };
+                elsewhere.into_iter().for_each(QueueGrant::unused);
                 grant.iter_mut().for_each(QueueGrant::arrived);
                 if let Some((beside, why)) = this.beside {
                     self.joined(beside, &target, why);
@@ -176,7 +180,8 @@ impl Driver {
 
     pub(super) fn happened(&mut self, happening: AttemptEvent) {
         match happening {
-            AttemptEvent::GivenUp(number) => self.machine.given_up(number),
+            AttemptEvent::News(number, TargetNews::GivenUp) => self.machine.given_up(number),
+            AttemptEvent::News(number, TargetNews::Back) => self.machine.came_back(number, now()),
             AttemptEvent::Content(number) => self.machine.content(number),
             AttemptEvent::Ended(number, ended) => {
                 self.running.iter_mut().filter(|running| running.number == number).for_each(RunningAttempt::close);

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use self::target::Target;
+use self::target::{KeyFailures, Target};
 use crate::policy::breaker::{BreakerStamp, Transition, Verdict};
 use crate::policy::concurrency::Stamp;
 use crate::policy::detector::Evidence;
@@ -219,6 +219,7 @@ impl Admission {
             if !keep_statistics {
                 target.health = Target::new(target.options.clone(), &checkpoint.options, now).health;
                 target.headroom.fill(Headroom::default());
+                target.failures.fill(KeyFailures::default());
                 target.flagged = false;
             }
         }
@@ -239,10 +240,12 @@ impl Admission {
             let Some(known) = index.and_then(|index| old.targets.get(index)) else { continue };
             let holds = (0..self.keys.len()).map(|key| *known.holds.get(old_key(key)?)?).collect();
             let headroom = |key| old_key(key).and_then(|key| known.headroom.get(key).copied()).unwrap_or_default();
+            let failures = |key| old_key(key).and_then(|key| known.failures.get(key).copied()).unwrap_or_default();
             let mut carried = Target {
                 options: target.options.clone(),
                 holds,
                 headroom: (0..self.keys.len()).map(headroom).collect(),
+                failures: (0..self.keys.len()).map(failures).collect(),
                 key_next: 0,
                 ..known.clone()
             };
@@ -346,9 +349,7 @@ impl Admission {
             Verdict::Ignored if finding.silent && !offline => Verdict::Silence,
             verdict => verdict,
         };
-        if finding.own.successes > 0.0 {
-            target.concurrency.heard(ticket.stamp, now);
-        }
+        target.heard(ticket.key, ticket.stamp, finding.own, now);
         if let (Verdict::Failure { .. } | Verdict::Silence, Some((class, _))) = (verdict, failure) {
             target.failed += u64::from(class.consequences().weight > 0.0);
         } else if matches!(report, Report::Ended(Outcome::Cancelled(_))) {
@@ -477,7 +478,7 @@ impl Admission {
         for index in (0..self.targets.len()).filter(|&of| target.is_none_or(|target| target == of)) {
             let of = &mut self.targets[index];
             for &key in &keys {
-                (of.holds[key], self.keys[key]) = (None, None);
+                (of.holds[key], self.keys[key], of.failures[key]) = (None, None, KeyFailures::default());
             }
             if key.is_none() {
                 (of.hold, of.overridden, of.override_since) = (None, Force::Auto, now);

@@ -394,7 +394,9 @@ impl Breaker {
             *load = load.at(now);
             load.admitted = load.admitted.saturating_add(1);
         }
-        (BreakerStamp { serial, generation: self.generation, probe, last_resort: probe && last_resort }, transition)
+        // Once a cooldown is over it is a probe like any other, though it was planned a moment before as a last resort.
+        let last_resort = probe && matches!(self.state, State::Open { .. });
+        (BreakerStamp { serial, generation: self.generation, probe, last_resort }, transition)
     }
 
     /// Handles a report of an attempt, and makes the transition that follows, if any.
@@ -463,16 +465,14 @@ impl Breaker {
                 ramp => ramp,
             },
             // Other probes do not wait for it: it may hang for a minute.
-            (State::HalfOpen { successes }, Verdict::Overdue) if pass.probe && !pass.last_resort => {
+            (State::HalfOpen { successes }, Verdict::Overdue) if pass.probe => {
                 let mut open = self.trip(now, rng);
                 if let State::Open { late, .. } = &mut open {
                     *late = Some(OverdueProbe { serial: pass.serial, successes });
                 }
                 open
             }
-            (State::HalfOpen { .. }, Verdict::Failure { .. } | Verdict::Silence) if pass.probe && !pass.last_resort => {
-                self.trip(now, rng)
-            }
+            (State::HalfOpen { .. }, Verdict::Failure { .. } | Verdict::Silence) if pass.probe => self.trip(now, rng),
             // Where many are asked as a last resort, whichever is answered proves it.
             (State::Open { .. }, Verdict::Success) if pass.last_resort || any => State::HalfOpen { successes: 1 },
             _ => return None,

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use super::hedge::Join;
 use super::routing::{PickReason, Plan, Score, Skip, SkipReason};
 use super::snapshot::{Gate, Health};
-use crate::words::{AttemptRecord, CallFacts, CallId, Degraded, Error, Failure, Hint, TargetId, UnavailableTarget};
+use crate::words::{
+    AttemptRecord, Brief, CallFacts, CallId, Degraded, Error, Failure, Hint, TargetId, UnavailableTarget,
+};
 
 /// What a request would do now, and why.
 #[derive(Clone, Debug, PartialEq)]
@@ -244,7 +246,7 @@ impl fmt::Display for CallStep {
             Self::Planned { picks, skipped, last_resort } => {
                 f.write_str(if *last_resort { "planned as a last resort:" } else { "planned:" })?;
                 for (target, why, _) in picks {
-                    write!(f, " {target} ({why:?})")?;
+                    write!(f, " {target} ({})", why.text())?;
                 }
                 for (target, why, _) in skipped {
                     write!(f, ", not {target} ({})", why.text())?;
@@ -253,14 +255,14 @@ impl fmt::Display for CallStep {
             }
             Self::Hinted { provider, hint } => write!(f, "{provider}: {hint}"),
             Self::Refused { target, gate, wait: Some(wait) } => {
-                write!(f, "{target} refused: {}, back in {wait:?}", gate.name())
+                write!(f, "{target} refused: {}, back in {}", gate.name(), Brief(*wait))
             }
             Self::Refused { target, gate, wait: None } => write!(f, "{target} refused: {}", gate.name()),
             Self::Joined { attempt, why } => write!(f, "beside attempt {attempt}, {}:", why.text()),
             Self::Tried { attempt, target } => write!(f, "attempt {attempt} at {target}"),
             Self::Failed { attempt, failure } => write!(f, "attempt {attempt} failed: {failure}"),
             Self::Reset => f.write_str("the caller was told to drop what it had"),
-            Self::Waited(wait) => write!(f, "waiting up to {wait:?}"),
+            Self::Waited(wait) => write!(f, "waiting up to {}", Brief(*wait)),
             Self::Queued(Some(wait)) => write!(f, "waits for a place, for about {:.1} s", wait.as_secs_f64()),
             Self::Queued(None) => f.write_str("waits for a place"),
             Self::Parked { back_in, barred } => {

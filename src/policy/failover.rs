@@ -62,6 +62,8 @@ const WAIT_MIN: Duration = Duration::from_millis(1);
 const TRY_MIN: Duration = Duration::from_millis(25);
 /// No pause within an answer is late before this.
 const PAUSE_LATE_MIN: Duration = Duration::from_millis(300);
+/// After this time at the earliest a target is asked again beside a silent attempt that it or the budget refused.
+const AGAIN_REFUSED: Duration = Duration::from_secs(1);
 /// Callers watch a silence for about this long: a call that may take less does not do so before, and not much later.
 const SILENCE_MIN: Duration = Duration::from_secs(10);
 /// Plans without an attempt or a wait between them: one, one more after its targets refused, one as a last resort.
@@ -208,6 +210,8 @@ pub struct Failover {
     scattered: bool,
     /// Whether the targets of its plan that were not asked were dropped for that: the next plan has them again.
     dropped: bool,
+    /// Whether the target of a late attempt came back, and was not asked again since.
+    is_back: bool,
     /// Whether it was said that all are silent.
     told_silent: bool,
     /// Whether it ends once nothing is left to try, whatever its route says.
@@ -242,6 +246,7 @@ impl Failover {
             hedged: false,
             scattered: false,
             dropped: false,
+            is_back: false,
             told_silent: false,
             ends: false,
         }
@@ -354,7 +359,7 @@ impl Failover {
 
     /// Reports that the target of the last [`Step::Try`] admitted the attempt and that it runs.
     pub fn admitted(&mut self, now: Instant) {
-        let Some((at, reason, _, hedge)) = self.asked() else { return };
+        let Some((at, reason, paid, hedge)) = self.asked() else { return };
         let is_twin = reason == Reason::Beside;
         let counts = hedge.is_none() && !is_twin;
         let planned = self.targets[at].planned;
@@ -377,7 +382,7 @@ impl Failover {
         let hedge_after =
             self.targets[at].planned.hedge_after.filter(|_| !is_twin && !self.hedged && !self.last_resort);
         self.targets[at].state =
-            TargetState::Runs { reason, number, since: now, patience, hedge_after, again_after, joined, counts };
+            TargetState::Runs { reason, number, since: now, patience, hedge_after, again_after, joined, counts, paid };
     }
 
     /// Reports when an attempt was last heard of. It has had content, so that from now on its silence is a pause.
@@ -406,7 +411,10 @@ impl Failover {
         self.targets[at].state = match (reason, back) {
             (Reason::New | Reason::Beside, _) => {
                 // The next plan has newer health.
-                self.targets.remove(at);
+                let CallTarget { planned, .. } = self.targets.remove(at);
+                if reason == Reason::Beside {
+                    self.again_from(planned.target, back.unwrap_or(now).max(now + AGAIN_REFUSED));
+                }
                 return;
             }
             (_, None) if UntimedWait::of(refusal).is_some() => {
@@ -434,7 +442,8 @@ impl Failover {
     /// Reports that an attempt ended with a whole, usable answer.
     pub fn succeeded(&mut self, number: u32, budget: &RetryBudget) {
         let Some(at) = self.running(number) else { return };
-        budget.succeeded();
+        let TargetState::Runs { paid, .. } = self.targets[at].state else { return };
+        budget.succeeded(paid);
         if self.committed != Some(number) {
             self.win(number);
         }
@@ -535,7 +544,7 @@ impl Failover {
     }
 
     /// Returns the step towards another attempt, if there may be one now. Beside one that is late, a target that was
-    /// silent is not the one to ask.
+    /// silent is asked when it is time to ask again beside a silence, and not before.
     fn seek(&mut self, budget: &RetryBudget, now: Instant) -> Option<Step> {
         if let Some(at) = self.retry_at(now) {
             return Some(Step::Wait(at));
@@ -543,12 +552,18 @@ impl Failover {
         if self.dropped && self.plans < PLANS_MAX {
             return Some(Step::Plan);
         }
-        let most = if self.targets.iter().any(CallTarget::runs) { Reason::Deferred } else { Reason::Silence };
+        let beside = self.targets.iter().any(CallTarget::runs);
+        let most = if beside { Reason::Deferred } else { Reason::Silence };
         while let Some((at, reason)) = self.due(now).filter(|(_, reason)| *reason <= most) {
             if let Some(this) = self.ask(at, reason, budget, now) {
                 return Some(Step::Try(this));
             }
-            self.targets[at].state = TargetState::Spent { own: reason == Reason::Shorter, back: None };
+            // A call that waits for a silent attempt anyway asks once the budget allows it.
+            self.targets[at].state = if beside && !self.hurried {
+                TargetState::Waits { reason, from: now + AGAIN_REFUSED }
+            } else {
+                TargetState::Spent { own: reason == Reason::Shorter, back: None }
+            };
         }
         (self.stale && self.plans < PLANS_MAX).then_some(Step::Plan)
     }
@@ -627,8 +642,8 @@ impl Failover {
         // A target that says when holds for up to a tenth longer, so that not all calls come back at once.
         let patience = *self.patience.get_or_insert(now + most.mul_f64(WAIT_SLACK));
         let patience = if beside { self.deadline } else { patience };
-        // No call waits for a try that the budget would refuse.
-        let again = budget.allows(RetryKind::SameTarget);
+        // No call waits for a try that the budget would refuse, unless it waits anyway.
+        let again = beside || budget.allows(RetryKind::SameTarget);
         let waiting = self.targets.iter().filter(|_| again).filter_map(|met| match met.state {
             TargetState::Waits { reason: Reason::Full, .. } => None,
             TargetState::Waits { reason: Reason::Deferred, from } => Some(from).filter(|&from| from <= patience),

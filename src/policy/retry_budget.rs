@@ -17,8 +17,8 @@ const TOKEN: i64 = 1_000;
 const SAME_TARGET: i64 = 10 * TOKEN;
 /// Retries at the same target are allowed only above this.
 const SAME_TARGET_MIN: i64 = 5 * TOKEN;
-/// The tokens that a success adds to that sub-limit.
-const PER_SUCCESS: i64 = TOKEN / 10;
+/// The tokens that an answer adds to that sub-limit: a fifth of calls may fail at a retry, as at Envoy.
+const PER_SUCCESS: i64 = TOKEN / 5;
 
 /// The kinds of tries that take from the budget: each takes one token of the bucket, some also from a sub-limit within
 /// it.
@@ -92,9 +92,11 @@ impl RetryBudget {
         usize::try_from(self.calls.load(Relaxed)).unwrap_or(0)
     }
 
-    /// Counts an answer; it adds a tenth of a token for retries at the same target.
-    pub fn succeeded(&self) {
-        add(&self.same_target, PER_SUCCESS, SAME_TARGET);
+    /// Counts an answer; it adds a fifth of a token for retries at the same target. A retry that was answered also
+    /// returns its own: what is bounded are those that fail.
+    pub fn succeeded(&self, paid: Option<RetryKind>) {
+        let returned = if paid == Some(RetryKind::SameTarget) { TOKEN } else { 0 };
+        add(&self.same_target, PER_SUCCESS + returned, SAME_TARGET);
     }
 
     /// Takes permission for a try, or says that there is none.
@@ -174,11 +176,15 @@ mod tests {
             budget.call_started();
         }
         assert_eq!((0..20).filter(|_| budget.take(RetryKind::SameTarget)).count(), 5);
-        for _ in 0..10 {
-            budget.succeeded();
+        for _ in 0..5 {
+            budget.succeeded(None);
         }
         assert!(budget.take(RetryKind::SameTarget));
         assert!(!budget.take(RetryKind::SameTarget));
+        for answered in 0..5 {
+            budget.succeeded(Some(RetryKind::SameTarget));
+            assert!(budget.take(RetryKind::SameTarget), "a retry that is answered returns its token: {answered}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::explain::{CallStep, Explanation, Flight};
 use super::record::Record;
 use super::routing::Score;
 #[cfg(feature = "store")]
-use super::statement::{By, Line, Statement};
+use super::statement::{GroupBy, Line, Statement};
 use crate::words::{AttemptEnd, AttemptRecord, CallFacts, Dialect, Failure};
 
 impl Serialize for Record {
@@ -46,7 +46,7 @@ impl Serialize for Explanation {
 impl Serialize for Statement {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { by, lines, sum, cut, lost, again } = self;
-        let of_calls = *by == By::Outcome;
+        let of_calls = *by == GroupBy::Outcome;
         let lines: Vec<Value> = lines.iter().map(|it| line(it, of_calls)).collect();
         let (by, sum) = (by.to_string(), line(sum, of_calls));
         let value = json!({ "by": by, "lines": lines, "sum": sum, "cut": cut, "lost": lost, "again": again });

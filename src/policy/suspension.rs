@@ -19,8 +19,10 @@ use rand::{Rng, RngExt};
 use crate::words::FailureClass;
 use crate::words::consequence::HoldRule;
 
-/// A guess is tested after this time, and then after twice as long each time that a test found no change.
+/// A guess is tested after a tenth of it, after this time at the latest, and then after twice as long each time that a
+/// test found no change.
 const LOOK_AFTER: Duration = Duration::from_secs(60);
+const LOOK_AFTER_SHARE: u32 = 10;
 /// A told time is tested this seldom, and a guess at least as often: 24 failed requests a day are acceptable.
 const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How long one call alone checks whether a limit is still exhausted, while other calls use other keys.
@@ -89,7 +91,7 @@ impl Suspension {
     /// Returns after what time a call that has no other target is let in again where a failure has just begun to hold,
     /// for as long as it told or by our own guess: when the hold ends, or when it is first looked at.
     pub fn first_look(rest: HoldRule, told: Option<Duration>) -> Duration {
-        let guess = rest.time.min(LOOK_AFTER);
+        let guess = look_after(rest.time);
         match told {
             Some(told) if rest.passes || told > rest.time => told.min(LOOK_EVERY),
             _ => guess,
@@ -105,7 +107,10 @@ impl Suspension {
     pub fn look_from(&self) -> Instant {
         let wait = match self.told {
             Some(_) => LOOK_EVERY,
-            None => LOOK_AFTER.saturating_mul(1 << self.looks.min(16)).min(LOOK_EVERY),
+            None => {
+                let first = look_after(self.until.saturating_duration_since(self.said));
+                first.saturating_mul(1 << self.looks.min(16)).min(LOOK_EVERY)
+            }
         };
         self.looked + wait
     }
@@ -135,6 +140,11 @@ impl Suspension {
             self.until = self.said + wait + wait.mul_f64(self.scatter).min(SCATTER_MAX);
         }
     }
+}
+
+/// Returns the time after which a guess of this length is tested first.
+fn look_after(guess: Duration) -> Duration {
+    (guess / LOOK_AFTER_SHARE).min(LOOK_AFTER)
 }
 
 lasting!(struct Suspension as Hold { class, since, until, said, told, scatter, looked, looks });
@@ -193,6 +203,23 @@ mod tests {
                 assert_eq!(hold.since, now);
             }
         }
+    }
+
+    #[test]
+    fn a_limit_that_says_no_time_is_looked_at_after_half_a_second_then_after_twice_as_long() {
+        let now = Instant::now();
+        let limit = |now: Instant| Suspension::guessed(CLASS, Duration::from_secs(5), now);
+        let mut slot = Some(limit(now));
+        let mut at = now;
+        for millis in [500, 1_000, 2_000, 4_000] {
+            let hold = slot.as_mut().expect("it stands");
+            at += Duration::from_millis(millis);
+            assert_eq!(hold.look_from(), at);
+            hold.look(at);
+            Suspension::pass(&mut slot, limit(at), true, at);
+        }
+        let rule = CLASS.consequences().hold.expect("a limit holds");
+        assert_eq!(Suspension::first_look(rule, None), Duration::from_millis(500));
     }
 
     #[test]

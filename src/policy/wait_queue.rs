@@ -42,15 +42,15 @@ const AFTER_FAILURE: Duration = Duration::from_millis(100);
 /// What a target that was only limited is taken to carry in its first second.
 const LIMITED_PROVEN: u32 = 4;
 /// How long a call that was let go may be silent before the next one goes.
-const SILENCE_MAX: Duration = Duration::from_secs(10);
+const SILENCE_MAX: Duration = Duration::from_secs(2);
 /// How long after its time a target is asked: clocks differ.
 const GRACE: Duration = Duration::from_millis(50);
 /// The longest wait that is predicted, in seconds.
 const FORETOLD_MAX: f64 = 24.0 * 60.0 * 60.0;
 /// The pause of a call that has just failed, before it waits again: doubled each time.
 const PAUSE_BASE: Duration = Duration::from_secs(1);
-/// The longest such pause.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// The longest such pause: how often a target is asked follows from its breaker and the pace, and not from this.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// Of this many turns at a target the last does not go to the first call by rank, but to the one that has waited
 /// longest.
@@ -299,6 +299,15 @@ impl<K: Ord + Clone, W> WaitQueues<K, W> {
         self.returned(key, now);
         if let Some(pace) = self.paces.get_mut(key) {
             pace.not_before = now + TICK;
+        }
+    }
+
+    /// Reports that a call that was let go was admitted by another target: its turn is still there.
+    pub fn unused(&mut self, key: &K) {
+        if let Some(pace) = self.paces.get_mut(key) {
+            pace.going = pace.going.saturating_sub(1);
+            pace.out = pace.out.saturating_sub(1);
+            pace.may = pace.may.map(|may| may.saturating_add(1));
         }
     }
 

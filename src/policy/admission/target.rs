@@ -2,11 +2,12 @@
 //!
 //! Input: only the time. Output: the key to use next, and the state of the gates. Only `admission` changes its fields.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{AdmissionOptions, TargetOptions};
 use crate::policy::breaker::Breaker;
-use crate::policy::concurrency::Concurrency;
+use crate::policy::concurrency::{Concurrency, Stamp};
+use crate::policy::detector::Evidence;
 use crate::policy::headroom::{Headroom, Room};
 use crate::policy::health::TargetHealth;
 use crate::policy::snapshot::{BreakerState, Disabled, Force, Gates};
@@ -63,6 +64,8 @@ pub(super) struct Target {
     pub(super) holds: Vec<Option<Suspension>>,
     /// By key.
     pub(super) headroom: Vec<Headroom>,
+    /// By key.
+    pub(super) failures: Vec<KeyFailures>,
     /// The number of attempts that it can take at once, as far as is known.
     pub(super) concurrency: Concurrency,
     /// Tokens that the last one was expected to take.
@@ -76,6 +79,37 @@ pub(super) struct Target {
     pub(super) last_used: Option<Instant>,
 }
 
+/// The failures of a key in a row. The breaker judges the target with all its keys; but one of them may be of an
+/// account that is worse off, though no answer calls that a failure of the key.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct KeyFailures {
+    in_a_row: u32,
+    last: Option<Instant>,
+}
+
+/// A key with this many failures in a row comes after others …
+const DOUBTFUL: u32 = 2;
+/// … for this time, and with each further failure for twice as long.
+const DOUBTFUL_FOR: Duration = Duration::from_secs(10);
+
+impl KeyFailures {
+    /// Notes what became of an attempt with the key.
+    pub(super) fn note(&mut self, own: Evidence, now: Instant) {
+        if own.failures > 0.0 {
+            *self = Self { in_a_row: self.in_a_row.saturating_add(1), last: Some(now) };
+        } else if own.successes > 0.0 {
+            *self = Self::default();
+        }
+    }
+
+    fn are_doubtful(self, now: Instant) -> bool {
+        let time = DOUBTFUL_FOR.saturating_mul(1 << self.in_a_row.saturating_sub(DOUBTFUL).min(6));
+        self.in_a_row >= DOUBTFUL && self.last.is_some_and(|last| now < last + time)
+    }
+}
+
+lasting!(struct KeyFailures { in_a_row, last });
+
 impl Target {
     pub(super) fn new(options: TargetOptions, all: &AdmissionOptions, now: Instant) -> Self {
         Self {
@@ -86,6 +120,7 @@ impl Target {
             override_since: now,
             holds: vec![None; all.keys.max(1)],
             headroom: vec![Headroom::default(); all.keys.max(1)],
+            failures: vec![KeyFailures::default(); all.keys.max(1)],
             concurrency: Concurrency::default(),
             expected: 0,
             key_next: 0,
@@ -104,6 +139,16 @@ impl Target {
         self.last_used.is_some() || is_held || self.overridden != Force::Auto || self.breaker.is_known()
     }
 
+    /// Notes what an attempt with a key has shown.
+    pub(super) fn heard(&mut self, key: usize, stamp: Stamp, own: Evidence, now: Instant) {
+        if own.successes > 0.0 {
+            self.concurrency.heard(stamp, now);
+        }
+        if let Some(failures) = self.failures.get_mut(key) {
+            failures.note(own, now);
+        }
+    }
+
     /// Returns what keeps a key from being used here, if something does.
     pub(super) fn key_held(&self, key: usize, keys: &[Option<Suspension>], now: Instant) -> Option<KeySuspensions> {
         let here = standing(self.holds[key].as_ref(), now);
@@ -112,8 +157,8 @@ impl Target {
     }
 
     /// Returns the key to be used next for this many tokens: of the usable keys, the one with the most headroom. An
-    /// unknown headroom counts as a full one; equals take turns. A key that another call is just checking comes last:
-    /// one check at a time is enough.
+    /// unknown headroom counts as a full one; equals take turns. A key that keeps failing comes after others, and one
+    /// that another call is just checking last: one check at a time is enough.
     pub(super) fn key(&self, keys: &[Option<Suspension>], tokens: u64, now: Instant) -> Option<usize> {
         let checked = |key: usize| [self.holds[key], keys[key]].iter().flatten().any(|hold| hold.is_checked(now));
         let turns = (0..keys.len()).map(|turn| (self.key_next + turn) % keys.len());
@@ -121,7 +166,7 @@ impl Target {
         let rank = |key: usize| {
             let headroom = &self.headroom[key];
             let has_room = headroom.room(tokens, now).until.is_none();
-            (has_room, !checked(key), headroom.share(now).unwrap_or(1.0))
+            (has_room, !checked(key), !self.failures[key].are_doubtful(now), headroom.share(now).unwrap_or(1.0))
         };
         usable
             .map(|key| (key, rank(key)))
@@ -206,6 +251,6 @@ impl Target {
 }
 
 lasting!(struct Target {
-    options, health, breaker, hold, overridden, override_since, holds, headroom, concurrency, expected, key_next,
-    flagged, admitted, failed, last_used,
+    options, health, breaker, hold, overridden, override_since, holds, headroom, failures, concurrency, expected,
+    key_next, flagged, admitted, failed, last_used,
 });

@@ -328,9 +328,34 @@ fn a_429_limits_the_key_at_that_target_only() {
 fn a_429_without_a_time_waits_a_little_and_is_no_failure() {
     let mut bench = Bench::new(1, 1);
     bench.fail(0, failure(FailureClass::RateLimited));
-    assert_eq!(bench.admit(0).unwrap_err().until, Some(bench.now + RATE_LIMIT_DEFAULT));
+    let look = bench.now + RATE_LIMIT_DEFAULT / 10;
+    assert_eq!(bench.admit(0).unwrap_err().until, Some(look), "with no other target to ask");
+    assert_eq!(bench.health(0).rate_limited_until, Some(bench.now + RATE_LIMIT_DEFAULT));
     let health = bench.health(0);
     assert_eq!((health.breaker, health.evidence, health.failed), (BreakerState::Closed, 0.0, 0));
+}
+
+#[test]
+fn a_key_with_which_attempts_keep_failing_comes_after_others_for_a_while() {
+    let mut bench = Bench::new(1, 3);
+    let answers = |bench: &mut Bench| {
+        bench.now += SECOND;
+        let ticket = bench.admit(0).unwrap();
+        let report = if ticket.key == 1 { Report::Ended(failure(FailureClass::Server)) } else { SUCCESS };
+        if ticket.key != 1 {
+            bench.report(&ticket, Report::Content { after: SECOND });
+        }
+        bench.report(&ticket, report);
+        ticket.key
+    };
+    let keys: Vec<usize> = (0..15).map(|_| answers(&mut bench)).collect();
+    assert_eq!(keys.iter().filter(|key| **key == 1).count(), 2, "twice, and then others go first: {keys:?}");
+    let keys: Vec<usize> = (0..15).map(|_| answers(&mut bench)).collect();
+    assert_eq!(keys.iter().filter(|key| **key == 1).count(), 1, "and once more for each further while: {keys:?}");
+    // Where nothing else is usable it is used.
+    let mut alone = Bench::new(1, 1);
+    (0..2).for_each(|_| drop(alone.fail(0, failure(FailureClass::Server))));
+    assert_eq!(alone.admit(0).unwrap().key, 0);
 }
 
 #[test]
@@ -338,7 +363,7 @@ fn a_key_that_is_limited_and_one_that_is_disabled_leave_none_until_the_first_is_
     let mut bench = Bench::new(1, 2);
     bench.fail(0, failure(FailureClass::Unauthorised));
     bench.fail(0, failure(FailureClass::RateLimited));
-    let until = Some(bench.now + RATE_LIMIT_DEFAULT);
+    let until = Some(bench.now + RATE_LIMIT_DEFAULT / 10);
     assert_eq!(bench.admit(0).unwrap_err(), Refusal { gate: Gate::RateLimited, until });
 }
 

@@ -351,7 +351,15 @@ fn a_last_resort_passes_open_one_at_a_time() {
 fn a_last_resorts_failure_changes_nothing() {
     let bench = Bench::run("3*fail last:fail last:fail last:429 last:fail");
     assert_eq!((bench.trace.as_slice(), bench.cooldown()), (&["open"][..], Bench::run("3*fail").cooldown()));
-    check("3*fail +5s last:fail last:fail ok ok", "open half_open ramp");
+}
+
+#[test]
+fn a_last_resort_that_comes_after_the_cooldown_is_a_probe_like_any_other() {
+    check("3*fail +5s last:fail ok", "open half_open open x");
+    check("3*fail +5s last:take held:overdue", "open half_open open");
+    check("3*fail +5s last:take held:overdue held:ok ok", "open half_open open half_open ramp");
+    check("3*fail +5s last:take held:overdue +5s ok ok", "open half_open open half_open ramp");
+    check("3*fail +5s last:take held:content ok held:ok", "open half_open ramp");
 }
 
 #[test]

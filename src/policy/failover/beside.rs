@@ -205,21 +205,64 @@ impl Failover {
         while self.again_at().is_some_and(|at| at <= now) {
             let due = self.targets.iter().enumerate().filter_map(|(at, met)| Some((met.again_at()?, at)));
             let at = due.min()?.1;
-            let elder = &mut self.targets[at];
-            if let TargetState::Runs { again_after, .. } = &mut elder.state {
-                *again_after = None;
-            }
-            let elder = *elder;
+            let elder = self.targets[at];
             let is_same = |met: &CallTarget| met.planned.target == elder.planned.target;
             let waits = self.targets.iter().any(|met| is_same(met) && matches!(met.state, TargetState::Waits { .. }));
             let in_time = TimeLeft::until(self.deadline, now).is_enough_for(TRY_MIN);
-            if elder.planned.target != GONE && !waits && in_time && budget.take(RetryKind::SameTarget) {
-                self.targets.push(elder);
-                let twin = self.targets.len() - 1;
-                return Some(self.asking(twin, Reason::Beside, Some(RetryKind::SameTarget), None, now));
+            let is_asked = in_time && elder.planned.target != GONE;
+            if let TargetState::Runs { since, again_after, .. } = &mut self.targets[at].state {
+                // Whether or not the budget allows it now: it may then.
+                let age = now.saturating_duration_since(*since).max(again_after.unwrap_or_default());
+                *again_after = is_asked.then(|| age.saturating_mul(2));
             }
+            let others = u32::try_from(self.running_at(at).count()).unwrap_or(u32::MAX);
+            let other = self.silent_before(now);
+            if !is_asked || (other.is_none() && (waits || others >= self.options.attempts_max)) {
+                continue;
+            }
+            // What was lost in an outage comes back at the pace of its target, and not of the budget.
+            let price = (!std::mem::take(&mut self.is_back)).then_some(RetryKind::SameTarget);
+            if !price.is_none_or(|kind| budget.take(kind)) {
+                continue;
+            }
+            if let Some(other) = other {
+                return Some(self.asking(other, Reason::Silence, price, None, now));
+            }
+            self.targets.push(elder);
+            let twin = self.targets.len() - 1;
+            return Some(self.asking(twin, Reason::Beside, price, None, now));
         }
         None
+    }
+
+    /// Returns a target that was silent before and has no attempt now: it may have come back, and goes before one that
+    /// is silent still.
+    fn silent_before(&self, now: Instant) -> Option<usize> {
+        let is_due =
+            |met: &CallTarget| matches!(met.state, TargetState::Waits { reason: Reason::Silence, from } if from <= now);
+        self.targets.iter().position(is_due)
+    }
+
+    /// Reports that an attempt's target came back from an outage: an attempt there that is late was lost in it, and the
+    /// target is asked again now.
+    pub fn came_back(&mut self, number: u32, now: Instant) {
+        let Some(at) = self.running(number).filter(|_| self.committed.is_none()) else { return };
+        let met = &mut self.targets[at];
+        if met.works_until(now).is_none()
+            && let TargetState::Runs { since, again_after: Some(after), .. } = &mut met.state
+        {
+            *after = (*after).min(now.saturating_duration_since(*since));
+            self.is_back = true;
+        }
+    }
+
+    /// Lets the attempts at a target that refused to be asked beside them be joined from then on.
+    pub(super) fn again_from(&mut self, target: usize, from: Instant) {
+        for met in self.targets.iter_mut().filter(|met| met.planned.target == target) {
+            if let TargetState::Runs { since, again_after: Some(after), .. } = &mut met.state {
+                *after = from.saturating_duration_since(*since);
+            }
+        }
     }
 
     /// Forgets what a target was asked again for before, now that its last attempt has ended.

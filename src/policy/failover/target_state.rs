@@ -44,7 +44,7 @@ pub(super) enum TargetState {
     Asked { reason: Reason, paid: Option<RetryKind>, hedge: Option<Cost> },
     /// Has an attempt in flight, silent since then, which is tolerated for this long; the age at which another may join
     /// it for speed, and at which its own target may be asked again where no other is left; why another may join it or
-    /// did, and whether it counts among the call's attempts.
+    /// did, whether it counts among the call's attempts, and what it took from the budget.
     Runs {
         reason: Reason,
         number: u32,
@@ -54,6 +54,7 @@ pub(super) enum TargetState {
         again_after: Option<Duration>,
         joined: Option<Join>,
         counts: bool,
+        paid: Option<RetryKind>,
     },
     /// Done with, for this call; maybe because the request is not for it, and maybe others may come back then.
     Spent { own: bool, back: Option<Instant> },

@@ -263,6 +263,7 @@ impl Bench {
             "content" => self.machine.content(number),
             "heard" => self.machine.heard(number, self.now),
             "given" => self.machine.given_up(number),
+            "back" => self.machine.came_back(number, self.now),
             name => {
                 let failure = Failure::new(class(name), "");
                 self.machine.failed(number, &failure, back, self.now, &mut self.rng);
@@ -686,15 +687,18 @@ fn where_no_other_target_is_left_a_silent_one_is_asked_once_more_beside_itself()
     check("a twice: 5s@bad_request", "a a -a rejected");
     check("a#2 twice: 5s@unauthorised ok", "a a a -a =a");
     // It is refused, and paid for as any try at the same target.
-    check("a twice when: 4s@nothing refused 60s@ok", "a@0 a@4000 =a");
+    check("a twice when: 4s@nothing refused 60s@ok", "a@0 a@4000 a@5000 a@13000 -a -a =a");
     check("a broke twice when: 60s@ok", "a@0 =a");
     check("a by=4s twice: 60s@ok", "a -a deadline");
+    // Once its target is back from an outage it is asked at once, whatever the budget says; what is not late is not.
+    check("a broke twice when: 5s@back 6s@ok", "a@0 a@5000 -a =a");
+    check("a twice when: 3s@back 500ms@ok", "a@0 =a");
     let mut bench = Bench::new("a twice");
     assert_eq!(bench.run("5s@ok"), "a a -a =a");
     assert_eq!(bench.budget.tokens(), 9);
     let mut bench = Bench::new("a twice when");
-    assert_eq!(bench.run("4s@nothing refused"), "a@0 a@4000 -a deadline");
-    assert_eq!(bench.budget.tokens(), 10, "given back");
+    assert_eq!(bench.run("4s@nothing refused"), "a@0 a@4000 a@5000 a@13000 -a -a -a deadline");
+    assert_eq!(bench.budget.tokens(), 8, "what the refused one took was given back");
 }
 
 #[test]

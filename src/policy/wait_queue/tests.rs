@@ -454,9 +454,25 @@ fn how_long_a_call_will_wait_follows_from_the_calls_before_it_and_their_pace() {
 }
 
 #[test]
-fn pauses_grow_to_a_minute() {
+fn pauses_grow_to_ten_seconds() {
     assert_eq!((pause(1, 0.0), pause(1, 1.0)), (500 * MS, SECOND));
-    assert_eq!((pause(4, 1.0), pause(99, 1.0)), (8 * SECOND, 60 * SECOND));
+    assert_eq!((pause(4, 1.0), pause(99, 1.0)), (8 * SECOND, 10 * SECOND));
+}
+
+#[test]
+fn the_turn_of_a_call_that_another_target_admitted_goes_to_the_next_one_at_once() {
+    let (mut queues, now) = (Calls::default(), Instant::now());
+    for waiter in 0..3 {
+        enter(&mut queues, &["a", "b"], Priority::Default, waiter);
+    }
+    let go = |queues: &mut Calls, at: Instant| -> Vec<u32> {
+        let only_a = |key: &&str| if *key == "a" { Capacity::Free(9) } else { Capacity::Closed };
+        queues.look(at, only_a).go.into_iter().map(|(waiter, _)| waiter).collect()
+    };
+    assert_eq!(go(&mut queues, now), [0]);
+    assert!(go(&mut queues, now + SECOND).is_empty(), "until the first is answered");
+    queues.unused(&"a");
+    assert_eq!(go(&mut queues, now + SECOND), [1]);
 }
 
 #[test]
@@ -470,7 +486,7 @@ fn each_call_that_says_nothing_holds_up_the_next_for_as_long_as_the_first() {
         let look = queues.look(now + SECOND * second, |_| Capacity::Free(99));
         went.extend(look.go.into_iter().map(|(waiter, _)| (second, waiter)));
     }
-    assert_eq!(went, [(0, 0), (10, 1), (20, 2)]);
+    assert_eq!(went, [(0, 0), (2, 1), (4, 2)]);
 }
 
 #[test]
