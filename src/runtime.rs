@@ -475,8 +475,13 @@ impl Runtime {
     }
 
     /// Makes or finds a call that has a log. It ends when it has no holder, unless it is the runtime's `own`.
-    pub(crate) async fn keep(&self, request: ChatRequest, form: Form, own: bool) -> Result<CallHandle, Error> {
-        let request = Arc::new(request);
+    pub(crate) async fn keep(
+        &self,
+        request: impl Into<Arc<ChatRequest>>,
+        form: Form,
+        own: bool,
+    ) -> Result<CallHandle, Error> {
+        let request = request.into();
         self.again(|answer| log_writer::keep(&self.shared, request.clone(), form, own, answer)).await
     }
 

@@ -13,6 +13,7 @@ mod loop_marks;
 mod tls;
 mod settings;
 mod log;
+mod dollars;
 
 // Connections.
 mod connection_slots;
@@ -60,9 +61,9 @@ use state::{Current, State};
 
 pub use access::{ClientKey, Hash};
 pub use admin::{MOMENT, moment};
+pub use dollars::dollars;
 pub use listen::Sockets;
 pub use log::{Log, printable};
-pub use record::dollars;
 pub use settings::{ModelNames, ServerConfig, Settings, SettingsErrors, Streams, Targets, address};
 pub use tls::TlsConfig;
 

@@ -360,10 +360,10 @@ fn lacks(error: &reqwest::Error, text: &str) -> bool {
     NO_RESOLVER.iter().any(|words| text.contains(words))
 }
 
-/// Returns the texts of an error's causes, without the address (it may hold a key as a parameter) and without those that
-/// only repeat that it was the client's.
+/// Returns the texts of an error's causes, without the address (it may hold a key as a parameter) and without those
+/// that only repeat that it was the client's.
 fn chain(error: &reqwest::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source()).map(ToString::to_string);
+    let causes = std::iter::successors(error.source(), |&cause| cause.source()).map(ToString::to_string);
     let causes: Vec<String> = causes.filter(|cause| !cause.starts_with("client error")).collect();
     match (error.is_timeout(), causes.is_empty()) {
         (true, _) => "no answer in time".to_owned(),

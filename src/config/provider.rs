@@ -659,6 +659,7 @@ mod tests {
 
     fn checked(provider: ProviderConfig) -> Result<ProviderSpec, ConfigError> {
         let mut errors = Vec::new();
+        let provider = if provider.models.is_empty() { provider.model("m") } else { provider };
         let spec = provider.check("p", &RestartOptions::default(), &mut errors);
         spec.ok_or_else(|| errors.swap_remove(0))
     }

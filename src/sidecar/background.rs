@@ -42,8 +42,10 @@ pub(super) async fn begin(
     request.durable.get_or_insert(Durable::Again);
     request.commit = CommitPolicy::Buffered;
     let mut record = chat::record(state, client, CALLER_DIALECT, &request.route, stream, place);
-    let call = state.runtime.keep(request, CallForm::Stream, true).await;
+    let request = Arc::new(request);
+    let call = state.runtime.keep(request.clone(), CallForm::Stream, true).await;
     let call = call.map_err(|error| chat::failed(CALLER_DIALECT, &error, &mut record))?;
+    record.is_of(call.id(), !Arc::ptr_eq(call.request(), &request));
     let kept = BackgroundAnswer::of(state, call.clone()).await;
     watch(call, record);
     match kept {

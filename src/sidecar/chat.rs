@@ -108,7 +108,7 @@ pub(super) async fn answer(
     let Prepared { request, stream, form, streams } = prepare(state, current, head, client, asked)?;
     let caller_dialect = form.caller_dialect();
     let mut record = record(state, client, caller_dialect, &request.route, stream, place);
-    let call = Call::make(state.runtime.clone(), request, caller_dialect, stream).await;
+    let call = Call::make(state.runtime.clone(), request, caller_dialect, stream, &mut record).await;
     let call = call.map_err(|error| failed(caller_dialect, &error, &mut record))?;
     let (created, seed) = call.stamp();
     let writer = Writer::new(form, seed, created);
@@ -146,12 +146,15 @@ impl Call {
         request: ChatRequest,
         caller_dialect: CallerDialect,
         stream: bool,
+        record: &mut Record,
     ) -> Result<Self, Error> {
         if request.key.is_none() && !runtime.is_durable(&request) {
             return Ok(Self::Own(runtime, Box::new(request)));
         }
         let form = if stream { crate::runtime::Form::Stream } else { crate::runtime::Form::Whole };
-        let call = runtime.keep(request, form, false).await?;
+        let request = Arc::new(request);
+        let call = runtime.keep(request.clone(), form, false).await?;
+        record.is_of(call.id(), !Arc::ptr_eq(call.request(), &request));
         Ok(Self::Shared { call, caller_dialect, stream })
     }
 
@@ -277,7 +280,11 @@ pub(super) fn record(
 /// Writes down how a call failed, and says so in the caller's dialect.
 pub(super) fn failed(caller_dialect: CallerDialect, error: &Error, record: &mut Record) -> Refusal {
     record.failed(error);
-    serve::refuse(caller_dialect, RefusalReason::Call(error))
+    let mut refusal = serve::refuse(caller_dialect, RefusalReason::Call(error));
+    if let Some(call) = record.call() {
+        tell_call(&mut refusal.headers, call);
+    }
+    refusal
 }
 
 /// Streams an answer as it comes. What fails before the first content is an error of its own, with a status.
@@ -416,12 +423,17 @@ pub(super) fn tell_whole(headers: &mut HeaderMap, finished: &Finished) {
     }
 }
 
-/// Sets the headers of a call that ended well.
-fn tell_finished(headers: &mut HeaderMap, call: CallId, target: &TargetId, attempts: usize, cost_usd: Option<f64>) {
-    tell(headers, target, attempts);
+/// Sets the header by which `why` finds a call.
+fn tell_call(headers: &mut HeaderMap, call: CallId) {
     if let Ok(value) = HeaderValue::try_from(call.to_string()) {
         headers.insert(HeaderName::from_static("x-standin-call"), value);
     }
+}
+
+/// Sets the headers of a call that ended well.
+fn tell_finished(headers: &mut HeaderMap, call: CallId, target: &TargetId, attempts: usize, cost_usd: Option<f64>) {
+    tell(headers, target, attempts);
+    tell_call(headers, call);
     if let Some(value) = cost_usd.and_then(|cost| HeaderValue::try_from(format!("{cost:.9}")).ok()) {
         headers.insert(HeaderName::from_static("x-standin-cost-usd"), value);
     }

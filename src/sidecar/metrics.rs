@@ -17,6 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::dollars::dollars;
 use super::log::Log;
 use super::refusals::Refusals;
 use crate::policy::explain::{CallStep, Flight};
@@ -44,7 +45,7 @@ impl EncodeLabelValue for Text {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
     route: Text,
-    caller_dialect: &'static str,
+    dialect: &'static str,
     outcome: &'static str,
 }
 
@@ -258,12 +259,23 @@ impl Metrics {
     }
 
     /// Counts a request, answered or not.
-    pub(super) fn answered(&self, route: &Arc<str>, caller_dialect: &'static str, outcome: &'static str) {
-        self.calls.get_or_create(&CallLabels { route: Text(route.clone()), caller_dialect, outcome }).inc();
+    pub(super) fn answered(&self, route: &Arc<str>, dialect: &'static str, outcome: &'static str) {
+        self.calls.get_or_create(&CallLabels { route: Text(route.clone()), dialect, outcome }).inc();
     }
 
     fn call(&self, flight: &Flight) {
         let route = || Text(flight.about.route.clone());
+        // No request of this process may wait for it.
+        if let Some((_, CallStep::TakenUp { call })) = flight.steps.first() {
+            let (outcome, cost_usd) = (flight.outcome(), dollars(flight.cost_usd));
+            let took_ms = u64::try_from(flight.took.as_millis()).unwrap_or(u64::MAX);
+            let (id, route) = (flight.call, &*flight.about.route);
+            tracing::info!(
+                target: "standin::calls",
+                call = %id, accepted_as = %call, route, outcome, took_ms, cost_usd, "call taken up after a restart"
+            );
+            self.answered(&flight.about.route, "taken_up", if outcome == "answered" { "ok" } else { outcome });
+        }
         if flight.steps.iter().any(|(_, step)| matches!(step, CallStep::Parked { .. })) {
             self.parkings.get_or_create(&RouteLabels { route: route() }).inc();
         }

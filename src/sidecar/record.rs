@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::dollars::dollars;
 use super::intake::BodyMemory;
 use super::state::State;
 use crate::words::{AttemptRecord, CallId, Error, TargetId};
@@ -19,6 +20,8 @@ pub(super) struct Record {
     call: Option<CallId>,
     /// The target whose answer has begun to reach the caller.
     heard: Option<TargetId>,
+    /// Whether it found a call that was made before, by its key: what that cost is told with that.
+    repeated: bool,
     written: bool,
     /// The room that its body takes, as long as its call lasts.
     _place: BodyMemory,
@@ -44,9 +47,15 @@ impl Record {
             begun,
             call: None,
             heard: None,
+            repeated: false,
             written: false,
             _place: place,
         }
+    }
+
+    /// Notes the call that it is, or that it found by its key.
+    pub(super) fn is_of(&mut self, call: CallId, repeated: bool) {
+        (self.call, self.repeated) = (Some(call), repeated);
     }
 
     /// Notes the target whose answer begins.
@@ -67,10 +76,23 @@ impl Record {
         self.write("ok", Some(&target.to_string()), cost_usd, attempts, None);
     }
 
+    /// Returns the call's id, if it is known.
+    pub(super) fn call(&self) -> Option<CallId> {
+        self.call
+    }
+
     /// Writes down how it failed.
     pub(super) fn failed(&mut self, error: &Error) {
+        self.call = self.call.or_else(|| error.attempts().first().map(|attempt| attempt.call));
         // A provider's words may repeat the prompt.
-        let ours = matches!(error, Error::Invalid { .. } | Error::NoTarget { .. } | Error::NoTargetTakes { .. });
+        let ours = matches!(
+            error,
+            Error::Invalid { .. }
+                | Error::NoTarget { .. }
+                | Error::NoTargetTakes { .. }
+                | Error::OverBudget { .. }
+                | Error::NotDurable(_)
+        );
         self.write(error.name(), None, None, error.attempts(), ours.then(|| error.to_string()));
     }
 
@@ -87,7 +109,8 @@ impl Record {
         }
         // A name that no route has may be any text of a caller, so it is not used as a label.
         let asked = (outcome == "invalid").then(|| std::mem::replace(&mut self.route, Arc::from("unknown")));
-        self.state.metrics.answered(&self.route, self.caller_dialect, outcome);
+        let counted = if self.repeated { "repeated" } else { outcome };
+        self.state.metrics.answered(&self.route, self.caller_dialect, counted);
         // Failures that no caller caused, and no caller can correct.
         let is_ours = !matches!(
             outcome,
@@ -104,10 +127,11 @@ impl Record {
             .collect();
         let (input, output) =
             attempts.iter().find(|attempt| attempt.won()).map_or((0, 0), |won| (won.usage.input, won.usage.output));
-        let call = self.call.or_else(|| attempts.first().map(|attempt| attempt.call)).map(|call| call.to_string());
+        let call = self.call.map(|call| call.to_string());
         let call = call.as_deref();
         let took_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let cost_usd = cost_usd.map(dollars);
+        let cost_usd = cost_usd.filter(|_| !self.repeated).map(dollars);
+        let repeated = self.repeated.then_some(true);
         let cost_usd = cost_usd.as_ref().map(tracing::field::display);
         macro_rules! line {
             ($level:ident) => {
@@ -120,6 +144,7 @@ impl Record {
                     client = self.client.as_deref(),
                     stream = self.stream,
                     outcome,
+                    repeated,
                     reason,
                     answered_by = target,
                     took_ms,
@@ -139,41 +164,10 @@ impl Record {
     }
 }
 
-/// Writes dollars as people read them: three significant digits, and no powers of ten.
-pub fn dollars(cost: f64) -> String {
-    if cost == 0.0 || !cost.is_finite() {
-        return "0".to_owned();
-    }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of digits from 2 to 12")]
-    let digits = (2.0 - cost.abs().log10().floor()).clamp(2.0, 12.0) as usize;
-    let text = format!("{cost:.digits$}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
 impl Drop for Record {
     fn drop(&mut self) {
         // The end of its attempt is known a moment later, and will be in the counters.
         let heard = self.heard.take().map(|target| target.to_string());
         self.write("caller_left", heard.as_deref(), None, &[], None);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::dollars;
-
-    #[test]
-    fn dollars_are_no_powers_of_ten() {
-        for (cost, expected) in [
-            (0.0, "0"),
-            (0.000_01, "0.00001"),
-            (0.000_012_345, "0.0000123"),
-            (0.25, "0.25"),
-            (12.3456, "12.35"),
-            (1e-9, "0.000000001"),
-            (f64::NAN, "0"),
-        ] {
-            assert_eq!(dollars(cost), expected, "{cost}");
-        }
     }
 }

@@ -53,15 +53,19 @@ fn begin(text: &str) -> String {
 }
 
 /// What stands for the rest of a conversation, which its provider keeps: without it another question would be asked.
-const THE_REST: [&str; 4] = ["previous_response_id", "conversation", "prompt", "cachedContent"];
+const THE_REST: [&str; 6] =
+    ["previous_response_id", "conversation", "prompt", "item_reference", "compaction", "cachedContent"];
 
 impl Demand {
     /// Tells whether a route may leave it out of this request: not what could not be read, for its provider knows what
-    /// it says, and not what stands for the rest of the conversation.
+    /// it says, not what stands for the rest of the conversation, and no message with all that it says.
     pub fn may_be_left_out(&self, request: &ChatRequest) -> bool {
-        let Demanded::Foreign(_, kind) = &self.what else { return false };
+        let Demanded::Foreign(dialect, kind) = &self.what else { return false };
         let is_read = request.original.as_ref().is_none_or(|original| original.unread.is_empty());
-        is_read && !THE_REST.contains(&kind.as_str())
+        // Items of OpenAI's responses are parts of a turn.
+        let is_message = *dialect != Dialect::OpenAiResponses
+            && self.field.strip_prefix("messages[").is_some_and(|rest| rest.find(']') == Some(rest.len() - 1));
+        is_read && !is_message && !THE_REST.contains(&kind.as_str())
     }
 
     fn foreign(field: String, foreign: &Foreign) -> Option<Self> {

@@ -35,7 +35,8 @@ type Edit = fn(&mut Config);
 #[rustfmt::skip]
 const BAD: &[(&str, Edit)] = &[
     ("providers", |config| *config = Config::default()),
-    ("providers", |config| { config.providers.values_mut().for_each(|it| it.models.clear()); config.routes.clear(); }),
+    ("providers.a.models", |config| { a(config).models.clear(); config.routes.clear(); }),
+    ("providers.a.base_url", |config| a(config).base_url = Some("https://host/v1/chat/completions".into())),
     ("providers", |config| { let it = a(config).clone(); config.providers.insert(String::new(), it); }),
     ("providers", |config| { let it = a(config).clone(); config.providers.insert("x/y".into(), it); }),
     ("providers.a.base_url", |config| a(config).base_url = Some(String::new())),

@@ -253,9 +253,12 @@ async fn the_flight_recorder_tells_the_whole_way_of_a_call() {
         (reply.finished.call, "smart", Some("s"))
     );
     let page = flight.to_string();
-    for line in
-        ["planned: a/m (Rule)", "attempt 1 at a/m", "attempt 1 failed: overloaded (529)", "answered by attempt 2"]
-    {
+    for line in [
+        "planned: a/m (first by the strategy's rule)",
+        "attempt 1 at a/m",
+        "attempt 1 failed: overloaded (529)",
+        "answered by attempt 2",
+    ] {
         assert!(page.contains(line), "no `{line}` in\n{page}");
     }
     assert!(world.runtime.why(standin::CallId::new(reply.finished.call.runtime, 999)).is_none());

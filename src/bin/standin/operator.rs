@@ -45,7 +45,7 @@ impl OperatorAddress {
             Ok::<_, reqwest::Error>(text)
         };
         let text = answer.await.map_err(|error| {
-            let cause = std::iter::successors(Some(&error as &dyn Error), |cause| cause.source()).last();
+            let cause = std::iter::successors(Some(&error as &dyn Error), |&cause| cause.source()).last();
             let cause = cause.map_or(String::new(), |cause| format!(" ({cause})"));
             let hint = if base.starts_with("https:") {
                 "is its certificate known to this machine (SSL_CERT_FILE), and for this name (--admin)? `server.admin` is \

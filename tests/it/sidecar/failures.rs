@@ -61,6 +61,26 @@ async fn a_call_that_tried_all_it_could_tells_sdks_not_to_try_again() {
 }
 
 #[tokio::test]
+async fn what_may_be_well_again_in_a_moment_says_when_to_come_back_and_each_error_which_call_it_was() {
+    for fault in [Fault::Error(ProviderError::Server), Fault::Refuse] {
+        let stage = stage(1).await;
+        stage.drills[0].handle().always(fault.clone());
+        for caller in Caller::ALL {
+            let reply = http::ask(stage.sidecar.address(), caller, "smart", SAID, false).await;
+            assert!(matches!(reply.status, 503 | 529), "{fault:?}: {reply:?}");
+            assert_eq!(reply.header("x-should-retry"), None, "an SDK may try again: {reply:?}");
+            assert!(reply.header("retry-after").is_some(), "{fault:?}: {reply:?}");
+        }
+    }
+    let stage = stage(1).await;
+    stage.drills[0].handle().always(Fault::Error(ProviderError::BadRequest));
+    let reply = http::ask(stage.sidecar.address(), Caller::Chat, "smart", SAID, false).await;
+    let call = reply.header("x-standin-call").expect("which call it was").to_owned();
+    let why = http::get(stage.sidecar.address(), &format!("/why/{call}")).await;
+    assert!(why.status == 200 && why.body.contains("bad_request"), "{why:?}");
+}
+
+#[tokio::test]
 async fn a_body_that_is_not_understood_names_its_field_and_reaches_no_provider() {
     let stage = stage(1).await;
     let to = stage.sidecar.address();

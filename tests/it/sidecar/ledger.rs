@@ -74,7 +74,9 @@ async fn what_was_spent_is_told_by_the_program_the_door_and_the_runtime_and_equa
     assert_eq!(answers, [(&json!("red"), &json!(3)), (&json!("blue"), &json!(2))]);
     assert_eq!(get(&stage, "/ledger?by=client").await.json()["lines"][0]["of"], "agent");
     assert_eq!(get(&stage, "/ledger?by=failure").await.json()["lines"][0]["of"], "overloaded");
-    for bad in ["by=colour", "since=soon", "lines=0", "what=1"] {
+    let outcomes = get(&stage, "/ledger?by=outcome").await.json();
+    assert_eq!((&outcomes["sum"]["calls"], &outcomes["sum"]["attempts"]), (&json!(5), &json!(null)));
+    for bad in ["by=colour", "since=soon", "lines=0", "what=1", "since=1h&until=2h"] {
         let refused = get(&stage, &format!("/ledger?{bad}")).await;
         assert_eq!(refused.status, 400, "{bad}: {refused:?}");
     }
@@ -104,6 +106,8 @@ async fn what_was_spent_is_told_by_the_program_the_door_and_the_runtime_and_equa
     );
     let table = run(&["--by", "route", "--file", &file, "--since", "7d"]);
     assert!(table.starts_with("route ") && table.contains("smart "), "{table}");
+    let outcomes = run(&["--by", "outcome", "--file", &file]);
+    assert!(outcomes.lines().next().is_some_and(|head| head.contains(" calls ")), "{outcomes}");
     assert!(run(&["--file", &file, "--verify"]).starts_with("the file is whole: 8 attempts and 5 calls"));
 }
 

@@ -152,6 +152,8 @@ fn hold(file: &Value, path: &[Step], errors: &SettingsErrors, what: &str) {
             "has one of",
             "leave it out",
             "name at least",
+            "add at least",
+            "name what",
         ];
         assert!(says.iter().any(|words| error.problem.contains(words)), "{what} at {name} says no remedy: {text}");
     }

@@ -45,8 +45,8 @@ async fn metrics_count_calls_attempts_tokens_and_dollars_and_quote_no_caller() {
     let lines: Vec<&str> = reply.body.lines().collect();
     for line in [
         "# TYPE standin_calls_total counter",
-        "standin_calls_total{route=\"smart\",face=\"openai_chat\",outcome=\"ok\"} 1",
-        "standin_calls_total{route=\"unknown\",face=\"anthropic\",outcome=\"invalid\"} 1",
+        "standin_calls_total{route=\"smart\",dialect=\"openai_chat\",outcome=\"ok\"} 1",
+        "standin_calls_total{route=\"unknown\",dialect=\"anthropic\",outcome=\"invalid\"} 1",
         "standin_failovers_total{route=\"smart\"} 1",
         "standin_attempts_total{gen_ai_provider_name=\"b\",gen_ai_request_model=\"claude-haiku-4-5\",outcome=\"won\"} 1",
         "standin_breaker_state{gen_ai_provider_name=\"a\",gen_ai_request_model=\"gpt-5-mini\",state=\"closed\"} 1",
@@ -69,7 +69,7 @@ async fn metrics_count_calls_attempts_tokens_and_dollars_and_quote_no_caller() {
 #[tokio::test]
 async fn who_accepts_open_metrics_gets_them() {
     let stage = stage(1).await;
-    http::ask(stage.sidecar.address(), Caller::Chat, "smart", SAID, false).await;
+    http::ask(stage.sidecar.address(), Caller::Chat, "smart", "hello", false).await;
     let headers = [("accept", "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2")];
     let reply = http::get_with(stage.sidecar.address(), "/metrics", &headers).await;
     assert_eq!(reply.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));

@@ -259,6 +259,21 @@ fn a_rehearsal_of_a_second_with_one_key_each_loses_no_call_and_shows_no_panic_of
 }
 
 #[test]
+fn a_rehearsal_and_a_check_that_asks_keep_nothing_and_take_from_no_budget() {
+    let kept = "[store]\npath = \"standin.db\"\n[budgets.all]\ndollars = 1e-9\nper = \"day\"\n";
+    let text = format!("{REHEARSED}durable = true\n{kept}");
+    let (output, rows) = rehearse("rehearsal_kept", &text, &["--route", "smart", "--seconds", "1", "--rate", "5"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(rows.iter().all(|(_, calls, failed)| (*calls, *failed) == (5, 0)), "{output:?}");
+    let (mut command, folder) = program("rehearsal_kept");
+    fs::write(folder.join("standin.toml"), &text).expect("a file");
+    let output = command.args(["check", "--try"]).output().expect("it runs");
+    assert!(errors(&output).contains("did not answer"), "nothing listens there: {}", errors(&output));
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("budget"), "{output:?}");
+    assert!(!folder.join("standin.db").exists());
+}
+
+#[test]
 fn a_rehearsal_says_why_calls_failed_where_there_is_no_other_target() {
     let (output, rows) = rehearse("rehearsal_alone", REHEARSED, &["--route", "only", "--seconds", "1", "--rate", "5"]);
     let said = String::from_utf8_lossy(&output.stdout);

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use standin::drill::Drill;
 use standin::sidecar::{ClientKey, Hash};
@@ -112,6 +113,19 @@ async fn a_reload_names_the_fields_that_only_a_start_can_change() {
         let said = served.change(&configured(provider, &server), &format!("field=\"{field}\""));
         assert!(said.contains("next start"), "{said}");
     }
+    let limits = format!("calls_max = 7\nqueue_max = 8\n{}", configured(provider, &listen));
+    let said = served.change(&limits, "field=\"queue_max\"");
+    assert!(said.contains("field=\"calls_max\"") && said.contains("next start"), "{said}");
+}
+
+#[tokio::test]
+async fn how_long_a_stop_waits_is_what_the_file_says_last() {
+    let mut given = None;
+    let stage = stage_with(1, Script::default(), |settings| given = Some(settings.clone())).await;
+    let mut settings = given.expect("they were given");
+    settings.server.drain = Duration::from_secs(3);
+    stage.sidecar.reload(settings).await.expect("it is right");
+    assert_eq!(stage.sidecar.drain(), Duration::from_secs(3));
 }
 
 #[tokio::test]

@@ -62,7 +62,8 @@ fn what_time_mends_decides_between_a_limit_and_an_outage_whichever_was_asked_las
             let refusal = refuse(CallerDialect::OpenAiChat, RefusalReason::Call(&error));
             assert_eq!(refusal.status, status, "{causes:?}, {last:?}");
             let [wait, again] = ["retry-after", "x-should-retry"].map(|name| refusal.headers.get(name));
-            assert_eq!(wait.is_some(), retry_after.is_some());
+            // What may be well again in a moment is asked again then.
+            assert_eq!(wait.is_some(), retry_after.is_some() || last == Some(C::Server), "{causes:?}, {last:?}");
             assert!(wait.is_none() || again.is_none(), "they contradict each other: {error}");
         }
     }
