@@ -9,6 +9,7 @@ mod body;
 mod codes;
 mod fault;
 mod overflow;
+mod quotes;
 mod rules;
 mod tables;
 

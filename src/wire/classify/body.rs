@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::quotes::{self, Parted};
 use crate::wire::when::{self, Zone};
 use crate::words::RetryAfter;
 
@@ -40,8 +41,10 @@ pub(super) struct ErrorBody {
     pub(super) codes: Vec<String>,
     /// The message for people.
     pub(super) message: String,
-    /// The message and what an upstream provider said, in lower case, to be searched.
+    /// What its provider says, and what an upstream one said, in lower case, without what they quote of a request.
     pub(super) text: String,
+    /// The same with all that they quote.
+    pub(super) whole: String,
     /// The status that the body names, and the innermost of all that it names.
     pub(super) status: Option<u16>,
     inner: Option<u16>,
@@ -68,7 +71,7 @@ impl ErrorBody {
         if let Ok(value) = serde_json::from_str::<Value>(body) {
             let mut error = Self { home: home_of(&value.to_string()), ..Self::default() };
             error.read(&value, 0);
-            error.text.make_ascii_lowercase();
+            error.lower();
             error.inner = told_status(&error.text).or(error.inner);
             return error;
         }
@@ -78,18 +81,19 @@ impl ErrorBody {
         }
         let mut error = Self { is_plain: !body.is_empty(), home: home_of(body), ..Self::default() };
         error.say(body, 0);
-        error.text.make_ascii_lowercase();
+        error.lower();
         error.inner = told_status(&error.text).or(error.inner);
         error
     }
 
-    /// Tells whether one of these codes is among the error's, or quoted in its text: gateways in Python write an error
-    /// out as a text.
+    fn lower(&mut self) {
+        self.text.make_ascii_lowercase();
+        self.whole.make_ascii_lowercase();
+    }
+
+    /// Tells whether one of these codes is among the error's.
     pub(super) fn has_code(&self, codes: &[&str]) -> bool {
-        let quoted = |code: &&str| {
-            code.contains('_') && self.text.match_indices(code).any(|(at, _)| self.text[..at].ends_with(['\'', '"']))
-        };
-        codes.iter().any(|code| self.codes.iter().any(|said| said.eq_ignore_ascii_case(code)) || quoted(code))
+        codes.iter().any(|code| self.codes.iter().any(|said| said.eq_ignore_ascii_case(code)))
     }
 
     /// Tells whether it speaks of a limit of a whole day.
@@ -129,6 +133,8 @@ impl ErrorBody {
         }
         for key in [
             "message",
+            // Amazon's.
+            "Message",
             "msg",
             "error",
             "error_message",
@@ -177,19 +183,19 @@ impl ErrorBody {
         self.codes.push(code);
     }
 
-    /// Takes a text, and an error that is written out in it: gateways quote those of their providers.
+    /// Takes a text, and errors that are written out in it: gateways quote those of their providers. Where a field of
+    /// the request is at fault, what is quoted is the request's.
     fn say(&mut self, text: &str, depth: usize) {
         if self.message.is_empty() {
             text.clone_into(&mut self.message);
         }
-        self.text.push_str(text);
-        self.text.push('\n');
-        let quoted = text.find(['{', '[']).map(|start| &text[start..]);
-        let quoted = quoted.and_then(|json| serde_json::Deserializer::from_str(json).into_iter::<Value>().next());
-        if let Some(Ok(value @ (Value::Object(_) | Value::Array(_)))) = quoted
-            && depth < DEPTH_MAX
-        {
-            self.read(&value, depth + 1);
+        let Parted { own, errors } = quotes::part(text);
+        for (place, text) in [(&mut self.text, &*own), (&mut self.whole, text)] {
+            place.push_str(text);
+            place.push('\n');
+        }
+        if depth < DEPTH_MAX && !self.names_field {
+            errors.iter().for_each(|error| self.read(error, depth + 1));
         }
     }
 }
@@ -304,7 +310,7 @@ pub(super) fn is_error(value: &Value) -> bool {
         || says("error")
         || says("detail")
         || object.get("object").is_some_and(|kind| kind == "error")
-        || (object.get("message").is_some_and(Value::is_string) && !says("choices"))
+        || (["message", "Message"].iter().any(|key| object.get(*key).is_some_and(Value::is_string)) && !says("choices"))
 }
 
 fn page_title(page: &str) -> String {

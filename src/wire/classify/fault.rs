@@ -256,7 +256,7 @@ pub(super) fn is_gone(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>) ->
         name => {
             let name = name.to_ascii_lowercase();
             let last = name.rsplit('/').next().unwrap_or_default();
-            names(&error.text, &name) || names(&error.text, last)
+            names(&error.whole, &name) || names(&error.whole, last)
         }
     };
     let is_route = matches!(status, Some(404 | 410));
@@ -266,9 +266,10 @@ pub(super) fn is_gone(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>) ->
 
 /// Tells whether an error proves that the request is at fault: it names a field, or one of the request's own parts.
 pub(super) fn is_proven(error: &ErrorBody) -> bool {
+    let text = &error.whole;
     error.names_field
-        || VALIDATORS.iter().any(|words| error.text.contains(words))
-        || PARTS.iter().any(|part| places(&error.text, part, is_inner).any(|at| blames(&error.text, at, part)))
+        || VALIDATORS.iter().any(|words| text.contains(words))
+        || PARTS.iter().any(|part| places(text, part, is_inner).any(|at| blames(text, at, part)))
 }
 
 /// Tells whether a text calls the part at this place wrong, or marks it as a field: by quotes, as a step of a path, or
@@ -295,7 +296,7 @@ fn blames(text: &str, at: usize, part: &str) -> bool {
 }
 
 /// Tells whether a letter may stand within a word.
-fn is_inner(letter: char) -> bool {
+pub(super) fn is_inner(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || letter == '_'
 }
 
@@ -310,7 +311,11 @@ fn names(text: &str, model: &str) -> bool {
 }
 
 /// Returns the place of a word in a text, where it is not only a part of a longer one.
-fn places<'a>(text: &'a str, word: &'a str, inner: impl Fn(char) -> bool + 'a) -> impl Iterator<Item = usize> + 'a {
+pub(super) fn places<'a>(
+    text: &'a str,
+    word: &'a str,
+    inner: impl Fn(char) -> bool + 'a,
+) -> impl Iterator<Item = usize> + 'a {
     let stands = move |at: usize| {
         let mut rest = text[at + word.len()..].chars();
         let goes_on = match rest.next() {

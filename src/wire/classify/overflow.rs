@@ -48,7 +48,7 @@ const SHAPES: &[&[&str]] = &[
     &["maximum prompt length"],
     &["max prompt length"],
     // TGI and its hosts.
-    &["`inputs` tokens + `max_new_tokens` must be <="],
+    &["tokens + ", " must be <="],
     &["must have less than", "token"],
     // Bedrock, Anthropic.
     &["input is too long"],
@@ -224,7 +224,7 @@ pub(super) fn is_overflow(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>
     if error.has_code(CODES) || SHAPES.iter().any(says) || (any(WINDOWS) && any(BEYOND)) {
         return true;
     }
-    if any(OTHERS) {
+    if OTHERS.iter().any(|word| error.whole.contains(word)) {
         return false;
     }
     let counts = text.match_indices("token").any(|(at, _)| !text[at..].starts_with("tokenizer"));

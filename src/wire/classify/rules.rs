@@ -1,5 +1,8 @@
 //! Judges an error by the tables of providers' codes and texts.
 //!
+//! What a refusal quotes is its caller's, so only the provider's own words accuse a key, a model or a host, and where
+//! a field of the request is named or a code says that it is at fault, not even those: only codes do.
+//!
 //! The order of the rules has a meaning: an account without money goes before a limit, a limit before a missing model,
 //! inability of one model or server before malformed requests, those before unsupported ones, and trouble that may pass
 //! before the caller's fault. An error that no rule matches is judged by its status, in doubt as a refusal that proves
@@ -43,9 +46,14 @@ pub(super) fn judge(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>) -> V
 }
 
 /// Returns the status that an error means: behind a plain 400 or 500 a gateway hides that of the provider it asked.
+/// Where the request is at fault, or an address in it, it is what that address answered.
 fn meant(status: Option<u16>, error: &ErrorBody) -> Option<u16> {
     match (status, error.inner_status()) {
-        (Some(400 | 500) | None, Some(inner @ (429 | 500..=599))) => Some(inner),
+        (Some(400 | 500) | None, Some(inner @ (429 | 500..=599)))
+            if !(blames_request(error) || error.text.contains("download")) =>
+        {
+            Some(inner)
+        }
         (None, inner) => inner,
         (status, _) => status,
     }
@@ -53,12 +61,14 @@ fn meant(status: Option<u16>, error: &ErrorBody) -> Option<u16> {
 
 fn by_words(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>) -> Option<FailureClass> {
     use FailureClass as C;
-    let ruled = |rules: &[Rule]| rules.iter().find(|rule| rule.matches(status, error)).map(|rule| rule.class);
     let refuses = matches!(status, Some(400 | 422));
+    let is_blamed = refuses && blames_request(error);
+    let ruled =
+        |rules: &[Rule]| rules.iter().find(|rule| rule.matches(status, error, is_blamed)).map(|rule| rule.class);
     ruled(ACCOUNT)
         .or_else(|| overflow::is_overflow(status, error, sent).then_some(C::ContextTooLong))
         .or_else(|| ruled(LOAD))
-        .or_else(|| fault::is_gone(status, error, sent).then_some(C::ModelGone))
+        .or_else(|| (!is_blamed && fault::is_gone(status, error, sent)).then_some(C::ModelGone))
         .or_else(|| ruled(TARGET))
         .or_else(|| ruled(LIMITS))
         .or_else(|| ruled(REQUEST))
@@ -77,14 +87,41 @@ fn by_page(status: Option<u16>) -> FailureClass {
     }
 }
 
+/// Tells whether a field is named, or a code says that the request is at fault.
+fn blames_request(error: &ErrorBody) -> bool {
+    error.names_field || [LIMITS, REQUEST].into_iter().flatten().any(|rule| error.has_code(rule.codes))
+}
+
 impl Rule {
-    fn matches(&self, status: Option<u16>, error: &ErrorBody) -> bool {
+    fn matches(&self, status: Option<u16>, error: &ErrorBody, is_blamed: bool) -> bool {
         let fits = status.map(|status| self.statuses.contains(&status));
         if self.codes.is_empty() && self.texts.is_empty() {
             return fits == Some(true);
         }
-        fits != Some(false) && (error.has_code(self.codes) || self.texts.iter().any(|text| says(&error.text, text)))
+        let is_about_request = matches!(self.class, FailureClass::Unsupported | FailureClass::BadRequest);
+        let text = match status {
+            _ if is_about_request => &*error.whole,
+            // Refusals of a key, which quote no request.
+            Some(401..=403 | 429) => &error.whole,
+            _ if is_blamed && self.class != FailureClass::ContentPolicy => "",
+            _ => &error.text,
+        };
+        fits != Some(false)
+            && (error.has_code(self.codes)
+                || self.codes.iter().any(|code| names_code(text, code))
+                || self.texts.iter().any(|words| says(text, words)))
     }
+}
+
+/// Tells whether a text names a code as one: at the head of a line, or behind what codes are called. Gateways write
+/// errors out as texts, but a code may be the name of a tool, too.
+fn names_code(text: &str, code: &str) -> bool {
+    const NAMES: [&str; 6] = ["code", "error", "exception", "reason", "status", "type"];
+    let is_named = |at: usize| {
+        let before = text[..at].trim_end_matches([' ', ':', '=', '-', '(', '[', '{', '\'', '"']);
+        before.is_empty() || before.ends_with('\n') || NAMES.iter().any(|name| before.ends_with(name))
+    };
+    code.contains('_') && fault::places(text, code, fault::is_inner).any(is_named)
 }
 
 /// Tells whether a text holds some words, all parts of them in their order.

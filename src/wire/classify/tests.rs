@@ -1,5 +1,6 @@
 mod fault;
 mod overflow;
+mod quotes;
 mod table;
 
 use std::time::Duration;

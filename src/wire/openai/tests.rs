@@ -436,7 +436,7 @@ fn finds_errors_inside_of_answers() {
     let error = json!({"message": "no", "type": "server_error", "code": null});
     for (chunk, class) in [
         (json!({"error": error}), FailureClass::Server),
-        (json!({"error": "overloaded_error"}), FailureClass::Server),
+        (json!({"error": "overloaded_error"}), FailureClass::Overloaded),
         (json!({"error": {"message": "x", "code": 429}}), FailureClass::RateLimited),
         (json!({"error": {"message": "x", "code": "503"}}), FailureClass::Overloaded),
         (
