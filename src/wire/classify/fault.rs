@@ -110,6 +110,7 @@ const ABSENT: &[&str] = &[
     "have access",
     "not allowed to access model",
     "not have permission to use model",
+    "permission to access",
     "deprecated",
     "decommissioned",
     "has been retired",

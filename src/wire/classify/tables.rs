@@ -142,7 +142,6 @@ pub(super) const ACCOUNT: &[Rule] = &[
             "incorrect_api_key_error",
             "authentication",
             "unauthenticated",
-            "permission_denied",
             "account_deactivated",
             "consumer_suspended",
             "organization_restricted",
@@ -306,25 +305,6 @@ pub(super) const TARGET: &[Rule] = &[
         codes: &["constraint_filtered"],
         texts: &["no endpoints found that support", "no endpoints found that can handle"],
     },
-    // Features that only another provider has: the next target may have them.
-    Rule {
-        class: FailureClass::Unsupported,
-        statuses: CALLER,
-        codes: &["previous_response_not_found", "conversation_not_found", "file_not_found", "container_not_found"],
-        texts: &[
-            "previous response with id",
-            "previous response not found",
-            "conversation with id",
-            "item with id",
-            "file not found",
-            "no such file",
-            "files were not found",
-            "access the file",
-            "container not found",
-            "cachedcontent not found",
-            "cached content not found",
-        ],
-    },
     Rule {
         class: FailureClass::ModelGone,
         statuses: CALLER,
@@ -348,8 +328,58 @@ pub(super) const TARGET: &[Rule] = &[
         ],
         texts: &[],
     },
-    // Words about what is supported change nothing about these.
+    // Words about what is supported change nothing about a key.
     Rule { class: FailureClass::Unauthorised, statuses: 401..=401, codes: &[], texts: &[] },
+    // What one provider keeps for one account, of which the request names a part that is not there or not this
+    // account's. It is no fault of the key.
+    Rule {
+        class: FailureClass::Unsupported,
+        statuses: CALLER,
+        codes: &["previous_response_not_found", "conversation_not_found", "file_not_found", "container_not_found"],
+        texts: &[
+            "previous response with id",
+            "previous response not found",
+            "conversation with id",
+            "item with id",
+            "with id … not found",
+            "with id … does not exist",
+            "file not found",
+            "file … not found",
+            "no such file",
+            "no file found",
+            "files were not found",
+            "access the file",
+            "access to the file",
+            "access file",
+            "file access",
+            "access to file",
+            "not in an active state",
+            "vector store",
+            "container not found",
+            "container is expired",
+            "container has expired",
+            "cachedcontent",
+            "cached content",
+            "access tuned model",
+            "skill not found",
+            "prompt not found",
+            "response not found",
+            "assistant not found",
+            "thread not found",
+            "mcp server",
+            // Files in the stores of Google and Amazon.
+            "storage.objects.",
+            "s3:getobject",
+        ],
+    },
+    // What a key may not do at one model: Amazon, Google, Azure.
+    Rule {
+        class: FailureClass::Forbidden,
+        statuses: CALLER,
+        codes: &[],
+        texts: &["not authorized to perform", "aiplatform.endpoints.", "lacks the required data action"],
+    },
+    Rule { class: FailureClass::Unauthorised, statuses: CALLER, codes: &["permission_denied"], texts: &[] },
     Rule { class: FailureClass::Forbidden, statuses: 403..=403, codes: &[], texts: &[] },
 ];
 

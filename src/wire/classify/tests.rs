@@ -93,6 +93,65 @@ fn what_one_server_cannot_do_is_asked_of_the_next() {
     }
 }
 
+/// Texts: what the request names is not there, or not this account's.
+const RESOURCES: &[&str] = &[
+    "You do not have permission to access the File abc123 or it may not exist.",
+    "CachedContent not found (or permission denied)",
+    "Not found: cached content metadata for 123.",
+    "You do not have permission to access tuned model tunedModels/abc.",
+    "Permission 'aiplatform.cachedContents.get' denied on resource '//aiplatform.googleapis.com/cachedContents/1'.",
+    "s@gserviceaccount.com does not have storage.objects.get access to the Google Cloud Storage object.",
+    "User: u is not authorized to perform: s3:GetObject on resource: \"arn:aws:s3:::b/k\"",
+    "The File abc is not in an ACTIVE state and usage is not allowed.",
+    "File not found: file_1",
+    "You do not have access to file file_1.",
+    "Project `proj_1` does not have access to file `file-1`",
+    "No such File object: file-1",
+    "No file found with id 'file-1'.",
+    "Vector store with id [vs_1] not found.",
+    "The vector store vs_1 has expired.",
+    "Container with id 'cntr_1' not found.",
+    "Container is expired.",
+    "Prompt with id 'pmpt_1' not found.",
+    "Response with id 'resp_1' not found.",
+    "Conversation with id 'conv_1' not found.",
+    "Skill not found: skill_1",
+    "Connection error while communicating with MCP server. The server may be temporarily unavailable.",
+];
+
+#[test]
+fn a_resource_of_the_request_that_a_key_may_not_read_is_no_failure_of_the_key() {
+    for message in RESOURCES {
+        for (status, code, kind) in [
+            (403, "PERMISSION_DENIED", "permission_error"),
+            (404, "NOT_FOUND", "not_found_error"),
+            (400, "INVALID_ARGUMENT", "invalid_request_error"),
+        ] {
+            for body in [
+                serde_json::json!({"error": {"code": status, "message": message, "status": code}}),
+                serde_json::json!({"type": "error", "error": {"type": kind, "message": message}}),
+                serde_json::json!({"error": {"message": message, "type": kind, "param": null, "code": null}}),
+            ] {
+                let found = failure(status, &body.to_string());
+                assert_eq!((found.class, found.scope), (C::Unsupported, Scope::Request), "{status} {body}");
+            }
+        }
+    }
+    // What a key may not do at one model bars it there alone, and what says no more bars the key.
+    for (message, class) in [
+        ("Permission 'aiplatform.endpoints.predict' denied on resource '//x.dev/endpoints/1'.", C::Forbidden),
+        ("User: u is not authorized to perform: bedrock:InvokeModel on resource: arn:aws:bedrock:::a/b", C::Forbidden),
+        ("You do not have permission to access tuned model tunedModels/x.", C::ModelGone),
+        ("The caller does not have permission", C::Unauthorised),
+        ("Permission denied on resource project p.", C::Unauthorised),
+        ("Your API key was reported as leaked. Please use another API key.", C::Unauthorised),
+    ] {
+        let body = serde_json::json!({"error": {"code": 403, "message": message, "status": "PERMISSION_DENIED"}});
+        let found = failure(403, &body.to_string());
+        assert_eq!((found.class, found.scope), (class, Scope::Key), "{message}");
+    }
+}
+
 #[test]
 fn an_answer_longer_than_one_model_gives_is_asked_of_the_next_with_any_code() {
     for message in [

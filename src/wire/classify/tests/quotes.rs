@@ -186,6 +186,11 @@ fn an_error_of_another_provider_that_a_gateway_quotes_whole_is_understood() {
         (400, r#"BedrockException - {"message":"Input is too long for requested model."}"#, C::ContextTooLong),
         (
             400,
+            r#"BedrockException - {"Message":"User: u is not authorized to perform: bedrock:InvokeModel on resource: a"}"#,
+            C::Forbidden,
+        ),
+        (
+            400,
             r"OpenAIException - Error code: 404 - {'error': {'message': 'gone', 'code': 'model_not_found'}}",
             C::ModelGone,
         ),
