@@ -88,6 +88,11 @@ pub fn unknown_code(failure: &Failure) -> Option<Drift> {
     Some(Drift { kind: DriftKind::Code, name: tidied(code).into() })
 }
 
+/// Tells whether a code, or a reason for the end of an answer, is that of a filter which only one host has.
+pub(super) fn is_hosts_filter(code: &str) -> bool {
+    tables::HOST_FILTERS.contains(&code)
+}
+
 /// Classifies an error that came inside an answer of status 200, be it the error object or what holds it.
 pub(super) fn in_band(json: &str) -> Failure {
     let error = ErrorBody::parse(json, Zone::UTC);

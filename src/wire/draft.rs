@@ -20,7 +20,8 @@ use super::sources::Sources;
 use super::stops::Stops;
 use super::tidy::tidy;
 use crate::words::{
-    AssistantPart, DriftKind, Failure, FailureClass, Piece, Proof, Reasoning, Source, StopReason, Text, ToolCall, Usage,
+    AssistantPart, DriftKind, Failure, FailureClass, Piece, Proof, Reasoning, Scope, Source, StopReason, Text,
+    ToolCall, Usage,
 };
 
 /// The most tool calls of one answer. OpenAI takes 128 tools; a model with more calls than that in one turn is out of
@@ -151,7 +152,8 @@ pub(super) struct Draft {
     pub(super) unfences: bool,
     /// The text of the event that is being read, where it is needed.
     pub(super) said: String,
-    /// An end by a filter counts as an answer, for a caller that gets the answer unchanged.
+    /// An end by a filter counts as an answer, for a caller that gets the answer unchanged; not by one that only its
+    /// host has.
     pub(super) filtered: bool,
     /// How the event that is being read is passed on.
     pub(super) forwarding: Forwarding,
@@ -196,6 +198,8 @@ pub(super) struct Draft {
     spoke: bool,
     beyond: bool,
     refused: bool,
+    /// It ended by a filter that only its host has.
+    hosts_filter: bool,
     /// The failure that its provider reports, in an answer that passes unchanged.
     flaw: Option<Failure>,
     /// Proofs that go out with the next content: alone they commit no caller to an answer.
@@ -522,6 +526,7 @@ impl Draft {
         if stop.is_none() {
             self.drifts.note(DriftKind::Finish, word);
         }
+        self.hosts_filter |= classify::is_hosts_filter(word);
         self.stopped(stop.unwrap_or(StopReason::Other));
     }
 
@@ -572,7 +577,9 @@ impl Draft {
             match stop {
                 StopReason::ContentFilter | StopReason::Refusal => {
                     let problem = "the provider's filter held the whole answer back, or the model declined in silence";
-                    flaw = Some(Failure::new(FailureClass::ContentPolicy, problem));
+                    let failure = Failure::new(FailureClass::ContentPolicy, problem);
+                    let scope = if self.hosts_filter { Scope::Endpoint } else { failure.scope };
+                    flaw = Some(Failure { scope, ..failure });
                 }
                 StopReason::Length => {}
                 // An empty answer that ended by itself is valid for a caller that gets it unchanged: after a tool's
@@ -584,7 +591,8 @@ impl Draft {
         if let Some(failure) = flaw.take_if(|_| !self.verbatim) {
             return Err(failure);
         }
-        flaw.take_if(|flaw| self.filtered && flaw.class == FailureClass::ContentPolicy);
+        let counts = |flaw: &Failure| flaw.class == FailureClass::ContentPolicy && flaw.scope == Scope::Request;
+        flaw.take_if(|flaw| self.filtered && counts(flaw));
         let Self { usage, model, beyond, stop_sequence, sources, .. } = self;
         let stop_sequence = stop_sequence.filter(|_| stop == StopReason::Stop);
         let (sources, unsaid) = sources.finish(&parts);

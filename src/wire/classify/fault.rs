@@ -237,6 +237,51 @@ const VALIDATORS: &[&str] = &[
     "url in the request",
 ];
 
+/// Words by which a refusal says that one model, host or account cannot take the request. Another may.
+const OF_TARGET: &[&str] = &[
+    "this model",
+    "certain models",
+    "some models",
+    "the selected model",
+    "the requested model",
+    "the specified model",
+    "this deployment",
+    "this endpoint",
+    "this platform",
+    "this provider",
+    "this region",
+    "this server",
+    "this account",
+    "this organization",
+    "this project",
+    "our platform",
+    "another account",
+    "another organization",
+    "another project",
+    "your account",
+    "your organization",
+    "your project",
+    "your plan",
+    "your tier",
+    "free plan",
+    "free tier",
+    "paid tier",
+    "only supported",
+    "only supports",
+    "only available",
+    "only allowed",
+    "only valid",
+    "only accepts",
+    "only works",
+];
+
+/// Tells whether an error speaks of one model or host, whatever it finds wrong with the request.
+pub(super) fn is_of_target(error: &ErrorBody, sent: Sent<'_>) -> bool {
+    let name = sent.model.to_ascii_lowercase();
+    let last = name.rsplit('/').next().unwrap_or_default();
+    OF_TARGET.iter().any(|words| error.text.contains(words)) || names(&error.text, last)
+}
+
 /// Tells whether an error speaks of trouble that passes by itself.
 pub(super) fn passes(error: &ErrorBody) -> bool {
     PASSING.iter().any(|words| error.text.contains(words))

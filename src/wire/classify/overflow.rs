@@ -72,6 +72,7 @@ const SHAPES: &[&[&str]] = &[
     &["exceeds max length"],
     &["more than max tokens"],
     &["exceeds the max length"],
+    &["max length exceeded"],
     &["reduce the length of the messages"],
     &["reduce the length of the prompt"],
     &["reduce your prompt"],

@@ -40,7 +40,10 @@ pub(super) fn judge(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>) -> V
     } else if exceeds_limit(status, error) {
         FailureClass::RequestExceedsLimit
     } else {
-        by_words(status, error, sent).unwrap_or_else(|| by_status(status))
+        match by_words(status, error, sent) {
+            Some(FailureClass::BadRequest) if fault::is_of_target(error, sent) => FailureClass::Unsupported,
+            class => class.unwrap_or_else(|| by_status(status)),
+        }
     };
     Verdict { class, scope: scope(class, status, error) }
 }

@@ -103,8 +103,6 @@ pub(super) const ACCOUNT: &[Rule] = &[
         codes: &[
             "content_filter",
             "content_policy_violation",
-            "data_inspection_failed",
-            "datainspectionfailed",
             "responsibleaipolicyviolation",
             "moderation_blocked",
             "bio_policy",
@@ -121,14 +119,13 @@ pub(super) const ACCOUNT: &[Rule] = &[
             "content management policy",
             "content filtering policy",
             "violating our usage policy",
-            "inappropriate content",
             "was flagged",
             "rejected as a result of our safety system",
-            "content exists risk",
-            "new_sensitive",
             "violates usage guidelines",
         ],
     },
+    Rule { class: FailureClass::ContentPolicy, statuses: ANY, codes: HOST_FILTERS, texts: &[] },
+    Rule { class: FailureClass::ContentPolicy, statuses: CALLER, codes: &[], texts: HOST_WORDS },
     Rule {
         class: FailureClass::Unauthorised,
         statuses: CALLER,
@@ -171,10 +168,31 @@ pub(super) const ACCOUNT: &[Rule] = &[
     },
 ];
 
-/// Filters of one host alone, by code and in words: `DashScope`'s, of what is asked and of what is answered,
-/// `DeepSeek`'s and `MiniMax`'s.
-pub(super) const HOST_FILTERS: &[&str] = &["data_inspection_failed", "datainspectionfailed"];
-pub(super) const HOST_WORDS: &[&str] = &["inappropriate content", "content exists risk", "new_sensitive"];
+/// Filters of one host alone, by code: `DashScope`'s, of what is asked and of what is answered, Z.ai's, `StepFun`'s and
+/// those of gateways.
+pub(super) const HOST_FILTERS: &[&str] = &[
+    "data_inspection_failed",
+    "datainspectionfailed",
+    "1301",
+    "sensitive",
+    "censorship_blocked",
+    "sensitive_words_detected",
+];
+/// The same in the words of `DashScope`, `DeepSeek`, `MiniMax`, Kimi, Z.ai, Doubao and gateways.
+pub(super) const HOST_WORDS: &[&str] = &[
+    "inappropriate content",
+    "content exists risk",
+    "new_sensitive",
+    "considered high risk",
+    "sensitive word",
+    "sensitive content",
+    "sensitive information",
+    "敏感",
+    "guardrail",
+    "prompt blocked",
+    "content blocked",
+    "content is blocked",
+];
 
 /// Too much load for now, and answers that the model spoilt.
 pub(super) const LOAD: &[Rule] = &[
@@ -438,6 +456,8 @@ pub(super) const LIMITS: &[Rule] = &[
             "roles must alternate",
             "must alternate between",
             "should alternate with",
+            "should be alternating",
+            "must be alternating",
             "requests alternate between",
             "roles are supported",
             "role is not supported",
@@ -455,6 +475,8 @@ pub(super) const LIMITS: &[Rule] = &[
             "function call turn comes immediately after",
             "single tool-calls",
             "tools in the first user message",
+            "must define tools",
+            "field must be defined when",
             // Mistral, of an id that others take.
             "with a length of 9",
         ],
@@ -486,8 +508,48 @@ pub(super) const LIMITS: &[Rule] = &[
             "member must satisfy regular expression",
             "does not match the expected pattern",
             "invalid function name",
+            "function name is invalid",
         ],
     },
+    // How an answer is sent: some hosts give long ones, or those that reason, in pieces only.
+    Rule {
+        class: FailureClass::Unsupported,
+        statuses: CALLER,
+        codes: &[],
+        texts: &[
+            "must have stream",
+            "stream=true",
+            "stream=false",
+            "stream to true",
+            "stream must be",
+            "`stream` must be",
+            "'stream' must be",
+            "non-streaming",
+            "streaming is required",
+            "streaming is strongly",
+            "requires streaming",
+            "only support stream",
+        ],
+    },
+    // Kinds of images and files that others may read.
+    Rule {
+        class: FailureClass::Unsupported,
+        statuses: CALLER,
+        codes: &[],
+        texts: &[
+            "unsupported image",
+            "unsupported file",
+            "following formats",
+            "supported formats",
+            "supported image",
+            "supported file",
+            "image format",
+            "file format",
+            "audio format",
+        ],
+    },
+    // Reasoning that belongs to an item of one provider.
+    Rule { class: FailureClass::Unsupported, statuses: CALLER, codes: &[], texts: &["provided without its required"] },
     // Names of values that some servers know and others do not: the next target may know them.
     Rule {
         class: FailureClass::Unsupported,
@@ -513,6 +575,10 @@ pub(super) const LIMITS: &[Rule] = &[
             "'required' is required to be supplied",
             // State that one provider keeps, or a field that it needs beside another.
             "while downloading",
+            "failed to download",
+            "unable to download",
+            "could not download",
+            "cannot fetch content",
             "zero data retention",
             "must contain the word 'json'",
         ],

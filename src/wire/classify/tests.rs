@@ -93,6 +93,59 @@ fn what_one_server_cannot_do_is_asked_of_the_next() {
     }
 }
 
+/// Texts: one model, host or account takes less than others, or keeps what the request names.
+const NARROW: &[&str] = &[
+    // How it is sent.
+    "Requests with max_tokens > 4096 must have stream=true",
+    "parameter.enable_thinking must be set to false for non-streaming calls",
+    "enable thinking can not be support when `stream=False`.",
+    // What it reads.
+    "Invalid content type. image_url is only supported by certain models.",
+    "You uploaded an unsupported image. Please make sure your image has of one the following formats: ['png', 'jpeg']",
+    "messages.0.content.1.image.source.base64.media_type: unsupported image type image/heic",
+    // Words that name a model, a plan or an account.
+    "`temperature` must be 1 for this model.",
+    "Invalid value: 'xhigh'. This model supports 'low', 'medium' and 'high'.",
+    "Audio input is only available for certain models, and messages[0].content is invalid",
+    "`top_k` must be between 0 and 20 for x",
+    "max_tokens must be less than 4096 on the free plan",
+    "response_format.type must be 'text' on this endpoint",
+    "'tools' is invalid: your organization must be verified",
+    // What it wants beside.
+    "Requests which include `tool_use` or `tool_result` blocks must define tools",
+    "The toolConfig field must be defined when using toolUse and toolResult content blocks.",
+    "user and assistant roles should be alternating.",
+    "Invalid request: function name is invalid, must start with a letter",
+    // What it keeps.
+    "Item 'rs_1' of type 'reasoning' was provided without its required following item.",
+    "Item 'fc_1' of type 'function_call' was provided without its required 'reasoning' item: 'rs_1'.",
+    "Item with id 'rs_1' not found.",
+];
+
+#[test]
+fn what_one_model_or_host_takes_less_than_others_is_asked_of_the_next() {
+    for message in NARROW {
+        for body in [
+            serde_json::json!({"error": {"message": message, "type": "invalid_request_error", "param": "input", "code": null}}),
+            serde_json::json!({"error": {"message": message, "type": "invalid_request_error", "code": "invalid_value"}}),
+            serde_json::json!({"type": "error", "error": {"type": "invalid_request_error", "message": message}}),
+            serde_json::json!({"error": {"message": "Provider returned error", "code": 400, "metadata": {
+                "raw": serde_json::json!({"error": {"message": message, "param": "input"}}).to_string(),
+            }}}),
+        ] {
+            let found = failure(400, &body.to_string());
+            assert_eq!(found.class, C::Unsupported, "{body}: {found}");
+        }
+    }
+    // A model that lacks something is not gone.
+    let lacks =
+        r#"{"error":{"message":"Reasoning effort 'high' is not available for model x.","param":"reasoning_effort"}}"#;
+    assert_eq!(failure(400, lacks).class, C::Unsupported);
+    // Of no model it is the request's own.
+    let other = r#"{"error":{"message":"`temperature` must be 1 at most.","param":"temperature"}}"#;
+    assert_eq!(failure(400, other).class, C::BadRequest);
+}
+
 /// Texts: what the request names is not there, or not this account's.
 const RESOURCES: &[&str] = &[
     "You do not have permission to access the File abc123 or it may not exist.",
@@ -150,6 +203,41 @@ fn a_resource_of_the_request_that_a_key_may_not_read_is_no_failure_of_the_key() 
         let found = failure(403, &body.to_string());
         assert_eq!((found.class, found.scope), (class, Scope::Key), "{message}");
     }
+}
+
+#[test]
+fn a_filter_that_one_host_has_is_no_verdict_of_all() {
+    for (status, body, scope) in [
+        (
+            400,
+            r#"{"error":{"message":"The request was rejected because it was considered high risk","type":"content_filter"}}"#,
+            Scope::Endpoint,
+        ),
+        (400, r#"{"error":{"code":"1301","message":"no"}}"#, Scope::Endpoint),
+        (400, r#"{"error":{"message":"系统检测到输入或生成内容可能包含不安全或敏感内容"}}"#, Scope::Endpoint),
+        (
+            400,
+            r#"{"error":{"message":"user sensitive words detected","code":"sensitive_words_detected"}}"#,
+            Scope::Endpoint,
+        ),
+        (
+            451,
+            r#"{"error":{"message":"The content you provided is blocked.","type":"censorship_blocked"}}"#,
+            Scope::Endpoint,
+        ),
+        (403, r#"{"error":{"message":"Prompt blocked due to security configurations","code":2016}}"#, Scope::Endpoint),
+        (400, r#"{"error":{"message":"filtered","code":"content_filter","param":"prompt"}}"#, Scope::Request),
+        (
+            400,
+            r#"{"error":{"message":"The response was filtered due to our content management policy.","param":"prompt"}}"#,
+            Scope::Request,
+        ),
+        (403, r#"{"error":{"message":"Your input was flagged"}}"#, Scope::Request),
+    ] {
+        let found = failure(status, body);
+        assert_eq!((found.class, found.scope), (C::ContentPolicy, scope), "{body}");
+    }
+    assert!(is_hosts_filter("sensitive") && !is_hosts_filter("content_filter"));
 }
 
 #[test]

@@ -624,3 +624,19 @@ fn an_answer_that_does_not_begin_as_json_is_held_until_the_json_is_found() {
     let (_, pieces) = push(&mut decoder().verbatim(Some(how)), declined);
     assert!(matches!(pieces[..], [Piece::Verbatim(_)]), "{pieces:?}");
 }
+
+#[test]
+fn an_answer_that_one_hosts_filter_held_back_is_no_verdict_of_all() {
+    for (reason, scope) in [("sensitive", Scope::Endpoint), ("content_filter", Scope::Request)] {
+        let body = format!(r#"{{"choices":[{{"index":0,"message":{{"content":""}},"finish_reason":"{reason}"}}]}}"#);
+        let ended = |how: Option<Verbatim>| {
+            let mut decoder = Decoder::new(Dialect::OpenAiChat, false).verbatim(how);
+            decoder.push(body.as_bytes(), &mut Vec::new()).and_then(|_| decoder.finish())
+        };
+        let failure = ended(None).expect_err("a failure");
+        assert_eq!((failure.class, failure.scope), (FailureClass::ContentPolicy, scope), "{reason}");
+        // A caller that gets it as it came gets it from another host, too.
+        let ending = ended(Some(Verbatim { filtered: true, ..Verbatim::default() })).expect("an answer");
+        assert_eq!(ending.flaw.is_some(), scope == Scope::Endpoint, "{reason}");
+    }
+}

@@ -128,6 +128,17 @@ const QUOTES: &[(u16, &str, FailureClass)] = &[
         r#"{"error":{"message":"Error in the tool result: {\"error\": {\"type\": \"billing_error\", \"message\": \"pay\"}}"}}"#,
         C::Declined,
     ),
+    // An address in the request, and what it answered.
+    (
+        400,
+        r#"{"error":{"message":"Failed to download multimodal content from https://x.dev/a: status code: 503"}}"#,
+        C::Unsupported,
+    ),
+    (
+        400,
+        r#"{"error":{"message":"Failed to download image from https://x.dev/a: HTTP error 429","code":"invalid_image_url"}}"#,
+        C::Unsupported,
+    ),
     // What a model wrote, in a server's own fault.
     (
         500,
