@@ -157,8 +157,10 @@ async fn the_last_possible_attempt_gets_all_the_time_that_is_left() {
     })
     .await;
     let reply = world.runtime.chat(ask("hello")).await.expect("an answer");
-    // It is asked once more beside itself, in case that only its connection hangs.
-    assert_eq!(path(&reply.finished.attempts), "a/m no_first_token, b/m won, b/m hedge_lost");
+    // Both are asked again beside it, in case that only its connection hangs.
+    let path = path(&reply.finished.attempts);
+    assert!(path.starts_with("a/m no_first_token, b/m won, a/m hedge_lost"), "{path}");
+    assert!(path.split(", ").skip(2).all(|rest| rest.ends_with("hedge_lost")), "{path}");
 }
 
 #[tokio::test(start_paused = true)]
