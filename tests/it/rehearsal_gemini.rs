@@ -242,8 +242,8 @@ const fn classes(error: ProviderError) -> [Class; 2] {
         ProviderError::Unauthorised => [Class::Unauthorised; 2],
         ProviderError::OutOfMoney => [Class::OutOfMoney; 2],
         ProviderError::ModelGone | ProviderError::ModelRetired => [Class::ModelGone; 2],
-        // Vertex AI denies by the account's permissions, which another key may have.
-        ProviderError::Forbidden => [Class::Forbidden, Class::Unauthorised],
+        // Vertex AI denies by the account's permissions for one model, which another key may have.
+        ProviderError::Forbidden => [Class::Forbidden; 2],
         ProviderError::Filtered => [Class::ContentPolicy; 2],
         // Google does not say how large the request was: it looks like any other of its minute's limits.
         ProviderError::RequestExceedsLimit => [Class::RateLimited; 2],

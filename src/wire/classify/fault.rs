@@ -290,7 +290,8 @@ pub(super) fn passes(error: &ErrorBody) -> bool {
 /// Tells whether an error says that the model it was asked for is not there. Where it is known what that was called, it
 /// must be named: "not found" alone is said of routes.
 pub(super) fn is_gone(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>) -> bool {
-    if !matches!(status, None | Some(400..=499)) || passes(error) {
+    // An operation that a key may not do there says nothing about the model.
+    if !matches!(status, None | Some(400..=499)) || passes(error) || error.text.contains("denied on resource") {
         return false;
     }
     let named = match sent.model {

@@ -1215,7 +1215,7 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         "Vertex",
         403,
         r#"{"error":{"code":403,"message":"Permission 'aiplatform.endpoints.predict' denied on resource '//aiplatform.googleapis.com/projects/p/locations/l/publishers/google/models/x' (or it may not exist).","status":"PERMISSION_DENIED"}}"#,
-        C::ModelGone,
+        C::Forbidden,
         Scope::Key,
     ),
     (
