@@ -16,8 +16,8 @@ use super::model::Model;
 use super::request::{Notes, is_own, unsupported};
 use super::when::Zone;
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Effort, Failure, FailureClass, Image, Message, ToolChoice, UserPart,
-    without_path,
+    AssistantPart, ChatRequest, Dialect, Effort, Failure, FailureClass, Image, Message, ResponseFormat, ToolChoice,
+    UserPart, without_path,
 };
 use table::{
     BLANK, BLANKING, CHAT_FIELDS, CHAT_PLAIN, GENERATIONS, MESSAGES_FIELDS, NONE, OPENAI_MODELS, PLAIN, REMEMBERING,
@@ -61,6 +61,12 @@ pub struct Flavour {
     pub(super) file_urls: bool,
     /// Whether it refuses unknown fields of a message, as clients send them back from answers that others gave.
     pub(super) strict: bool,
+    /// Models that cannot think where the form of the answer is JSON.
+    unthinking_in_json: Models,
+    /// Fields that it refuses, though nearly all others have them.
+    unknown_fields: &'static [&'static str],
+    /// Whether a message may say which of several persons speaks.
+    pub(super) speakers: bool,
     /// The extra fields it takes of a caller that means no particular model; `None` is all but those that only others
     /// have.
     extra: Option<&'static [&'static str]>,
@@ -233,6 +239,9 @@ impl Flavour {
             Dialect::AnthropicMessages => MESSAGES_FIELDS,
             Dialect::Gemini | Dialect::Vertex | Dialect::Ollama | Dialect::Function => &[],
         };
+        if dialect == Dialect::OpenAiChat && self.unknown_fields.contains(&field) {
+            return false;
+        }
         // Azure's older addresses have what its newer ones have.
         let name = if self.name == "azure-deployments" { "azure" } else { self.name };
         let mut rows = table.iter().filter(|(fields, _)| fields.contains(&field));
@@ -360,6 +369,17 @@ impl Flavour {
     /// Tells whether a model encrypts its reasoning for us to send back: if it is known to reason, or asked to.
     pub(super) fn encrypts(&self, model: Model<'_>, asked: bool) -> bool {
         self.is_among(self.reasoners, model) || (asked && self.reasoners != NONE)
+    }
+
+    /// Tells whether a model must not think to answer in the form that is asked for.
+    pub(super) fn unthinks_for(&self, request: &ChatRequest, model: Model<'_>) -> bool {
+        request.response_format != ResponseFormat::Text && self.unthinking_in_json.has(model.family)
+    }
+
+    /// Tells whether a model's thoughts are read only by its provider: all of them at OpenAI, elsewhere those of models
+    /// that encrypt them.
+    pub(super) fn hides_thoughts(&self, model: Model<'_>) -> bool {
+        self.developer || self.encrypts(model, false)
     }
 
     /// Returns the role of the system's messages to a model.

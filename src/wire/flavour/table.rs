@@ -118,6 +118,9 @@ pub const GENERIC: Flavour = Flavour {
     files: true,
     file_urls: false,
     strict: false,
+    unthinking_in_json: NONE,
+    unknown_fields: &[],
+    speakers: true,
     extra: None,
     functions: true,
     marks: false,
@@ -263,6 +266,8 @@ pub(super) const TABLE: &[Flavour] = &[
         efforts: &[(ALL, ["", "true", "true", "true", "true", "true", "true"])],
         effort: &[("enable_thinking", "{}")],
         unthinking: &[("enable_thinking", "false")],
+        // "Json mode response is not supported when enable_thinking is true"; newer generations take both.
+        unthinking_in_json: named(&["qwen3-"]),
         required: None,
         stream_only: Some(StreamOnly {
             // "This model only support stream mode".
@@ -283,6 +288,9 @@ pub(super) const TABLE: &[Flavour] = &[
         files: false,
         hosts: &[("api.groq.com", "")],
         strict: true,
+        // "will result in a 400 error (yikes) if they are supplied"; of messages "messages[].name".
+        unknown_fields: &["logprobs", "top_logprobs"],
+        speakers: false,
         stops_max: 4,
         completion_tokens: true,
         efforts: &[

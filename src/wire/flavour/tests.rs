@@ -470,6 +470,22 @@ fn requests_that_a_provider_cannot_serve_go_elsewhere() {
 }
 
 #[test]
+fn a_model_that_cannot_think_and_answer_in_json_answers_in_json() {
+    let json = ChatRequest { response_format: ResponseFormat::Json, effort: Some(Effort::High), ..hello() };
+    for (provider, model, request, thinking, dropped) in [
+        ("qwen", "qwen3-max", &json, json!(false), true),
+        ("qwen", "qwen3-max", &hello(), Value::Null, false),
+        ("qwen", "qwen3.8-max", &json, json!(true), false),
+        ("generic", "qwen3-max", &json, Value::Null, false),
+    ] {
+        let found = body(provider, model, request);
+        assert_eq!(found.get("enable_thinking").cloned().unwrap_or_default(), thinking, "{provider} {model}");
+        let notes = encoded(provider, model, request).notes;
+        assert_eq!(notes.contains(&Note::Dropped("effort")), dropped, "{provider} {model}: {notes:?}");
+    }
+}
+
+#[test]
 fn extra_fields_go_to_strict_providers_only_if_they_know_them() {
     let extra = json!({"safe_prompt": true, "top_k": 40, "chat_template_kwargs": {}});
     let request = ChatRequest { extra: extra.as_object().expect("an object").clone(), ..hello() };

@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use super::arrange;
 use super::messages::BRIDGE;
 use super::request::Body;
-use crate::wire::edit::{Array, Edits, Object, quoted, text};
+use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::flavour::Flavour;
 use crate::wire::names::Names;
 use crate::wire::original::{self, BEGUN, Draft, Setting, without_invoice};
 use crate::wire::request::Notes;
 use crate::wire::seal::{Proves, open};
-use crate::words::{AssistantPart, Dialect, Message, Original, Payload, ToolResult};
+use crate::words::{AssistantPart, Dialect, Message, Note, Original, Payload, ToolResult};
 
 /// The settings, and the fields that say them.
 const SETTINGS: &[Setting] = &[
@@ -40,6 +40,8 @@ const OWN: [&str; 9] = [
 ];
 /// The fields of a message that every server knows.
 const MESSAGE: [&str; 6] = ["role", "content", "name", "tool_calls", "tool_call_id", "prefix"];
+/// The note of a message that may not say who speaks.
+const SPEAKER: Note = Note::Dropped("messages.name");
 /// The fields in which servers and clients put reasoning.
 const THOUGHTS: [&str; 2] = ["reasoning_content", "reasoning"];
 
@@ -56,6 +58,10 @@ pub(super) fn edited(
     if (original.has("functions") || original.has("function_call")) && !flavour.functions {
         return None;
     }
+    let chooses = flavour.strict && allows(original);
+    if chooses {
+        notes.converted("tool_choice");
+    }
     let differing = original::differing(original, SETTINGS, ours, notes);
     let effort = effort(original, body, notes);
     let is_setting = |field: &str| SETTINGS.iter().any(|Setting(_, fields)| fields.contains(&field));
@@ -69,7 +75,7 @@ pub(super) fn edited(
         None => counts,
     };
     let messages = MessageEdits::of(original, body, instruction);
-    let tools = !body.names.is_empty() || (!flavour.keeps_marks() && original.marks.cached);
+    let tools = !body.names.is_empty() || (!flavour.keeps_marks() && original.marks.cached) || chooses;
     let settled = differing.is_empty() && !effort && refused.is_empty() && !usage && original.stream == streaming;
     if let (true, None, false) = (settled, &messages, tools)
         && let Some(body) = original::renamed(original, model.name)
@@ -98,7 +104,7 @@ pub(super) fn edited(
         }
     }
     if tools {
-        self::tools(&mut draft, body);
+        self::tools(&mut draft, body, chooses);
     }
     for (field, json) in flavour.continuing(request, Dialect::OpenAiChat) {
         draft.set(field, *json);
@@ -132,11 +138,24 @@ fn effort(original: &Original, body: &Body<'_>, notes: &Notes) -> bool {
     (named && notes.tells("effort")) || !fits || unsaid || foreign
 }
 
-/// Edits the tools: their names, and marks that are not taken.
-fn tools(draft: &mut Draft<'_>, body: &Body<'_>) {
+/// Tells whether the request allows some of its tools. A server that refuses what it does not know wants these alone.
+fn allows(original: &Original) -> bool {
+    let body = std::str::from_utf8(&original.body).unwrap_or_default();
+    find(body, &["tool_choice", "type"]).and_then(text).as_deref() == Some("allowed_tools")
+}
+
+/// Edits the tools: which there are, their names, and marks that are not taken.
+fn tools(draft: &mut Draft<'_>, body: &Body<'_>, chooses: bool) {
     let Draft { object, edits, .. } = draft;
     for (list, inner) in [("tools", "function"), ("functions", "")] {
-        for tool in object.get(list).and_then(Array::of).iter().flat_map(Array::items) {
+        let Some(mut all) = object.get(list).and_then(Array::of) else { continue };
+        for (at, tool) in all.items().collect::<Vec<_>>().into_iter().enumerate() {
+            let name = find(tool, &["function", "name"]).or_else(|| find(tool, &["name"])).and_then(text);
+            let is_left_out = |name: Cow<'_, str>| !body.request.tools.iter().any(|tool| tool.name == *name);
+            if chooses && name.is_some_and(is_left_out) {
+                all.remove(at);
+                continue;
+            }
             let Some(mut tool) = Object::of(tool) else { continue };
             if !body.flavour.keeps_marks() {
                 tool.remove("cache_control");
@@ -154,10 +173,11 @@ fn tools(draft: &mut Draft<'_>, body: &Body<'_>) {
             }
             tool.finish(edits);
         }
+        all.finish(edits);
     }
     for choice in ["tool_choice", "function_call"] {
         let Some(choice) = object.get(choice) else { continue };
-        let allowed = crate::wire::edit::find(choice, &["allowed_tools", "tools"]).and_then(Array::of);
+        let allowed = find(choice, &["allowed_tools", "tools"]).and_then(Array::of);
         let each = allowed.iter().flat_map(Array::items).chain([choice]);
         for one in each {
             let function = Object::of(one).map(|one| one.get("function").and_then(Object::of).unwrap_or(one));
@@ -188,6 +208,8 @@ struct MessageEdits<'b, 'a> {
     marks: bool,
     invoice: bool,
     sealed: bool,
+    /// Whether messages say who speaks, and the target does not take that.
+    speakers: bool,
 }
 
 impl<'b, 'a> MessageEdits<'b, 'a> {
@@ -203,6 +225,7 @@ impl<'b, 'a> MessageEdits<'b, 'a> {
             marks: !flavour.keeps_marks() && original.marks.cached,
             invoice: original.marks.invoice,
             sealed: original.marks.sealed,
+            speakers: !flavour.speakers && original.lost.contains(&SPEAKER),
         };
         let fits = |message: &Message| match message {
             Message::Tool(ToolResult { call_id, .. }) => flavour.ids.fit(call_id) == *call_id,
@@ -217,6 +240,7 @@ impl<'b, 'a> MessageEdits<'b, 'a> {
             || talk.marks
             || talk.invoice
             || talk.sealed
+            || talk.speakers
             || instruction.is_some()
             || !original.left_out.is_empty()
             || !names.is_empty()
@@ -300,6 +324,8 @@ impl<'b, 'a> MessageEdits<'b, 'a> {
         }
         if matches!(role, "tool" | "function") {
             self.name(&mut message, edits);
+        } else if self.speakers && message.remove("name") {
+            notes.add(SPEAKER);
         }
         let left = self.content(&mut message, edits);
         let calls = message.get("tool_calls").and_then(Array::of);

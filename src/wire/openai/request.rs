@@ -244,7 +244,8 @@ fn tool_choice(flavour: &Flavour, request: &ChatRequest, names: &Names, notes: &
     }
 }
 
-/// Returns the fields that say how hard to think; not at all, where a tool is forced and thinking forbids that.
+/// Returns the fields that say how hard to think; not at all, where thinking forbids what else is asked for: that a
+/// tool is called, or that the answer is JSON.
 fn thinking(
     flavour: &Flavour,
     request: &ChatRequest,
@@ -259,7 +260,8 @@ fn thinking(
         filled.collect()
     };
     let is_forced = tool_choice.is_some_and(|choice| choice != "none");
-    if is_forced && !flavour.thinks_when_forced && !flavour.unthinking.is_empty() {
+    let is_forbidden = (is_forced && !flavour.thinks_when_forced) || flavour.unthinks_for(request, model);
+    if is_forbidden && !flavour.unthinking.is_empty() {
         let effort = request.effort.filter(|effort| *effort > Effort::Minimal);
         notes.keep(false, "effort", effort);
         return fill(flavour.unthinking, "");
