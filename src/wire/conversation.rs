@@ -67,8 +67,6 @@ impl Part<'_> {
 /// One message of an assistant.
 #[derive(Debug)]
 pub(super) struct AssistantTurn<'a> {
-    /// Its place among the caller's messages.
-    pub(super) at: usize,
     pub(super) parts: &'a [AssistantPart],
     /// The ids of its calls, in their order.
     pub(super) ids: Vec<Cow<'a, str>>,
@@ -147,11 +145,11 @@ pub(super) fn steps<'a>(
     let (mends, ids) = (mends(request, dialect), HashSet::new());
     let (steps, calls, said, calls_made) = (Vec::new(), Vec::new(), Vec::new(), 0);
     let mut talk = ConversationOrder { dialect, media, takes, mends, steps, calls, said, ids, calls_made };
-    for (at, message) in request.messages.iter().enumerate() {
+    for message in &request.messages {
         match message {
             Message::System(text) => talk.said.push(Step::System(text)),
             Message::User(parts) => talk.user(parts),
-            Message::Assistant(parts) => talk.assistant(at, parts, notes),
+            Message::Assistant(parts) => talk.assistant(parts, notes),
             Message::Tool(result) => talk.result(result, notes),
             Message::Foreign(foreign) => {
                 talk.said.extend(verbatim(dialect, foreign).map(|json| Step::Foreign(&foreign.kind, json)));
@@ -201,7 +199,7 @@ impl<'a> ConversationOrder<'a> {
         }
     }
 
-    fn assistant(&mut self, at: usize, parts: &'a [AssistantPart], notes: &mut Notes) {
+    fn assistant(&mut self, parts: &'a [AssistantPart], notes: &mut Notes) {
         if !self.said.is_empty() || self.calls.iter().any(|call| call.answer.result.is_some()) || !self.mends {
             self.close(notes);
         }
@@ -214,7 +212,7 @@ impl<'a> ConversationOrder<'a> {
             return;
         }
         let ids = parts.iter().filter_map(AssistantPart::as_tool_call).map(|call| self.call(call, notes)).collect();
-        self.steps.push(Step::Assistant(AssistantTurn { at, parts, ids }));
+        self.steps.push(Step::Assistant(AssistantTurn { parts, ids }));
     }
 
     /// Opens a call; returns the id that it has here.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::edit::quoted;
 use crate::words::Demand;
 
 /// Returns the path of a part in the body it came in; `None` where it is not found.
@@ -24,7 +25,7 @@ fn within(object: &Members<'_>, begin: &str) -> Option<String> {
 fn find(json: &str, begin: &str) -> Option<String> {
     match json.as_bytes().first()? {
         b'"' => serde_json::from_str::<String>(json).ok()?.contains(begin).then(String::new),
-        b'{' if json.starts_with(begin) => Some(String::new()),
+        b'{' if compact(json, begin.len()).starts_with(begin) => Some(String::new()),
         b'{' => within(&serde_json::from_str(json).ok()?, begin),
         b'[' => {
             let entries: Vec<&RawValue> = serde_json::from_str(json).ok()?;
@@ -33,6 +34,36 @@ fn find(json: &str, begin: &str) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Returns the beginning of JSON as it is written here, at least so many bytes of it: without blanks, and its texts
+/// without escapes that they do not need.
+fn compact(json: &str, bytes: usize) -> String {
+    let (mut out, mut rest) = (String::with_capacity(bytes), json);
+    while out.len() < bytes
+        && let Some(first) = rest.chars().next()
+    {
+        let length = if first == '"' { quote(rest) } else { first.len_utf8() };
+        let (part, behind) = rest.split_at(length);
+        match serde_json::from_str::<String>(part) {
+            Ok(text) if first == '"' => out.push_str(&quoted(&text)),
+            _ if first.is_ascii_whitespace() => {}
+            _ => out.push_str(part),
+        }
+        rest = behind;
+    }
+    out
+}
+
+/// Returns the length of the text in quotes that JSON begins with.
+fn quote(json: &str) -> usize {
+    let mut escaped = false;
+    let end = json.bytes().enumerate().skip(1).find(|(_, byte)| {
+        let ends = *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        ends
+    });
+    end.map_or(json.len(), |(at, _)| at + 1)
 }
 
 /// Returns a path as it follows on another.
@@ -59,5 +90,29 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             }
         }
         deserializer.deserialize_map(All)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::{Demanded, Dialect};
+
+    #[test]
+    fn a_part_is_found_however_its_body_is_written() {
+        let part = r#"{"type":"item_reference","id":"é \"x\" / 1","n":1.50}"#;
+        let what = Demanded::Foreign(Dialect::OpenAiResponses, "item_reference".to_owned());
+        let demand = Demand { field: "messages[2]".to_owned(), what, begin: part.to_owned() };
+        for written in [
+            part.to_owned(),
+            r#"{"type": "item_reference", "id": "\u00e9 \"x\" \/ 1", "n": 1.50}"#.to_owned(),
+            "{\n\t\"type\" : \"item_reference\",\r\n\"id\":\"\\u00e9 \\u0022x\\\" / 1\" ,\"n\":1.50 }".to_owned(),
+        ] {
+            let body = format!(r#"{{"model": "m", "input": [{{"role": "user", "content": "a"}}, {written}]}}"#);
+            assert_eq!(part_path(body.as_bytes(), &demand).as_deref(), Some("input[1]"), "{written}");
+        }
+        let other = r#"{"input": [{"type": "item_reference", "id": "y"}]}"#;
+        assert_eq!(part_path(other.as_bytes(), &demand), None);
+        assert_eq!(compact(r#"{"a": "unfinished"#, 99), r#"{"a":"unfinished"#);
     }
 }

@@ -3,6 +3,7 @@
 //! Bodies are written straight from the caller's words: agents send the same 200 kB to 2 MB again and again, so no tree
 //! of values is built in between, and what is in the caller's own body is not copied.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -13,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::body_builder::BodyBuilder;
 use super::details;
+use super::edit::quoted;
 use super::ids::IdForm;
 use super::model::Model;
 use super::outgoing_text::OutgoingText;
@@ -237,11 +239,26 @@ pub(super) fn arguments(call: &ToolCall) -> OutgoingText<'_> {
     if call.arguments.is_blank() { "{}".into() } else { (&call.arguments).into() }
 }
 
-/// Returns the arguments of the call in a message, for dialects that want the object instead of its text.
-pub(super) fn arguments_object(at: usize, call: &ToolCall) -> Result<&RawValue, Failure> {
-    object(if call.arguments.is_blank() { "{}" } else { &call.arguments }).ok_or_else(|| {
-        bad(&format!("messages[{at}].arguments"), &format!("those of `{}` are no JSON object", call.name))
-    })
+/// The name under which arguments that are no JSON object stand in one, as in Anthropic's guide to streams of tools.
+const NO_OBJECT: &str = "INVALID_JSON";
+
+/// Returns a call's arguments for dialects that want the object instead of its text. A model may have written something
+/// else, and its caller keeps that: it is told as what it is, since a call that is over must not end the conversation.
+pub(super) fn arguments_object<'a>(call: &'a ToolCall, notes: &mut Notes) -> Cow<'a, RawValue> {
+    let said = if call.arguments.is_blank() { "{}" } else { &call.arguments };
+    if let Some(object) = object(said) {
+        return Cow::Borrowed(object);
+    }
+    notes.converted("messages.tool_call.arguments");
+    let said = said.trim();
+    let within = serde_json::from_str::<String>(said).ok();
+    let json = match within.as_deref().unwrap_or(said).trim() {
+        "" | "null" | "[]" => "{}".to_owned(),
+        // An object within a text.
+        inner if object(inner).is_some() => inner.to_owned(),
+        _ => format!("{{{}:{}}}", quoted(NO_OBJECT), quoted(said)),
+    };
+    Cow::Owned(RawValue::from_string(json).expect("it was read or written as JSON"))
 }
 
 /// Reads a text as one JSON object.

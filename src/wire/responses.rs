@@ -13,5 +13,8 @@ mod shape;
 pub(super) use reply::{read_event, read_whole};
 pub(super) use request::encode;
 
+/// How ids begin of thoughts that are written here as items: no provider knows them.
+pub(super) const THOUGHT: &str = "rs_standin";
+
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::words::{AssistantPart, Message, Piece, ToolCall};
+use crate::words::{Piece, ToolChoice};
 
 /// Reads every case: those that were written for this, and the recorded ones if they are there.
 pub(super) fn cases() -> Vec<Value> {
@@ -142,12 +142,11 @@ fn recorded_answers_cut_anywhere_are_never_taken_for_whole() {
 
 #[test]
 fn a_refusal_that_quotes_a_name_is_short_however_long_the_name_is() {
-    let call = ToolCall { id: "1".into(), name: "x".repeat(9_000), arguments: "[]".into(), proof: None };
-    let request = ChatRequest::new("r").user("Hi").message(Message::Assistant(vec![AssistantPart::ToolCall(call)]));
+    let request = ChatRequest { tool_choice: ToolChoice::Named("x".repeat(9_000)), ..ChatRequest::new("r").user("Hi") };
     let flavour = Flavour::named("generic").expect("a flavour");
     let failure =
-        encode(Dialect::AnthropicMessages, flavour, &request, "claude-haiku-4-5", false).expect_err("no object");
-    assert!(failure.message.starts_with("messages[1].arguments: those of `xxx"), "{}", failure.message);
+        encode(Dialect::AnthropicMessages, flavour, &request, "claude-haiku-4-5", false).expect_err("no tool");
+    assert!(failure.message.starts_with("tool_choice: names `xxx"), "{}", failure.message);
     assert_eq!(failure.message.chars().count(), 500);
 }
 

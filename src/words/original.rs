@@ -60,7 +60,7 @@ pub struct Marks {
     pub invoice: bool,
     /// A proof under a seal.
     pub sealed: bool,
-    /// A proof in a field for one.
+    /// A thought, or a proof in a field for one.
     pub proof: bool,
     /// A message is flagged as the beginning of the answer.
     pub begun: bool,

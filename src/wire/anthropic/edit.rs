@@ -223,6 +223,8 @@ impl<'b, 'a> Parts<'b, 'a> {
     fn block<'m>(&self, block: &'m str, edits: &mut Edits<'m>) -> bool {
         let Some(kind) = find(block, &["type"]).and_then(text) else { return true };
         let (field, redacted) = match &*kind {
+            // Another's thought leaves here without a signature, and comes back so.
+            "thinking" if self.checks() && !is_signed(block) => return false,
             "thinking" => ("signature", ""),
             "redacted_thinking" => ("data", REDACTED),
             "tool_use" => {
@@ -253,6 +255,13 @@ impl<'b, 'a> Parts<'b, 'a> {
         true
     }
 
+    /// Tells whether the target checks the signatures of thoughts: Anthropic does, at any host. Others who speak this
+    /// dialect sign with nothing, and some want their thoughts back.
+    fn checks(&self) -> bool {
+        let Body { flavour, model, .. } = self.body;
+        flavour.messages.is_some() || flavour.name == "anthropic" || model.family.contains("claude")
+    }
+
     /// Replaces a tool's name by the one that is sent.
     fn rename<'m>(&self, named: &'m str, edits: &mut Edits<'m>) {
         let Some(value) = find(named, &["name"]) else { return };
@@ -262,6 +271,11 @@ impl<'b, 'a> Parts<'b, 'a> {
             edits.replace(value, quoted(sent));
         }
     }
+}
+
+/// Tells whether a thought has a signature.
+fn is_signed(block: &str) -> bool {
+    find(block, &["signature"]).and_then(text).is_some_and(|signature| !signature.is_empty())
 }
 
 /// Takes the scope out of a cache mark: the mark stays. A line for Anthropic's invoice is removed whole.

@@ -38,6 +38,8 @@ pub(super) struct Turns<'a> {
     pub(super) system: Vec<Block<'a>>,
     /// The conversation.
     pub(super) all: Vec<Turn<'a>>,
+    /// Whether the assistant's last turn had a thought of another maker's model.
+    foreign_thought: bool,
 }
 
 /// One message of a role.
@@ -91,7 +93,7 @@ pub(super) enum KnownBlock<'a> {
     ToolUse {
         id: Cow<'a, str>,
         name: &'a str,
-        input: &'a RawValue,
+        input: Cow<'a, RawValue>,
     },
     ToolResult {
         tool_use_id: Cow<'a, str>,
@@ -174,7 +176,8 @@ impl<'a> Turns<'a> {
                     turns.push(Role::User, blocks);
                 }
                 Step::Assistant(spoken) => {
-                    let content = assistant(&spoken, model, names, notes)?;
+                    turns.foreign_thought = spoken.parts.iter().any(is_anothers);
+                    let content = assistant(&spoken, model, names, notes);
                     turns.push(Role::Assistant, content);
                 }
                 Step::Result(answer) => {
@@ -200,10 +203,12 @@ impl<'a> Turns<'a> {
         self.thoughtless().next().is_none()
     }
 
-    /// Tells whether the assistant's last turn is known to be another model's: it called a tool without a thought, by
-    /// an id that no model of Anthropic's gives. Claude's calls without a thought are accepted by its provider.
+    /// Tells whether the assistant's last turn is known to be another model's: it called a tool without a thought of
+    /// its own, by an id that no model of Anthropic's gives, or after a thought that none of them had. Claude's calls
+    /// without a thought are accepted by its provider.
     pub(super) fn is_anothers(&self) -> bool {
-        self.thoughtless().any(|id| OTHERS_IDS.iter().any(|begin| id.starts_with(begin)))
+        let is_others = |id: &str| OTHERS_IDS.iter().any(|begin| id.starts_with(begin));
+        self.thoughtless().any(|id| self.foreign_thought || is_others(id))
     }
 
     /// Returns the ids of the calls in the assistant's last turn, if that did not begin with a thought.
@@ -255,17 +260,18 @@ impl<'a> Turns<'a> {
     }
 }
 
+/// Tells whether a part is a thought that no model of Anthropic's had: theirs are signed.
+fn is_anothers(part: &AssistantPart) -> bool {
+    let AssistantPart::Reasoning(Reasoning { proof, .. }) = part else { return false };
+    proof.as_ref().is_none_or(|proof| proof.dialect != OWN)
+}
+
 /// Tells whether an id of a call is one that is taken.
 fn is_id(id: &str) -> bool {
     id.bytes().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, b'_' | b'-'))
 }
 
-fn assistant<'a>(
-    spoken: &AssistantTurn<'a>,
-    model: &str,
-    names: &'a Names,
-    notes: &mut Notes,
-) -> Result<Vec<Block<'a>>, Failure> {
+fn assistant<'a>(spoken: &AssistantTurn<'a>, model: &str, names: &'a Names, notes: &mut Notes) -> Vec<Block<'a>> {
     let mut content = Vec::with_capacity(spoken.parts.len());
     let mut ids = spoken.ids.iter().cloned();
     for part in spoken.parts {
@@ -277,13 +283,13 @@ fn assistant<'a>(
             },
             AssistantPart::ToolCall(call) => {
                 notes.keep(false, "messages.tool_call.proof", call.proof.as_ref());
-                let (id, input) = (ids.next().unwrap_or_default(), arguments_object(spoken.at, call)?);
+                let (id, input) = (ids.next().unwrap_or_default(), arguments_object(call, notes));
                 content.push(Block::Of(KnownBlock::ToolUse { id, name: names.sent(&call.name), input }));
             }
             AssistantPart::Foreign(block) => content.extend(verbatim(OWN, block).map(Block::Foreign)),
         }
     }
-    Ok(content)
+    content
 }
 
 fn result(answer: CallResult<'_>) -> Result<Block<'_>, Failure> {

@@ -20,7 +20,7 @@ use crate::words::{
 };
 
 /// The proof for tool calls of other models, from Google's documentation.
-const NO_PROOF: &str = "skip_thought_signature_validator";
+pub(super) const NO_PROOF: &str = "skip_thought_signature_validator";
 
 /// The user's text where a conversation begins with a tool call.
 const OPENING: &str = "(The conversation begins here.)";
@@ -89,7 +89,7 @@ struct FunctionCall<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<Cow<'a, str>>,
     name: &'a str,
-    args: &'a RawValue,
+    args: Cow<'a, RawValue>,
 }
 
 #[derive(Debug, Serialize)]
@@ -183,7 +183,7 @@ impl<'a> Conversation<'a> {
                     all.push("user", parts?.into_iter().flatten().collect(), !after_results);
                 }
                 Step::Assistant(spoken) => {
-                    let parts = all.assistant(&spoken)?;
+                    let parts = all.assistant(&spoken);
                     all.push("model", parts, true);
                 }
                 Step::Result(answer) => {
@@ -266,7 +266,7 @@ impl<'a> Conversation<'a> {
         }))
     }
 
-    fn assistant(&mut self, spoken: &AssistantTurn<'a>) -> Result<Vec<Part<'a>>, Failure> {
+    fn assistant(&mut self, spoken: &AssistantTurn<'a>) -> Vec<Part<'a>> {
         let mut own: Vec<Part<'a>> = Vec::with_capacity(spoken.parts.len());
         let mut ids = spoken.ids.iter().cloned();
         for part in spoken.parts {
@@ -276,12 +276,12 @@ impl<'a> Conversation<'a> {
                 AssistantPart::Reasoning(reasoning) => self.reasoning(reasoning, &mut own),
                 AssistantPart::ToolCall(call) => {
                     let id = ids.next().unwrap_or_default();
-                    own.push(self.call(spoken.at, id, call)?);
+                    own.push(self.call(id, call));
                 }
                 AssistantPart::Foreign(part) => own.extend(verbatim(self.dialect, part).map(Part::Foreign)),
             }
         }
-        Ok(own)
+        own
     }
 
     /// Sends reasoning back only with a proof. A proof without text belongs to the text before it.
@@ -305,11 +305,11 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    fn call(&mut self, at: usize, id: Cow<'a, str>, call: &'a ToolCall) -> Result<Part<'a>, Failure> {
-        let args = arguments_object(at, call)?;
+    fn call(&mut self, id: Cow<'a, str>, call: &'a ToolCall) -> Part<'a> {
+        let args = arguments_object(call, &mut self.notes);
         let function_call = FunctionCall { id: self.id(id), name: self.names.sent(&call.name), args };
         let thought_signature = self.proof(call.proof.as_ref());
-        Ok(Part::Of(KnownPart { function_call: Some(function_call), thought_signature, ..KnownPart::default() }))
+        Part::Of(KnownPart { function_call: Some(function_call), thought_signature, ..KnownPart::default() })
     }
 
     /// Returns a result, and behind it what it shows that has no place in it.

@@ -1,5 +1,7 @@
 //! Edits requests that came in this dialect, part by part: parts that the target accepts stay unchanged.
 
+use super::conversation::NO_PROOF;
+use super::family::Family;
 use super::request::resource;
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::model::Model;
@@ -7,7 +9,7 @@ use crate::wire::names::Names;
 use crate::wire::original::{self, Draft, Setting, without_invoice};
 use crate::wire::request::Notes;
 use crate::wire::seal::{Proves, open, open_digits};
-use crate::words::{Dialect, Original, Payload};
+use crate::words::{AssistantPart, ChatRequest, Dialect, Message, Original, Payload};
 
 /// The settings, and the fields that say them: the dialect takes each name in two spellings.
 const SETTINGS: &[Setting] = &[
@@ -39,20 +41,20 @@ const CONFIG: &str = "generationConfig.";
 /// what has to be asked for in words. `None` where the body must be written anew.
 pub(super) fn edited(
     original: &Original,
-    to: (Dialect, Model<'_>),
+    to: (Dialect, Model<'_>, Wants),
     names: &Names,
     ours: &str,
     instruction: Option<&str>,
     notes: &mut Notes,
 ) -> Option<Payload> {
-    let (dialect, model) = to;
+    let (dialect, model, wants) = to;
     if original.has("generation_config") && original.has("generationConfig") {
         return None;
     }
     let differing = original::differing(original, SETTINGS, ours, notes);
     let invoice = original.marks.invoice;
     let sealed = original.marks.proof;
-    let parts = sealed || invoice || !names.is_empty();
+    let parts = sealed || invoice || !names.is_empty() || wants.misses;
     let settled = differing.is_empty() && instruction.is_none() && !original.has("model");
     if settled && !parts {
         return Some(original.body.clone().into());
@@ -75,7 +77,7 @@ pub(super) fn edited(
         draft.settle(&differing, ours);
     }
     if parts {
-        let parts = Parts { dialect, names, invoice };
+        let parts = Parts { dialect, names, invoice, proofs: wants.proofs };
         parts.edit(&mut draft, notes);
     }
     if let Some(instruction) = instruction {
@@ -94,11 +96,35 @@ pub(super) fn edited(
     Some(draft.finish())
 }
 
+/// What a model wants of the calls in a conversation.
+#[derive(Clone, Copy)]
+pub(super) struct Wants {
+    /// The first call of a turn must carry a proof.
+    pub(super) proofs: bool,
+    /// Some first call came without one.
+    pub(super) misses: bool,
+}
+
+impl Wants {
+    pub(super) fn of(family: Family, request: &ChatRequest) -> Self {
+        let proofs = family.wants_proofs();
+        let misses = |message: &Message| match message {
+            Message::Assistant(parts) => {
+                parts.iter().find_map(AssistantPart::as_tool_call).is_some_and(|call| call.proof.is_none())
+            }
+            _ => false,
+        };
+        Self { proofs, misses: proofs && request.messages.iter().any(misses) }
+    }
+}
+
 /// The conversation and the tools, where something in them must change.
 struct Parts<'b> {
     dialect: Dialect,
     names: &'b Names,
     invoice: bool,
+    /// Whether the first call of a turn must carry a proof.
+    proofs: bool,
 }
 
 /// Returns which of two spellings an object has.
@@ -146,17 +172,19 @@ impl Parts<'_> {
         let Some(mut parts) = Object::of(content).and_then(|content| content.get("parts").and_then(Array::of)) else {
             return;
         };
+        let mut called = !self.proofs;
         for (at, part) in parts.items().collect::<Vec<_>>().into_iter().enumerate() {
-            if !self.part(part, edits, notes) {
+            if !self.part(part, &mut called, edits, notes) {
                 parts.remove(at);
             }
         }
         parts.finish(edits);
     }
 
-    /// Edits a part; tells whether it stays.
-    fn part<'m>(&self, part: &'m str, edits: &mut Edits<'m>, notes: &mut Notes) -> bool {
+    /// Edits a part; tells whether it stays. `called` is whether nothing is wanted of a call: its turn has one already.
+    fn part<'m>(&self, part: &'m str, called: &mut bool, edits: &mut Edits<'m>, notes: &mut Notes) -> bool {
         let Some(mut object) = Object::of(part) else { return true };
+        let calls = either(&object, ["functionCall", "function_call"]).filter(|_| !std::mem::replace(called, true));
         for name in ["functionCall", "function_call", "functionResponse", "function_response"] {
             object.get(name).into_iter().for_each(|called| self.rename(called, edits));
         }
@@ -167,13 +195,18 @@ impl Parts<'_> {
                 None => return false,
             }
         }
+        let mut proven = false;
         for name in ["thoughtSignature", "thought_signature"] {
             let Some(data) = object.text(name) else { continue };
             // Clients take all proofs for Base64.
             let sealed = open_digits(&data).or_else(|| open(&data));
-            let Some((_, proof)): Option<(Proves, _)> = sealed else { continue };
+            let Some((_, proof)): Option<(Proves, _)> = sealed else {
+                proven |= !data.is_empty();
+                continue;
+            };
             if proof.dialect == self.dialect {
                 object.set(name, quoted(&proof.data), edits);
+                proven = true;
             } else {
                 notes.dropped("messages.reasoning");
                 object.remove(name);
@@ -187,6 +220,11 @@ impl Parts<'_> {
                     return false;
                 }
             }
+        }
+        if let Some(calls) = calls.filter(|_| !proven) {
+            // It is another model's, or has lost its proof on its way.
+            let name = if calls.contains('_') { "thought_signature" } else { "thoughtSignature" };
+            object.set(name, quoted(NO_PROOF), edits);
         }
         object.finish(edits);
         true

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::conversation::{Conversation, Part};
-use super::edit;
+use super::edit::{self, Wants};
 use super::family::Family;
 use crate::wire::encoded::Encoded;
 use crate::wire::flavour::NameForm;
@@ -50,7 +50,8 @@ pub(in crate::wire) fn encode(
     };
     let edited = own.and_then(|original| {
         let ours = json!({"generationConfig": settings.generation}).to_string();
-        edit::edited(original, (dialect, model), &names, &ours, instruction.as_deref(), &mut notes)
+        let wants = Wants::of(family, request);
+        edit::edited(original, (dialect, model, wants), &names, &ours, instruction.as_deref(), &mut notes)
     });
     let body = match edited {
         Some(body) => body,

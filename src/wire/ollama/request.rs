@@ -157,7 +157,7 @@ struct WireCall<'a> {
 #[derive(serde::Serialize)]
 struct WireFunction<'a> {
     name: &'a str,
-    arguments: &'a RawValue,
+    arguments: Cow<'a, RawValue>,
 }
 
 impl<'a> WireMessage<'a> {
@@ -200,7 +200,7 @@ impl<'a> WireMessage<'a> {
                 let calls = spoken.parts.iter().filter_map(AssistantPart::as_tool_call);
                 for (id, call) in spoken.ids.into_iter().zip(calls) {
                     notes.call(IdForm::Any, call);
-                    let function = WireFunction { name: &call.name, arguments: arguments_object(spoken.at, call)? };
+                    let function = WireFunction { name: &call.name, arguments: arguments_object(call, notes) };
                     wire.tool_calls.push(WireCall { id, function });
                 }
             }

@@ -1,6 +1,7 @@
 //! Edits requests that came in this dialect, item by item: items that the target accepts stay unchanged.
 
-use super::request::{Body, CALL_ID, nameless};
+use super::THOUGHT;
+use super::request::{Body, CALL_ID, nameless, visible};
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::names::Names;
 use crate::wire::original::{self, Draft, Setting, without_invoice};
@@ -92,6 +93,9 @@ struct Items<'b, 'a> {
     developer: bool,
     invoice: bool,
     sealed: bool,
+    thoughts: bool,
+    /// Whether its provider has kept no thought, and knows only those that come back encrypted.
+    forgets: bool,
 }
 
 impl<'b, 'a> Items<'b, 'a> {
@@ -103,6 +107,8 @@ impl<'b, 'a> Items<'b, 'a> {
                 && original.marks.developer,
             invoice: original.marks.invoice,
             sealed: original.marks.sealed,
+            thoughts: original.marks.proof,
+            forgets: forgets(original, body),
         };
         let fits = |message: &Message| match message {
             Message::Tool(ToolResult { call_id, .. }) => CALL_ID.fit(call_id) == *call_id,
@@ -114,6 +120,7 @@ impl<'b, 'a> Items<'b, 'a> {
         let looks = items.developer
             || items.invoice
             || items.sealed
+            || items.thoughts
             || !body.names.is_empty()
             || !body.request.messages.iter().all(fits);
         looks.then_some(items)
@@ -165,9 +172,43 @@ impl<'b, 'a> Items<'b, 'a> {
             }
             // The seal holds the item as it came from its provider.
             edits.replace(whole, nameless(&proof.data));
+        } else if self.thoughts && !self.thought(whole, &item, edits) {
+            notes.dropped("messages.reasoning");
+            return false;
         }
         !self.invoice || said(&item, edits)
     }
+
+    /// Looks at a thought, or a reference to one, that its provider may not know; tells whether it stays.
+    fn thought<'m>(&self, whole: &'m str, item: &Object<'m>, edits: &mut Edits<'m>) -> bool {
+        let id = item.text("id").unwrap_or_default();
+        let is_ours = id.starts_with(THOUGHT);
+        match item.text("type").as_deref() {
+            Some("item_reference") => !is_ours,
+            Some("reasoning") if item.text("encrypted_content").is_none_or(|data| data.is_empty()) => {
+                let echoes = self.body.flavour.echoes(self.body.model);
+                if is_ours && echoes {
+                    edits.replace(whole, visible(&read(item)));
+                }
+                let is_hidden = self.body.flavour.hides_thoughts(self.body.model);
+                echoes || !(is_ours || self.forgets || (id.is_empty() && is_hidden))
+            }
+            _ => true,
+        }
+    }
+}
+
+/// Tells whether a target keeps none of the thoughts that it has for this caller, and reads only encrypted ones.
+fn forgets(original: &Original, body: &Body<'_>) -> bool {
+    let said = std::str::from_utf8(&original.body).ok().and_then(|said| find(said, &["store"]));
+    said == Some("false") && body.flavour.hides_thoughts(body.model)
+}
+
+/// Returns what can be read of a thought.
+fn read(item: &Object<'_>) -> String {
+    let parts = ["summary", "content"].into_iter().filter_map(|name| item.get(name).and_then(Array::of));
+    let parts: Vec<&str> = parts.flat_map(|parts| parts.items().collect::<Vec<_>>()).collect();
+    parts.into_iter().filter_map(|part| find(part, &["text"]).and_then(text)).collect()
 }
 
 /// Takes the text for Anthropic's invoice out of the content; tells whether anything is left.

@@ -374,6 +374,11 @@ enum Thought<'a> {
 /// answer, so they have none.
 struct WithoutId<'a>(&'a RawValue);
 
+/// Returns an item of a thought that can be read.
+pub(super) fn visible(thought: &str) -> String {
+    json!({"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": thought}]}).to_string()
+}
+
 /// Returns an item without its id.
 pub(super) fn nameless(item: &str) -> String {
     let raw = serde_json::from_str::<&RawValue>(item).ok();

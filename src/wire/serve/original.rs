@@ -44,6 +44,9 @@ fn marks(object: &Object<'_>) -> Marks {
     marks
 }
 
+/// The kinds of blocks and items that are thoughts, or stand for one.
+const THOUGHTS: [&str; 4] = ["thinking", "redacted_thinking", "reasoning", "item_reference"];
+
 /// Notes the parts of a field, and of all within it, that are not for every target.
 fn mark(name: &str, node: &Node<'_>, marks: &mut Marks) {
     match name {
@@ -55,7 +58,7 @@ fn mark(name: &str, node: &Node<'_>, marks: &mut Marks) {
     match node {
         Node::Text(text) => {
             marks.developer |= name == "role" && &**text == "developer";
-            marks.proof |= name == "type" && &**text == "redacted_thinking";
+            marks.proof |= name == "type" && THOUGHTS.contains(&&**text);
             marks.invoice |= text.starts_with(INVOICE);
             marks.sealed |= text.starts_with(SEAL);
         }

@@ -169,11 +169,16 @@ async fn unknown_parts_go_unchanged_to_their_own_dialect_only() {
 async fn a_call_that_no_target_can_take_is_refused_with_the_parts_place_before_anything_is_sent() {
     for caller in Caller::ALL {
         let scene = Scene::of([other(caller), other(caller)], |_| {}).await;
-        let response = scene.ask(caller, &with_part(caller, &unknown(caller))).await;
-        assert_eq!(response.status, 400, "{caller:?}: {}", response.body);
-        let place = format!("{}: ", place(caller));
-        for word in [place.as_str(), "foreign_parts"] {
-            assert!(response.body.contains(word), "{caller:?}: {word} in {}", response.body);
+        let (path, _) = caller.ask("r", "", false);
+        let body = with_part(caller, &unknown(caller));
+        // With blanks, as most clients write it, too.
+        for body in [body.to_string(), format!("{body:#}")] {
+            let response = Exchange::begin(scene.address(), "POST", &path, &[], &body).await.end().await;
+            assert_eq!(response.status, 400, "{caller:?}: {}", response.body);
+            let place = format!("{}: ", place(caller));
+            for word in [place.as_str(), "foreign_parts"] {
+                assert!(response.body.contains(word), "{caller:?}: {word} in {}", response.body);
+            }
         }
         assert_eq!(scene.arrived(), [const { Vec::<Value>::new() }; 2]);
     }
@@ -192,6 +197,92 @@ async fn a_route_that_drops_foreign_parts_leaves_them_out_and_says_so() {
         assert_eq!((first.len(), second.len()), (1, 0), "{caller:?}");
         assert!(!first[0].to_string().contains("ew_block") && first[0].to_string().contains("Look."), "{caller:?}");
         assert_eq!(response.header("x-standin-notes"), Some("dropped messages.content"), "{caller:?}");
+    }
+}
+
+/// A conversation's next request after an answer that called `f`, and the result of that.
+fn goes_on(caller: Caller, answer: &Value) -> Value {
+    match caller {
+        Caller::Responses => {
+            let asked = json!({"role": "user", "content": "go"});
+            let items = answer["output"].as_array().expect("items");
+            let call = items.iter().find(|item| item["type"] == "function_call").expect("a call");
+            let result = json!({"type": "function_call_output", "call_id": call["call_id"], "output": "r"});
+            let input: Vec<_> = [&asked].into_iter().chain(items).chain([&result]).collect();
+            json!({"model": "r", "store": false, "input": input})
+        }
+        Caller::Anthropic => {
+            let blocks = answer["content"].as_array().expect("blocks");
+            let call = blocks.iter().find(|block| block["type"] == "tool_use").expect("a call");
+            let result = json!({"type": "tool_result", "tool_use_id": call["id"], "content": "r"});
+            json!({"model": "r", "max_tokens": 4000, "thinking": {"type": "enabled", "budget_tokens": 2000},
+                "messages": [{"role": "user", "content": "go"}, {"role": "assistant", "content": blocks},
+                    {"role": "user", "content": [result]}]})
+        }
+        Caller::Gemini => json!({"contents": [{"role": "user", "parts": [{"text": "go"}]},
+            answer["candidates"][0]["content"],
+            {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"output": "r"}}}]}]}),
+        Caller::Chat => unreachable!("its thoughts have no proof"),
+    }
+}
+
+#[tokio::test]
+async fn a_conversation_that_was_elsewhere_for_one_turn_goes_home() {
+    let away = json!({"id": "c", "model": "m", "choices": [{"index": 0, "finish_reason": "tool_calls", "message": {
+        "role": "assistant", "content": null, "reasoning_content": "I list.", "tool_calls": [
+            {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{\"a\":1}"}}]}}]});
+    for caller in [Caller::Responses, Caller::Anthropic, Caller::Gemini] {
+        let scene = Scene::of([caller, Caller::Chat], |_| {}).await;
+        scene.answers(1, &away);
+        let (path, mut asked) = caller.ask("second/gpt-4o", "go", false);
+        match caller {
+            Caller::Anthropic => {
+                asked["max_tokens"] = 4000.into();
+                asked["thinking"] = json!({"type": "enabled", "budget_tokens": 2000});
+            }
+            Caller::Gemini => asked["generationConfig"] = json!({"thinkingConfig": {"includeThoughts": true}}),
+            _ => asked["store"] = false.into(),
+        }
+        let to = scene.address();
+        let answer = Exchange::begin(to, "POST", &path, &[], &asked.to_string()).await.end().await;
+        assert!(answer.status == 200 && answer.body.contains("I list."), "{caller:?}: {answer:?}");
+        let reply = scene.ask(caller, &goes_on(caller, &answer.json())).await;
+        assert_eq!((reply.status, caller.text(&reply.json()).as_str()), (200, "first"), "{caller:?}: {reply:?}");
+        let [home, _] = scene.arrived();
+        let home = home[0].to_string();
+        assert!(
+            home.contains("\"f\"") && home.contains("\"a\":1") | home.contains("\\\"a\\\":1"),
+            "{caller:?}: {home}"
+        );
+        match caller {
+            Caller::Gemini => assert!(home.contains("skip_thought_signature_validator"), "{home}"),
+            _ => assert!(!home.contains("I list."), "{caller:?}: {home}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn arguments_that_are_no_object_end_no_conversation_at_any_target() {
+    let chat = json!({"model": "r", "messages": [{"role": "user", "content": "go"},
+        {"role": "assistant", "content": null, "tool_calls": [
+            {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{\"path\": \"a"}}]},
+        {"role": "tool", "tool_call_id": "c1", "content": "no JSON"}]});
+    let responses = json!({"model": "r", "store": false, "input": [{"role": "user", "content": "go"},
+        {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{\"path\": \"a"},
+        {"type": "function_call_output", "call_id": "c1", "output": "no JSON"}]});
+    for (caller, body) in [(Caller::Chat, &chat), (Caller::Responses, &responses)] {
+        for target in [Caller::Anthropic, Caller::Gemini] {
+            let scene = Scene::of([target, caller], |_| {}).await;
+            let reply = scene.ask(caller, body).await;
+            assert_eq!((reply.status, caller.text(&reply.json()).as_str()), (200, "first"), "{caller:?}: {reply:?}");
+            assert_eq!(reply.header("x-standin-notes"), Some("converted messages.tool_call.arguments"));
+            assert!(scene.arrived()[0][0].to_string().contains("INVALID_JSON"));
+            // Where the own dialect's target is down, the other one takes over.
+            let scene = Scene::of([caller, target], |_| {}).await;
+            scene.answers(0, &json!({"error": {"message": "down", "code": 503}}));
+            let reply = scene.ask(caller, body).await;
+            assert_eq!((reply.status, caller.text(&reply.json()).as_str()), (200, "second"), "{caller:?}: {reply:?}");
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::wire::responses::THOUGHT;
 use crate::wire::serve::out::{event, json};
 use crate::wire::serve::reading::free_input;
 use crate::wire::serve::refusal::{Fault, Kind};
@@ -184,7 +185,7 @@ impl Responses {
                 self.done(&message(&id, "completed", &[part]), out);
             }
             Open::Thought(text) => {
-                let id = self.id("rs");
+                let id = self.id(THOUGHT);
                 let part = json!({"type": "summary_text", "text": text});
                 let done = json!({"summary_index": 0, "text": text});
                 self.tell("response.reasoning_summary_text.done", &id, done, out);
@@ -299,7 +300,7 @@ impl AnswerEncoder for Responses {
     fn reasoning(&mut self, text: &str, out: &mut Vec<u8>) {
         if !matches!(self.open, Open::Thought(_)) {
             self.close(None, out);
-            let id = self.id("rs");
+            let id = self.id(THOUGHT);
             self.added(&thought(&id, &[], None), out);
             let part = json!({"type": "summary_text", "text": ""});
             self.tell("response.reasoning_summary_part.added", &id, json!({"summary_index": 0, "part": part}), out);
@@ -308,7 +309,7 @@ impl AnswerEncoder for Responses {
         if let Open::Thought(told) = &mut self.open {
             told.push_str(text);
         }
-        self.delta("response.reasoning_summary_text.delta", ["rs", "summary_index"], "delta", text, "}\n\n", out);
+        self.delta("response.reasoning_summary_text.delta", [THOUGHT, "summary_index"], "delta", text, "}\n\n", out);
     }
 
     fn proof(&mut self, proof: &Proof, out: &mut Vec<u8>) {
@@ -322,14 +323,14 @@ impl AnswerEncoder for Responses {
         let own = Some(proof).filter(|proof| proof.dialect == Dialect::OpenAiResponses);
         match own.and_then(|proof| crate::wire::request::object(&proof.data)) {
             Some(item) => self.sealed(item, out),
-            None => self.sealed(&thought(&self.id("rs"), &[], Some(seal::seal(Proves::Thought, proof))), out),
+            None => self.sealed(&thought(&self.id(THOUGHT), &[], Some(seal::seal(Proves::Thought, proof))), out),
         }
     }
 
     fn call(&mut self, call: &ToolCall, out: &mut Vec<u8>) {
         self.close(None, out);
         if let Some(proof) = &call.proof {
-            let item = thought(&self.id("rs"), &[], Some(seal::seal(Proves::Call, proof)));
+            let item = thought(&self.id(THOUGHT), &[], Some(seal::seal(Proves::Call, proof)));
             self.sealed(&item, out);
         }
         let free = self.form.free_tools.contains(&call.name);

@@ -208,6 +208,10 @@ fn what_a_target_does_not_take_is_edited_and_all_else_goes_as_it_came() {
         if ["groq", "cerebras", "mistral"].contains(&flavour) {
             assert_eq!(sent["messages"][0]["content"], body["messages"][0]["content"]);
         }
+        if flavour == "groq" {
+            // It is not told who speaks.
+            body["messages"][0].as_object_mut().expect("a message").remove("name");
+        }
         assert_eq!(sent, body, "{flavour} {model}");
     }
 }
@@ -604,6 +608,38 @@ fn marks_of_what_is_to_be_cached_stay_where_they_are_read_and_nowhere_else() {
 }
 
 #[test]
+fn what_groq_and_mistral_refuse_by_their_documentation_is_not_sent_to_them() {
+    let tool = |name: &str| json!({"type": "function", "function": {"name": name, "parameters": {"type": "object"}}});
+    let body = json!({"model": "smart", "logprobs": true, "top_logprobs": 2, "messages": [
+        {"role": "user", "name": "ann", "content": "Hi"},
+        {"role": "assistant", "content": null, "tool_calls": [
+            {"id": "abcdefghi", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+        {"role": "tool", "name": "f", "tool_call_id": "abcdefghi", "content": "r"}]});
+    let to = |body: &Value, flavour| sent(CallerDialect::OpenAiChat, body, (Dialect::OpenAiChat, flavour, "m"), false);
+    let (groq, notes) = to(&body, "groq");
+    assert_eq!((groq.get("logprobs"), groq.get("top_logprobs"), groq["messages"][0].get("name")), (None, None, None));
+    assert_eq!(groq["messages"][2]["name"], "f", "a tool is named there");
+    assert_eq!(notes, [Note::Dropped("extra"), Note::Dropped("messages.name")]);
+    let (other, _) = to(&body, "together");
+    assert_eq!((&other["logprobs"], &other["messages"][0]["name"]), (&json!(true), &json!("ann")));
+
+    for (mode, word) in [("required", json!("any")), ("auto", Value::Null)] {
+        let choice = json!({"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": [
+            {"type": "function", "function": {"name": "g"}}]}});
+        let body = json!({"model": "smart", "tools": [tool("f"), tool("g")], "tool_choice": choice,
+            "messages": [{"role": "user", "content": "Hi"}]});
+        let (mistral, notes) = to(&body, "mistral");
+        assert_eq!(
+            (mistral.get("tool_choice").cloned().unwrap_or_default(), &mistral["tools"]),
+            (word, &json!([tool("g")]))
+        );
+        assert_eq!(notes, [Note::Converted("tool_choice")]);
+        let (openai, _) = to(&body, "openai");
+        assert_eq!((&openai["tool_choice"], &openai["tools"]), (&choice, &body["tools"]));
+    }
+}
+
+#[test]
 fn silence_about_strictness_means_the_same_everywhere() {
     let open =
         json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}, "required": ["a"]});
@@ -671,6 +707,61 @@ fn thoughts_go_back_to_their_model_and_the_rest_of_a_turn_stays() {
 }
 
 #[test]
+fn a_thought_that_nobody_signed_goes_to_no_server_that_checks_signatures() {
+    let said = json!({"type": "tool_use", "id": "call_1", "name": "f", "input": {}});
+    let thoughts = [
+        json!({"type": "thinking", "thinking": "Hm.", "signature": ""}),
+        json!({"type": "thinking", "thinking": "Hm."}),
+        json!({"type": "thinking", "thinking": "Hm.", "signature": null}),
+    ];
+    for (flavour, model, stays) in [
+        ("anthropic", "claude-sonnet-4-5", false),
+        ("generic", "claude-sonnet-4-5", false),
+        ("openrouter", "anthropic/claude-sonnet-4.5", false),
+        ("vertex-anthropic", "claude-sonnet-4-5@20250929", false),
+        // They sign with nothing, and want their thoughts back.
+        ("kimi", "kimi-k2.5", true),
+        ("zai", "glm-5", true),
+        ("deepseek", "deepseek-v4-pro", true),
+        ("minimax", "MiniMax-M2", true),
+    ] {
+        for thought in &thoughts {
+            let body = json!({"model": "smart", "max_tokens": 4000, "thinking": {"type": "enabled", "budget_tokens": 2000},
+                "tools": [{"name": "f", "input_schema": {"type": "object"}}],
+                "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": [thought, said]},
+                    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_1", "content": "r"}]}]});
+            let to = (Dialect::AnthropicMessages, flavour, model);
+            let (sent, notes) = sent(CallerDialect::Anthropic, &body, to, false);
+            let expected: Vec<_> = Some(thought).filter(|_| stays).into_iter().chain([&said]).collect();
+            assert_eq!(sent["messages"][1]["content"], json!(expected), "{thought} to {flavour}");
+            assert_eq!(notes.contains(&Note::Dropped("messages.reasoning")), !stays, "{notes:?}");
+        }
+    }
+}
+
+#[test]
+fn a_model_does_not_think_on_after_a_thought_of_another_makers() {
+    let call = json!({"type": "tool_use", "id": "x1", "name": "f", "input": {}});
+    for (thought, thinks) in [
+        (Some(json!({"type": "thinking", "thinking": "Hm.", "signature": ""})), false),
+        (Some(json!({"type": "thinking", "thinking": "Hm.", "signature": "standin:thought:gemini:x"})), false),
+        (Some(json!({"type": "thinking", "thinking": "Hm.", "signature": "ErUB"})), true),
+        // Claude's own call without a thought.
+        (None, true),
+    ] {
+        let content: Vec<_> = thought.iter().chain([&call]).collect();
+        let body = json!({"model": "smart", "max_tokens": 4000, "thinking": {"type": "enabled", "budget_tokens": 2000},
+            "tools": [{"name": "f", "input_schema": {"type": "object"}}],
+            "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": content},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "x1", "content": "r"}]}]});
+        let to = (Dialect::AnthropicMessages, "anthropic", "claude-sonnet-4-5");
+        let (sent, notes) = sent(CallerDialect::Anthropic, &body, to, false);
+        assert_eq!(sent.get("thinking").is_some(), thinks, "{thought:?}");
+        assert_eq!(notes.contains(&Note::Dropped("effort")), !thinks, "{notes:?}");
+    }
+}
+
+#[test]
 fn a_model_that_thinks_in_another_form_is_told_in_its_own() {
     for (model, given, expected) in [
         (
@@ -720,6 +811,100 @@ fn items_of_responses_are_edited_one_by_one() {
     let to = (Dialect::OpenAiResponses, "vllm", "m");
     let (sent, _) = self::sent(CallerDialect::OpenAiResponses, &body, to, false);
     assert_eq!((&sent["input"][0]["role"], &sent["prompt_cache_key"]), (&json!("system"), &Value::Null));
+}
+
+#[test]
+fn a_thought_that_no_provider_has_kept_is_left_out() {
+    let item = |id: Value| {
+        let mut item = json!({"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]});
+        if !id.is_null() {
+            item["id"] = id;
+        }
+        item
+    };
+    let (ours, theirs) = (json!("rs_standin_00000000000000070000"), json!("rs_68af4030baa48193b0b43b4c2a176a1a"));
+    let call = json!({"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "arguments": "{}"});
+    let kept = |sent: &Value| sent["input"][1]["type"] != "function_call";
+    for (flavour, model, store, id, stays) in [
+        ("openai", "gpt-5.4", json!(false), &ours, false),
+        ("openai", "gpt-5.4", Value::Null, &ours, false),
+        ("openai", "gpt-5.4", json!(false), &theirs, false),
+        ("openai", "gpt-5.4", json!(true), &theirs, true),
+        ("openai", "gpt-5.4", Value::Null, &theirs, true),
+        ("openai", "gpt-5.4", json!(true), &Value::Null, false),
+        ("azure", "fast", json!(false), &theirs, false),
+        ("generic", "gpt-5.4", json!(false), &theirs, false),
+        ("xai", "grok-4", json!(false), &theirs, false),
+        // A server of its user's, which reads its own thoughts.
+        ("generic", "m", json!(false), &theirs, true),
+        ("generic", "m", json!(false), &ours, false),
+        ("vllm", "m", json!(false), &theirs, true),
+    ] {
+        let mut body = json!({"model": "smart", "input": [{"role": "user", "content": "Hi"}, item(id.clone()), call,
+            {"type": "function_call_output", "call_id": "c1", "output": "r"}]});
+        if !store.is_null() {
+            body["store"] = store.clone();
+        }
+        let to = (Dialect::OpenAiResponses, flavour, model);
+        let (sent, notes) = sent(CallerDialect::OpenAiResponses, &body, to, false);
+        assert_eq!(kept(&sent), stays, "{id}, stored: {store}, to {flavour} {model}");
+        assert_eq!(notes.contains(&Note::Dropped("messages.reasoning")), !stays, "{notes:?}");
+        body["model"] = model.into();
+        assert!(!stays || sent == body, "{sent}");
+    }
+    // A reference to one.
+    for (id, stays) in [(ours.clone(), false), (theirs, true)] {
+        let body = json!({"model": "smart", "input": [{"role": "user", "content": "Hi"},
+            {"type": "item_reference", "id": id}, call]});
+        let to = (Dialect::OpenAiResponses, "openai", "gpt-5.4");
+        assert_eq!(kept(&sent(CallerDialect::OpenAiResponses, &body, to, false).0), stays, "{id}");
+    }
+    // A target that wants thoughts back gets what can be read of it.
+    let body =
+        json!({"model": "smart", "store": false, "input": [{"role": "user", "content": "Hi"}, item(ours), call]});
+    let to = (Dialect::OpenAiResponses, "deepseek", "deepseek-v4-pro");
+    let (sent, _) = sent(CallerDialect::OpenAiResponses, &body, to, false);
+    let content = json!([{"type": "reasoning_text", "text": "Hm."}]);
+    assert_eq!(sent["input"][1], json!({"type": "reasoning", "summary": [], "content": content}));
+}
+
+#[test]
+fn a_call_that_was_made_elsewhere_says_so_to_gemini_in_a_request_of_its_own_dialect_too() {
+    const WORD: &str = "skip_thought_signature_validator";
+    let sealed = crate::wire::serve::seal::to_digits("standin:call:anthropic:x");
+    for (dialect, model, wanted) in [
+        (Dialect::Gemini, "gemini-3-pro-preview", true),
+        (Dialect::Vertex, "gemini-3-pro-preview", true),
+        (Dialect::Gemini, "gemini-2.5-flash", false),
+    ] {
+        for (call, signature) in [("functionCall", "thoughtSignature"), ("function_call", "thought_signature")] {
+            for (given, expected) in [
+                (Value::Null, if wanted { json!(WORD) } else { Value::Null }),
+                (json!(""), if wanted { json!(WORD) } else { json!("") }),
+                (json!(sealed), if wanted { json!(WORD) } else { Value::Null }),
+                (json!("c2ln"), json!("c2ln")),
+            ] {
+                let mut first = json!({call: {"name": "f", "args": {}}});
+                if !given.is_null() {
+                    first[signature] = given.clone();
+                }
+                let second = json!({call: {"name": "g", "args": {}}});
+                let body = json!({"contents": [{"role": "user", "parts": [{"text": "Hi"}]},
+                    {"role": "model", "parts": [{"text": "Hm.", "thought": true}, first, second]},
+                    {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}},
+                        {"functionResponse": {"name": "g", "response": {}}}]}]});
+                let (sent, _) = sent(CallerDialect::Gemini, &body, (dialect, "generic", model), false);
+                let parts = &sent["contents"][1]["parts"];
+                assert_eq!(parts[1].get(signature).cloned().unwrap_or_default(), expected, "{given} to {model}");
+                assert_eq!(
+                    (&parts[1][call], &parts[2]),
+                    (&first[call], &second),
+                    "only the first of a turn carries it"
+                );
+                assert_eq!((&sent["contents"][0], &sent["contents"][2]), (&body["contents"][0], &body["contents"][2]));
+            }
+        }
+    }
 }
 
 #[test]

@@ -790,3 +790,60 @@ fn what_is_needed_or_carried_and_has_too_many_values_is_refused_and_never_emptie
         assert_eq!((bad.field.as_str(), bad.problem.as_str()), (field, "has more values than are read here"), "{body}");
     }
 }
+
+#[test]
+fn arguments_that_are_no_object_are_told_in_one_where_an_object_is_wanted_and_end_no_conversation() {
+    let targets = [
+        (Dialect::AnthropicMessages, "anthropic", "claude-sonnet-4-5"),
+        (Dialect::Gemini, "generic", "gemini-2.5-flash"),
+        (Dialect::Vertex, "generic", "gemini-3-pro-preview"),
+        (Dialect::Ollama, "generic", "m"),
+    ];
+    for (given, expected) in [
+        (r#"{"path": "a"#, json!({"INVALID_JSON": r#"{"path": "a"#})),
+        ("{}{}", json!({"INVALID_JSON": "{}{}"})),
+        ("{'a':1}", json!({"INVALID_JSON": "{'a':1}"})),
+        ("[1]", json!({"INVALID_JSON": "[1]"})),
+        (r#""x""#, json!({"INVALID_JSON": r#""x""#})),
+        ("null", json!({})),
+        ("[]", json!({})),
+        (r#""""#, json!({})),
+        (r#""{\"a\":1}""#, json!({"a": 1})),
+    ] {
+        let chat = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": null, "tool_calls": [
+                {"id": "c1", "type": "function", "function": {"name": "f", "arguments": given}}]},
+            {"role": "tool", "tool_call_id": "c1", "content": "Error: no JSON"}]});
+        let responses = json!({"model": "m", "input": [{"role": "user", "content": "Hi"},
+            {"type": "function_call", "call_id": "c1", "name": "f", "arguments": given},
+            {"type": "function_call_output", "call_id": "c1", "output": "Error: no JSON"}]});
+        for (caller_dialect, body) in [(CallerDialect::OpenAiChat, &chat), (CallerDialect::OpenAiResponses, &responses)]
+        {
+            let request = asked(caller_dialect, body).request;
+            for (dialect, flavour, model) in targets {
+                let flavour = crate::wire::Flavour::named(flavour).expect("a flavour");
+                let encoded = crate::wire::encode(dialect, flavour, &request, &TargetId::new("p", model), false)
+                    .unwrap_or_else(|failure| panic!("{given} to {dialect:?}: {failure}"));
+                let sent: Value = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
+                let place = match dialect {
+                    Dialect::AnthropicMessages => "/messages/1/content/0/input",
+                    Dialect::Ollama => "/messages/1/tool_calls/0/function/arguments",
+                    _ => "/contents/1/parts/0/functionCall/args",
+                };
+                assert_eq!(sent.pointer(place), Some(&expected), "{given} to {dialect:?}: {sent}");
+                assert!(encoded.notes.contains(&Note::Converted("messages.tool_call.arguments")), "{given}");
+            }
+            // Where a text is wanted it is the text.
+            for (dialect, place) in [
+                (Dialect::OpenAiChat, "/messages/1/tool_calls/0/function/arguments"),
+                (Dialect::OpenAiResponses, "/input/1/arguments"),
+            ] {
+                let flavour = crate::wire::Flavour::named("openai").expect("a flavour");
+                let encoded = crate::wire::encode(dialect, flavour, &request, &TargetId::new("p", "gpt-4o"), false);
+                let body = encoded.expect("a body").body.whole();
+                let sent: Value = serde_json::from_slice(&body).expect("JSON");
+                assert_eq!(sent.pointer(place), Some(&json!(given)));
+            }
+        }
+    }
+}
