@@ -4,19 +4,20 @@
 //! and one [`Ending`]. Which answers are cut, empty or unusable is decided here, once for all dialects.
 
 use std::borrow::Cow;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::classify;
 use super::drift::Drifts;
-use super::halves::{self, Joiner};
+use super::halves::Joiner;
 use super::json::Content;
 use super::names::Names;
+pub(super) use super::partial_call::{Fragment, unusable};
+use super::partial_call::{PartialCall, made_up};
 use super::sources::Sources;
+use super::stop_reason::{is_window, stop_reason};
 use super::stops::Stops;
 use super::tidy::tidy;
 use crate::words::{
@@ -90,16 +91,6 @@ impl Ending {
     pub fn text(&self) -> String {
         self.parts.iter().filter_map(AssistantPart::as_text).collect()
     }
-}
-
-/// A fragment of a tool call as it came in one chunk; fields that the chunk did not have are empty.
-#[derive(Debug, Default)]
-pub(super) struct Fragment<'a> {
-    pub(super) index: Option<u64>,
-    pub(super) id: &'a str,
-    pub(super) name: &'a str,
-    pub(super) arguments: Cow<'a, str>,
-    pub(super) proof: Option<Proof>,
 }
 
 /// How an event is passed on in an answer that passes unchanged.
@@ -196,27 +187,19 @@ pub(super) struct Draft {
     /// The effect of the last fragment.
     last: Option<FragmentEffect>,
     spoke: bool,
+    /// The text with which a part began, as long as it is not known whether it is repeated.
+    begun: String,
+    thought: bool,
     beyond: bool,
     refused: bool,
     /// It ended by a filter that only its host has.
     hosts_filter: bool,
+    /// Whether the answer ended where the model's window did.
+    full: bool,
     /// The failure that its provider reports, in an answer that passes unchanged.
     flaw: Option<Failure>,
     /// Proofs that go out with the next content: alone they commit no caller to an answer.
     held: Vec<Proof>,
-}
-
-#[derive(Debug)]
-struct PartialCall {
-    index: Option<u64>,
-    /// Its index for the client: its own, unless another call has that.
-    shown: u64,
-    id: String,
-    name: String,
-    arguments: String,
-    proof: Option<Proof>,
-    /// How many parts of text and reasoning came before it.
-    after: usize,
 }
 
 impl Draft {
@@ -244,6 +227,17 @@ impl Draft {
             (self.done, self.stop) = (true, Some(StopReason::Stop));
         }
         self.say(text, out)
+    }
+
+    /// Takes the text with which a part of a stream begins, where most begin with none.
+    pub(super) fn begin_text(&mut self, text: &str) {
+        text.clone_into(&mut self.begun);
+    }
+
+    /// Takes the beginning into the answer, unless what follows repeats it; tells whether there was any.
+    pub(super) fn say_begun(&mut self, follows: &str, out: &mut Vec<Piece>) -> bool {
+        let begun = std::mem::take(&mut self.begun);
+        !follows.starts_with(&*begun) && self.text(begun.into(), out)
     }
 
     fn say(&mut self, text: Cow<'_, str>, out: &mut Vec<Piece>) -> bool {
@@ -281,6 +275,7 @@ impl Draft {
         if text.is_empty() {
             return false;
         }
+        self.thought = true;
         self.shows(&text);
         if self.verbatim {
             return true;
@@ -404,8 +399,8 @@ impl Draft {
             }
             None => {
                 let (id, name, arguments, after) = (String::new(), String::new(), String::new(), self.parts.len());
-                let (index, shown) = (fragment.index, self.free(fragment.index));
-                self.calls.push(PartialCall { index, shown, id, name, arguments, proof: None, after });
+                let (index, shown, given) = (fragment.index, self.free(fragment.index), None);
+                self.calls.push(PartialCall { index, shown, given, id, name, arguments, proof: None, after });
                 self.calls.len() - 1
             }
         };
@@ -437,7 +432,11 @@ impl Draft {
         let is_own = || self.calls[..at].iter().all(|other| other.id != call.id);
         let id = (begins && (call.id.is_empty() || !is_own()))
             .then(|| made_up(&(self.salt, &self.id, at, &call.name, &call.arguments, self.bytes)));
-        Some(FragmentPatch { index: call.shown, begins, named, added, id })
+        let index = call.shown;
+        if id.is_some() {
+            self.calls[at].given.clone_from(&id);
+        }
+        Some(FragmentPatch { index, begins, named, added, id })
     }
 
     /// Takes a whole tool call, perhaps a repeated one: it fills in what fragments left open.
@@ -446,15 +445,54 @@ impl Draft {
             if known.id.is_empty() || call.id.is_empty() {
                 known.index == call.index && (call.index.is_some() || known.name.is_empty())
             } else {
-                known.id == call.id
+                // Some servers give one id to several calls.
+                known.id == call.id && (known.index == call.index || known.says(&call))
             }
         };
         let Some(known) = self.calls.iter_mut().find(is_known) else { return self.fragment(call) };
-        let open = [(&mut known.id, call.id), (&mut known.name, call.name), (&mut known.arguments, &call.arguments)];
-        for (part, whole) in open.into_iter().filter(|(part, _)| part.is_empty()) {
-            whole.clone_into(part);
-        }
+        known.fill(&call);
         Ok(true)
+    }
+
+    /// Returns the id by which clients know the call of an index, where they could not tell it from others by its own.
+    pub(super) fn id_for_clients(&self, index: Option<u64>) -> Option<&str> {
+        self.calls.iter().rfind(|call| call.index == index)?.given.as_deref()
+    }
+
+    /// Returns the same of all calls, in their order.
+    pub(super) fn ids_for_clients(&self) -> impl Iterator<Item = Option<&str>> {
+        self.calls.iter().map(|call| call.given.as_deref())
+    }
+
+    /// Takes a call out of a list that repeats all calls of the answer, by its place there: one that came is filled in,
+    /// and one that did not is new.
+    pub(super) fn repeated_call(&mut self, at: usize, call: Fragment<'_>) -> Result<bool, Failure> {
+        match self.calls.get_mut(at) {
+            Some(known) => {
+                known.fill(&call);
+                Ok(true)
+            }
+            None => self.fragment(Fragment { index: Some(self.free(None)), ..call }),
+        }
+    }
+
+    /// Tells whether some text of the answer has come.
+    pub(super) fn has_spoken(&self) -> bool {
+        self.spoke
+    }
+
+    /// Tells whether some visible reasoning has come.
+    pub(super) fn has_thought(&self) -> bool {
+        self.thought
+    }
+
+    /// Tells whether a text repeats all that came before, as far as that is known.
+    pub(super) fn repeats(&self, text: &str) -> bool {
+        let mut rest = Some(text);
+        for told in self.parts.iter().filter_map(AssistantPart::as_text) {
+            rest = rest.and_then(|rest| rest.strip_prefix(told));
+        }
+        self.spoke && (self.forgets || rest.is_some())
     }
 
     /// Tells whether nothing of the answer has come yet.
@@ -530,6 +568,12 @@ impl Draft {
         self.stopped(stop.unwrap_or(StopReason::Other));
     }
 
+    /// Notes why the model stopped, by a word that all dialects know.
+    pub(super) fn stopped_by_word(&mut self, word: &str) {
+        self.full |= is_window(word);
+        self.stopped_by(stop_reason(word), word);
+    }
+
     /// Judges the answer when its body has ended. Its proofs are those of the issuer, where there is a name.
     pub(super) fn finish(self, issuer: Option<&Arc<str>>) -> Result<Ending, Failure> {
         if !self.done && self.stop.is_none() {
@@ -547,7 +591,7 @@ impl Draft {
             before = call.after;
             // A call that begins where the limit ends has no content yet.
             let is_bare = stop == StopReason::Length && at == last && call.arguments.trim().is_empty();
-            match call.complete(&(self.salt, &self.id), called, &ids) {
+            match call.complete(&(self.salt, &self.id), called, &ids, self.verbatim) {
                 Ok(None) => {}
                 Ok(Some(_)) if is_bare => cut = true,
                 Ok(Some(call)) => {
@@ -580,6 +624,11 @@ impl Draft {
                     let failure = Failure::new(FailureClass::ContentPolicy, problem);
                     let scope = if self.hosts_filter { Scope::Endpoint } else { failure.scope };
                     flaw = Some(Failure { scope, ..failure });
+                }
+                // The prompt left no room for a word: a model with a larger window has some.
+                StopReason::Length if self.full && !self.shows => {
+                    let problem = "the model's window ended before its answer began";
+                    flaw = Some(Failure::new(FailureClass::ContextTooLong, problem));
                 }
                 StopReason::Length => {}
                 // An empty answer that ended by itself is valid for a caller that gets it unchanged: after a tool's
@@ -623,96 +672,6 @@ fn proof_of(part: &mut AssistantPart) -> Option<&mut Proof> {
     }
 }
 
-impl PartialCall {
-    /// Takes a name, which may come in pieces, or again and again; tells whether it said something new.
-    fn name(&mut self, name: &str, begins: bool) -> bool {
-        if name.is_empty() || name == self.name {
-            return begins;
-        }
-        if name.starts_with(&self.name) {
-            name.clone_into(&mut self.name);
-        } else if self.arguments.is_empty() && !self.name.ends_with(name) {
-            self.name.push_str(name);
-        } else {
-            return false;
-        }
-        true
-    }
-
-    /// Takes more of the arguments, which may repeat all that came before. Returns what that adds, where it is not what
-    /// was said.
-    fn add(&mut self, arguments: &str) -> Option<String> {
-        let before = self.arguments.trim_start();
-        if before.starts_with('{') && arguments.trim_start().starts_with('{') {
-            // The text does not continue as JSON: it is written again, as far as it goes, or from the start after what
-            // was in its place.
-            let added = arguments.strip_prefix(&*self.arguments).map(str::to_owned);
-            if added.is_some() || self.is_complete() {
-                arguments.clone_into(&mut self.arguments);
-                return Some(added.unwrap_or_else(|| arguments.to_owned()));
-            }
-        }
-        self.arguments.push_str(arguments);
-        None
-    }
-
-    /// Tells whether the arguments are already whole.
-    fn is_complete(&self) -> bool {
-        self.arguments.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok()
-    }
-
-    /// Tells whether a fragment that names no call is more than this one can take.
-    fn has_more(&self, fragment: &Fragment<'_>) -> bool {
-        !self.arguments.is_empty() || (!self.name.is_empty() && fragment.name != self.name)
-    }
-
-    /// Checks that the call is whole; `None` where nothing of it ever came. Its id differs from those of all others.
-    fn complete(self, answer: &impl Hash, position: usize, ids: &[String]) -> Result<Option<ToolCall>, Failure> {
-        let Self { mut id, name, mut arguments, proof, .. } = self;
-        if name.is_empty() {
-            return match arguments.trim() {
-                "" => Ok(None),
-                _ => Err(unusable("a tool call has no name")),
-            };
-        }
-        if arguments.trim_start().starts_with('"')
-            && let Ok(inner) = serde_json::from_str::<String>(&arguments)
-        {
-            // Written twice, a text within a text.
-            arguments = inner;
-        }
-        if matches!(arguments.trim(), "" | "null" | "[]") {
-            "{}".clone_into(&mut arguments);
-        }
-        if !arguments.trim_start().starts_with('{') {
-            return Err(unusable(&format!("the arguments of `{name}` are no JSON object")));
-        }
-        if let Err(problem) = serde_json::from_str::<IgnoredAny>(&arguments) {
-            return Err(unusable(&format!("the arguments of `{name}` are no JSON: {problem}")));
-        }
-        // Halves of characters, in the text and in its own escapes.
-        if let Some(marked) = halves::mark(&arguments) {
-            arguments = marked;
-        }
-        if !arguments.is_ascii() {
-            arguments = Joiner::join(&arguments);
-        }
-        if id.is_empty() || ids.contains(&id) {
-            // The result must name its call, at any provider it may be sent to, and ids must not repeat within a
-            // conversation: hash the data that differs between calls.
-            id = made_up(&(answer, position, &name, &arguments));
-        }
-        Ok(Some(ToolCall { id, name, arguments: arguments.into(), proof }))
-    }
-}
-
-/// Returns an id of a call that has none.
-fn made_up(of: &impl Hash) -> String {
-    let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
-    format!("call_{:016x}", hasher.finish())
-}
-
 /// Returns the failure of a body that broke off or broke the protocol.
 pub(super) fn cut(problem: &str) -> Failure {
     Failure::new(FailureClass::Cut, tidy(problem))
@@ -733,9 +692,4 @@ pub(super) fn arguments(raw: Option<&RawValue>) -> Result<Cow<'_, str>, Failure>
 /// Returns the failure of what should have been an answer and does not parse: an error, if it is one.
 pub(super) fn broken(text: &str, problem: &serde_json::Error) -> Failure {
     classify::recognise(text).unwrap_or_else(|| cut(&format!("the provider sent what is no answer: {problem}")))
-}
-
-/// Returns the failure of an unusable answer.
-pub(super) fn unusable(problem: &str) -> Failure {
-    Failure::new(FailureClass::Unusable, tidy(problem))
 }

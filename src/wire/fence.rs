@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 use super::edit::{self, Array, Edits, Object, quoted};
 use super::json::Nesting;
 
-const FENCE: &str = "```";
+pub(super) const FENCE: &str = "```";
 
 /// Extracts JSON from the text around it, as it comes.
 #[derive(Debug, Default)]

@@ -16,6 +16,7 @@ mod drift;
 pub mod classify;
 mod halves;
 mod stops;
+mod stop_reason;
 mod body_builder;
 mod edit;
 mod details;
@@ -39,6 +40,7 @@ mod schema;
 mod seal;
 
 // Answers.
+mod partial_call;
 mod draft;
 
 // The dialects.

@@ -10,7 +10,7 @@ use crate::wire::draft::{Draft, Forwarding, Fragment, arguments, broken, cut};
 use crate::wire::edit::{Array, Edits, Object, find, quoted};
 use crate::wire::json::{Scalar, parse};
 use crate::wire::request::object;
-use crate::words::{DriftKind, Failure, Piece, StopReason, Usage};
+use crate::words::{DriftKind, Failure, Piece, Usage};
 
 /// Reads one event of a stream; tells whether it had content.
 pub(in crate::wire) fn read_event(
@@ -41,7 +41,8 @@ pub(in crate::wire) fn read_event(
     if matches!(kind, "message_start" | "message_delta") {
         draft.drifts.look(&EVENT, data, true);
     }
-    match kind {
+    let begun = !matches!(kind, "content_block_delta" | "ping") && draft.say_begun("", out);
+    let content = match kind {
         "" if is_ours(name) => classify::recognise(data).map_or(Ok(false), Err),
         "message_start" => event.message.unwrap_or_default().read(draft, &mut Vec::new(), out),
         "content_block_start" => {
@@ -69,7 +70,8 @@ pub(in crate::wire) fn read_event(
             }
             Ok(false)
         }
-    }
+    };
+    Ok(content? | begun)
 }
 
 /// The changes that a call needs.
@@ -211,7 +213,11 @@ impl Block<'_> {
         match self.kind.text() {
             "text" => {
                 draft.sources.begin();
-                let content = draft.text(self.text.text().into(), out);
+                let begins = !(whole || draft.verbatim);
+                if begins {
+                    draft.begin_text(self.text.text());
+                }
+                let content = !begins && draft.text(self.text.text().into(), out);
                 if let (Some(citations), false) = (self.citations, draft.verbatim) {
                     draft.sources.citations(citations);
                 }
@@ -242,7 +248,10 @@ impl Block<'_> {
     /// Reads what is added to a block.
     fn append(&self, index: Option<u64>, draft: &mut Draft, out: &mut Vec<Piece>) -> Result<bool, Failure> {
         match self.kind.text() {
-            "text_delta" => Ok(draft.text(self.text.text().into(), out)),
+            "text_delta" => {
+                let begun = draft.say_begun(self.text.text(), out);
+                Ok(draft.text(self.text.text().into(), out) | begun)
+            }
             "thinking_delta" | "signature_delta" => Ok(self.think(draft, out)),
             "input_json_delta" if draft.has_call(index) => {
                 let arguments = arguments(self.partial_json)?;
@@ -294,17 +303,9 @@ impl Block<'_> {
 }
 
 fn stop(reason: &Scalar<'_>, draft: &mut Draft) {
-    let stop = match reason.text() {
-        "" => return,
-        "end_turn" | "stop_sequence" => Some(StopReason::Stop),
-        "max_tokens" | "model_context_window_exceeded" => Some(StopReason::Length),
-        "tool_use" => Some(StopReason::ToolCalls),
-        "refusal" => Some(StopReason::Refusal),
-        // A tool of the provider's own still runs.
-        "pause_turn" | "compaction" => Some(StopReason::Other),
-        _ => None,
-    };
-    draft.stopped_by(stop, reason.text());
+    if !reason.text().is_empty() {
+        draft.stopped_by_word(reason.text());
+    }
 }
 
 /// Usage. In a stream all counts are totals up to then, and not all come every time.

@@ -640,3 +640,54 @@ fn an_answer_that_one_hosts_filter_held_back_is_no_verdict_of_all() {
         assert_eq!(ending.flaw.is_some(), scope == Scope::Endpoint, "{reason}");
     }
 }
+
+#[test]
+fn a_reason_to_stop_is_known_in_every_dialect_however_it_is_written() {
+    let bodies = |reason: &str| {
+        [
+            (
+                Dialect::OpenAiChat,
+                format!(r#"{{"choices":[{{"message":{{"content":"x"}},"finish_reason":"{reason}"}}]}}"#),
+            ),
+            (
+                Dialect::AnthropicMessages,
+                format!(r#"{{"content":[{{"type":"text","text":"x"}}],"stop_reason":"{reason}"}}"#),
+            ),
+            (
+                Dialect::Gemini,
+                format!(r#"{{"candidates":[{{"content":{{"parts":[{{"text":"x"}}]}},"finishReason":"{reason}"}}]}}"#),
+            ),
+            (Dialect::Ollama, format!(r#"{{"message":{{"content":"x"}},"done":true,"done_reason":"{reason}"}}"#)),
+            (
+                Dialect::OpenAiResponses,
+                format!(
+                    r#"{{"status":"incomplete","incomplete_details":{{"reason":"{reason}"}},"output":[
+                        {{"type":"message","content":[{{"type":"output_text","text":"x"}}]}}]}}"#
+                ),
+            ),
+        ]
+    };
+    for (reason, expected) in [
+        ("MAX_TOKENS", StopReason::Length),
+        ("Length", StopReason::Length),
+        ("maxTokens", StopReason::Length),
+        ("max-output-tokens", StopReason::Length),
+        ("STOP", StopReason::Stop),
+        ("eos_token", StopReason::Stop),
+        ("COMPLETE", StopReason::Stop),
+        ("CONTENT_FILTERED", StopReason::ContentFilter),
+        ("safety", StopReason::ContentFilter),
+        ("TOOL_CALLS", StopReason::ToolCalls),
+        ("Refusal", StopReason::Refusal),
+    ] {
+        for (dialect, body) in bodies(reason) {
+            // A response that is not complete has not ended by itself.
+            if dialect == Dialect::OpenAiResponses && expected == StopReason::Stop {
+                continue;
+            }
+            let (_, ending) = read(dialect, &body, 1 << 20);
+            let stop = ending.unwrap_or_else(|failure| panic!("{dialect:?} {reason}: {failure}")).stop;
+            assert_eq!(stop, expected, "{dialect:?} {reason}");
+        }
+    }
+}

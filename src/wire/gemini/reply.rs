@@ -10,6 +10,7 @@ use super::shape::CHUNK;
 use crate::wire::classify;
 use crate::wire::draft::{Draft, Forwarding, Fragment, arguments, broken, unusable};
 use crate::wire::json::{Content as Text, Scalar, parse, says_something};
+use crate::wire::stop_reason::is_word;
 use crate::wire::tidy::tidy;
 use crate::words::{Dialect, DriftKind, Failure, FailureClass, Piece, Proof, StopReason, Usage};
 
@@ -161,6 +162,15 @@ impl Feedback<'_> {
     }
 }
 
+/// The reasons that name a call that is none.
+const MALFORMED: [&str; 5] = [
+    "MALFORMED_FUNCTION_CALL",
+    "UNEXPECTED_TOOL_CALL",
+    "TOO_MANY_TOOL_CALLS",
+    "MALFORMED_RESPONSE",
+    "MISSING_THOUGHT_SIGNATURE",
+];
+
 impl Candidate<'_> {
     fn read(self, dialect: Dialect, draft: &mut Draft, out: &mut Vec<Piece>) -> Result<bool, Failure> {
         let mut content = false;
@@ -184,16 +194,12 @@ impl Candidate<'_> {
             }
             Scalar::Text(reason) => match &**reason {
                 "" | "FINISH_REASON_UNSPECIFIED" => {}
-                "MALFORMED_FUNCTION_CALL"
-                | "UNEXPECTED_TOOL_CALL"
-                | "TOO_MANY_TOOL_CALLS"
-                | "MALFORMED_RESPONSE"
-                | "MISSING_THOUGHT_SIGNATURE" => {
+                reason if MALFORMED.iter().any(|word| is_word(reason, word)) => {
                     let said = self.finish_message.text();
                     let message = if said.is_empty() { "the model made a call that is none" } else { said };
                     draft.failed(coded(FailureClass::Unusable, reason, message))?;
                 }
-                reason => draft.stopped_by(stop_reason(reason), reason),
+                reason => draft.stopped_by_word(reason),
             },
         }
         Ok(content)
@@ -202,24 +208,6 @@ impl Candidate<'_> {
 
 fn coded(class: FailureClass, code: &str, message: &str) -> Failure {
     Failure { code: Some(tidy(code)), ..Failure::new(class, tidy(message)) }
-}
-
-fn stop_reason(reason: &str) -> Option<StopReason> {
-    Some(match reason {
-        "STOP" => StopReason::Stop,
-        "MAX_TOKENS" => StopReason::Length,
-        "SAFETY"
-        | "RECITATION"
-        | "BLOCKLIST"
-        | "PROHIBITED_CONTENT"
-        | "SPII"
-        | "MODEL_ARMOR"
-        | "IMAGE_SAFETY"
-        | "IMAGE_PROHIBITED_CONTENT"
-        | "IMAGE_RECITATION" => StopReason::ContentFilter,
-        "LANGUAGE" | "OTHER" | "IMAGE_OTHER" | "NO_IMAGE" => StopReason::Other,
-        _ => return None,
-    })
 }
 
 impl Part<'_> {
@@ -250,6 +238,10 @@ impl Call<'_> {
         if draft.verbatim && (self.partial_args.is_some() || self.will_continue.is_some()) {
             // A caller that gets the answer as it came asked for that.
             return Ok(draft.acts());
+        }
+        if name.is_empty() && self.id.text().is_empty() && self.args.is_none() {
+            // It ends the call whose arguments came in pieces.
+            return Ok(draft.verbatim && draft.acts());
         }
         if self.partial_args.is_some() {
             return Err(unusable(&format!("the arguments of `{name}` come in pieces, which was not asked for")));

@@ -29,7 +29,13 @@ pub(in crate::wire) fn read(draft: &mut Draft, text: &str, out: &mut Vec<Piece>)
     }
     if done {
         let reason = line.done_reason.text();
-        draft.stopped_by(stop_reason(reason), reason);
+        match reason {
+            // Versions before the summer of 2024 give none.
+            "" => draft.stopped(StopReason::Stop),
+            // The request was only to load a model, or to unload it.
+            "load" | "unload" => draft.stopped(StopReason::Other),
+            reason => draft.stopped_by_word(reason),
+        }
         let count = |count: &Scalar<'_>| count.count().unwrap_or(0);
         // Tokens read from the cache are not counted at all.
         let (input, output) = (count(&line.prompt_eval_count), count(&line.eval_count));
@@ -104,15 +110,4 @@ impl Message<'_> {
         }
         Ok(content)
     }
-}
-
-fn stop_reason(reason: &str) -> Option<StopReason> {
-    Some(match reason {
-        // Versions before the summer of 2024 give none.
-        "" | "stop" => StopReason::Stop,
-        "length" => StopReason::Length,
-        // The request was only to load a model, or to unload it.
-        "load" | "unload" => StopReason::Other,
-        _ => return None,
-    })
 }

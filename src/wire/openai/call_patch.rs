@@ -14,6 +14,8 @@ pub(super) struct CallPatch {
     pub(super) id: Option<String>,
     /// It repeats the id and the name.
     pub(super) again: bool,
+    /// It is no entry of a list.
+    pub(super) alone: bool,
     /// The arguments that are there as an object.
     pub(super) arguments: Option<String>,
 }
@@ -26,7 +28,8 @@ pub(super) fn mended(text: &str, whole: bool, mends: &[CallPatch]) -> Option<Str
     let choice = choices.items().find(is_first)?;
     let order = if whole { ["message", "delta"] } else { ["delta", "message"] };
     let calls = order.iter().find_map(|field| find(choice, &[field, "tool_calls"]))?;
-    for (call, mend) in Array::of(calls)?.items().zip(mends) {
+    let list = if mends.iter().any(|mend| mend.alone) { vec![calls] } else { Array::of(calls)?.items().collect() };
+    for (call, mend) in list.into_iter().zip(mends) {
         let mut object = Object::of(call)?;
         if let Some(index) = mend.index {
             object.set("index", index.to_string(), &mut edits);
@@ -43,6 +46,10 @@ pub(super) fn mended(text: &str, whole: bool, mends: &[CallPatch]) -> Option<Str
                 function.set("arguments", quoted(arguments), &mut edits);
             }
             function.finish(&mut edits);
+        }
+        if mend.alone {
+            edits.replace(&call[..0], "[");
+            edits.replace(&call[call.len()..], "]");
         }
         object.finish(&mut edits);
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::call_patch::{CallPatch, mended};
@@ -11,8 +11,9 @@ use super::shape::CHUNK;
 use crate::wire::classify;
 use crate::wire::draft::{Draft, Forwarding, Fragment, arguments, broken};
 use crate::wire::json::{Content, Scalar, parse, says_something};
+use crate::wire::stop_reason::{is_word, stop_reason};
 use crate::wire::tidy::tidy;
-use crate::words::{DriftKind, Failure, FailureClass, Piece, StopReason, Usage};
+use crate::words::{DriftKind, Failure, FailureClass, Piece, Usage};
 
 /// Reads one event of a stream; tells whether it had content.
 pub(in crate::wire) fn read_event(
@@ -64,7 +65,10 @@ fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Res
         draft.usage = usage.normal().or(draft.usage);
     }
     match chunk.choice {
-        Some(choice) => choice.read(draft, text, whole, out),
+        Some(choice) => {
+            let is_answer = chunk.object.text() == "chat.completion";
+            choice.read(draft, text, Came { whole, is_answer }, out)
+        }
         None if usage.is_some() => {
             draft.forwarding = Forwarding::Usage;
             Ok(false)
@@ -73,9 +77,20 @@ fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Res
     }
 }
 
+/// How a choice came.
+#[derive(Clone, Copy)]
+struct Came {
+    /// In a whole reply.
+    whole: bool,
+    /// In a whole reply that is an event of a stream, or in one by itself.
+    is_answer: bool,
+}
+
 /// One chunk of a stream, or a whole reply.
 #[derive(Deserialize)]
 struct Chunk<'a> {
+    #[serde(borrow, default)]
+    object: Scalar<'a>,
     #[serde(borrow, default)]
     id: Scalar<'a>,
     #[serde(borrow, default)]
@@ -186,9 +201,29 @@ struct Delta<'a> {
     #[serde(borrow, default)]
     annotations: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    tool_calls: Option<Vec<Option<Call<'a>>>>,
+    tool_calls: Calls<'a>,
     #[serde(borrow, default)]
     function_call: Option<Function<'a>>,
+}
+
+/// The calls of a message: a list or, of some small servers, one that stands alone.
+#[derive(Default)]
+struct Calls<'a> {
+    all: Vec<Option<Call<'a>>>,
+    alone: bool,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Calls<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&'de RawValue>::deserialize(deserializer)?.get();
+        let alone = raw.starts_with('{');
+        let all = if alone {
+            serde_json::from_str(raw).map(|call| vec![Some(call)])
+        } else {
+            serde_json::from_str::<Option<_>>(raw).map(Option::unwrap_or_default)
+        };
+        Ok(Self { all: all.map_err(D::Error::custom)?, alone })
+    }
 }
 
 #[derive(Deserialize)]
@@ -215,27 +250,40 @@ struct Function<'a> {
 }
 
 impl Choice<'_> {
-    fn read(self, draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+    fn read(self, draft: &mut Draft, text: &str, came: Came, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+        let Came { whole, is_answer } = came;
         if let Some(error) = self.error.filter(|error| says_something(error)) {
             return Err(classify::in_band(error.get()));
         }
-        // Some providers send both, and in a stream `message` repeats all that came before.
-        let (first, second) = if whole { (self.message, self.delta) } else { (self.delta, self.message) };
+        let ends = !matches!(self.finish_reason.text(), "" | "null");
+        let (said, all) = match (self.delta, self.message) {
+            (delta, message) if whole => (message.or(delta), None),
+            // In a stream a message repeats all that came before. Some servers send one in the place of a delta.
+            (Some(delta), message) => (Some(delta), message),
+            (None, Some(all)) if !draft.is_empty() && (is_answer || (ends && draft.repeats(&all.content.text))) => {
+                (None, Some(all))
+            }
+            (None, message) => (message, None),
+        };
         let mut mends = Vec::new();
-        let content = first.or(second).unwrap_or_default().read(draft, whole, &mut mends, out)?;
+        let mut content = said.unwrap_or_default().read(draft, whole, &mut mends, out)?;
+        if let Some(all) = all {
+            content |= all.read_again(draft, out)?;
+        }
         if mends.iter().any(|mend| *mend != CallPatch::default())
             && let Some(mended) = mended(text, whole, &mends)
         {
             draft.forwarding = Forwarding::Replace(mended);
         }
+        let is = |reason: &str, words: &[&str]| words.iter().any(|word| is_word(reason, word));
         match self.finish_reason.text() {
             "" | "null" => {}
             // Z.ai's word for a model that failed, and those of SGLang and vLLM for one that was stopped.
-            "error" | "network_error" | "abort" => {
+            reason if is(reason, &["error", "network_error", "abort"]) => {
                 let nothing = || Failure::new(FailureClass::Server, "the provider reports an error, not which");
                 return Err(self.finish_reason.said().map_or_else(nothing, classify::in_band));
             }
-            "insufficient_system_resource" => {
+            reason if is(reason, &["insufficient_system_resource"]) => {
                 return Err(Failure::new(FailureClass::Overloaded, "insufficient system resource"));
             }
             reason if is_malformed(reason) => {
@@ -243,10 +291,12 @@ impl Choice<'_> {
                 draft.failed(Failure { code: Some(tidy(reason)), ..Failure::new(FailureClass::Unusable, problem) })?;
             }
             reason => {
-                draft.stopped_by(stop_reason(reason), reason);
+                draft.stopped_by_word(reason);
                 // vLLM and SGLang name the sequence; some gateways have the reason of another dialect there.
                 let named = [self.matched_stop.text(), self.stop_reason.text()];
-                named.into_iter().filter(|name| stop_reason(name).is_none()).for_each(|name| draft.stopped_at(name));
+                let is_name =
+                    |name: &&str| stop_reason(name).is_none() || name.bytes().any(|it| it.is_ascii_uppercase());
+                named.into_iter().filter(is_name).for_each(|name| draft.stopped_at(name));
             }
         }
         Ok(content)
@@ -256,17 +306,13 @@ impl Choice<'_> {
 impl Delta<'_> {
     /// Reads what is new. Notes for each call the faults that clients would not understand.
     fn read(
-        self,
+        mut self,
         draft: &mut Draft,
         whole: bool,
         mends: &mut Vec<CallPatch>,
         out: &mut Vec<Piece>,
     ) -> Result<bool, Failure> {
-        // Gateways send the same reasoning under both names.
-        let reasoning =
-            if self.reasoning_content.text.is_empty() { self.reasoning.text } else { self.reasoning_content.text };
-        let mut content = draft.reasoning(reasoning, out);
-        content |= draft.reasoning(self.content.thinking, out);
+        let mut content = self.think(draft, out);
         content |= draft.text(self.content.text, out);
         content |= draft.refusal(self.refusal.text, out);
         let others = [self.audio, self.images, self.executed_tools];
@@ -276,7 +322,7 @@ impl Delta<'_> {
         if let (Some(annotations), false) = (self.annotations, draft.verbatim) {
             draft.sources.annotations(annotations);
         }
-        for call in self.tool_calls.iter().flatten() {
+        for call in &self.tool_calls.all {
             let mut mend = CallPatch::default();
             let Some(call) = call else {
                 mends.push(mend);
@@ -286,6 +332,7 @@ impl Delta<'_> {
                 content |= function.read(draft, call.index.count(), call.id.text())?;
                 if draft.verbatim {
                     mend = call.mend(function, draft, whole);
+                    mend.alone = self.tool_calls.alone;
                 }
             } else {
                 draft.drifts.note(DriftKind::Part, call.kind.text());
@@ -299,6 +346,32 @@ impl Delta<'_> {
         }
         Ok(content)
     }
+
+    /// Reads a message that repeats all that came before: new is only what was left out there.
+    fn read_again(mut self, draft: &mut Draft, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+        let mut content = false;
+        if !draft.has_spoken() {
+            content |= !draft.has_thought() && self.think(draft, out);
+            content |= draft.text(self.content.text, out);
+            content |= draft.refusal(self.refusal.text, out);
+        }
+        let functions =
+            self.tool_calls.all.iter().flatten().filter_map(|call| Some((call.id.text(), call.function.as_ref()?)));
+        let mut functions = functions.peekable();
+        let old = self.function_call.as_ref().filter(|_| functions.peek().is_none()).map(|function| ("", function));
+        for (at, (id, function)) in functions.chain(old).enumerate() {
+            content |= draft.repeated_call(at, function.fragment(None, id)?)?;
+        }
+        Ok(content)
+    }
+
+    /// Reads what the model thought. Gateways send the same under both names.
+    fn think(&mut self, draft: &mut Draft, out: &mut Vec<Piece>) -> bool {
+        let [first, second] =
+            [&mut self.reasoning_content, &mut self.reasoning].map(|said| std::mem::take(&mut said.text));
+        let content = draft.reasoning(if first.is_empty() { second } else { first }, out);
+        draft.reasoning(std::mem::take(&mut self.content.thinking), out) || content
+    }
 }
 
 impl Call<'_> {
@@ -310,6 +383,7 @@ impl Call<'_> {
             id: told.id,
             // Clients join fragments: a repeated text would be there twice.
             again: !told.begins && !told.named && [&self.id, &function.name].iter().any(|said| !said.text().is_empty()),
+            alone: false,
             arguments: told.added.or_else(|| function.mended(whole)),
         }
     }
@@ -317,8 +391,12 @@ impl Call<'_> {
 
 impl Function<'_> {
     fn read(&self, draft: &mut Draft, index: Option<u64>, id: &str) -> Result<bool, Failure> {
+        draft.fragment(self.fragment(index, id)?)
+    }
+
+    fn fragment<'f>(&'f self, index: Option<u64>, id: &'f str) -> Result<Fragment<'f>, Failure> {
         let arguments = arguments(self.arguments.or(self.parameters))?;
-        draft.fragment(Fragment { index, id, name: self.name.text(), arguments, proof: None })
+        Ok(Fragment { index, id, name: self.name.text(), arguments, proof: None })
     }
 
     /// Returns the arguments as a text, where they came as an object, under another name or as a text within a text.
@@ -341,17 +419,6 @@ fn is_malformed(reason: &str) -> bool {
     ["malformed_", "unexpected_tool_call", "too_many_tool_calls", "missing_thought_signature"]
         .iter()
         .any(|what| reason.contains(what))
-}
-
-fn stop_reason(reason: &str) -> Option<StopReason> {
-    Some(match reason {
-        "stop" | "eos" | "stop_sequence" | "end_turn" => StopReason::Stop,
-        "length" | "max_tokens" | "model_length" | "model_context_window_exceeded" => StopReason::Length,
-        "tool_calls" | "function_call" | "tool_use" => StopReason::ToolCalls,
-        "content_filter" | "safety" | "SAFETY" | "sensitive" => StopReason::ContentFilter,
-        "refusal" => StopReason::Refusal,
-        _ => return None,
-    })
 }
 
 /// Reads the first choice of index 0 and skips the others: no request of ours asks for more than one.
@@ -406,6 +473,8 @@ struct Tokens<'a> {
     #[serde(borrow, default)]
     cache_creation_input_tokens: Scalar<'a>,
     #[serde(borrow, default)]
+    cache_read_input_tokens: Scalar<'a>,
+    #[serde(borrow, default)]
     prompt_tokens_details: Option<Details<'a>>,
     #[serde(borrow, default)]
     completion_tokens_details: Option<Details<'a>>,
@@ -440,6 +509,7 @@ impl Tokens<'_> {
                 &self.prompt_cache_hit_tokens,
                 &self.num_cached_tokens,
                 &self.cached_tokens,
+                &self.cache_read_input_tokens,
             ]),
             cache_write: largest(&[&prompt.cache_write_tokens, &self.cache_creation_input_tokens]),
             reasoning: largest(&[&completion.reasoning_tokens]),

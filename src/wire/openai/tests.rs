@@ -427,6 +427,7 @@ fn an_answer_without_content_is_empty_filtered_or_too_short() {
     assert_eq!(failed(&[]), FailureClass::Empty);
     assert_eq!(failed(&[finish("content_filter")]), FailureClass::ContentPolicy);
     assert!(stream(&[finish("length")]).1.is_ok());
+    assert_eq!(failed(&[finish("model_context_window_exceeded")]), FailureClass::ContextTooLong);
     assert_eq!(decode(r#"{"choices":[]}"#).1.expect_err("empty").class, FailureClass::Empty);
 }
 
@@ -485,6 +486,64 @@ fn of_delta_and_message_the_fitting_one_counts() {
 }
 
 #[test]
+fn a_message_that_ends_a_stream_and_repeats_all_of_it_says_nothing_twice() {
+    let call = json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1}"}});
+    let last = |object: Option<&str>, message: &Value, reason: &str| {
+        let mut last = json!({"choices": [{"index": 0, "message": message, "finish_reason": reason}],
+            "usage": {"prompt_tokens": 5, "completion_tokens": 4}});
+        if let Some(object) = object {
+            last["object"] = object.into();
+        }
+        last
+    };
+    let said = [
+        delta(json!({"reasoning_content": "Hm"})),
+        delta(json!({"content": "Hello"})),
+        delta(json!({"content": " you"})),
+    ];
+    let all = json!({"content": "Hello you", "reasoning_content": "Hm"});
+    let pieces = [Piece::Reasoning("Hm".to_owned()), Piece::Text("Hello you".to_owned())];
+    for object in [Some("chat.completion"), Some("chat.completion.chunk"), None] {
+        for end in [None, Some(finish("stop"))] {
+            let chunks: Vec<_> = said.iter().cloned().chain(end).chain([last(object, &all, "stop")]).collect();
+            let (told, ending) = stream(&chunks);
+            assert_eq!(told, pieces, "{object:?}");
+            let ending = ending.expect("a good answer");
+            assert_eq!((ending.stop, ending.usage.map(|usage| usage.output)), (StopReason::Stop, Some(4)));
+        }
+    }
+    let answer = Some("chat.completion");
+    let one = json!({"content": "", "tool_calls": [call]});
+    let expected = owned(&[("a", "f", "{\"x\":1}")]);
+    // Calls that came, that came in part, and that came in no other place.
+    let whole = fragment(json!({"index": 0, "id": "a", "function": {"name": "f", "arguments": "{\"x\":1}"}}));
+    let nameless = fragment(json!({"index": 0, "function": {"name": "f", "arguments": "{\"x\":1}"}}));
+    let begun = fragment(json!({"index": 0, "id": "a", "function": {"name": "f", "arguments": ""}}));
+    for first in [whole, nameless, begun, delta(json!({"content": "Let me."}))] {
+        assert_eq!(calls_of(&[first, last(answer, &one, "tool_calls")]), expected);
+    }
+    // It is all that comes, or what takes the place of deltas.
+    assert_eq!(stream(&[last(answer, &all, "stop")]).0, pieces);
+    let piece = |text: &str, reason: Option<&str>| json!({"choices": [{"message": {"content": text}, "finish_reason": reason}]});
+    let (told, _) = stream(&[piece("a", None), piece("a", None), piece("b", Some("stop"))]);
+    assert_eq!(told, [Piece::Text("aab".to_owned())]);
+}
+
+#[test]
+fn a_call_that_stands_alone_is_a_list_of_one_and_a_fence_around_arguments_is_left_out() {
+    let call = json!({"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1}"}});
+    let expected = owned(&[("a", "f", "{\"x\":1}")]);
+    assert_eq!(calls_of(&[delta(json!({"tool_calls": call})), finish("tool_calls")]), expected);
+    let whole = json!({"choices": [{"message": {"tool_calls": call}, "finish_reason": "tool_calls"}]});
+    let (_, ending) = decode(&whole.to_string());
+    assert_eq!(ending.expect("a good answer").tool_calls().count(), 1);
+    for arguments in ["```json\n{\"x\":1}\n```", "```\n{\"x\":1}```\n"] {
+        let call = json!({"index": 0, "id": "a", "function": {"name": "f", "arguments": arguments}});
+        assert_eq!(calls_of(&[fragment(call), finish("tool_calls")]), expected, "{arguments}");
+    }
+}
+
+#[test]
 fn counts_usage_one_way_under_all_its_names() {
     for (usage, expected) in [
         (json!({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}), [10, 5, 0, 0, 0]),
@@ -497,6 +556,11 @@ fn counts_usage_one_way_under_all_its_names() {
         (json!({"prompt_tokens": 10, "completion_tokens": 5, "prompt_cache_hit_tokens": 8}), [10, 5, 8, 0, 0]),
         (json!({"prompt_tokens": 10, "completion_tokens": 5, "num_cached_tokens": 8}), [10, 5, 8, 0, 0]),
         (json!({"prompt_tokens": 10, "completion_tokens": 5, "cached_tokens": 8}), [10, 5, 8, 0, 0]),
+        (
+            json!({"prompt_tokens": 10, "completion_tokens": 5, "cache_read_input_tokens": 8,
+                "cache_creation_input_tokens": 2}),
+            [10, 5, 8, 2, 0],
+        ),
         // xAI leaves reasoning out of the completion, not out of the total.
         (
             json!({"prompt_tokens": 429, "completion_tokens": 44, "total_tokens": 975,

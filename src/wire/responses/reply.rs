@@ -1,12 +1,16 @@
 //! Reads answers: events of a stream, and whole replies, which a stream's last event repeats.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::shape::{EVENT, EVENTS, ITEMS, RESPONSE, SERVED};
 use crate::wire::classify;
 use crate::wire::draft::{Draft, Forwarding, Fragment, arguments, broken, cut};
+use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::json::{Content, Scalar, parse, says_something};
+use crate::wire::stop_reason::stop_reason;
 use crate::words::{Dialect, DriftKind, Failure, FailureClass, Piece, Proof, StopReason, Usage};
 
 /// Reads one event of a stream; tells whether it had content.
@@ -44,7 +48,9 @@ pub(in crate::wire) fn read_whole(draft: &mut Draft, body: &str, out: &mut Vec<P
         Ok(response) if response.is_empty() => classify::recognise(body).map_or(Ok(false), Err),
         Ok(response) => {
             draft.drifts.look(&RESPONSE, body, true);
-            response.read(draft, None, out)
+            let content = response.read(draft, None, out)?;
+            mend_all(draft, body, &["output"]);
+            Ok(content)
         }
         Err(problem) => Err(broken(body, &problem)),
     }
@@ -89,12 +95,20 @@ impl Event<'_> {
                 draft.fragment(Fragment { index, arguments: self.delta.text, ..Fragment::default() })
             }
             "response.output_item.added" => match self.item.and_then(lax::<Item<'_>>) {
-                Some(item) if item.kind.text() == "function_call" => draft.fragment(item.call(index)?),
+                Some(item) if item.kind.text() == "function_call" => {
+                    let content = draft.fragment(item.call(index)?)?;
+                    item.mend(draft, index, data);
+                    Ok(content)
+                }
                 Some(item) => Ok(item.beyond(draft)),
                 None => Ok(false),
             },
             "response.output_item.done" => match self.item.and_then(|raw| Some((lax::<Item<'_>>(raw)?, raw))) {
-                Some((item, raw)) => item.done(draft, index, raw),
+                Some((item, raw)) => {
+                    let content = item.done(draft, index, raw)?;
+                    item.mend(draft, index, data);
+                    Ok(content)
+                }
                 None => Ok(false),
             },
             "response.created" => {
@@ -108,7 +122,9 @@ impl Event<'_> {
                 let status = self.kind.text().strip_prefix("response.");
                 let response = self.response.unwrap_or(RawValue::NULL).get();
                 let response = parse::<Option<Response<'_>>>(response).map_err(|problem| broken(data, &problem))?;
-                response.unwrap_or_default().read(draft, status, out)
+                let content = response.unwrap_or_default().read(draft, status, out)?;
+                mend_all(draft, data, &["response", "output"]);
+                Ok(content)
             }
             "error" => Err(classify::in_band(data)),
             _ if self.error.is_some_and(says_something) => Err(classify::in_band(data)),
@@ -183,20 +199,16 @@ impl Response<'_> {
                 if let Some(item) = lax::<Item<'_>>(raw) {
                     content |= item.say(draft, out);
                     content |= item.done(draft, u64::try_from(index).ok(), raw)?;
+                    item.tell(draft);
                 }
             }
         }
         let reason = self.incomplete_details.as_ref().map_or("", |details| details.reason.text());
         match status.unwrap_or(self.status.text()) {
             "" | "completed" => draft.stopped(StopReason::Stop),
-            "incomplete" => draft.stopped_by(
-                match reason {
-                    "max_output_tokens" | "max_tokens" => Some(StopReason::Length),
-                    "content_filter" => Some(StopReason::ContentFilter),
-                    _ => None,
-                },
-                reason,
-            ),
+            // It is not complete, whatever it says of that.
+            "incomplete" if stop_reason(reason) == Some(StopReason::Stop) => draft.stopped(StopReason::Other),
+            "incomplete" => draft.stopped_by_word(reason),
             "failed" => return Err(Failure::new(FailureClass::Server, "the provider reports an error, not which")),
             other => return Err(cut(&format!("the answer came when it was `{other}`"))),
         }
@@ -294,9 +306,65 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// Lets a call have an id of its own for a client that gets the answer as it came.
+    fn tell(&self, draft: &mut Draft) {
+        if draft.verbatim && self.kind.text() == "function_call" {
+            draft.told();
+        }
+    }
+
+    /// Passes on an event about a call with the id by which clients know it.
+    fn mend(&self, draft: &mut Draft, index: Option<u64>, data: &str) {
+        self.tell(draft);
+        if !draft.verbatim || self.kind.text() != "function_call" {
+            return;
+        }
+        let item = find(data, &["item"]);
+        let Some(id) = item.and_then(|item| id_of(item, draft.id_for_clients(index))) else { return };
+        let mut edits = Edits::new(data);
+        name(item, &id, &mut edits);
+        draft.forwarding = Forwarding::Replace(edits.finish().into_owned());
+    }
+
     fn call(&self, index: Option<u64>) -> Result<Fragment<'_>, Failure> {
         let id = if self.call_id.text().is_empty() { self.id.text() } else { self.call_id.text() };
         Ok(Fragment { index, id, name: self.name.text(), arguments: arguments(self.arguments)?, proof: None })
+    }
+}
+
+/// Passes on a response with the ids by which clients know its calls, where it has all of them.
+fn mend_all(draft: &mut Draft, data: &str, output: &[&str]) {
+    if !draft.verbatim || draft.calls_begun() == 0 {
+        return;
+    }
+    let items = find(data, output).and_then(Array::of);
+    let is_call = |item: &&str| find(item, &["type"]).and_then(text).as_deref() == Some("function_call");
+    let calls: Vec<&str> = items.iter().flat_map(Array::items).filter(is_call).collect();
+    if calls.len() != draft.ids_for_clients().count() {
+        return;
+    }
+    let mut edits = Edits::new(data);
+    for (call, given) in calls.into_iter().zip(draft.ids_for_clients()) {
+        id_of(call, given).into_iter().for_each(|id| name(Some(call), &id, &mut edits));
+    }
+    if !edits.is_empty() {
+        draft.forwarding = Forwarding::Replace(edits.finish().into_owned());
+    }
+}
+
+/// Returns the id that a call must get: the given one or, where it has none, that of its item, by which it is known
+/// here.
+fn id_of<'a>(call: &'a str, given: Option<&str>) -> Option<Cow<'a, str>> {
+    let said = |field: &str| find(call, &[field]).and_then(text).filter(|id| !id.is_empty());
+    let own = || if said("call_id").is_none() { said("id") } else { None };
+    given.map(|given| Cow::Owned(given.to_owned())).or_else(own)
+}
+
+/// Gives a call its id.
+fn name<'a>(call: Option<&'a str>, id: &str, edits: &mut Edits<'a>) {
+    if let Some(mut call) = call.and_then(Object::of) {
+        call.set("call_id", quoted(id), edits);
+        call.finish(edits);
     }
 }
 

@@ -320,6 +320,7 @@ async fn calls_of_whole_answers_arrive_with_an_id_a_name_and_an_object() {
         answer(json!([{"id": 7, "index": "0", "function": function}])),
         answer(json!([{"id": "a", "function": {"name": "f", "arguments": "\"{\\\"x\\\":1}\""}}])),
         answer(json!([{"id": "a", "function": {"name": "f", "parameters": {"x": 1}}}])),
+        answer(json!({"id": "a", "type": "function", "function": function})),
     ]);
     calls(Caller::Chat, &chat, false, &Caller::ALL).await;
     let gap = bodies(&[answer(json!([null, {"id": "a", "function": function}]))]);

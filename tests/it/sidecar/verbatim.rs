@@ -431,9 +431,55 @@ async fn calls_that_no_client_could_tell_apart_are_mended_and_nothing_else_is() 
     let object = whole.replace(r#""{\"x\":1.0}""#, r#"{"x":1.0}"#);
     let reply = scene.streamed(&deltas(&[&object]), 11, false).await;
     assert_eq!(http::events(&reply.body), http::events(&deltas(&[whole])), "{}", reply.body);
+    // One that stands alone.
+    let alone = whole.replace('[', "").replace(']', "");
+    let reply = scene.streamed(&deltas(&[&alone]), 11, false).await;
+    assert_eq!(http::events(&reply.body), http::events(&deltas(&[whole])), "{}", reply.body);
     // A correct call is not changed, however it is written.
     let odd = deltas(&[whole, &right.replace("\"index\"", " \"\\u0069ndex\" ")]);
     assert_eq!(scene.streamed(&odd, 11, false).await.body, odd);
+}
+
+#[tokio::test]
+async fn calls_of_one_id_in_a_response_that_passes_are_told_apart_and_nothing_else_is_changed() {
+    let scene = scene(Caller::Responses).await;
+    let item = |name: &str, id: &str| {
+        format!(
+            r#"{{"type":"function_call","id":"fc_{name}","call_id":"{id}","name":"{name}","arguments":"{{}}","x":1.0}}"#
+        )
+    };
+    let items = |id: &str| [item("f", "c"), item("g", id)];
+    let response = |id: &str| {
+        let [f, g] = items(id);
+        format!(r#"{{"id":"resp_1","model":"m","status":"completed","output":[{f},{{"type":"x_new"}},{g}]}}"#)
+    };
+    let of = |kind: &str, at: usize, item: &str| {
+        event(kind, &format!(r#"{{"type":"{kind}","output_index":{at},"item":{item}}}"#))
+    };
+    let last = |id: &str| {
+        event("response.completed", &format!(r#"{{"type":"response.completed","response":{}}}"#, response(id)))
+    };
+    let told = |id: &str| {
+        let [f, g] = items(id);
+        let (added, done) = ("response.output_item.added", "response.output_item.done");
+        [of(added, 0, &f), of(done, 0, &f), of(added, 2, &g), of(done, 2, &g), last(id)].concat()
+    };
+    let id_of = |response: &Value| response["output"][2]["call_id"].as_str().expect("an id").to_owned();
+    for (body, right) in [(told("c"), &told as &dyn Fn(&str) -> String), (last("c"), &last)] {
+        let reply = scene.streamed(&body, 11, false).await;
+        let id = id_of(&http::events(&reply.body).last().expect("an end")["response"]);
+        assert!(id.starts_with("call_"), "{}", reply.body);
+        assert_eq!(reply.body, right(&id));
+    }
+    scene.first.answers(Bytes { body: response("c"), piece: 10_000, cut: false, stream: false });
+    let reply = scene.ask(false, &[]).await;
+    let id = id_of(&reply.json());
+    assert!(id.starts_with("call_"), "{}", reply.body);
+    assert_eq!(reply.body, response(&id));
+    // One without an id is known by that of its item.
+    assert_eq!(scene.streamed(&told(""), 11, false).await.body, told("fc_g"));
+    // Correct ones are not changed.
+    assert_eq!(scene.streamed(&told("d"), 11, false).await.body, told("d"));
 }
 
 #[tokio::test]

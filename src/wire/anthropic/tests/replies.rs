@@ -143,6 +143,24 @@ fn reads_every_kind_of_block_in_the_models_order() {
 }
 
 #[test]
+fn a_block_that_begins_with_its_first_words_says_them_once() {
+    let start = |text: &str| begin(0, json!({"type": "text", "text": text}));
+    let more = |text: &str| delta(0, json!({"type": "text_delta", "text": text}));
+    let end = || json!({"type": "content_block_stop", "index": 0});
+    for events in [
+        vec![start("Hello"), more("Hello"), more(" you"), end()],
+        vec![start("Hello"), more(" you"), end()],
+        vec![start("Hello"), json!({"type": "ping"}), more("Hello you"), end()],
+        vec![start("Hello you"), end()],
+        vec![start("Hello you")],
+    ] {
+        let (pieces, ending) = stream(&[&events[..], &[stop("end_turn")]].concat());
+        assert_eq!(pieces, [Piece::Text("Hello you".to_owned())], "{events:?}");
+        assert_eq!(ending.expect("a good answer").text(), "Hello you");
+    }
+}
+
+#[test]
 fn text_after_a_tool_call_stays_after_it() {
     let call = begin(1, json!({"type": "tool_use", "id": "a", "name": "f", "input": {}}));
     let events = [&said(0, "x")[..], &[call], &said(2, "y")[..], &[stop("tool_use")]].concat();
@@ -230,6 +248,7 @@ fn an_answer_without_content_is_empty_refused_or_too_short() {
     assert_eq!(failed(&[stop("pause_turn")]), FailureClass::Empty);
     assert_eq!(failed(&[stop("refusal")]), FailureClass::ContentPolicy);
     assert!(stream(&[stop("max_tokens")]).1.is_ok());
+    assert_eq!(failed(&[stop("model_context_window_exceeded")]), FailureClass::ContextTooLong);
     assert_eq!(failed(&everything()[..3]), FailureClass::Empty, "a thought alone is no answer");
     let whole = r#"{"type":"message","content":[],"stop_reason":"end_turn"}"#;
     assert_eq!(decode(whole).1.expect_err("a failure").class, FailureClass::Empty);

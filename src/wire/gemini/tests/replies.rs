@@ -295,3 +295,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_empty_call_behind_arguments_that_came_in_pieces_is_no_call() {
+    let call = |call: Value| said(json!([{"functionCall": call}]));
+    let pieces = [
+        call(json!({"name": "f", "willContinue": true})),
+        call(json!({"partialArgs": [{"jsonPath": "$.a", "stringValue": "x"}], "willContinue": true})),
+        call(json!({})),
+        finish("STOP"),
+    ];
+    let body: String = pieces.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+    let how = crate::wire::Verbatim { stream: true, ..crate::wire::Verbatim::default() };
+    let mut decoder = Decoder::new(Dialect::Vertex, true).verbatim(Some(how));
+    decoder.push(body.as_bytes(), &mut Vec::new()).expect("no failure");
+    let ending = decoder.finish().expect("a good answer");
+    assert_eq!(ending.verbatim.expect("all of it"), body);
+    // Beside other calls it says nothing.
+    let (_, ending) = stream(&[call(json!({"name": "f", "args": {}})), call(json!({})), finish("STOP")]);
+    assert_eq!(ending.expect("a good answer").tool_calls().count(), 1);
+}

@@ -142,6 +142,27 @@ fn gathers_parallel_calls_in_their_place() {
 }
 
 #[test]
+fn calls_of_one_id_are_several_calls_and_a_repeated_one_is_one() {
+    let item = |name: &str, arguments: &str| json!({"type": "function_call", "id": format!("fc_{name}"), "call_id": "c", "name": name, "arguments": arguments});
+    let response = json!({"status": "completed", "output": [item("f", "{\"x\":1}"), item("g", "{}")]});
+    let done =
+        |index: u32, item: &Value| json!({"type": "response.output_item.done", "output_index": index, "item": item});
+    let last = json!({"type": "response.completed", "response": response});
+    let items = response["output"].as_array().expect("items");
+    for answer in [
+        decode(&response.to_string()),
+        stream(std::slice::from_ref(&last)),
+        stream(&[done(0, &items[0]), done(1, &items[1]), completed()]),
+        stream(&[done(0, &items[0]), done(1, &items[1]), done(1, &items[1]), last.clone()]),
+    ] {
+        let calls = calls_of(answer);
+        let said: Vec<_> = calls.iter().map(|(_, name, arguments)| (name.as_str(), arguments.as_str())).collect();
+        assert_eq!(said, [("f", "{\"x\":1}"), ("g", "{}")]);
+        assert!(calls[0].0 == "c" && calls[1].0.starts_with("call_"), "{calls:?}");
+    }
+}
+
+#[test]
 fn reads_streams_that_leave_out_fields() {
     // As llama.cpp writes them: no index, no id of the item, and every call once more at the end.
     let added = |id: &str| {
