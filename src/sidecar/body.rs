@@ -24,6 +24,8 @@ use crate::words::{AssistantPart, Error, Reply, ReplyEvent, UnavailableTarget};
 
 /// Bytes that go out in one piece, if they are there at once.
 const PIECE: usize = 16 * 1024;
+/// Bytes of a whole body that go out in one piece: what is below copies a piece behind the head.
+const WHOLE_PIECE: usize = 64 * 1024;
 
 /// A response's body.
 pub(super) enum ReplyBody {
@@ -281,7 +283,7 @@ impl Body for ReplyBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.get_mut() {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes.split_to(bytes.len().min(WHOLE_PIECE)))))),
             Self::Stream(streaming) => streaming.poll(cx),
         }
     }

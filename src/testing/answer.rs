@@ -246,7 +246,7 @@ mod tests {
 
     fn tool(name: &str) -> Tool {
         let parameters = json!({"type": "object", "properties": {"text": {"type": "string"}}});
-        Tool { name: name.into(), description: String::new(), parameters, strict: None }
+        Tool { name: name.into(), description: "".into(), parameters, strict: None }
     }
 
     fn question(user: &str) -> Question {

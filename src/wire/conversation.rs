@@ -50,7 +50,7 @@ pub(super) enum Part<'a> {
     /// One of the caller's.
     FromRequest(&'a UserPart),
     /// A text that is made here.
-    Made(String),
+    Made(OutgoingText<'a>),
 }
 
 impl Part<'_> {
@@ -59,7 +59,7 @@ impl Part<'_> {
         match self {
             Self::FromRequest(UserPart::Text(text)) => Some(text.into()),
             Self::FromRequest(_) => None,
-            Self::Made(text) => Some(text.as_str().into()),
+            Self::Made(text) => Some(text.clone()),
         }
     }
 }
@@ -105,11 +105,7 @@ impl<'a> CallResult<'a> {
 
 /// Returns the texts of a result as one.
 fn said(result: &ToolResult) -> OutgoingText<'_> {
-    let mut texts = result.content.iter().filter_map(UserPart::text);
-    match (texts.next(), texts.next()) {
-        (Some(only), None) => only.into(),
-        _ => OutgoingText::Made(result.text()),
-    }
+    OutgoingText::row(result.content.iter().filter_map(UserPart::text).map(OutgoingText::FromRequest), "\n")
 }
 
 /// Tells whether a request's parts are put in order for a dialect: a caller that speaks it knows what is right in it,
@@ -245,7 +241,8 @@ impl<'a> ConversationOrder<'a> {
             self.calls[at].answer.result = Some(result);
         } else if self.mends {
             notes.converted("messages.tool_result");
-            let told = format!("Result of the tool `{}`:\n{}", result.name, result.text());
+            let head = format!("Result of the tool `{}`:\n", result.name);
+            let told = OutgoingText::row([head.into(), said(result)], "");
             let beside = result.beside().map(Part::FromRequest);
             self.said.push(Step::User([Part::Made(told)].into_iter().chain(beside).collect()));
         } else {
@@ -263,7 +260,7 @@ impl<'a> ConversationOrder<'a> {
                 None if !self.mends => continue,
                 None => notes.converted("messages.tool_call"),
                 Some(result) if self.media == Media::Behind && result.beside().next().is_some() => {
-                    shown.push(Part::Made(format!("What the tool `{}` shows:", answer.name)));
+                    shown.push(Part::Made(format!("What the tool `{}` shows:", answer.name).into()));
                     shown.extend(result.beside().map(Part::FromRequest));
                     notes.converted("messages.tool_result");
                 }

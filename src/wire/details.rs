@@ -3,9 +3,7 @@
 //! Input: a caller's body as it came and the body that was written anew for a target of the other dialect. Output: the
 //! latter with each image's detail in its place.
 
-use std::borrow::Cow;
-
-use super::edit::{Array, Edits, Object, find, text};
+use super::edit::{Array, Edits, Object, find, says_the_same};
 use crate::words::{Dialect, Note, Original, Payload};
 
 /// The name of the note where the detail cannot be sent.
@@ -23,33 +21,35 @@ pub(super) fn carried(original: &Original, dialect: Dialect, body: Payload) -> P
         return body;
     }
     let whole = body.whole();
-    let (Ok(theirs), Ok(ours)) = (std::str::from_utf8(&original.body), std::str::from_utf8(&whole)) else {
-        return body;
-    };
-    let detailed = detailed(theirs, ours);
-    detailed.map_or(body, Payload::from)
+    // Its pieces are not needed beside it.
+    drop(body);
+    match (std::str::from_utf8(&original.body), std::str::from_utf8(&whole)) {
+        (Ok(theirs), Ok(ours)) => detailed(theirs, ours).finish_in(&whole),
+        _ => whole.into(),
+    }
 }
 
-/// Puts the details of one body into another; `None` without details.
-fn detailed(theirs: &str, ours: &str) -> Option<String> {
+/// Puts the details of one body into another.
+fn detailed<'o>(theirs: &str, ours: &'o str) -> Edits<'o> {
     let (from, to) = (images(theirs), images(ours));
     let mut edits = Edits::new(ours);
     for (at, image) in from.iter().enumerate() {
         let Some(detail) = find(image.holder, &["detail"]) else { continue };
         // The same image may come again with another detail.
-        let before = from[..at].iter().filter(|other| other.url == image.url).count();
-        let Some(place) = to.iter().filter(|other| other.url == image.url).nth(before) else { continue };
+        let before = from[..at].iter().filter(|other| says_the_same(other.url, image.url)).count();
+        let Some(place) = to.iter().filter(|other| says_the_same(other.url, image.url)).nth(before) else { continue };
         if let Some(mut holder) = Object::of(place.holder) {
             holder.set("detail", detail.to_owned(), &mut edits);
             holder.finish(&mut edits);
         }
     }
-    if edits.is_empty() { None } else { Some(edits.finish().into_owned()) }
+    edits
 }
 
 /// An image, and the object that holds its detail setting.
 struct Image<'a> {
-    url: Cow<'a, str>,
+    /// As it is written: it may be long.
+    url: &'a str,
     holder: &'a str,
 }
 
@@ -61,9 +61,10 @@ fn images(body: &str) -> Vec<Image<'_>> {
     let parts = said.flatten().filter_map(Array::of).flat_map(|list| list.items().collect::<Vec<_>>());
     let image = |part| {
         let image = find(part, &["image_url"])?;
-        match text(image) {
-            Some(url) => Some(Image { url, holder: part }),
-            None => Some(Image { url: text(find(image, &["url"])?)?, holder: image }),
+        let is_text = |json: &&str| json.starts_with('"');
+        match is_text(&image) {
+            true => Some(Image { url: image, holder: part }),
+            false => Some(Image { url: find(image, &["url"]).filter(is_text)?, holder: image }),
         }
     };
     parts.filter_map(image).collect()

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use super::body_builder::spliced;
 use crate::words::Payload;
+use crate::words::text::letters;
 
 /// Changes of one text.
 #[derive(Debug)]
@@ -262,6 +263,11 @@ pub(super) fn find<'a>(text: &'a str, path: &[&str]) -> Option<&'a str> {
 /// Returns what a string says, if the value is one.
 pub(super) fn text(value: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str::<Borrowed<'_>>(value).ok().map(|text| text.0)
+}
+
+/// Tells whether two strings say the same, however they are written. Nothing is allocated.
+pub(super) fn says_the_same(one: &str, other: &str) -> bool {
+    one == other || letters(one).eq(letters(other))
 }
 
 /// Returns a text as JSON.

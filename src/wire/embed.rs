@@ -19,8 +19,8 @@ use super::json::{Scalar, parse, says_something};
 use super::model::Model;
 use super::names::Names;
 use super::request::{Each, Fields, Notes, bad, headers, unsupported};
-use super::{base64, classify, gemini};
-use crate::words::{Dialect, EmbedRequest, Failure, FailureClass, Usage};
+use super::{classify, gemini};
+use crate::words::{Dialect, EmbedRequest, Failure, FailureClass, Usage, base64};
 
 /// The longest answer: 2 048 texts, the most that any provider takes at once, of 3 072 numbers at 24 bytes are 151 MB.
 pub const EMBED_BYTES_MAX: usize = 256 << 20;

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::edit::{Array, Edits, Object, find, text};
+use super::edit::{Array, Edits, Object, find, says_the_same, text};
 use super::flavour::Flavour;
 use super::names::Names;
 use crate::words::{Dialect, Original, Payload};
@@ -23,17 +23,28 @@ struct MarkPosition<'a> {
     mark: Option<&'a str>,
 }
 
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 enum MarkOwner<'a> {
     Tool(Cow<'a, str>),
     Result(Cow<'a, str>),
-    Text(Cow<'a, str>),
+    /// A text, as it is written: it may be long.
+    Text(&'a str),
 }
 
 impl MarkOwner<'_> {
+    /// Tells whether another is the same.
+    fn is(&self, other: &MarkOwner<'_>) -> bool {
+        match (self, other) {
+            (Self::Tool(one), MarkOwner::Tool(other)) | (Self::Result(one), MarkOwner::Result(other)) => one == other,
+            (Self::Text(one), MarkOwner::Text(other)) => says_the_same(one, other),
+            _ => false,
+        }
+    }
+
     /// Tells whether it is a text of which another was a part.
     fn holds(&self, part: &MarkOwner<'_>) -> bool {
-        matches!((self, part), (Self::Text(whole), MarkOwner::Text(part)) if whole.contains(&**part))
+        let (Self::Text(whole), MarkOwner::Text(part)) = (self, part) else { return false };
+        matches!((text(whole), text(part)), (Some(whole), Some(part)) if whole.contains(&*part))
     }
 }
 
@@ -58,18 +69,16 @@ pub(super) fn carried(original: &Original, to: (Dialect, &Flavour), names: &Name
         return body;
     }
     let whole = body.whole();
-    let (Ok(theirs), Ok(ours)) = (std::str::from_utf8(&original.body), std::str::from_utf8(&whole)) else {
-        return body;
-    };
-    let marked = match marked(theirs, ours, names) {
-        Cow::Owned(marked) => Some(marked),
-        Cow::Borrowed(_) => None,
-    };
-    marked.map_or(body, Payload::from)
+    // Its pieces are not needed beside it.
+    drop(body);
+    match (std::str::from_utf8(&original.body), std::str::from_utf8(&whole)) {
+        (Ok(theirs), Ok(ours)) => marked(theirs, ours, names).finish_in(&whole),
+        _ => whole.into(),
+    }
 }
 
 /// Puts the marks of one body into another.
-fn marked<'o>(theirs: &str, ours: &'o str, names: &Names) -> Cow<'o, str> {
+fn marked<'o>(theirs: &str, ours: &'o str, names: &Names) -> Edits<'o> {
     let (from, to) = (places(theirs), places(ours));
     let marks: Vec<_> = (0..from.len()).filter_map(|at| Some((at, from[at].mark?))).collect();
     let mut edits = Edits::new(ours);
@@ -81,17 +90,17 @@ fn marked<'o>(theirs: &str, ours: &'o str, names: &Names) -> Cow<'o, str> {
         };
         // Repeated texts are told apart by how often they came before.
         let before = match what {
-            MarkOwner::Text(_) => from[..*at].iter().filter(|place| place.what == what).count(),
+            MarkOwner::Text(_) => from[..*at].iter().filter(|place| place.what.is(&what)).count(),
             _ => 0,
         };
-        let same = (0..to.len()).filter(|at| to[*at].what == what).nth(before);
+        let same = (0..to.len()).filter(|at| to[*at].what.is(&what)).nth(before);
         let Some(place) = same.or_else(|| to.iter().position(|place| place.what.holds(&what))) else { continue };
         if !taken.contains(&place) {
             taken.push(place);
             to[place].holder.mark(mark, &mut edits);
         }
     }
-    edits.finish()
+    edits
 }
 
 /// Returns what can be marked in a body of either dialect, in the order in which it is read.
@@ -117,14 +126,15 @@ fn places(body: &str) -> Vec<MarkPosition<'_>> {
 
 /// Adds what can be marked of a content: all of it, which may be marked as a whole, or its blocks.
 fn said<'a>(content: &'a str, result: Option<&Cow<'a, str>>, mark: Option<&'a str>, all: &mut Vec<MarkPosition<'a>>) {
-    let what = |said: Cow<'a, str>| result.cloned().map_or(MarkOwner::Text(said), MarkOwner::Result);
-    if let Some(plain) = text(content) {
-        all.push(MarkPosition { what: what(plain), holder: Holder::Plain(content), mark });
+    let what = |said: &'a str| result.cloned().map_or(MarkOwner::Text(said), MarkOwner::Result);
+    let is_text = |json: &&str| json.starts_with('"');
+    if is_text(&content) {
+        all.push(MarkPosition { what: what(content), holder: Holder::Plain(content), mark });
         return;
     }
     for block in Array::of(content).iter().flat_map(Array::items) {
         let called = find(block, &["tool_use_id"]).and_then(text).map(MarkOwner::Result);
-        let what = called.or_else(|| find(block, &["text"]).and_then(text).map(what));
+        let what = called.or_else(|| find(block, &["text"]).filter(is_text).map(what));
         all.extend(what.map(|what| MarkPosition { what, holder: Holder::Block(block), mark: find(block, &[MARK]) }));
     }
 }

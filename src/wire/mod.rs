@@ -8,7 +8,6 @@ pub mod sse;
 mod when;
 pub mod headers;
 pub mod limits;
-mod base64;
 mod json;
 mod sources;
 mod tidy;

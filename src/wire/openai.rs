@@ -11,7 +11,7 @@ mod reply;
 mod request;
 mod shape;
 
-pub(super) use messages::{FileData, UNNAMED, format};
+pub(super) use messages::{FileData, UNNAMED, WireAudio, format};
 pub(super) use reply::{read_event, read_whole};
 pub(super) use request::encode;
 

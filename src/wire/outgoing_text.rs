@@ -1,14 +1,16 @@
 //! Texts on their way out.
 //!
 //! Input: texts of a request, and texts that are made here. Output: JSON. A text that came with escapes goes out as it
-//! is written in its body: it is not decoded and encoded again, and a body of megabytes is held once.
+//! is written in its body: it is not decoded and encoded again. One that is put together is written part by part. So a
+//! body of megabytes is held once.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::words::Text;
+use crate::words::{Document, DocumentSource, Text};
 
 /// A text as it goes out.
 #[derive(Clone, Debug)]
@@ -17,14 +19,32 @@ pub(super) enum OutgoingText<'a> {
     FromRequest(&'a Text),
     /// One that is made here, or a part of one.
     Made(Cow<'a, str>),
+    /// Several in a row.
+    Row(Box<[OutgoingText<'a>]>),
+    /// A document of plain text.
+    Told(Told<'a>),
 }
 
-impl OutgoingText<'_> {
+impl<'a> OutgoingText<'a> {
+    /// Returns several as one, with this between each two.
+    pub(super) fn row(all: impl IntoIterator<Item = Self>, between: &'static str) -> Self {
+        let mut row = Vec::new();
+        for phrase in all {
+            if !row.is_empty() && !between.is_empty() {
+                row.push(between.into());
+            }
+            row.push(phrase);
+        }
+        if row.len() > 1 { Self::Row(row.into()) } else { row.pop().unwrap_or_default() }
+    }
+
     /// Tells whether it is the empty text.
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::FromRequest(text) => text.is_empty(),
             Self::Made(text) => text.is_empty(),
+            Self::Row(all) => all.iter().all(Self::is_empty),
+            Self::Told(_) => false,
         }
     }
 
@@ -33,15 +53,51 @@ impl OutgoingText<'_> {
         match self {
             Self::FromRequest(text) => text.is_blank(),
             Self::Made(text) => text.trim().is_empty(),
+            Self::Row(all) => all.iter().all(Self::is_blank),
+            Self::Told(_) => false,
         }
     }
 
-    /// Returns the text.
-    pub(super) fn as_str(&self) -> &str {
+    /// Returns it without blanks at its end.
+    pub(super) fn trimmed_end(self) -> Self {
         match self {
-            Self::FromRequest(text) => text,
-            Self::Made(text) => text,
+            Self::FromRequest(text) => Self::Made(text.as_str().trim_end().into()),
+            other => other.to_string().trim_end().to_owned().into(),
         }
+    }
+}
+
+impl fmt::Display for OutgoingText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FromRequest(text) => text.fmt(f),
+            Self::Made(text) => f.write_str(text),
+            Self::Row(all) => all.iter().try_for_each(|phrase| phrase.fmt(f)),
+            Self::Told(told) => told.fmt(f),
+        }
+    }
+}
+
+/// The text that stands for a document of plain text, where the dialect has no documents.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told<'a>(&'a Document, &'a Text);
+
+/// Returns a document as text, if it is plain text.
+pub(super) fn told(document: &Document) -> Option<OutgoingText<'_>> {
+    let DocumentSource::Text(text) = &document.source else { return None };
+    Some(OutgoingText::Told(Told(document, text)))
+}
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(document, text) = self;
+        f.write_str("<document")?;
+        for (name, value) in [("title", &document.title), ("context", &document.context)] {
+            if let Some(value) = value {
+                write!(f, " {name}={value:?}")?;
+            }
+        }
+        write!(f, ">\n{text}\n</document>")
     }
 }
 
@@ -74,7 +130,7 @@ impl Serialize for OutgoingText<'_> {
         let quoted = if let Self::FromRequest(text) = self { text.quoted() } else { None };
         match quoted.and_then(|json| serde_json::from_str::<&RawValue>(json).ok()) {
             Some(json) => json.serialize(serializer),
-            None => serializer.serialize_str(self.as_str()),
+            None => serializer.collect_str(self),
         }
     }
 }

@@ -19,13 +19,14 @@ use super::ids::IdForm;
 use super::model::Model;
 use super::outgoing_text::OutgoingText;
 use crate::words::{
-    ChatRequest, Dialect, Document, DocumentSource, Failure, FailureClass, Foreign, Image, Message, Note, Original,
-    Payload, ResponseFormat, Secret, ToolCall, ToolChoice, ToolResult, UserPart,
+    ChatRequest, Dialect, DocumentSource, Failure, FailureClass, Foreign, Image, Message, Note, Original, Payload,
+    ResponseFormat, Secret, Text, ToolCall, ToolChoice, ToolResult, UserPart,
 };
 
 /// Writes a body. Its long texts are parts of the one that came.
 pub(super) fn write(request: &ChatRequest, body: &impl Serialize) -> Result<Payload, Failure> {
-    let mut pieces = BodyBuilder::of(request.original.as_ref().map(|original| &original.body));
+    let came = request.original.as_ref().map(|original| &original.body);
+    let mut pieces = BodyBuilder::of(came, request.texts().filter_map(Text::memory));
     serde_json::to_writer(&mut pieces, body).map_err(|problem| bad("request", &problem.to_string()))?;
     Ok(pieces.finish())
 }
@@ -201,28 +202,6 @@ pub(super) fn foreign_tools(dialect: Dialect, request: &ChatRequest) -> impl Ite
     request.foreign_tools.iter().filter_map(move |tool| verbatim(dialect, tool))
 }
 
-/// The text that stands for a document of plain text, where the dialect has no documents.
-pub(super) struct DocumentText<'a>(&'a Document, &'a str);
-
-/// Returns a document as text, if it is plain text.
-pub(super) fn told(document: &Document) -> Option<DocumentText<'_>> {
-    let DocumentSource::Text(text) = &document.source else { return None };
-    Some(DocumentText(document, text))
-}
-
-impl fmt::Display for DocumentText<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(document, text) = self;
-        f.write_str("<document")?;
-        for (name, value) in [("title", &document.title), ("context", &document.context)] {
-            if let Some(value) = value {
-                write!(f, " {name}={value:?}")?;
-            }
-        }
-        write!(f, ">\n{text}\n</document>")
-    }
-}
-
 /// Returns how long the answer may be, where the request says so: a model with a lower limit is asked for that limit,
 /// and that is noted.
 pub(super) fn output_tokens_max(request: &ChatRequest, model: Model<'_>, notes: &mut Notes) -> Option<u32> {
@@ -368,7 +347,7 @@ pub(super) struct Address<'a>(pub(super) &'a Image);
 impl Serialize for Address<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
-            Image::Url(url) => serializer.serialize_str(url),
+            Image::Url(url) => OutgoingText::FromRequest(url).serialize(serializer),
             Image::Base64 { media_type, data } => {
                 serializer.collect_str(&format_args!("data:{media_type};base64,{data}"))
             }

@@ -134,7 +134,7 @@ mod tests {
             ),
             (json!({"$ref": "#"}), json!({"type": "object", "properties": {}})),
         ] {
-            let tool = Tool { name: "f".into(), description: String::new(), parameters: schema, strict: Some(true) };
+            let tool = Tool { name: "f".into(), description: "".into(), parameters: schema, strict: Some(true) };
             let request = ChatRequest::new("r").user("x").tool(tool);
             let (folded, less) = folded(&request, Dialect::AnthropicMessages).expect("something to fold");
             assert_eq!((&folded.tools[0].parameters, folded.tools[0].strict, less), (&expected, Some(false), true));
@@ -147,14 +147,14 @@ mod tests {
                 json!({"type": "object", "properties": {"a": {}}, "required": ["a"]}),
             ),
         ] {
-            let tool = Tool { name: "f".into(), description: String::new(), parameters: schema, strict: Some(true) };
+            let tool = Tool { name: "f".into(), description: "".into(), parameters: schema, strict: Some(true) };
             let (folded, less) =
                 folded(&ChatRequest::new("r").user("x").tool(tool), Dialect::OpenAiChat).expect("a change");
             assert_eq!((&folded.tools[0].parameters, folded.tools[0].strict, less), (&expected, Some(true), false));
         }
         let plain = Tool {
             name: "f".into(),
-            description: String::new(),
+            description: "".into(),
             parameters: json!({"type": "object", "properties": {"a": {"anyOf": []}}}),
             strict: None,
         };

@@ -41,7 +41,7 @@ use bytestring::ByteString;
 
 use self::node::Object;
 use self::skipped_parts::SkippedParts;
-use crate::words::{ChatRequest, CommitPolicy, Dialect, Original};
+use crate::words::{ChatRequest, CommitPolicy, Dialect, Original, Text};
 
 /// The dialect a caller speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -118,7 +118,7 @@ pub struct Form {
     /// Names of tools that take a text instead of JSON.
     free_tools: Vec<String>,
     /// Fields of the request that every answer repeats: JSON, between an object's braces.
-    echo: String,
+    echo: Text,
     /// The field by which a gateway behind a target would choose another model than was asked for, if there is one.
     chooses: Option<String>,
 }
@@ -126,7 +126,7 @@ pub struct Form {
 impl Form {
     fn new(caller_dialect: CallerDialect, model: String) -> Self {
         let (as_asked, usage, thoughts, functions) = (false, false, true, false);
-        let (free_tools, echo, chooses) = (Vec::new(), String::new(), None);
+        let (free_tools, echo, chooses) = (Vec::new(), Text::default(), None);
         Self { caller_dialect, model, as_asked, usage, thoughts, functions, free_tools, echo, chooses }
     }
 

@@ -154,9 +154,7 @@ impl ChatRequest {
             Message::User(parts) => Some(parts),
             _ => None,
         });
-        let mut texts = parts.into_iter().flatten().filter_map(UserPart::as_text);
-        let first = texts.next().unwrap_or_default();
-        texts.fold(Cow::Borrowed(first), |all, text| Cow::Owned(format!("{all}\n{text}")))
+        lines(parts.into_iter().flatten())
     }
 
     /// Appends a system message.
@@ -227,6 +225,40 @@ impl ChatRequest {
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
         self
+    }
+}
+
+impl ChatRequest {
+    /// Returns its long texts: those of messages, files included, and of tools.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &Text> {
+        let tools = self.tools.iter().map(|tool| &tool.description);
+        tools.chain(self.messages.iter().flat_map(|message| {
+            let (system, said, shown): (_, &[AssistantPart], &[UserPart]) = match message {
+                Message::System(text) => (Some(text), &[], &[]),
+                Message::User(parts) => (None, &[], parts),
+                Message::Assistant(parts) => (None, parts, &[]),
+                Message::Tool(result) => (None, &[], &result.content),
+                Message::Foreign(_) => (None, &[], &[]),
+            };
+            let said = said.iter().filter_map(|part| match part {
+                AssistantPart::Text(text) => Some(text),
+                AssistantPart::Reasoning(reasoning) => Some(&reasoning.text),
+                AssistantPart::ToolCall(call) => Some(&call.arguments),
+                AssistantPart::Foreign(_) => None,
+            });
+            let shown = shown.iter().filter_map(|part| match part {
+                UserPart::Text(text) | UserPart::Image(Image::Url(text) | Image::Base64 { data: text, .. }) => {
+                    Some(text)
+                }
+                UserPart::Document(document) => Some(match &document.source {
+                    DocumentSource::Text(text) | DocumentSource::Url(text) => text,
+                    DocumentSource::Base64 { data, .. } => data,
+                }),
+                UserPart::Audio(audio) => Some(&audio.data),
+                UserPart::Foreign(_) => None,
+            });
+            system.into_iter().chain(said).chain(shown)
+        }))
     }
 }
 
@@ -543,14 +575,21 @@ impl ToolResult {
 
     /// Returns its texts as one, a line each, without its other parts.
     pub fn text(&self) -> Cow<'_, str> {
-        let mut texts = self.content.iter().filter_map(UserPart::as_text);
-        let first = texts.next().unwrap_or_default();
-        texts.fold(Cow::Borrowed(first), |all, text| Cow::Owned(format!("{all}\n{text}")))
+        lines(&self.content)
     }
 
     /// Returns the parts that are no text.
     pub fn beside(&self) -> impl Iterator<Item = &UserPart> {
         self.content.iter().filter(|part| part.text().is_none())
+    }
+}
+
+/// Returns the texts of parts as one, a line each.
+fn lines<'a>(parts: impl IntoIterator<Item = &'a UserPart>) -> Cow<'a, str> {
+    match &parts.into_iter().filter_map(UserPart::as_text).collect::<Vec<_>>()[..] {
+        [] => Cow::Borrowed(""),
+        [only] => Cow::Borrowed(only),
+        texts => Cow::Owned(texts.join("\n")),
     }
 }
 
@@ -560,7 +599,7 @@ pub struct Tool {
     /// Name, `[a-zA-Z0-9_-]{1,64}`.
     pub name: String,
     /// What it does, for the model.
-    pub description: String,
+    pub description: Text,
     /// JSON schema of its arguments, an object.
     pub parameters: Value,
     /// Whether the provider must hold the arguments to the schema; `None` is no: where a dialect takes a missing value
@@ -586,7 +625,7 @@ impl Tool {
     /// let request = ChatRequest::new("smart").user("Is it raining in Bern?").tool(by_type).tool(by_hand);
     /// assert_eq!(request.tools[0].parameters["required"][0], "city");
     /// ```
-    pub fn new(name: impl Into<String>, description: impl Into<String>, parameters: impl Into<Value>) -> Self {
+    pub fn new(name: impl Into<String>, description: impl Into<Text>, parameters: impl Into<Value>) -> Self {
         Self { name: name.into(), description: description.into(), parameters: parameters.into(), strict: None }
     }
 

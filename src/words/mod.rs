@@ -5,6 +5,7 @@
 //! types, so no wire format can leak into them.
 
 pub mod attempt;
+pub(crate) mod base64;
 mod brief;
 pub mod chat;
 mod conceal;

@@ -1,8 +1,9 @@
 //! Texts of a conversation.
 //!
-//! A text has memory of its own, or is a part of a body that came: then all texts of that body share its bytes, and a
-//! text with escapes is decoded at first use. So a conversation of megabytes is held once, and code that passes it on
-//! unchanged need not parse it.
+//! A text has memory of its own, or is a part of a body that came: then all texts of that body share its bytes. One
+//! that is written there in another form, with escapes or in Base64, or is several texts in a row, is decoded at first
+//! use; [`fmt::Display`] tells it piece by piece instead. So a conversation of megabytes is held once, and code that
+//! passes it on need not parse it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +11,10 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use bytestring::ByteString;
+
+use super::base64;
 
 /// A text. It is used as a `str`, made of a `String`, and cheap to clone where it is a part of a body.
 #[derive(Clone)]
@@ -25,15 +29,58 @@ enum Storage {
     Own(String),
     /// A part of a body, as it is written there.
     Part(ByteString),
-    /// A part of a body that has escapes.
-    Escaped(Arc<Escaped>),
+    /// What is written in another form.
+    Told(Arc<Told>),
 }
 
-struct Escaped {
-    /// As it is written there, its quotes included.
-    json: ByteString,
+struct Told {
+    source: Source,
     /// The decoded text, once it was asked for.
-    says: OnceLock<String>,
+    says: OnceLock<ByteString>,
+}
+
+#[cfg_attr(
+    not(any(feature = "sidecar", feature = "internals")),
+    expect(dead_code, reason = "only the server half of the codecs reads bodies")
+)]
+enum Source {
+    /// A part of a body that has escapes, its quotes included.
+    Json(ByteString),
+    /// A part of a body that is the Base64 of a text.
+    Base64(ByteString),
+    /// Texts, and what is between each two of them.
+    Row(Vec<Text>, &'static str),
+}
+
+impl Source {
+    /// Tells the text piece by piece.
+    fn tell(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        match self {
+            Self::Json(json) => tell(inside(json), out),
+            Self::Base64(base64) => base64::tell(base64, out),
+            Self::Row(texts, between) => texts.iter().enumerate().try_for_each(|(at, text)| {
+                out.write_str(if at == 0 { "" } else { between })?;
+                text.tell(out)
+            }),
+        }
+    }
+
+    /// Returns about how many bytes the text has: rarely more.
+    fn length(&self) -> usize {
+        match self {
+            Self::Json(json) => json.len(),
+            Self::Base64(base64) => base64.len() / 4 * 3,
+            Self::Row(texts, between) => texts.iter().map(|text| text.length() + between.len()).sum(),
+        }
+    }
+
+    fn says(&self) -> String {
+        let mut says = String::with_capacity(self.length());
+        // It was checked when it came.
+        let _ = self.tell(&mut says);
+        says.shrink_to_fit();
+        says
+    }
 }
 
 impl Text {
@@ -52,7 +99,56 @@ impl Text {
     /// If it is no part of the body.
     #[cfg(any(feature = "sidecar", feature = "internals"))]
     pub(crate) fn escaped(body: &ByteString, json: &str) -> Self {
-        Self(Storage::Escaped(Arc::new(Escaped { json: body.slice_ref(json), says: OnceLock::new() })))
+        Self::told(Source::Json(body.slice_ref(json)))
+    }
+
+    /// Returns the text whose Base64 this is; `None` where it is that of something else.
+    #[cfg(any(feature = "sidecar", feature = "internals"))]
+    pub(crate) fn of_base64(base64: &Self) -> Option<Self> {
+        match &base64.0 {
+            Storage::Part(part) => {
+                base64::tell(part, &mut Reader(|_: &str| true)).ok().map(|()| Self::told(Source::Base64(part.clone())))
+            }
+            _ => {
+                let mut says = String::new();
+                base64::tell(base64, &mut says).ok().map(|()| says.into())
+            }
+        }
+    }
+
+    /// Returns several texts as one, with this between each two.
+    #[cfg(any(feature = "sidecar", feature = "internals"))]
+    pub(crate) fn row(mut texts: Vec<Self>, between: &'static str) -> Self {
+        if texts.len() > 1 { Self::told(Source::Row(texts, between)) } else { texts.pop().unwrap_or_default() }
+    }
+
+    /// Appends another text, which is not copied.
+    #[cfg(any(feature = "sidecar", feature = "internals"))]
+    pub(crate) fn push(&mut self, more: Self) {
+        let told = if let Storage::Told(told) = &mut self.0 { Arc::get_mut(told) } else { None };
+        match told {
+            Some(Told { source: Source::Row(texts, ""), says }) => {
+                says.take();
+                texts.push(more);
+            }
+            _ => *self = Self::row(vec![std::mem::take(self), more], ""),
+        }
+    }
+
+    /// Returns it as JSON: where a body has it so, in that body's memory.
+    #[cfg(any(feature = "sidecar", feature = "internals"))]
+    pub(crate) fn in_json(&self) -> Self {
+        let is_plain = |text: &str| !text.bytes().any(|byte| matches!(byte, b'"' | b'\\' | ..b' '));
+        match (&self.0, self.source()) {
+            (_, Some(Source::Json(json))) => Self(Storage::Part(json.clone())),
+            (Storage::Part(part), _) if is_plain(part) => Self::row(vec!["\"".into(), self.clone(), "\"".into()], ""),
+            _ => serde_json::Value::from(self.as_str()).to_string().into(),
+        }
+    }
+
+    #[cfg(any(feature = "sidecar", feature = "internals"))]
+    fn told(source: Source) -> Self {
+        Self(Storage::Told(Arc::new(Told { source, says: OnceLock::new() })))
     }
 
     /// Returns a part of it: no copy, where it is a part of a body without escapes.
@@ -60,13 +156,20 @@ impl Text {
     pub(crate) fn slice(&self, part: &str) -> Self {
         match &self.0 {
             Storage::Part(text) => Self(Storage::Part(text.slice_ref(part))),
-            Storage::Own(_) | Storage::Escaped(_) => part.into(),
+            Storage::Told(told) => {
+                told.says.get().map_or_else(|| part.into(), |says| Self(Storage::Part(says.slice_ref(part))))
+            }
+            Storage::Own(_) => part.into(),
         }
+    }
+
+    fn source(&self) -> Option<&Source> {
+        if let Storage::Told(told) = &self.0 { Some(&told.source) } else { None }
     }
 
     /// Returns it as it is written in its body, where it has escapes there: a JSON string.
     pub(crate) fn quoted(&self) -> Option<&str> {
-        if let Storage::Escaped(escaped) = &self.0 { Some(&escaped.json) } else { None }
+        if let Some(Source::Json(json)) = self.source() { Some(json) } else { None }
     }
 
     /// Returns the same without its quotes.
@@ -74,12 +177,31 @@ impl Text {
         self.quoted().map(inside)
     }
 
+    /// Returns it as it is written in its body, where it is in Base64 there.
+    pub(crate) fn base64(&self) -> Option<&str> {
+        if let Some(Source::Base64(base64)) = self.source() { Some(base64) } else { None }
+    }
+
+    /// Returns the texts that it is made of, where it is several.
+    pub(crate) fn texts(&self) -> Option<&[Self]> {
+        if let Some(Source::Row(texts, _)) = self.source() { Some(texts) } else { None }
+    }
+
+    /// Returns the memory that it shares: of its body, or of what was decoded.
+    pub(crate) fn memory(&self) -> Option<&Bytes> {
+        match &self.0 {
+            Storage::Own(_) => None,
+            Storage::Part(part) => Some(part.as_bytes()),
+            Storage::Told(told) => told.says.get().map(ByteString::as_bytes),
+        }
+    }
+
     /// Returns it as a `str`.
     pub fn as_str(&self) -> &str {
         match &self.0 {
             Storage::Own(text) => text,
             Storage::Part(text) => text,
-            Storage::Escaped(escaped) => escaped.says.get_or_init(|| unescaped(inside(&escaped.json))),
+            Storage::Told(told) => told.says.get_or_init(|| told.source.says().into()),
         }
     }
 
@@ -88,30 +210,62 @@ impl Text {
         match self.0 {
             Storage::Own(text) => text,
             Storage::Part(text) => (*text).to_owned(),
-            Storage::Escaped(escaped) => match Arc::try_unwrap(escaped) {
-                Ok(Escaped { json, says }) => says.into_inner().unwrap_or_else(|| unescaped(inside(&json))),
-                Err(shared) => unescaped(inside(&shared.json)),
-            },
+            Storage::Told(told) => told.says.get().map_or_else(|| told.source.says(), |says| (**says).to_owned()),
         }
     }
 
-    /// Tells whether it begins so. Where it has escapes, no more of it is read than that takes.
+    /// Tells it piece by piece: what was not decoded before is not held.
+    fn tell(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        match &self.0 {
+            Storage::Told(told) if told.says.get().is_none() => told.source.tell(out),
+            _ => out.write_str(self),
+        }
+    }
+
+    /// Returns about how many bytes it has: rarely more.
+    pub(crate) fn length(&self) -> usize {
+        match &self.0 {
+            Storage::Own(text) => text.len(),
+            Storage::Part(text) => text.len(),
+            Storage::Told(told) => told.source.length(),
+        }
+    }
+
+    /// Tells whether it begins so. No more of it is decoded than that takes.
     pub fn starts_with(&self, prefix: &str) -> bool {
-        match self.json() {
-            Some(json) => {
-                let mut letters = letters(json);
-                prefix.chars().all(|letter| letters.next() == Some(letter))
-            }
-            None => self.as_str().starts_with(prefix),
-        }
+        let mut left = prefix;
+        self.read(|text| {
+            let (length, begin) = (left.len(), text.len().min(left.len()));
+            left = left.strip_prefix(text.get(..begin).unwrap_or(text)).unwrap_or(left);
+            !left.is_empty() && left.len() < length
+        });
+        left.is_empty()
     }
 
-    /// Tells whether it has only blanks. No more of it is read than is needed.
+    /// Tells whether its first letter that is no blank is this one. No more of it is decoded than is needed.
+    pub(crate) fn begins_with(&self, letter: char) -> bool {
+        let mut first = None;
+        self.read(|text| {
+            first = text.trim_start().chars().next();
+            first.is_none()
+        });
+        first == Some(letter)
+    }
+
+    /// Tells whether it has only blanks. No more of it is decoded than is needed.
     pub(crate) fn is_blank(&self) -> bool {
-        match self.json() {
-            Some(json) => letters(json).all(char::is_whitespace),
-            None => self.as_str().trim().is_empty(),
-        }
+        let mut is_blank = true;
+        self.read(|text| {
+            is_blank = text.trim().is_empty();
+            is_blank
+        });
+        is_blank
+    }
+
+    /// Reads it piece by piece, as long as the reader wants more.
+    fn read(&self, reader: impl FnMut(&str) -> bool) {
+        // It ends where the reader has enough.
+        let _ = self.tell(&mut Reader(reader));
     }
 
     /// Tells whether it is the empty text.
@@ -119,7 +273,12 @@ impl Text {
         match &self.0 {
             Storage::Own(text) => text.is_empty(),
             Storage::Part(text) => text.is_empty(),
-            Storage::Escaped(_) => false,
+            Storage::Told(told) => match &told.source {
+                Source::Json(_) => false,
+                Source::Base64(base64) => base64::decoded_len(base64) == 0,
+                // Of one alone there is no row.
+                Source::Row(texts, between) => between.is_empty() && texts.iter().all(Self::is_empty),
+            },
         }
     }
 
@@ -140,7 +299,7 @@ fn inside(json: &str) -> &str {
 }
 
 /// Returns the letters that the inside of a JSON string means.
-fn letters(json: &str) -> impl Iterator<Item = char> {
+pub(crate) fn letters(json: &str) -> impl Iterator<Item = char> {
     let mut rest = json;
     std::iter::from_fn(move || {
         let first = rest.chars().next()?;
@@ -150,18 +309,33 @@ fn letters(json: &str) -> impl Iterator<Item = char> {
     })
 }
 
+/// Tells what the inside of a JSON string says, piece by piece.
+fn tell(json: &str, out: &mut impl fmt::Write) -> fmt::Result {
+    let mut rest = json;
+    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+        out.write_str(&rest[..at])?;
+        let Some((letter, length)) = escape(&rest.as_bytes()[at..]) else { break };
+        out.write_char(letter)?;
+        rest = &rest[at + length..];
+    }
+    out.write_str(rest)
+}
+
 /// Returns what the inside of a JSON string says.
 pub(crate) fn unescaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
-    let mut rest = json;
-    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
-        text.push_str(&rest[..at]);
-        let Some((letter, length)) = escape(&rest.as_bytes()[at..]) else { break };
-        text.push(letter);
-        rest = &rest[at + length..];
-    }
-    text.push_str(rest);
+    let _ = tell(json, &mut text);
     text
+}
+
+/// What takes a text piece by piece, and tells whether it wants more.
+struct Reader<R>(R);
+
+impl<R: FnMut(&str) -> bool> fmt::Write for Reader<R> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        // An empty piece says nothing.
+        if text.is_empty() || (self.0)(text) { Ok(()) } else { Err(fmt::Error) }
+    }
 }
 
 /// Reads the escape at the beginning of a JSON text: the letter it means, and how many bytes it takes.
@@ -298,7 +472,7 @@ impl fmt::Debug for Text {
 
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self)
+        self.tell(f)
     }
 }
 
@@ -361,6 +535,41 @@ mod tests {
         let text = Text::part(&body, &body);
         assert_eq!(text.slice(&text[22..]).as_ptr(), body[22..].as_ptr());
         assert_eq!(Text::from("ab").slice("b"), "b");
+    }
+
+    #[test]
+    fn what_is_written_in_another_form_is_told_piece_by_piece_and_held_when_it_is_read() {
+        let (said, long) = (escaped(r"a\nb"), "x, é\n".repeat(2_000));
+        let encoded = ByteString::from(base64::encode(long.as_bytes()));
+        let file = Text::of_base64(&Text::part(&encoded, &encoded)).expect("a text");
+        let mut row = Text::row(vec![said.clone(), file.clone(), "".into()], "; ");
+        row.push(said.clone());
+        let mut more = Text::row(vec![row.clone()], ", ");
+        more.push("end".into());
+        let says = format!("a\nb; {long}; ");
+        for (text, says) in [(said, "a\nb".to_owned()), (file, long.clone()), (more, format!("{says}a\nbend"))] {
+            assert_eq!((text.to_string(), text.memory()), (says.clone(), None), "it is told, and not held");
+            assert_eq!((&*text, text.memory().map(|held| held.len())), (&*says, Some(says.len())));
+            assert_eq!((text.to_string(), text.clone().into_string()), (says.clone(), says));
+            assert!(!text.is_empty() && !text.is_blank());
+        }
+        let no_text = base64::encode(b"\xff");
+        assert_eq!(Text::of_base64(&no_text.as_str().into()), None);
+        assert_eq!(Text::row(Vec::new(), "; "), "");
+        assert!(Text::row(vec![Text::default(), " ".into()], "\n").is_blank());
+    }
+
+    #[test]
+    fn a_text_in_json_is_as_its_body_has_it() {
+        let body = ByteString::from(r#"plain "quoted""#);
+        for (text, json) in [
+            (escaped(r"\u0041\n"), r#""\u0041\n""#),
+            (Text::part(&body, &body[..5]), r#""plain""#),
+            (Text::part(&body, &body[6..]), r#""\"quoted\"""#),
+            ("own\n".into(), r#""own\n""#),
+        ] {
+            assert_eq!(text.in_json(), json);
+        }
     }
 
     #[test]

@@ -170,7 +170,7 @@ fn model(provider: &str) -> &'static str {
 fn tools() -> Vec<Tool> {
     let tool = |name: &str, parameters: Value| Tool {
         name: name.into(),
-        description: format!("Can {name}."),
+        description: format!("Can {name}.").into(),
         parameters,
         strict: None,
     };
@@ -648,8 +648,10 @@ fn tools_are_offered_as_they_were(arrival: &Arrival) {
         "gemini" => (list(&body["tools"][0]["functionDeclarations"]).to_vec(), "parametersJsonSchema"),
         _ => (list(&body["tools"]).iter().map(|tool| tool["function"].clone()).collect(), "parameters"),
     };
-    let offered: Vec<_> =
-        offered.iter().map(|tool| (text(&tool["name"]), text(&tool["description"]), tool[schema].clone())).collect();
+    let offered: Vec<_> = offered
+        .iter()
+        .map(|tool| (text(&tool["name"]), text(&tool["description"]).into(), tool[schema].clone()))
+        .collect();
     let meant: Vec<_> = tools().into_iter().map(|tool| (tool.name, tool.description, tool.parameters)).collect();
     assert_eq!(offered, meant);
 }

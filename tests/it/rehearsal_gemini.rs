@@ -44,7 +44,7 @@ async fn world(dialect: DialectConfig, model: &str, streams: bool) -> World {
 fn tool(name: &str) -> Tool {
     let parameters = json!({"type": "object", "properties": {"city": {"type": ["string", "null"]}},
         "additionalProperties": false, "$defs": {}});
-    Tool { name: name.into(), description: String::new(), parameters, strict: None }
+    Tool { name: name.into(), description: "".into(), parameters, strict: None }
 }
 
 fn bodies(world: &World) -> Vec<Value> {

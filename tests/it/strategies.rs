@@ -313,7 +313,7 @@ async fn a_target_without_a_capability_is_not_asked_for_it() {
     .await;
     let tool = standin::Tool {
         name: "add".into(),
-        description: String::new(),
+        description: "".into(),
         parameters: serde_json::json!({"type": "object", "properties": {}}),
         strict: None,
     };

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Measure;
 use crate::words::text::{escape, unescaped};
 use crate::words::{
-    AssistantPart, ChatRequest, DocumentSource, Foreign, Message, Proof, ResponseFormat, Text, Tool, UserPart,
+    AssistantPart, ChatRequest, DocumentSource, Foreign, Message, Proof, ResponseFormat, Text, Tool, UserPart, base64,
 };
 
 /// The features that a provider counts, in the order of a [`PromptSize`].
@@ -253,13 +253,33 @@ impl Shape {
         Self::sampled(bytes.len(), |start| (WINDOW, Self::count(bytes[start - 1], &bytes[start..start + WINDOW])))
     }
 
-    /// Counts a text that may have escapes. They are read in its windows alone.
+    /// Counts a text that may have escapes or be in Base64. It is decoded in its windows alone.
     fn of_text(text: &Text) -> Self {
+        if let Some(texts) = text.texts() {
+            return texts.iter().map(Self::of_text).fold(Self::default(), Self::and);
+        }
+        if let Some(base64) = text.base64() {
+            let window = |start, length| base64::window(base64, start, length);
+            return match base64::decoded_len(base64) {
+                length @ ..=WHOLE_BYTES_MAX => Self::count(b' ', &window(0, length)),
+                length => Self::sampled(length, |start| {
+                    let bytes = window(start - 1, WINDOW + 1);
+                    (
+                        WINDOW,
+                        bytes.split_first().map_or_else(Self::default, |(before, bytes)| Self::count(*before, bytes)),
+                    )
+                }),
+            };
+        }
         match text.json() {
             None => Self::of(text),
             Some(json) if json.len() <= WHOLE_BYTES_MAX => Self::count(b' ', unescaped(json).as_bytes()),
             Some(json) => Self::sampled(json.len(), |start| Self::escaped(json.as_bytes(), start)),
         }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { plain: self.plain + other.plain, foreign: self.foreign + other.foreign }
     }
 
     /// Counts windows of a text of this many bytes, by a function that says how many bytes the window at a place has
@@ -269,10 +289,10 @@ impl Shape {
         let stride = bytes / windows;
         // At a varying place in its stretch, so that repeated text is not read at the same place again and again.
         let start = |at: usize| 1 + at * stride + at.wrapping_mul(GOLDEN) % (stride - WINDOW);
-        let (counted, sum) =
-            (0..windows).map(start).map(window).fold((0, Self::default()), |(counted, a), (more, b)| {
-                (counted + more, Self { plain: a.plain + b.plain, foreign: a.foreign + b.foreign })
-            });
+        let (counted, sum) = (0..windows)
+            .map(start)
+            .map(window)
+            .fold((0, Self::default()), |(counted, a), (more, b)| (counted + more, a.and(b)));
         let scale = bytes as f64 / counted.max(1) as f64;
         Self { plain: sum.plain * scale, foreign: sum.foreign * scale }
     }
@@ -382,7 +402,7 @@ fn pages(base64: &str) -> f64 {
 }
 
 fn tool(tool: &Tool) -> f64 {
-    PER_TOOL + Shape::of(&tool.name).tokens() + Shape::of(&tool.description).tokens() + value(&tool.parameters)
+    PER_TOOL + Shape::of(&tool.name).tokens() + Shape::of_text(&tool.description).tokens() + value(&tool.parameters)
 }
 
 /// Returns the tokens of a JSON value as it would be written, by shape.

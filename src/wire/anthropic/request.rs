@@ -17,6 +17,7 @@ use crate::wire::flavour::{Flavour, NameForm};
 use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::original;
+use crate::wire::outgoing_text::OutgoingText;
 use crate::wire::request::{
     Each, Fields, Notes, asked, check, extra, foreign_tools, headers, is_own, output_tokens_max, settings, verbatim,
     write,
@@ -351,8 +352,8 @@ enum AnyTool<'a> {
 #[derive(serde::Serialize)]
 struct WireTool<'a> {
     name: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    description: &'a str,
+    #[serde(skip_serializing_if = "OutgoingText::is_empty")]
+    description: OutgoingText<'a>,
     input_schema: Cow<'a, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     strict: Option<bool>,
@@ -371,6 +372,6 @@ impl<'a> WireTool<'a> {
             Value::Object(_) => input_schema.to_mut()["type"] = "object".into(),
             _ => input_schema = Cow::Owned(json!({"type": "object", "properties": {}})),
         }
-        Self { name, description, input_schema, strict }
+        Self { name, description: description.into(), input_schema, strict }
     }
 }

@@ -165,7 +165,8 @@ impl<'a> Turns<'a> {
                 Step::System(text) => {
                     // At the top it would change the prompt from its beginning, and lose its cache.
                     notes.converted("messages.system");
-                    let text = Block::text(format!("<system>\n{text}\n</system>"));
+                    let text =
+                        Block::text(OutgoingText::row(["<system>\n".into(), text.into(), "\n</system>".into()], ""));
                     turns.push(Role::User, text.into_iter().collect());
                 }
                 Step::User(parts) => {
@@ -249,7 +250,7 @@ impl<'a> Turns<'a> {
             // The last text of the assistant must not end with a space.
             Some(Turn::Of { content, .. }) if prefills => {
                 if let Some(Block::Of(KnownBlock::Text { text })) = content.last_mut() {
-                    *text = text.as_str().trim_end().to_owned().into();
+                    *text = std::mem::take(text).trimmed_end();
                 }
             }
             _ => {

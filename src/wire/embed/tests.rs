@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::words::Note;
+use crate::words::{Note, base64};
 
 fn request() -> EmbedRequest {
     EmbedRequest::new("embed", ["one", "two"])

@@ -26,7 +26,7 @@ fn body(name: &str, model: &str, request: &ChatRequest) -> Value {
 }
 
 fn weather() -> Tool {
-    Tool { name: "weather".into(), description: String::new(), parameters: json!({"type": "object"}), strict: None }
+    Tool { name: "weather".into(), description: "".into(), parameters: json!({"type": "object"}), strict: None }
 }
 
 fn call(id: &str) -> ToolCall {

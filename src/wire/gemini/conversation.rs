@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 use super::family::Family;
 use crate::wire::conversation::{self, AssistantTurn, CallResult, Media, Step, mends, steps};
 use crate::wire::names::Names;
-use crate::wire::outgoing_text::OutgoingText;
-use crate::wire::request::{Notes, arguments_object, bad, inline, object, told, verbatim};
+use crate::wire::outgoing_text::{OutgoingText, told};
+use crate::wire::request::{Notes, arguments_object, bad, inline, object, verbatim};
 use crate::words::{
     AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Failure, FailureClass, Proof, Reasoning, Text,
     ToolCall, ToolResult, UserPart,
@@ -43,13 +43,12 @@ pub(super) enum Turn<'a> {
 /// One part of a turn: of a kind that the common form can express, or as it came.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are of the large one")]
 pub(super) enum Part<'a> {
     Of(KnownPart<'a>),
     Foreign(&'a RawValue),
 }
 
-/// Exactly one kind of data, perhaps with a proof.
+/// Exactly one kind of data, perhaps with a proof. There are many texts: what else there may be takes no room in them.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct KnownPart<'a> {
@@ -58,13 +57,13 @@ pub(super) struct KnownPart<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     thought: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    inline_data: Option<InlineData<'a>>,
+    inline_data: Option<Box<InlineData<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    file_data: Option<FileData<'a>>,
+    file_data: Option<Box<FileData<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    function_call: Option<FunctionCall<'a>>,
+    function_call: Option<Box<FunctionCall<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    function_response: Option<FunctionResponse<'a>>,
+    function_response: Option<Box<FunctionResponse<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thought_signature: Option<&'a str>,
 }
@@ -118,7 +117,7 @@ impl<'a> Part<'a> {
     }
 
     fn inline(mime_type: &'a str, data: &'a str) -> Self {
-        Self::Of(KnownPart { inline_data: Some(InlineData { mime_type, data }), ..KnownPart::default() })
+        Self::Of(KnownPart { inline_data: Some(Box::new(InlineData { mime_type, data })), ..KnownPart::default() })
     }
 
     /// Returns a file at an address.
@@ -127,7 +126,7 @@ impl<'a> Part<'a> {
             let problem = format!("messages: {what} must be inline or at an http(s) or gs address");
             return Err(Failure::new(FailureClass::Unsupported, problem));
         }
-        let file_data = Some(FileData { mime_type, file_uri });
+        let file_data = Some(Box::new(FileData { mime_type, file_uri }));
         Ok(Self::Of(KnownPart { file_data, ..KnownPart::default() }))
     }
 
@@ -136,7 +135,7 @@ impl<'a> Part<'a> {
     }
 
     fn function_call(&self) -> Option<&FunctionCall<'a>> {
-        if let Self::Of(known) = self { known.function_call.as_ref() } else { None }
+        if let Self::Of(known) = self { known.function_call.as_deref() } else { None }
     }
 
     fn is_inline(&self) -> bool {
@@ -179,8 +178,11 @@ impl<'a> Conversation<'a> {
             match step {
                 Step::System(text) => all.system(text),
                 Step::User(parts) => {
-                    let parts: Result<Vec<_>, _> = parts.into_iter().map(|part| all.user(part)).collect();
-                    all.push("user", parts?.into_iter().flatten().collect(), !after_results);
+                    let mut said = Vec::with_capacity(parts.len());
+                    for part in parts {
+                        said.extend(all.user(part)?);
+                    }
+                    all.push("user", said, !after_results);
                 }
                 Step::Assistant(spoken) => {
                     let parts = all.assistant(&spoken);
@@ -257,7 +259,7 @@ impl<'a> Conversation<'a> {
                 }
             },
             UserPart::Document(document) => match &document.source {
-                DocumentSource::Text(_) => Part::text(told(document).map(|told| told.to_string()).unwrap_or_default()),
+                DocumentSource::Text(_) => Part::text(told(document).unwrap_or_default()),
                 DocumentSource::Base64 { media_type, data } => Part::inline(media_type, data),
                 DocumentSource::Url(url) => Part::elsewhere("a document", url, Some("application/pdf"))?,
             },
@@ -309,7 +311,7 @@ impl<'a> Conversation<'a> {
         let args = arguments_object(call, &mut self.notes);
         let function_call = FunctionCall { id: self.id(id), name: self.names.sent(&call.name), args };
         let thought_signature = self.proof(call.proof.as_ref());
-        Part::Of(KnownPart { function_call: Some(function_call), thought_signature, ..KnownPart::default() })
+        Part::Of(KnownPart { function_call: Some(Box::new(function_call)), thought_signature, ..KnownPart::default() })
     }
 
     /// Returns a result, and behind it what it shows that has no place in it.
@@ -320,14 +322,19 @@ impl<'a> Conversation<'a> {
         }
         let response = match result.map(|result| &result.content[..]) {
             _ if answer.is_error() => Response::Error { error: answer.text() },
-            Some([UserPart::Text(text)]) if let Some(object) = object(text) => Response::Object(object),
+            Some([UserPart::Text(text)])
+                if text.begins_with('{')
+                    && let Some(object) = object(text) =>
+            {
+                Response::Object(object)
+            }
             _ => Response::Output { output: answer.text() },
         };
         let beside = result.filter(|_| self.shows_within).into_iter().flat_map(ToolResult::beside);
         let beside: Result<Vec<_>, _> = beside.map(|part| self.user(conversation::Part::FromRequest(part))).collect();
         let (parts, behind): (Vec<_>, Vec<_>) = beside?.into_iter().flatten().partition(Part::is_inline);
         let response = FunctionResponse { id: self.id(answer.id), name: self.names.sent(name), response, parts };
-        let result = Part::Of(KnownPart { function_response: Some(response), ..KnownPart::default() });
+        let result = Part::Of(KnownPart { function_response: Some(Box::new(response)), ..KnownPart::default() });
         Ok([result].into_iter().chain(behind).collect())
     }
 

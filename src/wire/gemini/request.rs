@@ -15,6 +15,7 @@ use crate::wire::flavour::NameForm;
 use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::original;
+use crate::wire::outgoing_text::OutgoingText;
 use crate::wire::request::{
     Fields, Notes, asked, check, extra, foreign_tools, headers, joined, output_tokens_max, write,
 };
@@ -137,15 +138,16 @@ enum Tools<'a> {
 #[serde(rename_all = "camelCase")]
 struct Declaration<'a> {
     name: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    description: &'a str,
+    #[serde(skip_serializing_if = "OutgoingText::is_empty")]
+    description: OutgoingText<'a>,
     #[serde(skip_serializing_if = "Value::is_null")]
     parameters_json_schema: &'a Value,
 }
 
 impl<'a> Declaration<'a> {
     fn of(tool: &'a Tool, names: &'a Names) -> Self {
-        Self { name: names.sent(&tool.name), description: &tool.description, parameters_json_schema: &tool.parameters }
+        let description = (&tool.description).into();
+        Self { name: names.sent(&tool.name), description, parameters_json_schema: &tool.parameters }
     }
 }
 

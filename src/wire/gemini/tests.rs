@@ -40,7 +40,7 @@ fn hi() -> ChatRequest {
 fn weather() -> Tool {
     Tool {
         name: "weather".to_owned(),
-        description: "Tells the weather.".to_owned(),
+        description: "Tells the weather.".into(),
         parameters: json!({"type": "object", "properties": {"city": {"type": ["string", "null"]}}}),
         strict: None,
     }
@@ -94,7 +94,7 @@ fn writes_the_smallest_request() {
 #[test]
 fn writes_every_field() {
     let request = ChatRequest {
-        tools: vec![weather(), Tool { description: String::new(), parameters: Value::Null, ..weather() }],
+        tools: vec![weather(), Tool { description: "".into(), parameters: Value::Null, ..weather() }],
         tool_choice: ToolChoice::Named("weather".to_owned()),
         response_format: ResponseFormat::JsonSchema {
             name: "answer".to_owned(),
@@ -454,7 +454,7 @@ fn a_conversation_that_begins_with_a_call_is_opened_by_the_user() {
 #[test]
 fn beside_tools_an_older_model_is_asked_in_words_for_the_form_of_its_answer() {
     let parameters = json!({"type": "object"});
-    let tool = Tool { name: "f".into(), description: String::new(), parameters, strict: None };
+    let tool = Tool { name: "f".into(), description: "".into(), parameters, strict: None };
     let mut request = hi().tool(tool);
     request.response_format =
         ResponseFormat::JsonSchema { name: "a".into(), schema: json!({"type": "object"}), strict: true };

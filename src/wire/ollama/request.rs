@@ -12,9 +12,9 @@ use crate::wire::encoded::Encoded;
 use crate::wire::ids::IdForm;
 use crate::wire::model::Model;
 use crate::wire::names::Names;
-use crate::wire::outgoing_text::OutgoingText;
+use crate::wire::outgoing_text::{OutgoingText, told};
 use crate::wire::request::{
-    Each, Fields, Notes, arguments_object, check, headers, inline, output_tokens_max, told, unsupported, write,
+    Each, Fields, Notes, arguments_object, check, headers, inline, output_tokens_max, unsupported, write,
 };
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Effort, Failure, ResponseFormat, Tool, ToolChoice, UserPart, without_path,
@@ -168,35 +168,39 @@ impl<'a> WireMessage<'a> {
             Step::System(text) => (wire.role, wire.content) = ("system", text.into()),
             Step::User(parts) => {
                 wire.role = "user";
+                let mut said: Vec<OutgoingText<'_>> = Vec::new();
                 for part in parts {
                     match part {
-                        Part::FromRequest(UserPart::Text(text)) => append(&mut wire.content, text, "\n"),
-                        Part::Made(text) => append(&mut wire.content, text, "\n"),
+                        Part::FromRequest(UserPart::Text(text)) => said.push(text.into()),
+                        Part::Made(text) => said.push(text),
                         Part::FromRequest(UserPart::Image(image)) => match inline(image) {
                             Ok((_, data)) => wire.images.push(data),
                             Err(_) => return Err(unsupported("messages.image.url")),
                         },
                         Part::FromRequest(UserPart::Document(document)) => match told(document) {
-                            Some(told) => append(&mut wire.content, told.to_string(), "\n"),
+                            Some(told) => said.push(told),
                             None => return Err(unsupported("messages.document")),
                         },
                         Part::FromRequest(UserPart::Audio(_)) => return Err(unsupported("messages.audio")),
                         Part::FromRequest(UserPart::Foreign(_)) => {}
                     }
                 }
+                wire.content = row(said, "\n");
             }
             Step::Assistant(spoken) => {
                 wire.role = "assistant";
+                let (mut said, mut thought): (Vec<OutgoingText<'_>>, Vec<OutgoingText<'_>>) = (Vec::new(), Vec::new());
                 for part in spoken.parts {
                     match part {
-                        AssistantPart::Text(text) => append(&mut wire.content, text, ""),
+                        AssistantPart::Text(text) => said.push(text.into()),
                         AssistantPart::Reasoning(reasoning) => {
                             notes.keep(false, "messages.reasoning", reasoning.proof.as_ref());
-                            append(&mut wire.thinking, &reasoning.text, "");
+                            thought.push((&reasoning.text).into());
                         }
                         AssistantPart::ToolCall(_) | AssistantPart::Foreign(_) => {}
                     }
                 }
+                (wire.content, wire.thinking) = (row(said, ""), row(thought, ""));
                 let calls = spoken.parts.iter().filter_map(AssistantPart::as_tool_call);
                 for (id, call) in spoken.ids.into_iter().zip(calls) {
                     notes.call(IdForm::Any, call);
@@ -216,14 +220,9 @@ impl<'a> WireMessage<'a> {
     }
 }
 
-/// Appends a text, after something between; copies only where there are two.
-fn append<'a>(all: &mut OutgoingText<'a>, more: impl Into<OutgoingText<'a>>, between: &str) {
-    let more = more.into();
-    if all.is_empty() {
-        *all = more;
-    } else if !more.is_empty() {
-        *all = [all.as_str(), between, more.as_str()].concat().into();
-    }
+/// Returns texts as one, without those that are empty.
+fn row<'a>(texts: Vec<OutgoingText<'a>>, between: &'static str) -> OutgoingText<'a> {
+    OutgoingText::row(texts.into_iter().filter(|text| !text.is_empty()), between)
 }
 
 struct WireTool<'a>(&'a Tool);
@@ -231,10 +230,16 @@ struct WireTool<'a>(&'a Tool);
 impl Serialize for WireTool<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Tool { name, description, parameters, .. } = self.0;
-        let function = json!({"name": name, "description": description, "parameters": parameters});
         let mut map = serializer.serialize_map(Some(2))?;
         map.serialize_entry("type", "function")?;
-        map.serialize_entry("function", &function)?;
+        map.serialize_entry("function", &ToolFunction { name, description: description.into(), parameters })?;
         map.end()
     }
+}
+
+#[derive(serde::Serialize)]
+struct ToolFunction<'a> {
+    name: &'a str,
+    description: OutgoingText<'a>,
+    parameters: &'a Value,
 }

@@ -10,8 +10,8 @@ use crate::wire::conversation::{AssistantTurn, CallResult, Media, Part, Step, me
 use crate::wire::flavour::Flavour;
 use crate::wire::model::Model;
 use crate::wire::names::Names;
-use crate::wire::outgoing_text::OutgoingText;
-use crate::wire::request::{Address, Each, Formatted, Notes, arguments, told, verbatim};
+use crate::wire::outgoing_text::{OutgoingText, told};
+use crate::wire::request::{Address, Each, Formatted, Notes, arguments, verbatim};
 use crate::words::{AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Foreign, Text, ToolCall, UserPart};
 
 const OWN: Dialect = Dialect::OpenAiChat;
@@ -120,8 +120,7 @@ impl Serialize for Messages<'_> {
             [] => {}
             [only] => seq.serialize_element(&Line { role: self.system_role, content: only })?,
             lead => {
-                let lead: Vec<&str> = lead.iter().map(OutgoingText::as_str).collect();
-                let content = &lead.join("\n\n").into();
+                let content = &OutgoingText::row(lead.iter().cloned(), "\n\n");
                 seq.serialize_element(&Line { role: self.system_role, content })?;
             }
         }
@@ -205,8 +204,8 @@ impl Serialize for Assistant<'_> {
             map.serialize_entry("content", &Each(|| said.clone().map(|part| WireAssistantPart(part))))?;
         } else {
             // Some servers refuse a message without content, others an empty one beside tool calls.
-            let texts = Joined(parts.iter().filter_map(|part| part.text()).collect());
-            let content = Some(texts).filter(|texts| calls.is_empty() || !texts.0.is_empty());
+            let speaks = calls.is_empty() || parts.iter().any(|part| part.text().is_some());
+            let content = speaks.then(|| joined(parts.iter().filter_map(|part| part.text())));
             map.serialize_entry("content", &content)?;
         }
         if let Some(spoken) = foreign().find(|foreign| foreign.kind == SPOKEN) {
@@ -216,7 +215,7 @@ impl Serialize for Assistant<'_> {
             let own = spoken().map(|spoken| spoken.parts).filter(|parts| !is_of_others(parts));
             let own: Vec<&Text> = own.flatten().filter_map(thought).collect();
             if own.iter().any(|text| !text.is_empty()) {
-                map.serialize_entry(flavour.thoughts, &Joined(own))?;
+                map.serialize_entry(flavour.thoughts, &joined(own))?;
             } else {
                 map.serialize_entry(flavour.thoughts, self.messages.unthought)?;
             }
@@ -267,22 +266,9 @@ fn thought(part: &AssistantPart) -> Option<&Text> {
     if let AssistantPart::Reasoning(reasoning) = part { Some(&reasoning.text) } else { None }
 }
 
-/// Texts as one.
-struct Joined<'a>(Vec<&'a Text>);
-
-impl Serialize for Joined<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0[..] {
-            [only] => OutgoingText::FromRequest(only).serialize(serializer),
-            _ => serializer.collect_str(self),
-        }
-    }
-}
-
-impl fmt::Display for Joined<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|text| f.write_str(text))
-    }
+/// Returns texts as one.
+fn joined<'a>(texts: impl IntoIterator<Item = &'a Text>) -> OutgoingText<'a> {
+    OutgoingText::row(texts.into_iter().map(OutgoingText::FromRequest), "")
 }
 
 /// A part of what an assistant said.
@@ -317,7 +303,7 @@ impl Serialize for WirePart<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let part = match self.0 {
             Part::FromRequest(UserPart::Text(text)) => return WireText::of(text).serialize(serializer),
-            Part::Made(text) => return WireText::of(text.as_str()).serialize(serializer),
+            Part::Made(text) => return WireText::of(text.clone()).serialize(serializer),
             Part::FromRequest(UserPart::Foreign(part)) => return verbatim(OWN, part).serialize(serializer),
             Part::FromRequest(part) => part,
         };
@@ -332,7 +318,7 @@ impl Serialize for WirePart<'_> {
                 let (media_type, data) = match &document.source {
                     DocumentSource::Text(_) => {
                         map.serialize_entry("type", "text")?;
-                        map.serialize_entry("text", &told(document).map(Formatted))?;
+                        map.serialize_entry("text", &told(document))?;
                         return map.end();
                     }
                     DocumentSource::Url(url) => ("", url),
@@ -344,7 +330,7 @@ impl Serialize for WirePart<'_> {
             }
             UserPart::Audio(Audio { media_type, data }) => {
                 map.serialize_entry("type", "input_audio")?;
-                map.serialize_entry("input_audio", &WireAudio { data, format: format(media_type) })?;
+                map.serialize_entry("input_audio", &WireAudio { data: data.into(), format: format(media_type) })?;
             }
             UserPart::Text(_) | UserPart::Foreign(_) => {}
         }
@@ -368,13 +354,13 @@ pub(in crate::wire) fn format(media_type: &str) -> &str {
 pub(in crate::wire) struct FileData<'a> {
     /// Empty where the data is an address.
     pub(in crate::wire) media_type: &'a str,
-    pub(in crate::wire) data: &'a str,
+    pub(in crate::wire) data: &'a Text,
 }
 
 impl fmt::Display for FileData<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.media_type {
-            "" => f.write_str(self.data),
+            "" => self.data.fmt(f),
             media_type => write!(f, "data:{media_type};base64,{}", self.data),
         }
     }
@@ -387,9 +373,9 @@ struct WireFile<'a> {
 }
 
 #[derive(serde::Serialize)]
-struct WireAudio<'a> {
-    data: &'a str,
-    format: &'a str,
+pub(in crate::wire) struct WireAudio<'a> {
+    pub(in crate::wire) data: OutgoingText<'a>,
+    pub(in crate::wire) format: &'a str,
 }
 
 #[derive(serde::Serialize)]

@@ -13,6 +13,7 @@ use crate::wire::flavour::{Flavour, NameForm, Template, takes_max_tokens};
 use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::original;
+use crate::wire::outgoing_text::OutgoingText;
 use crate::wire::request::{
     Each, Fields, Notes, asked, check, foreign_tools, headers, output_tokens_max, settings, verbatim, write,
 };
@@ -310,7 +311,7 @@ impl Serialize for WireTool<'_> {
         let name = names.sent(name);
         let mut map = serializer.serialize_map(Some(2))?;
         map.serialize_entry("type", "function")?;
-        let description = Some(description.as_str()).filter(|text| !text.is_empty());
+        let description = Some(OutgoingText::FromRequest(description)).filter(|text| !text.is_empty());
         map.serialize_entry("function", &ToolFunction { name, description, parameters, strict: *strict })?;
         map.end()
     }
@@ -320,7 +321,7 @@ impl Serialize for WireTool<'_> {
 struct ToolFunction<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'a str>,
+    description: Option<OutgoingText<'a>>,
     parameters: &'a Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     strict: Option<bool>,

@@ -22,7 +22,7 @@ fn body(request: &ChatRequest, model: &str, streaming: bool) -> Value {
 fn weather() -> Tool {
     Tool {
         name: "weather".to_owned(),
-        description: "Tells the weather.".to_owned(),
+        description: "Tells the weather.".into(),
         parameters: json!({"type": "object", "properties": {"city": {"type": "string"}}}),
         strict: Some(true),
     }
@@ -55,7 +55,7 @@ fn writes_the_smallest_request() {
 #[test]
 fn writes_every_field() {
     let request = ChatRequest {
-        tools: vec![weather(), Tool { description: String::new(), strict: None, ..weather() }],
+        tools: vec![weather(), Tool { description: "".into(), strict: None, ..weather() }],
         tool_choice: ToolChoice::Named("weather".to_owned()),
         parallel_tool_calls: Some(false),
         response_format: ResponseFormat::JsonSchema {

@@ -14,12 +14,12 @@ use crate::wire::flavour::{Flavour, NameForm};
 use crate::wire::ids::IdForm;
 use crate::wire::model::Model;
 use crate::wire::names::Names;
-use crate::wire::openai::{FileData, UNNAMED, format as audio_format};
+use crate::wire::openai::{FileData, UNNAMED, WireAudio, format as audio_format};
 use crate::wire::original;
-use crate::wire::outgoing_text::OutgoingText;
+use crate::wire::outgoing_text::{OutgoingText, told};
 use crate::wire::request::{
     Address, Each, Fields, Formatted, Notes, arguments, check, foreign_tools, headers, is_own, joined,
-    output_tokens_max, settings, told, unsupported, verbatim, write,
+    output_tokens_max, settings, unsupported, verbatim, write,
 };
 use crate::wire::shared::extra_of;
 use crate::words::{
@@ -440,7 +440,7 @@ impl Serialize for WireUserPart<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Part::FromRequest(part) => WirePart(part).serialize(serializer),
-            Part::Made(text) => WireText::of("input_text", text.as_str()).serialize(serializer),
+            Part::Made(text) => WireText::of("input_text", text.clone()).serialize(serializer),
         }
     }
 }
@@ -462,11 +462,11 @@ impl Serialize for WirePart<'_> {
             UserPart::Document(document) => match &document.source {
                 DocumentSource::Text(_) => {
                     map.serialize_entry("type", "input_text")?;
-                    map.serialize_entry("text", &told(document).map(Formatted))?;
+                    map.serialize_entry("text", &told(document))?;
                 }
                 DocumentSource::Url(url) => {
                     map.serialize_entry("type", "input_file")?;
-                    map.serialize_entry("file_url", &**url)?;
+                    map.serialize_entry("file_url", &OutgoingText::FromRequest(url))?;
                 }
                 DocumentSource::Base64 { media_type, data } => {
                     map.serialize_entry("type", "input_file")?;
@@ -476,7 +476,7 @@ impl Serialize for WirePart<'_> {
             },
             UserPart::Audio(Audio { media_type, data }) => {
                 map.serialize_entry("type", "input_audio")?;
-                map.serialize_entry("input_audio", &json!({"data": &**data, "format": audio_format(media_type)}))?;
+                map.serialize_entry("input_audio", &WireAudio { data: data.into(), format: audio_format(media_type) })?;
             }
             UserPart::Text(_) | UserPart::Foreign(_) => {}
         }
@@ -499,7 +499,7 @@ impl Serialize for WireTool<'_> {
         map.serialize_entry("type", "function")?;
         map.serialize_entry("name", names.sent(name))?;
         if !description.is_empty() {
-            map.serialize_entry("description", description)?;
+            map.serialize_entry("description", &OutgoingText::FromRequest(description))?;
         }
         map.serialize_entry("parameters", parameters)?;
         // A missing value means yes in this dialect, and no in the common form.

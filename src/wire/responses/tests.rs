@@ -31,7 +31,7 @@ fn body(request: &ChatRequest, model: &str) -> Value {
 fn weather() -> Tool {
     Tool {
         name: "weather".to_owned(),
-        description: "Tells the weather.".to_owned(),
+        description: "Tells the weather.".into(),
         parameters: json!({"type": "object"}),
         strict: Some(true),
     }
@@ -69,7 +69,7 @@ fn writes_the_smallest_request_and_leaves_nothing_at_the_provider() {
 #[test]
 fn writes_every_field() {
     let request = ChatRequest {
-        tools: vec![weather(), Tool { description: String::new(), strict: None, ..weather() }],
+        tools: vec![weather(), Tool { description: "".into(), strict: None, ..weather() }],
         tool_choice: ToolChoice::Named("weather".to_owned()),
         parallel_tool_calls: Some(false),
         response_format: ResponseFormat::JsonSchema {

@@ -8,8 +8,7 @@ use super::node::{Node, Object, Read, each};
 use super::out::json;
 use super::reading::model;
 use super::{BadRequest, CallerDialect, twins};
-use crate::wire::base64;
-use crate::words::{EmbedRequest, Embeddings};
+use crate::words::{EmbedRequest, Embeddings, base64};
 
 /// A caller's request for vectors, understood.
 #[derive(Clone, Debug, PartialEq)]

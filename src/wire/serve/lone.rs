@@ -1,7 +1,5 @@
 //! Halves of letters: a client that cuts a text in UTF-16 may part a pair of surrogates, and what it sends is no JSON.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 
 /// The mark of a letter that is not whole.
@@ -9,15 +7,17 @@ const LOST: &[u8] = br"\ufffd";
 
 /// Returns a body in which every half of a letter is replaced; `None` where there is none.
 pub(super) fn mended(body: &[u8]) -> Option<Bytes> {
-    let mut out: Cow<'_, [u8]> = Cow::Borrowed(&[]);
+    let mut out = Vec::new();
     let (mut at, mut copied) = (0, 0);
     while let Some(found) = memchr::memchr(b'\\', &body[at..]) {
         at += found;
         match (half(body, at), half(body, at + 6)) {
             (Some(High), Some(Low)) => at += 12,
             (Some(_), _) => {
-                out.to_mut().extend_from_slice(&body[copied..at]);
-                out.to_mut().extend_from_slice(LOST);
+                // The mark is as long as what it stands for; growing would hold all of it twice.
+                out.reserve_exact(body.len() - out.len());
+                out.extend_from_slice(&body[copied..at]);
+                out.extend_from_slice(LOST);
                 at += 6;
                 copied = at;
             }
@@ -31,8 +31,8 @@ pub(super) fn mended(body: &[u8]) -> Option<Bytes> {
     if copied == 0 {
         return None;
     }
-    out.to_mut().extend_from_slice(&body[copied..]);
-    Some(out.into_owned().into())
+    out.extend_from_slice(&body[copied..]);
+    Some(out.into())
 }
 
 use Half::{High, Low};

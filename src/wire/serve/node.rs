@@ -57,12 +57,22 @@ pub(super) fn values_max(bytes: usize) -> usize {
     VALUES_MAX + bytes / BYTES_A_VALUE
 }
 
+/// A shorter object is written anew where it is wanted as JSON: a part of its body would take more.
+const WRITTEN_BYTES_MIN: usize = 1024;
+
 /// The error of a field that has more.
 const DENSE: &str = "has more values than are read here";
 
 /// An object's fields in their order. One that is null counts as none.
 #[derive(Debug, Default)]
-pub(super) struct Object<'a>(Vec<(Cow<'a, str>, Node<'a>)>);
+pub(super) struct Object<'a> {
+    fields: Vec<(Cow<'a, str>, Node<'a>)>,
+    /// A long one as it is written in its body, as long as nothing is taken out of it.
+    written: Option<Box<Written<'a>>>,
+}
+
+/// A part of a body, and the body.
+type Written<'a> = (&'a str, &'a ByteString);
 
 pub(super) type Read<T> = Result<T, BadRequest>;
 
@@ -73,7 +83,7 @@ impl<'a> Object<'a> {
         let mut parser = Parser::new(body, values_max);
         match parser.body() {
             Ok(Some(object)) => {
-                let twice = twins::check(object.0.iter().map(|(name, _)| &**name));
+                let twice = twins::check(object.fields.iter().map(|(name, _)| &**name));
                 twice.map_err(|bad| BadRequest { is_final: true, ..bad })?;
                 Ok((object, values_max - parser.left()))
             }
@@ -82,33 +92,36 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Makes an object of its fields.
-    pub(super) fn of(fields: Vec<(Cow<'a, str>, Node<'a>)>) -> Self {
-        Self(fields)
+    /// Makes an object of its fields, and of how it is written in its body.
+    pub(super) fn of(fields: Vec<(Cow<'a, str>, Node<'a>)>, written: &'a str, body: &'a ByteString) -> Self {
+        let written = (written.len() >= WRITTEN_BYTES_MIN).then(|| Box::new((written, body)));
+        Self { fields, written }
     }
 
     /// Makes an object of what could not be read.
     fn aside(node: Node<'a>) -> Self {
-        Self(vec![(UNREAD.into(), Node::Aside(Box::new(node)))])
+        Self { fields: vec![(UNREAD.into(), Node::Aside(Box::new(node)))], written: None }
     }
 
     /// Returns what is set aside in it, if it is such an object.
     fn set_aside(&self) -> Option<&Node<'a>> {
-        if let [(_, Node::Aside(node))] = &self.0[..] { Some(node) } else { None }
+        if let [(_, Node::Aside(node))] = &self.fields[..] { Some(node) } else { None }
     }
 
     /// Takes a field out; what is set aside stays.
     pub(super) fn take(&mut self, key: &str) -> Option<Node<'a>> {
-        let at = self.0.iter().rposition(|(name, _)| name == key)?;
-        if self.0[at].1.is_aside() {
+        let at = self.fields.iter().rposition(|(name, _)| name == key)?;
+        if self.fields[at].1.is_aside() {
             return None;
         }
-        Some(self.0.remove(at).1).filter(|node| !matches!(node, Node::Null))
+        self.written = None;
+        Some(self.fields.remove(at).1).filter(|node| !matches!(node, Node::Null))
     }
 
     /// Returns the value of a field whose name is this for a reader.
     pub(super) fn named(&mut self, is_it: impl Fn(&str) -> bool) -> Option<&mut Node<'a>> {
-        self.0.iter_mut().rfind(|(name, _)| is_it(name)).map(|(_, node)| node)
+        self.written = None;
+        self.fields.iter_mut().rfind(|(name, _)| is_it(name)).map(|(_, node)| node)
     }
 
     /// Takes a field out, whichever of two names it has.
@@ -118,7 +131,8 @@ impl<'a> Object<'a> {
 
     /// Puts a field back.
     pub(super) fn put(&mut self, key: &'static str, node: Node<'a>) {
-        self.0.push((key.into(), node));
+        self.written = None;
+        self.fields.push((key.into(), node));
     }
 
     /// Tells whether there is a field.
@@ -135,9 +149,23 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Returns the text of a field, if it is one, and leaves it where it is.
+    pub(super) fn peek_words(&self, key: &str) -> Text {
+        match self.get(key) {
+            Some(Node::Text(Quote::Plain(text, body))) => Text::part(body, text),
+            Some(Node::Text(Quote::Escaped(text))) => text.clone(),
+            _ => Text::default(),
+        }
+    }
+
+    /// Tells whether a field is a text that begins so.
+    pub(super) fn begins(&self, key: &str, prefix: &str) -> bool {
+        matches!(self.get(key), Some(Node::Text(text)) if text.starts_with(prefix))
+    }
+
     /// Returns the text of a field as it is written in the body, if it is the only one of its name and has no escapes.
     pub(super) fn as_it_stands(&self, key: &str) -> Option<&'a str> {
-        let mut fields = self.0.iter().filter(|(name, _)| name == key);
+        let mut fields = self.fields.iter().filter(|(name, _)| name == key);
         match (fields.next(), fields.next()) {
             (Some((_, Node::Text(Quote::Plain(text, _)))), None) => Some(text),
             _ => None,
@@ -146,7 +174,7 @@ impl<'a> Object<'a> {
 
     /// Returns the names of the fields that are null, or of those that are not.
     pub(super) fn names(&self, are_null: bool) -> impl Iterator<Item = &str> {
-        let fields = self.0.iter().filter(move |(_, node)| matches!(node, Node::Null) == are_null);
+        let fields = self.fields.iter().filter(move |(_, node)| matches!(node, Node::Null) == are_null);
         fields.map(|(name, _)| &**name)
     }
 
@@ -174,21 +202,21 @@ impl<'a> Object<'a> {
 
     /// Returns its fields.
     pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &Node<'a>)> {
-        self.0.iter().map(|(key, node)| (&**key, node))
+        self.fields.iter().map(|(key, node)| (&**key, node))
     }
 
     /// Returns the name of the first field; empty where there is none.
     pub(super) fn first(&self) -> &str {
-        self.0.first().map_or("", |(name, _)| name)
+        self.fields.first().map_or("", |(name, _)| name)
     }
 
     /// Tells whether there is a field of another name.
     pub(super) fn has_other_than(&self, keys: &[&str]) -> bool {
-        self.0.iter().any(|(name, _)| !keys.contains(&&**name))
+        self.fields.iter().any(|(name, _)| !keys.contains(&&**name))
     }
 
     fn get(&self, key: &str) -> Option<&Node<'a>> {
-        let named = self.0.iter().rfind(|(name, _)| name == key).map(|(_, node)| node);
+        let named = self.fields.iter().rfind(|(name, _)| name == key).map(|(_, node)| node);
         named.filter(|node| !node.is_aside())
     }
 
@@ -272,40 +300,50 @@ impl<'a> Object<'a> {
     /// Returns the fields that were not taken, except those with many values: they stay in the request as it came, and
     /// would take many times their bytes for as long as the call lasts.
     pub(super) fn rest(self) -> Map<String, Value> {
-        let fields = self.without_nulls().0.into_iter().filter(|(_, node)| node.fits(&mut { REST_VALUES_MAX }));
+        let fields = self.without_nulls().fields.into_iter().filter(|(_, node)| node.fits(&mut { REST_VALUES_MAX }));
         fields.filter_map(|(key, node)| node.value("").ok().map(|value| (key.into_owned(), value))).collect()
     }
 
     /// Returns it as a value that owns itself.
     pub(super) fn value(mut self) -> Read<Value> {
-        if let [(_, Node::Aside(node))] = &mut self.0[..] {
+        if let [(_, Node::Aside(node))] = &mut self.fields[..] {
             return std::mem::take(&mut **node).value("");
         }
-        let each = self.0.into_iter().map(|(key, node)| Ok((node.value(&key)?, key)));
+        let each = self.fields.into_iter().map(|(key, node)| Ok((node.value(&key)?, key)));
         let fields = each.map(|read| read.map(|(value, key)| (key.into_owned(), value)));
         fields.collect::<Read<_>>().map(Value::Object)
     }
 
-    /// Returns it as JSON, its fields in their order.
-    pub(super) fn json(&self) -> Read<String> {
-        json(self)
+    /// Returns it as JSON, its fields in their order: a long one as it is written in its body, which it shares.
+    pub(super) fn json(&self) -> Read<Text> {
+        match &self.written {
+            Some(written) if self.is_all_read() => Ok(Text::part(written.1, written.0)),
+            _ => json(self).map(Text::from),
+        }
+    }
+
+    /// Tells whether all values of its fields were read.
+    fn is_all_read(&self) -> bool {
+        self.fields.iter().all(|(_, node)| node.is_all_read())
     }
 
     /// Takes a field's text, where there is no other field.
     pub(super) fn only_text(&mut self, key: &str) -> Option<Text> {
-        let only = self.0.len() == 1 && matches!(&self.0[0], (name, Node::Text(_)) if name == key);
+        let only = self.fields.len() == 1 && matches!(&self.fields[0], (name, Node::Text(_)) if name == key);
         only.then(|| self.words(key).ok().flatten()).flatten()
     }
 
     /// Returns it without the fields that are null: clients fill in missing fields so.
     pub(super) fn without_nulls(mut self) -> Self {
-        self.0.retain(|(_, node)| !matches!(node, Node::Null));
+        let before = self.fields.len();
+        self.fields.retain(|(_, node)| !matches!(node, Node::Null));
+        self.written = self.written.filter(|_| self.fields.len() == before);
         self
     }
 
     /// Tells whether all fields are taken.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.fields.is_empty()
     }
 }
 
@@ -436,8 +474,19 @@ impl<'a> Node<'a> {
         *left = rest;
         match self {
             Self::List(list) => list.iter().all(|node| node.fits(left)),
-            Self::Object(object) => object.0.iter().all(|(_, node)| node.fits(left)),
+            Self::Object(object) => object.fields.iter().all(|(_, node)| node.fits(left)),
             Self::Aside(node) => node.fits(left),
+            _ => true,
+        }
+    }
+
+    /// Tells whether all of its values were read.
+    fn is_all_read(&self) -> bool {
+        match self {
+            Self::Dense => false,
+            Self::List(list) => list.iter().all(Self::is_all_read),
+            Self::Object(object) => object.is_all_read(),
+            Self::Aside(node) => node.is_all_read(),
             _ => true,
         }
     }
@@ -457,8 +506,11 @@ impl<'a> Node<'a> {
     }
 
     /// Returns it as JSON, its fields in their order.
-    pub(super) fn json(&self) -> Read<String> {
-        json(self)
+    pub(super) fn json(&self) -> Read<Text> {
+        match self {
+            Self::Object(object) => object.json(),
+            other => json(other).map(Text::from),
+        }
     }
 }
 
@@ -536,8 +588,8 @@ impl Serialize for Object<'_> {
         if let Some(node) = self.set_aside() {
             return node.serialize(serializer);
         }
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (key, node) in &self.0 {
+        let mut map = serializer.serialize_map(Some(self.fields.len()))?;
+        for (key, node) in &self.fields {
             map.serialize_entry(key, node)?;
         }
         map.end()

@@ -143,11 +143,11 @@ impl<'a> Parser<'a> {
     }
 
     fn object(&mut self, depth: usize) -> Result<Object<'a>, ParseStop> {
-        let mut fields = Vec::new();
+        let (start, mut fields) = (self.at, Vec::new());
         self.at += 1;
         if self.blanks() == Some(b'}') {
             self.at += 1;
-            return Ok(Object::of(fields));
+            return Ok(Object::default());
         }
         loop {
             self.need(b'"', "a name in quotes is expected")?;
@@ -171,7 +171,9 @@ impl<'a> Parser<'a> {
                 None => return Err(ParseStop::Bad("it ends within an object")),
             }
         }
-        Ok(Object::of(fields))
+        // Of what is only skipped no object is wanted.
+        let written = if self.passes { "" } else { &self.body[start..self.at] };
+        Ok(Object::of(fields, written, self.body))
     }
 
     fn list(&mut self, depth: usize) -> Result<Node<'a>, ParseStop> {

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::BadRequest;
 use super::node::{Node, Object, Read, each};
-use crate::wire::base64;
 use crate::wire::original::{INVOICE, without_invoice};
 use crate::wire::serve::seal::Proves;
 use crate::words::{
@@ -59,7 +58,7 @@ pub(super) fn no_arguments() -> Value {
 }
 
 /// Returns a tool that takes a text as one that takes JSON: a function of the one argument `input`.
-pub(super) fn free_tool(name: String, description: String) -> Tool {
+pub(super) fn free_tool(name: String, description: Text) -> Tool {
     let parameters = json!({
         "type": "object",
         "properties": {"input": {"type": "string"}},
@@ -70,8 +69,8 @@ pub(super) fn free_tool(name: String, description: String) -> Tool {
 }
 
 /// Returns the arguments of a call of such a tool.
-pub(super) fn free_arguments(input: &str) -> Text {
-    json!({"input": input}).to_string().into()
+pub(super) fn free_arguments(input: &Text) -> Text {
+    Text::row(vec!["{\"input\":".into(), input.in_json(), "}".into()], "")
 }
 
 /// Returns the text out of the arguments of a call of such a tool.
@@ -95,19 +94,9 @@ pub(super) fn parts(content: Node<'_>, block: impl FnMut(Node<'_>) -> Read<UserP
 }
 
 /// Returns parts that are texts as one, a line each; where there is anything else, none.
-pub(super) fn joined(mut parts: Vec<UserPart>) -> Option<Text> {
-    if let [UserPart::Text(only)] = &mut parts[..] {
-        return Some(std::mem::take(only));
-    }
-    let mut all = String::new();
-    for (at, part) in parts.into_iter().enumerate() {
-        let UserPart::Text(text) = part else { return None };
-        if at > 0 {
-            all.push('\n');
-        }
-        all.push_str(&text.into_string());
-    }
-    Some(all.into())
+pub(super) fn joined(parts: Vec<UserPart>) -> Option<Text> {
+    let texts = parts.into_iter().map(|part| if let UserPart::Text(text) = part { Some(text) } else { None });
+    texts.collect::<Option<_>>().map(|texts| Text::row(texts, "\n"))
 }
 
 /// Returns a part that the common form cannot express, unchanged.
@@ -144,8 +133,8 @@ pub(super) fn file(media_type: String, data: Text, title: Option<String>) -> Use
         return UserPart::Audio(Audio { media_type, data });
     }
     let is_text = media_type.starts_with("text/") || TEXTS.contains(&media_type.as_str());
-    let text = if is_text { base64::decode(&data).and_then(|bytes| String::from_utf8(bytes).ok()) } else { None };
-    let source = text.map_or(DocumentSource::Base64 { media_type, data }, |text| DocumentSource::Text(text.into()));
+    let text = if is_text { Text::of_base64(&data) } else { None };
+    let source = text.map_or(DocumentSource::Base64 { media_type, data }, DocumentSource::Text);
     UserPart::Document(Document { title, ..Document::new(source) })
 }
 
@@ -215,7 +204,7 @@ pub(super) fn is_for_all(message: &mut Message) -> bool {
     if !text.starts_with(INVOICE) {
         return true;
     }
-    match without_invoice(text).map(Text::from) {
+    match without_invoice(text).map(|rest| text.slice(rest)) {
         Some(rest) => {
             *text = rest;
             true

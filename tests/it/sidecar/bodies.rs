@@ -1,12 +1,14 @@
 //! Bodies: their length, their number, and their memory.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use standin::drill::Drill;
 use standin::testing::{Fault, Script};
 
@@ -134,9 +136,8 @@ async fn a_body_takes_room_for_what_is_made_of_its_values() {
     assert_eq!(third.status, 200, "the room is free again: {third:?}");
 }
 
-/// Starts the program over a strict provider of OpenAI's dialect, `a`, and one of Anthropic's, `b`. It has one thread
-/// for connections: work that holds that up, holds up all clients. The providers have a thread of their own, so that
-/// their time for reading a body does not count.
+/// Starts the program over strict providers. They have a thread of their own, so that their time for reading a body
+/// does not count.
 fn alone(folder: &str) -> Served {
     let (tell, told) = mpsc::channel();
     thread::spawn(move || {
@@ -147,12 +148,18 @@ fn alone(folder: &str) -> Served {
             std::future::pending::<()>().await;
         });
     });
-    let drill = told.recv().expect("a drill");
+    over(folder, told.recv().expect("a drill"))
+}
+
+/// Starts the program over providers at an address: of OpenAI's dialect, `a`, of Anthropic's, `b`, and of Google's,
+/// `c`. It has one thread for connections: work that holds that up, holds up all clients.
+fn over(folder: &str, providers: SocketAddr) -> Served {
     let (_, at) = program(folder);
     let text = format!(
-        "[providers.a]\nbase_url = \"http://{drill}/v1\"\nkeys = [\"sk-1\"]\nmodels.m = {{}}\n\
-         [providers.b]\nbase_url = \"http://{drill}/v1\"\ndialect = \"anthropic\"\nkeys = [\"sk-1\"]\nmodels.m = {{}}\n\
-         [routes.smart]\ntargets = [\"a/m\"]\n[routes.other]\ntargets = [\"b/m\"]\n"
+        "[providers.a]\nbase_url = \"http://{providers}/v1\"\nkeys = [\"sk-1\"]\nmodels.m = {{}}\n\
+         [providers.b]\nbase_url = \"http://{providers}/v1\"\ndialect = \"anthropic\"\nkeys = [\"sk-1\"]\nmodels.m = {{}}\n\
+         [providers.c]\nbase_url = \"http://{providers}/v1beta\"\ndialect = \"gemini\"\nkeys = [\"sk-1\"]\nmodels.m = {{}}\n\
+         [routes.smart]\ntargets = [\"a/m\"]\n[routes.other]\ntargets = [\"b/m\"]\n[routes.third]\ntargets = [\"c/m\"]\n"
     );
     fs::write(at.join("given.toml"), text).expect("a file");
     Served::start(folder, &["--config", "given.toml"], |command| {
@@ -223,4 +230,160 @@ async fn a_long_body_is_read_counted_and_written_apart_from_the_threads_that_ser
         assert!(cost < length * 3 / 2, "{path}: {length} bytes cost {cost}");
         assert!(live < LIVE_MAX, "{path}: /live took {live:?}");
     }
+}
+
+/// The bytes of a long body.
+const LONG: usize = 32 << 20;
+
+/// A text of lines, which has escapes in JSON.
+fn lines(bytes: usize) -> String {
+    "a line\n".repeat(bytes / 8)
+}
+
+const CHAT: &str = "/v1/chat/completions";
+const MESSAGES: &str = "/v1/messages";
+const GEMINI: &str = "/v1beta/models/MODEL:generateContent";
+
+/// Starts providers that answer to anything and keep nothing of it.
+fn careless() -> SocketAddr {
+    const CHAT: &str = r#"data: {"choices":[{"index":0,"delta":{"content":"ok"},"finish_reason":"stop"}]}"#;
+    const MESSAGES: &str = concat!(
+        r#"data: {"type":"message_start","message":{"id":"m","usage":{"input_tokens":1,"output_tokens":1}}}"#,
+        "\n\n",
+        r#"data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":"ok"}}"#,
+        "\n\n",
+        r#"data: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":1}}"#,
+        "\n\n",
+        r#"data: {"type":"message_stop"}"#,
+    );
+    const GEMINI: &str =
+        r#"data: {"candidates":[{"content":{"role":"model","parts":[{"text":"ok"}]},"finishReason":"STOP"}]}"#;
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.expect("a connection"));
+            let (mut head, mut length) = (String::new(), 0);
+            while stream.read_line(&mut head).expect("a head") > 2 {
+                let line = head.lines().next_back().unwrap_or_default();
+                length = line.strip_prefix("content-length: ").map_or(length, |it| it.parse().expect("a number"));
+            }
+            std::io::copy(&mut stream.by_ref().take(length), &mut std::io::sink()).expect("a body");
+            let events = match head.split(' ').nth(1).unwrap_or_default() {
+                path if path.ends_with("/chat/completions") => CHAT,
+                path if path.ends_with("/messages") => MESSAGES,
+                _ => GEMINI,
+            };
+            let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/event-stream\r\n";
+            let whole = format!("{head}content-length: {}\r\n\r\n{events}\n\n", events.len() + 2);
+            stream.get_mut().write_all(whole.as_bytes()).expect("an answer");
+        }
+    });
+    address
+}
+
+/// Sends bodies of one kind to a program of their own, for a model each: none may cost more than two and a half times
+/// its bytes.
+async fn assert_cheap(kind: &str, asked: &[(&str, &str, Value)]) {
+    for (at, (path, model, body)) in asked.iter().enumerate() {
+        let served = over(&format!("{kind}-{at}"), careless());
+        let warm = http::ask(served.address, Caller::Anthropic, "smart", "one two", false).await;
+        assert_eq!(warm.status, 200, "{warm:?}");
+        let (before, mut body) = (served.peak(), body.clone());
+        if *path != GEMINI {
+            body["model"] = json!(model);
+        }
+        let (path, body) = (path.replace("MODEL", model), body.to_string());
+        let answer = Exchange::begin(served.address, "POST", &path, &[], &body).await.end().await;
+        assert_eq!(answer.status, 200, "{path} {model}: {answer:?}");
+        let (cost, length) = (served.peak() - before, body.len() as u64);
+        assert!(cost < length * 5 / 2, "{path} {model}: {length} bytes cost {cost}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn texts_that_become_one_are_not_held_as_one() {
+    let blocks = |count: usize| vec![json!({"type": "text", "text": lines(LONG / count)}); count];
+    let parts = |count: usize| vec![json!({"text": lines(LONG / count)}); count];
+    let hi = json!([{"role": "user", "content": "hi"}]);
+    let system = json!({"max_tokens": 9, "system": blocks(20_000), "messages": hi});
+    let told = |content: Value| json!({"messages": [{"role": "system", "content": content}, {"role": "user", "content": "hi"}]});
+    let call = json!({"id": "c", "type": "function", "function": {"name": "t", "arguments": "{}"}});
+    let result = json!({
+        "messages": [
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "content": null, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c", "content": blocks(2_000)},
+        ],
+        "tools": [{"type": "function", "function": {"name": "t", "parameters": {"type": "object"}}}],
+    });
+    let said = json!({"contents": [
+        {"role": "user", "parts": [{"text": "hi"}]},
+        {"role": "model", "parts": parts(2_000)},
+        {"role": "user", "parts": [{"text": "hi"}]},
+    ]});
+    let asked = [
+        (MESSAGES, "smart", system),
+        (CHAT, "other", told(blocks(2).into())),
+        (CHAT, "other", result),
+        (GEMINI, "smart", said),
+    ];
+    assert_cheap("joined", &asked).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn arguments_of_a_call_are_held_once_as_an_object_and_once_as_a_text() {
+    let object = json!({"a": lines(LONG)});
+    let tool = json!({"name": "t", "input_schema": {"type": "object"}});
+    let messages = json!({
+        "max_tokens": 9,
+        "messages": [
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "t", "input": object}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "ok"}]},
+        ],
+        "tools": [tool],
+    });
+    let call = json!({"id": "c", "type": "function", "function": {"name": "t", "arguments": object.to_string()}});
+    let chat = json!({
+        "messages": [
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "content": null, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c", "content": "ok"},
+        ],
+        "tools": [{"type": "function", "function": {"name": "t", "parameters": {"type": "object"}}}],
+    });
+    let gemini = json!({
+        "contents": [
+            {"role": "user", "parts": [{"text": "hi"}]},
+            {"role": "model", "parts": [{"functionCall": {"name": "t", "args": object}}]},
+            {"role": "user", "parts": [{"functionResponse": {"name": "t", "response": {"output": "ok"}}}]},
+        ],
+        "tools": [{"functionDeclarations": [{"name": "t", "description": "does"}]}],
+    });
+    let asked = [
+        (MESSAGES, "smart", messages.clone()),
+        (MESSAGES, "other", messages),
+        (CHAT, "other", chat),
+        (GEMINI, "other", gemini),
+    ];
+    assert_cheap("arguments", &asked).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_in_base64_is_decoded_as_it_goes_out() {
+    // "a line, and another", a line each.
+    let base64 = "YSBsaW5lLCBhbmQgYW5vdGhlcgph".repeat(LONG / 28);
+    let file = json!({"filename": "a.txt", "file_data": format!("data:text/plain;base64,{base64}")});
+    let chat = json!({"messages": [{"role": "user", "content": [{"type": "file", "file": file}]}]});
+    let data = json!({"mimeType": "text/plain", "data": base64});
+    let gemini = json!({"contents": [{"role": "user", "parts": [{"text": "hi"}, {"inlineData": data}]}]});
+    let asked = [(CHAT, "other", chat), (GEMINI, "smart", gemini.clone()), (GEMINI, "third", gemini)];
+    assert_cheap("base64", &asked).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_answer_repeats_of_its_request_is_held_in_the_request() {
+    let asked = json!({"instructions": lines(LONG), "input": "hi"});
+    assert_cheap("repeated", &[("/v1/responses", "other", asked)]).await;
 }

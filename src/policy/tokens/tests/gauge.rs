@@ -142,7 +142,7 @@ fn declaration(tool: &Value) -> Tool {
     let text = |field: &str| tool[field].as_str().unwrap_or_default().to_owned();
     Tool {
         name: text("name"),
-        description: text("description"),
+        description: text("description").into(),
         parameters: parameters.cloned().unwrap_or_default(),
         strict: None,
     }

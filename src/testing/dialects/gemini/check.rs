@@ -306,7 +306,7 @@ fn tools(request: &Fields) -> Vec<Tool> {
         };
         Tool {
             name: text(declaration, "name").to_owned(),
-            description: text(declaration, "description").to_owned(),
+            description: text(declaration, "description").into(),
             parameters,
             strict: None,
         }

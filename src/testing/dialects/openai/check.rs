@@ -507,7 +507,7 @@ fn read_tool(rules: &Rules, tool: &Value, path: &str) -> Checked<Tool> {
         let message = format!("Invalid schema for function '{name}': {problem}");
         return Err(wrong(Some(&format!("{path}.parameters")), Some("invalid_function_parameters"), message));
     }
-    let description = function.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let description = function.get("description").and_then(Value::as_str).unwrap_or_default().into();
     Ok(Tool { name: name.to_owned(), description, parameters, strict })
 }
 

@@ -310,7 +310,7 @@ fn read_tool(tool: &Value, path: &str, is_official: bool) -> Checked<Option<Tool
         let message = format!("Invalid schema for function '{name}': {problem}");
         return Err(wrong(Some(&below(path, "parameters")), Some("invalid_function_parameters"), message));
     }
-    let description = tool.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let description = tool.get("description").and_then(Value::as_str).unwrap_or_default().into();
     Ok(Some(Tool { name: name.to_owned(), description, parameters, strict }))
 }
 

@@ -105,7 +105,7 @@ fn request_of(body: &Value) -> ChatRequest {
     let tools = take("tools");
     let tools = tools.as_array().into_iter().flatten().map(|tool| Tool {
         name: text_of(&tool["name"]),
-        description: tool["description"].as_str().unwrap_or_default().to_owned(),
+        description: tool["description"].as_str().unwrap_or_default().into(),
         parameters: tool["input_schema"].clone(),
         strict: tool["strict"].as_bool(),
     });

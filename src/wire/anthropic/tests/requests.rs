@@ -34,7 +34,7 @@ fn hi() -> ChatRequest {
 fn weather() -> Tool {
     Tool {
         name: "weather".to_owned(),
-        description: "Tells the weather.".to_owned(),
+        description: "Tells the weather.".into(),
         parameters: json!({"type": "object", "properties": {"city": {"type": "string"}}}),
         strict: None,
     }
@@ -97,7 +97,7 @@ fn writes_every_field() {
     let request = ChatRequest {
         tools: vec![
             Tool { strict: Some(true), ..weather() },
-            Tool { description: String::new(), strict: Some(false), parameters: Value::Null, ..weather() },
+            Tool { description: "".into(), strict: Some(false), parameters: Value::Null, ..weather() },
             Tool { parameters: json!({"properties": {}}), ..weather() },
         ],
         tool_choice: ToolChoice::Named("weather".to_owned()),

@@ -60,7 +60,7 @@ fn request(recorded: &Value) -> ChatRequest {
         let function = &tool["function"];
         Tool {
             name: function["name"].as_str().expect("a name").to_owned(),
-            description: function["description"].as_str().unwrap_or_default().to_owned(),
+            description: function["description"].as_str().unwrap_or_default().into(),
             parameters: function["parameters"].clone(),
             strict: function["strict"].as_bool(),
         }

@@ -29,7 +29,7 @@ fn bodies_have_the_shape_of_recorded_ones() {
         let tool = &recorded["tools"][0];
         Tool {
             name: tool["name"].as_str().expect("a name").to_owned(),
-            description: tool["description"].as_str().expect("a text").to_owned(),
+            description: tool["description"].as_str().expect("a text").into(),
             parameters: tool["parameters"].clone(),
             strict: tool["strict"].as_bool(),
         }

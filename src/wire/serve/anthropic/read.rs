@@ -1,7 +1,7 @@
 //! Reads requests.
 
 use super::{INVOICE, REDACTED, SYSTEM};
-use crate::wire::original::without_invoice;
+use crate::wire::original::{INVOICE as INVOICE_BEGIN, without_invoice};
 use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::openai::fits;
 use crate::wire::serve::reading::{AssistantParts, block, effort, foreign, image, joined, model, no_arguments, note};
@@ -69,7 +69,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
 /// Returns what a user's calls have in common, and leaves it where it is.
 fn session(body: &mut Object<'_>) -> Read<Option<String>> {
     let Some(metadata) = body.object("metadata")? else { return Ok(None) };
-    let user = metadata.peek("user_id").to_owned();
+    let user = metadata.peek_words("user_id").into_string();
     body.put("metadata", Node::Object(metadata));
     Ok(Some(user).filter(|user| !user.is_empty()))
 }
@@ -140,7 +140,7 @@ impl Reader {
             }
             tools.push(Tool {
                 name: tool.need_text("name")?,
-                description: tool.text("description")?.unwrap_or_default(),
+                description: tool.words("description")?.unwrap_or_default(),
                 parameters: match tool.object("input_schema")? {
                     Some(schema) => schema.value().map_err(|bad| bad.within("input_schema"))?,
                     None => no_arguments(),
@@ -159,12 +159,13 @@ impl Reader {
             Some(content) => content.list("system")?,
         };
         each("system", content, |node| {
-            let block = node.object("")?;
-            let said = block.peek("text");
-            match without_invoice(said) {
-                None => return Ok(Message::Foreign(Foreign { optional: true, ..foreign(OWN, INVOICE, block)? })),
-                Some(rest) if rest.len() < said.len() => return Ok(Message::System(rest.into())),
-                Some(_) => {}
+            let mut block = node.object("")?;
+            if block.begins("text", INVOICE_BEGIN) {
+                let Some(length) = without_invoice(block.peek("text")).map(str::len) else {
+                    return Ok(Message::Foreign(Foreign { optional: true, ..foreign(OWN, INVOICE, block)? }));
+                };
+                let said = block.need_words("text")?;
+                return Ok(Message::System(said.slice(&said[said.len() - length..])));
             }
             let mut parts = Vec::with_capacity(1);
             Self::part(block, &mut parts)?;
@@ -216,7 +217,7 @@ impl Reader {
             }
             content => content.list("content")?,
         };
-        let mut said = Vec::new();
+        let mut said = Vec::with_capacity(list.len());
         each("content", list, |node| {
             let mut block = node.object("")?;
             if block.peek("type") != "tool_result" {
@@ -287,9 +288,9 @@ impl Reader {
                 }
                 "redacted_thinking" => said.thought(Text::default(), Some(redacted(block.need_text("data")?))),
                 "tool_use" => {
-                    let input = block.object("input")?.map_or(Ok("{}".to_owned()), |input| input.json());
+                    let input = block.object("input")?.map_or(Ok("{}".into()), |input| input.json());
                     let input = input.map_err(|bad| bad.within("input"))?;
-                    said.call(block.need_text("id")?, block.need_text("name")?, input.into());
+                    said.call(block.need_text("id")?, block.need_text("name")?, input);
                 }
                 // Blocks of the provider's own tools, among others.
                 _ => said.foreign(self::block(OWN, block)?),

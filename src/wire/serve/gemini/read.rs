@@ -100,7 +100,7 @@ fn function(mut tool: Object<'_>) -> Read<Tool> {
     };
     Ok(Tool {
         name: tool.need_text("name")?,
-        description: tool.text("description")?.unwrap_or_default(),
+        description: tool.words("description")?.unwrap_or_default(),
         parameters: parameters.unwrap_or_else(no_arguments),
         strict: None,
     })
@@ -257,20 +257,20 @@ impl Reader<'_> {
         };
         match role.as_str() {
             "model" | "assistant" => {
-                let mut said = Vec::new();
+                let mut said = Vec::with_capacity(parts.len());
                 each("parts", parts, |node| self.model_part(node.object("")?, &mut said))?;
                 self.messages.push(Message::Assistant(said));
             }
             "user" | "function" | "tool" | "" => {
-                let mut said = Vec::new();
+                let mut said = Vec::with_capacity(parts.len());
                 each("parts", parts, |node| self.user_part(node.object("")?, &mut said))?;
                 if !said.is_empty() {
                     self.messages.push(Message::User(said));
                 }
             }
             _ => {
-                let parts = each("parts", parts, |node| node.object("")?.need_text("text"))?;
-                self.messages.push(Message::System(parts.join("\n").into()));
+                let parts = each("parts", parts, |node| node.object("")?.need_words("text"))?;
+                self.messages.push(Message::System(Text::row(parts, "\n")));
             }
         }
         Ok(())
@@ -351,9 +351,10 @@ impl Reader<'_> {
             (None, Some(error)) => (error, true),
             // All of it may be beside the result.
             (None, None) if response.is_empty() && !beside.is_empty() => (Text::default(), false),
-            (None, None) => (response.json().map_err(|bad| bad.within("response"))?.into(), false),
+            (None, None) => (response.json().map_err(|bad| bad.within("response"))?, false),
         };
-        let text = Some(UserPart::Text(content)).filter(|text| text.as_text() != Some("") || beside.is_empty());
+        let text =
+            Some(UserPart::Text(content)).filter(|text| !text.text().is_some_and(Text::is_empty) || beside.is_empty());
         Ok(ToolResult { call_id, name, content: text.into_iter().chain(beside).collect(), is_error })
     }
 
@@ -378,7 +379,7 @@ impl Reader<'_> {
             // Clients send back the chunks of a stream as they came.
             match (part.flag("thought")?.unwrap_or(false), said.last_mut()) {
                 (false, Some(AssistantPart::Text(last)))
-                | (true, Some(AssistantPart::Reasoning(Reasoning { text: last, proof: None }))) => last.push_str(&text),
+                | (true, Some(AssistantPart::Reasoning(Reasoning { text: last, proof: None }))) => last.push(text),
                 (false, _) => said.push(AssistantPart::Text(text)),
                 (true, _) => said.push(AssistantPart::Reasoning(Reasoning { text, proof: None })),
             }
@@ -397,8 +398,8 @@ impl Reader<'_> {
         let id = call.text("id")?.filter(|id| !id.is_empty());
         // Without ids, the same whenever the conversation comes again.
         let id = id.unwrap_or_else(|| format!("call_{}", self.calls));
-        let arguments = call.object("args")?.map_or(Ok("{}".to_owned()), |args| args.json());
-        let arguments = arguments.map_err(|bad| bad.within("args"))?.into();
+        let arguments = call.object("args")?.map_or(Ok("{}".into()), |args| args.json());
+        let arguments = arguments.map_err(|bad| bad.within("args"))?;
         self.open.push((id.clone(), name.clone()));
         Ok(ToolCall { id, name, arguments, proof })
     }

@@ -66,7 +66,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         sampling: sampling(&mut body)?,
         effort,
         output_tokens_max,
-        session: Some(body.peek("prompt_cache_key").to_owned()).filter(|key| !key.is_empty()),
+        session: Some(body.peek_words("prompt_cache_key").into_string()).filter(|key| !key.is_empty()),
         extra: body.rest(),
         extra_needed,
         ..ChatRequest::default()
@@ -159,7 +159,7 @@ pub(in crate::wire::serve) fn declared(mut tool: Object<'_>) -> Read<Tool> {
 fn function(tool: &mut Object<'_>) -> Read<Tool> {
     Ok(Tool {
         name: tool.need_text("name")?,
-        description: tool.text("description")?.unwrap_or_default(),
+        description: tool.words("description")?.unwrap_or_default(),
         parameters: match tool.object("parameters")? {
             Some(parameters) => parameters.value().map_err(|bad| bad.within("parameters"))?,
             None => no_arguments(),
@@ -380,8 +380,8 @@ impl Reader<'_> {
                         "text" | "output_text" => said.text(part.need_words("text")?),
                         // Mistral's models put thoughts between their texts.
                         "thinking" => {
-                            let texts = part.objects("thinking").map(|text| text.peek("text"));
-                            said.thought(texts.collect::<String>().into(), None);
+                            let texts = part.objects("thinking").map(|text| text.peek_words("text"));
+                            said.thought(Text::row(texts.collect(), ""), None);
                         }
                         _ => said.foreign(block(OWN, part)?),
                     }
@@ -423,7 +423,7 @@ impl Reader<'_> {
         let id = said.unwrap_or(made);
         if let Some(mut custom) = call.object("custom")? {
             let name = custom.need_text("name").map_err(|bad| bad.within("custom"))?;
-            let input = custom.text("input")?.unwrap_or_default();
+            let input = custom.words("input")?.unwrap_or_default();
             self.legacy.extend(is_nameless.then(|| (id.clone(), name.clone())));
             return Ok((id, name, free_arguments(&input), signed));
         }
@@ -482,7 +482,7 @@ fn called(function: &mut Object<'_>) -> Read<(String, Text)> {
         None => "{}".into(),
         Some(Node::Text(text)) => text.into(),
         // Some agents send the object itself.
-        Some(object) => object.json().map_err(|bad| bad.within("arguments"))?.into(),
+        Some(object) => object.json().map_err(|bad| bad.within("arguments"))?,
     };
     Ok((function.need_text("name")?, arguments))
 }

@@ -65,12 +65,12 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         },
         effort,
         output_tokens_max,
-        session: Some(body.peek("prompt_cache_key").to_owned()).filter(|key| !key.is_empty()),
+        session: Some(body.peek_words("prompt_cache_key").into_string()).filter(|key| !key.is_empty()),
         extra: body.rest(),
         extra_needed,
         ..ChatRequest::default()
     };
-    let echo = echo(&request, instructions.as_deref(), background);
+    let echo = echo(&request, instructions.as_ref(), background);
     let form = Form { free_tools: tools.free, echo, ..Form::new(CallerDialect::OpenAiResponses, model) };
     Ok((ParsedRequest { request, stream, form, values: 0 }, notes))
 }
@@ -131,12 +131,12 @@ impl Tools {
             "custom" => {
                 let mut tool = tool.object("custom")?.unwrap_or(tool);
                 let name = tool.need_text("name")?;
-                let mut description = tool.text("description")?.unwrap_or_default();
+                let mut description = tool.words("description")?.unwrap_or_default();
                 if let Some(mut format) = tool.object("format")?
-                    && let Some(grammar) = format.text("definition").map_err(|bad| bad.within("format"))?
+                    && let Some(grammar) = format.words("definition").map_err(|bad| bad.within("format"))?
                 {
-                    description.push_str("\n\n`input` must fit this grammar:\n");
-                    description.push_str(&grammar);
+                    description.push("\n\n`input` must fit this grammar:\n".into());
+                    description.push(grammar);
                 }
                 self.free.push(name.clone());
                 Ok(Some(free_tool(name, description)))
@@ -237,7 +237,7 @@ impl Items<'_> {
                 Ok(())
             }
             "custom_tool_call" => {
-                let input = item.need_text("input")?;
+                let input = item.need_words("input")?;
                 self.said.call(item.need_text("call_id")?, item.need_text("name")?, free_arguments(&input));
                 Ok(())
             }
@@ -337,7 +337,7 @@ impl Items<'_> {
         // A model that shows both says the same in both.
         let (content, summary) = (item.list("content")?, item.list("summary")?);
         let (key, told) = if content.is_empty() { ("summary", summary) } else { ("content", content) };
-        let text = each(key, told, |node| node.object("")?.need_text("text"))?;
+        let text = Text::row(each(key, told, |node| node.object("")?.need_words("text"))?, "");
         let proof = match item.text("encrypted_content")? {
             Some(data) => Some(match seal::open(&data) {
                 Some(proof) => proof,
@@ -345,7 +345,7 @@ impl Items<'_> {
             }),
             None => None,
         };
-        self.said.thought(text.concat().into(), proof);
+        self.said.thought(text, proof);
         Ok(())
     }
 }

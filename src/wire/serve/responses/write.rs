@@ -1,6 +1,8 @@
 //! Writes answers: the events of a stream, each numbered, each item from its beginning to its end; and whole responses,
 //! which are what the last event of such a stream holds.
 
+use std::io::Write as _;
+
 use memchr::memmem;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -227,8 +229,11 @@ impl Responses {
             head["usage"] = usage(tokens);
         }
         let head = head.to_string();
+        // It may be long, and growing would hold it twice.
+        out.reserve(self.form.echo.length() + self.output.len() + head.len() + 16);
         out.extend_from_slice(b"{");
-        out.extend_from_slice(self.form.echo.as_bytes());
+        // A vector takes all that is written.
+        let _ = write!(out, "{}", self.form.echo);
         out.extend_from_slice(b"\"output\":[");
         out.extend_from_slice(&self.output);
         out.extend_from_slice(b"],");

@@ -70,7 +70,7 @@ fn custom(host: Host, tool: &Object<'_>) -> Checked<Tool> {
     tool.cache_control()?;
     let name = tool.string("name")?;
     check_pattern(name, &tool.place("name"), Some(NAME_MAX))?;
-    let description = tool.string_opt("description")?.unwrap_or_default().to_owned();
+    let description = tool.string_opt("description")?.unwrap_or_default().into();
     let schema = tool.required_object("input_schema")?;
     schema.literal("type", &["object"])?;
     if ["oneOf", "allOf", "anyOf"].iter().any(|name| schema.get(name).is_some()) {
