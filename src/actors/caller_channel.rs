@@ -80,7 +80,7 @@ impl CallerChannel {
         match (self, product) {
             (Self::Whole(mut answer), CallResult::Answer(finished)) => answer.send(Ok(finished.into())),
             (Self::Stream(words), CallResult::Answer(finished)) => {
-                drop(words.send(StreamMessage::Finished(Box::new(finished))))
+                drop(words.send(StreamMessage::Finished(Box::new(finished))));
             }
             (Self::Vectors(mut answer), CallResult::Vectors(embeddings)) => answer.send(Ok(embeddings)),
             // Work and its channel are of one kind; a mistake there crashes only this call.

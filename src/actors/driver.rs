@@ -59,9 +59,6 @@ pub(super) struct Driver {
     pub(super) journal: Option<CallJournal>,
 }
 
-/// A target of which too little was measured is asked again beside a silence of this many times its patience.
-const AGAIN_GUESSED: u32 = 4;
-
 impl Driver {
     /// Plans: with the router's choice at first, later by the same function from the table as it is then published.
     pub(super) fn choose(&mut self) {
@@ -188,12 +185,12 @@ impl Driver {
             (self.asked.work.is_whole(&entry.provider.spec, entry.spec()), self.fit(target, 0).tokens);
         let pace = health.pace(tokens, whole, self.needs.output_tokens);
         let borne = pace.patience(pick.why == PickReason::Probe);
-        let overdue = if pace.measured { pace.overdue() } else { borne.saturating_mul(AGAIN_GUESSED) };
+        let overdue = pace.again_after();
         let (first_token_max, patience, overdue) = match spec.timers.first_token {
             // A configured limit is better than a guess.
-            Some(limit) if pace.measured => (limit, borne.min(limit), overdue.min(limit)),
+            Some(limit) if pace.measured => (limit, borne.min(limit), overdue.min(Some(limit))),
             // Its own limit ends it before another joins it.
-            Some(limit) => (limit, limit.saturating_mul(2), limit),
+            Some(limit) => (limit, limit.saturating_mul(2), Some(limit)),
             None => {
                 let limit = if whole { health.reply_max } else { health.first_token_max };
                 (Latency::at(limit, tokens), borne, overdue)
@@ -212,7 +209,7 @@ impl Driver {
             needs: pace.needs(),
             patience,
             pause_max: health.pause_max(),
-            overdue: Some(overdue),
+            overdue,
             domain,
             hedge_after,
             hedge,

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::snapshot::Latency;
-use super::window::P90_SAMPLES;
+use super::window::{P50_SAMPLES, P90_SAMPLES};
 
 /// An answer's length before anything is known of it, in tokens: a tool call, or some sentences.
 const ANSWER_TOKENS: u32 = 100;
@@ -61,6 +61,9 @@ impl TimeLeft {
     }
 }
 
+/// A target of which only the median is measured is asked again beside a silence of this many times what is late.
+const AGAIN_GUESSED: u32 = 4;
+
 /// How long an answer takes at a target, as far as is known. A call's time is shared out by it, and silence is compared
 /// with it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,6 +76,8 @@ pub struct Pace {
     pub answer: Duration,
     /// Whether that is measured, and not guessed.
     pub measured: bool,
+    /// Whether at least the median is.
+    pub has_median: bool,
 }
 
 impl Pace {
@@ -91,22 +96,32 @@ impl Pace {
         let rest = |per_token: Duration, tokens: u32| per_token.saturating_mul(tokens);
         let usual = rest(tpot.p50, output_max.unwrap_or(ANSWER_TOKENS).min(ANSWER_TOKENS));
         if whole && !reply.is_assumed() {
-            let (first, measured) = (at(reply.p50), reply.samples >= P90_SAMPLES);
-            return Self { first, late: at(reply.p99), answer: first, measured };
+            let (measured, has_median) = (reply.samples >= P90_SAMPLES, reply.samples >= P50_SAMPLES);
+            return Self { first: at(reply.p50), late: at(reply.p99), answer: at(reply.p50), measured, has_median };
         }
         let first = at(ttft.p50);
         if !whole {
-            let measured = ttft.samples >= P90_SAMPLES;
-            return Self { first, late: at(ttft.p99), answer: first + usual, measured };
+            let (measured, has_median) = (ttft.samples >= P90_SAMPLES, ttft.samples >= P50_SAMPLES);
+            return Self { first, late: at(ttft.p99), answer: first + usual, measured, has_median };
         }
         let answer = first + usual;
         let most = at(ttft.p99) + rest(tpot.p99, output_max.unwrap_or(u32::MAX));
-        Self { first: answer, late: Latency::around(answer).p99.min(most), answer, measured: false }
+        let late = Latency::around(answer).p99.min(most);
+        Self { first: answer, late, answer, measured: false, has_median: false }
     }
 
     /// Returns the age at which an attempt without content is overdue: twice the 99th percentile.
     pub fn overdue(&self) -> Duration {
         (self.late * 2).max(LATE_MIN)
+    }
+
+    /// Returns the age of silence from which a target is asked again beside its own attempt: when that is overdue,
+    /// where only the median is measured much later, and never where all is a guess.
+    pub fn again_after(&self) -> Option<Duration> {
+        if self.measured {
+            return Some(self.overdue());
+        }
+        self.has_median.then(|| self.outwaited().saturating_mul(AGAIN_GUESSED))
     }
 
     /// Returns the age at which a caller that leaves an attempt without content has waited longer than others: no
@@ -158,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_target_needs_more_than_its_median_and_time_to_be_reached() {
-        let pace = |first, late, measured| Pace { first, late, answer: first, measured };
+        let pace = |first, late, measured| Pace { first, late, answer: first, measured, has_median: measured };
         assert_eq!(pace(MS(5), MS(20), true).needs(), MS(500));
         assert_eq!(pace(SECOND, SECOND * 2, true).needs(), SECOND * 4);
         assert_eq!(pace(SECOND, SECOND * 12, false).needs(), SECOND);

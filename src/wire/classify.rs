@@ -11,6 +11,7 @@ mod fault;
 mod overflow;
 mod quotes;
 mod rules;
+mod inabilities;
 mod tables;
 
 use std::time::SystemTime;

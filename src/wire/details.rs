@@ -62,9 +62,10 @@ fn images(body: &str) -> Vec<Image<'_>> {
     let image = |part| {
         let image = find(part, &["image_url"])?;
         let is_text = |json: &&str| json.starts_with('"');
-        match is_text(&image) {
-            true => Some(Image { url: image, holder: part }),
-            false => Some(Image { url: find(image, &["url"]).filter(is_text)?, holder: image }),
+        if is_text(&image) {
+            Some(Image { url: image, holder: part })
+        } else {
+            Some(Image { url: find(image, &["url"]).filter(is_text)?, holder: image })
         }
     };
     parts.filter_map(image).collect()

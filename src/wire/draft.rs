@@ -21,8 +21,7 @@ use super::stop_reason::{is_window, stop_reason};
 use super::stops::Stops;
 use super::tidy::tidy;
 use crate::words::{
-    AssistantPart, DriftKind, Failure, FailureClass, Piece, Proof, Reasoning, Scope, Source, StopReason, Text,
-    ToolCall, Usage,
+    AssistantPart, DriftKind, Failure, FailureClass, Piece, Proof, Reasoning, Scope, Source, StopReason, Text, Usage,
 };
 
 /// The most tool calls of one answer. OpenAI takes 128 tools; a model with more calls than that in one turn is out of
@@ -66,7 +65,7 @@ pub struct Ending {
 impl Ending {
     /// Returns the tool calls, in the model's order.
     #[cfg(any(test, feature = "internals"))]
-    pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCall> {
+    pub fn tool_calls(&self) -> impl Iterator<Item = &crate::words::ToolCall> {
         self.parts.iter().filter_map(AssistantPart::as_tool_call)
     }
 

@@ -25,7 +25,7 @@ pub(super) enum OutgoingText<'a> {
     Told(Told<'a>),
 }
 
-impl<'a> OutgoingText<'a> {
+impl OutgoingText<'_> {
     /// Returns several as one, with this between each two.
     pub(super) fn row(all: impl IntoIterator<Item = Self>, between: &'static str) -> Self {
         let mut row = Vec::new();

@@ -30,10 +30,10 @@ enum Storage {
     /// A part of a body, as it is written there.
     Part(ByteString),
     /// What is written in another form.
-    Told(Arc<Told>),
+    Lazy(Arc<Lazy>),
 }
 
-struct Told {
+struct Lazy {
     source: Source,
     /// The decoded text, once it was asked for.
     says: OnceLock<ByteString>,
@@ -125,9 +125,9 @@ impl Text {
     /// Appends another text, which is not copied.
     #[cfg(any(feature = "sidecar", feature = "internals"))]
     pub(crate) fn push(&mut self, more: Self) {
-        let told = if let Storage::Told(told) = &mut self.0 { Arc::get_mut(told) } else { None };
+        let told = if let Storage::Lazy(told) = &mut self.0 { Arc::get_mut(told) } else { None };
         match told {
-            Some(Told { source: Source::Row(texts, ""), says }) => {
+            Some(Lazy { source: Source::Row(texts, ""), says }) => {
                 says.take();
                 texts.push(more);
             }
@@ -148,7 +148,7 @@ impl Text {
 
     #[cfg(any(feature = "sidecar", feature = "internals"))]
     fn told(source: Source) -> Self {
-        Self(Storage::Told(Arc::new(Told { source, says: OnceLock::new() })))
+        Self(Storage::Lazy(Arc::new(Lazy { source, says: OnceLock::new() })))
     }
 
     /// Returns a part of it: no copy, where it is a part of a body without escapes.
@@ -156,7 +156,7 @@ impl Text {
     pub(crate) fn slice(&self, part: &str) -> Self {
         match &self.0 {
             Storage::Part(text) => Self(Storage::Part(text.slice_ref(part))),
-            Storage::Told(told) => {
+            Storage::Lazy(told) => {
                 told.says.get().map_or_else(|| part.into(), |says| Self(Storage::Part(says.slice_ref(part))))
             }
             Storage::Own(_) => part.into(),
@@ -164,7 +164,7 @@ impl Text {
     }
 
     fn source(&self) -> Option<&Source> {
-        if let Storage::Told(told) = &self.0 { Some(&told.source) } else { None }
+        if let Storage::Lazy(told) = &self.0 { Some(&told.source) } else { None }
     }
 
     /// Returns it as it is written in its body, where it has escapes there: a JSON string.
@@ -192,7 +192,7 @@ impl Text {
         match &self.0 {
             Storage::Own(_) => None,
             Storage::Part(part) => Some(part.as_bytes()),
-            Storage::Told(told) => told.says.get().map(ByteString::as_bytes),
+            Storage::Lazy(told) => told.says.get().map(ByteString::as_bytes),
         }
     }
 
@@ -201,7 +201,7 @@ impl Text {
         match &self.0 {
             Storage::Own(text) => text,
             Storage::Part(text) => text,
-            Storage::Told(told) => told.says.get_or_init(|| told.source.says().into()),
+            Storage::Lazy(told) => told.says.get_or_init(|| told.source.says().into()),
         }
     }
 
@@ -210,14 +210,14 @@ impl Text {
         match self.0 {
             Storage::Own(text) => text,
             Storage::Part(text) => (*text).to_owned(),
-            Storage::Told(told) => told.says.get().map_or_else(|| told.source.says(), |says| (**says).to_owned()),
+            Storage::Lazy(told) => told.says.get().map_or_else(|| told.source.says(), |says| (**says).to_owned()),
         }
     }
 
     /// Tells it piece by piece: what was not decoded before is not held.
     fn tell(&self, out: &mut impl fmt::Write) -> fmt::Result {
         match &self.0 {
-            Storage::Told(told) if told.says.get().is_none() => told.source.tell(out),
+            Storage::Lazy(told) if told.says.get().is_none() => told.source.tell(out),
             _ => out.write_str(self),
         }
     }
@@ -227,7 +227,7 @@ impl Text {
         match &self.0 {
             Storage::Own(text) => text.len(),
             Storage::Part(text) => text.len(),
-            Storage::Told(told) => told.source.length(),
+            Storage::Lazy(told) => told.source.length(),
         }
     }
 
@@ -273,7 +273,7 @@ impl Text {
         match &self.0 {
             Storage::Own(text) => text.is_empty(),
             Storage::Part(text) => text.is_empty(),
-            Storage::Told(told) => match &told.source {
+            Storage::Lazy(told) => match &told.source {
                 Source::Json(_) => false,
                 Source::Base64(base64) => base64::decoded_len(base64) == 0,
                 // Of one alone there is no row.
@@ -549,7 +549,7 @@ mod tests {
         let says = format!("a\nb; {long}; ");
         for (text, says) in [(said, "a\nb".to_owned()), (file, long.clone()), (more, format!("{says}a\nbend"))] {
             assert_eq!((text.to_string(), text.memory()), (says.clone(), None), "it is told, and not held");
-            assert_eq!((&*text, text.memory().map(|held| held.len())), (&*says, Some(says.len())));
+            assert_eq!((&*text, text.memory().map(Bytes::len)), (&*says, Some(says.len())));
             assert_eq!((text.to_string(), text.clone().into_string()), (says.clone(), says));
             assert!(!text.is_empty() && !text.is_blank());
         }

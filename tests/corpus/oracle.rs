@@ -41,6 +41,12 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
         "in doubt: another host may read the picture",
     ),
     ("llamacpp__chat-completions__json__500__unfetchable-image-url", "class", "another host may reach the address"),
+    ("openai__chat-completions__json__400__test-vision-base64", "class", "another host may read that kind of image"),
+    (
+        "openai__responses__json__400__openai-responses-thinking-with-modified-history",
+        "class",
+        "state of one provider: another has none of it",
+    ),
     ("qwen__dashscope-native", "kind", "not spoken: its compatible mode is"),
 ];
 

@@ -205,8 +205,8 @@ struct DetectedProvider {
     variable: Option<&'static str>,
     config: ProviderConfig,
     models: Vec<String>,
-    /// Whether its models were named by the environment.
-    named: bool,
+    /// Whether the environment names its models.
+    by_name: bool,
 }
 
 impl DetectedProviders {
@@ -269,8 +269,8 @@ impl DetectedProviders {
                     config.models = models.iter().map(|name| (name.clone(), ModelConfig::default())).collect();
                 }
                 self.targets.extend(targets);
-                let named = !names.is_empty();
-                self.served.push(DetectedProvider { name: preset.name, variable, config, models, named });
+                let (name, by_name) = (preset.name, !names.is_empty());
+                self.served.push(DetectedProvider { name, variable, config, models, by_name });
             }
             Err(errors) => {
                 let only_models = errors.iter().all(|error| error.field.ends_with(".models"));
@@ -308,7 +308,7 @@ impl DetectedProviders {
 
     /// Tells whether a provider's models were named.
     pub fn is_named(&self, name: &str) -> bool {
-        self.served.iter().any(|one| one.name == name && one.named)
+        self.served.iter().any(|one| one.name == name && one.by_name)
     }
 
     /// Returns hosts whose models must be named, with the variables of their keys.

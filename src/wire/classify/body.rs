@@ -195,7 +195,9 @@ impl ErrorBody {
             place.push('\n');
         }
         if depth < DEPTH_MAX && !self.names_field {
-            errors.iter().for_each(|error| self.read(error, depth + 1));
+            for error in &errors {
+                self.read(error, depth + 1);
+            }
         }
     }
 }

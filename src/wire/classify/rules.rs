@@ -12,7 +12,8 @@ use std::ops::RangeInclusive;
 
 use super::body::ErrorBody;
 use super::codes::PLAIN;
-use super::tables::{ACCOUNT, HOST_FILTERS, HOST_WORDS, LIMITS, LOAD, REQUEST, TARGET};
+use super::inabilities::LIMITS;
+use super::tables::{ACCOUNT, HOST_FILTERS, HOST_WORDS, LOAD, REQUEST, TARGET};
 use super::{Sent, Verdict, fault, overflow};
 use crate::words::{FailureClass, Scope};
 

@@ -345,7 +345,9 @@ fn mend_all(draft: &mut Draft, data: &str, output: &[&str]) {
     }
     let mut edits = Edits::new(data);
     for (call, given) in calls.into_iter().zip(draft.ids_for_clients()) {
-        id_of(call, given).into_iter().for_each(|id| name(Some(call), &id, &mut edits));
+        if let Some(id) = id_of(call, given) {
+            name(Some(call), &id, &mut edits);
+        }
     }
     if !edits.is_empty() {
         draft.forwarding = Forwarding::Replace(edits.finish().into_owned());

@@ -334,7 +334,7 @@ impl Serialize for Input<'_> {
         for step in &self.steps {
             match step {
                 Step::System(text) => {
-                    seq.serialize_element(&Item::said(self.system_role, OutgoingText::FromRequest(text)))?
+                    seq.serialize_element(&Item::said(self.system_role, OutgoingText::FromRequest(text)))?;
                 }
                 Step::User(parts) => match &parts[..] {
                     [part] if let Some(text) = part.as_text() => seq.serialize_element(&Item::said("user", text))?,

@@ -432,7 +432,7 @@ async fn calls_that_no_client_could_tell_apart_are_mended_and_nothing_else_is() 
     let reply = scene.streamed(&deltas(&[&object]), 11, false).await;
     assert_eq!(http::events(&reply.body), http::events(&deltas(&[whole])), "{}", reply.body);
     // One that stands alone.
-    let alone = whole.replace('[', "").replace(']', "");
+    let alone = whole.replace(['[', ']'], "");
     let reply = scene.streamed(&deltas(&[&alone]), 11, false).await;
     assert_eq!(http::events(&reply.body), http::events(&deltas(&[whole])), "{}", reply.body);
     // A correct call is not changed, however it is written.

@@ -305,7 +305,7 @@ fn the_empty_call_behind_arguments_that_came_in_pieces_is_no_call() {
         call(json!({})),
         finish("STOP"),
     ];
-    let body: String = pieces.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+    let body = pieces.iter().fold(String::new(), |body, chunk| body + "data: " + &chunk.to_string() + "\n\n");
     let how = crate::wire::Verbatim { stream: true, ..crate::wire::Verbatim::default() };
     let mut decoder = Decoder::new(Dialect::Vertex, true).verbatim(Some(how));
     decoder.push(body.as_bytes(), &mut Vec::new()).expect("no failure");
