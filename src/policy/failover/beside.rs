@@ -211,8 +211,9 @@ impl Failover {
             let in_time = TimeLeft::until(self.deadline, now).is_enough_for(TRY_MIN);
             let is_asked = in_time && elder.planned.target != GONE;
             if let TargetState::Runs { since, again_after, .. } = &mut self.targets[at].state {
-                // Whether or not the budget allows it now: it may then.
-                let age = now.saturating_duration_since(*since).max(again_after.unwrap_or_default());
+                // Whether or not the budget allows it now: it may then. Never at this very moment again, even where its
+                // target came back as it was asked.
+                let age = now.saturating_duration_since(*since).max(again_after.unwrap_or_default()).max(TRY_MIN);
                 *again_after = is_asked.then(|| age.saturating_mul(2));
             }
             let others = u32::try_from(self.running_at(at).count()).unwrap_or(u32::MAX);

@@ -693,6 +693,9 @@ fn where_no_other_target_is_left_a_silent_one_is_asked_once_more_beside_itself()
     // Once its target is back from an outage it is asked at once, whatever the budget says; what is not late is not.
     check("a broke twice when: 5s@back 6s@ok", "a@0 a@5000 -a =a");
     check("a twice when: 3s@back 500ms@ok", "a@0 =a");
+    check("a broke twice when: 5s@back 0s@back 60s@ok", "a@0 a@5000 a@10000 -a -a =a");
+    // Given up and back at the moment at which it was asked.
+    check("a twice when: 0s@given 0s@back 1s@ok", "a@0 a@0 -a =a");
     let mut bench = Bench::new("a twice");
     assert_eq!(bench.run("5s@ok"), "a a -a =a");
     assert_eq!(bench.budget.tokens(), 9);
