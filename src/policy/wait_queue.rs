@@ -304,8 +304,8 @@ impl<K: Ord + Clone, W> WaitQueues<K, W> {
 
     /// Reports that a call that was let go was admitted by another target: its turn is still there.
     pub fn unused(&mut self, key: &K) {
+        self.arrived(key);
         if let Some(pace) = self.paces.get_mut(key) {
-            pace.going = pace.going.saturating_sub(1);
             pace.out = pace.out.saturating_sub(1);
             pace.may = pace.may.map(|may| may.saturating_add(1));
         }

@@ -57,7 +57,7 @@ pub async fn run(options: super::Reconcile) -> ExitCode {
             "{name}: spans more than {LINES_MAX} days and models of ours: export fewer days at once"
         ));
     }
-    for name in options.provider.iter().filter(|name| !tells_of(&statement, name)) {
+    for name in options.provider.iter().filter(|name| !lines(&statement).any(|(_, of, ..)| of == *name)) {
         super::tell(&format!("our ledger has no attempt at a provider `{name}` in these days: is that its name?"));
     }
     let both = side_by_side(&export, &statement, &options.provider);
@@ -75,13 +75,13 @@ pub async fn run(options: super::Reconcile) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Tells whether a statement has a line of a provider.
-fn tells_of(statement: &Value, provider: &str) -> bool {
-    let of = |line: &Value| {
-        let target = line["of"].as_str()?.split_once(' ')?.1;
-        Some(target.split_once('/')?.0 == provider)
-    };
-    statement["lines"].as_array().into_iter().flatten().any(|line| of(line) == Some(true))
+/// Returns a statement's lines, each with its day, its provider and its model.
+fn lines(statement: &Value) -> impl Iterator<Item = (&str, &str, &str, &Value)> {
+    statement["lines"].as_array().into_iter().flatten().filter_map(|line| {
+        let (day, target) = line["of"].as_str()?.split_once(' ')?;
+        let (provider, model) = target.split_once('/')?;
+        Some((day, provider, model, line))
+    })
 }
 
 /// The most lines that a sidecar gives.
@@ -95,11 +95,7 @@ fn side_by_side(export: &Export, statement: &Value, providers: &[String]) -> BTr
     for ((day, model), used) in &export.used {
         both.entry(of(*day, model)).or_default().theirs.add(*used);
     }
-    for line in statement["lines"].as_array().into_iter().flatten() {
-        let name = line["of"].as_str().and_then(|of| of.split_once(' '));
-        let Some((day, (provider, model))) = name.and_then(|(day, target)| Some((day, target.split_once('/')?))) else {
-            continue;
-        };
+    for (day, provider, model, line) in lines(statement) {
         let Some(day) = Date::parse(day).filter(|_| providers.iter().any(|one| one == provider)) else { continue };
         let count = |at: &str| line.pointer(at).and_then(Value::as_u64).unwrap_or_default();
         let money = |at: &str| nanos(line[at].as_f64().unwrap_or_default());
