@@ -4,6 +4,8 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::atomic::AtomicU16;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::http::PATIENCE;
@@ -102,7 +104,19 @@ impl Drop for Served {
     }
 }
 
-/// Returns an address without a listener.
+/// Returns an address where something is about to listen.
+///
+/// Its port is below those that the system gives away by itself, so that no other socket takes it meanwhile.
 pub fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port")
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u32::from(u16::MAX / 4) + std::process::id() % 1024 * 8;
+    (0..4096)
+        .map(|_| SocketAddr::from(([127, 0, 0, 1], first as u16 + NEXT.fetch_add(1, Relaxed) % 8192)))
+        .find(|address| TcpListener::bind(address).is_ok())
+        .expect("a port")
+}
+
+/// Returns an address where nothing listens: nobody is given its port by chance.
+pub fn dead() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 1))
 }

@@ -317,7 +317,7 @@ fn a_configuration_that_the_environment_names_conflicts_with_no_drill() {
 
 #[tokio::test]
 async fn holds_are_lifted_from_the_command_line_and_told() {
-    let text = GOOD.replace("127.0.0.1:1/v1", &format!("{}/v1", super::child::free()));
+    let text = GOOD.replace("127.0.0.1:1/v1", &format!("{}/v1", super::child::dead()));
     let (_, folder) = program("reset");
     fs::write(folder.join("given.toml"), text).expect("a file");
     let served = Served::start("reset", &["--config", "given.toml"], |command| {
