@@ -1,6 +1,8 @@
-//! Another gateway's configuration as a tree that knows its lines, and which parts of it were read.
+//! Another gateway's configuration as a tree that knows its lines, which parts of it were read, and which of them the
+//! report names.
 //!
-//! JSON is YAML, so one reader takes both. Unread parts are reported at the end: nothing is skipped silently.
+//! JSON is YAML, so one reader takes both. What was not read, and what was read and is not named, is reported at the end:
+//! nothing is skipped silently.
 
 use std::cell::Cell;
 
@@ -13,8 +15,16 @@ pub struct InputValue {
     /// `router_settings.timeout`
     pub path: String,
     value: Value,
-    /// Whether it was read.
-    seen: Cell<bool>,
+    mark: Cell<Mark>,
+}
+
+/// How far a value has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Mark {
+    Unread,
+    Read,
+    /// A line of the report names it.
+    Reported,
 }
 
 #[derive(Debug)]
@@ -73,7 +83,7 @@ impl InputValue {
             YamlData::Tagged(_, node) => return Self::of(node, path),
             _ => Value::Nothing,
         };
-        Self { line: node.span.start.line(), path, value, seen: Cell::new(false) }
+        Self { line: node.span.start.line(), path, value, mark: Cell::new(Mark::Unread) }
     }
 
     /// Adds the fields of a table, or of each table of a list, to those that are not there yet.
@@ -95,7 +105,7 @@ impl InputValue {
     pub fn get(&self, name: &str) -> Option<&Self> {
         let Value::Table(fields) = &self.value else { return None };
         let found = fields.iter().find(|(known, _)| known == name).map(|(_, given)| given)?;
-        found.seen.set(true);
+        found.read_it();
         Some(found).filter(|given| !matches!(given.value, Value::Nothing))
     }
 
@@ -120,27 +130,27 @@ impl InputValue {
 
     /// Returns the fields of a table, and marks each as read.
     pub fn fields(&self) -> &[(String, Self)] {
-        self.seen.set(true);
+        self.read_it();
         let fields = if let Value::Table(fields) = &self.value { &fields[..] } else { &[] };
         for (_, given) in fields {
-            given.seen.set(true);
+            given.read_it();
         }
         fields
     }
 
     /// Returns the items of a list, and marks each as read.
     pub fn items(&self) -> &[Self] {
-        self.seen.set(true);
+        self.read_it();
         let items = if let Value::List(items) = &self.value { &items[..] } else { &[] };
         for given in items {
-            given.seen.set(true);
+            given.read_it();
         }
         items
     }
 
     /// Returns the texts of a list, or the only one.
     pub fn texts(&self) -> Vec<&str> {
-        self.seen.set(true);
+        self.read_it();
         match &self.value {
             Value::List(items) => items.iter().filter_map(Self::as_text).collect(),
             _ => self.as_text().into_iter().collect(),
@@ -148,7 +158,7 @@ impl InputValue {
     }
 
     pub fn as_text(&self) -> Option<&str> {
-        self.seen.set(true);
+        self.read_it();
         if let Value::Text(text) = &self.value { Some(text) } else { None }
     }
 
@@ -157,9 +167,21 @@ impl InputValue {
         self.as_text()?.replace('_', "").parse().ok().filter(|number: &f64| number.is_finite())
     }
 
-    /// Notes that all of it was read.
+    fn read_it(&self) {
+        self.mark.set(self.mark.get().max(Mark::Read));
+    }
+
+    /// Notes that a line of the report names it. The texts of a list have no lines of their own.
+    pub fn reported(&self) {
+        self.mark.set(Mark::Reported);
+        if let Value::List(items) = &self.value {
+            items.iter().filter(|item| !matches!(item.value, Value::Table(_))).for_each(Self::reported);
+        }
+    }
+
+    /// Notes that a line of the report is about all of it.
     pub fn done(&self) {
-        self.seen.set(true);
+        self.mark.set(Mark::Reported);
         match &self.value {
             Value::List(items) => items.iter().for_each(Self::done),
             Value::Table(fields) => fields.iter().for_each(|(_, given)| given.done()),
@@ -167,14 +189,34 @@ impl InputValue {
         }
     }
 
+    /// Notes that the line about it is about these fields, too.
+    pub fn done_with(&self, names: &[&str]) {
+        let Value::Table(fields) = &self.value else { return };
+        fields.iter().filter(|(name, _)| names.contains(&name.as_str())).for_each(|(_, given)| given.done());
+    }
+
     /// Returns the unread parts, the outermost of each.
-    pub fn unseen(&self) -> Vec<&Self> {
-        if !self.seen.get() && !self.path.is_empty() {
+    pub fn unread(&self) -> Vec<&Self> {
+        if self.mark.get() == Mark::Unread && !self.path.is_empty() {
             return vec![self];
         }
+        self.within(Self::unread)
+    }
+
+    /// Returns the values that were read, and that no line of the report names.
+    pub fn unreported(&self) -> Vec<&Self> {
         match &self.value {
-            Value::List(items) => items.iter().flat_map(Self::unseen).collect(),
-            Value::Table(fields) => fields.iter().flat_map(|(_, given)| given.unseen()).collect(),
+            Value::List(_) | Value::Table(_) => self.within(Self::unreported),
+            Value::Nothing => Vec::new(),
+            _ if self.mark.get() == Mark::Reported => Vec::new(),
+            _ => vec![self],
+        }
+    }
+
+    fn within<'s>(&'s self, each: impl Fn(&'s Self) -> Vec<&'s Self>) -> Vec<&'s Self> {
+        match &self.value {
+            Value::List(items) => items.iter().flat_map(each).collect(),
+            Value::Table(fields) => fields.iter().flat_map(|(_, given)| each(given)).collect(),
             _ => Vec::new(),
         }
     }
@@ -198,10 +240,15 @@ mod tests {
             let given = InputValue::read(text).expect(text);
             let a = given.get("a").expect("a");
             assert_eq!((a.number("b"), a.is("c")), (Some(20_000.0), true), "{text}");
-            let unseen: Vec<(&str, usize)> = given.unseen().iter().map(|given| (&*given.path, given.line)).collect();
-            assert_eq!(unseen.iter().map(|(path, _)| *path).collect::<Vec<_>>(), ["a.d", "e"], "{text}");
+            let unread: Vec<(&str, usize)> = given.unread().iter().map(|given| (&*given.path, given.line)).collect();
+            assert_eq!(unread.iter().map(|(path, _)| *path).collect::<Vec<_>>(), ["a.d", "e"], "{text}");
             assert_eq!(a.get("d").map(InputValue::texts), Some(vec!["x", "y"]));
-            assert!(given.get("e").is_none() && given.unseen().is_empty());
+            assert!(given.get("e").is_none() && given.unread().is_empty());
+            let unreported = || given.unreported().iter().map(|given| given.path.as_str()).collect::<Vec<_>>();
+            assert_eq!(unreported(), ["a.b", "a.c", "a.d[0]", "a.d[1]"]);
+            a.get("d").expect("d").reported();
+            a.done_with(&["b"]);
+            assert_eq!(unreported(), ["a.c"]);
         }
         for (text, problem) in [("a: [", "line"), ("- a\n", "no table"), ("", "nothing in it")] {
             assert!(InputValue::read(text).expect_err(text).contains(problem), "{text}");

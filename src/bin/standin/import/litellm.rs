@@ -44,9 +44,7 @@ pub fn import(given: &InputValue, environment: &dyn Fn(&str) -> Option<String>) 
             out.changed(value, format!("set `{name}` in the environment that standin starts in"));
         }
     }
-    for part in given.unseen() {
-        out.lost(part, why_not(&part.path));
-    }
+    out.rest(given, why_not);
     // A gateway beside LiteLLM cannot have its port.
     if out.providers.iter().any(Provider::is_at_litellms_port) {
         set(&mut out.server, "listen", Toml::Text("127.0.0.1:4100".to_owned()));
@@ -62,9 +60,7 @@ fn credentials<'g>(given: &'g InputValue, out: &mut Outcome) -> BTreeMap<&'g str
         if let (Some(name), Some(values)) = (one.text("credential_name"), one.get("credential_values")) {
             known.insert(name, values);
             out.kept(one, "where it is named");
-        }
-        if let Some(info) = one.get("credential_info") {
-            info.done();
+            one.done_with(&["credential_name", "credential_info"]);
         }
     }
     known
@@ -105,8 +101,8 @@ fn deployment(given: &InputValue, credentials: &BTreeMap<&str, &InputValue>, out
         return None;
     };
     let info = given.get("model_info");
-    let own =
-        |name: &str| params.get(name).or_else(|| credentials.get(params.text("litellm_credential_name")?)?.get(name));
+    let credential = params.text("litellm_credential_name").and_then(|name| credentials.get(name).copied());
+    let own = |name: &str| params.get(name).or_else(|| credential?.get(name));
     let (Some(group), Some(model)) = (given.text("model_name"), params.text("model")) else {
         out.lost(given, "it has no `model_name` and `litellm_params.model`");
         return None;
@@ -120,10 +116,12 @@ fn deployment(given: &InputValue, credentials: &BTreeMap<&str, &InputValue>, out
         out.lost(given, format!("`{mode}` is not served: conversations and embeddings only"));
         return None;
     }
-    if let Some(given) = info.and_then(|info| info.get("mode"))
-        && !["chat", "embedding", "completion", "responses"].contains(&mode)
-    {
-        out.lost(given, "is no known kind of work: it is served as conversations");
+    if let Some(given) = info.and_then(|info| info.get("mode")) {
+        match mode {
+            "embedding" => out.kept(given, "its kind, where its name does not say it"),
+            "chat" | "completion" | "responses" => out.kept(given, "conversations, which is usual"),
+            _ => out.lost(given, "is no known kind of work: it is served as conversations"),
+        }
     }
     let vendor = own("custom_llm_provider").and_then(InputValue::as_text);
     let full =
@@ -166,12 +164,6 @@ fn deployment(given: &InputValue, credentials: &BTreeMap<&str, &InputValue>, out
             None => out.lost(given, "is no number above 0"),
         }
     }
-    if let Some(max) = params.get("max_parallel_requests") {
-        match max.as_number().filter(|count| *count >= 1.0 && *count <= f64::from(u32::MAX)) {
-            Some(_) => out.kept(max, "in_flight_max"),
-            None => out.lost(max, "is no number of calls"),
-        }
-    }
     let mut number = |name: &str, good: &dyn Fn(f64) -> bool, became: &str| {
         let given = said(name)?;
         let number = given.as_number().filter(|number| good(*number));
@@ -184,7 +176,12 @@ fn deployment(given: &InputValue, credentials: &BTreeMap<&str, &InputValue>, out
     let weight = number("weight", &|weight| weight >= 0.0, "weight of its target");
     let order = number("order", &|_| true, "tier of its target");
     let target = format!("{}/{}", out.providers[provider].name, host.model);
-    let shown = if host.all { format!("all of {}", out.providers[provider].name) } else { target };
+    // What the deployment's own line tells.
+    given.done_with(&["model_name"]);
+    params.done_with(&["model", "custom_llm_provider", "litellm_credential_name"]);
+    for at in [Some(params), credential].into_iter().flatten() {
+        at.done_with(&["api_base", "base_url", "api_key"]);
+    }
     if host.all {
         let name = &out.providers[provider].name;
         let asked = if group == "*" {
@@ -197,7 +194,7 @@ fn deployment(given: &InputValue, credentials: &BTreeMap<&str, &InputValue>, out
         out.changed(given, format!("provider `{name}` with all of its vendor's models, {asked}"));
         return None;
     }
-    out.kept(given, format!("route `{group}`, target `{shown}`"));
+    out.kept(given, format!("route `{group}`, target `{target}`"));
     Some(Deployment { group: group.to_owned(), provider, model: host.model, order, weight, pace })
 }
 
@@ -221,8 +218,12 @@ fn model_fields(
     let mut fields = Vec::new();
     let mut add = |name: &str, value: Toml| fields.push((name.to_owned(), value));
     let said = |name: &str| params.number(name).or_else(|| info?.number(name));
-    if let Some(base) = info.and_then(|info| info.text("base_model")) {
-        add("same_as", Toml::Text(base.rsplit('/').next().unwrap_or(base).to_owned()));
+    if let Some(given) = info.and_then(|info| info.get("base_model"))
+        && let Some(base) = given.as_text()
+    {
+        let base = base.rsplit('/').next().unwrap_or(base);
+        add("same_as", Toml::Text(base.to_owned()));
+        out.kept(given, format!("same_as = {}", quoted(base)));
     }
     if mode == "embedding" && !host.model.to_lowercase().contains("embed") {
         add("kind", Toml::Text("embedding".to_owned()));
@@ -245,35 +246,54 @@ fn model_fields(
             (None, _) => {}
         }
     }
-    let count = |name: &str| said(name).filter(|count| *count >= 1.0 && *count <= f64::from(u32::MAX)).map(f64::trunc);
     for (theirs, ours) in [
         ("max_input_tokens", "context_tokens_max"),
         ("max_output_tokens", "output_tokens_max"),
         ("max_parallel_requests", "in_flight_max"),
     ] {
-        if let Some(count) = count(theirs) {
-            add(ours, Toml::Number(count));
+        let Some(given) = at(theirs) else { continue };
+        match given.as_number().filter(|count| *count >= 1.0 && *count <= f64::from(u32::MAX)) {
+            Some(count) => {
+                add(ours, Toml::Number(count.trunc()));
+                out.kept(given, ours);
+            }
+            None => out.lost(given, "is no number of calls or tokens"),
         }
     }
-    if let Some(seconds) = said("stream_timeout").filter(|seconds| *seconds > 0.0) {
-        add("first_token", Toml::Text(time(seconds)));
+    if let Some(given) = at("stream_timeout") {
+        match given.as_number().filter(|seconds| *seconds > 0.0 && *seconds <= 31_536_000.0) {
+            Some(seconds) => {
+                add("first_token", Toml::Text(time(seconds)));
+                out.changed(given, "first_token: time for the first piece of an answer, not between pieces");
+            }
+            None => out.lost(given, "is no time that can be set"),
+        }
     }
-    let no = |name: &str| info.and_then(|info| info.get(name)).or_else(|| params.get(name)).is_some();
-    let says_no = |name: &str| no(name) && !info.is_some_and(|info| info.is(name)) && !params.is(name);
-    let lacks = [
+    let mut lacks = Vec::new();
+    for (theirs, ours) in [
         ("supports_function_calling", "tools"),
         ("supports_vision", "images"),
         ("supports_response_schema", "json_schema"),
-    ];
-    let lacks: Vec<String> =
-        lacks.into_iter().filter(|(theirs, _)| says_no(theirs)).map(|(_, ours)| ours.to_owned()).collect();
+    ] {
+        let Some(given) = info.and_then(|info| info.get(theirs)).or_else(|| params.get(theirs)) else { continue };
+        if info.is_some_and(|info| info.is(theirs)) || params.is(theirs) {
+            out.kept(given, "what a model is taken for, unless its `lacks` says otherwise");
+        } else {
+            lacks.push(ours.to_owned());
+            out.kept(given, format!("lacks \"{ours}\""));
+        }
+    }
     if !lacks.is_empty() {
         add("lacks", Toml::Texts(lacks));
     }
-    let tags: Vec<String> =
-        params.get("tags").map(InputValue::texts).unwrap_or_default().into_iter().map(str::to_owned).collect();
-    if !tags.is_empty() {
-        add("labels", Toml::Texts(tags));
+    if let Some(given) = params.get("tags") {
+        let tags: Vec<String> = given.texts().into_iter().map(str::to_owned).collect();
+        if tags.is_empty() {
+            out.lost(given, "is no list of texts");
+        } else {
+            add("labels", Toml::Texts(tags));
+            out.kept(given, "labels");
+        }
     }
     fields
 }
@@ -316,18 +336,26 @@ fn provider<'g>(
             let base = base.strip_suffix("/openai").unwrap_or(base).to_owned();
             set("base_url", base);
             set("flavour", "azure-deployments".to_owned());
-            if let Some(version) = text("api_version") {
+            if let Some(given) = own("api_version")
+                && let Some(version) = given.as_text()
+            {
                 query.push(("api-version", expanded(version)));
+                out.kept(given, "query.api-version of its provider");
             }
         }
         ("azure", None) => return Err("an Azure deployment needs an `api_base`".to_owned()),
         ("vertex" | "vertex-anthropic", base) => {
             set("preset", host.preset.to_owned());
-            let place = |names: [&str; 2]| names.into_iter().find_map(|name| own(name).and_then(InputValue::as_text));
-            let project = place(["vertex_project", "vertex_ai_project"]);
-            set("project", project.map_or_else(|| "${VERTEXAI_PROJECT}".to_owned(), expanded));
-            let location = place(["vertex_location", "vertex_ai_location"]);
-            set("location", location.map_or_else(|| "${VERTEXAI_LOCATION:-us-central1}".to_owned(), expanded));
+            for (theirs, ours, usual) in [
+                (["vertex_project", "vertex_ai_project"], "project", "${VERTEXAI_PROJECT}"),
+                (["vertex_location", "vertex_ai_location"], "location", "${VERTEXAI_LOCATION:-us-central1}"),
+            ] {
+                let given = theirs.into_iter().find_map(own).and_then(|given| Some((given, given.as_text()?)));
+                if let Some((given, _)) = given {
+                    out.kept(given, format!("{ours} of its provider"));
+                }
+                set(ours, given.map_or_else(|| usual.to_owned(), |(_, text)| expanded(text)));
+            }
             if let Some(given) = own("vertex_credentials") {
                 out.changed(given, "a token from `gcloud auth print-access-token`: service accounts are not read");
             }
@@ -349,13 +377,19 @@ fn provider<'g>(
         }
     }
     let mut headers = Vec::new();
-    if let Some(organization) = text("organization") {
+    if let Some(given) = own("organization")
+        && let Some(organization) = given.as_text()
+    {
         headers.push(("OpenAI-Organization", expanded(organization)));
+        out.kept(given, "headers.OpenAI-Organization of its provider");
     }
     if let Some(extra) = own("extra_headers").or_else(|| own("headers")) {
-        headers.extend(
-            extra.fields().iter().filter_map(|(name, value)| Some((name.as_str(), expanded(value.as_text()?)))),
-        );
+        for (name, given) in extra.fields() {
+            if let Some(text) = given.as_text() {
+                headers.push((name.as_str(), expanded(text)));
+                out.kept(given, "headers of its provider");
+            }
+        }
     }
     for (name, pairs) in [("query", query), ("headers", headers)] {
         if !pairs.is_empty() {
@@ -561,6 +595,7 @@ fn aliases(settings: &InputValue, routes: &[Route], out: &mut Outcome) {
             (true, _) => out.lost(group, format!("there is a route `{name}`, and an alias needs a name of its own")),
             (_, false) => out.lost(group, format!("there is no group `{leads}` that is served")),
             _ => {
+                group.done_with(&["model", "hidden"]);
                 out.aliases.push((name.clone(), leads.to_owned()));
                 out.kept(group, format!("aliases.{name} = \"{leads}\""));
             }

@@ -106,7 +106,18 @@ impl Outcome {
         self.note(given, Kind::Lost, why);
     }
 
+    /// Reports what was not read, and what was read and no line names yet.
+    pub fn rest(&mut self, given: &InputValue, why_not: impl Fn(&str) -> &'static str) {
+        for part in given.unread() {
+            self.lost(part, why_not(&part.path));
+        }
+        for part in given.unreported() {
+            self.lost(part, "not taken: is no value that can be set");
+        }
+    }
+
     fn note(&mut self, given: &InputValue, kind: Kind, became: impl Into<String>) {
+        given.reported();
         let (line, what) = (given.line, given.path.clone());
         self.notes.push(Note { line, what, kind, became: became.into() });
     }

@@ -29,10 +29,7 @@ pub fn import(given: &InputValue) -> Outcome {
         set(&mut out.server, "default_route", Toml::Text(ROUTE.to_owned()));
         out.routes.push(Route { name: ROUTE.to_owned(), targets, strategy, drop_parts: false });
     }
-    for part in given.unseen() {
-        let why = why_not(&part.path);
-        out.lost(part, why);
-    }
+    out.rest(given, why_not);
     out
 }
 
@@ -52,6 +49,21 @@ fn why_not(path: &str) -> &'static str {
         "no counterpart"
     }
 }
+
+/// What the line of a target tells.
+const TOLD: [&str; 11] = [
+    "provider",
+    "api_key",
+    "virtual_key",
+    "custom_host",
+    "azure_deployment_id",
+    "azure_model_name",
+    "azure_resource_name",
+    "deployment_id",
+    "resource_name",
+    "vertex_project_id",
+    "vertex_region",
+];
 
 struct Walk<'o> {
     out: &'o mut Outcome,
@@ -80,7 +92,11 @@ impl Walk<'_> {
                     self.out.kept(given, "options.strategy = \"weighted\", within a tier");
                 }
                 for one in list.items() {
-                    let own = one.number("weight").filter(|weight| *weight >= 0.0).unwrap_or(1.0);
+                    let own = one.get("weight").and_then(|given| Some((given, given.as_number()?)));
+                    let own = own.filter(|(_, weight)| *weight >= 0.0).map_or(1.0, |(given, weight)| {
+                        self.out.kept(given, "weight of its target");
+                        weight
+                    });
                     next = next.max(self.node(one, tier, weight * own, false));
                 }
             }
@@ -93,8 +109,13 @@ impl Walk<'_> {
                 }
             }
             (mode, given) => {
-                if let Some(given) = given.filter(|_| mode != "single") {
-                    self.out.changed(given, format!("tiers, in the order of the targets: there is no `{mode}` here"));
+                match (given, mode) {
+                    (Some(given), "single") => self.out.kept(given, "the only target"),
+                    (Some(given), _) => {
+                        self.out
+                            .changed(given, format!("tiers, in the order of the targets: there is no `{mode}` here"));
+                    }
+                    (None, _) => {}
                 }
                 for one in list.items() {
                     next = self.node(one, next, weight, false);
@@ -213,6 +234,10 @@ impl Walk<'_> {
         }
         let name = format!("{}/{}", provider.name, host.model);
         self.out.kept(node, format!("target `{name}` of route `{ROUTE}`"));
+        node.done_with(&TOLD);
+        if let Some(params) = node.get("override_params") {
+            params.done_with(&["model"]);
+        }
         match self.targets.iter_mut().find(|target| target.name == name) {
             Some(same) => same.weight += weight,
             None => self.targets.push(Target { name, tier, weight }),

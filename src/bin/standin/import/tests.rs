@@ -13,6 +13,9 @@ fn imported(yaml: &str) -> (String, String) {
     let given = InputValue::read(yaml).unwrap_or_else(|problem| panic!("{problem}: {yaml}"));
     let mut outcome = litellm::import(&given, &|name| (name == "MASTER").then(|| "sk-master".to_owned()));
     let config = outcome.written("theirs.yaml");
+    for note in &outcome.notes {
+        assert!(!note.became.contains("no value that can be set"), "{note:?} of\n{yaml}");
+    }
     if !outcome.routes.is_empty() || !outcome.providers.is_empty() {
         checked(&config).unwrap_or_else(|problem| panic!("{problem}\n{config}"));
     }
@@ -309,7 +312,7 @@ fn twenty_configurations_of_real_projects_are_converted() {
              - {model_name: chat, litellm_params: {model: openai/llama, api_base: \"http://llama:8080/v1\", api_key: dummy}}\n\
              - {model_name: nomic, litellm_params: {model: openai/nomic-v1.5, api_base: \"http://nomic:8080/v1\", api_key: dummy}, model_info: {mode: embedding}}\n",
             Some(&["models.\"nomic-v1.5\" = { kind = \"embedding\" }"]),
-            &["2 kept"],
+            &["3 kept"],
         ),
         // All of one vendor, by an organisation.
         Case(
@@ -634,6 +637,55 @@ fn a_report_says_kept_only_of_kept_settings_and_gives_a_reason_for_others() {
             &["model_group_alias.x -- an alias leads to one group"],
         ),
     ]);
+}
+
+#[test]
+fn every_setting_that_is_taken_over_has_a_line_of_its_own_and_so_has_one_that_makes_no_sense() {
+    let (_, report) = imported(
+        "credential_list:\n- credential_name: main\n  credential_values: {api_key: os.environ/KEY, organization: org-1}\n\
+         model_list:\n\
+         - model_name: a\n  litellm_params:\n    model: openai/gpt-5-mini\n    litellm_credential_name: main\n    \
+         extra_headers: {x-team: red}\n    tags: [fast]\n    stream_timeout: 3\n    max_parallel_requests: 4\n  \
+         model_info: {mode: chat, base_model: gpt-5-mini, max_input_tokens: 1000, max_output_tokens: 10, \
+         supports_vision: true, supports_function_calling: false}\n\
+         - model_name: b\n  litellm_params: {model: azure/d, api_base: https://one.openai.azure.com, api_version: v1}\n\
+         - model_name: c\n  litellm_params: {model: vertex_ai/gemini-2.5-pro, vertex_project: p, vertex_location: l}\n\
+         - model_name: d\n  litellm_params: {model: groq/m}\n  model_info: {mode: embedding}\n\
+         router_settings:\n  model_group_alias: {e: {model: a, hidden: false}}\n",
+    );
+    for part in [
+        "organization => headers.OpenAI-Organization",
+        "extra_headers.x-team => headers",
+        "tags => labels",
+        "stream_timeout ~> first_token",
+        "max_parallel_requests => in_flight_max",
+        "mode => conversations",
+        "base_model => same_as = \"gpt-5-mini\"",
+        "max_input_tokens => context_tokens_max",
+        "max_output_tokens => output_tokens_max",
+        "supports_vision => ",
+        "supports_function_calling => lacks \"tools\"",
+        "api_version => query.api-version",
+        "vertex_project => project",
+        "vertex_location => location",
+        "mode => its kind",
+    ] {
+        assert!(report.contains(part), "{part} is not said in\n{report}");
+    }
+    assert!(!report.contains("no value that can be set"), "{report}");
+    // What is read and cannot be used is never passed over.
+    let given = InputValue::read(
+        "model_list:\n- model_name: a\n  litellm_params: {model: groq/m, organization: [x], tags: {a: b}, \
+         extra_headers: {x-team: [red]}, stream_timeout: soon, max_input_tokens: 0}\n  model_info: {base_model: [m]}\n",
+    );
+    let mut outcome = litellm::import(&given.expect("YAML"), &|_| None);
+    let report = outcome.report("theirs.yaml");
+    for setting in
+        ["organization", "tags", "extra_headers.x-team", "stream_timeout", "max_input_tokens", "model_info.base_model"]
+    {
+        let of = |line: &&str| line.contains(setting) && line.contains(" -- ");
+        assert!(report.lines().any(|line| of(&line)), "{setting} is not told of in\n{report}");
+    }
 }
 
 #[test]
