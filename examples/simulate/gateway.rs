@@ -350,6 +350,7 @@ impl Standin {
             domain: self.places[target].0,
             hedge_after: hedge::slow_after(hedging, &health, false, self.prompt),
             hedge: (hedging != Hedging::Sequential && hedge::is_there(&health)).then_some(cost),
+            shown_whole: health.shows_whole(),
         }
     }
 

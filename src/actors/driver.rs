@@ -213,6 +213,7 @@ impl Driver {
             domain,
             hedge_after,
             hedge,
+            shown_whole: health.shows_whole(),
         })
     }
 

@@ -161,7 +161,7 @@ impl Driver {
             work,
             resend: this.resend,
             first_token_max: this.first_token_max,
-            buffered: self.machine.is_buffered(),
+            buffered: this.buffered,
             meant,
             signed,
             filtered: !self.route.failover.content_policy_failover,

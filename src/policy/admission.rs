@@ -336,6 +336,7 @@ impl Admission {
         };
         let mut progress = self.progress.remove(&ticket.serial).unwrap_or_default();
         let known = target.health.failure_rate_most(now);
+        let had_begun = matches!(progress, Progress::Flowing | Progress::Stalled(_));
         let finding = target.health.report(&mut progress, circumstances, report, now);
         let (failure, hold) = match report {
             Report::Ended(Outcome::Failure { class, scope, retry_after }) => {
@@ -350,6 +351,11 @@ impl Admission {
             verdict => verdict,
         };
         target.heard(ticket.key, ticket.stamp, finding.own, now);
+        if had_begun && finding.own.failures > 0.0 {
+            target.breaks_off = true;
+        } else if matches!(report, Report::Ended(Outcome::Success { .. })) {
+            target.breaks_off = false;
+        }
         if let (Verdict::Failure { .. } | Verdict::Silence, Some((class, _))) = (verdict, failure) {
             target.failed += u64::from(class.consequences().weight > 0.0);
         } else if matches!(report, Report::Ended(Outcome::Cancelled(_))) {
@@ -582,6 +588,7 @@ impl Admission {
             first_token_max: health.timers(0, false, None, now).first_token_max,
             reply_max: health.timers(0, true, None, now).first_token_max,
             detect: health.detect(now),
+            breaks_off: target.breaks_off,
             in_flight,
             in_flight_max: gates.in_flight_max,
             admitted: target.admitted,

@@ -99,6 +99,8 @@ pub struct Planned {
     pub hedge_after: Option<Duration>,
     /// Its expected cost if it is asked for speed; `None` if it must not be.
     pub hedge: Option<Cost>,
+    /// Whether its answer is shown only once it is whole.
+    pub shown_whole: bool,
 }
 
 /// One try.
@@ -120,6 +122,8 @@ pub struct Try {
     pub beside: Option<(u32, Join)>,
     /// Its expected cost, if it is asked for speed only.
     pub hedge: Option<Cost>,
+    /// Whether nothing of its answer may be handed on before it is whole.
+    pub buffered: bool,
 }
 
 /// What to do next.
@@ -250,11 +254,6 @@ impl Failover {
             told_silent: false,
             ends: false,
         }
-    }
-
-    /// Tells whether nothing of an answer may be handed on before it is whole.
-    pub fn is_buffered(&self) -> bool {
-        self.commit == CommitPolicy::Buffered
     }
 
     /// Returns how many attempts were started.
@@ -431,7 +430,7 @@ impl Failover {
     /// Reports an attempt's first content. The attempt wins, unless the whole answer is to be checked first.
     pub fn content(&mut self, number: u32) {
         let Some(at) = self.running(number) else { return };
-        if self.committed.is_none() && self.commit != CommitPolicy::Buffered {
+        if self.committed.is_none() && !self.is_buffered(at) {
             self.win(number);
         }
         if let TargetState::Runs { hedge_after, again_after, .. } = &mut self.targets[at].state {
@@ -729,6 +728,11 @@ impl Failover {
 
     fn running(&self, this: u32) -> Option<usize> {
         self.targets.iter().position(|met| matches!(met.state, TargetState::Runs { number, .. } if number == this))
+    }
+
+    /// Tells whether nothing of a target's answer may be handed on before it is whole.
+    fn is_buffered(&self, at: usize) -> bool {
+        self.commit == CommitPolicy::Buffered || self.targets[at].planned.shown_whole
     }
 
     fn asked(&self) -> Option<(usize, Reason, Option<RetryKind>, Option<Cost>)> {

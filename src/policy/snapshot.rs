@@ -174,6 +174,8 @@ pub struct Health {
     pub reply_max: Duration,
     /// Decayed mean age at which failed attempts failed.
     pub detect: Duration,
+    /// Whether the last answer that it began broke off, or stands still.
+    pub breaks_off: bool,
     /// Attempts in flight.
     pub in_flight: u32,
     /// The most attempts in flight.
@@ -299,6 +301,12 @@ impl Health {
             in_flight_max,
             resort_max,
         }
+    }
+
+    /// Tells whether its next answer is better shown once it is whole: it is asked to find out whether it still breaks
+    /// off what it begins, and a caller that saw a beginning can be given no other.
+    pub fn shows_whole(&self) -> bool {
+        self.breaks_off && matches!(self.breaker, BreakerState::Open { .. } | BreakerState::HalfOpen)
     }
 
     /// Returns how many more attempts it has room for.

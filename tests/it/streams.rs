@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use standin::health::BreakerState;
 use standin::testing::{Answer, Answers, Fault, Latency, Outcome, ProviderError, Script, Scripted, When};
 use standin::{ChatRequest, CommitPolicy, Error, FailureClass, ReplyEvent, StopReason, Tool};
 use tokio::time::{Instant, sleep};
@@ -104,6 +105,38 @@ async fn an_answer_cut_after_content_ends_with_an_error_and_nothing_after_where_
     assert_eq!(failure.class, FailureClass::Cut);
     assert_eq!(path(attempts), "a/m cut");
     assert_eq!(world.providers[1].received(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_broke_answers_off_is_probed_by_answers_that_are_shown_whole() {
+    for fault in [Fault::CutAfter(5), Fault::StallAfter(5)] {
+        let world = signed(2).await;
+        let outage = world.providers[0].always(fault.clone());
+        let is_out = || matches!(world.health("a/m").breaker, BreakerState::Open { .. } | BreakerState::HalfOpen);
+        let mut broken = 0;
+        while !is_out() {
+            broken += u32::from(stream(&world.runtime, with(CommitPolicy::Fail)).await.error.is_some());
+            settle().await;
+        }
+        assert!(broken > 0, "{fault:?}");
+        let before = world.providers[0].received();
+        for _ in 0..60 {
+            let seen = stream(&world.runtime, with(CommitPolicy::Fail)).await;
+            assert_eq!(seen.shape().rsplit(' ').next(), Some("finished"), "{fault:?} {seen:?}");
+            assert_eq!(seen.text(), said_by("b"), "{fault:?}");
+            sleep(S).await;
+        }
+        assert!(world.providers[0].received() > before + 2, "{fault:?}: it is looked at");
+        world.providers[0].lift(outage);
+        let mut well = 0;
+        while !matches!(world.health("a/m").breaker, BreakerState::Closed) {
+            let seen = stream(&world.runtime, with(CommitPolicy::Fail)).await;
+            well += u32::from(seen.text() == said_by("a"));
+            assert!(seen.error.is_none(), "{seen:?}");
+            sleep(S).await;
+        }
+        assert!(well > 0, "{fault:?}: the probes' answers are the callers'");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -76,6 +76,8 @@ pub(super) struct Target {
     pub(super) flagged: bool,
     pub(super) admitted: u64,
     pub(super) failed: u64,
+    /// Whether the last answer that it began broke off, or stands still.
+    pub(super) breaks_off: bool,
     pub(super) last_used: Option<Instant>,
 }
 
@@ -127,6 +129,7 @@ impl Target {
             flagged: false,
             admitted: 0,
             failed: 0,
+            breaks_off: false,
             last_used: None,
             options,
         }
@@ -253,4 +256,4 @@ impl Target {
 lasting!(struct Target {
     options, health, breaker, hold, overridden, override_since, holds, headroom, failures, concurrency, expected,
     key_next, flagged, admitted, failed, last_used,
-});
+} anew { breaks_off });

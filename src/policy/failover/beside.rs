@@ -177,6 +177,7 @@ impl Failover {
             first_token_max: self.first_token_max(&planned, now),
             beside: self.beside(),
             hedge,
+            buffered: self.is_buffered(at),
         }
     }
 

@@ -99,6 +99,7 @@ fn target(word: &str) -> Target {
         Some((word, "less")) => (word, Some(Out::Less)),
         Some((word, until)) => (word, Some(Out::Until(time(until)))),
     };
+    let (word, shown_whole) = word.strip_suffix('$').map_or((word, false), |word| (word, true));
     let (word, spare) = word.strip_suffix('^').map_or((word, true), |word| (word, false));
     let (word, domain) = word.split_once('%').map_or((word, None), |(word, domain)| (word, domain.parse().ok()));
     let (word, keys) = word.split_once('#').unwrap_or((word, "1"));
@@ -121,6 +122,7 @@ fn target(word: &str) -> Target {
         domain: domain.unwrap_or(90 + place(word)),
         hedge_after: None,
         hedge: spare.then_some(Cost::of(None)),
+        shown_whole,
     };
     Target { planned, out }
 }
@@ -1144,6 +1146,14 @@ fn when_an_attempt_is_slow_is_as_its_target_is_now_and_only_where_it_may_be_join
 }
 
 #[test]
+fn a_target_that_breaks_off_what_it_begins_is_shown_once_it_is_whole() {
+    check("a b fail: content cut", "a >a interrupted");
+    check("a$ b fail: content cut content ok", "a b >b =b");
+    check("a$ b fail: content ok", "a >a =a");
+    check("a$ fail: content cut content ok", "a ~ a >a =a");
+}
+
+#[test]
 fn a_call_behind_others_waits_for_a_place_and_asks_nothing() {
     let mut call = buffered(&[]);
     call.machine.stand_behind();
@@ -1154,6 +1164,4 @@ fn a_call_behind_others_waits_for_a_place_and_asks_nothing() {
     assert_eq!((call.next(), call.machine.deadline()), (Step::Queue(sooner), sooner));
     call.machine.woken(call.now);
     assert_eq!(call.next(), Step::Plan);
-    let streams = Call::new(FailoverOptions::default(), CommitPolicy::Reset, &[]);
-    assert!(call.machine.is_buffered() && !streams.machine.is_buffered());
 }

@@ -554,6 +554,7 @@ impl World {
             domain: at(pick.target).0,
             hedge_after,
             hedge: (pick.why != PickReason::Probe).then_some(Cost::of(Some(dollars(pick.target)))),
+            shown_whole: index % 5 == 0,
         });
         call.machine.planned(picks, plan.skipped.iter().filter_map(Skip::refusal), plan.last_resort, self.now);
     }

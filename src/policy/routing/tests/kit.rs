@@ -180,6 +180,7 @@ pub fn health(now: Instant) -> Health {
         first_token_max: Duration::from_secs(8),
         reply_max: Duration::from_secs(60),
         detect: SECOND,
+        breaks_off: false,
         in_flight: 0,
         in_flight_max: 100,
         admitted: 100,
