@@ -331,7 +331,7 @@ fn twenty_configurations_of_real_projects_are_converted() {
                 "query = { \"api-version\" = \"${AZ_VERSION}\" }",
                 "[routes.b]\ntargets = [\n    \"azure/gpt-5.4\",",
             ]),
-            &["3 kept"],
+            &["6 kept"],
         ),
         // A key for each person.
         Case(
