@@ -253,7 +253,7 @@ impl Standin {
                     self.settle(attempt, Outcome::Cancelled(why), net);
                 }
                 Step::Wait(until) => {
-                    self.drop_unused_turn(call, net.now);
+                    self.drop_turn(call, net.now);
                     return self.alarm(call, until, net);
                 }
                 Step::Queue(until) => {
@@ -505,7 +505,6 @@ impl Gateway for Standin {
         let after = net.now - net.attempt(attempt).began;
         self.delivered(net);
         self.report(attempt, &ticket, Report::Content { after }, net);
-        self.proved(call, net.now);
         if let Some(running) = self.calls.get_mut(&call) {
             running.machine.heard(number, net.now);
             running.machine.content(number);
@@ -533,7 +532,6 @@ impl Gateway for Standin {
                 let tpot = (tokens >= 16).then(|| (net.now - since) / (tokens - 1));
                 let Some(live) = self.settle(attempt, Outcome::Success { tpot }, net) else { return };
                 self.state.answered(u64::from(tokens));
-                self.proved(live.call, net.now);
                 if let Some(running) = self.calls.get_mut(&live.call) {
                     running.machine.succeeded(live.number, &self.budget);
                     self.drive(live.call, net);

@@ -18,7 +18,8 @@ pub(super) struct Waits {
     place: Option<QueueRank>,
     /// The targets it waits for now.
     queued: Option<Arc<[usize]>>,
-    turn: Option<Turn>,
+    /// The target whose turn it has.
+    turn: Option<usize>,
     stay: Option<Stay>,
     /// Attempts that had been started when it tried anew last, and how often that led to nothing.
     attempts: u32,
@@ -32,12 +33,6 @@ impl Waits {
     pub(super) fn is_parked(&self) -> bool {
         self.stay.is_some()
     }
-}
-
-/// Permission to go to a target.
-struct Turn {
-    target: usize,
-    arrived: bool,
 }
 
 /// A stay of a parked call: it pauses at first, and waits to the end.
@@ -62,7 +57,7 @@ impl Standin {
         let waits = self.tuning.failover.on_exhausted == OnExhausted::Wait;
         let resources = if waits { &*awaited.resources } else { &*awaited.well };
         let machine = &mut self.calls.get_mut(&call).expect("it runs").machine;
-        if self.queues.is_before(resources, self.priority, machine.deadline(), waits) {
+        if self.queues.is_before(resources, self.priority, machine.deadline(), waits, net.now) {
             machine.stand_behind();
         }
     }
@@ -90,12 +85,12 @@ impl Standin {
         for target in &full {
             queues.full(target, now);
         }
-        self.enter(call, resources, place);
+        self.enter(call, resources, place, now);
         Some(latest)
     }
 
-    fn enter(&mut self, call: usize, resources: Arc<[usize]>, place: QueueRank) {
-        self.queues.enter(resources.clone(), place, call);
+    fn enter(&mut self, call: usize, resources: Arc<[usize]>, place: QueueRank, from: Instant) {
+        self.queues.enter(resources.clone(), place, from, call);
         self.waits(call).queued = Some(resources);
         self.waiting += 1;
     }
@@ -142,11 +137,9 @@ impl Standin {
             waits.stay = None;
             return false;
         };
-        if now >= from {
-            awaited.full.iter().for_each(|target| self.queues.full(target, now));
-            self.enter(call, awaited.resources, place);
-        }
-        self.alarm(call, wait_queue::look_at(from, until, end, now), net);
+        awaited.full.iter().for_each(|target| self.queues.full(target, now));
+        self.enter(call, awaited.resources, place, from);
+        self.alarm(call, wait_queue::look_at(until, end, now), net);
         true
     }
 
@@ -210,7 +203,7 @@ impl Standin {
     /// It is a call's turn.
     fn go(&mut self, call: usize, target: usize, net: &mut Net) {
         let running = self.calls.get_mut(&call).expect("it runs");
-        running.waits.turn = Some(Turn { target, arrived: false });
+        running.waits.turn = Some(target);
         if running.waits.stay.take().is_some() {
             running.waits.attempts = running.machine.attempts();
             running.machine.anew();
@@ -229,40 +222,18 @@ impl Standin {
         }
     }
 
-    /// An attempt of a call was admitted.
+    /// An attempt of a call was admitted, by the target whose turn it has or by another one.
     pub(super) fn arrived(&mut self, call: usize) {
-        if let Some(turn) = self.waits(call).turn.as_mut()
-            && !std::mem::replace(&mut turn.arrived, true)
-        {
-            let target = turn.target;
+        if let Some(target) = self.waits(call).turn.take() {
             self.queues.arrived(&target);
         }
     }
 
-    /// A call is being answered.
-    pub(super) fn proved(&mut self, call: usize, now: Instant) {
-        let Some(running) = self.calls.get_mut(&call) else { return };
-        let Some(Turn { target, arrived }) = running.waits.turn.take() else { return };
-        if !arrived {
-            self.queues.arrived(&target);
-        }
-        self.queues.proved(&target, now);
-    }
-
-    /// A call's turn led to nothing.
+    /// A call's turn led to nothing: it goes to another one.
     pub(super) fn drop_turn(&mut self, call: usize, now: Instant) {
-        let Some(running) = self.calls.get_mut(&call) else { return };
-        match running.waits.turn.take() {
-            Some(Turn { target, arrived: true }) => self.queues.returned(&target, now),
-            Some(Turn { target, .. }) => self.queues.refused(&target, now),
-            None => {}
-        }
-    }
-
-    /// A call waits for something else: a turn that has not been used goes to another one.
-    pub(super) fn drop_unused_turn(&mut self, call: usize, now: Instant) {
-        if self.waits(call).turn.as_ref().is_some_and(|turn| !turn.arrived) {
-            self.drop_turn(call, now);
+        let turn = self.calls.get_mut(&call).and_then(|running| running.waits.turn.take());
+        if let Some(target) = turn {
+            self.queues.refused(&target, now);
         }
     }
 }

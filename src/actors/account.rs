@@ -9,7 +9,6 @@ use tokio::sync::oneshot;
 
 use super::budgets::BudgetReservation;
 use super::clock::now;
-use super::parking::QueueGrant;
 use super::permit::Permit;
 use super::progress::AttemptProgress;
 use super::prompt::FittedPrompt;
@@ -64,8 +63,6 @@ pub(super) struct AttemptAccount {
     /// Bytes of the request's body and of the answer's, as they were sent.
     pub(super) sent: u64,
     pub(super) received: u64,
-    /// The permission of a call that had waited for the target, until the target has shown that it works.
-    pub(super) grant: Option<QueueGrant>,
     /// Whether it joined another attempt of its call.
     pub(super) hedge: bool,
     /// Its expected cost, where it joined only for speed.
@@ -107,13 +104,6 @@ impl AttemptAccount {
             self.permit.report(Report::Content { after });
         }
         watchdog.content(now, &self.permit);
-    }
-
-    /// Says that the target answers: the next call that waits for it goes on.
-    pub(super) fn prove(&mut self) {
-        if let Some(grant) = self.grant.take() {
-            grant.proved();
-        }
     }
 
     /// Notes how much of the answer is kept in memory; all answers together have a limit.

@@ -140,7 +140,6 @@ impl AttemptJob {
         if !(200..300).contains(&response.status) {
             return Err(self.refusal(response, &mut watchdog).await?);
         }
-        self.account.prove();
         match self.work.clone() {
             Work::Chat(request) => {
                 self.decode(&request, (names, stops), response, &mut watchdog).await.map(AttemptAnswer::Answer)

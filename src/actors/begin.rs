@@ -130,6 +130,6 @@ fn take_slot(shared: &Shared, priority: Priority, due: Instant, is_due: bool) ->
     let place = parking.arrive(priority, due, is_due);
     let wait = parking.wait(&resources, place);
     let in_time = wait.is_none_or(|wait| now() + wait <= due);
-    let queued = if in_time { parking.queue(&resources.clone().into(), &resources, place, false) } else { None };
+    let queued = if in_time { parking.queue(&resources.clone().into(), &resources, place, now(), false) } else { None };
     queued.map(CallAdmission::Queued).ok_or_else(|| shared.overloaded(wait))
 }

@@ -132,7 +132,7 @@ async fn seated(
         let again = match woken {
             WakeReason::Granted(grant) => match shared.take_place() {
                 Some(place) => {
-                    grant.proved();
+                    grant.arrived();
                     return Ok(place);
                 }
                 // Another call took the place just then.

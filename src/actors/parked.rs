@@ -59,7 +59,7 @@ impl Driver {
         let rank = *self.waits.rank.get_or_insert_with(|| parking.arrive(self.needs.priority, due, self.is_due));
         self.waits.placed = parking.wait(&resources, rank).map(|wait| now + wait);
         let in_time = latest > now && self.waits.placed.is_none_or(|placed| placed <= latest);
-        let queued = if in_time { parking.queue(&resources, &full, rank, false) } else { None };
+        let queued = if in_time { parking.queue(&resources, &full, rank, now, false) } else { None };
         if queued.is_none() {
             self.machine.unplaced(self.waits.placed, now);
         }
@@ -126,9 +126,8 @@ impl Driver {
                 caller.say(StreamMessage::Waiting { back_in, barred: barred.clone() });
                 told = Some((until, barred));
             }
-            let look = wait_queue::look_at(from, until, end, now);
-            let mut queued =
-                if now >= from { parking.queue(&awaited.resources, &awaited.full, rank, true) } else { None };
+            let look = wait_queue::look_at(until, end, now);
+            let mut queued = parking.queue(&awaited.resources, &awaited.full, rank, from, true);
             let woken = async {
                 match &mut queued {
                     Some(queued) => queued.woken().await,

@@ -112,13 +112,14 @@ impl Parking {
         Some(ParkedGuard { call: flight.call, parking: self.clone() })
     }
 
-    /// Lets a call wait for its turn at the first of some resources, of which these were seen to be full. If too many
-    /// calls wait for a place, the last of them goes away.
+    /// Lets a call wait for its turn at the first of some resources, of which these were seen to be full; it pauses
+    /// until `from`. If too many calls wait for a place, the last of them goes away.
     pub(super) fn queue(
         self: &Arc<Self>,
         resources: &Arc<[WaitResource]>,
         full: &[WaitResource],
         rank: QueueRank,
+        from: Instant,
         is_parked: bool,
     ) -> Option<QueueTicket> {
         let (waker, grant) = oneshot::channel();
@@ -134,7 +135,7 @@ impl Parking {
         for resource in full {
             queues.waiting.full(resource, now());
         }
-        queues.waiting.enter(resources.clone(), rank, Waiter { waker, is_parked });
+        queues.waiting.enter(resources.clone(), rank, from, Waiter { waker, is_parked });
         queues.queued += usize::from(!is_parked);
         drop(guard);
         self.notifier.waiter_came();
@@ -145,7 +146,7 @@ impl Parking {
     /// Tells whether others wait for the targets of a call that comes now, and go before it. A call that would not wait
     /// for a target to come back is only behind those that wait for a place at a target that is well.
     pub(super) fn is_before(&self, resources: &[WaitResource], priority: Priority, due: Instant, waits: bool) -> bool {
-        lock(&self.queues).waiting.is_before(resources, priority, due, waits)
+        lock(&self.queues).waiting.is_before(resources, priority, due, waits, now())
     }
 
     /// Returns how long a call will wait for its turn, as far as that can be told.
@@ -161,7 +162,7 @@ impl Parking {
         drop(guard);
         for (waiter, resource) in look.go {
             // If the call has left meanwhile, the turn is dropped and goes to another call.
-            let _ = waiter.waker.send(QueueGrant { resource, arrived: false, taken: false, parking: self.clone() });
+            let _ = waiter.waker.send(QueueGrant { resource, arrived: false, parking: self.clone() });
         }
         look.next
     }
@@ -245,7 +246,7 @@ pub(super) enum WakeReason {
 impl QueueTicket {
     /// Waits again, at the same rank.
     pub(super) fn again(&self) -> Option<Self> {
-        self.parking.queue(&self.resources, &[], self.rank, false)
+        self.parking.queue(&self.resources, &[], self.rank, now(), false)
     }
 
     /// Returns how long it will wait, as far as that can be told.
@@ -279,56 +280,31 @@ impl Drop for QueueTicket {
     }
 }
 
-/// Permission to go where there is a place, or to ask a target that is back. Its result decides which call goes next.
+/// Permission to go where there is a place, or to ask a target that is back, until the call has a place there or
+/// elsewhere.
 pub(super) struct QueueGrant {
     resource: WaitResource,
-    /// Whether its place is counted where it is taken.
+    /// Whether the call has a place.
     arrived: bool,
-    taken: bool,
     parking: Arc<Parking>,
 }
 
 impl QueueGrant {
-    /// Tells whether it is for this target.
-    pub(super) fn is_for(&self, target: &TargetId) -> bool {
-        matches!(&self.resource, WaitResource::Target(known) if known == target)
-    }
-
-    /// Reports that the call has a place.
-    pub(super) fn arrived(&mut self) {
-        if !std::mem::replace(&mut self.arrived, true) {
-            lock(&self.parking.queues).waiting.arrived(&self.resource);
-            self.parking.notifier.notify();
-        }
-    }
-
-    /// Says that the call was admitted by another target: the next one that waits for this one may go.
-    pub(super) fn unused(mut self) {
-        self.taken = true;
-        lock(&self.parking.queues).waiting.unused(&self.resource);
-        self.parking.notifier.notify();
-    }
-
-    /// Says that the call is being answered: its target works.
-    pub(super) fn proved(mut self) {
-        self.arrived();
-        self.taken = true;
-        lock(&self.parking.queues).waiting.proved(&self.resource, now());
-        self.parking.notifier.notify();
+    /// Reports that the call has a place, here or elsewhere: from now on it is counted there.
+    pub(super) fn arrived(mut self) {
+        self.arrived = true;
     }
 }
 
 impl Drop for QueueGrant {
     fn drop(&mut self) {
-        if !self.taken {
-            let mut queues = lock(&self.parking.queues);
-            if self.arrived {
-                queues.waiting.returned(&self.resource, now());
-            } else {
-                queues.waiting.refused(&self.resource, now());
-            }
-            drop(queues);
-            self.parking.notifier.notify();
+        let mut queues = lock(&self.parking.queues);
+        if self.arrived {
+            queues.waiting.arrived(&self.resource);
+        } else {
+            queues.waiting.refused(&self.resource, now());
         }
+        drop(queues);
+        self.parking.notifier.notify();
     }
 }

@@ -51,18 +51,13 @@ impl Driver {
                     journal.sent().await;
                 }
                 let target = self.table.targets[this.target].id().clone();
-                let (mut grant, elsewhere) = match self.waits.grant.take() {
-                    Some(grant) if grant.is_for(&target) => (Some(grant), None),
-                    other => (None, other),
-                };
-                elsewhere.into_iter().for_each(QueueGrant::unused);
-                grant.iter_mut().for_each(QueueGrant::arrived);
+                self.waits.grant.take().into_iter().for_each(QueueGrant::arrived);
                 if let Some((beside, why)) = this.beside {
                     self.joined(beside, &target, why);
                 }
                 self.call_record.note(CallStep::Tried { attempt: this.number, target });
                 self.over = None;
-                let running = self.spawn(this, fitted, permit, purchase, grant).await;
+                let running = self.spawn(this, fitted, permit, purchase).await;
                 self.running.push(running);
                 self.machine.admitted(now());
                 let crash = CrashHook::take(&self.shared.crash.calls);
@@ -109,7 +104,6 @@ impl Driver {
         fitted: FittedPrompt,
         permit: Permit,
         purchase: Option<BudgetReservation>,
-        grant: Option<QueueGrant>,
     ) -> RunningAttempt {
         let target = self.table.targets[this.target].clone();
         let (pieces, receiver) = mpsc::channel(PIECES_MAX);
@@ -140,7 +134,6 @@ impl Driver {
             content_bytes: 0,
             sent: 0,
             received: 0,
-            grant,
             hedge: this.beside.is_some(),
             reserved: this.hedge,
             purchase,

@@ -572,7 +572,7 @@ impl Admission {
             rate_limited_until,
             overloaded_until,
             paced_until: gates.paced_until,
-            room: target.room(&self.keys, target.expected, now).requests,
+            room: target.room_now(&self.keys, now).requests,
             look_from: gates.look_from,
             headroom: target.key(&self.keys, 0, now).and_then(|key| target.headroom[key].share(now)),
             hint,
@@ -597,15 +597,14 @@ impl Admission {
         }
     }
 
-    /// Returns whether a target's limits have room for one more like the last, and the most that may be in flight
-    /// there.
+    /// Returns the room that a target has for more like the last, and the most that may be in flight there.
     ///
     /// # Panics
     /// When there is no such target.
     pub fn room(&self, target: usize, now: Instant) -> (Room, u32) {
         let target = &self.targets[target];
         let in_flight_max = target.concurrency.limit(target.options.in_flight_max, now);
-        (target.room(&self.keys, target.expected, now), in_flight_max)
+        (target.room_now(&self.keys, now), in_flight_max)
     }
 
     /// Returns the number of targets.
@@ -770,8 +769,8 @@ fn verdict(report: Report, offline: bool, hold: Option<Suspension>) -> Verdict {
 
 impl Ticket {
     fn pass(&self) -> BreakerStamp {
-        let Self { serial, generation, probe, last_resort, .. } = *self;
-        BreakerStamp { serial, generation, probe, last_resort }
+        let Self { serial, started, generation, probe, last_resort, .. } = *self;
+        BreakerStamp { serial, admitted: started, generation, probe, last_resort }
     }
 }
 

@@ -38,6 +38,8 @@ const RAMP_MAX: Duration = Duration::from_secs(60);
 /// Each time that a trouble has lasted this long, the window grows by its own length, up to this many times.
 const WINDOW_OUTAGE: Duration = Duration::from_secs(60);
 const WINDOWS_MAX: f64 = 3.0;
+/// Of so many windows it is known how many of their attempts had content.
+const WINDOWS: usize = 8;
 
 /// Constants of the breakers that should need no tuning; the simulator shows the effect of each.
 #[derive(Clone, Debug, PartialEq)]
@@ -135,37 +137,78 @@ enum State {
     },
 }
 
-/// What a recovering target carries: in each window at most twice what worked in the best window before it, so that its
-/// calls do not return all at once.
+/// What a recovering target carries: in each window at most twice what worked of those that the best window before it
+/// admitted, so that its calls do not return all at once.
 #[derive(Clone, Copy, Debug)]
 struct Load {
     window: Duration,
-    /// When the window that runs began.
-    from: Instant,
-    /// How many attempts it admitted, and how many of them had content in it.
+    /// When the first window began, and the number of the one that runs.
+    since: Instant,
+    number: u32,
+    /// How many attempts it admitted, and whether that was all that it could at some moment: then demand may be higher.
     admitted: u32,
-    worked: u32,
-    /// The most that had content in one window before it.
+    filled: bool,
+    /// How many had content of those that each of the last windows admitted, by the window's number.
+    worked: [u32; WINDOWS],
+    /// The most of these, but for the window that runs.
     proven: u32,
-    /// Whether the window before it was full: then demand may have been higher.
-    was_full: bool,
+    /// Whether the window before it was filled.
+    was_filled: bool,
 }
 
 impl Load {
     const fn new(window: Duration, now: Instant) -> Self {
-        Self { window, from: now, admitted: 0, worked: 0, proven: PROVEN_FIRST, was_full: true }
+        let (worked, proven) = ([0; WINDOWS], PROVEN_FIRST);
+        Self { window, since: now, number: 0, admitted: 0, filled: false, worked, proven, was_filled: true }
+    }
+
+    /// Returns the number of the window of a moment.
+    fn window_of(&self, at: Instant) -> u32 {
+        let windows = at.saturating_duration_since(self.since).as_nanos() / self.window.as_nanos().max(1);
+        u32::try_from(windows).unwrap_or(u32::MAX)
     }
 
     /// Returns the load as it is now: a window that is over gives way to the next.
-    fn at(self, now: Instant) -> Self {
-        let age = now.saturating_duration_since(self.from);
-        if age < self.window {
+    fn at(mut self, now: Instant) -> Self {
+        let passed = self.window_of(now).saturating_sub(self.number);
+        if passed == 0 {
             return self;
         }
-        let proven = self.proven.max(self.worked);
+        let worked = *self.worked_in(self.number);
+        self.proven = self.proven.max(worked);
         // Windows without attempts do not count.
-        let was_full = self.is_full() && age < self.window * 2;
-        Self { from: now, admitted: 0, worked: 0, proven, was_full, ..self }
+        self.was_filled = self.filled && passed == 1;
+        (self.admitted, self.filled) = (0, false);
+        for _ in 0..passed.min(WINDOWS as u32) {
+            self.number += 1;
+            *self.worked_in(self.number) = 0;
+        }
+        self.number = self.window_of(now);
+        self
+    }
+
+    fn worked_in(&mut self, number: u32) -> &mut u32 {
+        &mut self.worked[number as usize % WINDOWS]
+    }
+
+    /// Counts an attempt that is admitted now.
+    fn admit(&mut self, now: Instant) {
+        *self = self.at(now);
+        self.admitted = self.admitted.saturating_add(1);
+        self.filled |= self.is_full();
+    }
+
+    /// Counts content of an attempt that was admitted then, for its window; where that was long ago, for this one.
+    fn content(&mut self, admitted: Instant, now: Instant) {
+        *self = self.at(now);
+        let (number, of) = (self.number, self.window_of(admitted));
+        let is_known = of < number && number - of < WINDOWS as u32;
+        let worked = self.worked_in(if is_known { of } else { number });
+        *worked = worked.saturating_add(1);
+        let worked = *worked;
+        if is_known {
+            self.proven = self.proven.max(worked);
+        }
     }
 
     const fn max(&self) -> u32 {
@@ -174,6 +217,11 @@ impl Load {
 
     const fn is_full(&self) -> bool {
         self.admitted >= self.max()
+    }
+
+    /// Returns when the window that runs is over.
+    fn ends(&self) -> Instant {
+        self.since + self.window.saturating_mul(self.number.saturating_add(1))
     }
 }
 
@@ -218,6 +266,8 @@ pub struct Transition {
 pub struct BreakerStamp {
     /// The attempt's own number.
     pub serial: u64,
+    /// When it was admitted.
+    pub admitted: Instant,
     /// Generation of the breaker.
     pub generation: u64,
     /// Whether it holds the probe slot.
@@ -313,8 +363,21 @@ impl Breaker {
             State::Open { until, .. } => BreakerState::Open { until },
             State::HalfOpen { .. } => BreakerState::HalfOpen,
             State::Ramp { since, load } => {
-                let full_until = load.is_full().then(|| (load.from + load.window).min(since + RAMP_MAX));
+                let full_until = load.is_full().then(|| load.ends().min(since + RAMP_MAX));
                 BreakerState::Ramp { per_second: f64::from(load.max()) / load.window.as_secs_f64(), full_until }
+            }
+        }
+    }
+
+    /// Returns how many more it lets through now, where that follows from its state: one probe at a time, and while it
+    /// recovers what is left of twice what it has proven.
+    pub fn room(&self, now: Instant) -> Option<u32> {
+        match self.state {
+            State::Closed => None,
+            State::Open { .. } | State::HalfOpen { .. } => Some(1),
+            State::Ramp { load, .. } => {
+                let load = load.at(now);
+                Some(load.max().saturating_sub(load.admitted))
             }
         }
     }
@@ -391,12 +454,11 @@ impl Breaker {
             self.probe = Some(serial);
         }
         if let State::Ramp { load, .. } = &mut self.state {
-            *load = load.at(now);
-            load.admitted = load.admitted.saturating_add(1);
+            load.admit(now);
         }
         // Once a cooldown is over it is a probe like any other, though it was planned a moment before as a last resort.
         let last_resort = probe && matches!(self.state, State::Open { .. });
-        (BreakerStamp { serial, generation: self.generation, probe, last_resort }, transition)
+        (BreakerStamp { serial, admitted: now, generation: self.generation, probe, last_resort }, transition)
     }
 
     /// Handles a report of an attempt, and makes the transition that follows, if any.
@@ -438,8 +500,7 @@ impl Breaker {
             }
         }
         if let (State::Ramp { load, .. }, Verdict::Content) = (&mut self.state, verdict) {
-            *load = load.at(now);
-            load.worked = load.worked.saturating_add(1);
+            load.content(pass.admitted, now);
         }
         let alarmed = self.listen(evidence, known, now);
         let any = self.is_silent;
@@ -482,7 +543,8 @@ impl Breaker {
 
     /// Handles evidence from a failure of a sibling.
     pub fn overhear(&mut self, evidence: Evidence, known: f64, now: Instant, rng: &mut impl Rng) -> Option<Transition> {
-        let pass = BreakerStamp { serial: 0, generation: self.generation, probe: false, last_resort: false };
+        let generation = self.generation;
+        let pass = BreakerStamp { serial: 0, admitted: now, generation, probe: false, last_resort: false };
         self.report(pass, evidence, known, Verdict::Pending, now, rng)
     }
 
@@ -601,7 +663,7 @@ impl Breaker {
     /// requires.
     fn is_back(&self, since: Instant, load: Load, now: Instant) -> bool {
         let age = now.saturating_duration_since(since);
-        let carries = !load.was_full && !load.is_full() && age >= load.window;
+        let carries = !load.was_filled && !load.filled && age >= load.window;
         let trouble = self.trouble.map_or(Duration::ZERO, |trouble| since.saturating_duration_since(trouble.began));
         age >= RAMP_MAX || (carries && age >= trouble.mul_f64(self.options.numbers.ramp_share).min(RAMP_MAX / 2))
     }
@@ -640,7 +702,7 @@ lasting!(struct BreakerOptions {
     cooldown_base, cooldown_max, retry_after_max, ramp_step_min, alarm, numbers,
 });
 lasting!(enum State { Closed, Open { until, late }, HalfOpen { successes }, Ramp { since, load } });
-lasting!(struct Load { window, from, admitted, worked, proven, was_full });
+lasting!(struct Load { window, since, number, admitted, filled, worked, proven, was_filled });
 lasting!(struct Outage as Trouble { began, ended });
 lasting!(struct OverdueProbe as Late { serial, successes });
 lasting!(struct Breaker {

@@ -139,7 +139,8 @@ pub struct Health {
     pub overloaded_until: Option<Instant>,
     /// Until when the limits of all its keys are used up except their reserve.
     pub paced_until: Option<Instant>,
-    /// How many more requests those limits leave room for, as far as they are known.
+    /// How many more requests there is room for: by those limits, as far as they are known, and while it comes back by
+    /// what it has proven.
     pub room: Option<u32>,
     /// From when on one call that has no other target to ask may be let through a limit, an overload or a verdict, to
     /// test whether it still holds; `None` where there is none.

@@ -1,13 +1,9 @@
 //! Calls that wait for a place at a target, or for one to come back: which one goes next, and how fast.
 //!
 //! ```text
-//!   a target:  full ──one leaves──▶ the next one goes
-//!
-//!              away ──admits──▶ one goes ──answers──▶ two more for each that was answered, at twice the proven rate
-//!                ▲                  │
-//!                └──refuses again───┴── failed: one more, after a moment
-//!
-//!           limited ──its time─▶ eight go in a second, and each second twice as many, until it refuses again
+//!   a target:  full ───────one leaves──▶ the next one goes
+//!              failed ────its breaker──▶ as many go as that lets through: a probe, then at most twice what is proven
+//!              out for another reason──▶ eight go in a second, and each second twice as many, until it is out again
 //! ```
 //!
 //! Input: calls that begin and cease to wait, what the targets say now, and what became of those that were let go.
@@ -16,38 +12,36 @@
 //! no call waits for ever. Where many callers leave before they are answered, and the first in line has already waited
 //! for half as long as they do, the newest goes first among those whose callers set no deadline: in the order of
 //! arrival each place would go to a call whose caller is about to leave. A target that is well and full takes the next
-//! call for each that leaves. A target that comes back is asked by one call; each that begins to be answered lets two
-//! more go, and no second carries more than twice what the best second before it has proven. A target that only named
-//! the time of its return was never ill and need not prove anything: its calls go at a pace that doubles until it
-//! refuses again. So a thousand calls that wait for one limit do not meet it at once. It never waits and knows no call.
+//! call for each that leaves. One that failed proves itself to its breaker, which counts all of its attempts, whoever
+//! asked for them: here is no second account of that. One that was out for another reason, such as a limit, was never
+//! ill and need not prove anything: its calls go at a pace that doubles. So a thousand calls that wait for one target
+//! do not meet it at once. It never waits and knows no call.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::snapshot::{self, Health, Refusal};
+use super::snapshot::{BreakerState, Gate, Health, Refusal};
 use crate::words::Priority;
 
 mod awaited;
 
 pub use awaited::{AwaitedTargets, look_at};
 
-/// The unit in which a proven load is counted.
+/// The unit in which a load is counted.
 const SECOND: Duration = Duration::from_secs(1);
 /// How far one look may run ahead of the pace: timers are no finer.
 const TICK: Duration = Duration::from_millis(10);
-/// How long after one that failed the next one goes.
-const AFTER_FAILURE: Duration = Duration::from_millis(100);
-/// What a target that was only limited is taken to carry in its first second.
-const LIMITED_PROVEN: u32 = 4;
-/// How long a call that was let go may be silent before the next one goes.
-const SILENCE_MAX: Duration = Duration::from_secs(2);
+/// What a target is taken to carry in a second before any call has gone there.
+const CARRIED_FIRST: u32 = 4;
+/// What a target that comes back lets through in a window goes within this part of it.
+const WINDOW_PART: f64 = 0.5;
 /// How long after its time a target is asked: clocks differ.
 const GRACE: Duration = Duration::from_millis(50);
 /// The longest wait that is predicted, in seconds.
 const FORETOLD_MAX: f64 = 24.0 * 60.0 * 60.0;
-/// The pause of a call that has just failed, before it waits again: doubled each time.
+/// The pause of a call that has just failed, before it goes again: doubled each time.
 const PAUSE_BASE: Duration = Duration::from_secs(1);
 /// The longest such pause: how often a target is asked follows from its breaker and the pace, and not from this.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -82,12 +76,19 @@ pub struct QueueRank {
 pub enum Capacity {
     /// It admits this many more.
     Free(u32),
+    /// It comes back after failures.
+    Recovering {
+        /// It admits this many more …
+        free: u32,
+        /// … one after the other at this distance.
+        apart: Duration,
+    },
     /// It is well and full: until one leaves, or until this time.
     Full(Option<Instant>),
+    /// It comes back, and carries no more until this time.
+    RecoveringFrom(Instant),
     /// It is out until this time.
     OutUntil(Instant),
-    /// It is well, and asked for a pause until then.
-    PausedUntil(Instant),
     /// It is away until something lets it: a probe that is out, an operator's override.
     Closed,
 }
@@ -96,14 +97,20 @@ impl Capacity {
     /// Returns what a target says of calls that wait for it, for its health as last published.
     pub fn of(health: &Health, now: Instant) -> Self {
         let gates = health.gates();
-        match gates.refusal_of_waiting(now) {
+        match (gates.refusal_of_waiting(now), health.breaker) {
             // One look is enough.
-            None if gates.may_look(now) => Self::Free(1),
-            None => Self::Free(health.free()),
-            Some(refusal) if refusal.is_full() => Self::Full(refusal.until),
-            Some(Refusal { until: None, .. }) => Self::Closed,
-            Some(Refusal { gate: snapshot::Gate::RateLimited, until: Some(until) }) => Self::PausedUntil(until),
-            Some(Refusal { until: Some(until), .. }) => Self::OutUntil(until),
+            (None, _) if gates.may_look(now) => Self::Free(1),
+            (None, BreakerState::Ramp { per_second, .. }) if !health.forced_on => {
+                let apart = Duration::from_secs_f64(WINDOW_PART / per_second.max(f64::MIN_POSITIVE)).min(SECOND);
+                Self::Recovering { free: health.free(), apart }
+            }
+            (None, _) => Self::Free(health.free()),
+            (Some(refusal), _) if refusal.is_full() => Self::Full(refusal.until),
+            (Some(Refusal { until: None, .. }), _) => Self::Closed,
+            (Some(Refusal { gate: Gate::Breaker, until: Some(until) }), BreakerState::Ramp { .. }) => {
+                Self::RecoveringFrom(until)
+            }
+            (Some(Refusal { until: Some(until), .. }), _) => Self::OutUntil(until),
         }
     }
 }
@@ -128,23 +135,39 @@ pub struct WaitQueues<K, W> {
 /// Calls that wait for the same targets: by rank, and by arrival.
 #[derive(Debug)]
 struct Queue<W> {
-    ranks: BTreeMap<QueueRank, W>,
+    ranks: BTreeMap<QueueRank, Waiting<W>>,
     arrivals: BTreeMap<u64, QueueRank>,
 }
 
+/// A call that waits, and pauses until then.
+#[derive(Debug)]
+struct Waiting<W> {
+    from: Instant,
+    waiter: W,
+}
+
 impl<W> Queue<W> {
-    fn first(&self) -> Option<QueueRank> {
-        Some(*self.ranks.first_key_value()?.0)
+    /// Returns the first of those whose pause is over by then.
+    fn first(&self, by: Instant) -> Option<QueueRank> {
+        self.ranks.iter().find(|(_, waiting)| waiting.from <= by).map(|(rank, _)| *rank)
     }
 
-    /// Returns the newest of a priority among those whose callers set no deadline.
-    fn newest(&self, priority: Reverse<Priority>) -> Option<QueueRank> {
-        let same = self.ranks.keys().rev().skip_while(|rank| rank.priority > priority);
-        same.take_while(|rank| rank.priority == priority).find(|rank| !rank.is_due).copied()
+    /// Returns the newest of them of a priority, of those whose callers set no deadline.
+    fn newest(&self, priority: Reverse<Priority>, by: Instant) -> Option<QueueRank> {
+        let same = self.ranks.iter().rev().skip_while(|(rank, _)| rank.priority > priority);
+        let mut same = same.take_while(|(rank, _)| rank.priority == priority);
+        same.find(|(rank, waiting)| !rank.is_due && waiting.from <= by).map(|(rank, _)| *rank)
     }
 
-    fn oldest(&self) -> Option<QueueRank> {
-        Some(*self.arrivals.first_key_value()?.1)
+    /// Returns the oldest of them.
+    fn oldest(&self, by: Instant) -> Option<QueueRank> {
+        let is_ready = |rank: &&QueueRank| self.ranks.get(rank).is_some_and(|waiting| waiting.from <= by);
+        self.arrivals.values().find(is_ready).copied()
+    }
+
+    /// Returns when the first pause is over.
+    fn ready(&self) -> Option<Instant> {
+        self.ranks.values().map(|waiting| waiting.from).min()
     }
 }
 
@@ -167,11 +190,12 @@ impl<K: Ord + Clone, W> WaitQueues<K, W> {
         QueueRank { priority: Reverse(priority), due, arrival: self.arrivals, since: now, is_due }
     }
 
-    /// Lets a call wait for the first of some targets.
-    pub fn enter(&mut self, targets: Arc<[K]>, rank: QueueRank, waiter: W) {
+    /// Lets a call wait for the first of some targets. It pauses until `from`, unless one of them recovers: a call that
+    /// has failed does not ask again at once, but that a target is back was found out by another one.
+    pub fn enter(&mut self, targets: Arc<[K]>, rank: QueueRank, from: Instant, waiter: W) {
         let queue = self.queues.entry(targets).or_default();
         queue.arrivals.insert(rank.arrival, rank);
-        queue.ranks.insert(rank, waiter);
+        queue.ranks.insert(rank, Waiting { from, waiter });
     }
 
     /// Notes that a target was seen full, and so is well.
@@ -187,16 +211,16 @@ impl<K: Ord + Clone, W> WaitQueues<K, W> {
         if queue.ranks.is_empty() {
             self.queues.remove(targets);
         }
-        waiter
+        waiter.map(|waiting| waiting.waiter)
     }
 
     /// Tells whether at each of these targets a call waits that goes before a call that comes now. A call that would
     /// not wait for a target to come back is only behind those that wait for one that is well.
-    pub fn is_before(&self, targets: &[K], priority: Priority, due: Instant, waits: bool) -> bool {
+    pub fn is_before(&self, targets: &[K], priority: Priority, due: Instant, waits: bool, now: Instant) -> bool {
         let rank = QueueRank { priority: Reverse(priority), due, arrival: u64::MAX, since: due, is_due: true };
         let counts = |key: &K| waits || self.paces.get(key).is_some_and(|pace| pace.is_well);
         let before = |(keys, queue): (&Arc<[K]>, &Queue<W>), key: &K| {
-            keys.contains(key) && queue.first().is_some_and(|first| first < rank)
+            keys.contains(key) && queue.first(now).is_some_and(|first| first < rank)
         };
         !targets.is_empty() && targets.iter().all(|key| counts(key) && self.queues.iter().any(|it| before(it, key)))
     }
@@ -212,7 +236,7 @@ impl<K: Ord + Clone, W> WaitQueues<K, W> {
 
     /// Returns the call of a kind that goes last.
     pub fn last(&self, of: impl Fn(&W) -> bool) -> Option<(Arc<[K]>, QueueRank)> {
-        let last = |queue: &Queue<W>| Some(*queue.ranks.iter().rev().find(|(_, waiter)| of(waiter))?.0);
+        let last = |queue: &Queue<W>| Some(*queue.ranks.iter().rev().find(|(_, waiting)| of(&waiting.waiter))?.0);
         let all = self.queues.iter().filter_map(|(keys, queue)| Some((last(queue)?, keys)));
         all.max_by_key(|(rank, _)| *rank).map(|(rank, keys)| (keys.clone(), rank))
     }
@@ -227,15 +251,15 @@ impl<K: Ord + Clone, W> WaitQueues<K, W> {
             }
         }
         let waited_for = |key: &K| self.queues.keys().any(|keys| keys.contains(key));
-        self.paces.retain(|key, pace| pace.out > 0 || now < pace.went + SECOND || waited_for(key));
+        self.paces.retain(|key, pace| pace.going > 0 || now < pace.went + SECOND || waited_for(key));
         let mut ready = Vec::new();
         for (key, pace) in &mut self.paces {
             let gate = gate(key);
             pace.hear(gate, now);
             match gate {
-                Capacity::OutUntil(at) | Capacity::PausedUntil(at) => sooner(at.max(now) + GRACE),
-                Capacity::Full(Some(at)) => sooner(at.max(now + TICK)),
-                Capacity::Free(_) | Capacity::Full(None) | Capacity::Closed => {}
+                Capacity::OutUntil(at) => sooner(at.max(now) + GRACE),
+                Capacity::Full(Some(at)) | Capacity::RecoveringFrom(at) => sooner(at.max(now + TICK)),
+                Capacity::Free(_) | Capacity::Recovering { .. } | Capacity::Full(None) | Capacity::Closed => {}
             }
             if !waited_for(key) {
                 pace.rest(now);
@@ -248,8 +272,10 @@ impl<K: Ord + Clone, W> WaitQueues<K, W> {
                 go.push((waiter, key.clone()));
             }
         }
-        for keys in self.queues.keys() {
-            keys.iter().filter_map(|key| self.paces.get(key)?.due(now)).for_each(&mut sooner);
+        for (keys, queue) in &self.queues {
+            let ready = queue.ready().unwrap_or(now);
+            let due = |pace: &ReleasePace| Some(pace.due(now)?.max(if pace.recovers() { now } else { ready }));
+            keys.iter().filter_map(|key| due(self.paces.get(key)?)).for_each(&mut sooner);
         }
         Released { go, next }
     }
@@ -258,16 +284,17 @@ impl<K: Ord + Clone, W> WaitQueues<K, W> {
     fn take(&mut self, key: &K, now: Instant) -> Option<W> {
         let pace = self.paces.get(key).filter(|pace| pace.is_due(now))?;
         let is_aged = pace.turns % AGED == AGED - 1;
+        let by = if pace.recovers() { now + PAUSE_MAX } else { now };
         let queues = self.queues.iter().filter(|(keys, _)| keys.contains(key));
         let (next, keys) = if is_aged {
-            queues.filter_map(|(keys, queue)| Some((queue.oldest()?, keys))).min_by_key(|(rank, _)| rank.arrival)?
+            queues.filter_map(|(keys, queue)| Some((queue.oldest(by)?, keys))).min_by_key(|(rank, _)| rank.arrival)?
         } else {
             let all = queues.clone();
             let first =
-                queues.filter_map(|(keys, queue)| Some((queue.first()?, keys))).min_by_key(|(rank, _)| *rank)?;
+                queues.filter_map(|(keys, queue)| Some((queue.first(by)?, keys))).min_by_key(|(rank, _)| *rank)?;
             let (QueueRank { priority, since, is_due, .. }, _) = first;
             if !is_due && pace.leavers.are_before(now.saturating_duration_since(since), now) {
-                let newest = all.filter_map(|(keys, queue)| Some((queue.newest(priority)?, keys)));
+                let newest = all.filter_map(|(keys, queue)| Some((queue.newest(priority, by)?, keys)));
                 newest.max_by_key(|(rank, _)| rank.arrival)?
             } else {
                 first
@@ -279,35 +306,19 @@ impl<K: Ord + Clone, W> WaitQueues<K, W> {
         Some(waiter)
     }
 
-    /// Reports that a call that was let go has arrived: from now on the target counts it itself.
+    /// Reports that a call that was let go has arrived there, or has gone to another target: from now on the target
+    /// counts those that are there itself, and this one's turn goes to the next one.
     pub fn arrived(&mut self, key: &K) {
         if let Some(pace) = self.paces.get_mut(key) {
             pace.going = pace.going.saturating_sub(1);
         }
     }
 
-    /// Reports that a call that was let go is being answered.
-    pub fn proved(&mut self, key: &K, now: Instant) {
-        if let Some(pace) = self.paces.get_mut(key) {
-            pace.proved(now);
-        }
-    }
-
     /// Reports that a call that was let go found no place, or left before: what the target says may be a moment old.
     pub fn refused(&mut self, key: &K, now: Instant) {
         self.arrived(key);
-        self.returned(key, now);
         if let Some(pace) = self.paces.get_mut(key) {
             pace.not_before = now + TICK;
-        }
-    }
-
-    /// Reports that a call that was let go was admitted by another target: its turn is still there.
-    pub fn unused(&mut self, key: &K) {
-        self.arrived(key);
-        if let Some(pace) = self.paces.get_mut(key) {
-            pace.out = pace.out.saturating_sub(1);
-            pace.may = pace.may.map(|may| may.saturating_add(1));
         }
     }
 
@@ -318,13 +329,6 @@ impl<K: Ord + Clone, W> WaitQueues<K, W> {
             if let Some(pace) = self.paces.get_mut(key) {
                 pace.leavers.left(waited, now);
             }
-        }
-    }
-
-    /// Reports that a call that was let go was not answered: it failed, waits again, or left.
-    pub fn returned(&mut self, key: &K, now: Instant) {
-        if let Some(pace) = self.paces.get_mut(key) {
-            pace.returned(now);
         }
     }
 }
@@ -338,21 +342,19 @@ struct ReleasePace {
     /// yet.
     free: u32,
     going: u32,
-    /// How many may go, for each that was answered; `None` is any number, at its pace.
-    may: Option<u32>,
-    /// How many went without any report so far.
-    out: u32,
+    /// The distance between two, where its breaker says how many go.
+    apart: Option<Duration>,
     /// When the next one may go by the rate alone.
     next: Instant,
     /// When the next call may go, after one that found no place.
     not_before: Instant,
     /// When a call went last.
     went: Instant,
-    /// The current second, and how many were answered in it: where no answer is needed, how many went.
+    /// The current second, and how many went in it.
     second: Instant,
-    answered: u32,
-    /// The most that were answered in one second since it came back.
-    proven: u32,
+    carries: u32,
+    /// The most that went in one second since it was away.
+    carried: u32,
     /// How many went at all; and since when at least one call waits without a break, and how many went since then.
     turns: u32,
     since: Instant,
@@ -407,14 +409,13 @@ impl ReleasePace {
             is_well: false,
             free: 0,
             going: 0,
-            may: Some(1),
-            out: 0,
+            apart: None,
             next: now,
             not_before: now,
             went: now,
             second: now,
-            answered: 0,
-            proven: 1,
+            carries: 0,
+            carried: CARRIED_FIRST,
             turns: 0,
             since: now,
             gone: 0,
@@ -422,23 +423,20 @@ impl ReleasePace {
         }
     }
 
-    /// Notes the target's gate. A target that was out starts with one call; a target whose places are all taken is
+    /// Notes the target's gate. The pace begins anew after a target was out; a target whose places are all taken is
     /// well.
     fn hear(&mut self, gate: Capacity, now: Instant) {
+        self.roll(now);
+        (self.free, self.apart) = (0, None);
         match gate {
-            Capacity::Free(free) => {
-                self.roll(now);
-                self.free = free;
+            Capacity::Free(free) => self.free = free,
+            Capacity::Recovering { free, apart } => (self.is_well, self.free, self.apart) = (false, free, Some(apart)),
+            Capacity::Full(_) => self.is_well = true,
+            Capacity::OutUntil(_) => {
+                let Self { going, turns, leavers, .. } = *self;
+                *self = Self { going, turns, leavers, ..Self::new(now) };
             }
-            Capacity::Full(_) => (self.is_well, self.free) = (true, 0),
-            Capacity::OutUntil(_) | Capacity::PausedUntil(_) => {
-                let Self { going, out, turns, leavers, .. } = *self;
-                *self = Self { going, out, turns, leavers, ..Self::new(now) };
-                if let Capacity::PausedUntil(_) = gate {
-                    (self.may, self.proven) = (None, LIMITED_PROVEN);
-                }
-            }
-            Capacity::Closed => (self.is_well, self.free) = (false, 0),
+            Capacity::RecoveringFrom(_) | Capacity::Closed => self.is_well = false,
         }
     }
 
@@ -449,20 +447,20 @@ impl ReleasePace {
 
     fn roll(&mut self, now: Instant) {
         if now.saturating_duration_since(self.second) >= SECOND {
-            self.proven = self.proven.max(self.answered);
-            (self.second, self.answered) = (now, 0);
+            self.carried = self.carried.max(self.carries);
+            (self.second, self.carries) = (now, 0);
         }
     }
 
     /// Returns when the next one goes, if that does not depend on another event.
     fn due(&self, now: Instant) -> Option<Instant> {
-        let paced = match self.may {
-            _ if self.free <= self.going => return None,
-            _ if self.is_well => now,
-            Some(0) => self.next.max(self.went + SILENCE_MAX),
-            _ => self.next,
-        };
-        Some(paced.max(self.not_before).max(now))
+        let paced = if self.is_well { now } else { self.next };
+        (self.free > self.going).then(|| paced.max(self.not_before).max(now))
+    }
+
+    /// Tells whether it comes back after failures, and takes more than probes.
+    const fn recovers(&self) -> bool {
+        self.apart.is_some()
     }
 
     fn is_due(&self, now: Instant) -> bool {
@@ -471,9 +469,7 @@ impl ReleasePace {
 
     fn go(&mut self, now: Instant) {
         self.roll(now);
-        self.answered = self.answered.saturating_add(u32::from(self.may.is_none()));
-        self.may = self.may.map(|may| may.saturating_sub(1));
-        self.out += 1;
+        self.carries = self.carries.saturating_add(1);
         self.going += 1;
         self.went = now;
         self.turns = self.turns.wrapping_add(1);
@@ -483,30 +479,13 @@ impl ReleasePace {
         self.gone += 1;
         self.leavers.went(now);
         let late = now.checked_sub(TICK).unwrap_or(now);
-        self.next = self.next.max(late) + SECOND / self.proven.saturating_mul(2);
+        self.next = self.next.max(late) + self.apart.unwrap_or(SECOND / self.carried.saturating_mul(2));
     }
 
     /// Returns how many go in a second, once that is known.
     fn per_second(&self, now: Instant) -> Option<f64> {
         let span = now.saturating_duration_since(self.since).max(TICK);
         (self.gone >= GONE_MIN).then(|| f64::from(self.gone) / span.as_secs_f64())
-    }
-
-    fn proved(&mut self, now: Instant) {
-        self.roll(now);
-        self.out = self.out.saturating_sub(1);
-        if let Some(may) = &mut self.may {
-            *may = may.saturating_add(2);
-            self.answered = self.answered.saturating_add(1);
-        }
-    }
-
-    fn returned(&mut self, now: Instant) {
-        self.out = self.out.saturating_sub(1);
-        if self.may == Some(0) && self.out == 0 {
-            self.may = Some(1);
-        }
-        self.next = self.next.max(now + AFTER_FAILURE);
     }
 }
 

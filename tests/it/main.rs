@@ -6,6 +6,7 @@ mod budgets;
 mod classes;
 mod config_errors;
 mod dialects;
+mod drains;
 mod drift;
 #[cfg(feature = "store")]
 mod durable;

@@ -1,9 +1,9 @@
-//! A network that was gone for a while, on the real clock and real sockets: calls that wait go on when it is back.
+//! Outages of all targets, on the real clock and real sockets: calls that wait go on when one is back.
 
 use std::time::{Duration, Instant};
 
 use standin::drill::Drill;
-use standin::testing::{Fault, Script};
+use standin::testing::{Fault, ProviderError, Script};
 use standin::{ChatRequest, OnExhausted, ProviderConfig, RouteConfig, Runtime};
 use tokio::task::JoinSet;
 
@@ -55,4 +55,55 @@ async fn calls_that_wait_go_on_once_the_network_is_back_by_the_real_clock() {
     tokio::time::sleep(MS(100)).await;
     let health = runtime.health();
     assert_eq!((health.calls, health.queued, health.parked.len()), (0, 0, 0), "nothing is left behind");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_ten_seconds_of_failures_at_two_targets_all_that_wait_are_served_within_ten_by_the_real_clock() {
+    const OUTAGE: Duration = Duration::from_secs(10);
+    let _alone = super::ALONE.lock().await;
+    let drill = async || Drill::start(Script::default()).await.expect("a drill");
+    let drills = [drill().await, drill().await];
+    let mut builder = Runtime::builder().with(|config| config.seed = Some(7));
+    for (name, drill) in ["a", "b"].into_iter().zip(&drills) {
+        builder = builder.provider(name, ProviderConfig::new(drill.base_url()).key("k").model("m"));
+    }
+    let route = RouteConfig::new(["a/m", "b/m"]).on_exhausted(OnExhausted::Wait);
+    let runtime = builder.route("smart", route).start().await.expect("it starts");
+    let ask = |n: u64| {
+        let runtime = runtime.clone();
+        async move { runtime.chat(ChatRequest::new("smart").user(format!("call {n}"))).await }
+    };
+    for n in 0..20 {
+        ask(n).await.expect("all is well");
+    }
+    let down = drills.iter().map(|drill| drill.handle().always(Fault::Error(ProviderError::Server)));
+    let down = down.collect::<Vec<_>>();
+    let begun = Instant::now();
+    let mut calls = JoinSet::new();
+    for n in 0..100 {
+        let call = ask(n);
+        calls.spawn(async move {
+            // Half of them at once, the others one after the other.
+            tokio::time::sleep(MS(160) * u32::try_from(n.saturating_sub(50)).expect("few")).await;
+            call.await
+        });
+    }
+    tokio::time::sleep(OUTAGE.saturating_sub(begun.elapsed())).await;
+    for (drill, fault) in drills.iter().zip(down) {
+        drill.handle().lift(fault);
+        drill.handle().take_log();
+    }
+    let back = Instant::now();
+    for answer in calls.join_all().await {
+        answer.expect("everybody is answered");
+    }
+    let took = back.elapsed();
+    let asked: Vec<usize> = drills.iter().map(|drill| drill.handle().log().len()).collect();
+    println!("all were answered {took:?} after the return, of {asked:?} asked");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    let served: usize = asked.iter().sum();
+    assert!(
+        asked.iter().all(|asked| *asked >= 20) && served < 120,
+        "both serve, and hardly any is asked twice: {asked:?}"
+    );
 }

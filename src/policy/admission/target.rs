@@ -188,6 +188,12 @@ impl Target {
         rooms.reduce(either).unwrap_or(Room { requests: None, until: None })
     }
 
+    /// Returns the room for more like the last: what its limits leave, and its breaker lets through.
+    pub(super) fn room_now(&self, keys: &[Option<Suspension>], now: Instant) -> Room {
+        let room = self.room(keys, self.expected, now);
+        Room { requests: room.requests.into_iter().chain(self.breaker.room(now)).min(), ..room }
+    }
+
     /// Returns the key that a look is made with.
     pub(super) fn look_key(&self, keys: &[Option<Suspension>], now: Instant) -> Option<usize> {
         (0..keys.len()).min_by_key(|&key| self.key_held(key, keys, now).map(|held| held.look_from))

@@ -44,11 +44,10 @@ impl<K: Ord> AwaitedTargets<K> {
     }
 }
 
-/// Returns when a parked call looks by itself at what its targets say, though nothing woke it: it pauses until `from`,
-/// the first target is expected back at `until`, and it waits to the `end`.
-pub fn look_at(from: Instant, until: Option<Instant>, end: Instant, now: Instant) -> Instant {
+/// Returns when a parked call looks by itself at what its targets say, though nothing woke it: the first target is
+/// expected back at `until`, and it waits to the `end`.
+pub fn look_at(until: Option<Instant>, end: Instant, now: Instant) -> Instant {
     let look = match until {
-        _ if now < from => from,
         Some(until) if until > now => until + LOOK_AFTER,
         Some(_) => now + LOOK_AGAIN,
         None => end,

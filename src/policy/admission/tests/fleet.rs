@@ -80,7 +80,7 @@ impl Fleet {
             return self.refuse(at);
         }
         self.queues.full(&0, self.bench.now);
-        self.queues.enter([0].into(), place, at);
+        self.queues.enter([0].into(), place, self.bench.now, at);
         self.clients[at].doing = Doing::Waits { place, since };
     }
 
@@ -113,7 +113,7 @@ impl Fleet {
                 let tells = self.clients[at].tells;
                 let due = now + if tells { patience } else { 600 * SECOND };
                 let place = self.queues.arrive(Priority::Default, due, tells, now);
-                if self.queues.is_before(&[0], Priority::Default, due, false) {
+                if self.queues.is_before(&[0], Priority::Default, due, false, now) {
                     self.wait(at, place, now);
                 } else {
                     self.ask(at, place, now);
@@ -135,17 +135,14 @@ impl Fleet {
                     self.overloads += 1;
                     self.clients[at].doing = Doing::Pauses { place, since, until: now + SECOND };
                     self.bench.report(&ticket, Report::Ended(failure(FailureClass::Overloaded)));
-                    self.queues.returned(&0, now);
                 } else if now - from >= self.takes {
                     self.bench.report(&ticket, Report::Content { after: now - from });
                     self.bench.report(&ticket, SUCCESS);
-                    self.queues.proved(&0, now);
                     self.clients[at].answers.push(now - self.start);
                     self.clients[at].doing = Doing::Away { until: now };
                 } else if now - since >= patience {
                     self.bench.report(&ticket, Report::Ended(Outcome::Cancelled(CancelReason::Left)));
                     self.queues.left(&[0], place, now);
-                    self.queues.returned(&0, now);
                     self.clients[at].doing = away;
                 }
             }
@@ -158,11 +155,7 @@ impl Fleet {
             (0..self.clients.len()).for_each(|at| self.step(at));
             let now = self.bench.now;
             let health = self.bench.admission.health(0, self.in_flight(), now);
-            let says = match health.refusal(false, now) {
-                None => Says::Free(health.free()),
-                Some(refusal) if refusal.is_full() => Says::Full(refusal.until),
-                Some(refusal) => refusal.until.map_or(Says::Closed, Says::OutUntil),
-            };
+            let says = Says::of(&health, now);
             for (at, key) in self.queues.look(now, |_| says).go {
                 let Doing::Waits { place, since } = self.clients[at].doing else { panic!("{at} does not wait") };
                 if self.ask(at, place, since) {

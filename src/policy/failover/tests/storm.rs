@@ -151,7 +151,7 @@ struct Call {
     /// Its place among the waiting calls, the targets that it waits for now, and the target whose turn it has.
     place: Option<QueueRank>,
     queued: Option<Arc<[usize]>>,
-    turn: Option<(usize, bool)>,
+    turn: Option<usize>,
     parks: bool,
     /// How often it was parked after attempts, and how many those were.
     rounds: (u32, u32),
@@ -331,8 +331,8 @@ impl World {
         }
     }
 
-    /// Puts a call in a queue, if there is a target to wait for.
-    fn enter(&mut self, index: usize, without: &[usize], until: Instant) -> bool {
+    /// Puts a call in a queue, where it pauses until `from`, if there is a target to wait for.
+    fn enter(&mut self, index: usize, without: &[usize], from: Instant, until: Instant) -> bool {
         self.give_back(index);
         let left = (0..TARGETS).filter(|target| !without.contains(target));
         let doors: Vec<(usize, Door)> = left.map(|target| (target, self.door(target))).collect();
@@ -347,7 +347,7 @@ impl World {
             self.queues.full(target, self.now);
         }
         let resources: Arc<[usize]> = doors.iter().map(|(target, _)| *target).collect();
-        self.queues.enter(resources.clone(), place, index);
+        self.queues.enter(resources.clone(), place, from, index);
         let call = &mut self.calls[index];
         call.queued = Some(resources);
         call.epoch += 1;
@@ -358,22 +358,8 @@ impl World {
 
     /// Gives back a turn that led to nothing.
     fn give_back(&mut self, index: usize) {
-        if let Some((target, arrived)) = self.calls[index].turn.take() {
-            if arrived {
-                self.queues.returned(&target, self.now);
-            } else {
-                self.queues.refused(&target, self.now);
-            }
-        }
-    }
-
-    /// Notes that a call is being answered.
-    fn prove(&mut self, index: usize) {
-        if let Some((target, arrived)) = self.calls[index].turn.take() {
-            if !arrived {
-                self.queues.arrived(&target);
-            }
-            self.queues.proved(&target, self.now);
+        if let Some(target) = self.calls[index].turn.take() {
+            self.queues.refused(&target, self.now);
         }
     }
 
@@ -393,8 +379,9 @@ impl World {
             for (index, target) in look.go {
                 let call = &mut self.calls[index];
                 prop_assert!(call.queued.take().is_some(), "who goes waited");
-                prop_assert!(matches!(doors[target], Door::Free(_)), "it goes where nobody is let in");
-                call.turn = Some((target, false));
+                let is_open = matches!(doors[target], Door::Free(_) | Door::Recovering { .. });
+                prop_assert!(is_open, "it goes where nobody is let in");
+                call.turn = Some(target);
                 if call.parks && call.live.is_empty() {
                     call.machine.anew();
                 } else {
@@ -408,7 +395,9 @@ impl World {
             let waited_for = |target: usize| {
                 self.calls.iter().any(|call| call.queued.as_ref().is_some_and(|queued| queued.contains(&target)))
             };
-            let open = (0..TARGETS).filter(|&target| matches!(doors[target], Door::Free(_)) && waited_for(target));
+            let open = (0..TARGETS).filter(|&target| {
+                matches!(doors[target], Door::Free(_) | Door::Recovering { .. }) && waited_for(target)
+            });
             prop_assert!(look.next.is_some() || open.count() == 0, "a place is free, and nobody is woken");
             // What changed is published a moment later, which rings the bell.
             let waits = self.calls.iter().any(|call| call.queued.is_some());
@@ -450,16 +439,14 @@ impl World {
                     prop_assert!(!call.live.is_empty() || until <= self.now + 8 * SECOND);
                     call.epoch += 1;
                     let epoch = call.epoch;
-                    if matches!(call.turn, Some((_, false))) {
-                        self.give_back(index);
-                    }
+                    self.give_back(index);
                     self.at(until, Event::Wake { call: index, epoch });
                     return Ok(());
                 }
                 Step::Queue(until) => {
                     prop_assert!(until > self.now && until <= call.deadline);
                     let occupied = call.machine.occupied();
-                    if self.enter(index, &occupied, until) {
+                    if self.enter(index, &occupied, self.now, until) {
                         return Ok(());
                     }
                     self.calls[index].machine.unplaced(None, self.now);
@@ -468,15 +455,12 @@ impl World {
                     prop_assert!(call.parks && call.live.is_empty(), "these calls end");
                     let (refusing, until) = (call.machine.refusing(), call.deadline);
                     let attempts = call.machine.attempts();
+                    let mut from = self.now;
                     if call.rounds.1 != attempts {
                         call.rounds = (call.rounds.0 + 1, attempts);
-                        call.epoch += 1;
-                        let (epoch, at) = (call.epoch, self.now + pause(call.rounds.0, 0.5));
-                        self.give_back(index);
-                        self.at(at.min(until), Event::Wake { call: index, epoch });
-                        return Ok(());
+                        from += pause(call.rounds.0, 0.5);
                     }
-                    if self.enter(index, &refusing, until) {
+                    if self.enter(index, &refusing, from, until) {
                         return Ok(());
                     }
                     self.calls[index].machine.end_exhausted();
@@ -626,9 +610,8 @@ impl World {
         call.attempts += 1;
         prop_assert_eq!(this.number, call.attempts);
         call.machine.admitted(self.now);
-        if let Some((target, arrived @ false)) = &mut call.turn {
-            *arrived = true;
-            self.queues.arrived(target);
+        if let Some(target) = call.turn.take() {
+            self.queues.arrived(&target);
         }
         self.in_flight[this.target] += 1;
         self.begin(index, this, ticket);
@@ -682,7 +665,6 @@ impl World {
         live.content = true;
         let (ticket, target) = (live.ticket, live.target);
         self.report(&ticket, target, Report::Content { after: self.now - ticket.started })?;
-        self.prove(index);
         self.calls[index].machine.content(number);
         self.drive(index)
     }
@@ -692,7 +674,6 @@ impl World {
         let Some(live) = self.calls[index].live.remove(&number) else { return Ok(()) };
         let Some((class, wait)) = live.outcome else {
             self.settle(live, Outcome::Success { tpot: None })?;
-            self.prove(index);
             self.calls[index].won = Some(number);
             self.calls[index].machine.succeeded(number, &self.budget);
             return self.drive(index);
@@ -716,7 +697,6 @@ impl World {
             class => Outcome::Failure { class, scope: failure.scope, retry_after: back },
         };
         self.settle(live, outcome)?;
-        self.give_back(index);
         self.calls[index].machine.failed(number, &failure, back, self.now, &mut self.rng);
         self.drive(index)
     }
