@@ -235,7 +235,11 @@ fn failed(failure: &Failure, headers: &HeaderMap) -> Row {
         // By the provider's clock; without that it is not known how long it was then.
         RetryAfter::At(at) => at.duration_since(wire::headers::date(headers)?).ok(),
     });
-    let (class, action) = meaning(failure.class, wait.is_some_and(|wait| wait > LONG_WAIT));
+    let (class, action) = match failure.class {
+        // By the rules of this target alone.
+        FailureClass::BadRequest if failure.scope != Scope::Request => ("invalid_request", "failover"),
+        class => meaning(class, wait.is_some_and(|wait| wait > LONG_WAIT)),
+    };
     Row {
         kind: "error",
         class: Some(class),

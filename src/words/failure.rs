@@ -29,8 +29,8 @@ pub enum FailureClass {
     Forbidden,
     /// The model does not exist, is retired, or is not for this account.
     ModelGone,
-    /// The request is malformed, and the provider names the malformed part. The caller's fault; no other provider is
-    /// asked.
+    /// The request is malformed by this provider's rules, and the provider names the malformed part. The next target is
+    /// asked, whose rules may be others; with [`Scope::Request`] it can be right nowhere, and the call ends.
     BadRequest,
     /// Refused, and nothing proves that the request is at fault: an empty 400, a gateway's 415. Another target may take
     /// it.

@@ -61,12 +61,14 @@ fn cases() -> Vec<Case> {
             0,
         ),
         case(error(ProviderError::ModelGone), "a/m model_gone, b/m won", "a/m model_gone; exhausted", 0),
+        // By the rules of one provider, and by anybody's.
         case(
             code(400, "invalid_value", "messages.0.content is no good"),
-            "a/m bad_request; rejected",
+            "a/m bad_request, b/m won",
             "a/m bad_request; rejected",
             0,
         ),
+        case(code(400, "empty_array", NOTHING), "a/m bad_request; rejected", "a/m bad_request; rejected", 0),
         case(code(422, "x", "unprocessable"), "a/m declined, b/m won", "a/m declined; rejected", 1),
         case(reply(404, "no such route".into()), "a/m server, b/m won", "a/m server, a/m won", 1),
         case(
@@ -132,17 +134,34 @@ async fn each_kind_of_failure_has_the_consequences_of_the_table() {
     }
 }
 
+/// What OpenAI says of a conversation in which nothing is said.
+const NOTHING: &str = "Invalid 'messages': empty array.";
+
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_the_callers_fault_is_returned_at_once_with_the_providers_words() {
+async fn what_each_target_refuses_by_its_own_rules_is_asked_of_all() {
     let world = world(3, unhurried()).await;
     world.providers[0].next(1, code(400, "invalid_value", "messages.0.content is no good"));
+    world.providers[1].next(1, code(422, "x", "unprocessable"));
+    world.providers[2].next(1, code(400, "unsupported_parameter", "`top_k` is not supported"));
+    let error = world.runtime.chat(ask("hello")).await.expect_err("all refuse");
+    assert_eq!(path(error.attempts()), "a/m bad_request, b/m declined, c/m unsupported");
+    let Error::Rejected { failure, .. } = &error else { panic!("{error:?}") };
+    // The most telling one, with its own status and words.
+    assert_eq!((failure.class, failure.status), (Class::BadRequest, Some(400)));
+    assert_eq!(failure.message, "messages.0.content is no good");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_nobody_can_answer_is_returned_at_once_with_the_providers_words() {
+    let world = world(3, unhurried()).await;
+    world.providers[0].next(1, code(400, "empty_array", NOTHING));
     let begun = Instant::now();
     let error = world.runtime.chat(ask("hello")).await.expect_err("it is the caller's fault");
     assert_eq!(begun.elapsed().as_millis(), 0);
     let Error::Rejected { failure, .. } = &error else { panic!("{error:?}") };
     assert_eq!((failure.class, failure.status), (Class::BadRequest, Some(400)));
-    assert_eq!(failure.code.as_deref(), Some("invalid_value"));
-    assert_eq!(failure.message, "messages.0.content is no good");
+    assert_eq!(failure.code.as_deref(), Some("empty_array"));
+    assert_eq!(failure.message, NOTHING);
     assert_eq!(world.providers[1].received() + world.providers[2].received(), 0, "it is not spread");
 }
 

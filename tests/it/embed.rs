@@ -72,14 +72,17 @@ async fn an_answer_with_a_vector_too_few_or_none_is_not_handed_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_the_callers_fault_is_not_spread() {
+async fn what_one_target_refuses_is_asked_of_the_next_and_a_blank_of_none() {
     let world = world(2).await;
     world.providers[0].always(Fault::Error(ProviderError::BadRequest));
+    assert_eq!(world.runtime.embed(texts()).await.expect("vectors").target.to_string(), "b/m");
+    world.providers[1].always(Fault::Error(ProviderError::BadRequest));
     let error = world.runtime.embed(texts()).await.expect_err("a rejection");
-    assert!(matches!(&error, Error::Rejected { attempts, .. } if attempts.len() == 1), "{error:?}");
+    assert!(matches!(&error, Error::Rejected { attempts, .. } if attempts.len() == 2), "{error:?}");
+    let asked = world.providers[1].received();
     let error = world.runtime.embed(EmbedRequest::new("smart", [""])).await.expect_err("nothing to embed");
     assert!(matches!(error, Error::Invalid { field, .. } if field == "inputs[0]"));
-    assert_eq!(world.providers[1].received(), 0);
+    assert_eq!(world.providers[1].received(), asked);
 }
 
 #[tokio::test(start_paused = true)]

@@ -88,14 +88,15 @@ impl Failover {
         }
     }
 
-    /// Tells whether other targets are asked after a rejection: where the route allows it, and where only one host's
-    /// word filter refuses it.
+    /// Tells whether other targets are asked after a rejection: where the route allows it, and where it reaches no
+    /// further than its target, because that follows its own rules or looks for words of its own list.
     fn others_are_asked(&self, failure: &Failure) -> bool {
-        if failure.class == FailureClass::ContentPolicy {
-            failure.scope != Scope::Request || self.options.content_policy_failover
+        let is_allowed = if failure.class == FailureClass::ContentPolicy {
+            self.options.content_policy_failover
         } else {
             self.options.bad_request_failover
-        }
+        };
+        failure.scope != Scope::Request || is_allowed
     }
 
     pub(super) fn pause(&self, rng: &mut impl Rng) -> Duration {

@@ -267,7 +267,9 @@ impl Bench {
             "given" => self.machine.given_up(number),
             "back" => self.machine.came_back(number, self.now),
             name => {
+                let (name, scope) = name.split_once('/').map_or((name, None), |(name, _)| (name, Some(Scope::Model)));
                 let failure = Failure::new(class(name), "");
+                let failure = Failure { scope: scope.unwrap_or(failure.scope), ..failure };
                 self.machine.failed(number, &failure, back, self.now, &mut self.rng);
             }
         }
@@ -425,6 +427,11 @@ fn each_failure_class_has_its_own_next_step() {
     // The request's own.
     check("a b: bad_request", "a rejected");
     check("a b bad: bad_request ok", "a b =b");
+    // By the rules of one target.
+    check("a b: bad_request/model ok", "a b =b");
+    check("a b: bad_request/model bad_request/model", "a b rejected");
+    check("a b c: unsupported bad_request/model ok", "a b c =c");
+    check("a b c: bad_request/model bad_request ok", "a b rejected");
     check("a b bad: bad_request bad_request", "a b rejected");
     check("a b: declined ok", "a b =b");
     check("a b: declined declined", "a b rejected");

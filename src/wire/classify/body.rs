@@ -124,8 +124,13 @@ impl ErrorBody {
 
     fn read_object(&mut self, object: &Map<String, Value>, depth: usize) {
         self.names_field |= ["param", "loc", "field", "fieldViolations"].into_iter().any(|key| match object.get(key) {
-            Some(Value::String(field)) => !matches!(&**field, "" | "None" | "null" | "model"),
-            Some(Value::Array(path)) => path.first().is_some_and(|root| root != "header" && root != "path"),
+            // Some gateways put a status there.
+            Some(Value::String(field)) => {
+                !matches!(&**field, "" | "None" | "null" | "model") && field.parse::<f64>().is_err()
+            }
+            Some(Value::Array(path)) => {
+                path.first().is_some_and(|root| !["header", "path", "query", "cookie"].iter().any(|it| root == it))
+            }
             _ => false,
         });
         for key in ["code", "error_type", "error_code", "reason", "type", "status", "status_code"] {

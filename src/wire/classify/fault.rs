@@ -1,9 +1,10 @@
 //! Whose fault a refusal is, by its words: a passing trouble at the provider, a model that is not there, or something
-//! that is wrong with the request itself.
+//! that this provider finds wrong with the request.
 //!
-//! Only the last ends a call, so it must be proven: by a field that the error names, or by words that say what is wrong
-//! with one of the request's own parts. What nothing proves is
-//! [`FailureClass::Declined`](crate::words::FailureClass::Declined).
+//! The last must be told: by a field that the error names, or by words that say what is wrong with one of the request's
+//! own parts. What tells nothing is [`FailureClass::Declined`](crate::words::FailureClass::Declined). Each provider
+//! speaks of its own rules alone: of schemas, numbers, the form of contents, the order of turns. So the next target is
+//! asked in any case, except where nobody can answer: where nothing was said.
 
 use super::Sent;
 use super::body::ErrorBody;
@@ -237,6 +238,30 @@ const VALIDATORS: &[&str] = &[
     "url in the request",
 ];
 
+/// Words for what a request is sent with: headers and what stands in its address. They are ours or a gateway's, and
+/// never the caller's.
+const ENVELOPE: &[&str] = &[
+    "header",
+    "headers",
+    "content-type",
+    "user-agent",
+    "query parameter",
+    "query parameters",
+    "query string",
+    "api-version",
+    "api version",
+];
+
+/// Words for a conversation in which nothing is said, which no model can answer: OpenAI; Anthropic; Google, twice;
+/// Mistral.
+const NOTHING_SAID: &[&str] = &[
+    "'messages': empty array",
+    "messages: at least one message is required",
+    "contents: contents is not specified",
+    "at least one contents field is required",
+    "conversation must have at least one message",
+];
+
 /// Words by which a refusal says that one model, host or account cannot take the request. Another may.
 const OF_TARGET: &[&str] = &[
     "this model",
@@ -311,8 +336,18 @@ pub(super) fn is_gone(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>) ->
     named && (absent() || (is_route && ["model", "models"].iter().any(|word| holds(&error.text, word))))
 }
 
-/// Tells whether an error proves that the request is at fault: it names a field, or one of the request's own parts.
-pub(super) fn is_proven(error: &ErrorBody) -> bool {
+/// Tells whether an error is about the headers or the address that a request was sent with.
+pub(super) fn is_of_envelope(error: &ErrorBody) -> bool {
+    ENVELOPE.iter().any(|words| holds(&error.text, words)) || error.whole.contains("('header',")
+}
+
+/// Tells whether a refusal holds at every target: there is nothing to be answered.
+pub(super) fn is_of_all(error: &ErrorBody) -> bool {
+    NOTHING_SAID.iter().any(|words| error.whole.contains(words))
+}
+
+/// Tells whether an error says what is wrong with the request: it names a field, or one of the request's own parts.
+pub(super) fn names_part(error: &ErrorBody) -> bool {
     let text = &error.whole;
     error.names_field
         || VALIDATORS.iter().any(|words| text.contains(words))

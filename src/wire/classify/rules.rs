@@ -42,6 +42,7 @@ pub(super) fn judge(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>) -> V
         FailureClass::RequestExceedsLimit
     } else {
         match by_words(status, error, sent) {
+            Some(FailureClass::BadRequest) if fault::is_of_envelope(error) => FailureClass::Declined,
             Some(FailureClass::BadRequest) if fault::is_of_target(error, sent) => FailureClass::Unsupported,
             class => class.unwrap_or_else(|| by_status(status)),
         }
@@ -77,7 +78,7 @@ fn by_words(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>) -> Option<Fa
         .or_else(|| ruled(LIMITS))
         .or_else(|| ruled(REQUEST))
         .or_else(|| (refuses && fault::passes(error)).then_some(C::Server))
-        .or_else(|| (refuses && fault::is_proven(error)).then_some(C::BadRequest))
+        .or_else(|| (refuses && fault::names_part(error)).then_some(C::BadRequest))
 }
 
 /// Returns the kind of a page in the place of an answer: a gateway's, which knows of no model.
@@ -165,6 +166,8 @@ fn scope(class: FailureClass, status: Option<u16>, error: &ErrorBody) -> Option<
         {
             Some(Scope::Endpoint)
         }
+        // It speaks of its own rules.
+        FailureClass::BadRequest if !fault::is_of_all(error) => Some(Scope::Model),
         // Another key meets the same limit behind an aggregator.
         FailureClass::RateLimited if error.text.contains("upstream") => Some(Scope::Model),
         FailureClass::Overloaded if error.text.contains("model") => Some(Scope::Model),

@@ -226,7 +226,7 @@ const REFUSALS: &[(u16, &str, FailureClass)] = &[
         r#"{"error":{"message":"The model produced invalid content. Consider modifying your prompt if you are seeing this error persistently.","type":"model_error"}}"#,
         C::Unusable,
     ),
-    // The request's own: a field, a schema, a message.
+    // What is wrong with the request by the rules of this target: a field, a schema, a message.
     (
         400,
         r#"{"error":{"message":"Invalid value for 'temperature': 9 is above 2.","type":"invalid_request_error","code":null,"param":"temperature"}}"#,
@@ -284,6 +284,214 @@ fn what_is_not_provably_the_requests_own_fault_is_anothers() {
         .map(|(status, body, class, found)| format!("{status} {body}\n   {class}, found {found:?}"))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Who says so, status, body: rules of one house about what is in a request. The next house has others.
+const RULES: &[(&str, u16, &str)] = &[
+    // Schemas: each house takes a part of JSON Schema of its own.
+    (
+        "OpenAI",
+        400,
+        r#"{"error":{"message":"Invalid schema for function 'f': In context=(), 'additionalProperties' is required to be supplied and to be false.","param":"tools[0].function.parameters","code":"invalid_function_parameters"}}"#,
+    ),
+    (
+        "OpenAI",
+        400,
+        r#"{"error":{"message":"Invalid schema for response_format 'x': In context=('properties','a'), 'oneOf' is not permitted.","param":"response_format","code":null}}"#,
+    ),
+    (
+        "OpenAI",
+        400,
+        r#"{"error":{"message":"Invalid schema for response_format 'x': In context=('properties','a'), 'uri' is not a valid format.","param":"text.format.schema","code":null}}"#,
+    ),
+    (
+        "OpenAI",
+        400,
+        r#"{"error":{"message":"Invalid schema for function 'f': In context=('properties', 'a'), array schema missing items.","param":"tools[0].function.parameters","code":"invalid_function_parameters"}}"#,
+    ),
+    (
+        "Anthropic",
+        400,
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"tools.9.custom.input_schema: JSON schema is invalid. It must match JSON Schema draft 2020-12 (https://json-schema.org/draft/2020-12)."}}"#,
+    ),
+    (
+        "Anthropic",
+        400,
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"tools.0.custom.input_schema.properties: Property keys should match pattern '^[a-zA-Z0-9_.-]{1,64}$'"}}"#,
+    ),
+    (
+        "Google",
+        400,
+        r#"{"error":{"code":400,"message":"* GenerateContentRequest.tools[0].function_declarations[12].parameters.properties[ids].items: missing field.\n","status":"INVALID_ARGUMENT"}}"#,
+    ),
+    (
+        "Google",
+        400,
+        r#"{"error":{"code":400,"message":"* GenerateContentRequest.tools[0].function_declarations[0].parameters.properties: should be non-empty for OBJECT type\n","status":"INVALID_ARGUMENT"}}"#,
+    ),
+    (
+        "Kimi",
+        400,
+        r#"{"error":{"message":"tools.function.parameters is not a valid moonshot flavored json schema, details: <At path 'properties.a': when using anyOf, type should be defined in anyOf items instead of the parent schema>","type":"invalid_request_error"}}"#,
+    ),
+    (
+        "Cerebras",
+        422,
+        r#"{"message":"Object fields require at least one of: 'properties' or 'anyOf' with a list of possible properties","type":"invalid_request_error","param":"response_format","code":"wrong_api_format"}"#,
+    ),
+    (
+        "Groq",
+        400,
+        r#"{"error":{"message":"invalid JSON schema for tool f, tools[0].function.parameters: `/properties/a/items`: missing properties: 'type'","type":"invalid_request_error"}}"#,
+    ),
+    (
+        "DeepSeek",
+        400,
+        r#"{"error":{"message":"Invalid 'tools[0].function.parameters': schema must be a JSON Schema of 'type: \"object\"', got 'type: null'.","type":"invalid_request_error","code":"invalid_request_error"}}"#,
+    ),
+    // Thoughts, their proofs and marks for the cache, which go to no other house.
+    (
+        "Anthropic",
+        400,
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"messages.1.content.0: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified."}}"#,
+    ),
+    (
+        "Anthropic",
+        400,
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"messages.5.content.0.thinking.signature: Field required"}}"#,
+    ),
+    (
+        "Anthropic",
+        400,
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"messages.0.content.0.cache_control.ttl: a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block."}}"#,
+    ),
+    // Texts, their form, and the order of turns.
+    (
+        "Anthropic",
+        400,
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"messages: text content blocks must be non-empty"}}"#,
+    ),
+    (
+        "Anthropic",
+        400,
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"messages: final assistant content cannot end with trailing whitespace"}}"#,
+    ),
+    (
+        "Anthropic",
+        400,
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"messages.3: `tool_use` ids were found without `tool_result` blocks immediately after"}}"#,
+    ),
+    (
+        "OpenAI",
+        400,
+        r#"{"error":{"message":"Messages with role 'tool' must be a response to a preceding message with 'tool_calls'.","param":"messages.[1].role","code":null}}"#,
+    ),
+    (
+        "FastAPI",
+        422,
+        r#"{"detail":[{"type":"string_type","loc":["body","messages",0,"content"],"msg":"Input should be a valid string","input":[{"type":"text","text":"x"}]}]}"#,
+    ),
+    (
+        "vLLM",
+        400,
+        r#"{"error":{"message":"1 validation error for ValidatorIterator\n0.ChatCompletionContentPartTextParam.text\n  Input should be a valid string","type":"BadRequestError","param":null,"code":400}}"#,
+    ),
+    (
+        "Google",
+        400,
+        r#"{"error":{"code":400,"message":"The referenced name `#/$defs/X` in function_response.response does not match to a display_name in the function_response.parts.","status":"INVALID_ARGUMENT"}}"#,
+    ),
+    (
+        "Anthropic",
+        400,
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"messages.0.content.0.image.source.base64: The image was specified using the image/png media type, but the image appears to be a image/jpeg image"}}"#,
+    ),
+    // Numbers: no two houses have the same ranges.
+    (
+        "Anthropic",
+        400,
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"temperature: range: 0..1"}}"#,
+    ),
+    (
+        "OpenAI",
+        400,
+        r#"{"error":{"message":"Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 3 instead.","param":"temperature","code":"decimal_above_max_value"}}"#,
+    ),
+    (
+        "FastAPI",
+        422,
+        r#"{"detail":[{"type":"less_than_equal","loc":["body","max_tokens"],"msg":"Input should be less than or equal to 8192","input":64000,"ctx":{"le":8192}}]}"#,
+    ),
+    (
+        "vLLM",
+        400,
+        r#"{"error":{"message":"[{'type': 'less_than_equal', 'loc': ('body', 'max_completion_tokens'), 'msg': 'Input should be less than or equal to 16384', 'input': 64000, 'ctx': {'le': 16384}}]","type":"BadRequestError","param":null,"code":400}}"#,
+    ),
+    // Another API's address, and a gateway that lost what it was sent.
+    ("FastAPI", 422, r#"{"detail":[{"type":"missing","loc":["body","prompt"],"msg":"Field required"}]}"#),
+    (
+        "a gateway",
+        400,
+        r#"{"error":{"message":"field messages is required (request id: x)","type":"new_api_error","param":"","code":"invalid_request"}}"#,
+    ),
+];
+
+#[test]
+fn a_rule_of_one_house_is_no_verdict_of_the_next() {
+    for (who, status, body) in RULES {
+        let found = failure(*status, body);
+        let goes_on = match found.class {
+            C::BadRequest => found.scope == Scope::Model,
+            class => class == C::Unsupported,
+        };
+        assert!(goes_on, "{who}: {body}: {found:?}");
+        assert!(found.class.consequences().hold.is_none(), "{who}: {body}: {found:?}");
+    }
+}
+
+#[test]
+fn where_nothing_was_said_no_other_can_answer() {
+    for body in [
+        r#"{"error":{"message":"Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.","param":"messages","code":"empty_array"}}"#,
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"messages: at least one message is required"}}"#,
+        r#"{"error":{"code":400,"message":"* GenerateContentRequest.contents: contents is not specified\n","status":"INVALID_ARGUMENT"}}"#,
+        r#"{"object":"error","message":"Conversation must have at least one message","type":"invalid_request_error","param":"messages","code":null}"#,
+    ] {
+        let found = failure(400, body);
+        assert_eq!((found.class, found.scope), (C::BadRequest, Scope::Request), "{body}");
+    }
+}
+
+#[test]
+fn what_a_request_is_sent_with_is_never_its_callers() {
+    for (status, body) in [
+        (
+            400,
+            r#"{"error":{"message":"missing required Copilot-Vision-Request header for vision requests","code":""}}"#,
+        ),
+        (
+            400,
+            r#"{"error":{"message":"Missing required header: x-team-id","type":"invalid_request_error","code":"missing_header"}}"#,
+        ),
+        (
+            400,
+            r#"{"error":{"message":"Missing required header","param":"x-team-id","code":"missing_required_parameter"}}"#,
+        ),
+        (400, r#"{"error":{"message":"Invalid Content-Type header","type":"invalid_request_error"}}"#),
+        (
+            400,
+            r#"{"error":{"message":"Missing required query parameter: api-version","code":"MissingApiVersionParameter"}}"#,
+        ),
+        (422, r#"{"detail":[{"type":"missing","loc":["header","x-team-id"],"msg":"Missing header"}]}"#),
+        (422, r#"{"detail":[{"type":"missing","loc":["query","version"],"msg":"Missing query parameter"}]}"#),
+        // A gateway's verdict on what it does not know, with a status in the place of a field.
+        (
+            400,
+            r#"{"error":{"message":"bad response status code 400 (request id: 2025)","type":"upstream_error","param":"400","code":"bad_response_status_code"}}"#,
+        ),
+    ] {
+        assert_eq!(failure(status, body).class, C::Declined, "{body}");
+    }
 }
 
 #[test]

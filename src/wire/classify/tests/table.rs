@@ -212,14 +212,14 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         400,
         r#"{"error":{"message":"Invalid value: 'x'.","type":"invalid_request_error","param":"input[0]","code":"invalid_value"}}"#,
         C::BadRequest,
-        Scope::Request,
+        Scope::Model,
     ),
     (
         "OpenAI",
         400,
         r#"{"error":{"message":"Invalid schema for function f.","type":"invalid_request_error","code":"invalid_function_parameters"}}"#,
         C::BadRequest,
-        Scope::Request,
+        Scope::Model,
     ),
     (
         "OpenAI",
@@ -429,7 +429,7 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         400,
         r#"{"type":"error","error":{"type":"invalid_request_error","message":"temperature: range: 0..1"}}"#,
         C::BadRequest,
-        Scope::Request,
+        Scope::Model,
     ),
     (
         "Anthropic",
@@ -635,7 +635,7 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         422,
         r#"{"detail":[{"loc":["body","temperature"],"msg":"Input should be less than or equal to 1.5","type":"less_than_equal"}]}"#,
         C::BadRequest,
-        Scope::Request,
+        Scope::Model,
     ),
     (
         "Mistral",
@@ -693,7 +693,7 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         400,
         r#"{"error":{"message":"Messages with role tool must be a response to a preceding message with tool_calls","type":"invalid_request_error","code":"invalid_request_error"}}"#,
         C::BadRequest,
-        Scope::Request,
+        Scope::Model,
     ),
     (
         "Qwen",
@@ -791,7 +791,7 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         400,
         r#"{"code":"InvalidParameter","message":"Role must be user or assistant","request_id":"r"}"#,
         C::BadRequest,
-        Scope::Request,
+        Scope::Model,
     ),
     (
         "OpenRouter",
