@@ -13,7 +13,7 @@ use std::ops::RangeInclusive;
 use super::body::ErrorBody;
 use super::codes::PLAIN;
 use super::inabilities::LIMITS;
-use super::tables::{ACCOUNT, HOST_FILTERS, HOST_WORDS, LOAD, REQUEST, TARGET};
+use super::tables::{ACCOUNT, HEADS, HOST_FILTERS, HOST_WORDS, LOAD, REQUEST, TARGET};
 use super::{Sent, Verdict, fault, overflow};
 use crate::words::{FailureClass, Scope};
 
@@ -75,10 +75,20 @@ fn by_words(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>) -> Option<Fa
         .or_else(|| ruled(LOAD))
         .or_else(|| (!is_blamed && fault::is_gone(status, error, sent)).then_some(C::ModelGone))
         .or_else(|| ruled(TARGET))
+        .or_else(|| by_head(status, error))
         .or_else(|| ruled(LIMITS))
         .or_else(|| ruled(REQUEST))
         .or_else(|| (refuses && fault::passes(error)).then_some(C::Server))
         .or_else(|| (refuses && fault::names_part(error)).then_some(C::BadRequest))
+}
+
+/// Returns the class of what a refusal begins with, behind what `LiteLLM` puts before another's words.
+fn by_head(status: Option<u16>, error: &ErrorBody) -> Option<FailureClass> {
+    let said = error.text.as_str();
+    let passed_on = said.strip_prefix("litellm.").and_then(|said| said.split_once("exception - "));
+    let head = passed_on.map_or(said, |(_, behind)| behind);
+    let found = HEADS.iter().find(|(_, words)| words.iter().any(|words| head.starts_with(words)));
+    found.map(|(class, _)| *class).filter(|_| matches!(status, None | Some(400..=499)))
 }
 
 /// Returns the kind of a page in the place of an answer: a gateway's, which knows of no model.

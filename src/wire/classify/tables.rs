@@ -47,6 +47,11 @@ pub(super) const ACCOUNT: &[Rule] = &[
             "allocationquota.freetieronly",
             "accountoverdueerror",
             "account_suspended",
+            // Groq, of a limit that an organization set itself; Novita, Vercel and others.
+            "blocked_api_access",
+            "not_enough_balance",
+            "insufficient_funds",
+            "insufficient_credits",
         ],
         texts: &[],
     },
@@ -68,14 +73,39 @@ pub(super) const ACCOUNT: &[Rule] = &[
             "account balance",
             "credit limit exceeded",
             "overdue balance",
-            "no payment method",
-            "valid payment method",
+            "payment method",
+            // Google, of what is paid beforehand; Groq, xAI and Anthropic, of limits that an account sets itself.
+            "prepayment",
+            "credits are depleted",
+            "credits depleted",
+            "spend limit",
+            "spending limit",
+            "spending cap",
+            // Gateways.
+            "not enough credits",
+            "not enough balance",
+            "insufficient funds",
+            "insufficient credit",
+            "balance is insufficient",
+            "out of credits",
+            "no credits left",
+            "no credits remaining",
+            "credits have been exhausted",
+            "exceeded their budget",
+            "trial has ended",
+            "trial has expired",
+            "subscription has expired",
+            "subscription is inactive",
+            "inactive subscription",
+            "no active subscription",
+            "额度已用尽",
+            "额度不足",
+            "欠费",
             // Anthropic, of a plan that is used up and pays for no more.
             "out of extra usage",
             "from your extra usage",
             "free tier of the model has been exhausted",
             "余额不足",
-            "已欠费",
         ],
     },
     Rule {
@@ -143,6 +173,9 @@ pub(super) const ACCOUNT: &[Rule] = &[
             "consumer_suspended",
             "organization_restricted",
             "access_terminated",
+            // LiteLLM.
+            "expired_key",
+            "token_not_found_in_db",
         ],
         texts: &[
             "incorrect api key",
@@ -152,6 +185,27 @@ pub(super) const ACCOUNT: &[Rule] = &[
             "api key not valid",
             "api key is invalid",
             "api key expired",
+            "api key has expired",
+            "api key is expired",
+            "api key has been revoked",
+            "api key is missing",
+            "api key is required",
+            "invalid apikey",
+            "incorrect apikey",
+            "expired key",
+            "no api key",
+            "missing api key",
+            "an api key to",
+            "your api key",
+            "reported as leaked",
+            "token expired",
+            "token has expired",
+            "token is expired",
+            "token has been revoked",
+            "invalid access token",
+            "invalid bearer token",
+            "无效的令牌",
+            "令牌已过期",
             "unregistered callers",
             // MiniMax, within a 200.
             "login fail",
@@ -166,6 +220,18 @@ pub(super) const ACCOUNT: &[Rule] = &[
             "credential is only authorized",
         ],
     },
+];
+
+/// What the refusal of an account begins with. The first words are always the provider's own, so that they count even
+/// where a field is blamed, whose value may be quoted behind them.
+pub(super) const HEADS: &[(FailureClass, &[&str])] = &[
+    // OpenAI, of models and streams for which it asks to be shown who somebody is.
+    (FailureClass::Forbidden, &["your organization must be verified to"]),
+    // LiteLLM; Cloudflare; DeepSeek; Z.ai.
+    (
+        FailureClass::Unauthorised,
+        &["authentication error", "authentication failed", "authentication fails", "authentication failure"],
+    ),
 ];
 
 /// Filters of one host alone, by code: `DashScope`'s, of what is asked and of what is answered, Z.ai's, `StepFun`'s and

@@ -1,3 +1,4 @@
+mod accounts;
 mod fault;
 mod overflow;
 mod quotes;
