@@ -36,7 +36,8 @@ pub(super) fn parse_at(value: &str, home: Zone) -> Option<RetryAfter> {
         return number_of(number);
     }
     let date = || httpdate::parse_http_date(value).ok().map(RetryAfter::At);
-    humantime::parse_duration(value).ok().and_then(plausible).or_else(|| stamp(value, home)).or_else(date)
+    let wait = || humantime::parse_duration(value).ok().or_else(|| iso(&value.to_ascii_lowercase()));
+    wait().and_then(plausible).or_else(|| stamp(value, home)).or_else(date)
 }
 
 /// Reads a number: a wait in seconds, or a date.
@@ -46,6 +47,11 @@ pub(super) fn number_of(number: f64) -> Option<RetryAfter> {
         EPOCH_SECONDS_MIN..EPOCH_MILLIS_MIN => epoch(number),
         _ => wait(number),
     }
+}
+
+/// Tells whether a number is a date, whatever the unit: it would be years as a wait.
+pub(super) fn is_date(number: f64) -> bool {
+    (EPOCH_SECONDS_MIN..EPOCH_MILLIS_MAX).contains(&number)
 }
 
 /// Returns a wait of this number of seconds, if it is one.
@@ -90,6 +96,7 @@ const LEADS: &[&str] = &[
     "refill",
     "restored",
     "lifted",
+    "regain access",
     "unlock",
     "resume",
     "blocked until",
@@ -290,6 +297,9 @@ impl<'a> Words<'a> {
     fn amount(&self, at: usize) -> Option<(Duration, usize)> {
         let word = self.get(at);
         let digits = word.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+        if let Some(wait) = iso(word) {
+            return Some((wait, 1));
+        }
         if digits.len() < word.len() && word.starts_with(|letter: char| letter.is_ascii_digit()) {
             return compact(word).map(|wait| (wait, 1));
         }
@@ -439,6 +449,16 @@ fn compact(word: &str) -> Option<Duration> {
         rest = tail;
     }
     Some(sum)
+}
+
+/// Reads a duration of ISO 8601, in lower case: `pt25s`, `p1dt2h`.
+fn iso(word: &str) -> Option<Duration> {
+    let (days, time) = word.strip_prefix('p')?.split_once('t').unwrap_or((&word[1..], ""));
+    let is_told = |part: &str, units: &[char]| part.is_empty() || part.ends_with(units);
+    if days.len() + time.len() == 0 || !is_told(days, &['d', 'w']) || !is_told(time, &['h', 'm', 's']) {
+        return None;
+    }
+    compact(days)?.checked_add(compact(time)?)
 }
 
 /// Returns the seconds of a unit.

@@ -12,24 +12,63 @@ use crate::words::RetryAfter;
 /// ends at midnight in California, which cannot be known here: 24 failed requests a day are acceptable.
 pub(super) const DAILY_WAIT: Duration = Duration::from_secs(3600);
 
-/// Fields that hold details: OpenRouter, Azure, Gemini and Anthropic, Mistral, vLLM's proxies.
-const HIDES: [&str; 15] = [
+/// Fields of codes, of words and of details. Names are compared by their letters and digits alone: each server writes
+/// them in its own way (`error_code`, `errorCode`, `ErrorCode`).
+const CODES: [&str; 13] = [
+    "code",
+    "errortype",
+    "errorcode",
+    "reason",
+    "type",
+    "status",
+    "statuscode",
+    "errcode",
+    "errno",
+    "ret",
+    "retcode",
+    "returncode",
+    "resultcode",
+];
+const WORDS: [&str; 20] = [
+    "message",
+    "msg",
+    "error",
+    "errormessage",
+    "errormsg",
+    "errmsg",
+    "statusmsg",
+    "retmsg",
+    "resultmsg",
+    "returnmessage",
+    "detail",
+    "errors",
+    "raw",
+    "title",
+    "reason",
+    "body",
+    "err",
+    "fault",
+    "faultstring",
+    "exception",
+];
+/// OpenRouter, Azure, Gemini and Anthropic, Mistral, vLLM's proxies.
+const HIDES: [&str; 13] = [
     "metadata",
-    "base_resp",
+    "baseresp",
     "availability",
     "innererror",
-    "inner_error",
     "details",
     "violations",
-    "errors",
     "headers",
-    "rate_limit",
-    "rateLimit",
+    "ratelimit",
     "quota",
     "data",
     "cause",
     "response",
+    "result",
 ];
+/// Fields in which an answer is, in any dialect.
+const ANSWERS: [&str; 7] = ["choices", "output", "content", "candidates", "embeddings", "delta", "outputs"];
 
 /// How deep errors may lie in one another.
 const DEPTH_MAX: usize = 6;
@@ -133,35 +172,12 @@ impl ErrorBody {
             }
             _ => false,
         });
-        for key in ["code", "error_type", "error_code", "reason", "type", "status", "status_code"] {
-            self.note(object.get(key));
-        }
-        for key in [
-            "message",
-            // Amazon's.
-            "Message",
-            "msg",
-            "error",
-            "error_message",
-            "errorMessage",
-            "error_msg",
-            "status_msg",
-            "detail",
-            "raw",
-            "title",
-            "reason",
-            "body",
-        ] {
-            if let Some(value) = object.get(key) {
-                self.read(value, depth);
-            }
-        }
-        for key in HIDES {
-            if let Some(value) = object.get(key).filter(|value| value.is_object() || value.is_array()) {
-                self.read(value, depth);
-            }
-        }
-        for (name, value) in object {
+        let fields = Fields::of(object);
+        fields.all(&CODES).for_each(|code| self.note(code));
+        fields.all(&WORDS).for_each(|words| self.read(words, depth));
+        let hidden = fields.all(&HIDES).filter(|value| value.is_object() || value.is_array());
+        hidden.for_each(|value| self.read(value, depth));
+        for (name, value) in &fields.0 {
             match TimeField::by(name) {
                 Some(TimeField::Wait) => self.retry_after = later(self.retry_after, time(name, value, self.home)),
                 Some(TimeField::Reset) => self.reset = later(self.reset, time(name, value, self.home)),
@@ -175,11 +191,11 @@ impl ErrorBody {
         }
     }
 
-    fn note(&mut self, code: Option<&Value>) {
+    fn note(&mut self, code: &Value) {
         let code = match code {
             // Anthropic's envelope says so around every error.
-            Some(Value::String(code)) if !matches!(&**code, "" | "error") => code.clone(),
-            Some(Value::Number(code)) => code.to_string(),
+            Value::String(code) if !matches!(&**code, "" | "error") => code.clone(),
+            Value::Number(code) => code.to_string(),
             _ => return,
         };
         let status = code.parse().ok().filter(|status| (400..600).contains(status));
@@ -216,7 +232,7 @@ enum TimeField {
 }
 
 impl TimeField {
-    /// Reads a name, however it is written: `retry_after`, `retryDelay`, `resets_in_seconds`, `X-RateLimit-Reset`.
+    /// Reads a plain name: that of `retry_after`, `retryDelay`, `resets_in_seconds`, `X-RateLimit-Reset`.
     fn by(name: &str) -> Option<Self> {
         const WAITS: [&str; 15] = [
             "retryafter",
@@ -235,25 +251,65 @@ impl TimeField {
             "waitseconds",
             "waittime",
         ];
-        let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
-        if plain.contains("ratelimitreset") || matches!(&*plain, "reset" | "resettime" | "resetdate") {
+        if name.contains("ratelimitreset") || matches!(name, "reset" | "resettime" | "resetdate") {
             return Some(Self::Reset);
         }
-        WAITS.iter().any(|told| plain.contains(told)).then_some(Self::Wait)
+        WAITS.iter().any(|told| name.contains(told)).then_some(Self::Wait)
     }
 }
 
-/// Reads a field's value as a time: a text, a number, or Google's object of seconds.
+/// The units that a field's name may end with, in seconds; the first that fits.
+const UNITS: [(&str, f64); 10] = [
+    ("milliseconds", 1e-3),
+    ("millisecond", 1e-3),
+    ("millis", 1e-3),
+    ("msecs", 1e-3),
+    ("msec", 1e-3),
+    ("ms", 1e-3),
+    ("minutes", 60.0),
+    ("mins", 60.0),
+    ("hours", 3600.0),
+    ("days", 86_400.0),
+];
+
+/// Reads a field's value as a time: a text, a number, or Google's object of seconds. A number's unit is in the field's
+/// plain name; without one it is in seconds, or a date.
 fn time(name: &str, value: &Value, home: Zone) -> Option<RetryAfter> {
-    let is_millis = |name: &str| name.ends_with("ms") || name.to_ascii_lowercase().ends_with("milliseconds");
-    match value {
-        Value::String(text) => {
+    let unit = UNITS.iter().find(|(unit, _)| name.ends_with(unit)).map(|(_, seconds)| *seconds);
+    let number = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    match (value, number) {
+        (_, Some(number)) => match unit {
+            Some(unit) if !when::is_date(number) => when::wait(number * unit),
+            _ => when::number_of(number),
+        },
+        (Value::String(text), None) => {
             when::parse_at(text, home).or_else(|| when::in_words(&format!("retry after {text}"), None, home))
         }
-        Value::Number(number) if is_millis(name) => when::wait(number.as_f64()? / 1e3),
-        Value::Number(number) => when::number_of(number.as_f64()?),
-        Value::Object(parts) => when::wait(parts.get("seconds")?.as_f64()?),
+        (Value::Object(parts), None) => when::wait(parts.get("seconds")?.as_f64()?),
         _ => None,
+    }
+}
+
+/// The fields of an object by their plain names: letters and digits alone, in lower case.
+struct Fields<'a>(Vec<(String, &'a Value)>);
+
+impl<'a> Fields<'a> {
+    fn of(object: &'a Map<String, Value>) -> Self {
+        let plain = |name: &str| name.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
+        Self(object.iter().map(|(name, value)| (plain(name).to_ascii_lowercase(), value)).collect())
+    }
+
+    /// Returns the values of these fields, in the order of the names.
+    fn all<'f>(&'f self, names: &'f [&'f str]) -> impl Iterator<Item = &'a Value> + 'f {
+        names.iter().flat_map(|name| self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| *value))
+    }
+
+    fn any_says(&self, names: &[&str]) -> bool {
+        self.all(names).any(says_something)
     }
 }
 
@@ -293,31 +349,70 @@ fn told_status(text: &str) -> Option<u16> {
     })
 }
 
-/// Tells whether JSON is an error rather than an answer.
+/// Tells whether JSON that should have been an answer is an error: it has an error's object, or a verdict or words and
+/// nothing in which an answer could be.
 pub(super) fn is_error(value: &Value) -> bool {
     let Some(object) = value.as_object().or_else(|| value.get(0)?.as_object()) else { return false };
-    let says = |key| {
-        object.get(key).is_some_and(|value| match value {
-            Value::Null | Value::Bool(_) => false,
-            Value::String(text) => !text.is_empty(),
-            Value::Array(list) => !list.is_empty(),
-            Value::Object(fields) => !fields.is_empty(),
-            Value::Number(_) => true,
-        })
-    };
-    let counts = |object: &Map<String, Value>, key| {
-        object.get(key).is_some_and(|value| value.as_i64().is_some_and(|it| it != 0))
-    };
-    let beside = object.get("base_resp").and_then(Value::as_object);
-    // MiniMax; Baidu; gateways of that kind, which have their words in `msg`.
-    beside.is_some_and(|beside| counts(beside, "status_code"))
-        || counts(object, "error_code")
-        || (object.get("msg").is_some_and(Value::is_string)
-            && (counts(object, "code") || object.get("success") == Some(&Value::Bool(false))))
-        || says("error")
-        || says("detail")
+    let fields = Fields::of(object);
+    let is_message = || fields.all(&["message"]).any(|text| text.as_str().is_some_and(|text| !text.is_empty()));
+    fields.any_says(&["error", "errors", "detail", "fault", "exception", "err"])
         || object.get("object").is_some_and(|kind| kind == "error")
-        || (["message", "Message"].iter().any(|key| object.get(*key).is_some_and(Value::is_string)) && !says("choices"))
+        // MiniMax.
+        || fields.all(&["baseresp"]).any(is_refused)
+        || (!fields.any_says(&ANSWERS)
+            && (is_message() || fields.refuse() || fields.all(&WRAPPERS).any(|inner| is_refused(inner))))
+}
+
+/// Fields in which some gateways put all that they say.
+const WRAPPERS: [&str; 3] = ["response", "result", "data"];
+
+/// Tells whether an object holds an error, or says that what was asked failed.
+fn is_refused(value: &Value) -> bool {
+    let fields = value.as_object().map(Fields::of);
+    fields.is_some_and(|fields| fields.any_says(&["error"]) || fields.refuse())
+}
+
+impl Fields<'_> {
+    /// Tells whether they say that what was asked failed: by a flag, or by a code with words beside it. Zero and what
+    /// HTTP calls success are no failures, under any name.
+    fn refuse(&self) -> bool {
+        const FLAGS: [&str; 3] = ["success", "issuccess", "ok"];
+        const VERDICTS: [&str; 10] = [
+            "code",
+            "status",
+            "statuscode",
+            "errorcode",
+            "errcode",
+            "errno",
+            "ret",
+            "retcode",
+            "returncode",
+            "resultcode",
+        ];
+        const FAILED: [&str; 4] = ["error", "fail", "failed", "failure"];
+        let is_bad = |code: f64| !matches!(code, 0.0 | 200.0..300.0);
+        let fails = |value: &Value| match value {
+            Value::Number(number) => number.as_f64().is_some_and(is_bad),
+            Value::String(text) => {
+                text.parse::<f64>().map_or_else(|_| FAILED.iter().any(|word| text.eq_ignore_ascii_case(word)), is_bad)
+            }
+            _ => false,
+        };
+        self.all(&FLAGS).any(|flag| *flag == Value::Bool(false))
+            // MiniMax and Baidu have them without words, too.
+            || self.all(&["statuscode", "errorcode"]).any(|code| code.is_number() && fails(code))
+            || (self.all(&VERDICTS).any(fails) && self.any_says(&WORDS))
+    }
+}
+
+fn says_something(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        Value::Number(_) => true,
+    }
 }
 
 fn page_title(page: &str) -> String {

@@ -322,6 +322,9 @@ pub(super) const LOAD: &[Rule] = &[
             "ratelimiterror",
             "ratelimitexceeded",
             "ratelimitreached",
+            // Tencent.
+            "limitexceeded",
+            "requestlimitexceeded",
             "limit_requests",
             "limit_burst_rate",
             "slow_down",

@@ -2,6 +2,7 @@ mod accounts;
 mod fault;
 mod overflow;
 mod quotes;
+mod small_hosts;
 mod table;
 
 use std::time::Duration;
@@ -144,7 +145,8 @@ fn what_one_model_or_host_takes_less_than_others_is_asked_of_the_next() {
     assert_eq!(failure(400, lacks).class, C::Unsupported);
     // Without a name it is a fault of the request, by the rules of whoever says so.
     let other = r#"{"error":{"message":"`temperature` must be 1 at most.","param":"temperature"}}"#;
-    assert_eq!(failure(400, other).class, C::BadRequest);
+    let found = failure(400, other);
+    assert_eq!((found.class, found.scope), (C::BadRequest, Scope::Model));
 }
 
 /// Texts: what the request names is not there, or not this account's.
@@ -392,6 +394,28 @@ fn when_to_come_back_is_understood_at_every_place_of_a_body() {
         (r#"{"error":{"message":"x","retry_after_seconds":90}}"#, after(90)),
         (r#"{"error":{"message":"x","retry_after_ms":1500}}"#, Some(RetryAfter::After(Duration::from_millis(1500)))),
         (r#"{"error":{"message":"x","retryAfter":"2m"}}"#, after(120)),
+        // The unit is in the field's name, in words of any form.
+        (r#"{"error":{"message":"x","retryAfterMs":25000}}"#, after(25)),
+        (r#"{"error":{"message":"x","retryAfterMs":"25000"}}"#, after(25)),
+        (r#"{"error":{"message":"x","retryAfterMS":25000}}"#, after(25)),
+        (r#"{"error":{"message":"x","retryDelayMs":25000}}"#, after(25)),
+        (r#"{"error":{"message":"x","retryAfterMillis":25000}}"#, after(25)),
+        (r#"{"error":{"message":"x","retry_after_milliseconds":25000}}"#, after(25)),
+        (r#"{"error":{"message":"x","resetInMs":25000}}"#, after(25)),
+        (r#"{"error":{"message":"x","retryAfterMinutes":2}}"#, after(120)),
+        (r#"{"error":{"message":"x","retry_after_hours":"2"}}"#, after(7200)),
+        (r#"{"error":{"message":"x","resetAtMs":1795996800000}}"#, at(1_795_996_800)),
+        (r#"{"error":{"message":"x","retryAfter":"PT25S"}}"#, after(25)),
+        (r#"{"error":{"message":"x, retry after PT1H30M"}}"#, after(5400)),
+        (
+            r#"{"error":{"message":"x","details":[{"metadata":{"quotaResetDelay":"1h16m0.667s"}}]}}"#,
+            Some(RetryAfter::After(Duration::from_millis(4_560_667))),
+        ),
+        (
+            r#"{"error":{"message":"x","details":[{"metadata":{"quotaResetTimeStamp":"2026-11-30T00:00:00Z"}}]}}"#,
+            at(1_795_996_800),
+        ),
+        (r#"{"error":{"message":"You will regain access on 2026-12-01 at 00:00 UTC."}}"#, at(1_796_083_200)),
         (r#"{"error":{"message":"x"},"retry_after":30}"#, after(30)),
         (r#"{"title":"Error 524","status":524,"retry_after":120}"#, after(120)),
         (r#"{"error":{"message":"x","reset_at":"2026-11-30T00:00:00Z"}}"#, at(1_795_996_800)),

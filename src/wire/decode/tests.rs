@@ -52,6 +52,30 @@ fn joins_what_arrives_together() {
 }
 
 #[test]
+fn an_error_of_a_small_host_fails_an_answer_in_every_dialect() {
+    for dialect in [
+        Dialect::OpenAiChat,
+        Dialect::OpenAiResponses,
+        Dialect::AnthropicMessages,
+        Dialect::Gemini,
+        Dialect::Vertex,
+        Dialect::Ollama,
+    ] {
+        for body in [
+            r#"{"status":"449","msg":"You exceeded your current rate limit","body":null}"#,
+            r#"{"success":false,"errorMsg":"too many requests"}"#,
+            r#"{"Response":{"Error":{"Code":"LimitExceeded","Message":"too many"}}}"#,
+        ] {
+            for streaming in [false, true] {
+                let mut decoder = Decoder::new(dialect, streaming);
+                let failure = decoder.push(body.as_bytes(), &mut Vec::new()).expect_err(body);
+                assert_eq!(failure.class, FailureClass::RateLimited, "{dialect:?}: {body}: {failure}");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_error_that_is_no_event_ends_a_stream_with_its_own_words() {
     let event = "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"Hi\"}]}}]}\r\n\r\n";
     let error = "{\n  \"error\": {\n    \"code\": 503,\n    \"message\": \"This model is currently experiencing high \

@@ -180,7 +180,11 @@ struct Incomplete<'a> {
 impl Response<'_> {
     /// Tells whether it is no answer at all.
     fn is_empty(&self) -> bool {
-        self.output.is_none() && self.status.text().is_empty() && !self.error.is_some_and(says_something)
+        let is_own = matches!(
+            self.status.text(),
+            "completed" | "incomplete" | "failed" | "in_progress" | "queued" | "cancelled"
+        );
+        self.output.is_none() && !is_own && !self.error.is_some_and(says_something)
     }
 
     /// Reads how the answer ended, and the parts that have not come before. The event's type, where there is one, is

@@ -41,6 +41,8 @@ fn a_wait_in_words_is_understood_from_every_provider() {
         ("resets after 2h", 2 * H),
         ("Reset in: 12 minutes", 12 * M),
         ("Next reset in 36 hours", 36 * H),
+        ("Retry after PT1M30S.", 90),
+        ("available in P1DT2H", 26 * H),
     ] {
         assert_eq!(seconds(message), Some(expected), "{message}");
     }
