@@ -324,6 +324,7 @@ impl<'a> Conversation<'a> {
             _ if answer.is_error() => Response::Error { error: answer.text() },
             Some([UserPart::Text(text)])
                 if text.begins_with('{')
+                    && !may_refer(text)
                     && let Some(object) = object(text) =>
             {
                 Response::Object(object)
@@ -352,6 +353,12 @@ impl<'a> Conversation<'a> {
         self.notes.dropped("messages.reasoning");
         None
     }
+}
+
+/// Tells whether a result may hold a `$ref` of its own, as every description of an API does. Google takes one at any
+/// depth for the name of a part beside the result ("The referenced name … does not match to a `display_name`").
+fn may_refer(text: &str) -> bool {
+    ["$ref", r"\u0024ref"].iter().any(|name| text.contains(name))
 }
 
 /// Guesses an image's type by its address's ending.

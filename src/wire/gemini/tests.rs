@@ -326,6 +326,26 @@ fn results_follow_their_calls_together_and_in_order() {
     );
 }
 
+#[test]
+fn a_result_that_may_refer_to_something_goes_as_text() {
+    for (content, is_object) in [
+        (r#"{"t":1}"#, true),
+        (r#"{"ref":"a","$id":"b"}"#, true),
+        (r##"{"$ref":"#/a"}"##, false),
+        (r##"{"paths":{"/x":[{"schema":{"$ref":"#/components/schemas/E"}}]}}"##, false),
+        (r##"{"a":{"\u0024ref":"#/a"}}"##, false),
+    ] {
+        let request = hi().message(calls(&[call("1", "f")])).message(result(&call("1", "f"), content));
+        for dialect in [GEMINI, Dialect::Vertex] {
+            let written = written(dialect, &request, MODEL).0;
+            let response = &written["contents"][2]["parts"][0]["functionResponse"]["response"];
+            let object: Value = serde_json::from_str(content).expect("JSON");
+            let expected = if is_object { object } else { json!({"output": content}) };
+            assert_eq!(*response, expected, "{content}");
+        }
+    }
+}
+
 fn tool_result(call: &ToolCall, content: &str, is_error: bool) -> ToolResult {
     ToolResult { is_error, ..ToolResult::new(&call.id, &call.name, content) }
 }

@@ -63,6 +63,20 @@ fn talk(contents: Value) -> Value {
 }
 
 #[test]
+fn a_result_with_a_reference_is_refused_and_as_a_text_it_is_not() {
+    let said = |part: Value| {
+        check(NEW, &talk(json!([user("a"), model(json!([signed("f")])), {"role": "user", "parts": [part]}])))
+    };
+    let api = json!({"paths": [{"schema": {"$ref": "#/components/E"}}]});
+    let problem = said(json!({"functionResponse": {"name": "f", "response": api}})).unwrap_err();
+    assert!(format!("{problem:?}").contains("name `#/components/E` in function_response.response"), "{problem:?}");
+    said(json!({"functionResponse": {"name": "f", "response": {"output": api.to_string()}}})).unwrap();
+    let old = talk(json!([user("a"), model(json!([call("f")])),
+        {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": api}}]}]));
+    check(OLD, &old).unwrap();
+}
+
+#[test]
 fn an_ordinary_request_is_understood_in_either_spelling() {
     for (system, tools, parallel, config, tokens) in [
         ("systemInstruction", "functionDeclarations", "toolConfig", "generationConfig", "maxOutputTokens"),

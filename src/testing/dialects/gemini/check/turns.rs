@@ -81,6 +81,7 @@ impl ConversationTexts {
         let turns: Vec<_> = objects(request, "contents").map(ContentTurn::read).collect::<Checked<_>>()?;
         order(rules, &turns)?;
         signatures(rules, &turns)?;
+        references(rules, &turns)?;
         let mut talk = Self::default();
         if let Some(system) = message(request, "system_instruction") {
             objects(system, "parts").for_each(|part| talk.hear(text(part, "text")));
@@ -181,6 +182,39 @@ fn signatures(rules: Rules, turns: &[ContentTurn<'_>]) -> Checked<()> {
         }
     }
     Ok(())
+}
+
+/// Checks the names by which results refer to the parts beside them. The third generation takes every `$ref` for one,
+/// at any depth (its guide to functions, "Multimodal function responses").
+fn references(rules: Rules, turns: &[ContentTurn<'_>]) -> Checked<()> {
+    if !rules.family.is_third() {
+        return Ok(());
+    }
+    for result in turns.iter().flat_map(ContentTurn::results) {
+        let names: Vec<_> = objects(result, "parts")
+            .filter_map(|part| message(part, "inline_data"))
+            .map(|data| text(data, "display_name"))
+            .collect();
+        if let Some(name) = result.get("response").and_then(reference).filter(|name| !names.contains(name)) {
+            let problem = format!(
+                "The referenced name `{name}` in function_response.response does not match to a display_name in the \
+                 function_response.parts."
+            );
+            return Err(problem.into());
+        }
+    }
+    Ok(())
+}
+
+/// Returns the first name that a value refers to.
+fn reference(value: &Value) -> Option<&str> {
+    match value {
+        Value::Object(fields) => {
+            fields.get("$ref").and_then(Value::as_str).or_else(|| fields.values().find_map(reference))
+        }
+        Value::Array(items) => items.iter().find_map(reference),
+        _ => None,
+    }
 }
 
 fn unsigned(host: Host, name: &str, position: usize) -> String {
