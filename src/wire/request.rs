@@ -248,9 +248,44 @@ pub(super) fn object(text: &str) -> Option<&RawValue> {
 
 /// Returns an image's type and data, where it is at hand; else its address.
 pub(super) fn inline(image: &Image) -> Result<(&str, &str), &str> {
-    match image {
-        Image::Base64 { media_type, data } => Ok((media_type, data)),
-        Image::Url(url) => url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")).ok_or(url),
+    let (said, data): (&str, &str) = match image {
+        Image::Base64 { media_type, data } => (media_type, data),
+        Image::Url(url) => url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")).ok_or(&**url)?,
+    };
+    Ok((image_type(said, data), data))
+}
+
+/// Names for kinds of images, in lower case, and the registered ones.
+const IMAGE_TYPES: [(&str, &str); 12] = [
+    ("image/jpg", "image/jpeg"),
+    ("image/pjpeg", "image/jpeg"),
+    ("image/jfif", "image/jpeg"),
+    ("image/jpeg", "image/jpeg"),
+    ("image/x-png", "image/png"),
+    ("image/png", "image/png"),
+    ("image/gif", "image/gif"),
+    ("image/x-webp", "image/webp"),
+    ("image/webp", "image/webp"),
+    ("image/heic", "image/heic"),
+    ("image/heif", "image/heif"),
+    ("image/avif", "image/avif"),
+];
+
+/// Returns the registered type of an image: by its first bytes where these tell, since servers refuse one that is said
+/// to be another, and else by what was said, in capitals or not and without parameters.
+fn image_type<'a>(said: &'a str, data: &str) -> &'a str {
+    // As base64 writes them; `RIFF`, four bytes of length, `WEBP`.
+    let is_webp = || data.starts_with("UklGR") && data.get(11..16) == Some("XRUJQ");
+    match () {
+        () if data.starts_with("/9j/") => "image/jpeg",
+        () if data.starts_with("iVBORw0KGgo") => "image/png",
+        () if data.starts_with("R0lGOD") => "image/gif",
+        () if is_webp() => "image/webp",
+        () => {
+            let plain = said.split(';').next().unwrap_or(said).trim();
+            let known = IMAGE_TYPES.iter().find(|(name, _)| plain.eq_ignore_ascii_case(name));
+            known.map_or(plain, |(_, registered)| registered)
+        }
     }
 }
 
@@ -349,6 +384,7 @@ impl Serialize for Address<'_> {
         match self.0 {
             Image::Url(url) => OutgoingText::FromRequest(url).serialize(serializer),
             Image::Base64 { media_type, data } => {
+                let media_type = image_type(media_type, data);
                 serializer.collect_str(&format_args!("data:{media_type};base64,{data}"))
             }
         }

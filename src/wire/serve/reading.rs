@@ -125,7 +125,8 @@ pub(super) fn has_words(media_type: &str) -> bool {
 }
 
 /// Returns a file by value: an image, something to be heard, a document.
-pub(super) fn file(media_type: String, data: Text, title: Option<String>) -> UserPart {
+pub(super) fn file(mut media_type: String, data: Text, title: Option<String>) -> UserPart {
+    media_type.make_ascii_lowercase();
     if media_type.starts_with("image/") {
         return UserPart::Image(Image::Base64 { media_type, data });
     }

@@ -530,6 +530,35 @@ fn extra_fields_are_sent_but_override_nothing_that_is_written() {
 }
 
 #[test]
+fn an_image_is_called_by_the_registered_name_of_what_it_is() {
+    let (jpeg, png, gif) = ("/9j/4AAQSkZJRg==", "iVBORw0KGgoAAAANSUhEUg==", "R0lGODlhAQABAAAAACw=");
+    let webp = "UklGRiQAAABXRUJQVlA4";
+    for (said, data, expected) in [
+        ("image/jpg", jpeg, "image/jpeg"),
+        ("image/JPEG", "AAAA", "image/jpeg"),
+        ("image/pjpeg", "AAAA", "image/jpeg"),
+        ("image/jpeg; charset=utf-8", "AAAA", "image/jpeg"),
+        ("image/x-png", "AAAA", "image/png"),
+        ("Image/WebP", "AAAA", "image/webp"),
+        // What the bytes say counts more.
+        ("image/png", jpeg, "image/jpeg"),
+        ("image/jpeg", png, "image/png"),
+        ("image/png", gif, "image/gif"),
+        ("image/jpeg", webp, "image/webp"),
+        ("image/octet-stream", webp, "image/webp"),
+    ] {
+        let by_value = Image::Base64 { media_type: said.to_owned(), data: data.into() };
+        let by_address = Image::Url(format!("data:{said};base64,{data}").into());
+        for image in [by_value, by_address] {
+            let request = hi().message(Message::User(vec![UserPart::Image(image)]));
+            let written = body(&request, NEW).to_string();
+            let source = json!({"type": "base64", "media_type": expected, "data": data}).to_string();
+            assert!(written.contains(&source), "{said}: {written}");
+        }
+    }
+}
+
+#[test]
 fn refuses_what_cannot_go_and_names_the_field() {
     let image = Image::Base64 { media_type: "image/tiff".to_owned(), data: "".into() };
     for (request, class, field) in [
