@@ -219,7 +219,8 @@ pub(super) const TABLE: &[Flavour] = &[
         echoes: true,
         ..KNOWN
     },
-    // Refuses all that it does not know ("Extra inputs are not permitted"), in messages, too.
+    // Refuses all that it does not know ("Extra inputs are not permitted"), in messages, too. It has two efforts, none
+    // and high; its older models that reason always do, and have none.
     Flavour {
         name: "mistral",
         runs_on: true,
@@ -240,7 +241,8 @@ pub(super) const TABLE: &[Flavour] = &[
             "safe_prompt",
         ]),
         seed: "random_seed",
-        efforts: &[(ALL, ["none", "none", "none", "high", "high", "high", "high"])],
+        refused: &[(named(&["magistral"]), &["effort"])],
+        efforts: &[(ALL, ["none", "high", "high", "high", "high", "high", "high"])],
         required: Some("any"),
         stream_usage: false,
         ids: IdForm::Alphanumeric(9),

@@ -188,7 +188,8 @@ fn every_effort_has_a_name_in_every_flavour() {
         ("openai", "gpt-6-astra", plain(["", "low", "low", "medium", "high", "xhigh", "max"])),
         ("openai", "o4-mini", plain(["", "low", "low", "medium", "high", "high", "high"])),
         ("deepseek", "deepseek-v4-pro", deepseek),
-        ("mistral", "m", plain(["none", "none", "none", "high", "high", "high", "high"])),
+        ("mistral", "m", plain(["none", "high", "high", "high", "high", "high", "high"])),
+        ("mistral", "magistral-medium-2509", plain([""; 7])),
         ("xai", "grok-3-mini", plain(["", "low", "low", "high", "high", "high", "high"])),
         ("openrouter", "m", openrouter.map(|word| json!({"reasoning": {"effort": word}}))),
         ("ollama", "m", plain(["none", "low", "low", "medium", "high", "high", "high"])),
@@ -203,6 +204,17 @@ fn every_effort_has_a_name_in_every_flavour() {
         });
         assert_eq!(found, expected, "{name} {model}");
     }
+    // Who asks for a thought gets no step that is the one for none.
+    for flavour in TABLE {
+        for model in ["m", "gpt-5-mini", "o4-mini", "gpt-6", "qwen3-x", "grok-3-mini", "deepseek-v4-pro"] {
+            let asked = |effort| fields(&body(flavour.name, model, &ChatRequest { effort: Some(effort), ..hello() }));
+            let off = asked(None);
+            for effort in &all[1..] {
+                let on = asked(*effort);
+                assert!(on.is_empty() || on != off || !says_none(&off), "{} {model}: {effort:?}", flavour.name);
+            }
+        }
+    }
     // All that a row says is JSON.
     for flavour in TABLE {
         for effort in all {
@@ -214,6 +226,11 @@ fn every_effort_has_a_name_in_every_flavour() {
             }
         }
     }
+}
+
+/// Tells whether fields ask for no thought at all.
+fn says_none(fields: &Map<String, Value>) -> bool {
+    ["none", "disabled", "false"].iter().any(|word| Value::Object(fields.clone()).to_string().contains(word))
 }
 
 #[test]

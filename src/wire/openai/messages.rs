@@ -33,6 +33,8 @@ pub(super) struct Messages<'a> {
     prefill: Option<&'static str>,
     /// Whether there are later system messages, which the target refuses.
     late: bool,
+    /// Whether messages of reasoning alone are left out.
+    unsaid: bool,
 }
 
 impl<'a> Messages<'a> {
@@ -45,7 +47,7 @@ impl<'a> Messages<'a> {
         notes: &mut Notes,
     ) -> Self {
         let (mut lead, mut rest): (Vec<OutgoingText<'_>>, Vec<Step<'_>>) = (Vec::new(), Vec::new());
-        let mut late = false;
+        let (mut late, mut unsaid) = (false, false);
         for (at, step) in steps(request, OWN, Media::Behind, |_| true, notes).into_iter().enumerate() {
             match step {
                 Step::System(text) if flavour.system_first => {
@@ -59,11 +61,17 @@ impl<'a> Messages<'a> {
         let echoes = flavour.echoes(model) && !flavour.thoughts.is_empty() && rest.iter().any(called);
         if mends(request, OWN) && !echoes {
             // A message of reasoning alone would become empty, and an empty message is refused.
-            rest.retain(|step| !matches!(step, Step::Assistant(spoken) if is_silent(spoken.parts)));
+            rest.retain(|step| match step {
+                Step::Assistant(spoken) if is_silent(spoken.parts) => {
+                    unsaid |= spoken.parts.iter().any(|part| matches!(part, AssistantPart::Reasoning(_)));
+                    false
+                }
+                _ => true,
+            });
         }
         let (system_role, prefill) = (flavour.system_role(model), flavour.prefill(request));
         let unthought = flavour.unthought(model);
-        Self { flavour, names, system_role, lead, steps: rest, echoes, unthought, prefill, late }
+        Self { flavour, names, system_role, lead, steps: rest, echoes, unthought, prefill, late, unsaid }
     }
 
     /// Returns the same, with an instruction of our own before all messages.
@@ -76,6 +84,9 @@ impl<'a> Messages<'a> {
     pub(super) fn note(&self, notes: &mut Notes) {
         if self.late {
             notes.converted("messages.system");
+        }
+        if self.unsaid {
+            notes.dropped("messages.reasoning");
         }
         for pair in self.steps.windows(2) {
             if self.joins(&pair[0], &pair[1]) || self.bridges(&pair[0], &pair[1]) {

@@ -8,7 +8,7 @@ use super::*;
 use crate::wire::flavour::GENERIC;
 use crate::wire::{Decoder, Ending};
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Effort, FailureClass, Image, Message, Piece, ResponseFormat, Sampling,
+    AssistantPart, ChatRequest, Dialect, Effort, FailureClass, Image, Message, Note, Piece, ResponseFormat, Sampling,
     StopReason, Tool, ToolCall, ToolChoice, ToolResult, Usage, UserPart,
 };
 
@@ -151,6 +151,8 @@ fn a_message_of_thoughts_alone_is_left_out_where_thoughts_do_not_go_back() {
     let request = ChatRequest::new("smart").user("Hi").message(thought).user("Well?");
     let user = |text: &str| json!({"role": "user", "content": text});
     assert_eq!(body(&request, "m", false)["messages"], json!([user("Hi"), user("Well?")]));
+    let notes = encode(&GENERIC, &request, "m".into(), false).expect("a good request").notes;
+    assert_eq!(notes, [Note::Dropped("messages.reasoning")]);
 }
 
 #[test]
