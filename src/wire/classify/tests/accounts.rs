@@ -59,6 +59,23 @@ fn trouble_of_an_account_moves_to_the_next_key_though_it_looks_like_one_of_the_r
 }
 
 #[test]
+fn words_about_money_beside_a_limit_are_no_lack_of_it() {
+    for (status, message, class) in [
+        (
+            429,
+            "Rate limit reached for x: Limit: 3 / min. Please try again in 20s. You can increase your rate limit by \
+             adding a payment method to your account.",
+            C::RateLimited,
+        ),
+        (429, "额度已用尽，将在 30 秒后重置", C::RateLimited),
+        (404, "The model `x` does not exist. Check the model and your API key.", C::ModelGone),
+    ] {
+        let body = serde_json::json!({"error": {"message": message, "type": "x"}}).to_string();
+        assert_eq!(failure(status, &body).class, class, "{message}");
+    }
+}
+
+#[test]
 fn what_a_request_says_of_accounts_takes_no_key_away() {
     for body in [
         // Of a server that the request names.
