@@ -182,7 +182,8 @@ fn look_up_tool() -> Tool {
         description: "Returns what became of a ticket.".into(),
         parameters: json!({
             "type": "object", "properties": {"ticket": {"type": "string"}}, "required": ["ticket"],
-        }),
+        })
+        .into(),
         strict: None,
     }
 }

@@ -21,7 +21,7 @@ use super::work::{AttemptAnswer, Work};
 use crate::policy::admission::CancelReason;
 use crate::transport::{HttpRequest, HttpResponse, TransportError};
 use crate::wire::{self, Names, Sent};
-use crate::words::{Failure, FailureClass, Note, Scope, Secret};
+use crate::words::{Failure, FailureClass, Note, Scope, Secret, Text};
 
 /// How soon a stale connection breaks once something is sent on it.
 const UNSENT_MAX: Duration = Duration::from_secs(1);
@@ -112,7 +112,7 @@ impl AttemptJob {
         &mut self,
         mut request: HttpRequest,
         secret: Option<&Secret>,
-        (names, stops): (&Names, &[String]),
+        (names, stops): (&Names, &[Text]),
     ) -> Result<AttemptAnswer, Failure> {
         let provider = self.account.target.provider.clone();
         if let Some(secret) = secret {

@@ -14,7 +14,9 @@ use super::watchdog::Watchdog;
 use crate::policy::verify;
 use crate::transport::{Body, HttpResponse, TransportError};
 use crate::wire::{self, Decoder, EMBED_BYTES_MAX, Embedded, Ending, Names, Unfence, Verbatim};
-use crate::words::{AssistantPart, ChatRequest, EmbedRequest, Failure, FailureClass, Note, Piece, ResponseFormat};
+use crate::words::{
+    AssistantPart, ChatRequest, EmbedRequest, Failure, FailureClass, Note, Piece, ResponseFormat, Text,
+};
 
 /// The most chunks that go on together, because they came at once.
 const CHUNKS_AT_ONCE: usize = 32;
@@ -26,7 +28,7 @@ impl AttemptJob {
     pub(super) async fn decode(
         &mut self,
         request: &ChatRequest,
-        (names, stops): (&Names, &[String]),
+        (names, stops): (&Names, &[Text]),
         response: HttpResponse,
         watchdog: &mut Watchdog,
     ) -> Result<Ending, Failure> {

@@ -270,7 +270,7 @@ mod tests {
             |it| it.sampling.top_p = Some(0.0),
             |it| it.sampling.stop = vec!["x".into()],
             |it| it.output_tokens_max = Some(7),
-            |it| drop(it.extra.insert("user".into(), "somebody".into())),
+            |it| drop(it.extra.insert("user".into(), serde_json::json!("somebody").into())),
             |it| it.extra_dialect = Some(Dialect::Gemini),
             |it| it.response_format = crate::words::ResponseFormat::Json,
             |it| drop(it.extra_headers.insert("anthropic-beta", "x".parse().expect("a value"))),

@@ -9,13 +9,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use http::HeaderMap;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::access::Hash;
 use super::settings::Streams;
 use crate::wire::VIA;
 use crate::wire::serve::BadRequest;
-use crate::words::{Durable, Hedging, NAME_BYTES_MAX, OnExhausted, Priority, Rule, UnknownName};
+use crate::words::{Durable, Hedging, Json, NAME_BYTES_MAX, OnExhausted, Priority, Rule, UnknownName};
 
 /// How the names of the gateway's options begin.
 pub(super) const OURS: &str = "x-standin-";
@@ -47,9 +47,11 @@ pub(super) struct CallOptions {
 
 impl CallOptions {
     /// Reads them, and takes those in the request out of it.
-    pub(super) fn read(headers: &HeaderMap, extra: &mut Map<String, Value>) -> Result<Self, BadRequest> {
+    pub(super) fn read(headers: &HeaderMap, extra: &mut BTreeMap<String, Json>) -> Result<Self, BadRequest> {
         let mut wishes = Self::default();
-        if let Some(Value::Object(metadata)) = extra.get_mut("metadata") {
+        // Only what may hold one of them is read.
+        let metadata = extra.get("metadata").filter(|metadata| metadata.as_str().contains(OURS));
+        if let Some(Value::Object(mut metadata)) = metadata.map(Json::value) {
             let names: Vec<String> = metadata.keys().filter(|name| name.starts_with(OURS)).cloned().collect();
             wishes.in_request = !names.is_empty();
             for name in names {
@@ -59,8 +61,10 @@ impl CallOptions {
                     _ => return Err(bad(&field, "must be a string")),
                 }
             }
-            if metadata.is_empty() && wishes.in_request {
+            if metadata.is_empty() {
                 extra.remove("metadata");
+            } else if wishes.in_request {
+                extra.insert("metadata".to_owned(), Value::Object(metadata).into());
             }
         }
         if let Some(key) = headers.get(KEY).filter(|key| !key.is_empty()) {
@@ -155,8 +159,10 @@ mod tests {
 
     fn read(headers: &[(&'static str, &str)], extra: Value) -> Result<(CallOptions, Value), String> {
         let headers = headers.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()));
-        let Value::Object(mut extra) = extra else { unreachable!("an object") };
+        let Value::Object(extra) = extra else { unreachable!("an object") };
+        let mut extra = extra.into_iter().map(|(name, value)| (name, value.into())).collect();
         let wishes = CallOptions::read(&headers.collect(), &mut extra);
+        let extra: serde_json::Map<_, _> = extra.into_iter().map(|(name, json)| (name, json.value())).collect();
         wishes.map(|wishes| (wishes, extra.into())).map_err(|bad| bad.to_string())
     }
 

@@ -109,7 +109,7 @@ impl Answer {
         let mut calls = asked_calls(&question.user, &question.tools);
         let forced = question.tools.iter().find(|tool| Some(&tool.name) == question.forced_tool.as_ref());
         if let (Some(forced), true) = (forced, calls.is_empty()) {
-            calls.push((forced.name.clone(), sample(&forced.parameters, &question.user).to_string()));
+            calls.push((forced.name.clone(), sample(&forced.parameters.value(), &question.user).to_string()));
         }
         if !calls.is_empty() {
             return calls.into_iter().fold(Self::default(), |answer, (name, args)| answer.tool_call(name, args));
@@ -246,7 +246,7 @@ mod tests {
 
     fn tool(name: &str) -> Tool {
         let parameters = json!({"type": "object", "properties": {"text": {"type": "string"}}});
-        Tool { name: name.into(), description: "".into(), parameters, strict: None }
+        Tool { name: name.into(), description: "".into(), parameters: parameters.into(), strict: None }
     }
 
     fn question(user: &str) -> Question {

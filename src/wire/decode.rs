@@ -22,7 +22,7 @@ use super::responses;
 use super::sse::{SseItem, SseParser, TooLong};
 use super::stops::Stops;
 use super::verbatim::{Relay, Verbatim};
-use crate::words::{Dialect, Drift, DriftKind, Failure, FailureClass, Piece, Scope};
+use crate::words::{Dialect, Drift, DriftKind, Failure, FailureClass, Piece, Scope, Text};
 
 /// The longest event of a stream. Whole tool calls and images come in one event; text is some hundred bytes.
 const EVENT_BYTES_MAX: usize = 8 << 20;
@@ -126,7 +126,7 @@ impl Decoder {
     /// Ends the answer before the first of these sequences, which its provider was not told. It is then read into
     /// words.
     #[must_use]
-    pub fn stopping(mut self, sequences: &[String]) -> Self {
+    pub fn stopping(mut self, sequences: &[Text]) -> Self {
         self.draft.stops = Stops::new(sequences.to_vec());
         self.relay.take_if(|_| !sequences.is_empty());
         self

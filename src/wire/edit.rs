@@ -210,6 +210,11 @@ impl<'a> Object<'a> {
     }
 }
 
+/// Returns the members of an object in their order; none where the text is no object.
+pub(super) fn members(text: &str) -> Vec<Member<'_>> {
+    Object::of(text).map_or_else(Vec::new, |object| object.members)
+}
+
 /// An array within a text, and the changes of its items.
 #[derive(Debug)]
 pub(super) struct Array<'a> {

@@ -4,13 +4,13 @@
 //! answer with a vector too few, of another length or with a number that is not finite is a failure: a caller that
 //! stored it would notice much later.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use super::draft::{broken, unusable};
 use super::encoded::Encoded;
@@ -18,9 +18,9 @@ use super::flavour::Flavour;
 use super::json::{Scalar, parse, says_something};
 use super::model::Model;
 use super::names::Names;
-use super::request::{Each, Fields, Notes, bad, headers, unsupported};
+use super::request::{Each, Fields, Notes, bad, headers, unsupported, written};
 use super::{classify, gemini};
-use crate::words::{Dialect, EmbedRequest, Failure, FailureClass, Usage, base64};
+use crate::words::{Dialect, EmbedRequest, Failure, FailureClass, Json, Usage, base64};
 
 /// The longest answer: 2 048 texts, the most that any provider takes at once, of 3 072 numbers at 24 bytes are 151 MB.
 pub const EMBED_BYTES_MAX: usize = 256 << 20;
@@ -83,7 +83,7 @@ struct Body<'a> {
     dialect: Dialect,
     request: &'a EmbedRequest,
     model: &'a str,
-    extra: Option<&'a Map<String, Value>>,
+    extra: Option<&'a BTreeMap<String, Json>>,
 }
 
 impl Serialize for Body<'_> {
@@ -92,7 +92,7 @@ impl Serialize for Body<'_> {
         let mut body = Fields::new(serializer.serialize_map(None)?);
         if self.dialect == Dialect::Gemini {
             body.put("requests", &Each(|| request.inputs.iter().map(|text| One { body: self, text })))?;
-            return body.end(None);
+            return body.end([]);
         }
         body.put("model", model)?;
         match &request.tokens[..] {
@@ -100,7 +100,7 @@ impl Serialize for Body<'_> {
             tokens => body.put("input", tokens)?,
         }
         body.put_some("dimensions", request.dimensions.as_ref())?;
-        body.end(extra.into_iter().flatten())
+        body.end(extra.into_iter().flat_map(written))
     }
 }
 
@@ -117,7 +117,7 @@ impl Serialize for One<'_> {
         one.put("model", &gemini::resource(model))?;
         one.put("content", &Content { parts: [Part { text: self.text }] })?;
         one.put_some("outputDimensionality", request.dimensions.as_ref())?;
-        one.end(extra.into_iter().flatten())
+        one.end(extra.into_iter().flat_map(written))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::header::HeaderMap;
 
 use super::names::Names;
-use crate::words::{ChatRequest, Note, Payload};
+use crate::words::{ChatRequest, Note, Payload, Text};
 
 /// A request as it goes onto the wire, except its key, which `authorize` adds.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct Encoded {
     /// The parts of the conversation that could not go as they were.
     pub notes: Vec<Note>,
     /// Stop sequences that the provider could not be told: the answer has to end before them nevertheless.
-    pub stops: Vec<String>,
+    pub stops: Vec<Text>,
     /// Names of tools that are sent instead of the caller's own.
     pub names: Names,
     /// The request itself, where it goes to a function.

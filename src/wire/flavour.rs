@@ -303,7 +303,7 @@ impl Flavour {
     /// Tells whether it answers a request only in a stream.
     pub(crate) fn streams_only(&self, request: &ChatRequest, model: Model<'_>) -> bool {
         let Some(StreamOnly { always, thinkers }) = self.stream_only else { return false };
-        let told = self.unthinking.iter().find_map(|(field, _)| request.extra.get(*field)?.as_bool());
+        let told = self.unthinking.iter().find_map(|(field, _)| request.extra.get(*field)?.flag());
         let is_forced = matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
         let asked = if is_forced { Some(false) } else { request.effort.map(|effort| effort > Effort::None) };
         always.has(model.family) || told.or(asked).unwrap_or_else(|| thinkers.has(model.family))

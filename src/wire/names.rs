@@ -121,7 +121,7 @@ mod tests {
     const GEMINI: NameForm = NameForm { max: 64, marks: "_-.:" };
 
     fn tool(name: &str) -> Tool {
-        Tool { name: name.into(), description: "".into(), parameters: serde_json::json!({}), strict: None }
+        Tool { name: name.into(), description: "".into(), parameters: serde_json::json!({}).into(), strict: None }
     }
 
     #[test]

@@ -7,10 +7,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::ser::{Serialize, Serializer};
+use serde::ser::{Error as _, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::words::{Document, DocumentSource, Text};
+use crate::words::{Document, DocumentSource, Json, Text};
 
 /// A text as it goes out.
 #[derive(Clone, Debug)]
@@ -128,9 +128,40 @@ impl From<String> for OutgoingText<'_> {
 impl Serialize for OutgoingText<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let quoted = if let Self::FromRequest(text) = self { text.quoted() } else { None };
-        match quoted.and_then(|json| serde_json::from_str::<&RawValue>(json).ok()) {
-            Some(json) => json.serialize(serializer),
+        match quoted {
+            Some(json) => raw(json, serializer),
             None => serializer.collect_str(self),
         }
     }
+}
+
+/// JSON as it goes out: as it is written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct OutgoingJson<'a>(pub(super) &'a str);
+
+impl<'a> From<&'a Json> for OutgoingJson<'a> {
+    fn from(json: &'a Json) -> Self {
+        Self(json.as_str())
+    }
+}
+
+impl Serialize for OutgoingJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        raw(self.0, serializer)
+    }
+}
+
+/// Texts as they go out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OutgoingTexts<'a>(pub(super) &'a [Text]);
+
+impl Serialize for OutgoingTexts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(OutgoingText::FromRequest))
+    }
+}
+
+/// Writes JSON as it is written.
+pub(super) fn raw<S: Serializer>(json: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serde_json::from_str::<&RawValue>(json).map_err(S::Error::custom)?.serialize(serializer)
 }

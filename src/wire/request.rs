@@ -4,23 +4,23 @@
 //! of values is built in between, and what is in the caller's own body is not copied.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::collections::BTreeMap;
+use std::{fmt, ptr};
 
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::map::Entry;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::body_builder::BodyBuilder;
 use super::details;
-use super::edit::quoted;
+use super::edit::{Member, members, quoted};
 use super::ids::IdForm;
 use super::model::Model;
-use super::outgoing_text::OutgoingText;
+use super::outgoing_text::{OutgoingJson, OutgoingText};
 use crate::words::{
-    ChatRequest, Dialect, DocumentSource, Failure, FailureClass, Foreign, Image, Message, Note, Original, Payload,
-    ResponseFormat, Secret, Text, ToolCall, ToolChoice, ToolResult, UserPart,
+    ChatRequest, Dialect, DocumentSource, Failure, FailureClass, Foreign, Image, Json, Message, Note, Original,
+    Payload, ResponseFormat, Secret, Text, ToolCall, ToolChoice, ToolResult, UserPart,
 };
 
 /// Writes a body. Its long texts are parts of the one that came.
@@ -299,7 +299,7 @@ pub(super) fn extra<'a>(
     dialect: Dialect,
     request: &'a ChatRequest,
     notes: &mut Notes,
-) -> Option<&'a Map<String, Value>> {
+) -> Option<&'a BTreeMap<String, Json>> {
     notes.keep(is_theirs(dialect, request), "extra", Some(&request.extra).filter(|extra| !extra.is_empty()))
 }
 
@@ -326,19 +326,64 @@ pub(super) fn lost(dialect: Dialect, request: &ChatRequest, original: &Original)
     notes.0
 }
 
-/// Joins the caller's own settings to ours, which win.
-pub(super) fn joined(mut ours: Map<String, Value>, theirs: Option<&Value>) -> Map<String, Value> {
-    for (key, value) in theirs.and_then(Value::as_object).into_iter().flatten() {
-        match ours.entry(key) {
-            Entry::Vacant(free) => drop(free.insert(value.clone())),
-            Entry::Occupied(mut taken) => {
-                if let Value::Object(inner) = taken.get_mut() {
-                    *inner = joined(std::mem::take(inner), Some(value));
+/// Our settings, and the caller's own beside them, as they are written; ours win.
+#[derive(Clone, Debug)]
+pub(super) struct Joined<'a> {
+    ours: Cow<'a, Map<String, Value>>,
+    theirs: Vec<Member<'a>>,
+}
+
+impl<'a> Joined<'a> {
+    /// Joins the caller's own settings to ours.
+    pub(super) fn of(ours: Map<String, Value>, theirs: Option<&'a Json>) -> Self {
+        Self::new(Cow::Owned(ours), theirs.map_or("", Json::as_str))
+    }
+
+    fn new(ours: Cow<'a, Map<String, Value>>, theirs: &'a str) -> Self {
+        Self { ours, theirs: members(theirs) }
+    }
+
+    /// Leaves one of the caller's out.
+    pub(super) fn without(&mut self, name: &str) {
+        self.theirs.retain(|member| member.name != name);
+    }
+
+    /// Tells whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ours.is_empty() && self.theirs.is_empty()
+    }
+
+    /// Writes them.
+    pub(super) fn put<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        let theirs = |name: &str| self.theirs.iter().rfind(|member| member.name == name).map(|member| member.value);
+        for (name, value) in &*self.ours {
+            match (value, theirs(name)) {
+                (Value::Object(ours), Some(theirs)) => {
+                    map.serialize_entry(name, &Joined::new(Cow::Borrowed(ours), theirs))?;
                 }
+                _ => map.serialize_entry(name, value)?,
             }
         }
+        let is_last = |member: &&Member<'_>| theirs(&member.name).is_some_and(|last| ptr::eq(last, member.value));
+        let rest = self.theirs.iter().filter(|member| !self.ours.contains_key(&*member.name)).filter(is_last);
+        for member in rest {
+            map.serialize_entry(&*member.name, &OutgoingJson(member.value))?;
+        }
+        Ok(())
     }
-    ours
+}
+
+impl Serialize for Joined<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.put(&mut map)?;
+        map.end()
+    }
+}
+
+/// Returns fields by their names, as they are written.
+pub(super) fn written(fields: &BTreeMap<String, Json>) -> impl Iterator<Item = (&str, &str)> {
+    fields.iter().map(|(name, json)| (name.as_str(), json.as_str()))
 }
 
 /// An object's fields, and which of them are written: the caller's extra fields may not come a second time.
@@ -365,12 +410,9 @@ impl<M: SerializeMap> Fields<M> {
     }
 
     /// Ends the object with the caller's own fields, as far as they are not written.
-    pub(super) fn end<'e>(
-        mut self,
-        extra: impl IntoIterator<Item = (&'e String, &'e Value)>,
-    ) -> Result<M::Ok, M::Error> {
-        for (key, value) in extra.into_iter().filter(|(key, _)| !self.written.contains(&key.as_str())) {
-            self.map.serialize_entry(key, value)?;
+    pub(super) fn end<'e>(mut self, extra: impl IntoIterator<Item = (&'e str, &'e str)>) -> Result<M::Ok, M::Error> {
+        for (key, value) in extra.into_iter().filter(|(key, _)| !self.written.contains(key)) {
+            self.map.serialize_entry(key, &OutgoingJson(value))?;
         }
         self.map.end()
     }

@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use crate::words::{ChatRequest, Dialect};
+use super::edit::Object;
+use crate::words::{ChatRequest, Dialect, Json};
 
 /// Keywords that a schema's top level must not have.
 const CHOICES: [&str; 3] = ["anyOf", "oneOf", "allOf"];
@@ -20,25 +21,33 @@ const DEPTH_MAX: usize = 8;
 /// Returns a request with folded schemas, if it was written in another dialect and has any to fold; and whether one of
 /// them says less than it did.
 pub(super) fn folded(request: &ChatRequest, dialect: Dialect) -> Option<(ChatRequest, bool)> {
-    let chooses = |schema: &Value| CHOICES.iter().chain(&["$ref"]).any(|word| schema.get(word).is_some());
-    // "In context=(), object schema missing properties".
-    let wants_properties = matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiResponses);
-    let is_bare =
-        |schema: &Value| schema["type"] != "object" || (wants_properties && !schema["properties"].is_object());
-    let folds = |schema: &Value| chooses(schema) || (schema.is_object() && is_bare(schema));
-    if super::request::is_own(request, dialect) || !request.tools.iter().any(|tool| folds(&tool.parameters)) {
+    if super::request::is_own(request, dialect) {
         return None;
     }
-    let (mut request, mut less) = (request.clone(), false);
-    for tool in request.tools.iter_mut().filter(|tool| folds(&tool.parameters)) {
-        if chooses(&tool.parameters) {
+    let (mut folded, mut less) = (None, false);
+    for (at, tool) in request.tools.iter().enumerate() {
+        let Some(chooses) = folds(&tool.parameters, dialect) else { continue };
+        let Some(schema) = tool.parameters.tree() else { continue };
+        let tool = &mut folded.get_or_insert_with(|| request.clone()).tools[at];
+        if chooses {
             less = true;
             // A server that enforces a schema wants every field required, which folding has undone.
             tool.strict = tool.strict.map(|_| false);
         }
-        tool.parameters = fold(&tool.parameters, &tool.parameters, DEPTH_MAX);
+        tool.parameters = fold(&schema, &schema, DEPTH_MAX).into();
     }
-    Some((request, less))
+    folded.map(|folded| (folded, less))
+}
+
+/// Tells whether a schema is to be folded, and then whether its top is a choice. No tree is made of it.
+fn folds(schema: &Json, dialect: Dialect) -> Option<bool> {
+    let top = Object::of(schema.as_str())?;
+    let chooses = CHOICES.iter().chain(&["$ref"]).any(|word| top.get(word).is_some());
+    // "In context=(), object schema missing properties".
+    let wants_properties = matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiResponses);
+    let lacks = || wants_properties && !top.get("properties").is_some_and(|all| all.starts_with('{'));
+    let is_bare = || top.text("type").is_none_or(|kind| kind != "object") || lacks();
+    (chooses || is_bare()).then_some(chooses)
 }
 
 /// Folds a schema, a part of a whole that its references lead to.
@@ -134,10 +143,13 @@ mod tests {
             ),
             (json!({"$ref": "#"}), json!({"type": "object", "properties": {}})),
         ] {
-            let tool = Tool { name: "f".into(), description: "".into(), parameters: schema, strict: Some(true) };
+            let tool = Tool { name: "f".into(), description: "".into(), parameters: schema.into(), strict: Some(true) };
             let request = ChatRequest::new("r").user("x").tool(tool);
             let (folded, less) = folded(&request, Dialect::AnthropicMessages).expect("something to fold");
-            assert_eq!((&folded.tools[0].parameters, folded.tools[0].strict, less), (&expected, Some(false), true));
+            assert_eq!(
+                (folded.tools[0].parameters.value(), folded.tools[0].strict, less),
+                (expected, Some(false), true)
+            );
         }
         for (schema, expected) in [
             (json!({}), json!({"type": "object", "properties": {}})),
@@ -147,15 +159,18 @@ mod tests {
                 json!({"type": "object", "properties": {"a": {}}, "required": ["a"]}),
             ),
         ] {
-            let tool = Tool { name: "f".into(), description: "".into(), parameters: schema, strict: Some(true) };
+            let tool = Tool { name: "f".into(), description: "".into(), parameters: schema.into(), strict: Some(true) };
             let (folded, less) =
                 folded(&ChatRequest::new("r").user("x").tool(tool), Dialect::OpenAiChat).expect("a change");
-            assert_eq!((&folded.tools[0].parameters, folded.tools[0].strict, less), (&expected, Some(true), false));
+            assert_eq!(
+                (folded.tools[0].parameters.value(), folded.tools[0].strict, less),
+                (expected, Some(true), false)
+            );
         }
         let plain = Tool {
             name: "f".into(),
             description: "".into(),
-            parameters: json!({"type": "object", "properties": {"a": {"anyOf": []}}}),
+            parameters: json!({"type": "object", "properties": {"a": {"anyOf": []}}}).into(),
             strict: None,
         };
         assert_eq!(folded(&ChatRequest::new("r").user("x").tool(plain), Dialect::OpenAiChat), None);

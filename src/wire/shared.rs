@@ -4,12 +4,14 @@
 //! same words, at a provider that is known to have them. No other provider gets any.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
+use super::edit::{Edits, Object};
 use super::flavour::Flavour;
 use super::request::{Notes, extra};
-use crate::words::{ChatRequest, Dialect};
+use crate::words::{ChatRequest, Dialect, Json};
 
 /// Fields that both dialects of OpenAI have, by their names in chat completions and in responses, and the field whose
 /// row says which providers have them.
@@ -33,7 +35,7 @@ pub(super) fn extra_of<'a>(
     flavour: &Flavour,
     request: &'a ChatRequest,
     notes: &mut Notes,
-) -> Option<Cow<'a, Map<String, Value>>> {
+) -> Option<Cow<'a, BTreeMap<String, Json>>> {
     let others = match dialect {
         Dialect::OpenAiChat => Dialect::OpenAiResponses,
         _ => Dialect::OpenAiChat,
@@ -41,12 +43,12 @@ pub(super) fn extra_of<'a>(
     if request.extra_dialect != Some(others) {
         return extra(dialect, request, notes).map(Cow::Borrowed);
     }
-    let (mut rest, mut shared) = (request.extra.clone(), Map::new());
+    let (mut rest, mut shared) = (request.extra.clone(), BTreeMap::new());
     for (chat, responses, _) in SHARED.into_iter().filter(|(_, _, row)| flavour.owns(row)) {
         let (theirs, ours) = if others == Dialect::OpenAiChat { (chat, responses) } else { (responses, chat) };
         if let Some(value) = taken(&mut rest, theirs) {
             let (name, value) = match ours.split_once('.') {
-                Some((outer, inner)) => (outer, json!({inner: value})),
+                Some((outer, inner)) => (outer, json!({inner: value.value()}).into()),
                 None => (ours, value),
             };
             shared.insert(name.to_owned(), value);
@@ -57,12 +59,18 @@ pub(super) fn extra_of<'a>(
 }
 
 /// Takes a field, which may be within another; that one is removed, too, where it is then empty.
-fn taken(fields: &mut Map<String, Value>, path: &str) -> Option<Value> {
+fn taken(fields: &mut BTreeMap<String, Json>, path: &str) -> Option<Json> {
     let Some((outer, inner)) = path.split_once('.') else { return fields.remove(path) };
-    let object = fields.get_mut(outer)?.as_object_mut()?;
-    let value = object.remove(inner);
-    if object.is_empty() {
+    let whole = fields.get(outer)?.clone();
+    let mut object = Object::of(whole.as_str())?;
+    let value = whole.part(object.get(inner)?);
+    if object.members().iter().all(|member| member.name == inner) {
         fields.remove(outer);
+    } else {
+        let mut edits = Edits::new(whole.as_str());
+        object.remove(inner);
+        object.finish(&mut edits);
+        fields.insert(outer.to_owned(), Json::of(edits.finish().into()));
     }
-    value
+    Some(value)
 }

@@ -3,17 +3,19 @@
 //! Input: text as it comes. Output: the text before a sequence. Text that may begin a sequence is held until more text
 //! follows.
 
+use crate::words::Text;
+
 /// Looks for sequences in a text that comes in pieces.
 #[derive(Debug, Default)]
 pub(super) struct Stops {
-    sequences: Vec<String>,
+    sequences: Vec<Text>,
     /// The end of the text, held because a sequence may begin there.
     held: String,
     met: Option<String>,
 }
 
 impl Stops {
-    pub(super) fn new(sequences: Vec<String>) -> Self {
+    pub(super) fn new(sequences: Vec<Text>) -> Self {
         Self { sequences: sequences.into_iter().filter(|it| !it.is_empty()).collect(), ..Self::default() }
     }
 
@@ -33,14 +35,14 @@ impl Stops {
             return String::new();
         }
         let mut all = std::mem::take(&mut self.held) + text;
-        let first = self.sequences.iter().filter_map(|it| Some((all.find(&**it)?, it))).min_by_key(|(at, _)| *at);
+        let first = self.sequences.iter().filter_map(|it| Some((all.find(it.as_str())?, it))).min_by_key(|(at, _)| *at);
         if let Some((at, sequence)) = first {
-            self.met = Some(sequence.clone());
+            self.met = Some(sequence.to_string());
             all.truncate(at);
             return all;
         }
-        let begins = |at: &usize| self.sequences.iter().any(|it| it.starts_with(&all[*at..]));
-        let longest = self.sequences.iter().map(String::len).max().unwrap_or(0);
+        let begins = |at: &usize| self.sequences.iter().any(|it| it.as_str().starts_with(&all[*at..]));
+        let longest = self.sequences.iter().map(|it| it.len()).max().unwrap_or(0);
         let first = all.len().saturating_sub(longest);
         let at = all.char_indices().map(|(at, _)| at).filter(|at| *at >= first).find(begins).unwrap_or(all.len());
         self.held = all.split_off(at);
@@ -69,7 +71,7 @@ mod tests {
             ("", "", None),
         ] {
             for size in [1, 2, 3, 100] {
-                let mut stops = Stops::new(vec!["END".to_owned(), "STOPP".to_owned(), String::new()]);
+                let mut stops = Stops::new(vec!["END".into(), "STOPP".into(), Text::default()]);
                 let letters: Vec<char> = text.chars().collect();
                 let pieces = letters.chunks(size).map(|piece| stops.push(&piece.iter().collect::<String>()));
                 let mut out = pieces.collect::<Vec<_>>().concat();

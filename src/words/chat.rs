@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::named::named;
-use super::{Dialect, Durable, Error, Hedging, NAME_BYTES_MAX, OnExhausted, Original, Rule, Text, names};
+use super::{Dialect, Durable, Error, Hedging, Json, NAME_BYTES_MAX, OnExhausted, Original, Rule, Text, names};
 
 /// One request of a caller, in no provider's dialect.
 ///
@@ -83,9 +83,9 @@ pub struct ChatRequest {
     pub client: Option<Arc<str>>,
     /// What to do when an answer breaks off after its first content reached the caller.
     pub commit: CommitPolicy,
-    /// Provider-specific fields that are put into the request's body as they are. A field the runtime itself
-    /// writes (`model`, `messages`, `stream`, …) cannot be overridden.
-    pub extra: Map<String, Value>,
+    /// Provider-specific fields that are put into the request's body as they are: `into()` makes one of a
+    /// `serde_json::Value`. A field the runtime itself writes (`model`, `messages`, `stream`, …) cannot be overridden.
+    pub extra: BTreeMap<String, Json>,
     /// Headers that belong to `extra`: those that ask for its features in advance (`anthropic-beta`). Not for keys.
     pub extra_headers: HeaderMap,
     /// The dialect that `extra` is written in: a target of another gets none of it. `None` sends it to all.
@@ -229,10 +229,15 @@ impl ChatRequest {
 }
 
 impl ChatRequest {
-    /// Returns its long texts: those of messages, files included, and of tools.
+    /// Returns its long texts: those of messages, files included, and of tools; schemas, and what ends an answer.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &Text> {
-        let tools = self.tools.iter().map(|tool| &tool.description);
-        tools.chain(self.messages.iter().flat_map(|message| {
+        let tools = self.tools.iter().flat_map(|tool| [&tool.description, tool.parameters.text()]);
+        let form = if let ResponseFormat::JsonSchema { schema, .. } = &self.response_format {
+            Some(schema.text())
+        } else {
+            None
+        };
+        tools.chain(form).chain(&self.sampling.stop).chain(self.messages.iter().flat_map(|message| {
             let (system, said, shown): (_, &[AssistantPart], &[UserPart]) = match message {
                 Message::System(text) => (Some(text), &[], &[]),
                 Message::User(parts) => (None, &[], parts),
@@ -600,8 +605,8 @@ pub struct Tool {
     pub name: String,
     /// What it does, for the model.
     pub description: Text,
-    /// JSON schema of its arguments, an object.
-    pub parameters: Value,
+    /// JSON schema of its arguments, an object: `into()` makes one of a `serde_json::Value`.
+    pub parameters: Json,
     /// Whether the provider must hold the arguments to the schema; `None` is no: where a dialect takes a missing value
     /// for yes, it is told no.
     pub strict: Option<bool>,
@@ -623,10 +628,15 @@ impl Tool {
     /// let by_type = Tool::new("weather", "Tells the weather of a city.", schemars::schema_for!(Place));
     /// let by_hand = Tool::new("time", "Tells the time.", serde_json::json!({"type": "object", "properties": {}}));
     /// let request = ChatRequest::new("smart").user("Is it raining in Bern?").tool(by_type).tool(by_hand);
-    /// assert_eq!(request.tools[0].parameters["required"][0], "city");
+    /// assert_eq!(request.tools[0].parameters.value()["required"][0], "city");
     /// ```
     pub fn new(name: impl Into<String>, description: impl Into<Text>, parameters: impl Into<Value>) -> Self {
-        Self { name: name.into(), description: description.into(), parameters: parameters.into(), strict: None }
+        Self {
+            name: name.into(),
+            description: description.into(),
+            parameters: Json::from(parameters.into()),
+            strict: None,
+        }
     }
 
     /// Returns the same tool; its provider must hold the arguments to the schema.
@@ -666,8 +676,8 @@ pub enum ResponseFormat {
     JsonSchema {
         /// Name of the schema, `[a-zA-Z0-9_-]{1,64}`.
         name: String,
-        /// The JSON schema.
-        schema: Value,
+        /// The JSON schema: `into()` makes one of a `serde_json::Value`.
+        schema: Json,
         /// Whether the provider must hold the answer to the schema.
         strict: bool,
     },
@@ -687,7 +697,7 @@ pub struct Sampling {
     /// For repeatable answers where a provider can.
     pub seed: Option<i64>,
     /// The answer ends before any of these; four at most providers.
-    pub stop: Vec<String>,
+    pub stop: Vec<Text>,
 }
 
 /// How hard a reasoning model should think. A model that has not all of these steps is asked for the nearest that it

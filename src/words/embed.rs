@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-
 use super::{
-    AttemptRecord, CallId, Degraded, Dialect, Error, Hedging, Note, OnExhausted, Priority, Rule, TargetId, Usage, names,
+    AttemptRecord, CallId, Degraded, Dialect, Error, Hedging, Json, Note, OnExhausted, Priority, Rule, TargetId, Usage,
+    names,
 };
 
 /// Texts to be embedded, in no provider's dialect.
@@ -42,7 +41,7 @@ pub struct EmbedRequest {
     pub client: Option<Arc<str>>,
     /// Provider-specific fields that go as they are: into the request's body, or in Gemini's dialect with every text. A
     /// field that the runtime itself writes (`model`, `input`, …) cannot be overridden.
-    pub extra: Map<String, Value>,
+    pub extra: BTreeMap<String, Json>,
     /// The dialect that `extra` is written in: a target of another gets none of it. `None` sends it to all.
     pub extra_dialect: Option<Dialect>,
     /// Marks of the gateways that it came through: sent along to targets that may lead back to one of them.

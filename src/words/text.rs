@@ -50,6 +50,8 @@ enum Source {
     Base64(ByteString),
     /// Texts, and what is between each two of them.
     Row(Vec<Text>, &'static str),
+    /// A text that says the same in other words, and how these become ours.
+    Rewritten(Text, fn(&str) -> String),
 }
 
 impl Source {
@@ -62,6 +64,7 @@ impl Source {
                 out.write_str(if at == 0 { "" } else { between })?;
                 text.tell(out)
             }),
+            Self::Rewritten(text, rewrite) => out.write_str(&rewrite(text)),
         }
     }
 
@@ -71,10 +74,14 @@ impl Source {
             Self::Json(json) => json.len(),
             Self::Base64(base64) => base64.len() / 4 * 3,
             Self::Row(texts, between) => texts.iter().map(|text| text.length() + between.len()).sum(),
+            Self::Rewritten(text, _) => text.length(),
         }
     }
 
     fn says(&self) -> String {
+        if let Self::Rewritten(text, rewrite) = self {
+            return rewrite(text);
+        }
         let mut says = String::with_capacity(self.length());
         // It was checked when it came.
         let _ = self.tell(&mut says);
@@ -91,6 +98,11 @@ impl Text {
     #[cfg(any(feature = "sidecar", feature = "internals"))]
     pub(crate) fn part(body: &ByteString, part: &str) -> Self {
         Self(Storage::Part(body.slice_ref(part)))
+    }
+
+    /// Returns a text that shares its memory with what is written from it.
+    pub(crate) const fn shared(text: ByteString) -> Self {
+        Self(Storage::Part(text))
     }
 
     /// Returns a part of a body that has escapes: a JSON string, which was checked to be one.
@@ -114,6 +126,12 @@ impl Text {
                 base64::tell(base64, &mut says).ok().map(|()| says.into())
             }
         }
+    }
+
+    /// Returns a text that is rewritten when it is first read.
+    #[cfg(any(feature = "sidecar", feature = "internals"))]
+    pub(crate) fn rewritten(text: Self, rewrite: fn(&str) -> String) -> Self {
+        Self::told(Source::Rewritten(text, rewrite))
     }
 
     /// Returns several texts as one, with this between each two.
@@ -152,7 +170,6 @@ impl Text {
     }
 
     /// Returns a part of it: no copy, where it is a part of a body without escapes.
-    #[cfg(any(feature = "sidecar", feature = "internals"))]
     pub(crate) fn slice(&self, part: &str) -> Self {
         match &self.0 {
             Storage::Part(text) => Self(Storage::Part(text.slice_ref(part))),
@@ -185,6 +202,11 @@ impl Text {
     /// Returns the texts that it is made of, where it is several.
     pub(crate) fn texts(&self) -> Option<&[Self]> {
         if let Some(Source::Row(texts, _)) = self.source() { Some(texts) } else { None }
+    }
+
+    /// Returns it as it came, where it is rewritten; else itself.
+    pub(crate) fn as_it_came(&self) -> &Self {
+        if let Some(Source::Rewritten(text, _)) = self.source() { text } else { self }
     }
 
     /// Returns the memory that it shares: of its body, or of what was decoded.
@@ -278,6 +300,7 @@ impl Text {
                 Source::Base64(base64) => base64::decoded_len(base64) == 0,
                 // Of one alone there is no row.
                 Source::Row(texts, between) => between.is_empty() && texts.iter().all(Self::is_empty),
+                Source::Rewritten(text, _) => text.is_empty(),
             },
         }
     }

@@ -29,7 +29,8 @@ async fn a_provider_that_ignores_a_required_tool_is_asked_once_more_and_then_ano
     let world = world(2, Script::default()).await;
     (0..2).for_each(|_| world.providers[0].say(Answer::text("It is sunny, I guess.")));
     let parameters = serde_json::json!({"type": "object", "properties": {}});
-    let tool = Tool { name: "weather".into(), description: "Tells it.".into(), parameters, strict: None };
+    let tool =
+        Tool { name: "weather".into(), description: "Tells it.".into(), parameters: parameters.into(), strict: None };
     let mut request = ask("How is the weather?").tool(tool);
     request.tool_choice = ToolChoice::Required;
     let reply = world.runtime.chat(request).await.expect("an answer");

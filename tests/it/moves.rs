@@ -171,7 +171,7 @@ fn tools() -> Vec<Tool> {
     let tool = |name: &str, parameters: Value| Tool {
         name: name.into(),
         description: format!("Can {name}.").into(),
-        parameters,
+        parameters: parameters.into(),
         strict: None,
     };
     let town = json!({"type": "object", "properties": {"town": {"type": "string"}}, "required": ["town"]});
@@ -301,11 +301,11 @@ impl Talk {
         request.effort = Some(Effort::Medium);
         request.sampling.stop = vec![STOP.into()];
         let show = json!({"thinkingConfig": {"includeThoughts": true}});
-        request.extra.insert("generationConfig".into(), show);
+        request.extra.insert("generationConfig".into(), show.into());
         request.extra_dialect = Some(Dialect::Gemini);
         if turn.schema {
             request.response_format =
-                ResponseFormat::JsonSchema { name: "town".into(), schema: schema(), strict: true };
+                ResponseFormat::JsonSchema { name: "town".into(), schema: schema().into(), strict: true };
         }
         request
     }
@@ -652,7 +652,8 @@ fn tools_are_offered_as_they_were(arrival: &Arrival) {
         .iter()
         .map(|tool| (text(&tool["name"]), text(&tool["description"]).into(), tool[schema].clone()))
         .collect();
-    let meant: Vec<_> = tools().into_iter().map(|tool| (tool.name, tool.description, tool.parameters)).collect();
+    let meant: Vec<_> =
+        tools().into_iter().map(|tool| (tool.name, tool.description, tool.parameters.value())).collect();
     assert_eq!(offered, meant);
 }
 

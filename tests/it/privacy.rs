@@ -97,7 +97,7 @@ async fn live(world: &World) -> Vec<String> {
     let tool = Tool {
         name: "look".into(),
         description: PROMPT.into(),
-        parameters: serde_json::json!({"type": "object", "properties": {}, "description": PROMPT}),
+        parameters: serde_json::json!({"type": "object", "properties": {}, "description": PROMPT}).into(),
         strict: None,
     };
     for faults in faults {

@@ -40,7 +40,7 @@ async fn alone(model: &str, streams: bool) -> (Scripted, Runtime) {
 
 fn tool(name: &str) -> Tool {
     let parameters = json!({"type": "object", "properties": {"a": {"type": "integer"}}});
-    Tool { name: name.into(), description: "d".into(), parameters, strict: None }
+    Tool { name: name.into(), description: "d".into(), parameters: parameters.into(), strict: None }
 }
 
 /// Answers a reply's calls, each with its name and arguments.
@@ -155,7 +155,7 @@ async fn json_comes_in_the_form_of_a_schema() {
             "o": {"type": "object", "properties": {"l": {"type": "array", "minItems": 2, "items": {"type": "string"}}}},
         }});
         let mut request = ask("hi");
-        request.response_format = ResponseFormat::JsonSchema { name: "answer".into(), schema, strict };
+        request.response_format = ResponseFormat::JsonSchema { name: "answer".into(), schema: schema.into(), strict };
         let reply = runtime.chat(request).await.expect("an answer");
         let said: Value = serde_json::from_str(&reply.text).expect("JSON");
         assert_eq!(said["a"], "hi", "{model}");

@@ -44,7 +44,7 @@ async fn world(dialect: DialectConfig, model: &str, streams: bool) -> World {
 fn tool(name: &str) -> Tool {
     let parameters = json!({"type": "object", "properties": {"city": {"type": ["string", "null"]}},
         "additionalProperties": false, "$defs": {}});
-    Tool { name: name.into(), description: "".into(), parameters, strict: None }
+    Tool { name: name.into(), description: "".into(), parameters: parameters.into(), strict: None }
 }
 
 fn bodies(world: &World) -> Vec<Value> {
@@ -184,7 +184,7 @@ async fn thoughts_are_shown_and_their_signatures_kept_over_turns() {
                 let mut request = ask("hi");
                 request.effort = Some(Effort::Low);
                 let shown = json!({"thinkingConfig": {"includeThoughts": true}});
-                request.extra.insert("generationConfig".into(), shown);
+                request.extra.insert("generationConfig".into(), shown.into());
                 world.providers[0].say(Answer::text("yes").reasoning("well well"));
                 let reply = world.runtime.chat(request.clone()).await.expect("an answer");
                 assert_eq!((reply.reasoning.as_str(), reply.text.as_str()), ("well well", "yes"));
@@ -211,7 +211,7 @@ async fn an_answer_has_the_schema_that_was_asked_for() {
             let world = world(dialect, OLD, streams).await;
             let mut request = ask("hi");
             request.response_format =
-                ResponseFormat::JsonSchema { name: "answer".into(), schema: schema.clone(), strict: true };
+                ResponseFormat::JsonSchema { name: "answer".into(), schema: schema.clone().into(), strict: true };
             let reply = world.runtime.chat(request).await.expect("an answer");
             assert_eq!(serde_json::from_str::<Value>(&reply.text).expect("JSON"), json!({"n": 3, "s": "hi"}));
             let mut request = ask("hi");

@@ -204,7 +204,7 @@ fn tool(name: &str) -> Tool {
     let parameters = json!({
         "type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": false,
     });
-    Tool { name: name.into(), description: "adds".into(), parameters, strict: Some(true) }
+    Tool { name: name.into(), description: "adds".into(), parameters: parameters.into(), strict: Some(true) }
 }
 
 /// Appends an answer, and what its tools said, to a conversation.
@@ -297,7 +297,7 @@ async fn visible_thoughts_arrive_where_a_provider_shows_them_and_go_back_where_i
         let think = |answer: Answer| scripted.say(answer.reasoning("Let me see."));
         let mut asked = ask("Add, please").tool(tool("add"));
         if dialect == RESPONSES {
-            asked.extra.insert("reasoning".into(), json!({"effort": "low", "summary": "auto"}));
+            asked.extra.insert("reasoning".into(), json!({"effort": "low", "summary": "auto"}).into());
         }
         think(Answer::default().tool_call("add", r#"{"n":1}"#));
         let called = whole(&runtime, asked.clone(), &who).await;
@@ -324,7 +324,7 @@ async fn an_answer_has_the_schema_that_was_asked_for() {
         "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"],
         "additionalProperties": false,
     });
-    let format = ResponseFormat::JsonSchema { name: "place".into(), schema, strict: true };
+    let format = ResponseFormat::JsonSchema { name: "place".into(), schema: schema.into(), strict: true };
     // DeepSeek takes no schema, but can be told to answer in JSON.
     for (dialect, flavour, upstream) in stages().into_iter().filter(|(_, flavour, _)| *flavour != Flavour::DeepSeek) {
         let who = format!("{dialect:?} {flavour:?} {upstream}");

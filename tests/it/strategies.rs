@@ -314,7 +314,7 @@ async fn a_target_without_a_capability_is_not_asked_for_it() {
     let tool = standin::Tool {
         name: "add".into(),
         description: "".into(),
-        parameters: serde_json::json!({"type": "object", "properties": {}}),
+        parameters: serde_json::json!({"type": "object", "properties": {}}).into(),
         strict: None,
     };
     let reply = world.runtime.chat(ask("call:add({})").tool(tool.clone())).await.expect("an answer");

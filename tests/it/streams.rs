@@ -38,7 +38,7 @@ fn with(commit: CommitPolicy) -> ChatRequest {
 
 fn add() -> Tool {
     let parameters = serde_json::json!({"type": "object", "properties": {"a": {"type": "integer"}}});
-    Tool { name: "add".into(), description: "adds".into(), parameters, strict: None }
+    Tool { name: "add".into(), description: "adds".into(), parameters: parameters.into(), strict: None }
 }
 
 #[tokio::test(start_paused = true)]

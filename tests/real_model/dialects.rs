@@ -85,7 +85,7 @@ async fn shaped(runtime: &Runtime, name: &str) {
     });
     let mut request = ask(name).user("Pick a colour. Answer in JSON like {\"colour\": \"red\"}.");
     request.output_tokens_max = Some(64);
-    request.response_format = ResponseFormat::JsonSchema { name: "pick".into(), schema, strict: true };
+    request.response_format = ResponseFormat::JsonSchema { name: "pick".into(), schema: schema.into(), strict: true };
     match runtime.chat(request).await {
         // An answer that reached its limit is whole as far as it goes.
         Ok(reply) if reply.finished.stop == StopReason::Length => assert_ne!(name, "chat", "{reply:?}"),
@@ -117,7 +117,8 @@ async fn after_tools(runtime: &Runtime, name: &str) {
         .tool(Tool {
             name: "weather".into(),
             description: "Tells the weather.".into(),
-            parameters: json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}),
+            parameters: json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]})
+                .into(),
             strict: None,
         });
     request.output_tokens_max = Some(48);

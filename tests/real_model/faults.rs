@@ -126,7 +126,7 @@ impl Caught {
         let long = |text: &str| {
             let mut request = ChatRequest { output_tokens_max: Some(400), ..ask("smart", text) };
             // The two tokens by which the model would end its answer.
-            request.extra.insert("logit_bias".into(), serde_json::json!({"0": -100, "2": -100}));
+            request.extra.insert("logit_bias".into(), serde_json::json!({"0": -100, "2": -100}).into());
             request
         };
         let text = "Tell a very long story that is sent whole.".to_owned();

@@ -36,7 +36,7 @@ pub async fn healthy(world: &World) -> String {
     });
     let mut request = ask("smart", "Pick a colour and a digit.");
     request.output_tokens_max = Some(48);
-    request.response_format = ResponseFormat::JsonSchema { name: "pick".into(), schema, strict: true };
+    request.response_format = ResponseFormat::JsonSchema { name: "pick".into(), schema: schema.into(), strict: true };
     let reply = runtime.chat(request).await.expect("an answer");
     let picked: Value = serde_json::from_str(&reply.text).expect("JSON");
     assert!(matches!(picked["colour"].as_str(), Some("red" | "green")) && picked["digit"].is_u64(), "{picked}");
@@ -135,7 +135,7 @@ async fn ignored(world: &World) -> String {
     request.tools = vec![Tool {
         name: "weather".into(),
         description: "Tells the weather.".into(),
-        parameters: json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}),
+        parameters: json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}).into(),
         strict: None,
     }];
     request.tool_choice = ToolChoice::Required;

@@ -7,13 +7,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{Form, Lasting, Reader, Writer};
 use crate::words::{
     Amount, AssistantPart, AttemptEnd, AttemptRecord, Audio, CallFacts, CallId, Cause, ChatRequest, CommitPolicy,
     Degraded, Dialect, Document, DocumentSource, Durable, Effort, Error, Failure, FailureClass, Finished, Foreign,
-    Hedging, Image, Marks, Message, Note, OnExhausted, Original, OverBudget, Price, Priority, Proof, Reasoning,
+    Hedging, Image, Json, Marks, Message, Note, OnExhausted, Original, OverBudget, Price, Priority, Proof, Reasoning,
     ReplyEvent, ResponseFormat, RetryAfter, Rule, Sampling, Scope, Source, StopReason, TargetId, Text, Tool, ToolCall,
     ToolChoice, ToolResult, UnavailableTarget, Unread, Usage, UserPart,
 };
@@ -405,25 +406,36 @@ impl Lasting for BTreeMap<String, String> {
     }
 }
 
-/// Makes JSON lasting, as its text.
-macro_rules! json {
-    ($($kind:ty),*) => {
-        $(impl Lasting for $kind {
-            fn form(form: &mut Form) {
-                form.name("JSON");
-            }
+impl Lasting for Json {
+    fn form(form: &mut Form) {
+        form.name("JSON");
+    }
 
-            fn write(&self, to: &mut Writer) {
-                to.bytes(&serde_json::to_vec(self).unwrap_or_default());
-            }
+    fn write(&self, to: &mut Writer) {
+        to.bytes(self.as_str().as_bytes());
+    }
 
-            fn read(from: &mut Reader<'_>) -> Option<Self> {
-                serde_json::from_slice(from.bytes()?).ok()
-            }
-        })*
-    };
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        from.text()?.parse().ok()
+    }
 }
-json!(Value, Map<String, Value>);
+
+/// Fields are written as one object.
+impl Lasting for BTreeMap<String, Json> {
+    fn form(form: &mut Form) {
+        form.name("JSON");
+    }
+
+    fn write(&self, to: &mut Writer) {
+        let fields = self.iter().map(|(name, json)| format!("{}:{json}", Value::from(name.as_str())));
+        to.bytes(format!("{{{}}}", fields.collect::<Vec<_>>().join(",")).as_bytes());
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let fields: BTreeMap<String, &RawValue> = serde_json::from_str(from.text()?).ok()?;
+        fields.into_iter().map(|(name, json)| Some((name, json.get().parse().ok()?))).collect()
+    }
+}
 
 impl Lasting for HeaderMap {
     fn form(form: &mut Form) {

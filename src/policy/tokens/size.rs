@@ -2,12 +2,11 @@
 
 use std::ops::{Add, Sub};
 
-use serde_json::Value;
-
 use super::Measure;
 use crate::words::text::{escape, unescaped};
 use crate::words::{
-    AssistantPart, ChatRequest, DocumentSource, Foreign, Message, Proof, ResponseFormat, Text, Tool, UserPart, base64,
+    AssistantPart, ChatRequest, DocumentSource, Foreign, Json, Message, Proof, ResponseFormat, Text, Tool, UserPart,
+    base64,
 };
 
 /// The features that a provider counts, in the order of a [`PromptSize`].
@@ -62,7 +61,7 @@ impl PromptSize {
         let foreign = request.foreign_tools.iter().map(|tool| PER_TOOL + Shape::of(&tool.json).tokens());
         size.put(Feature::Schema, foreign.sum());
         if let ResponseFormat::JsonSchema { schema, .. } = &request.response_format {
-            size.put(Feature::Format, value(schema));
+            size.put(Feature::Format, json(schema));
         }
         size
     }
@@ -271,11 +270,15 @@ impl Shape {
                 }),
             };
         }
-        match text.json() {
-            None => Self::of(text),
-            Some(json) if json.len() <= WHOLE_BYTES_MAX => Self::count(b' ', unescaped(json).as_bytes()),
-            Some(json) => Self::sampled(json.len(), |start| Self::escaped(json.as_bytes(), start)),
+        text.json().map_or_else(|| Self::of(text), Self::of_escaped)
+    }
+
+    /// Counts a text that has escapes: it is the inside of a JSON string.
+    fn of_escaped(json: &str) -> Self {
+        if json.len() <= WHOLE_BYTES_MAX {
+            return Self::count(b' ', unescaped(json).as_bytes());
         }
+        Self::sampled(json.len(), |start| Self::escaped(json.as_bytes(), start))
     }
 
     fn and(self, other: Self) -> Self {
@@ -402,15 +405,56 @@ fn pages(base64: &str) -> f64 {
 }
 
 fn tool(tool: &Tool) -> f64 {
-    PER_TOOL + Shape::of(&tool.name).tokens() + Shape::of_text(&tool.description).tokens() + value(&tool.parameters)
+    PER_TOOL + Shape::of(&tool.name).tokens() + Shape::of_text(&tool.description).tokens() + json(&tool.parameters)
 }
 
-/// Returns the tokens of a JSON value as it would be written, by shape.
-fn value(json: &Value) -> f64 {
-    match json {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 1.0,
-        Value::String(text) => Shape::of(text).tokens(),
-        Value::Array(items) => items.iter().map(|item| PER_ITEM + value(item)).sum(),
-        Value::Object(pairs) => pairs.iter().map(|(key, item)| PER_PAIR + Shape::of(key).tokens() + value(item)).sum(),
+/// Returns the tokens of JSON by shape, as it would be written without blanks. It is read once, as it came, and no tree
+/// is made of it.
+fn json(json: &Json) -> f64 {
+    let text = json.text().as_it_came().as_str();
+    let bytes = text.as_bytes();
+    let (mut at, mut tokens) = (0, 0.0);
+    // Whether each thing that is open is a list, the innermost in the lowest bit.
+    let mut lists = 0_u128;
+    while let Some(byte) = bytes.get(at) {
+        let frame = if lists & 1 == 1 { PER_ITEM } else { 0.0 };
+        match byte {
+            b'"' => {
+                let (inside, is_plain) = string(&text[at + 1..]);
+                at += inside.len() + 2;
+                let is_name = bytes[at.min(bytes.len())..].trim_ascii_start().first() == Some(&b':');
+                tokens += if is_name { PER_PAIR } else { frame };
+                tokens += if is_plain { Shape::of(inside) } else { Shape::of_escaped(inside) }.tokens();
+                continue;
+            }
+            b'{' | b'[' => {
+                tokens += frame;
+                lists = (lists << 1) | u128::from(*byte == b'[');
+            }
+            b'}' | b']' => lists >>= 1,
+            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
+                tokens += 1.0 + frame;
+                let is_over = |byte: &u8| matches!(byte, b',' | b']' | b'}' | ..=b' ');
+                at += bytes[at..].iter().position(is_over).unwrap_or(bytes.len() - at);
+                continue;
+            }
+            _ => {}
+        }
+        at += 1;
     }
+    tokens
+}
+
+/// Returns what is before the end of a JSON string, and whether it has no escapes.
+fn string(rest: &str) -> (&str, bool) {
+    let (bytes, mut at, mut is_plain) = (rest.as_bytes(), 0, true);
+    while let Some(found) = memchr::memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default()) {
+        at += found;
+        if bytes[at] == b'"' {
+            return (&rest[..at], is_plain);
+        }
+        at += 2;
+        is_plain = false;
+    }
+    (rest, is_plain)
 }

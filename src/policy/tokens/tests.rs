@@ -11,7 +11,7 @@ mod gauge;
 
 fn tool(description: &str) -> Tool {
     let parameters = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
-    Tool { name: "weather".into(), description: description.into(), parameters, strict: None }
+    Tool { name: "weather".into(), description: description.into(), parameters: parameters.into(), strict: None }
 }
 
 fn size(request: &ChatRequest) -> PromptSize {
@@ -70,7 +70,7 @@ fn all_that_goes_into_a_prompt_is_counted() {
     let plain = ChatRequest::new("smart").user("How is the weather?");
     let mut last = prior(Vocabulary::Unknown, &plain);
     let schema = json!({"type": "object", "properties": {"answer": {"type": "string"}}});
-    let format = ResponseFormat::JsonSchema { name: "answer".into(), schema, strict: true };
+    let format = ResponseFormat::JsonSchema { name: "answer".into(), schema: schema.into(), strict: true };
     let image = UserPart::Image(Image::Url("https://example.com/a.png".into()));
     let mut request = plain;
     let steps: [(&str, &dyn Fn(ChatRequest) -> ChatRequest); 6] = [

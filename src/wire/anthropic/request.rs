@@ -1,16 +1,16 @@
 //! Writes requests: the settings besides the conversation, and the body around both.
 
-use std::borrow::Cow;
 use std::cell::LazyCell;
+use std::collections::BTreeMap;
 
 use http::header::{HeaderName, HeaderValue};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::edit;
 use super::models::{SamplingForm, ThinkingForm, Traits, may_rest, traits};
-use super::schema::{can_be_held, closed};
+use super::schema::{Closed, InputSchema, can_be_held};
 use super::turns::{Block, Turns};
 use crate::wire::encoded::Encoded;
 use crate::wire::flavour::{Flavour, NameForm};
@@ -20,9 +20,9 @@ use crate::wire::original;
 use crate::wire::outgoing_text::OutgoingText;
 use crate::wire::request::{
     Each, Fields, Notes, asked, check, extra, foreign_tools, headers, is_own, output_tokens_max, settings, verbatim,
-    write,
+    write, written,
 };
-use crate::words::{ChatRequest, Dialect, Effort, Failure, ResponseFormat, Sampling, Tool, ToolChoice};
+use crate::words::{ChatRequest, Dialect, Effort, Failure, Json, ResponseFormat, Sampling, Text, Tool, ToolChoice};
 
 /// The version of the dialect; there is one.
 pub(in crate::wire) const VERSION: (HeaderName, HeaderValue) =
@@ -60,7 +60,7 @@ pub(in crate::wire) fn encode(
     let body = Body { flavour, request, model, streaming, names: &names, traits, options: &options, extra };
     let edited = match own {
         Some(original) => {
-            let ours = settings(&Settings(&body))?;
+            let ours = settings(&Settings(&body, &notes))?;
             edit::edited(original, &body, &ours, &is_anothers, instruction.as_deref(), &mut notes)
         }
         None => None,
@@ -94,10 +94,10 @@ pub(super) struct Options<'a> {
     max_tokens: u32,
     pub(super) thinking: Option<Value>,
     effort: Option<&'static str>,
-    format: Option<Value>,
+    format: Option<WireFormat<'a>>,
     temperature: Option<f64>,
     top_p: Option<f64>,
-    stop: Vec<&'a str>,
+    stop: Vec<OutgoingText<'a>>,
     tool_choice: Option<Value>,
 }
 
@@ -132,8 +132,8 @@ impl<'a> Options<'a> {
     }
 
     /// Returns the stop sequences that the target is not told.
-    fn stops_left_out(&self, request: &ChatRequest) -> Vec<String> {
-        request.sampling.stop.iter().filter(|stop| !self.stop.contains(&&***stop)).cloned().collect()
+    fn stops_left_out(&self, request: &ChatRequest) -> Vec<Text> {
+        request.sampling.stop.iter().filter(|stop| stop.is_blank()).cloned().collect()
     }
 
     /// Asks for thinking. A model that is made to call a tool cannot think before.
@@ -198,7 +198,7 @@ impl<'a> Options<'a> {
         self.temperature = temperature.filter(|temperature| free(temperature, 1.0));
         let one = traits.sampling == SamplingForm::One && self.temperature.is_some();
         self.top_p = sampling.top_p.filter(|top_p| !one && free(top_p, THINKING_TOP_P_MIN));
-        self.stop = sampling.stop.iter().map(String::as_str).filter(|stop| !stop.trim().is_empty()).collect();
+        self.stop = sampling.stop.iter().filter(|stop| !stop.is_blank()).map(OutgoingText::FromRequest).collect();
         let dropped = [
             ("sampling.temperature", sampling.temperature.is_some() && self.temperature.is_none()),
             ("sampling.top_p", sampling.top_p.is_some() && self.top_p.is_none()),
@@ -217,11 +217,11 @@ impl<'a> Options<'a> {
     }
 
     /// Asks for the answer's form: by a schema where the model can be held to it, else in words; there is no JSON mode.
-    fn form(&mut self, request: &ChatRequest, traits: Traits, notes: &mut Notes) -> Option<String> {
+    fn form(&mut self, request: &'a ChatRequest, traits: Traits, notes: &mut Notes) -> Option<String> {
         if let (ResponseFormat::JsonSchema { schema, .. }, true) = (&request.response_format, traits.schemas)
             && (is_own(request, Dialect::AnthropicMessages) || can_be_held(std::iter::once(schema)))
         {
-            self.format = Some(json!({"type": "json_schema", "schema": closed(schema)}));
+            self.format = Some(WireFormat { kind: "json_schema", schema: Closed(schema) });
             return None;
         }
         let asked = asked(&request.response_format)?;
@@ -231,7 +231,7 @@ impl<'a> Options<'a> {
 }
 
 /// Returns the schemas of the tools whose arguments are to be held to them.
-fn strict_tools(request: &ChatRequest) -> impl Iterator<Item = &Value> {
+fn strict_tools(request: &ChatRequest) -> impl Iterator<Item = &Json> {
     request.tools.iter().filter(|tool| tool.strict == Some(true)).map(|tool| &tool.parameters)
 }
 
@@ -270,33 +270,34 @@ pub(super) struct Body<'a> {
     pub(super) names: &'a Names,
     pub(super) traits: Traits,
     options: &'a Options<'a>,
-    extra: Option<&'a Map<String, Value>>,
+    extra: Option<&'a BTreeMap<String, Json>>,
 }
 
 impl Body<'_> {
-    /// Writes the settings.
-    fn settings<M: SerializeMap>(&self, body: &mut Fields<M>) -> Result<(), M::Error> {
+    /// Writes the settings; `long` tells whether one that may be long is wanted, by its name in notes.
+    fn settings<M: SerializeMap>(&self, body: &mut Fields<M>, long: impl Fn(&str) -> bool) -> Result<(), M::Error> {
         let Self { request, options, .. } = *self;
         body.put("max_tokens", &options.max_tokens)?;
         if !request.tools.is_empty() || foreign_tools(Dialect::AnthropicMessages, request).next().is_some() {
             body.put_some("tool_choice", options.tool_choice.as_ref())?;
         }
         body.put_some("thinking", options.thinking.as_ref())?;
-        let output = Output { effort: options.effort, format: options.format.as_ref() };
+        let format = options.format.as_ref().filter(|_| long("response_format"));
+        let output = Output { effort: options.effort, format };
         body.put_some("output_config", (output != Output::default()).then_some(&output))?;
         body.put_some("temperature", options.temperature.as_ref())?;
         body.put_some("top_p", options.top_p.as_ref())?;
-        body.put_some("stop_sequences", (!options.stop.is_empty()).then_some(&options.stop))
+        body.put_some("stop_sequences", Some(&options.stop).filter(|stop| !stop.is_empty() && long("sampling.stop")))
     }
 }
 
-/// The settings of a body alone.
-struct Settings<'b, 'a>(&'b Body<'a>);
+/// The settings of a body alone. One that may be long is left out where it goes as it came.
+struct Settings<'b, 'a>(&'b Body<'a>, &'b Notes);
 
 impl Serialize for Settings<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = Fields::new(serializer.serialize_map(None)?);
-        self.0.settings(&mut fields)?;
+        self.0.settings(&mut fields, |what| self.1.tells(what))?;
         fields.end([])
     }
 }
@@ -327,8 +328,8 @@ impl Serialize for Whole<'_, '_> {
         let tools: Vec<_> = tools.chain(foreign).collect();
         body.put_some("tools", Some(&tools).filter(|tools| !tools.is_empty()))?;
         body.put("messages", &turns.all)?;
-        whole.settings(&mut body)?;
-        let extra = extra.into_iter().flatten();
+        whole.settings(&mut body, |_| true)?;
+        let extra = extra.into_iter().flat_map(written);
         body.end(extra.filter(|(field, _)| flavour.takes_extra(Dialect::AnthropicMessages, field, false)))
     }
 }
@@ -338,7 +339,15 @@ struct Output<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     effort: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    format: Option<&'a Value>,
+    format: Option<&'a WireFormat<'a>>,
+}
+
+/// The form of the answer.
+#[derive(Debug, PartialEq, serde::Serialize)]
+struct WireFormat<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    schema: Closed<'a>,
 }
 
 /// A tool: one that the caller runs, or one that the common form cannot express.
@@ -354,7 +363,7 @@ struct WireTool<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "OutgoingText::is_empty")]
     description: OutgoingText<'a>,
-    input_schema: Cow<'a, Value>,
+    input_schema: InputSchema<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     strict: Option<bool>,
 }
@@ -364,14 +373,7 @@ impl<'a> WireTool<'a> {
         let Tool { name, description, parameters, strict } = tool;
         let name = names.sent(name);
         let strict = strict.filter(|strict| *strict && holds);
-        let mut input_schema =
-            if strict.is_some() { Cow::Owned(closed(parameters)) } else { Cow::Borrowed(parameters) };
-        match &*input_schema {
-            Value::Object(schema) if schema.contains_key("type") => {}
-            // A tool without arguments may have an empty schema, or none; here the type must be there.
-            Value::Object(_) => input_schema.to_mut()["type"] = "object".into(),
-            _ => input_schema = Cow::Owned(json!({"type": "object", "properties": {}})),
-        }
+        let input_schema = InputSchema { schema: parameters, is_closed: strict.is_some() };
         Self { name, description: description.into(), input_schema, strict }
     }
 }

@@ -1,6 +1,11 @@
 //! Adapts a schema so that this dialect can enforce it.
 
-use serde_json::{Map, Value};
+use serde::ser::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
+
+use crate::wire::edit::{Edits, Object};
+use crate::wire::outgoing_text::{OutgoingJson, raw};
+use crate::words::Json;
 
 /// Keywords that the provider refuses in an enforced schema: it compiles a grammar, which cannot count.
 const UNCOUNTED: [&str; 12] = [
@@ -27,11 +32,14 @@ const UNIONS_MAX: usize = 16;
 
 /// Tells whether the provider can hold a request's answers to all of these: it makes one grammar of them, which cannot
 /// be large and cannot be recursive ("Circular reference detected").
-pub(super) fn can_be_held<'a>(schemas: impl Iterator<Item = &'a Value>) -> bool {
+pub(super) fn can_be_held<'a>(schemas: impl Iterator<Item = &'a Json>) -> bool {
     let mut size = Size::default();
     for schema in schemas {
         size.schemas += 1;
-        size.measure(schema, schema, &mut Vec::new());
+        match schema.tree() {
+            Some(schema) => size.measure(&schema, &schema, &mut Vec::new()),
+            None => return false,
+        }
     }
     !size.circles && size.schemas <= HELD_MAX && size.optional <= OPTIONAL_MAX && size.unions <= UNIONS_MAX
 }
@@ -85,12 +93,61 @@ impl Size {
     }
 }
 
-/// Returns the schema as the provider takes it: objects have no other properties than those they name, which fits the
+/// A schema that the provider holds answers to: objects have no other properties than those they name, which fits the
 /// open schema as well, and limits that no grammar can hold to are told in words.
-pub(super) fn closed(schema: &Value) -> Value {
-    let mut schema = schema.clone();
-    close(&mut schema);
-    schema
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Closed<'a>(pub(super) &'a Json);
+
+impl Closed<'_> {
+    /// Returns it; `None` where it is too large to be held to.
+    fn value(self) -> Option<Value> {
+        let mut schema = self.0.tree()?;
+        close(&mut schema);
+        Some(schema)
+    }
+}
+
+impl Serialize for Closed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.value() {
+            Some(schema) => schema.serialize(serializer),
+            None => OutgoingJson::from(self.0).serialize(serializer),
+        }
+    }
+}
+
+/// The schema of a tool. A tool without arguments may have an empty one, or none; here the type must be there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InputSchema<'a> {
+    pub(super) schema: &'a Json,
+    /// Whether arguments are held to it.
+    pub(super) is_closed: bool,
+}
+
+impl Serialize for InputSchema<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let written = self.schema.as_str();
+        let Some(mut fields) = Object::of(written) else {
+            return json!({"type": "object", "properties": {}}).serialize(serializer);
+        };
+        let is_typed = fields.get("type").is_some();
+        let closed = if self.is_closed { Closed(self.schema).value() } else { None };
+        match closed {
+            Some(mut schema) => {
+                if !is_typed {
+                    schema["type"] = "object".into();
+                }
+                schema.serialize(serializer)
+            }
+            None if is_typed => OutgoingJson::from(self.schema).serialize(serializer),
+            None => {
+                let mut edits = Edits::new(written);
+                fields.set("type", r#""object""#, &mut edits);
+                fields.finish(&mut edits);
+                raw(&edits.finish(), serializer)
+            }
+        }
+    }
 }
 
 fn close(schema: &mut Value) {
@@ -140,8 +197,6 @@ fn tell_limits(schema: &mut Map<String, Value>) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -168,6 +223,7 @@ mod tests {
             (vec![json!({"$ref": "#"})], false),
             (vec![json!(true)], true),
         ] {
+            let schemas: Vec<Json> = schemas.into_iter().map(Json::from).collect();
             assert_eq!(can_be_held(schemas.iter()), held, "{schemas:?}");
         }
     }
@@ -200,7 +256,8 @@ mod tests {
             },
             "required": ["minimum"],
         });
-        assert_eq!(closed(&schema), expected);
-        assert_eq!(closed(&expected), expected, "what is closed stays as it is");
+        assert_eq!(Closed(&schema.into()).value().as_ref(), Some(&expected));
+        let closed = Closed(&(&expected).into()).value();
+        assert_eq!(closed, Some(expected), "what is closed stays as it is");
     }
 }

@@ -542,7 +542,7 @@ fn an_answer_ends_before_a_sequence_that_its_provider_was_not_told() {
         (whole, "END", "one ", StopReason::Stop),
     ] {
         for size in [1, 1 << 20] {
-            let mut decoder = decoder().stopping(&[sequence.to_owned()]);
+            let mut decoder = decoder().stopping(&[sequence.into()]);
             let mut pieces = Vec::new();
             for chunk in body.as_bytes().chunks(size) {
                 decoder.push(chunk, &mut pieces).expect("no failure");

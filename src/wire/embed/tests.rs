@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::words::{Note, base64};
@@ -23,7 +23,8 @@ fn decoded(body: &Value, request: &EmbedRequest) -> Result<Embedded, FailureClas
 fn texts_are_asked_for_in_each_dialect() {
     let mut asked = request();
     asked.dimensions = Some(2);
-    asked.extra = [("user".to_owned(), json!("me")), ("model".to_owned(), json!("other"))].into_iter().collect();
+    asked.extra =
+        [("user".to_owned(), json!("me").into()), ("model".to_owned(), json!("other").into())].into_iter().collect();
     let plain = json!({"model": "m", "input": ["one", "two"], "dimensions": 2, "user": "me"});
     let one = |text: &str| {
         let content = json!({"parts": [{"text": text}]});
@@ -48,7 +49,7 @@ fn unset_fields_are_not_sent() {
 #[test]
 fn extra_fields_of_another_dialect_are_left_out_and_noted() {
     let mut asked = request();
-    asked.extra = [("taskType".to_owned(), json!("RETRIEVAL_QUERY"))].into_iter().collect();
+    asked.extra = [("taskType".to_owned(), json!("RETRIEVAL_QUERY").into())].into_iter().collect();
     asked.extra_dialect = Some(Dialect::Gemini);
     let (_, body, notes) = encoded(Dialect::OpenAiChat, &asked).expect("a body");
     assert_eq!((body.get("taskType"), notes), (None, vec![Note::Dropped("extra")]));

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::wire::{Encoded, authorize, encode};
 use crate::words::{
-    Dialect, FailureClass, Note, Proof, Reasoning, ResponseFormat, Sampling, Secret, TargetId, Tool, ToolCall,
+    Dialect, FailureClass, Json, Note, Proof, Reasoning, ResponseFormat, Sampling, Secret, TargetId, Tool, ToolCall,
     ToolChoice, ToolResult,
 };
 
@@ -26,7 +26,7 @@ fn body(name: &str, model: &str, request: &ChatRequest) -> Value {
 }
 
 fn weather() -> Tool {
-    Tool { name: "weather".into(), description: "".into(), parameters: json!({"type": "object"}), strict: None }
+    Tool { name: "weather".into(), description: "".into(), parameters: json!({"type": "object"}).into(), strict: None }
 }
 
 fn call(id: &str) -> ToolCall {
@@ -47,7 +47,7 @@ fn everything() -> ChatRequest {
             presence_penalty: Some(0.1),
             frequency_penalty: Some(0.2),
             seed: Some(7),
-            stop: vec!["END".to_owned()],
+            stop: vec!["END".into()],
         },
         effort: Some(Effort::Medium),
         output_tokens_max: Some(100),
@@ -270,7 +270,8 @@ fn a_forced_tool_is_forced_as_each_provider_can() {
 
 #[test]
 fn a_schema_is_told_where_it_cannot_be_sent() {
-    let schema = ResponseFormat::JsonSchema { name: "answer".into(), schema: json!({"type": "object"}), strict: true };
+    let schema =
+        ResponseFormat::JsonSchema { name: "answer".into(), schema: json!({"type": "object"}).into(), strict: true };
     let sent = json!({"type": "json_schema", "json_schema":
         {"name": "answer", "schema": {"type": "object"}, "strict": true}});
     let only = "Answer with one JSON object and nothing else: no other text before or after, no code fence.";
@@ -505,7 +506,7 @@ fn a_model_that_cannot_think_and_answer_in_json_answers_in_json() {
 #[test]
 fn extra_fields_go_to_strict_providers_only_if_they_know_them() {
     let extra = json!({"safe_prompt": true, "top_k": 40, "chat_template_kwargs": {}});
-    let request = ChatRequest { extra: extra.as_object().expect("an object").clone(), ..hello() };
+    let request = ChatRequest { extra: Json::from(&extra).fields(), ..hello() };
     assert_eq!(Value::Object(fields(&body("mistral", "m", &request))), json!({"safe_prompt": true}));
     assert_eq!(encoded("mistral", "m", &request).notes, [Note::Dropped("extra")]);
     assert_eq!(Value::Object(fields(&body("generic", "m", &request))), extra, "nobody knows what it takes");

@@ -2,8 +2,9 @@
 //! values, so that the caller's own can be joined to them.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use serde::ser::{Serialize, Serializer};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -15,11 +16,13 @@ use crate::wire::flavour::NameForm;
 use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::original;
-use crate::wire::outgoing_text::OutgoingText;
+use crate::wire::outgoing_text::{OutgoingJson, OutgoingText, OutgoingTexts};
 use crate::wire::request::{
-    Fields, Notes, asked, check, extra, foreign_tools, headers, joined, output_tokens_max, write,
+    Fields, Joined, Notes, asked, check, extra, foreign_tools, headers, output_tokens_max, settings, write, written,
 };
-use crate::words::{ChatRequest, Dialect, Failure, FailureClass, ResponseFormat, Sampling, Tool, ToolChoice};
+use crate::words::{
+    ChatRequest, Dialect, Failure, FailureClass, Json, ResponseFormat, Sampling, Text, Tool, ToolChoice,
+};
 
 /// The most stop sequences that Gemini takes.
 const STOP_MAX: usize = 5;
@@ -45,12 +48,30 @@ pub(in crate::wire) fn encode(
     }
     let extra = extra(dialect, request, &mut notes);
     let theirs = |key| extra.and_then(|extra| extra.get(key));
+    let mut config = Joined::of(generation(request, model, family, in_words, &mut notes), theirs("generationConfig"));
+    let schema = if let ResponseFormat::JsonSchema { schema, .. } = &request.response_format {
+        Some(schema).filter(|_| !in_words)
+    } else {
+        None
+    };
+    if schema.is_some() {
+        config.without(SCHEMA);
+    }
+    let stop = &request.sampling.stop[..request.sampling.stop.len().min(STOP_MAX)];
+    if !stop.is_empty() {
+        config.without(STOP);
+    }
     let settings = Settings {
-        generation: joined(generation(request, model, family, in_words, &mut notes), theirs("generationConfig")),
-        tools: joined(tool_config(request, &names), theirs("toolConfig")),
+        generation: Generation { config, schema, stop },
+        tools: Joined::of(tool_config(request, &names), theirs("toolConfig")),
     };
     let edited = own.and_then(|original| {
-        let ours = json!({"generationConfig": settings.generation}).to_string();
+        // One that may be long is left out where it goes as it came.
+        let Generation { config, schema, stop } = &settings.generation;
+        let stop = if notes.tells("sampling.stop") { *stop } else { &[] };
+        let schema = schema.filter(|_| notes.tells("response_format"));
+        let changed = Generation { config: config.clone(), schema, stop };
+        let ours = format!(r#"{{"generationConfig":{}}}"#, self::settings(&changed).ok()?);
         let wants = Wants::of(family, request);
         edit::edited(original, (dialect, model, wants), &names, &ours, instruction.as_deref(), &mut notes)
     });
@@ -87,17 +108,48 @@ pub(in crate::wire) fn resource(model: &str) -> Cow<'_, str> {
     if model.contains('/') { model.into() } else { format!("models/{model}").into() }
 }
 
-struct Settings {
-    generation: Map<String, Value>,
-    tools: Map<String, Value>,
+struct Settings<'a> {
+    generation: Generation<'a>,
+    tools: Joined<'a>,
+}
+
+/// The fields of the settings that hold what may be long.
+const SCHEMA: &str = "responseJsonSchema";
+const STOP: &str = "stopSequences";
+
+/// What the answer is to be like.
+struct Generation<'a> {
+    config: Joined<'a>,
+    schema: Option<&'a Json>,
+    stop: &'a [Text],
+}
+
+impl Generation<'_> {
+    fn is_empty(&self) -> bool {
+        self.config.is_empty() && self.schema.is_none() && self.stop.is_empty()
+    }
+}
+
+impl Serialize for Generation<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.config.put(&mut map)?;
+        if let Some(schema) = self.schema {
+            map.serialize_entry(SCHEMA, &OutgoingJson::from(schema))?;
+        }
+        if !self.stop.is_empty() {
+            map.serialize_entry(STOP, &OutgoingTexts(self.stop))?;
+        }
+        map.end()
+    }
 }
 
 struct Body<'a> {
     request: &'a ChatRequest,
     conversation: &'a Conversation<'a>,
-    settings: &'a Settings,
+    settings: &'a Settings<'a>,
     names: &'a Names,
-    extra: Option<&'a Map<String, Value>>,
+    extra: Option<&'a BTreeMap<String, Json>>,
 }
 
 impl Serialize for Body<'_> {
@@ -114,8 +166,8 @@ impl Serialize for Body<'_> {
         let tools: Vec<_> = functions.into_iter().chain(foreign).collect();
         body.put_some("tools", Some(&tools).filter(|tools| !tools.is_empty()))?;
         body.put_some("toolConfig", Some(&settings.tools).filter(|map| !map.is_empty()))?;
-        body.put_some("generationConfig", Some(&settings.generation).filter(|map| !map.is_empty()))?;
-        body.end(extra.into_iter().flatten())
+        body.put_some("generationConfig", Some(&settings.generation).filter(|it| !it.is_empty()))?;
+        body.end(extra.into_iter().flat_map(written))
     }
 }
 
@@ -140,14 +192,14 @@ struct Declaration<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "OutgoingText::is_empty")]
     description: OutgoingText<'a>,
-    #[serde(skip_serializing_if = "Value::is_null")]
-    parameters_json_schema: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters_json_schema: Option<OutgoingJson<'a>>,
 }
 
 impl<'a> Declaration<'a> {
     fn of(tool: &'a Tool, names: &'a Names) -> Self {
-        let description = (&tool.description).into();
-        Self { name: names.sent(&tool.name), description, parameters_json_schema: &tool.parameters }
+        let parameters_json_schema = Some(OutgoingJson::from(&tool.parameters)).filter(|_| !tool.parameters.is_null());
+        Self { name: names.sent(&tool.name), description: (&tool.description).into(), parameters_json_schema }
     }
 }
 
@@ -191,9 +243,6 @@ fn generation(
     if request.response_format != ResponseFormat::Text && !in_words {
         put("responseMimeType", "application/json".into());
     }
-    if let (ResponseFormat::JsonSchema { schema, .. }, false) = (&request.response_format, in_words) {
-        put("responseJsonSchema", schema.clone());
-    }
     if let Some(effort) = request.effort {
         let (thinking, note) = family.thinking(effort);
         thinking.map(|thinking| put("thinkingConfig", thinking));
@@ -208,13 +257,9 @@ fn generation(
 /// Returns the sampling parameters that the model takes. Penalties no current model does.
 fn sampling(sampling: &Sampling, family: Family, notes: &mut Notes) -> Map<String, Value> {
     let mut config = Map::new();
-    if !sampling.stop.is_empty() {
-        let stop = &sampling.stop[..sampling.stop.len().min(STOP_MAX)];
-        if stop.len() < sampling.stop.len() {
-            // The others are enforced here.
-            notes.converted("sampling.stop");
-        }
-        config.insert("stopSequences".to_owned(), json!(stop));
+    if sampling.stop.len() > STOP_MAX {
+        // The others are enforced here.
+        notes.converted("sampling.stop");
     }
     let free = |number: Option<f64>| (number.map(Value::from), !family.is_set());
     let small = |seed: i64| i32::try_from(seed).is_ok();

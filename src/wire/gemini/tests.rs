@@ -11,7 +11,7 @@ use super::*;
 use crate::wire::flavour::GENERIC;
 use crate::wire::{self, Decoder, Ending};
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Effort, FailureClass, Image, Message, Note, Piece, Proof, Reasoning,
+    AssistantPart, ChatRequest, Dialect, Effort, FailureClass, Image, Json, Message, Note, Piece, Proof, Reasoning,
     ResponseFormat, Sampling, StopReason, Tool, ToolCall, ToolChoice, ToolResult, Usage, UserPart,
 };
 
@@ -41,7 +41,7 @@ fn weather() -> Tool {
     Tool {
         name: "weather".to_owned(),
         description: "Tells the weather.".into(),
-        parameters: json!({"type": "object", "properties": {"city": {"type": ["string", "null"]}}}),
+        parameters: json!({"type": "object", "properties": {"city": {"type": ["string", "null"]}}}).into(),
         strict: None,
     }
 }
@@ -94,18 +94,18 @@ fn writes_the_smallest_request() {
 #[test]
 fn writes_every_field() {
     let request = ChatRequest {
-        tools: vec![weather(), Tool { description: "".into(), parameters: Value::Null, ..weather() }],
+        tools: vec![weather(), Tool { description: "".into(), parameters: Value::Null.into(), ..weather() }],
         tool_choice: ToolChoice::Named("weather".to_owned()),
         response_format: ResponseFormat::JsonSchema {
             name: "answer".to_owned(),
-            schema: json!({"type": "object", "additionalProperties": false}),
+            schema: json!({"type": "object", "additionalProperties": false}).into(),
             strict: true,
         },
         sampling: Sampling {
             temperature: Some(0.5),
             top_p: Some(0.9),
             seed: Some(-7),
-            stop: vec!["a".to_owned(), "b".to_owned()],
+            stop: vec!["a".into(), "b".into()],
             ..Sampling::default()
         },
         effort: Some(Effort::Low),
@@ -224,7 +224,7 @@ fn refuses_requests_that_this_dialect_or_no_target_can_serve_and_names_the_field
 
 #[test]
 fn stop_sequences_beyond_the_fifth_are_left_to_us() {
-    let stop: Vec<String> = (0..7).map(|n| format!("s{n}")).collect();
+    let stop = (0..7).map(|n| format!("s{n}").into()).collect();
     let request = ChatRequest { sampling: Sampling { stop, ..Sampling::default() }, ..hi() };
     let encoded = encode(GEMINI, &request, MODEL.into(), true).expect("a good request");
     let body: Value = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
@@ -408,7 +408,7 @@ fn the_callers_own_settings_are_added_and_override_none_of_ours() {
         "toolConfig": {"functionCallingConfig": {"mode": "VALIDATED", "x": 1}, "retrievalConfig": {}},
     });
     let request = ChatRequest {
-        extra: extra.as_object().cloned().expect("an object"),
+        extra: Json::from(&extra).fields(),
         sampling: Sampling { temperature: Some(1.0), ..Sampling::default() },
         effort: Some(Effort::High),
         tool_choice: ToolChoice::Required,
@@ -423,7 +423,7 @@ fn the_callers_own_settings_are_added_and_override_none_of_ours() {
     );
     let calling = json!({"functionCallingConfig": {"mode": "ANY", "x": 1}, "retrievalConfig": {}});
     assert_eq!(body["toolConfig"], calling);
-    let alone = ChatRequest { extra: extra.as_object().cloned().expect("an object"), ..hi() };
+    let alone = ChatRequest { extra: Json::from(&extra).fields(), ..hi() };
     let (alone, _) = written(GEMINI, &alone, MODEL);
     assert_eq!(alone["generationConfig"], extra["generationConfig"]);
 }
@@ -474,10 +474,10 @@ fn a_conversation_that_begins_with_a_call_is_opened_by_the_user() {
 #[test]
 fn beside_tools_an_older_model_is_asked_in_words_for_the_form_of_its_answer() {
     let parameters = json!({"type": "object"});
-    let tool = Tool { name: "f".into(), description: "".into(), parameters, strict: None };
+    let tool = Tool { name: "f".into(), description: "".into(), parameters: parameters.into(), strict: None };
     let mut request = hi().tool(tool);
     request.response_format =
-        ResponseFormat::JsonSchema { name: "a".into(), schema: json!({"type": "object"}), strict: true };
+        ResponseFormat::JsonSchema { name: "a".into(), schema: json!({"type": "object"}).into(), strict: true };
     let (body, notes) = written(GEMINI, &request, "gemini-2.5-flash");
     assert_eq!((&body["generationConfig"], notes), (&Value::Null, vec![Note::Converted("response_format")]));
     let asked = body["systemInstruction"]["parts"][0]["text"].as_str().unwrap_or_default();

@@ -5,19 +5,21 @@ use std::borrow::Cow;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::wire::conversation::{Media, Part, Step, steps};
 use crate::wire::encoded::Encoded;
 use crate::wire::ids::IdForm;
 use crate::wire::model::Model;
 use crate::wire::names::Names;
-use crate::wire::outgoing_text::{OutgoingText, told};
+use crate::wire::outgoing_text::{OutgoingJson, OutgoingText, told};
 use crate::wire::request::{
-    Each, Fields, Notes, arguments_object, check, headers, inline, output_tokens_max, unsupported, write,
+    Each, Fields, Joined, Notes, arguments_object, check, headers, inline, output_tokens_max, unsupported, write,
+    written,
 };
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Effort, Failure, ResponseFormat, Tool, ToolChoice, UserPart, without_path,
+    AssistantPart, ChatRequest, Dialect, Effort, Failure, ResponseFormat, Text, Tool, ToolChoice, UserPart,
+    without_path,
 };
 
 /// Models that take a level of thinking; all others only take whether to think.
@@ -57,7 +59,7 @@ struct Body<'a> {
     messages: Vec<WireMessage<'a>>,
     tools: Vec<&'a Tool>,
     think: Option<Value>,
-    options: Map<String, Value>,
+    options: Joined<'a>,
 }
 
 impl Serialize for Body<'_> {
@@ -72,11 +74,11 @@ impl Serialize for Body<'_> {
         match &self.request.response_format {
             ResponseFormat::Text => {}
             ResponseFormat::Json => body.put("format", "json")?,
-            ResponseFormat::JsonSchema { schema, .. } => body.put("format", schema)?,
+            ResponseFormat::JsonSchema { schema, .. } => body.put("format", &OutgoingJson::from(schema))?,
         }
         body.put_some("think", self.think.as_ref())?;
         body.put_some("options", Some(&self.options).filter(|options| !options.is_empty()))?;
-        body.end(&self.request.extra)
+        body.end(written(&self.request.extra))
     }
 }
 
@@ -115,7 +117,7 @@ fn think(model: &str, effort: Effort, notes: &mut Notes) -> Value {
 }
 
 /// Returns the model's options, joined with the caller's own `options`; ours win.
-fn options(request: &ChatRequest, answer_max: Option<u32>) -> Map<String, Value> {
+fn options(request: &ChatRequest, answer_max: Option<u32>) -> Joined<'_> {
     let sampling = &request.sampling;
     let own = [
         ("temperature", sampling.temperature.map(Value::from)),
@@ -123,12 +125,11 @@ fn options(request: &ChatRequest, answer_max: Option<u32>) -> Map<String, Value>
         ("presence_penalty", sampling.presence_penalty.map(Value::from)),
         ("frequency_penalty", sampling.frequency_penalty.map(Value::from)),
         ("seed", sampling.seed.map(Value::from)),
-        ("stop", (!sampling.stop.is_empty()).then(|| json!(sampling.stop))),
+        ("stop", (!sampling.stop.is_empty()).then(|| sampling.stop.iter().map(Text::as_str).collect())),
         ("num_predict", answer_max.map(Value::from)),
     ];
-    let mut options = request.extra.get("options").and_then(Value::as_object).cloned().unwrap_or_default();
-    options.extend(own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-    options
+    let own = own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Joined::of(own.collect(), request.extra.get("options"))
 }
 
 /// One message. Images are beside the text, and so are thoughts.
@@ -232,7 +233,8 @@ impl Serialize for WireTool<'_> {
         let Tool { name, description, parameters, .. } = self.0;
         let mut map = serializer.serialize_map(Some(2))?;
         map.serialize_entry("type", "function")?;
-        map.serialize_entry("function", &ToolFunction { name, description: description.into(), parameters })?;
+        let (description, parameters) = (description.into(), OutgoingJson::from(parameters));
+        map.serialize_entry("function", &ToolFunction { name, description, parameters })?;
         map.end()
     }
 }
@@ -241,5 +243,5 @@ impl Serialize for WireTool<'_> {
 struct ToolFunction<'a> {
     name: &'a str,
     description: OutgoingText<'a>,
-    parameters: &'a Value,
+    parameters: OutgoingJson<'a>,
 }

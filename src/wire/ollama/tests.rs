@@ -2,8 +2,8 @@ use serde_json::{Value, json};
 
 use crate::wire::{Decoder, Ending, authorize, flavour::Flavour};
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Effort, Failure, FailureClass, Image, Message, Note, Piece, Proof, Reasoning,
-    ResponseFormat, Sampling, Secret, StopReason, Tool, ToolCall, ToolChoice, ToolResult, Usage, UserPart,
+    AssistantPart, ChatRequest, Dialect, Effort, Failure, FailureClass, Image, Json, Message, Note, Piece, Proof,
+    Reasoning, ResponseFormat, Sampling, Secret, StopReason, Tool, ToolCall, ToolChoice, ToolResult, Usage, UserPart,
 };
 
 // Requests.
@@ -15,7 +15,7 @@ fn encoded(request: &ChatRequest, model: &str) -> (Value, Vec<Note>) {
 }
 
 fn tool(name: &str) -> Tool {
-    Tool { name: name.into(), description: "Does.".into(), parameters: json!({"type": "object"}), strict: None }
+    Tool { name: name.into(), description: "Does.".into(), parameters: json!({"type": "object"}).into(), strict: None }
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn writes_what_the_model_runs_with_beside_the_callers_own_options() {
     let request = ChatRequest {
         sampling: Sampling { temperature: Some(0.5), seed: Some(7), stop: vec!["x".into()], ..Sampling::default() },
         output_tokens_max: Some(99),
-        extra: json!({"keep_alive": "5m", "options": {"num_ctx": 8192, "seed": 1}}).as_object().cloned().expect("one"),
+        extra: Json::from(json!({"keep_alive": "5m", "options": {"num_ctx": 8192, "seed": 1}})).fields(),
         response_format: ResponseFormat::Json,
         ..ChatRequest::new("r").user("Hi")
     };
@@ -71,7 +71,7 @@ fn writes_what_the_model_runs_with_beside_the_callers_own_options() {
     assert_eq!((&body["options"], &body["keep_alive"], &body["format"]), (&options, &json!("5m"), &json!("json")));
     assert_eq!(notes, []);
     let schema = json!({"type": "object"});
-    let form = ResponseFormat::JsonSchema { name: "s".into(), schema: schema.clone(), strict: true };
+    let form = ResponseFormat::JsonSchema { name: "s".into(), schema: schema.clone().into(), strict: true };
     assert_eq!(encoded(&ChatRequest { response_format: form, ..request }, "m").0["format"], schema);
 }
 

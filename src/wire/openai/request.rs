@@ -1,10 +1,11 @@
 //! Writes requests: the dialect as it is, except what the provider's flavour says.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::edit;
 use super::messages::Messages;
@@ -13,12 +14,12 @@ use crate::wire::flavour::{Flavour, NameForm, Template, takes_max_tokens};
 use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::original;
-use crate::wire::outgoing_text::OutgoingText;
+use crate::wire::outgoing_text::{OutgoingJson, OutgoingText, OutgoingTexts};
 use crate::wire::request::{
-    Each, Fields, Notes, asked, check, foreign_tools, headers, output_tokens_max, settings, verbatim, write,
+    Each, Fields, Notes, asked, check, foreign_tools, headers, output_tokens_max, settings, verbatim, write, written,
 };
 use crate::wire::shared::extra_of;
-use crate::words::{ChatRequest, Dialect, Effort, Failure, ResponseFormat, Tool, ToolChoice};
+use crate::words::{ChatRequest, Dialect, Effort, Failure, Json, ResponseFormat, Text, Tool, ToolChoice};
 
 /// Encodes a request for a model.
 pub(in crate::wire) fn encode(
@@ -39,7 +40,7 @@ pub(in crate::wire) fn encode(
     let stops = body.stops_left_out();
     let edited = match own {
         Some(original) => {
-            let ours = settings(&Settings(&body))?;
+            let ours = settings(&Settings(&body, &notes))?;
             edit::edited(original, &body, &ours, instruction.as_deref(), &mut notes)
         }
         None => None,
@@ -79,11 +80,11 @@ pub(super) struct Body<'a> {
     frequency_penalty: Option<f64>,
     seed: Option<i64>,
     /// Stop sequences that the target takes.
-    stop: Option<&'a [String]>,
+    stop: Option<OutgoingTexts<'a>>,
     /// The fields that say how hard to think.
     pub(super) thinking: Vec<(&'static str, Value)>,
     output_tokens_max: Option<u32>,
-    extra: Option<Cow<'a, Map<String, Value>>>,
+    extra: Option<Cow<'a, BTreeMap<String, Json>>>,
 }
 
 impl<'a> Body<'a> {
@@ -115,7 +116,7 @@ impl<'a> Body<'a> {
             presence_penalty: flavour.taken(model, "sampling.presence_penalty", sampling.presence_penalty, notes),
             frequency_penalty: flavour.taken(model, "sampling.frequency_penalty", sampling.frequency_penalty, notes),
             seed: flavour.taken(model, "sampling.seed", sampling.seed, notes),
-            stop: Some(stop).filter(|stop| !stop.is_empty()),
+            stop: Some(OutgoingTexts(stop)).filter(|stop| !stop.0.is_empty()),
             thinking: thinking(flavour, request, model, tool_choice.as_ref(), notes),
             tool_choice,
             output_tokens_max: output_tokens_max(request, model, notes),
@@ -130,8 +131,8 @@ impl<'a> Body<'a> {
     }
 
     /// Returns the fields that are the caller's own.
-    fn extra(&self) -> impl Iterator<Item = (&String, &Value)> {
-        self.extra.iter().flat_map(|extra| extra.iter())
+    fn extra(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.extra.iter().flat_map(|extra| written(extra))
     }
 
     /// Plans the messages.
@@ -140,8 +141,8 @@ impl<'a> Body<'a> {
     }
 
     /// Returns the stop sequences that the target is not told.
-    fn stops_left_out(&self) -> Vec<String> {
-        self.request.sampling.stop[self.stop.map_or(0, <[String]>::len)..].to_vec()
+    fn stops_left_out(&self) -> Vec<Text> {
+        self.request.sampling.stop[self.stop.map_or(0, |stop| stop.0.len())..].to_vec()
     }
 
     /// Returns what the limit of tokens is called: as the caller calls it, where that is taken as well.
@@ -156,20 +157,20 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Writes the settings.
-    fn settings<M: SerializeMap>(&self, body: &mut Fields<M>) -> Result<(), M::Error> {
+    /// Writes the settings; `long` tells whether one that may be long is wanted, by its name in notes.
+    fn settings<M: SerializeMap>(&self, body: &mut Fields<M>, long: impl Fn(&str) -> bool) -> Result<(), M::Error> {
         let Self { flavour, request, .. } = *self;
         if !request.tools.is_empty() || foreign_tools(Dialect::OpenAiChat, request).next().is_some() {
             body.put_some("tool_choice", self.tool_choice.as_ref())?;
             body.put_some("parallel_tool_calls", self.parallel_tool_calls.as_ref())?;
         }
-        body.put_some("response_format", self.format.as_ref())?;
+        body.put_some("response_format", self.format.as_ref().filter(|_| long("response_format")))?;
         body.put_some("temperature", self.temperature.as_ref())?;
         body.put_some("top_p", self.top_p.as_ref())?;
         body.put_some("presence_penalty", self.presence_penalty.as_ref())?;
         body.put_some("frequency_penalty", self.frequency_penalty.as_ref())?;
         body.put_some(flavour.seed, self.seed.as_ref())?;
-        body.put_some("stop", self.stop.as_ref())?;
+        body.put_some("stop", self.stop.as_ref().filter(|_| long("sampling.stop")))?;
         for (field, value) in &self.thinking {
             body.put(field, value)?;
         }
@@ -202,7 +203,7 @@ impl Serialize for Whole<'_, '_> {
             let functions = || request.tools.iter().map(|tool| WireTool::Function(tool, names));
             body.put("tools", &Each(|| functions().chain(foreign())))?;
         }
-        whole.settings(&mut body)?;
+        whole.settings(&mut body, |_| true)?;
         for (field, json) in flavour.continuing(request, Dialect::OpenAiChat) {
             body.put(field, &serde_json::from_str::<Value>(json).expect("the table holds JSON"))?;
         }
@@ -210,13 +211,13 @@ impl Serialize for Whole<'_, '_> {
     }
 }
 
-/// The settings of a body alone.
-struct Settings<'b, 'a>(&'b Body<'a>);
+/// The settings of a body alone. One that may be long is left out where it goes as it came.
+struct Settings<'b, 'a>(&'b Body<'a>, &'b Notes);
 
 impl Serialize for Settings<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = Fields::new(serializer.serialize_map(None)?);
-        self.0.settings(&mut fields)?;
+        self.0.settings(&mut fields, |what| self.1.tells(what))?;
         fields.end([])
     }
 }
@@ -288,7 +289,7 @@ fn format<'a>(
         ResponseFormat::Text => return (None, None),
         ResponseFormat::Json if flavour.json => return (json, None),
         ResponseFormat::JsonSchema { name, schema, strict } if flavour.schema => {
-            let json_schema = WireSchema { name, schema, strict: *strict };
+            let json_schema = WireSchema { name, schema: OutgoingJson::from(schema), strict: *strict };
             return (Some(WireFormat::JsonSchema { json_schema }), None);
         }
         ResponseFormat::Json | ResponseFormat::JsonSchema { .. } => {}
@@ -312,6 +313,7 @@ impl Serialize for WireTool<'_> {
         let mut map = serializer.serialize_map(Some(2))?;
         map.serialize_entry("type", "function")?;
         let description = Some(OutgoingText::FromRequest(description)).filter(|text| !text.is_empty());
+        let parameters = OutgoingJson::from(parameters);
         map.serialize_entry("function", &ToolFunction { name, description, parameters, strict: *strict })?;
         map.end()
     }
@@ -322,7 +324,7 @@ struct ToolFunction<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<OutgoingText<'a>>,
-    parameters: &'a Value,
+    parameters: OutgoingJson<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     strict: Option<bool>,
 }
@@ -337,6 +339,6 @@ enum WireFormat<'a> {
 #[derive(serde::Serialize)]
 struct WireSchema<'a> {
     name: &'a str,
-    schema: &'a Value,
+    schema: OutgoingJson<'a>,
     strict: bool,
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::wire::flavour::GENERIC;
 use crate::wire::{Decoder, Ending};
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Effort, FailureClass, Image, Message, Note, Piece, ResponseFormat, Sampling,
+    AssistantPart, ChatRequest, Dialect, Effort, FailureClass, Image, Json, Message, Note, Piece, ResponseFormat, Sampling,
     StopReason, Tool, ToolCall, ToolChoice, ToolResult, Usage, UserPart,
 };
 
@@ -23,7 +23,7 @@ fn weather() -> Tool {
     Tool {
         name: "weather".to_owned(),
         description: "Tells the weather.".into(),
-        parameters: json!({"type": "object", "properties": {"city": {"type": "string"}}}),
+        parameters: json!({"type": "object", "properties": {"city": {"type": "string"}}}).into(),
         strict: Some(true),
     }
 }
@@ -60,7 +60,7 @@ fn writes_every_field() {
         parallel_tool_calls: Some(false),
         response_format: ResponseFormat::JsonSchema {
             name: "answer".to_owned(),
-            schema: json!({"type": "object"}),
+            schema: json!({"type": "object"}).into(),
             strict: true,
         },
         sampling: Sampling {
@@ -69,7 +69,7 @@ fn writes_every_field() {
             presence_penalty: Some(-1.0),
             frequency_penalty: Some(1.0),
             seed: Some(-7),
-            stop: vec!["a".to_owned(), "b".to_owned()],
+            stop: vec!["a".into(), "b".into()],
         },
         effort: Some(Effort::Low),
         output_tokens_max: Some(100),
@@ -203,7 +203,7 @@ fn names_the_limit_of_tokens_as_the_model_wants_it() {
 fn extra_fields_are_sent_but_override_nothing_that_is_written() {
     let extra = json!({"model": "evil", "stream": true, "messages": [], "temperature": 2, "top_p": 0.1, "top_k": 40});
     let request = ChatRequest {
-        extra: extra.as_object().expect("an object").clone(),
+        extra: Json::from(extra).fields(),
         sampling: Sampling { temperature: Some(0.0), ..Sampling::default() },
         ..ChatRequest::new("r").user("x")
     };

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::edit;
 use crate::wire::conversation::{AssistantTurn, CallResult, Media, Part, Step, steps};
+use crate::wire::edit::{Member, members};
 use crate::wire::encoded::Encoded;
 use crate::wire::flavour::{Flavour, NameForm};
 use crate::wire::ids::IdForm;
@@ -16,15 +17,15 @@ use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::openai::{FileData, UNNAMED, WireAudio, format as audio_format};
 use crate::wire::original;
-use crate::wire::outgoing_text::{OutgoingText, told};
+use crate::wire::outgoing_text::{OutgoingJson, OutgoingText, told};
 use crate::wire::request::{
-    Address, Each, Fields, Formatted, Notes, arguments, check, foreign_tools, headers, is_own, joined,
-    output_tokens_max, settings, unsupported, verbatim, write,
+    Address, Each, Fields, Formatted, Joined, Notes, arguments, check, foreign_tools, headers, is_own,
+    output_tokens_max, settings, unsupported, verbatim, write, written,
 };
 use crate::wire::shared::extra_of;
 use crate::words::{
-    AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Failure, Proof, Reasoning, ResponseFormat, Text, Tool,
-    ToolChoice, UserPart,
+    AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Failure, Json, Proof, Reasoning, ResponseFormat, Text,
+    Tool, ToolChoice, UserPart,
 };
 
 const OWN: Dialect = Dialect::OpenAiResponses;
@@ -97,7 +98,7 @@ pub(super) struct Body<'a> {
     /// Whether encrypted reasoning is asked for: models that do not reason refuse that.
     encrypted: bool,
     output_tokens_max: Option<u32>,
-    extra: Option<Cow<'a, Map<String, Value>>>,
+    extra: Option<Cow<'a, BTreeMap<String, Json>>>,
 }
 
 impl<'a> Body<'a> {
@@ -174,7 +175,7 @@ impl<'a> Body<'a> {
     }
 
     /// Returns the caller's own value of a field.
-    fn theirs(&self, field: &str) -> Option<&Value> {
+    fn theirs(&self, field: &str) -> Option<&Json> {
         self.extra.as_ref().and_then(|extra| extra.get(field))
     }
 }
@@ -210,7 +211,7 @@ impl Serialize for Whole<'_, '_> {
             body.put("include", &["reasoning.encrypted_content"])?;
         }
         let effort = whole.effort.map(|effort| ("effort".to_owned(), Value::from(effort)));
-        let reasoning = joined(Map::from_iter(effort), whole.theirs("reasoning"));
+        let reasoning = Joined::of(Map::from_iter(effort), whole.theirs("reasoning"));
         body.put_some("reasoning", Some(&reasoning).filter(|reasoning| !reasoning.is_empty()))?;
         let foreign = || foreign_tools(OWN, request).map(WireTool::Foreign);
         if !request.tools.is_empty() || foreign().next().is_some() {
@@ -218,11 +219,10 @@ impl Serialize for Whole<'_, '_> {
             body.put("tools", &Each(|| functions().chain(foreign())))?;
             body.put_some("tool_choice", tool_choice(&request.tool_choice, names).as_ref())?;
         }
-        let format = format(&request.response_format).map(|format| ("format".to_owned(), format));
-        let text = joined(Map::from_iter(format), whole.theirs("text"));
+        let text = TextSettings::of(&request.response_format, whole.theirs("text"));
         body.put_some("text", Some(&text).filter(|text| !text.is_empty()))?;
         whole.settings(&mut body)?;
-        let extra = whole.extra.iter().flat_map(|extra| extra.iter());
+        let extra = whole.extra.iter().flat_map(|extra| written(extra));
         body.end(extra.filter(|(field, _)| flavour.takes_extra(Dialect::OpenAiResponses, field, false)))
     }
 }
@@ -501,20 +501,59 @@ impl Serialize for WireTool<'_> {
         if !description.is_empty() {
             map.serialize_entry("description", &OutgoingText::FromRequest(description))?;
         }
-        map.serialize_entry("parameters", parameters)?;
+        map.serialize_entry("parameters", &OutgoingJson::from(parameters))?;
         // A missing value means yes in this dialect, and no in the common form.
         map.serialize_entry("strict", &strict.unwrap_or(false))?;
         map.end()
     }
 }
 
-/// Returns the form of the answer's text, where one is asked for.
-fn format(format: &ResponseFormat) -> Option<Value> {
-    match format {
-        ResponseFormat::Text => None,
-        ResponseFormat::Json => Some(json!({"type": "json_object"})),
-        ResponseFormat::JsonSchema { name, schema, strict } => {
-            Some(json!({"type": "json_schema", "name": name, "schema": schema, "strict": strict}))
+/// What the answer's text is to be like: ours, and what else the caller said of it.
+struct TextSettings<'a> {
+    format: &'a ResponseFormat,
+    theirs: Vec<Member<'a>>,
+}
+
+impl<'a> TextSettings<'a> {
+    fn of(format: &'a ResponseFormat, theirs: Option<&'a Json>) -> Self {
+        Self { format, theirs: members(theirs.map_or("", Json::as_str)) }
+    }
+
+    fn is_empty(&self) -> bool {
+        *self.format == ResponseFormat::Text && self.theirs.is_empty()
+    }
+}
+
+impl Serialize for TextSettings<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = Fields::new(serializer.serialize_map(None)?);
+        if *self.format != ResponseFormat::Text {
+            let theirs = self.theirs.iter().rfind(|member| member.name == "format").map_or("", |member| member.value);
+            fields.put("format", &WireFormat { format: self.format, theirs: members(theirs) })?;
         }
+        fields.end(self.theirs.iter().map(|member| (&*member.name, member.value)))
+    }
+}
+
+/// The form of the answer's text, and what else the caller said of it.
+struct WireFormat<'a> {
+    format: &'a ResponseFormat,
+    theirs: Vec<Member<'a>>,
+}
+
+impl Serialize for WireFormat<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = Fields::new(serializer.serialize_map(None)?);
+        match self.format {
+            ResponseFormat::Text => {}
+            ResponseFormat::Json => fields.put("type", "json_object")?,
+            ResponseFormat::JsonSchema { name, schema, strict } => {
+                fields.put("type", "json_schema")?;
+                fields.put("name", name)?;
+                fields.put("schema", &OutgoingJson::from(schema))?;
+                fields.put("strict", strict)?;
+            }
+        }
+        fields.end(self.theirs.iter().map(|member| (&*member.name, member.value)))
     }
 }

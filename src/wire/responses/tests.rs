@@ -10,8 +10,9 @@ use super::*;
 use crate::wire::flavour::{Flavour, GENERIC};
 use crate::wire::{Decoder, Ending};
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Effort, Failure, FailureClass, Image, Message, Note, Piece, Proof, Reasoning,
-    ResponseFormat, Sampling, StopReason, TargetId, Text, Tool, ToolCall, ToolChoice, ToolResult, Usage, UserPart,
+    AssistantPart, ChatRequest, Dialect, Effort, Failure, FailureClass, Image, Json, Message, Note, Piece, Proof,
+    Reasoning, ResponseFormat, Sampling, StopReason, TargetId, Text, Tool, ToolCall, ToolChoice, ToolResult, Usage,
+    UserPart,
 };
 
 fn target(model: &str) -> TargetId {
@@ -32,7 +33,7 @@ fn weather() -> Tool {
     Tool {
         name: "weather".to_owned(),
         description: "Tells the weather.".into(),
-        parameters: json!({"type": "object"}),
+        parameters: json!({"type": "object"}).into(),
         strict: Some(true),
     }
 }
@@ -74,12 +75,12 @@ fn writes_every_field() {
         parallel_tool_calls: Some(false),
         response_format: ResponseFormat::JsonSchema {
             name: "answer".to_owned(),
-            schema: json!({"type": "object"}),
+            schema: json!({"type": "object"}).into(),
             strict: true,
         },
         sampling: Sampling { temperature: Some(0.5), top_p: Some(0.9), ..Sampling::default() },
         output_tokens_max: Some(100),
-        extra: json!({"store": true, "truncation": "auto"}).as_object().expect("an object").clone(),
+        extra: Json::from(json!({"store": true, "truncation": "auto"})).fields(),
         ..ChatRequest::new("smart").system("Be brief.").user("Weather?")
     };
     assert_eq!(
@@ -119,7 +120,7 @@ fn writes_every_field() {
 fn asks_models_that_reason_for_their_encrypted_reasoning_and_no_others() {
     let plain = ChatRequest::new("r").user("x");
     let effort = ChatRequest { effort: Some(Effort::Low), ..plain.clone() };
-    let extra = json!({"reasoning": {"summary": "auto"}}).as_object().expect("an object").clone();
+    let extra = Json::from(json!({"reasoning": {"summary": "auto"}})).fields();
     let summary = ChatRequest { extra, ..plain.clone() };
     for (flavour, request, model, asked, reasoning) in [
         ("openai", &plain, "gpt-4o", false, Value::Null),
@@ -152,7 +153,7 @@ fn notes_parts_that_the_dialect_cannot_express() {
             presence_penalty: Some(-1.0),
             frequency_penalty: Some(1.0),
             seed: Some(7),
-            stop: vec!["a".to_owned()],
+            stop: vec!["a".into()],
         },
         effort: Some(Effort::Minimal),
         output_tokens_max: Some(5),

@@ -4,16 +4,17 @@
 //! an object is left in it, to be passed on.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Deref;
 
 use bytestring::ByteString;
 use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 
-use super::parse::Parser;
+use super::parse::{Parser, begun};
 use super::{BadRequest, twins};
-use crate::wire::outgoing_text::OutgoingText;
-use crate::words::Text;
+use crate::wire::outgoing_text::{OutgoingText, raw};
+use crate::words::{Json, Text};
 
 /// A JSON value.
 #[derive(Debug, Default)]
@@ -25,6 +26,8 @@ pub(super) enum Node<'a> {
     Text(Quote<'a>),
     List(Vec<Self>),
     Object(Object<'a>),
+    /// An object that is only carried: as it is written in its body, and the body.
+    Carried(&'a str, &'a ByteString),
     /// The value of a field that has more values than are read: code that needs it gets an error, all other code passes
     /// it by.
     Dense,
@@ -183,6 +186,11 @@ impl<'a> Object<'a> {
         if let Node::Object(object) = self.get(key)? { Some(object) } else { None }
     }
 
+    /// Tells whether a field is an object.
+    pub(super) fn has_object(&self, key: &str) -> bool {
+        matches!(self.get(key), Some(Node::Object(_) | Node::Carried(..)))
+    }
+
     /// Returns a flag, if it is one.
     pub(super) fn is(&self, key: &str) -> Option<bool> {
         self.get(key)?.flag()
@@ -288,7 +296,7 @@ impl<'a> Object<'a> {
     }
 
     /// Takes a list of texts.
-    pub(super) fn texts(&mut self, key: &str) -> Read<Vec<String>> {
+    pub(super) fn texts(&mut self, key: &str) -> Read<Vec<Text>> {
         texts(key, self.list(key)?)
     }
 
@@ -297,11 +305,26 @@ impl<'a> Object<'a> {
         self.take(key).map(|node| node.object(key)).transpose()
     }
 
+    /// Takes an object as it is written: the arguments of a call.
+    pub(super) fn written(&mut self, key: &str) -> Read<Option<Text>> {
+        match self.take(key) {
+            None => Ok(None),
+            Some(node @ (Node::Object(_) | Node::Carried(..))) => node.json().map(Some).map_err(|bad| bad.within(key)),
+            Some(other) => Err(other.not(key, "must be an object")),
+        }
+    }
+
+    /// Takes an object that is only carried.
+    pub(super) fn carried(&mut self, key: &str) -> Read<Option<Json>> {
+        self.take(key).map(|node| node.carried(key)).transpose()
+    }
+
     /// Returns the fields that were not taken, except those with many values: they stay in the request as it came, and
     /// would take many times their bytes for as long as the call lasts.
-    pub(super) fn rest(self) -> Map<String, Value> {
+    pub(super) fn rest(self) -> BTreeMap<String, Json> {
         let fields = self.without_nulls().fields.into_iter().filter(|(_, node)| node.fits(&mut { REST_VALUES_MAX }));
-        fields.filter_map(|(key, node)| node.value("").ok().map(|value| (key.into_owned(), value))).collect()
+        let fields = fields.filter(|(_, node)| node.is_all_read());
+        fields.filter_map(|(key, node)| Some((key.into_owned(), node.any_json("").ok()?))).collect()
     }
 
     /// Returns it as a value that owns itself.
@@ -348,8 +371,8 @@ impl<'a> Object<'a> {
 }
 
 /// Reads texts out of a list.
-pub(super) fn texts(key: &str, list: Vec<Node<'_>>) -> Read<Vec<String>> {
-    each(key, list, |node| node.text(""))
+pub(super) fn texts(key: &str, list: Vec<Node<'_>>) -> Read<Vec<Text>> {
+    each(key, list, |node| node.words(""))
 }
 
 /// Reads every entry of a list; an error in one names its place.
@@ -459,8 +482,26 @@ impl<'a> Node<'a> {
     pub(super) fn object(self, key: &str) -> Read<Object<'a>> {
         match self {
             Self::Object(object) => Ok(object),
+            Self::Carried(object, body) => Ok(Parser::found(body, object)),
             other => Err(other.not(key, "must be an object")),
         }
+    }
+
+    /// Reads an object that is only carried.
+    pub(super) fn carried(self, key: &str) -> Read<Json> {
+        match self {
+            Self::Object(_) | Self::Carried(..) => self.any_json(key),
+            other => Err(other.not(key, "must be an object")),
+        }
+    }
+
+    /// Reads a value that is only carried.
+    pub(super) fn any_json(self, key: &str) -> Read<Json> {
+        if !self.is_all_read() {
+            // It says which field of it is not read.
+            return self.value(key).map(Json::from);
+        }
+        self.json().map(Json::of).map_err(|bad| bad.within(key))
     }
 
     /// Returns the error of a value where another kind is needed.
@@ -476,6 +517,11 @@ impl<'a> Node<'a> {
             Self::List(list) => list.iter().all(|node| node.fits(left)),
             Self::Object(object) => object.fields.iter().all(|(_, node)| node.fits(left)),
             Self::Aside(node) => node.fits(left),
+            Self::Carried(object, _) => {
+                let rest = left.checked_sub(begun(object.as_bytes()));
+                *left = rest.unwrap_or_default();
+                rest.is_some()
+            }
             _ => true,
         }
     }
@@ -501,6 +547,8 @@ impl<'a> Node<'a> {
             Self::List(list) => Value::Array(each(key, list, |node| node.value(""))?),
             Self::Object(object) => object.value().map_err(|bad| bad.within(key))?,
             Self::Aside(node) => node.value(key)?,
+            // It was checked when it was found.
+            Self::Carried(object, _) => serde_json::from_str(object).unwrap_or_default(),
             Self::Dense => return Err(dense(key)),
         })
     }
@@ -509,6 +557,8 @@ impl<'a> Node<'a> {
     pub(super) fn json(&self) -> Read<Text> {
         match self {
             Self::Object(object) => object.json(),
+            Self::Carried(object, body) => Ok(Text::part(body, object)),
+            Self::Text(text) => Ok(text.json()),
             other => json(other).map(Text::from),
         }
     }
@@ -529,6 +579,17 @@ fn whole(number: f64) -> Option<u64> {
 }
 
 impl Quote<'_> {
+    /// Returns it as it is written in its body, with its quotes.
+    fn json(&self) -> Text {
+        match self {
+            Self::Plain(text, body) => {
+                let start = text.as_ptr().addr() - body.as_ptr().addr();
+                Text::part(body, &body[start - 1..=start + text.len()])
+            }
+            Self::Escaped(text) => text.in_json(),
+        }
+    }
+
     /// Tells whether it begins so.
     pub(super) fn starts_with(&self, prefix: &str) -> bool {
         match self {
@@ -578,6 +639,7 @@ impl Serialize for Node<'_> {
             Self::Text(Quote::Escaped(text)) => OutgoingText::FromRequest(text).serialize(serializer),
             Self::List(list) => serializer.collect_seq(list),
             Self::Object(object) => object.serialize(serializer),
+            Self::Carried(object, _) => raw(object, serializer),
             Self::Aside(node) => node.serialize(serializer),
         }
     }

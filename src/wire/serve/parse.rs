@@ -16,6 +16,21 @@ use crate::words::text::escape;
 const DEPTH_MAX: usize = 127;
 /// Down to this depth the values of fields are counted one by one: nothing that is looked at is deeper.
 const COUNTED_DEPTH: usize = 8;
+/// Fields whose objects are only carried, in any dialect: schemas of tools and of answers, and arguments of calls. They
+/// are found and not read.
+const CARRIED: [&str; 11] = [
+    "args",
+    "input",
+    "input_schema",
+    "parameters",
+    "parametersJsonSchema",
+    "parameters_json_schema",
+    "responseJsonSchema",
+    "responseSchema",
+    "response_json_schema",
+    "response_schema",
+    "schema",
+];
 /// The number of fields of most objects: messages have a role and a content, parts a type and a text.
 const FIELDS: usize = 2;
 /// A number of up to this many digits is in range.
@@ -58,6 +73,15 @@ impl<'a> Parser<'a> {
         self.left
     }
 
+    /// Reads an object that was found in a body before.
+    pub(super) fn found(body: &'a ByteString, object: &'a str) -> Object<'a> {
+        let at = object.as_ptr().addr() - body.as_ptr().addr();
+        let controls = has_controls(object.as_bytes());
+        let (left, counts, passes) = (usize::MAX, false, false);
+        // It was checked when it was found.
+        Self { body, bytes: body.as_bytes(), at, left, counts, passes, controls }.object(0).unwrap_or_default()
+    }
+
     /// Reads a body: an object.
     pub(super) fn body(&mut self) -> Result<Option<Object<'a>>, String> {
         let read = self.object_or_other();
@@ -89,16 +113,25 @@ impl<'a> Parser<'a> {
         Ok(values)
     }
 
-    /// Reads the value of a field. One with more values than are left is a value itself, [`Node::Dense`]; of fields
-    /// within each other it is the innermost, so that all around it is read. Nothing is made of values before they are
-    /// counted.
-    fn field(&mut self, depth: usize) -> Result<Node<'a>, ParseStop> {
-        if !self.counts {
+    /// Reads the value of a field; an object that is only carried is found and not read. A value with more values than
+    /// are left is one itself, [`Node::Dense`]; of fields within each other it is the innermost, so that all around it
+    /// is read. Nothing is made of values before they are counted.
+    fn field(&mut self, depth: usize, is_carried: bool) -> Result<Node<'a>, ParseStop> {
+        let is_object = self.blanks() == Some(b'{');
+        let is_carried = is_carried && is_object;
+        if !(self.counts || is_carried) {
             return self.value(depth);
         }
         let (at, left) = (self.at, self.left);
         let dense = left.checked_sub(1).ok_or(ParseStop::Dense)?;
-        let fits = self.pass(depth)? <= left;
+        let values = self.pass(depth)?;
+        let fits = values <= left;
+        if is_carried && fits {
+            self.left -= values;
+            // One without fields is read.
+            let carried = Node::Carried(&self.body[at..self.at], self.body);
+            return Ok(if values == 1 { Node::Object(Object::default()) } else { carried });
+        }
         let end = std::mem::replace(&mut self.at, at);
         if fits || (depth <= COUNTED_DEPTH && self.has_fields()) {
             // If the rest of the body is within the limit, so is each field.
@@ -156,7 +189,8 @@ impl<'a> Parser<'a> {
                 Quote::Escaped(key) => Cow::Owned(key.into_string()),
             };
             self.need(b':', "a colon is expected")?;
-            let value = self.field(depth + 1)?;
+            let is_carried = !self.passes && CARRIED.contains(&&*key);
+            let value = self.field(depth + 1, is_carried)?;
             if !self.passes {
                 if fields.is_empty() {
                     // Bodies of many objects are bodies of short ones.

@@ -9,8 +9,8 @@ use super::node::{Node, Object, Read, each};
 use crate::wire::original::{INVOICE, without_invoice};
 use crate::wire::serve::seal::Proves;
 use crate::words::{
-    AssistantPart, Audio, Dialect, Document, DocumentSource, Effort, Foreign, Image, Message, Note, Proof, Reasoning,
-    Text, Tool, ToolCall, UserPart,
+    AssistantPart, Audio, Dialect, Document, DocumentSource, Effort, Foreign, Image, Json, Message, Note, Proof,
+    Reasoning, Text, Tool, ToolCall, UserPart,
 };
 
 /// Kinds of files that are text, though their type does not begin so.
@@ -53,8 +53,8 @@ pub(super) fn note(notes: &mut Vec<Note>, note: Note) {
 }
 
 /// Returns the schema of a tool that was given none.
-pub(super) fn no_arguments() -> Value {
-    json!({"type": "object", "properties": {}})
+pub(super) fn no_arguments() -> Json {
+    json!({"type": "object", "properties": {}}).into()
 }
 
 /// Returns a tool that takes a text as one that takes JSON: a function of the one argument `input`.
@@ -65,7 +65,7 @@ pub(super) fn free_tool(name: String, description: Text) -> Tool {
         "required": ["input"],
         "additionalProperties": false,
     });
-    Tool { name, description, parameters, strict: None }
+    Tool { name, description, parameters: parameters.into(), strict: None }
 }
 
 /// Returns the arguments of a call of such a tool.

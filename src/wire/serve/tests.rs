@@ -1,6 +1,7 @@
 //! The server half against the client half, against recordings, and against shapes written by hand from the vendors'
 //! specifications, so that no bug of ours proves itself.
 
+mod carried;
 mod embed;
 mod losses;
 mod originals;

@@ -242,22 +242,23 @@ fn lines(bytes: usize) -> String {
 
 const CHAT: &str = "/v1/chat/completions";
 const MESSAGES: &str = "/v1/messages";
+const RESPONSES: &str = "/v1/responses";
 const GEMINI: &str = "/v1beta/models/MODEL:generateContent";
 
-/// Starts providers that answer to anything and keep nothing of it.
+/// Starts providers that answer to anything with an empty object, and keep nothing of it.
 fn careless() -> SocketAddr {
-    const CHAT: &str = r#"data: {"choices":[{"index":0,"delta":{"content":"ok"},"finish_reason":"stop"}]}"#;
+    const CHAT: &str = r#"data: {"choices":[{"index":0,"delta":{"content":"{}"},"finish_reason":"stop"}]}"#;
     const MESSAGES: &str = concat!(
         r#"data: {"type":"message_start","message":{"id":"m","usage":{"input_tokens":1,"output_tokens":1}}}"#,
         "\n\n",
-        r#"data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":"ok"}}"#,
+        r#"data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":"{}"}}"#,
         "\n\n",
         r#"data: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":1}}"#,
         "\n\n",
         r#"data: {"type":"message_stop"}"#,
     );
     const GEMINI: &str =
-        r#"data: {"candidates":[{"content":{"role":"model","parts":[{"text":"ok"}]},"finishReason":"STOP"}]}"#;
+        r#"data: {"candidates":[{"content":{"role":"model","parts":[{"text":"{}"}]},"finishReason":"STOP"}]}"#;
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     thread::spawn(move || {
@@ -386,4 +387,69 @@ async fn a_text_in_base64_is_decoded_as_it_goes_out() {
 async fn what_an_answer_repeats_of_its_request_is_held_in_the_request() {
     let asked = json!({"instructions": lines(LONG), "input": "hi"});
     assert_cheap("repeated", &[("/v1/responses", "other", asked)]).await;
+}
+
+/// A schema of some fields, each with a description of about this many bytes.
+fn schema(fields: usize, bytes: usize) -> Value {
+    let about = "what it is for, ".repeat(bytes / 16);
+    let properties: serde_json::Map<_, _> =
+        (0..fields).map(|at| (format!("field_{at}"), json!({"type": "string", "description": about}))).collect();
+    let required: Vec<_> = properties.keys().cloned().collect();
+    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn schemas_are_parts_of_their_body_in_every_dialect() {
+    let hi = json!([{"role": "user", "content": "hi"}]);
+    let chat = |schemas: Vec<Value>| {
+        let function = |(at, schema): (usize, Value)| json!({"name": format!("t{at}"), "description": "does", "parameters": schema});
+        let tool = |it: (usize, Value)| json!({"type": "function", "function": function(it)});
+        json!({"messages": hi, "tools": schemas.into_iter().enumerate().map(tool).collect::<Vec<_>>()})
+    };
+    let messages = |schemas: Vec<Value>| {
+        let tool = |(at, schema): (usize, Value)| json!({"name": format!("t{at}"), "description": "does", "input_schema": schema});
+        let tools: Vec<_> = schemas.into_iter().enumerate().map(tool).collect();
+        json!({"max_tokens": 9, "messages": hi, "tools": tools})
+    };
+    let responses = |schemas: Vec<Value>| {
+        let tool =
+            |(at, schema): (usize, Value)| json!({"type": "function", "name": format!("t{at}"), "parameters": schema});
+        json!({"input": "hi", "tools": schemas.into_iter().enumerate().map(tool).collect::<Vec<_>>()})
+    };
+    let gemini = |schemas: Vec<Value>| {
+        let tool = |(at, schema): (usize, Value)| json!({"name": format!("t{at}"), "description": "does", "parameters": schema});
+        let declared: Vec<_> = schemas.into_iter().enumerate().map(tool).collect();
+        json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}], "tools": [{"functionDeclarations": declared}]})
+    };
+    // Many as agents send them, and one with very many fields.
+    let many = || vec![schema(4, 800); LONG / 3_600];
+    let wide = || vec![schema(LONG / 600, 480)];
+    let asked = [
+        (CHAT, "smart", chat(many())),
+        (CHAT, "other", chat(many())),
+        (CHAT, "third", chat(wide())),
+        (MESSAGES, "smart", messages(many())),
+        (MESSAGES, "other", messages(wide())),
+        (RESPONSES, "other", responses(many())),
+        (GEMINI, "third", gemini(many())),
+        (GEMINI, "other", gemini(wide())),
+    ];
+    assert_cheap("schemas", &asked).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_answer_is_to_be_like_is_a_part_of_its_body() {
+    let hi = json!([{"role": "user", "content": "hi"}]);
+    let form = json!({"type": "json_schema", "json_schema": {"name": "a", "schema": schema(LONG / 600, 480)}});
+    let flat = json!({"type": "json_schema", "name": "a", "schema": schema(LONG / 600, 480)});
+    let stop: Vec<_> = (0..LONG / 300).map(|at| format!("{at} {}", "x".repeat(290))).collect();
+    let asked = [
+        (CHAT, "smart", json!({"messages": hi, "response_format": form})),
+        (CHAT, "third", json!({"messages": hi, "response_format": form})),
+        (RESPONSES, "smart", json!({"input": "hi", "text": {"format": flat}})),
+        (CHAT, "smart", json!({"messages": hi, "stop": "x".repeat(LONG)})),
+        (CHAT, "other", json!({"messages": hi, "stop": stop})),
+        (MESSAGES, "third", json!({"max_tokens": 9, "messages": hi, "stop_sequences": stop})),
+    ];
+    assert_cheap("forms", &asked).await;
 }

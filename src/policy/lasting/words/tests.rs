@@ -43,13 +43,16 @@ fn request() -> ChatRequest {
         .key("k")
         .durable(Durable::Once);
     request.tool_choice = ToolChoice::Named("add".into());
-    request.response_format =
-        ResponseFormat::JsonSchema { name: "n".into(), schema: serde_json::json!({"x": [1.5, null]}), strict: true };
+    request.response_format = ResponseFormat::JsonSchema {
+        name: "n".into(),
+        schema: serde_json::json!({"x": [1.5, null]}).into(),
+        strict: true,
+    };
     request.sampling =
         Sampling { temperature: Some(0.1), seed: Some(-3), stop: vec!["end".into()], ..Sampling::default() };
     (request.effort, request.rule, request.hedging) = (Some(Effort::XHigh), Some(Rule::LeastBusy), Some(Hedging::Race));
     request.tags.insert("team".into(), "red".into());
-    request.extra.insert("top_k".into(), 4.into());
+    request.extra.insert("top_k".into(), serde_json::json!(4).into());
     request.extra_headers.append("anthropic-beta", http::HeaderValue::from_static("x"));
     (request.client, request.extra_dialect) = (Some("agent".into()), Some(Dialect::OpenAiChat));
     request.original = Some(Original {

@@ -132,7 +132,7 @@ fn request(recorded: &Value) -> Result<(String, ChatRequest), &'static str> {
     ];
     if let Some(schema) = schemas.iter().find_map(|pointer| body.pointer(pointer)) {
         request.response_format =
-            ResponseFormat::JsonSchema { name: "answer".into(), schema: schema.clone(), strict: true };
+            ResponseFormat::JsonSchema { name: "answer".into(), schema: schema.clone().into(), strict: true };
     }
     Ok((model.to_owned(), request))
 }
@@ -143,7 +143,7 @@ fn declaration(tool: &Value) -> Tool {
     Tool {
         name: text("name"),
         description: text("description").into(),
-        parameters: parameters.cloned().unwrap_or_default(),
+        parameters: parameters.cloned().unwrap_or_default().into(),
         strict: None,
     }
 }

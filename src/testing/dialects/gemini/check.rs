@@ -307,7 +307,7 @@ fn tools(request: &Fields) -> Vec<Tool> {
         Tool {
             name: text(declaration, "name").to_owned(),
             description: text(declaration, "description").into(),
-            parameters,
+            parameters: parameters.into(),
             strict: None,
         }
     };

@@ -508,7 +508,7 @@ fn read_tool(rules: &Rules, tool: &Value, path: &str) -> Checked<Tool> {
         return Err(wrong(Some(&format!("{path}.parameters")), Some("invalid_function_parameters"), message));
     }
     let description = function.get("description").and_then(Value::as_str).unwrap_or_default().into();
-    Ok(Tool { name: name.to_owned(), description, parameters, strict })
+    Ok(Tool { name: name.to_owned(), description, parameters: parameters.into(), strict })
 }
 
 fn response_format(rules: &Rules, fields: &Fields, talk: &ConversationTexts) -> Checked<Form> {

@@ -311,7 +311,7 @@ fn read_tool(tool: &Value, path: &str, is_official: bool) -> Checked<Option<Tool
         return Err(wrong(Some(&below(path, "parameters")), Some("invalid_function_parameters"), message));
     }
     let description = tool.get("description").and_then(Value::as_str).unwrap_or_default().into();
-    Ok(Some(Tool { name: name.to_owned(), description, parameters, strict }))
+    Ok(Some(Tool { name: name.to_owned(), description, parameters: parameters.into(), strict }))
 }
 
 fn format(fields: &Fields, talk: &ConversationTexts<'_>, is_official: bool) -> Checked<Form> {

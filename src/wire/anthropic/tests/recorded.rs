@@ -106,7 +106,7 @@ fn request_of(body: &Value) -> ChatRequest {
     let tools = tools.as_array().into_iter().flatten().map(|tool| Tool {
         name: text_of(&tool["name"]),
         description: tool["description"].as_str().unwrap_or_default().into(),
-        parameters: tool["input_schema"].clone(),
+        parameters: tool["input_schema"].clone().into(),
         strict: tool["strict"].as_bool(),
     });
     let choice = take("tool_choice");
@@ -124,11 +124,11 @@ fn request_of(body: &Value) -> ChatRequest {
         sampling: Sampling {
             temperature: take("temperature").as_f64(),
             top_p: take("top_p").as_f64(),
-            stop: stop.as_array().into_iter().flatten().map(text_of).collect(),
+            stop: stop.as_array().into_iter().flatten().map(|stop| text_of(stop).into()).collect(),
             ..Sampling::default()
         },
         output_tokens_max: take("max_tokens").as_u64().and_then(|tokens| u32::try_from(tokens).ok()),
-        extra,
+        extra: extra.into_iter().map(|(name, value)| (name, value.into())).collect(),
         ..ChatRequest::default()
     }
 }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::wire::anthropic::{authorize, encode};
 use crate::wire::flavour::{Flavour, GENERIC};
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Effort, FailureClass, Image, Message, Note, Proof, Reasoning, ResponseFormat,
-    Sampling, Secret, Tool, ToolCall, ToolChoice, ToolResult, UserPart,
+    AssistantPart, ChatRequest, Dialect, Effort, FailureClass, Image, Json, Message, Note, Proof, Reasoning,
+    ResponseFormat, Sampling, Secret, Tool, ToolCall, ToolChoice, ToolResult, UserPart,
 };
 
 const NEW: &str = "claude-opus-5";
@@ -35,7 +35,7 @@ fn weather() -> Tool {
     Tool {
         name: "weather".to_owned(),
         description: "Tells the weather.".into(),
-        parameters: json!({"type": "object", "properties": {"city": {"type": "string"}}}),
+        parameters: json!({"type": "object", "properties": {"city": {"type": "string"}}}).into(),
         strict: None,
     }
 }
@@ -97,8 +97,8 @@ fn writes_every_field() {
     let request = ChatRequest {
         tools: vec![
             Tool { strict: Some(true), ..weather() },
-            Tool { description: "".into(), strict: Some(false), parameters: Value::Null, ..weather() },
-            Tool { parameters: json!({"properties": {}}), ..weather() },
+            Tool { description: "".into(), strict: Some(false), parameters: Value::Null.into(), ..weather() },
+            Tool { parameters: json!({"properties": {}}).into(), ..weather() },
         ],
         tool_choice: ToolChoice::Named("weather".to_owned()),
         parallel_tool_calls: Some(false),
@@ -108,10 +108,11 @@ fn writes_every_field() {
                 "type": "object",
                 "properties": {"type": {"type": "string"}, "list": {"type": "array", "items": {"$ref": "#/$defs/a"}}},
                 "$defs": {"a": {"anyOf": [{"type": "null"}, {"properties": {}, "additionalProperties": true}]}},
-            }),
+            })
+            .into(),
             strict: true,
         },
-        sampling: Sampling { temperature: Some(0.5), stop: vec!["a".to_owned()], ..Sampling::default() },
+        sampling: Sampling { temperature: Some(0.5), stop: vec!["a".into()], ..Sampling::default() },
         output_tokens_max: Some(100),
         session: Some("never sent".to_owned()),
         labels: vec!["never sent".to_owned()],
@@ -397,7 +398,7 @@ fn each_generation_gets_the_sampling_parameters_it_takes() {
         presence_penalty: Some(1.0),
         frequency_penalty: Some(1.0),
         seed: Some(1),
-        stop: vec!["\n".to_owned(), "END".to_owned()],
+        stop: vec!["\n".into(), "END".into()],
         ..Sampling::default()
     };
     let (found, notes) = encoded(&ChatRequest { sampling, ..hi() }, OLD);
@@ -479,7 +480,8 @@ fn json_is_asked_for_in_words_where_no_schema_is_held_to() {
         system["text"].as_str().expect("text").to_owned()
     };
     let schema = json!({"type": "object"});
-    let by_schema = ResponseFormat::JsonSchema { name: "answer".to_owned(), schema: schema.clone(), strict: true };
+    let by_schema =
+        ResponseFormat::JsonSchema { name: "answer".to_owned(), schema: schema.clone().into(), strict: true };
     for (model, format, schema) in [(NEW, ResponseFormat::Json, None), (OLD, by_schema, Some(schema))] {
         let request = ChatRequest { response_format: format, ..ChatRequest::new("r").system("Be brief.").user("x") };
         let (body, notes) = encoded(&request, model);
@@ -522,7 +524,7 @@ fn the_generation_is_read_from_every_form_of_a_name() {
 #[test]
 fn extra_fields_are_sent_but_override_nothing_that_is_written() {
     let extra = json!({"model": "evil", "max_tokens": 1, "top_k": 40, "cache_control": {"type": "ephemeral"}});
-    let request = ChatRequest { extra: extra.as_object().expect("an object").clone(), ..hi() };
+    let request = ChatRequest { extra: Json::from(extra).fields(), ..hi() };
     let mut expected = body(&hi(), NEW);
     expected["top_k"] = 40.into();
     expected["cache_control"] = json!({"type": "ephemeral"});

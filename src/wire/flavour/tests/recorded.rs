@@ -61,7 +61,7 @@ fn request(recorded: &Value) -> ChatRequest {
         Tool {
             name: function["name"].as_str().expect("a name").to_owned(),
             description: function["description"].as_str().unwrap_or_default().into(),
-            parameters: function["parameters"].clone(),
+            parameters: function["parameters"].clone().into(),
             strict: function["strict"].as_bool(),
         }
     });
@@ -101,7 +101,7 @@ fn request(recorded: &Value) -> ChatRequest {
         response_format: match format["type"].as_str() {
             Some("json_schema") => ResponseFormat::JsonSchema {
                 name: format["json_schema"]["name"].as_str().unwrap_or_default().to_owned(),
-                schema: format["json_schema"]["schema"].clone(),
+                schema: format["json_schema"]["schema"].clone().into(),
                 strict: format["json_schema"]["strict"] == true,
             },
             Some("json_object") => ResponseFormat::Json,
@@ -124,7 +124,7 @@ fn request(recorded: &Value) -> ChatRequest {
         output_tokens_max: integer("max_tokens")
             .or(integer("max_completion_tokens"))
             .map(|max| max.try_into().expect("small")),
-        extra: extra.map(|(key, value)| (key.clone(), value.clone())).collect(),
+        extra: extra.map(|(key, value)| (key.clone(), value.into())).collect(),
         ..ChatRequest::new("r")
     }
 }

@@ -31,10 +31,7 @@ fn a_recorded_conversation_with_a_signed_call_is_written_the_same() {
         let answer = ToolResult::new("unknown", &made.name, content);
         let request = ChatRequest {
             effort: Some(Effort::Low),
-            extra: json!({"generationConfig": {"thinkingConfig": {"includeThoughts": true}}})
-                .as_object()
-                .cloned()
-                .expect("an object"),
+            extra: Json::from(json!({"generationConfig": {"thinkingConfig": {"includeThoughts": true}}})).fields(),
             ..ChatRequest::new("r")
                 .user(parts(0)["text"].as_str().expect("a text"))
                 .message(calls(&[made]))
@@ -55,13 +52,13 @@ fn recorded_settings_are_written_the_same() {
     let Some(body) = recorded("vertex", "06c83b1c") else { return };
     let schema = body["generationConfig"]["responseJsonSchema"].clone();
     let request = ChatRequest {
-        response_format: ResponseFormat::JsonSchema { name: "person".to_owned(), schema, strict: true },
+        response_format: ResponseFormat::JsonSchema { name: "person".to_owned(), schema: schema.into(), strict: true },
         ..ChatRequest::new("r").user("Generate a person named Alice who is 28 years old")
     };
     assert_eq!(written(Dialect::Vertex, &request, "gemini-3-flash-preview").0, body);
 
     let body = recorded("gemini", "b75936a5").expect("as before");
-    let sampling = Sampling { stop: vec!["END".to_owned(), "\n\n".to_owned()], ..Sampling::default() };
+    let sampling = Sampling { stop: vec!["END".into(), "\n\n".into()], ..Sampling::default() };
     let request = ChatRequest {
         sampling,
         output_tokens_max: Some(500),

@@ -30,7 +30,7 @@ fn bodies_have_the_shape_of_recorded_ones() {
         Tool {
             name: tool["name"].as_str().expect("a name").to_owned(),
             description: tool["description"].as_str().expect("a text").into(),
-            parameters: tool["parameters"].clone(),
+            parameters: tool["parameters"].clone().into(),
             strict: tool["strict"].as_bool(),
         }
     };
@@ -40,7 +40,7 @@ fn bodies_have_the_shape_of_recorded_ones() {
         arguments: arguments.into(),
         proof: None,
     };
-    let extra = |extra: Value| extra.as_object().expect("an object").clone();
+    let extra = |extra: Value| Json::from(extra).fields();
     let table: [(&str, &str, Translate<'_>); 4] = [
         ("xai__responses__json__200__g-can-understand-remote-images", "xai", &|_| {
             ChatRequest::new("r").message(Message::User(vec![
@@ -51,7 +51,7 @@ fn bodies_have_the_shape_of_recorded_ones() {
         ("xai__responses__json__200__easoning-allows-removing-schema", "xai", &|recorded| ChatRequest {
             response_format: ResponseFormat::JsonSchema {
                 name: "response".to_owned(),
-                schema: recorded["text"]["format"]["schema"].clone(),
+                schema: recorded["text"]["format"]["schema"].clone().into(),
                 strict: true,
             },
             ..ChatRequest::new("r").user("Generate a person named Bob")

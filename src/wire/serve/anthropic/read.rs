@@ -141,10 +141,7 @@ impl Reader {
             tools.push(Tool {
                 name: tool.need_text("name")?,
                 description: tool.words("description")?.unwrap_or_default(),
-                parameters: match tool.object("input_schema")? {
-                    Some(schema) => schema.value().map_err(|bad| bad.within("input_schema"))?,
-                    None => no_arguments(),
-                },
+                parameters: tool.carried("input_schema")?.unwrap_or_else(no_arguments),
                 strict: tool.flag("strict")?,
             });
             Ok(())
@@ -288,8 +285,7 @@ impl Reader {
                 }
                 "redacted_thinking" => said.thought(Text::default(), Some(redacted(block.need_text("data")?))),
                 "tool_use" => {
-                    let input = block.object("input")?.map_or(Ok("{}".into()), |input| input.json());
-                    let input = input.map_err(|bad| bad.within("input"))?;
+                    let input = block.written("input")?.unwrap_or_else(|| "{}".into());
                     said.call(block.need_text("id")?, block.need_text("name")?, input);
                 }
                 // Blocks of the provider's own tools, among others.

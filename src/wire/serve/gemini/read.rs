@@ -92,11 +92,8 @@ fn tools(body: &mut Object<'_>) -> Read<(Vec<Tool>, Vec<Foreign>)> {
 
 fn function(mut tool: Object<'_>) -> Read<Tool> {
     let parameters = match tool.either("parametersJsonSchema", "parameters_json_schema") {
-        Some(schema) => Some(schema.value("parametersJsonSchema")?),
-        None => {
-            let schema = tool.object("parameters")?.map(Object::value).transpose();
-            schema.map_err(|bad| bad.within("parameters"))?.map(json_schema)
-        }
+        Some(schema) => Some(schema.any_json("parametersJsonSchema")?),
+        None => tool.carried("parameters")?.map(json_schema),
     };
     Ok(Tool {
         name: tool.need_text("name")?,
@@ -123,10 +120,10 @@ fn tool_choice(body: &mut Object<'_>, tools: &mut Vec<Tool>, notes: &mut Vec<Not
         match calling.text("mode")?.unwrap_or_default().to_ascii_uppercase().as_str() {
             "" | "AUTO" | "VALIDATED" | "MODE_UNSPECIFIED" => Ok(ToolChoice::Auto),
             "NONE" => Ok(ToolChoice::None),
-            "ANY" if names.len() == 1 => named("allowedFunctionNames", names.remove(0), tools),
+            "ANY" if names.len() == 1 => named("allowedFunctionNames", names.remove(0).into_string(), tools),
             "ANY" => {
                 if !names.is_empty() {
-                    tools.retain(|tool| names.contains(&tool.name));
+                    tools.retain(|tool| names.iter().any(|name| *name == tool.name));
                     note(notes, Note::Converted("tool_choice"));
                 }
                 Ok(ToolChoice::Required)
@@ -211,9 +208,9 @@ fn format(config: &mut Object<'_>) -> Read<ResponseFormat> {
     }
     config.either("responseMimeType", "response_mime_type");
     let theirs = config.either("responseSchema", "response_schema");
-    let theirs = theirs.map(|schema| schema.value("responseSchema")).transpose()?.map(json_schema);
+    let theirs = theirs.map(|schema| schema.any_json("responseSchema")).transpose()?.map(json_schema);
     let plain = config.either("responseJsonSchema", "response_json_schema");
-    let plain = plain.map(|schema| schema.value("responseJsonSchema")).transpose()?;
+    let plain = plain.map(|schema| schema.any_json("responseJsonSchema")).transpose()?;
     Ok(match plain.or(theirs) {
         Some(schema) => ResponseFormat::JsonSchema { name: "answer".to_owned(), schema, strict: false },
         None => ResponseFormat::Json,
@@ -398,8 +395,7 @@ impl Reader<'_> {
         let id = call.text("id")?.filter(|id| !id.is_empty());
         // Without ids, the same whenever the conversation comes again.
         let id = id.unwrap_or_else(|| format!("call_{}", self.calls));
-        let arguments = call.object("args")?.map_or(Ok("{}".into()), |args| args.json());
-        let arguments = arguments.map_err(|bad| bad.within("args"))?;
+        let arguments = call.written("args")?.unwrap_or_else(|| "{}".into());
         self.open.push((id.clone(), name.clone()));
         Ok(ToolCall { id, name, arguments, proof })
     }

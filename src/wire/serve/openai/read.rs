@@ -106,7 +106,7 @@ fn response_format(body: &mut Object<'_>) -> Read<ResponseFormat> {
     let read = |format: &mut Object<'_>| match format.need_text("type")?.as_str() {
         "text" => Ok(ResponseFormat::Text),
         // As llama.cpp and Together have it.
-        "json_object" if format.within("schema").is_some() => json_schema(format),
+        "json_object" if format.has_object("schema") => json_schema(format),
         "json_object" => Ok(ResponseFormat::Json),
         "json_schema" => {
             let mut schema = format.need("json_schema", "an object")?.object("json_schema")?;
@@ -121,11 +121,7 @@ fn response_format(body: &mut Object<'_>) -> Read<ResponseFormat> {
 pub(in crate::wire::serve) fn json_schema(format: &mut Object<'_>) -> Read<ResponseFormat> {
     Ok(ResponseFormat::JsonSchema {
         name: format.text("name")?.unwrap_or_else(|| "answer".to_owned()),
-        schema: format
-            .need("schema", "a JSON schema")?
-            .object("schema")?
-            .value()
-            .map_err(|bad| bad.within("schema"))?,
+        schema: format.need("schema", "a JSON schema")?.carried("schema")?,
         strict: format.flag("strict")?.unwrap_or(false),
     })
 }
@@ -160,10 +156,7 @@ fn function(tool: &mut Object<'_>) -> Read<Tool> {
     Ok(Tool {
         name: tool.need_text("name")?,
         description: tool.words("description")?.unwrap_or_default(),
-        parameters: match tool.object("parameters")? {
-            Some(parameters) => parameters.value().map_err(|bad| bad.within("parameters"))?,
-            None => no_arguments(),
-        },
+        parameters: tool.carried("parameters")?.unwrap_or_else(no_arguments),
         strict: tool.flag("strict")?,
     })
 }

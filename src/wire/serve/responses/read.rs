@@ -125,7 +125,8 @@ impl Tools {
             "function" | "" => {
                 let mut tool = declared(tool)?;
                 // A missing value means yes in this dialect, for a schema that allows it.
-                tool.strict = tool.strict.or(is_closed(&tool.parameters).then_some(true));
+                let is_closed = || tool.parameters.tree().is_some_and(|schema| is_closed(&schema));
+                tool.strict = tool.strict.or_else(|| is_closed().then_some(true));
                 Ok(Some(tool))
             }
             "custom" => {

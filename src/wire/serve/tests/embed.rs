@@ -42,7 +42,7 @@ fn openais_requests_are_read_in_every_form() {
         let asked = asked(CallerDialect::OpenAiChat, body).expect("a good request");
         let expected = EmbedRequest {
             dimensions: (!dimensions.is_null()).then_some(8),
-            extra: [("user".to_owned(), json!("me"))].into_iter().collect(),
+            extra: [("user".to_owned(), json!("me").into())].into_iter().collect(),
             extra_dialect: Some(Dialect::OpenAiChat),
             ..EmbedRequest::new("m", inputs)
         };
@@ -58,7 +58,7 @@ fn geminis_requests_are_read_one_by_one_and_in_a_batch() {
     };
     let request = |inputs: &[&str]| EmbedRequest {
         dimensions: Some(8),
-        extra: [("taskType".to_owned(), json!("RETRIEVAL_QUERY"))].into_iter().collect(),
+        extra: [("taskType".to_owned(), json!("RETRIEVAL_QUERY").into())].into_iter().collect(),
         extra_dialect: Some(Dialect::Gemini),
         ..EmbedRequest::new("m", inputs.iter().copied())
     };

@@ -440,10 +440,11 @@ fn a_chat_as_agents_send_it_is_understood() {
     );
     assert_eq!((request.route.as_str(), asked.stream, request.output_tokens_max), ("smart", true, Some(50)));
     assert_eq!((request.effort, request.tool_choice.clone()), (Some(Effort::XHigh), ToolChoice::Named("f".to_owned())));
-    assert_eq!((request.sampling.stop.as_slice(), request.sampling.seed), (&["END".to_owned()][..], Some(-3)));
+    assert_eq!((request.sampling.stop.as_slice(), request.sampling.seed), (&["END".into()][..], Some(-3)));
     assert_eq!((request.parallel_tool_calls, request.session.as_deref()), (Some(false), Some("k")));
     assert_eq!(request.tools.len(), 1);
-    assert_eq!(serde_json::to_value(&request.extra).expect("JSON"), json!({"user": "u", "prompt_cache_key": "k"}));
+    let extra: serde_json::Map<_, _> = request.extra.iter().map(|(name, it)| (name.clone(), it.value())).collect();
+    assert_eq!(Value::from(extra), json!({"user": "u", "prompt_cache_key": "k"}));
     assert_eq!(request.foreign_tools, [Foreign::new(Dialect::OpenAiChat, "web_search", r#"{"type":"web_search"}"#)]);
     for dropped in [Note::Dropped("messages.name"), Note::Dropped("messages.image.detail")] {
         assert!(lost(&asked).contains(&dropped), "{dropped:?}");
@@ -631,8 +632,8 @@ fn gemini_is_understood_in_both_its_spellings() {
     let request = &asked.request;
     assert_eq!((&request.messages, &request.tools), (&other.request.messages, &other.request.tools));
     assert_eq!(
-        (&request.sampling, &request.extra["safetySettings"]),
-        (&other.request.sampling, &camel["safetySettings"])
+        (&request.sampling, request.extra["safetySettings"].value()),
+        (&other.request.sampling, camel["safetySettings"].clone())
     );
     let own = |data: &str| Some(proof(Dialect::Gemini, data));
     assert_eq!(
@@ -657,7 +658,7 @@ fn gemini_is_understood_in_both_its_spellings() {
     let schema = json!({"type": "string"});
     assert_eq!(
         request.response_format,
-        ResponseFormat::JsonSchema { name: "answer".to_owned(), schema, strict: false }
+        ResponseFormat::JsonSchema { name: "answer".to_owned(), schema: schema.into(), strict: false }
     );
     assert_eq!(request.tools[0].parameters, json!({"type": "object", "properties": {"a": {"type": "string"}}}));
     let (body, _) = encoded(&asked, Dialect::Gemini, "gemini-2.5-flash");
@@ -721,7 +722,7 @@ fn what_is_unknown_and_has_too_many_values_is_passed_over_at_every_place() {
             read(caller_dialect, Some("m"), false, &body).unwrap_or_else(|bad| panic!("{caller_dialect:?}: {bad}"));
         assert_eq!(asked.request.messages, [Message::user("one")], "{caller_dialect:?}");
         assert_eq!(asked.request.tools.len(), 1, "{caller_dialect:?}");
-        assert!(!format!("{:?}", asked.request.extra).contains("Array"), "{caller_dialect:?}");
+        assert!(!format!("{:?}", asked.request.extra).contains("0,0"), "{caller_dialect:?}");
         assert_eq!(
             asked.request.original.map(|original| original.body),
             Some(body),

@@ -49,7 +49,8 @@ pub(super) fn read(host: Host, request: &Object<'_>, thinks: bool) -> Checked<(V
             tool.tag(&["custom", "web_search_20250305", "web_fetch_20250910", "code_execution_20250825"])?;
         }
     }
-    let strict: Vec<_> = offered.iter().filter(|tool| tool.strict == Some(true)).map(|tool| &tool.parameters).collect();
+    let strict = offered.iter().filter(|tool| tool.strict == Some(true)).map(|tool| tool.parameters.value());
+    let strict: Vec<_> = strict.collect();
     if strict.len() > STRICT_MAX {
         return Err(refuse(format!(
             "Too many strict tools ({}). The maximum number of strict tools supported is {STRICT_MAX}. Try reducing \
@@ -57,7 +58,7 @@ pub(super) fn read(host: Host, request: &Object<'_>, thinks: bool) -> Checked<(V
             strict.len()
         )));
     }
-    schema::limits(&strict)?;
+    schema::limits(&strict.iter().collect::<Vec<_>>())?;
     choice(request, offered, &names, thinks)
 }
 
@@ -91,7 +92,7 @@ fn custom(host: Host, tool: &Object<'_>) -> Checked<Tool> {
     if strict == Some(true) {
         schema::check(tool.path(), schema.value())?;
     }
-    Ok(Tool { name: name.to_owned(), description, parameters: schema.value().clone(), strict })
+    Ok(Tool { name: name.to_owned(), description, parameters: schema.value().into(), strict })
 }
 
 fn choice(
