@@ -8,8 +8,8 @@ use super::*;
 use crate::wire::flavour::GENERIC;
 use crate::wire::{Decoder, Ending};
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Effort, FailureClass, Image, Json, Message, Note, Piece, ResponseFormat, Sampling,
-    StopReason, Tool, ToolCall, ToolChoice, ToolResult, Usage, UserPart,
+    AssistantPart, ChatRequest, Dialect, Effort, FailureClass, Image, Json, Message, Note, Piece, ResponseFormat,
+    Sampling, StopReason, Tool, ToolCall, ToolChoice, ToolResult, Usage, UserPart,
 };
 
 // Requests.
