@@ -41,7 +41,7 @@ pub(in crate::wire) fn encode(
     let family = Family::of(model.family);
     let path = path(model.name, if streaming { "streamGenerateContent?alt=sse" } else { "generateContent" })?;
     let in_words = !request.tools.is_empty() && !family.forms_beside_tools();
-    let instruction = asked(&request.response_format).filter(|_| in_words);
+    let instruction = if in_words { asked(&request.response_format) } else { None };
     let mut notes = Notes::default();
     if instruction.is_some() {
         notes.converted("response_format");
