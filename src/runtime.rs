@@ -16,7 +16,7 @@ use tokio::sync::{broadcast, oneshot};
 use crate::actors::classify::Classify;
 use crate::actors::front;
 use crate::actors::log_writer;
-use crate::actors::responder::{Responder, WantedReply};
+use crate::actors::responder::Responder;
 #[cfg(not(feature = "store"))]
 use crate::actors::root::Recalled;
 use crate::actors::root::Root;
@@ -47,6 +47,7 @@ pub use crate::actors::handle::{CallHandle, CallStatus};
 pub use crate::actors::health::{HealthSnapshot, LocalShortage, ObserverHealth, ParkedCalls, ProviderHealth};
 pub(crate) use crate::actors::log_writer::Form;
 pub use crate::actors::prices::PricesHealth;
+pub(crate) use crate::actors::responder::{CallNote, WantedReply};
 pub use crate::actors::slot::ProviderStatus;
 pub use crate::actors::stream::ReplyStream;
 pub use crate::actors::to_front::RouterMessage;
@@ -427,7 +428,7 @@ impl Runtime {
     /// # Errors
     /// See [`Error`]; each lists the attempts that were made.
     pub async fn chat(&self, request: ChatRequest) -> Result<Reply, Error> {
-        self.call(request, WantedReply::Whole).await
+        self.call(request, WantedReply::Whole, None).await
     }
 
     /// Answers a request as a stream. Returns as soon as the call runs; what fails later comes in the stream.
@@ -436,7 +437,7 @@ impl Runtime {
     /// # Errors
     /// If the request is refused before anything is sent; see [`Error`].
     pub async fn stream(&self, request: ChatRequest) -> Result<ReplyStream, Error> {
-        self.call(request, WantedReply::Stream).await
+        self.call(request, WantedReply::Stream, None).await
     }
 
     /// Turns texts into vectors, one each, in their order. Dropping the future cancels the call.
@@ -444,7 +445,7 @@ impl Runtime {
     /// # Errors
     /// See [`Error`]; each lists the attempts that were made.
     pub async fn embed(&self, request: EmbedRequest) -> Result<Embeddings, Error> {
-        self.call(request, WantedReply::Vectors).await
+        self.call(request, WantedReply::Vectors, None).await
     }
 
     /// Makes a call that belongs to the runtime and not to its caller: it goes on when any of its readers leave.
@@ -497,9 +498,15 @@ impl Runtime {
         self.shared.durable_store.is_some()
     }
 
-    async fn call<T>(&self, work: impl Into<Work>, wanted: impl Fn(Responder<T>) -> WantedReply) -> Result<T, Error> {
+    /// Makes a call, and notes which one it is as soon as it is on record.
+    pub(crate) async fn call<T>(
+        &self,
+        work: impl Into<Work>,
+        wanted: impl Fn(Responder<T>) -> WantedReply,
+        note: Option<&CallNote>,
+    ) -> Result<T, Error> {
         let work = work.into();
-        self.again(|answer| log_writer::serve(&self.shared, work.clone(), wanted(answer))).await
+        self.again(|answer| log_writer::serve(&self.shared, work.clone(), wanted(answer.noting(note)))).await
     }
 
     /// Hands a message to the router. While the router restarts nothing was sent, so asking again is safe.

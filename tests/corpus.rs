@@ -23,14 +23,17 @@ const DIALECTS: [&str; 6] = ["anthropic", "chat-completions", "gemini", "ollama"
 const FLAVOURS: [&str; 10] =
     ["openai", "azure", "deepseek", "mistral", "qwen", "openrouter", "groq", "vllm", "xai", "kimi"];
 /// Failures that no answer shows, and why.
-const UNSEEN: [(FailureClass, &str); 8] = [
+const UNSEEN: [(FailureClass, &str); 11] = [
     (FailureClass::Unsent, "the connection broke before an answer began"),
     (FailureClass::Connect, "there was no connection"),
     (FailureClass::NoFirstToken, "it is the time before an answer, not the answer"),
     (FailureClass::Stalled, "it is the time between two bytes"),
     (FailureClass::Crashed, "the attempt failed on this side"),
     (FailureClass::Lack, "this machine had no socket or no memory left"),
-    (FailureClass::Cancelled, "the caller left"),
+    (FailureClass::CallerLeft, "the caller left"),
+    (FailureClass::Cancelled, "a holder ended the call"),
+    (FailureClass::CallEnded, "the call ended first"),
+    (FailureClass::Stopped, "the runtime stopped"),
     (FailureClass::HedgeLost, "another attempt was faster"),
 ];
 

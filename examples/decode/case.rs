@@ -282,7 +282,7 @@ fn meaning(class: FailureClass, long: bool) -> (&'static str, &'static str) {
         C::Cut => ("stream_truncated", "retry+failover"),
         C::Empty | C::Unusable => ("generation_failed", "retry+failover"),
         C::Crashed => ("crashed", "retry+failover"),
-        C::Cancelled | C::HedgeLost => ("cancelled", "caller"),
+        class if class.is_unwanted() => ("cancelled", "caller"),
         other => (other.name(), "failover"),
     }
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::call_journal::CallJournal;
+use super::call_log::HolderState;
 use super::parking::QueueTicket;
 use super::prompt::MeasuredRequest;
 use super::responder::WantedReply;
@@ -61,4 +62,6 @@ pub(crate) struct Accepted {
     pub(super) journal: Option<CallJournal>,
     /// The id under which it was accepted before a restart, and whether it had been sent.
     pub(super) taken_up: Option<(CallId, bool)>,
+    /// Its holders, if it has a log.
+    pub(super) held: Option<watch::Receiver<HolderState>>,
 }

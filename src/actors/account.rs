@@ -18,7 +18,7 @@ use super::table::Target;
 use super::to_provider::ProviderMessage;
 use super::watchdog::Watchdog;
 use super::work::AttemptAnswer;
-use crate::policy::admission::{CancelReason, Report};
+use crate::policy::admission::Report;
 use crate::policy::budget::Alert;
 use crate::policy::health::AttemptSummary;
 use crate::policy::hedge::Cost;
@@ -83,8 +83,18 @@ pub(super) struct AttemptAccount {
     pub(super) progress: Arc<AttemptProgress>,
     /// An answer that came whole and that its provider calls a failure, for a caller that gets no other answer.
     pub(super) flawed: Option<Ending>,
-    /// Why no call waits for the answer any more.
-    pub(super) unwanted: Option<CancelReason>,
+}
+
+/// Returns the end of a try that no call waits for any more.
+pub(super) fn unwanted(class: FailureClass) -> Failure {
+    let why = match class {
+        FailureClass::CallerLeft => "the caller left",
+        FailureClass::Cancelled => "a holder of the call ended it",
+        FailureClass::HedgeLost => "another attempt was faster",
+        FailureClass::Stopped => "the runtime stopped",
+        _ => "the call ended",
+    };
+    Failure::new(class, why)
 }
 
 impl AttemptAccount {
@@ -145,6 +155,11 @@ impl AttemptAccount {
         nanos ^ self.about.id.runtime ^ self.about.id.number.rotate_left(32) ^ u64::from(self.number)
     }
 
+    /// Returns the class of an end that nobody asked for: the runtime stops or, if it does not, another.
+    pub(super) fn stopped_or(&self, other: FailureClass) -> FailureClass {
+        if self.shared.draining.load(Relaxed) { FailureClass::Stopped } else { other }
+    }
+
     /// Ends the try: tells the provider, the observers, and the call.
     pub(super) fn settle(&mut self, result: Result<AttemptAnswer, Failure>) {
         let Some(tell) = self.end.take() else { return };
@@ -193,7 +208,6 @@ impl AttemptAccount {
         });
         let course = AttemptSummary {
             begun: self.begun.is_some(),
-            unwanted: self.unwanted,
             blocked: self.blocked,
             streamed: self.first_token.map(|first| now.saturating_duration_since(first)),
             whole: self.permit.ticket().whole,
@@ -258,9 +272,14 @@ impl AttemptAccount {
 impl Drop for AttemptAccount {
     fn drop(&mut self) {
         self.shared.kept.fetch_sub(self.kept, Relaxed);
-        // Our own failure in both cases. A try that never began was not stopped by its reader, so the call goes on to
-        // the next target.
+        // Our own failure, unless it is the end of everything. A try that never began was not stopped by its reader, so
+        // the call goes on to the next target.
+        let crashed = FailureClass::Crashed;
+        let class = if std::thread::panicking() { crashed } else { self.stopped_or(crashed) };
         let how = if self.begun.is_some() { "crashed or was killed" } else { "never started" };
-        self.settle(Err(Failure::new(FailureClass::Crashed, format!("the attempt's actor {how}"))));
+        self.settle(Err(match class {
+            FailureClass::Crashed => Failure::new(class, format!("the attempt's actor {how}")),
+            _ => unwanted(class),
+        }));
     }
 }

@@ -1,7 +1,7 @@
 //! One try of a call at one target: encode, send, decode. All work that may crash or hang is here.
 //!
 //! A task of its own: one async function, then it stops. Pieces of the answer go into its own bounded channel, whose
-//! receiver may be the caller's. Its call cancels it by dropping its end of `unwanted`, or by dying. It keeps its own
+//! receiver may be the caller's. Its call cancels it by a word through `unwanted`, or by dying. It keeps its own
 //! timers and ends in one way, by its account's [`settle`](super::account::Account::settle).
 
 use std::time::{Duration, SystemTime};
@@ -11,14 +11,14 @@ use ractor::{ActorCell, SpawnErr};
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
+use super::account::unwanted;
 use super::clock::now;
-use super::job::{AttemptJob, cancelled};
+use super::job::AttemptJob;
 use super::prompt::FittedPrompt;
 use super::task;
 use super::to_provider::ProviderMessage;
 use super::watchdog::Watchdog;
 use super::work::{AttemptAnswer, Work};
-use crate::policy::admission::CancelReason;
 use crate::transport::{HttpRequest, HttpResponse, TransportError};
 use crate::wire::{self, Names, Sent};
 use crate::words::{Failure, FailureClass, Note, Scope, Secret, Text};
@@ -35,30 +35,25 @@ const REST_MAX: Duration = Duration::from_millis(100);
 /// The kind of task that an attempt is.
 pub(crate) enum Attempt {}
 
-/// Starts a try under its provider's supervisor. `unwanted` resolves when the call no longer waits for the answer: with
-/// the reason, or without one if the call is gone because its caller is.
+/// Starts a try under its provider's supervisor. `wanted` resolves when the call no longer waits for the answer: with
+/// the class of the attempt's end, or without one if the call itself is gone.
 pub(super) async fn start(
     job: Box<AttemptJob>,
-    unwanted: oneshot::Receiver<CancelReason>,
+    wanted: oneshot::Receiver<FailureClass>,
     supervisor: ActorCell,
 ) -> Result<(), SpawnErr> {
     let span = job.span.clone();
-    task::run::<Attempt>(Box::pin(run(job, unwanted).instrument(span)), supervisor).await
+    task::run::<Attempt>(Box::pin(run(job, wanted).instrument(span)), supervisor).await
 }
 
-async fn run(mut job: Box<AttemptJob>, unwanted: oneshot::Receiver<CancelReason>) {
+async fn run(mut job: Box<AttemptJob>, wanted: oneshot::Receiver<FailureClass>) {
     let result = tokio::select! {
         biased;
-        why = unwanted => Err(why.unwrap_or(CancelReason::Left)),
+        class = wanted => Err(class.ok()),
         result = job.answer() => Ok(result),
     };
-    let result = result.unwrap_or_else(|why| {
-        job.account.unwanted = Some(why);
-        Err(match why {
-            CancelReason::Left => cancelled("the caller left"),
-            CancelReason::Ended => cancelled("the call ended"),
-            CancelReason::Lost => Failure::new(FailureClass::HedgeLost, "another attempt was faster"),
-        })
+    let result = result.unwrap_or_else(|class| {
+        Err(unwanted(class.unwrap_or_else(|| job.account.stopped_or(FailureClass::CallEnded))))
     });
     // The channel closes before the end is reported, so that a reader that drained it has everything.
     let AttemptJob { pieces, mut account, rest, .. } = *job;

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use super::accepted::{Accepted, CallAdmission};
 use super::call_journal::CallJournal;
+use super::call_log::HolderState;
 use super::clock::now;
 use super::parking::WaitResource;
 use super::recorder::CALLS;
@@ -30,6 +32,8 @@ pub(super) struct CallIdentity {
     pub(super) journal: Option<CallJournal>,
     /// The id under which it was accepted before a restart, and whether it had been sent.
     pub(super) taken_up: Option<(CallId, bool)>,
+    /// Its holders, if it has a log.
+    pub(super) held: Option<watch::Receiver<HolderState>>,
 }
 
 /// Accepts a call and hands it to the router, or answers it. This is done at once, except for long requests and where
@@ -87,8 +91,8 @@ fn start(
         Ok(admission) => admission,
         Err(error) => return wanted.refuse(error),
     };
-    let CallIdentity { id, journal, taken_up } =
-        named.unwrap_or_else(|| CallIdentity { id: shared.next_call(), journal: None, taken_up: None });
+    let CallIdentity { id, journal, taken_up, held } =
+        named.unwrap_or_else(|| CallIdentity { id: shared.next_call(), journal: None, taken_up: None, held: None });
     let about = about(id, &route, &work, priority);
     let soft_routing = shared.budgets.soft_routing(&about);
     let needs = table.needs_of(&route, &work);
@@ -97,8 +101,21 @@ fn start(
     let mut asked = table.ask(&route, work);
     asked.key = shared.stale.key(&route, &asked.work);
     let span = tracing::info_span!(target: CALLS, "call", id = %about.id, route = %route.name);
-    let accepted =
-        Accepted { about, asked, table, route, needs, started, deadline, wanted, admission, span, journal, taken_up };
+    let accepted = Accepted {
+        about,
+        asked,
+        table,
+        route,
+        needs,
+        started,
+        deadline,
+        wanted,
+        admission,
+        span,
+        journal,
+        taken_up,
+        held,
+    };
     // If there is no router it is dropped with its answer, which then sends the error.
     shared.router.send(RouterCommand::Start(Box::new(accepted)));
 }

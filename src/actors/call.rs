@@ -65,6 +65,7 @@ async fn run(job: Box<CallJob>, shared: Arc<Shared>) {
         span: _,
         journal,
         taken_up: _,
+        held: _,
     } = accepted;
     let (commit, mut caller) = CallerChannel::open(wanted, asked.work.commit(), &shared.draining);
     let (place, plan) = match admission {
@@ -74,7 +75,10 @@ async fn run(job: Box<CallJob>, shared: Arc<Shared>) {
             call_record.note(CallStep::Queued(queued.foretold()));
             match seated(queued, &mut caller, &shared, deadline).await {
                 Ok(place) => (place, None),
-                Err(None) => return call_record.end(CallStep::CallerLeft),
+                Err(None) => {
+                    call_record.left();
+                    return;
+                }
                 Err(Some(error)) => {
                     call_record.end(CallStep::GaveUp(error.clone()));
                     return caller.fail(error);
@@ -329,7 +333,7 @@ impl Driver {
             }
             GiveUp::Deadline => Error::DeadlineExceeded { attempts },
             // Only its reader makes an attempt give up while its call still wants it.
-            GiveUp::Interrupted(failure) if failure.class == FailureClass::Cancelled => {
+            GiveUp::Interrupted(failure) if failure.class == FailureClass::CallerLeft => {
                 Error::ConsumerStalled(self.shared.limits.consumer_stall_max)
             }
             GiveUp::Interrupted(failure) => Error::Interrupted { failure, attempts },

@@ -8,7 +8,7 @@ use super::account::AttemptAccount;
 use super::work::Work;
 use crate::transport::Body;
 use crate::wire::Unfence;
-use crate::words::{Failure, FailureClass, Piece};
+use crate::words::Piece;
 
 /// Pieces an answer may be ahead of its reader.
 pub(super) const PIECES_MAX: usize = 64;
@@ -37,9 +37,4 @@ pub(super) struct AttemptJob {
     /// Takes JSON out of the text around it, where JSON was asked for.
     pub(super) unfence: Option<Unfence>,
     pub(super) span: tracing::Span,
-}
-
-/// Returns the end of a try that no call waits for any more.
-pub(super) fn cancelled(why: &str) -> Failure {
-    Failure::new(FailureClass::Cancelled, why)
 }

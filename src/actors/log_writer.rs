@@ -53,7 +53,10 @@ pub(crate) fn serve(shared: &Arc<Shared>, work: Work, wanted: WantedReply) {
     let shared = shared.clone();
     spawn(async move {
         match find(&shared, request, form, false).await {
-            Ok(hold) => answer(hold, wanted).await,
+            Ok(hold) => {
+                wanted.note(hold.id());
+                answer(hold, wanted).await;
+            }
             Err(error) => wanted.refuse(error),
         }
     });
@@ -296,7 +299,8 @@ async fn play(shared: &Arc<Shared>, script: &LoggedCall) -> Result<Vec<Item>, Er
     };
     // In the ledger the part before a restart has the old id: here it is a new call.
     let (id, first) = (if taken_up.is_some() { shared.next_call() } else { log.id() }, log.id());
-    let named = CallIdentity { id, journal: journal.clone(), taken_up: taken_up.map(|it| (first, it.is_sent)) };
+    let taken_up = taken_up.map(|it| (first, it.is_sent));
+    let named = CallIdentity { id, journal: journal.clone(), taken_up, held: Some(log.held()) };
     begin::call(shared, Some(named), Work::Chat(request), wanted);
     let mut stream = answer.await.unwrap_or(Err(Error::Unavailable))?;
     log.begin();

@@ -73,7 +73,8 @@ impl Driver {
         if let Some(rank) = self.waits.rank {
             self.running.iter().for_each(|running| self.shared.parking.left(&running.target, rank));
         }
-        self.call_record.end(CallStep::CallerLeft);
+        let class = self.call_record.left();
+        self.running.drain(..).for_each(|running| drop(running.cancel(class)));
     }
 
     /// Goes on with the end of the call's wait.

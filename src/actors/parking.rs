@@ -174,7 +174,7 @@ impl Parking {
 
     /// Returns the history, so far, of a call that is parked.
     pub(crate) fn flight(&self, call: CallId) -> Option<Arc<Flight>> {
-        Some(lock(&self.parked).get(&call)?.flight.clone())
+        lock(&self.parked).values().find(|one| one.flight.is_of(call)).map(|one| one.flight.clone())
     }
 
     /// Returns the parked calls, by route.

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
+use super::account::unwanted;
 use super::clock::now;
-use super::job::{AttemptJob, cancelled};
+use super::job::AttemptJob;
 use super::shared::CrashHook;
 use super::watchdog::Watchdog;
 use crate::policy::verify;
@@ -20,6 +21,8 @@ use crate::words::{
 
 /// The most chunks that go on together, because they came at once.
 const CHUNKS_AT_ONCE: usize = 32;
+/// How long the call of a try without a reader may take to say why there is none.
+const WORD_MAX: Duration = Duration::from_secs(1);
 /// How long a body may pause after the end of its answer, if no terminal marker came: usage follows at once.
 const TAIL_MAX: Duration = Duration::from_secs(1);
 
@@ -225,21 +228,27 @@ impl AttemptJob {
     async fn send(&mut self, piece: Piece, watchdog: &mut Watchdog) -> Result<(), Failure> {
         let piece = match self.pieces.try_send(piece) {
             Ok(()) => return Ok(()),
-            Err(mpsc::error::TrySendError::Closed(_)) => return Err(cancelled("the answer is no longer read")),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(no_reader().await),
             Err(mpsc::error::TrySendError::Full(piece)) => piece,
         };
         let since = now();
         let stall_max = self.account.shared.limits.consumer_stall_max;
         match tokio::time::timeout(stall_max, self.pieces.send(piece)).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(cancelled("the answer is no longer read")),
-            Err(_) => return Err(cancelled("the reader took nothing for too long")),
+            Ok(Err(_)) => return Err(no_reader().await),
+            Err(_) => return Err(Failure::new(FailureClass::CallerLeft, "the reader took nothing for too long")),
         }
         let now = now();
         self.account.blocked = self.account.blocked.max(now.saturating_duration_since(since));
         watchdog.resume(now);
         Ok(())
     }
+}
+
+/// Returns the end of a try whose answer is no longer read. Its call knows why, and says so first.
+async fn no_reader() -> Failure {
+    tokio::time::sleep(WORD_MAX).await;
+    unwanted(FailureClass::CallerLeft)
 }
 
 /// Judges a whole answer by its provider's end and by the request.

@@ -7,7 +7,7 @@ use super::live_actor::lock;
 use crate::policy::explain::{CallStep, Flight};
 use crate::policy::ledger::Ledger;
 use crate::policy::record::{Observer, Record};
-use crate::words::CallId;
+use crate::words::{CallId, Error};
 
 /// The ledger and the flight recorder.
 pub(crate) struct Recorder {
@@ -26,7 +26,7 @@ impl Recorder {
     }
 
     pub(crate) fn flight(&self, call: CallId) -> Option<Arc<Flight>> {
-        lock(&self.flights).iter().rev().find(|flight| flight.call == call).cloned()
+        lock(&self.flights).iter().rev().find(|flight| flight.is_of(call)).cloned()
     }
 
     /// Returns the remembered calls, in the order of their ends.
@@ -78,7 +78,7 @@ fn call_ended(flight: &Flight) {
         Some((_, CallStep::Answered { target, .. })) => {
             tracing::info!(target: CALLS, target_id = %target, attempts, "call answered");
         }
-        Some((_, CallStep::GaveUp(error))) => {
+        Some((_, CallStep::GaveUp(error))) if *error != Error::Cancelled => {
             let last = error.attempts().last().map(|record| record.end.name());
             tracing::warn!(target: CALLS, error = error.name(), attempts, last, "call failed");
         }

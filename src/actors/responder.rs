@@ -1,22 +1,39 @@
 //! Where a call's answer goes, and in what form.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ractor::RpcReplyPort;
 use tokio::sync::oneshot;
 
+use super::live_actor::lock;
 use super::stream::{ReplyStream, cut_off};
-use crate::words::{Embeddings, Error, Reply};
+use crate::words::{CallId, Embeddings, Error, Reply};
 
 /// How often a message's reply port is polled, because it cannot be awaited.
 const PORT_LOOK: Duration = Duration::from_millis(250);
+
+/// Where a caller reads which call its request has become: set when the call is on record.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CallNote(Arc<Mutex<Option<CallId>>>);
+
+impl CallNote {
+    pub(crate) fn set(&self, call: CallId) {
+        *lock(&self.0) = Some(call);
+    }
+
+    pub(crate) fn get(&self) -> Option<CallId> {
+        *lock(&self.0)
+    }
+}
+
 /// The receiver of an answer. If it is dropped unanswered, it sends the reason as an error: no caller hangs.
 pub(crate) struct Responder<T> {
     to: Option<ReplyPath<T>>,
     pub(super) begun: bool,
     draining: Arc<AtomicBool>,
+    note: Option<CallNote>,
 }
 
 enum ReplyPath<T> {
@@ -26,11 +43,23 @@ enum ReplyPath<T> {
 
 impl<T> Responder<T> {
     pub(crate) fn method(sender: oneshot::Sender<Result<T, Error>>, draining: &Arc<AtomicBool>) -> Self {
-        Self { to: Some(ReplyPath::Method(sender)), begun: false, draining: draining.clone() }
+        Self { to: Some(ReplyPath::Method(sender)), begun: false, draining: draining.clone(), note: None }
     }
 
     pub(crate) fn port(port: RpcReplyPort<Result<T, Error>>, draining: &Arc<AtomicBool>) -> Self {
-        Self { to: Some(ReplyPath::Port(port)), begun: false, draining: draining.clone() }
+        Self { to: Some(ReplyPath::Port(port)), begun: false, draining: draining.clone(), note: None }
+    }
+
+    /// Lets it note which call the request has become.
+    pub(crate) fn noting(mut self, note: Option<&CallNote>) -> Self {
+        self.note = note.cloned();
+        self
+    }
+
+    fn note(&self, call: CallId) {
+        if let Some(note) = &self.note {
+            note.set(call);
+        }
     }
 
     pub(crate) fn send(&mut self, answer: Result<T, Error>) {
@@ -75,6 +104,15 @@ pub(crate) enum WantedReply {
 }
 
 impl WantedReply {
+    /// Notes which call the request has become.
+    pub(super) fn note(&self, call: CallId) {
+        match self {
+            Self::Whole(answer) => answer.note(call),
+            Self::Stream(answer) | Self::Buffered(answer) => answer.note(call),
+            Self::Vectors(answer) => answer.note(call),
+        }
+    }
+
     pub(crate) fn refuse(self, error: Error) {
         match self {
             Self::Whole(mut answer) => answer.send(Err(error)),

@@ -105,7 +105,9 @@ impl State {
         if let (Some(session), Some(sticky)) = (accepted.asked.work.session(), plan.sticky) {
             self.sessions.keep(session, sticky, now);
         }
-        let mut call_record = CallRecord::new(accepted.about.clone(), accepted.started, self.shared.clone());
+        let (about, held) = (accepted.about.clone(), accepted.held.clone());
+        accepted.wanted.note(about.id);
+        let mut call_record = CallRecord::new(about, accepted.started, held, self.shared.clone());
         if let Some((first, is_sent)) = accepted.taken_up {
             call_record.take_up(first, is_sent);
         }

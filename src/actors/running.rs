@@ -9,8 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::account::AttemptOutcome;
 use super::progress::{AttemptProgress, TargetNews};
 use crate::policy::failover::Try;
-use crate::policy::health::CancelReason;
-use crate::words::{Piece, TargetId};
+use crate::words::{FailureClass, Piece, TargetId};
 
 /// One attempt in flight.
 pub(super) struct RunningAttempt {
@@ -21,7 +20,7 @@ pub(super) struct RunningAttempt {
     /// `None` once it has reported its end.
     ended: Option<oneshot::Receiver<AttemptOutcome>>,
     /// Used or dropped, it stops the attempt.
-    unwanted: oneshot::Sender<CancelReason>,
+    unwanted: oneshot::Sender<FailureClass>,
     /// When it last had content, and what became of its target.
     progress: Arc<AttemptProgress>,
     /// What the call knows of that.
@@ -54,7 +53,7 @@ impl RunningAttempt {
         target: TargetId,
         pieces: mpsc::Receiver<Piece>,
         ended: oneshot::Receiver<AttemptOutcome>,
-        unwanted: oneshot::Sender<CancelReason>,
+        unwanted: oneshot::Sender<FailureClass>,
         progress: Arc<AttemptProgress>,
         prompt_tokens: u32,
     ) -> Self {
@@ -86,9 +85,9 @@ impl RunningAttempt {
         (self.first.take(), self.pieces.take())
     }
 
-    /// Stops the attempt; the result resolves with its end.
-    pub(super) fn cancel(self, why: CancelReason) -> oneshot::Receiver<AttemptOutcome> {
-        let _ = self.unwanted.send(why);
+    /// Stops the attempt, whose end is of this class; the result resolves with it.
+    pub(super) fn cancel(self, class: FailureClass) -> oneshot::Receiver<AttemptOutcome> {
+        let _ = self.unwanted.send(class);
         self.ended.unwrap_or_else(|| oneshot::channel().1)
     }
 

@@ -108,7 +108,7 @@ impl Driver {
         let target = self.table.targets[this.target].clone();
         let (pieces, receiver) = mpsc::channel(PIECES_MAX);
         let (end, ended) = oneshot::channel();
-        let (wanted, unwanted) = oneshot::channel();
+        let (unwanted, wanted) = oneshot::channel();
         let progress = permit.progress().clone();
         let span = tracing::info_span!(target: CALLS, "attempt", number = this.number, target = %target.id(), trimmed = tracing::field::Empty);
         let supervisor = target.provider.slot.supervisor();
@@ -145,7 +145,6 @@ impl Driver {
             drift: Vec::new(),
             progress: progress.clone(),
             flawed: None,
-            unwanted: None,
         };
         let work = self.asked.work.clone();
         let meant = self.table.layout.is_only_model(&self.route, this.target);
@@ -166,9 +165,9 @@ impl Driver {
             span,
         });
         if let Some(supervisor) = supervisor {
-            let _ = attempt::start(job, unwanted, supervisor).await;
+            let _ = attempt::start(job, wanted, supervisor).await;
         }
-        RunningAttempt::new(this, id, receiver, ended, wanted, progress, prompt_tokens)
+        RunningAttempt::new(this, id, receiver, ended, unwanted, progress, prompt_tokens)
     }
 
     pub(super) fn happened(&mut self, happening: AttemptEvent) {
@@ -201,7 +200,12 @@ impl Driver {
     /// Stops an attempt, and waits for its end, which comes at once.
     pub(super) async fn cancel(&mut self, number: u32, why: CancelReason) {
         let Some(at) = self.running.iter().position(|running| running.number == number) else { return };
-        let ended = self.running.swap_remove(at).cancel(why);
+        let class = match why {
+            CancelReason::Left => FailureClass::CallerLeft,
+            CancelReason::Ended => FailureClass::CallEnded,
+            CancelReason::Lost => FailureClass::HedgeLost,
+        };
+        let ended = self.running.swap_remove(at).cancel(class);
         if let Ok(Ok(ended)) = tokio::time::timeout(ANSWER_MAX, ended).await {
             self.call_record.count(&ended.record);
             self.ended.push(ended);

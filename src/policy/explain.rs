@@ -164,10 +164,8 @@ pub enum CallStep {
     },
     /// The caller left before the call's end.
     CallerLeft,
-    /// The call failed.
+    /// The call failed, was cancelled, or was cut off.
     GaveUp(Error),
-    /// The call crashed, or the runtime stopped.
-    CutOff,
 }
 
 impl Flight {
@@ -187,20 +185,26 @@ impl Flight {
         }
     }
 
-    /// Returns how the call ended: `answered`, `degraded` where no target answered it, `caller_left`, `cut_off`, or the
-    /// error's name.
+    /// Returns how the call ended: `answered`, `degraded` where no target answered it, `caller_left`, or the error's
+    /// name; `running` where it has not.
     pub fn outcome(&self) -> &'static str {
         match self.steps.last() {
             Some((_, CallStep::Answered { .. })) => "answered",
             Some((_, CallStep::Degraded(_))) => "degraded",
             Some((_, CallStep::CallerLeft)) => "caller_left",
             Some((_, CallStep::GaveUp(error))) => error.name(),
-            _ => "cut_off",
+            _ => "running",
         }
     }
 }
 
 impl Flight {
+    /// Tells whether it is of the call that has this id, or had it before a restart.
+    pub fn is_of(&self, call: CallId) -> bool {
+        self.call == call
+            || matches!(self.steps.first(), Some((_, CallStep::TakenUp { call: first })) if *first == call)
+    }
+
     /// Returns the age of its answer, if that was a stale one.
     pub fn age(&self) -> Option<Duration> {
         match self.steps.last() {
@@ -284,7 +288,6 @@ impl fmt::Display for CallStep {
             Self::Answered { attempt, .. } => write!(f, "answered by attempt {attempt}"),
             Self::CallerLeft => f.write_str("the caller left"),
             Self::GaveUp(error) => write!(f, "gave up: {error}"),
-            Self::CutOff => f.write_str("cut off: the call crashed or the runtime stopped"),
         }
     }
 }

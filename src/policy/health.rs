@@ -172,8 +172,6 @@ pub enum Outcome {
 pub struct AttemptSummary {
     /// Whether anything was sent.
     pub begun: bool,
-    /// Why no call waits for the answer any more, where that is so.
-    pub unwanted: Option<CancelReason>,
     /// The longest that the answer's reader kept it waiting.
     pub blocked: Duration,
     /// From its first content to its end, where there was any.
@@ -198,10 +196,12 @@ impl AttemptSummary {
             return Outcome::Success { tpot: self.tpot(output_tokens) };
         };
         match failure.class {
-            FailureClass::Cancelled | FailureClass::HedgeLost | FailureClass::Crashed if !self.begun => Outcome::Unused,
-            FailureClass::Cancelled | FailureClass::HedgeLost => {
-                Outcome::Cancelled(self.unwanted.unwrap_or(CancelReason::Left))
+            class if !self.begun && (class.is_unwanted() || class == FailureClass::Crashed) => Outcome::Unused,
+            FailureClass::CallerLeft | FailureClass::Cancelled | FailureClass::Stopped => {
+                Outcome::Cancelled(CancelReason::Left)
             }
+            FailureClass::CallEnded => Outcome::Cancelled(CancelReason::Ended),
+            FailureClass::HedgeLost => Outcome::Cancelled(CancelReason::Lost),
             FailureClass::Crashed | FailureClass::Lack => Outcome::Crashed,
             FailureClass::Cut if self.blocked >= BLOCKED_NO_FAULT => Outcome::Cancelled(CancelReason::Ended),
             class => Outcome::Failure { class, scope: failure.scope, retry_after: self.back },
@@ -218,7 +218,7 @@ impl AttemptSummary {
 /// Why an attempt's answer is no longer wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CancelReason {
-    /// The caller left, and its limit is not known.
+    /// The caller left or gave the call up, and its limit is not known.
     Left,
     /// The call's own time was up, or the call ended otherwise.
     Ended,

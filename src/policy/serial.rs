@@ -234,7 +234,6 @@ fn step(happened: &CallStep) -> Value {
         }
         CallStep::CallerLeft => json!({ "step": "caller_left" }),
         CallStep::GaveUp(error) => json!({ "step": "gave_up", "error": error.name() }),
-        CallStep::CutOff => json!({ "step": "cut_off" }),
     }
 }
 

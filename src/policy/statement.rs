@@ -244,7 +244,10 @@ impl Statement {
 pub const fn waste(class: FailureClass) -> &'static str {
     match class {
         FailureClass::HedgeLost => "slower of two",
-        FailureClass::Cancelled => "abandoned",
+        FailureClass::CallerLeft => "abandoned",
+        FailureClass::Cancelled => "cancelled",
+        FailureClass::CallEnded => "call ended",
+        FailureClass::Stopped => "stopped",
         FailureClass::Cut | FailureClass::Stalled => "cut off",
         FailureClass::Empty | FailureClass::Unusable => "drawn again",
         _ => "failed",
@@ -290,7 +293,10 @@ mod tests {
         use FailureClass as C;
         for (classes, name) in [
             (&[C::HedgeLost][..], "slower of two"),
-            (&[C::Cancelled], "abandoned"),
+            (&[C::CallerLeft], "abandoned"),
+            (&[C::Cancelled], "cancelled"),
+            (&[C::CallEnded], "call ended"),
+            (&[C::Stopped], "stopped"),
             (&[C::Cut, C::Stalled], "cut off"),
             (&[C::Empty, C::Unusable], "drawn again"),
             (&[C::Server, C::RateLimited], "failed"),

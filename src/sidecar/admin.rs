@@ -14,7 +14,7 @@ use crate::runtime::{
     ProviderStatus, Question, Skipped,
 };
 use crate::wire::serve::call_of;
-use crate::words::{Date, Error, Hint, Hold, Reset, TargetId};
+use crate::words::{CallId, Date, Error, Hint, Hold, Reset, TargetId};
 
 /// Tells whether calls can be answered: some target admits them.
 pub(super) fn is_ready(snapshot: &HealthSnapshot) -> bool {
@@ -167,16 +167,19 @@ pub fn moment(text: &str, now: SystemTime) -> Option<SystemTime> {
     Date::parse(text).map_or_else(ago, day)
 }
 
+/// Reads which call is meant: by its own id, or by that of a response that was written here.
+pub(super) fn to_call(text: &str) -> Option<CallId> {
+    text.parse().ok().or_else(|| call_of(text))
+}
+
 /// Reads what is to be forgotten: `call`, `tag` or `before` of an address's query, and one of them.
 pub(super) fn to_forget(query: &str, now: SystemTime) -> Result<CallSelector, String> {
     let which = |(name, value): (&str, &str)| {
         let value = unescaped(value);
         match name {
-            "call" => {
-                let call = value.parse().ok().or_else(|| call_of(&value));
-                call.map(CallSelector::Call)
-                    .ok_or("call: must be an id, as 5f3a9c01d2e4b687-17, or that of a response".to_owned())
-            }
+            "call" => to_call(&value)
+                .map(CallSelector::Call)
+                .ok_or("call: must be an id, as 5f3a9c01d2e4b687-17, or that of a response".to_owned()),
             "tag" => {
                 let pair =
                     value.split_once('=').map(|(name, value)| CallSelector::Tag(name.to_owned(), value.to_owned()));

@@ -42,13 +42,19 @@ pub(super) async fn begin(
     request.durable.get_or_insert(Durable::Again);
     request.commit = CommitPolicy::Buffered;
     let mut record = chat::record(state, client, CALLER_DIALECT, &request.route, stream, place);
-    let request = Arc::new(request);
-    let call = state.runtime.keep(request.clone(), CallForm::Stream, true).await;
-    let call = call.map_err(|error| chat::failed(CALLER_DIALECT, &error, &mut record))?;
-    record.is_of(call.id(), !Arc::ptr_eq(call.request(), &request));
-    let kept = BackgroundAnswer::of(state, call.clone()).await;
-    watch(call, record);
-    match kept {
+    let (request, runtime) = (Arc::new(request), state.runtime.clone());
+    // It goes on, and its end is written down, also where its caller leaves before it is accepted.
+    let making = async move {
+        let call = runtime.keep(request.clone(), CallForm::Stream, true).await;
+        let call = call.map_err(|error| chat::failed(CALLER_DIALECT, &error, &mut record))?;
+        record.is_of(call.id(), !Arc::ptr_eq(call.request(), &request));
+        watch(call.clone(), record);
+        Ok(call)
+    };
+    #[expect(clippy::disallowed_methods, reason = "it owns a record, which says by itself that it was dropped")]
+    let made = tokio::spawn(making).await;
+    let call = made.unwrap_or_else(|_| Err(serve::refuse(CALLER_DIALECT, RefusalReason::Call(&Error::Crashed))))?;
+    match BackgroundAnswer::of(state, call).await {
         Some(kept) if stream => Ok(kept.events(None, current.server.keep_alive)),
         Some(kept) => Ok(kept.response(true).await),
         None => Err(serve::refuse(CALLER_DIALECT, RefusalReason::Call(&Error::Crashed))),
@@ -74,7 +80,7 @@ fn watch(call: CallHandle, mut record: Record) {
         match call.wait().await {
             Ok(reply) => {
                 let it = &reply.finished;
-                record.finished(it.call, &it.target, it.cost_usd, &it.attempts);
+                record.finished(it.call, &it.target, it.degraded, it.cost_usd, &it.attempts);
             }
             Err(error) => record.failed(&error),
         }

@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep};
 use super::record::Record;
 use crate::runtime::ReplyStream;
 use crate::wire::serve::Writer;
-use crate::words::{AssistantPart, Error, Reply, ReplyEvent, UnavailableTarget};
+use crate::words::{AssistantPart, Error, Finished, Reply, ReplyEvent, UnavailableTarget};
 
 /// Bytes that go out in one piece, if they are there at once.
 const PIECE: usize = 16 * 1024;
@@ -193,7 +193,8 @@ impl Streaming {
                     }
                     ReplyEvent::Finished(finished) => {
                         if let Some(record) = &mut self.record {
-                            record.finished(finished.call, &finished.target, finished.cost_usd, &finished.attempts);
+                            let Finished { call, target, degraded, cost_usd, attempts, .. } = &*finished;
+                            record.finished(*call, target, *degraded, *cost_usd, attempts);
                         }
                         self.state = BodyState::Ended(true);
                     }

@@ -19,7 +19,7 @@ use super::record::Record;
 use super::refusals::Reason;
 use super::settings::{ModelNames, Streams};
 use super::state::{Current, State};
-use crate::runtime::{CallHandle, ReplyStream, Runtime};
+use crate::runtime::{CallHandle, CallNote, ReplyStream, Runtime, WantedReply};
 use crate::wire::serve::{
     self, BadRequest, CallerDialect, Form, ParsedEmbedRequest, ParsedRequest, Refusal, RefusalReason, Writer,
 };
@@ -115,7 +115,7 @@ pub(super) async fn answer(
     if !stream {
         let reply = call.reply().await.map_err(|error| failed(caller_dialect, &error, &mut record))?;
         let finished = &reply.finished;
-        record.finished(finished.call, &finished.target, finished.cost_usd, &finished.attempts);
+        record.finished(finished.call, &finished.target, finished.degraded, finished.cost_usd, &finished.attempts);
         let mut response = bytes(StatusCode::OK, "application/json", writer.whole(&reply));
         tell_whole(response.headers_mut(), &reply.finished);
         return Ok(response);
@@ -129,7 +129,7 @@ pub(super) async fn answer(
 
 /// A call: of its one caller or, if it has a key, of all callers with that key.
 enum Call {
-    Own(Runtime, Box<ChatRequest>),
+    Own(Runtime, Box<ChatRequest>, CallNote),
     Shared { call: CallHandle, caller_dialect: CallerDialect, stream: bool },
 }
 
@@ -149,7 +149,7 @@ impl Call {
         record: &mut Record,
     ) -> Result<Self, Error> {
         if request.key.is_none() && !runtime.is_durable(&request) {
-            return Ok(Self::Own(runtime, Box::new(request)));
+            return Ok(Self::Own(runtime, Box::new(request), record.note()));
         }
         let form = if stream { crate::runtime::Form::Stream } else { crate::runtime::Form::Whole };
         let request = Arc::new(request);
@@ -177,7 +177,7 @@ impl Call {
     async fn reply(self) -> Result<Reply, Error> {
         let other = self.other_form();
         match self {
-            Self::Own(runtime, request) => runtime.chat(*request).await,
+            Self::Own(runtime, request, note) => runtime.call(*request, WantedReply::Whole, Some(&note)).await,
             Self::Shared { call, .. } if other.is_some() => whole(call.stream_from(0), None, other).await,
             Self::Shared { call, .. } => call.wait().await,
         }
@@ -185,7 +185,7 @@ impl Call {
 
     async fn stream(self) -> Result<ReplyStream, Error> {
         match self {
-            Self::Own(runtime, request) => runtime.stream(*request).await,
+            Self::Own(runtime, request, note) => runtime.call(*request, WantedReply::Stream, Some(&note)).await,
             Self::Shared { call, .. } => Ok(call.stream_from(0)),
         }
     }
@@ -214,8 +214,9 @@ pub(super) async fn embed(
     request = EmbedRequest { priority, rule, hedging, deadline, on_exhausted, labels, tags, via, ..request };
     request.client = client.map(|client| client.name.as_str().into());
     let mut record = record(state, client, caller_dialect, &request.route, false, place);
-    let answer = state.runtime.embed(request).await.map_err(|error| failed(caller_dialect, &error, &mut record))?;
-    record.finished(answer.call, &answer.target, answer.cost_usd, &answer.attempts);
+    let answer = state.runtime.call(request, WantedReply::Vectors, Some(&record.note())).await;
+    let answer = answer.map_err(|error| failed(caller_dialect, &error, &mut record))?;
+    record.finished(answer.call, &answer.target, answer.degraded, answer.cost_usd, &answer.attempts);
     let mut response = bytes(StatusCode::OK, "application/json", serve::write_embed(form, &model, &answer).into());
     tell_degraded(response.headers_mut(), answer.degraded);
     tell_finished(response.headers_mut(), answer.call, &answer.target, answer.attempts.len(), answer.cost_usd);
@@ -319,6 +320,7 @@ async fn live(
         Ok(None) => Some(Err(Error::Crashed)),
         Err(_) => waiting.map(Ok),
     };
+    record.call().into_iter().for_each(|call| tell_call(&mut headers, call));
     Ok(event_stream(headers, Streaming::live(stream, first, writer, keep_alive, record)))
 }
 
@@ -344,6 +346,7 @@ async fn buffered(
         Ok(Err(error)) => return Err(failed(caller_dialect, &error, &mut record)),
         Err(_) => (reply as _, true),
     };
+    record.call().into_iter().for_each(|call| tell_call(&mut headers, call));
     Ok(event_stream(headers, Streaming::buffered(reply, waits, told, writer, keep_alive, record)))
 }
 

@@ -6,7 +6,8 @@ use std::time::Instant;
 use super::dollars::dollars;
 use super::intake::BodyMemory;
 use super::state::State;
-use crate::words::{AttemptRecord, CallId, Error, TargetId};
+use crate::runtime::CallNote;
+use crate::words::{AttemptRecord, CallId, Degraded, Error, TargetId};
 
 /// A call's record; written when the call has ended, or when its caller has left.
 pub(super) struct Record {
@@ -16,8 +17,8 @@ pub(super) struct Record {
     client: Option<String>,
     stream: bool,
     begun: Instant,
-    /// The call's id, if it is known.
-    call: Option<CallId>,
+    /// The call that the request has become.
+    call: CallNote,
     /// The target whose answer has begun to reach the caller.
     heard: Option<TargetId>,
     /// Whether it found a call that was made before, by its key: what that cost is told with that.
@@ -45,7 +46,7 @@ impl Record {
             client,
             stream,
             begun,
-            call: None,
+            call: CallNote::default(),
             heard: None,
             repeated: false,
             written: false,
@@ -53,14 +54,20 @@ impl Record {
         }
     }
 
+    /// Returns where the runtime notes which call it is.
+    pub(super) fn note(&self) -> CallNote {
+        self.call.clone()
+    }
+
     /// Notes the call that it is, or that it found by its key.
     pub(super) fn is_of(&mut self, call: CallId, repeated: bool) {
-        (self.call, self.repeated) = (Some(call), repeated);
+        self.call.set(call);
+        self.repeated = repeated;
     }
 
     /// Notes the target whose answer begins.
     pub(super) fn started(&mut self, call: CallId, target: &TargetId) {
-        self.call = Some(call);
+        self.call.set(call);
         self.heard = Some(target.clone());
     }
 
@@ -69,21 +76,26 @@ impl Record {
         &mut self,
         call: CallId,
         target: &TargetId,
+        degraded: Option<Degraded>,
         cost_usd: Option<f64>,
         attempts: &[AttemptRecord],
     ) {
-        self.call = Some(call);
-        self.write("ok", Some(&target.to_string()), cost_usd, attempts, None);
+        self.call.set(call);
+        // From a lower rung's targets it is an answer as any other.
+        let outcome = if degraded.is_none_or(|rung| rung == Degraded::Target) { "ok" } else { "degraded" };
+        self.write(outcome, Some(&target.to_string()), cost_usd, attempts, None);
     }
 
     /// Returns the call's id, if it is known.
     pub(super) fn call(&self) -> Option<CallId> {
-        self.call
+        self.call.get()
     }
 
     /// Writes down how it failed.
     pub(super) fn failed(&mut self, error: &Error) {
-        self.call = self.call.or_else(|| error.attempts().first().map(|attempt| attempt.call));
+        if let (None, Some(attempt)) = (self.call(), error.attempts().first()) {
+            self.call.set(attempt.call);
+        }
         // A provider's words may repeat the prompt.
         let ours = matches!(
             error,
@@ -114,7 +126,7 @@ impl Record {
         // Failures that no caller caused, and no caller can correct.
         let is_ours = !matches!(
             outcome,
-            "ok" | "caller_left" | "cancelled" | "invalid" | "rejected" | "no_target" | "consumer_stalled"
+            "ok" | "degraded" | "caller_left" | "cancelled" | "invalid" | "rejected" | "no_target" | "consumer_stalled"
         );
         let told =
             if is_ours { tracing::enabled!(tracing::Level::WARN) } else { tracing::enabled!(tracing::Level::INFO) };
@@ -127,7 +139,7 @@ impl Record {
             .collect();
         let (input, output) =
             attempts.iter().find(|attempt| attempt.won()).map_or((0, 0), |won| (won.usage.input, won.usage.output));
-        let call = self.call.map(|call| call.to_string());
+        let call = self.call().map(|call| call.to_string());
         let call = call.as_deref();
         let took_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let cost_usd = cost_usd.filter(|_| !self.repeated).map(dollars);

@@ -380,12 +380,18 @@ async fn explain(state: &State, route: String) -> Response<ReplyBody> {
 
 /// Returns the page of a call that the recorder remembers, or that is parked.
 fn why(state: &State, call: &str) -> Response<ReplyBody> {
-    let flight = call.parse().ok().and_then(|call| state.runtime.why(call));
-    match flight {
-        Some(flight) => json_response(StatusCode::OK, &admin::flight(&flight)),
+    let call = admin::to_call(call);
+    match call.map(|call| state.runtime.why(call)) {
+        Some(Some(flight)) => json_response(StatusCode::OK, &admin::flight(&flight)),
+        Some(None) => {
+            let problem = "no call of this id is remembered: one that runs is shown when it has ended or is parked, and \
+                           the last `recorder_max` calls that ended are remembered. The id that is meant stands in the header \
+                           `x-standin-call` of the answer and in the log; one within an answer may be its provider's";
+            json_response(StatusCode::NOT_FOUND, &json!({"error": problem}))
+        }
         None => {
-            let problem = "no call of this id is remembered; an id is what `x-standin-call` and the log say, and the last \
-                           `recorder_max` calls that ended are remembered";
+            let problem = "this is no id of a call, as 5f3a9c01d2e4b687-17: that stands in the header `x-standin-call` of \
+                           the answer and in the log; one within an answer may be its provider's";
             json_response(StatusCode::NOT_FOUND, &json!({"error": problem}))
         }
     }

@@ -7,6 +7,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::hours::HOUR;
 use super::ledger_file::{millis, read_count};
+use super::schema::ENDS;
 use super::{LedgerError, OpenError, file};
 use crate::policy::statement::{GroupBy, Line, Question, Statement, waste};
 use crate::words::{FailureClass, Usage};
@@ -19,6 +20,8 @@ const SUMS: &str = "sum(attempts), sum(attempts * (end = 'won')), sum(unpriced),
                     sum(cache_write), sum(output), sum(reasoning), sum(cost), sum(estimated), \
                     sum(cost * (end <> 'won'))";
 
+/// How an attempt ended, by its name.
+const END: &str = "name.text AS end";
 /// The same sums before the groups get their names: a hundredth of the rows.
 const INNER: &str = "sum(attempts) AS attempts, sum(unpriced) AS unpriced, sum(input) AS input, sum(cached) AS cached, \
                      sum(cache_write) AS cache_write, sum(output) AS output, sum(reasoning) AS reasoning, \
@@ -43,7 +46,13 @@ fn statement(connection: &Connection, question: &Question) -> rusqlite::Result<S
         GroupBy::Tag(name) => name.as_str(),
         _ => "",
     };
-    let mut asked = connection.prepare(&sql(&question.by))?;
+    let form: u32 = connection.query_row("PRAGMA user_version", (), |row| row.get(0))?;
+    let mut sql = sql(&question.by);
+    if (form as usize) < ENDS {
+        // Of all that no call wanted any more it was said that the caller had left.
+        sql = sql.replace(END, "iif(name.text = 'cancelled', 'caller_left', name.text) AS end");
+    }
+    let mut asked = connection.prepare(&sql)?;
     // One line more than is shown is read: it tells whether there are more.
     let rows = asked.query_map(params![since, until, i64::from(lines_max) + 1, tag], line)?;
     let mut lines = rows.collect::<rusqlite::Result<Vec<_>>>()?;
@@ -69,7 +78,7 @@ fn sql(by: &GroupBy) -> String {
             return format!(
                 "WITH few AS (SELECT value, end AS ending, {INNER} FROM tag_hour WHERE tag = ?4 AND hour >= ?1 \
                  AND hour < ?2 GROUP BY value, end), \
-                 named AS (SELECT few.*, name.text AS end FROM few JOIN name ON name.id = ending) \
+                 named AS (SELECT few.*, {END} FROM few JOIN name ON name.id = ending) \
                  SELECT value, {SUMS} FROM named GROUP BY 1 ORDER BY sum(cost) DESC, 1 LIMIT ?3"
             );
         }
@@ -95,7 +104,7 @@ fn sql(by: &GroupBy) -> String {
     format!(
         "WITH few AS (SELECT {slot}, route, provider, model, key, client, end AS ending, {INNER} FROM hour AS h \
          WHERE h.hour >= ?1 AND h.hour < ?2 AND ?4 = '' GROUP BY {by_slot}route, provider, model, key, client, end), \
-         named AS (SELECT few.*, name.text AS end FROM few JOIN name ON name.id = ending) \
+         named AS (SELECT few.*, {END} FROM few JOIN name ON name.id = ending) \
          SELECT {group}, {SUMS} FROM named {which} GROUP BY 1 ORDER BY {order} LIMIT ?3",
         by_slot = if slot == "hour" { "h.hour, " } else { "" },
     )

@@ -14,9 +14,11 @@ use super::OpenError;
 pub(super) const APPLICATION: i64 = 0x7374_646e;
 /// The present form.
 pub(super) const VERSION: usize = STEPS.len();
+/// The first form that has a name for each reason why no call wanted an attempt any more.
+pub(super) const ENDS: usize = 5;
 
 /// The steps that turn each form into the next. A step that was released never changes.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
@@ -85,6 +87,16 @@ CREATE TRIGGER kept_gone AFTER DELETE ON kept BEGIN
     DELETE FROM kept_item WHERE runtime = old.runtime AND number = old.number;
 END;
 ",
+    // Attempts that no call wanted any more had one name, and were told of as left by their callers.
+    "
+INSERT OR IGNORE INTO name (text) VALUES ('cancelled'), ('caller_left');
+UPDATE attempt SET end = (SELECT id FROM name WHERE text = 'caller_left')
+    WHERE end = (SELECT id FROM name WHERE text = 'cancelled');
+UPDATE hour SET end = (SELECT id FROM name WHERE text = 'caller_left')
+    WHERE end = (SELECT id FROM name WHERE text = 'cancelled');
+UPDATE tag_hour SET end = (SELECT id FROM name WHERE text = 'caller_left')
+    WHERE end = (SELECT id FROM name WHERE text = 'cancelled');
+",
 ];
 
 /// Returns the form of a file, which is none yet where it is empty.
@@ -143,5 +155,33 @@ mod tests {
             let (calls, age) = connection.query_row(calls, (), |row| Ok((row.get(0)?, row.get(1)?))).expect("a row");
             assert_eq!((calls, age), (i64::from(old > 0), None::<i64>), "of form {old}");
         }
+    }
+
+    #[test]
+    fn ends_of_an_older_form_are_told_as_they_were() {
+        let mut connection = Connection::open_in_memory().expect("a database");
+        for step in &STEPS[..4] {
+            connection.execute_batch(step).expect("a step");
+        }
+        // A route may have the name of an end.
+        let before = "INSERT INTO name VALUES (1, 'cancelled'), (2, 'won'), (3, 'p');
+            INSERT INTO attempt VALUES (1, 0, 7, 1, 1, 1, 3, 3, 3, 3, 1, NULL, NULL, NULL, 'default', 0, 0, NULL, 0, \
+                0, 0, 0, 0, 0, NULL, NULL, 0, 0);
+            INSERT INTO hour VALUES (5, 1, 3, 3, 3, 3, 1, 1, 0, 0, 0, 0, 0, 0, 9, 0);
+            INSERT INTO hour VALUES (5, 1, 3, 3, 3, 3, 2, 1, 0, 0, 0, 0, 0, 0, 7, 0);
+            INSERT INTO tag_hour VALUES ('team', 5, 'red', 1, 1, 0, 0, 0, 0, 0, 0, 9, 0);";
+        connection.execute_batch(before).expect("what was kept");
+        connection.pragma_update(None, "application_id", APPLICATION).expect("ours");
+        connection.pragma_update(None, "user_version", 4).expect("its form");
+        migrate(&mut connection).expect("it is ours");
+        let named = |table: &str, column: &str, which: &str| {
+            let find = format!("SELECT name.text FROM {table} AS it JOIN name ON name.id = it.{column} WHERE {which}");
+            connection.query_row(&find, (), |row| row.get::<_, String>(0)).expect(table)
+        };
+        for (table, which) in [("attempt", "true"), ("hour", "cost = 9"), ("tag_hour", "true")] {
+            assert_eq!(named(table, "end", which), "caller_left", "{table}");
+        }
+        assert_eq!(named("hour", "end", "cost = 7"), "won");
+        assert_eq!(named("hour", "route", "cost = 9"), "cancelled");
     }
 }

@@ -620,6 +620,25 @@ fn ten_million_entries_answer_within_a_second() {
 }
 
 #[tokio::test]
+async fn a_file_of_an_older_form_that_is_only_read_tells_of_ends_as_it_did() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.observe(&Record::Attempt(Arc::new(attempt(
+        &about(1, "smart", "red"),
+        1,
+        "a",
+        Some(FailureClass::Cancelled),
+    ))));
+    store.flush().await;
+    drop(store);
+    let told = |by: GroupBy| place.ask(by).lines.iter().map(|line| line.of.clone()).collect::<Vec<_>>();
+    assert_eq!((told(GroupBy::Waste), told(GroupBy::Failure)), (vec!["cancelled".into()], vec!["cancelled".into()]));
+    let file = Connection::open(place.file()).expect("a file");
+    file.pragma_update(None, "user_version", 4).expect("an older form");
+    assert_eq!((told(GroupBy::Waste), told(GroupBy::Failure)), (vec!["abandoned".into()], vec!["caller_left".into()]));
+}
+
+#[tokio::test]
 async fn what_is_known_is_kept_beside_records_and_replaced_by_the_next() {
     let place = Place::new();
     let store = place.open().await;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{Brief, Dialect, Failure, FailureClass, Price, Priority, TargetId, Usage};
+use super::{Brief, Dialect, Failure, Price, Priority, TargetId, Usage};
 
 /// Identifies a call among all calls of all processes: by the runtime that accepted it, and its number there.
 ///
@@ -101,7 +101,7 @@ pub enum AttemptEnd {
 impl AttemptEnd {
     /// Tells whether it was cancelled: its answer was not wanted any more, or another one was faster.
     pub const fn is_cancelled(&self) -> bool {
-        matches!(self, Self::Failed(Failure { class: FailureClass::Cancelled | FailureClass::HedgeLost, .. }))
+        matches!(self, Self::Failed(failure) if failure.class.is_unwanted())
     }
 
     /// Returns `won`, or the failure's class as metrics and logs spell it.

@@ -147,7 +147,10 @@ impl FailureClass {
             C::Unusable            => (W::Provider, Request,  0.5,  NO,  Redraw,  None,    None,    NoAnswer),
             C::Crashed             => (W::Ours,     Request,  0.0,  NO,  Pause,   None,    None,    Internal),
             C::Lack                => (W::Ours,     Request,  0.0,  NO,  Pause,   None,    None,    Unavailable),
+            C::CallerLeft          => (W::NotAFault,   Request,  0.0,  NO,  End,     None,    None,    Unavailable),
             C::Cancelled           => (W::NotAFault,   Request,  0.0,  NO,  End,     None,    None,    Unavailable),
+            C::CallEnded           => (W::NotAFault,   Request,  0.0,  NO,  End,     None,    None,    Unavailable),
+            C::Stopped             => (W::NotAFault,   Request,  0.0,  NO,  End,     None,    None,    Unavailable),
             C::HedgeLost           => (W::NotAFault,   Request,  0.0,  NO,  End,     None,    None,    Unavailable),
         };
         Consequences { owner, scope, weight, heeds, next, hold, telling, status }

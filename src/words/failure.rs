@@ -55,15 +55,21 @@ pub enum FailureClass {
     Crashed,
     /// This machine lacks what an attempt takes: sockets, memory, a resolver. The fault is on this side.
     Lack,
-    /// The caller left, or a deadline passed.
+    /// Its caller left, or no longer read the answer. Not a fault.
+    CallerLeft,
+    /// A holder of its call ended the call. Not a fault.
     Cancelled,
+    /// Its call ended before it did: by a deadline, by what another attempt was told, or by a crash. Not a fault.
+    CallEnded,
+    /// The runtime stopped. Not a fault.
+    Stopped,
     /// Another attempt of its call was faster. Not a fault.
     HedgeLost,
 }
 
 impl FailureClass {
     /// Every class, for tables and metrics.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::Unsent,
         Self::Connect,
         Self::Server,
@@ -86,7 +92,10 @@ impl FailureClass {
         Self::Unusable,
         Self::Crashed,
         Self::Lack,
+        Self::CallerLeft,
         Self::Cancelled,
+        Self::CallEnded,
+        Self::Stopped,
         Self::HedgeLost,
     ];
 
@@ -115,9 +124,17 @@ impl FailureClass {
             Self::Unusable => "unusable",
             Self::Crashed => "crashed",
             Self::Lack => "lack",
+            Self::CallerLeft => "caller_left",
             Self::Cancelled => "cancelled",
+            Self::CallEnded => "call_ended",
+            Self::Stopped => "stopped",
             Self::HedgeLost => "hedge_lost",
         }
+    }
+
+    /// Tells whether it is no failure: no call wanted the answer any more.
+    pub const fn is_unwanted(self) -> bool {
+        matches!(self, Self::CallerLeft | Self::Cancelled | Self::CallEnded | Self::Stopped | Self::HedgeLost)
     }
 }
 

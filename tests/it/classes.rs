@@ -89,7 +89,7 @@ fn cases() -> Vec<Case> {
             "a/m content_policy; rejected",
             0,
         ),
-        case(Fault::Hang, "a/m hedge_lost, b/m won", "a/m cancelled; deadline_exceeded", 1),
+        case(Fault::Hang, "a/m hedge_lost, b/m won", "a/m call_ended; deadline_exceeded", 1),
         case(Fault::StallAfter(3), "a/m hedge_lost, b/m won", "a/m stalled, a/m won", 1),
         case(Fault::CutAfter(3), "a/m cut, b/m won", "a/m cut, a/m won", 1),
         case(Fault::Reset, "a/m cut, b/m won", "a/m cut, a/m won", 1),
@@ -434,7 +434,7 @@ async fn a_caller_that_leaves_is_no_failure_of_a_target() {
     }
     settle().await;
     let health = world.health("a/m");
-    assert_eq!((health.failed, failed(&world.runtime, "a/m", Class::Cancelled)), (0, 3));
+    assert_eq!((health.failed, failed(&world.runtime, "a/m", Class::CallerLeft)), (0, 3));
     assert!(health.failure_rate <= health.failure_rate_prior);
 }
 

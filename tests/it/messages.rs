@@ -124,7 +124,7 @@ async fn a_message_whose_caller_left_is_noticed_within_a_quarter_of_a_second() {
         world.assert_idle();
         assert_eq!(outcomes(&world.providers[0]), [Outcome::ClientLeft]);
         let totals = &world.runtime.totals()[0].1;
-        assert_eq!(totals.failed[&standin::FailureClass::Cancelled], 1);
+        assert_eq!(totals.failed[&standin::FailureClass::CallerLeft], 1);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use standin::runtime::{CallStep, Observer, QUEUE_MAX, Record};
 use standin::testing::{Crash, Fault, ProviderError, Script, Scripted, crash};
-use standin::{AttemptEnd, ChatRequest, FailureClass, Priority, Runtime};
+use standin::{AttemptEnd, ChatRequest, Error, FailureClass, Priority, Runtime};
 
 use super::kit::{config, unhurried, words};
 
@@ -109,11 +109,11 @@ async fn every_call_has_one_record_however_it_ends() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(crash(&runtime, Crash::CallsKilled));
     assert!(waiting.await.expect("no panic").is_err());
-    assert_eq!(outcome().await, "cut_off");
+    assert_eq!(outcome().await, "crashed");
     let pages: Vec<_> = runtime.recent().iter().map(|flight| flight.outcome()).collect();
-    assert_eq!(pages, ["answered", error.name(), "caller_left", "cut_off"]);
+    assert_eq!(pages, ["answered", error.name(), "caller_left", "crashed"]);
     let last = runtime.recent().pop().expect("the last");
-    assert!(matches!(last.steps.last(), Some((_, CallStep::CutOff))), "{last}");
+    assert!(matches!(last.steps.last(), Some((_, CallStep::GaveUp(Error::Crashed)))), "{last}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -278,13 +278,13 @@ async fn each_fault_within_an_answer_is_noticed() {
     let table = [
         // The only target there is has all the time there is; without a stream a hanging answer is not told from a
         // long thought either.
-        (Fault::StallAfter(2), Class::Stalled, Class::Cancelled),
+        (Fault::StallAfter(2), Class::Stalled, Class::CallEnded),
         (Fault::CutAfter(2), Class::Cut, Class::Cut),
         (Fault::TruncatedJson, Class::Cut, Class::Cut),
         (Fault::InvalidJson, Class::Cut, Class::Cut),
         (Fault::Empty, Class::Empty, Class::Empty),
         (Fault::ErrorEvent { after: 2 }, Class::Overloaded, Class::Overloaded),
-        (Fault::BlackHole { every: S }, Class::Cancelled, Class::Cancelled),
+        (Fault::BlackHole { every: S }, Class::CallEnded, Class::CallEnded),
     ];
     for (fault, streamed, whole) in table {
         for (streams, expected) in [(true, streamed), (false, whole)] {

@@ -299,7 +299,7 @@ async fn failures_within_an_answer_are_told_apart() {
         (Fault::TruncatedJson, Some(Class::Cut), Some(Class::Cut)),
         (Fault::InvalidJson, Some(Class::Cut), Some(Class::Cut)),
         // Half a body is no content; a sole target is waited for until the deadline.
-        (Fault::StallAfter(2), Some(Class::Stalled), Some(Class::Cancelled)),
+        (Fault::StallAfter(2), Some(Class::Stalled), Some(Class::CallEnded)),
         (Fault::Empty, Some(Class::Empty), Some(Class::Empty)),
         (Fault::Finish("MALFORMED_FUNCTION_CALL".into()), Some(Class::Unusable), Some(Class::Unusable)),
         (Fault::LyingHeaders, None, None),

@@ -9,6 +9,7 @@ mod careless;
 mod child;
 mod connections;
 mod endless;
+mod ends;
 mod failures;
 mod flaws;
 mod handover;

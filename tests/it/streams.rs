@@ -332,7 +332,7 @@ async fn dropping_a_chat_ends_everything_at_once() {
     world.assert_idle();
     assert_eq!(outcomes(&world.providers[0]), [Outcome::ClientLeft]);
     let totals = world.runtime.totals();
-    assert_eq!(totals[0].1.failed[&FailureClass::Cancelled], 1);
+    assert_eq!(totals[0].1.failed[&FailureClass::CallerLeft], 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -404,7 +404,7 @@ async fn the_deadline_ends_a_stream_in_its_middle_and_its_attempt() {
         };
         assert!(begun.elapsed() <= 5 * S + 10 * MS, "{:?}", begun.elapsed());
         assert_eq!(seen.shape(), "a/m#1 text deadline_exceeded");
-        assert_eq!(path(seen.error.expect("an error").attempts()), "a/m cancelled");
+        assert_eq!(path(seen.error.expect("an error").attempts()), "a/m call_ended");
         assert_eq!(outcomes(&world.providers[0]), [Outcome::ClientLeft]);
         settle().await;
         world.assert_idle();

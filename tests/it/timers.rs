@@ -105,7 +105,7 @@ async fn the_deadline_holds_over_all_attempts_and_its_error_lists_them() {
     let Error::DeadlineExceeded { attempts } = &error else { panic!("{error:?}") };
     // They need as much each, so each has a third until the next is asked; none is asked twice.
     let starts: Vec<_> = attempts.iter().map(|record| record.started_after.as_millis() / 10).collect();
-    assert_eq!(path(attempts), "a/m no_first_token, b/m no_first_token, c/m cancelled", "{starts:?}");
+    assert_eq!(path(attempts), "a/m no_first_token, b/m no_first_token, c/m call_ended", "{starts:?}");
     assert_eq!(starts, [0, 233, 466]);
     settle().await;
     world.assert_idle();

@@ -237,7 +237,8 @@ struct Explain {
 
 #[derive(Debug, Args)]
 struct Why {
-    /// The call's id, from the header `x-standin-call` of the answer or from the log.
+    /// The call's id, from the header `x-standin-call` of the answer or from the log; or the id of a response that was
+    /// written here, as resp_…
     call: String,
     #[command(flatten)]
     sidecar: OperatorAddress,

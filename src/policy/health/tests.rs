@@ -837,25 +837,23 @@ fn a_time_per_token_that_is_forgotten_is_as_it_usually_was() {
 #[test]
 fn what_an_end_means_follows_from_how_the_attempt_went() {
     use FailureClass as C;
-    let course = AttemptSummary {
-        begun: true,
-        unwanted: Some(CancelReason::Lost),
-        blocked: Duration::ZERO,
-        streamed: Some(SECOND * 2),
-        whole: false,
-        back: None,
-    };
+    let course =
+        AttemptSummary { begun: true, blocked: Duration::ZERO, streamed: Some(SECOND * 2), whole: false, back: None };
     let failed =
         |course: AttemptSummary, class| course.outcome(&AttemptEnd::Failed(crate::words::Failure::new(class, "")), 0);
     let unbegun = AttemptSummary { begun: false, ..course };
-    for class in [C::Cancelled, C::HedgeLost, C::Crashed] {
+    for class in [C::CallerLeft, C::Cancelled, C::CallEnded, C::Stopped, C::HedgeLost, C::Crashed] {
         assert_eq!(failed(unbegun, class), Outcome::Unused, "{class:?}");
     }
-    assert_eq!(failed(course, C::HedgeLost), Outcome::Cancelled(CancelReason::Lost));
-    assert_eq!(
-        failed(AttemptSummary { unwanted: None, ..course }, C::Cancelled),
-        Outcome::Cancelled(CancelReason::Left)
-    );
+    for (class, why) in [
+        (C::CallerLeft, CancelReason::Left),
+        (C::Cancelled, CancelReason::Left),
+        (C::Stopped, CancelReason::Left),
+        (C::CallEnded, CancelReason::Ended),
+        (C::HedgeLost, CancelReason::Lost),
+    ] {
+        assert_eq!(failed(course, class), Outcome::Cancelled(why), "{class:?}");
+    }
     for class in [C::Crashed, C::Lack] {
         assert_eq!(failed(course, class), Outcome::Crashed, "{class:?}");
     }
@@ -868,14 +866,8 @@ fn what_an_end_means_follows_from_how_the_attempt_went() {
 
 #[test]
 fn the_time_per_token_is_that_of_a_long_stream_that_nothing_held_up() {
-    let course = AttemptSummary {
-        begun: true,
-        unwanted: None,
-        blocked: Duration::ZERO,
-        streamed: Some(SECOND * 3),
-        whole: false,
-        back: None,
-    };
+    let course =
+        AttemptSummary { begun: true, blocked: Duration::ZERO, streamed: Some(SECOND * 3), whole: false, back: None };
     assert_eq!(course.tpot(16), Some(MS(200)), "the first token was there when it began");
     assert_eq!(course.tpot(15), None);
     assert_eq!(course.tpot(0), None);

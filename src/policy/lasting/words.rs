@@ -19,22 +19,21 @@ use crate::words::{
     ToolChoice, ToolResult, UnavailableTarget, Unread, Usage, UserPart,
 };
 
-/// Makes enums lasting whose variants have names, which are read back by their place.
+/// Makes enums lasting whose variants have names, which are read back by these: one more name is no other form.
 macro_rules! by_name {
     ($($kind:ident),*) => {
         $(impl Lasting for $kind {
             fn form(form: &mut Form) {
-                for one in Self::ALL {
-                    form.name(one.name());
-                }
+                form.name(stringify!($kind));
             }
 
             fn write(&self, to: &mut Writer) {
-                to.number(Self::ALL.iter().position(|one| one == self).unwrap_or(usize::MAX) as u64);
+                to.bytes(self.name().as_bytes());
             }
 
             fn read(from: &mut Reader<'_>) -> Option<Self> {
-                Self::ALL.get(usize::read(from)?).copied()
+                let name = from.text()?;
+                Self::ALL.iter().find(|one| one.name() == name).copied()
             }
         })*
     };

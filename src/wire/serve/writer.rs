@@ -45,6 +45,8 @@ pub struct Writer {
     form: Form,
     seed: u64,
     created: u64,
+    /// The call that is answered, once it is known.
+    call: Option<CallId>,
     encoder: Option<Box<dyn AnswerEncoder>>,
     state: State,
     /// As far as is known before the end.
@@ -77,14 +79,16 @@ impl Writer {
     /// Returns the writer of one answer. Its ids are made of `seed`, which should be of its own for every answer;
     /// `created` is the time in seconds since 1970.
     pub fn new(form: Form, seed: u64, created: u64) -> Self {
-        Self { form, seed, created, encoder: None, state: State::Silent, prompt_tokens: 0, background: None }
+        let (call, encoder, background) = (None, None, None);
+        Self { form, seed, created, call, encoder, state: State::Silent, prompt_tokens: 0, background }
     }
 
     /// Lets it tell of an answer that is given in the background: a response that has its call's id, and of whose
     /// events those up to one are left out.
     #[must_use]
     pub fn in_background(mut self, call: CallId, after: Option<u64>) -> Self {
-        let encoder = responses::Responses::new(self.form.clone(), self.seed, self.created).in_background(id_of(call));
+        let encoder = responses::Responses::new(self.form.clone(), self.seed, self.created).named(Some(id_of(call)));
+        let encoder = encoder.in_background();
         let left_out = after.map_or(0, |number| number.saturating_add(1));
         self.background = Some(Background { encoder, left_out });
         self
@@ -131,7 +135,8 @@ impl Writer {
             self.take_name(answer);
         }
         match event {
-            ReplyEvent::Started { target, prompt_tokens, .. } => {
+            ReplyEvent::Started { call, target, prompt_tokens, .. } => {
+                self.call = Some(*call);
                 self.form.answers(&target.model);
                 if let Some(Background { encoder, .. }) = &mut self.background {
                     encoder.answers(&self.form.model);
@@ -212,6 +217,7 @@ impl Writer {
             return body.clone();
         }
         self.take_name(answer);
+        self.call = Some(answer.call);
         let mut words = None;
         if let (Some(events), Some(Background { encoder, .. })) = (&answer.verbatim, &self.background) {
             if let Some(whole) = encoder.whole_of(events) {
@@ -282,11 +288,14 @@ impl Writer {
         if let Some(Background { encoder, .. }) = &mut self.background {
             return encoder;
         }
-        let Self { form, seed, created, .. } = self;
+        let Self { form, seed, created, call, .. } = self;
         self.encoder
             .get_or_insert_with(|| match form.caller_dialect {
                 CallerDialect::OpenAiChat => Box::new(openai::Chat::new(form.clone(), *seed, *created)),
-                CallerDialect::OpenAiResponses => Box::new(responses::Responses::new(form.clone(), *seed, *created)),
+                CallerDialect::OpenAiResponses => {
+                    let id = call.map(id_of);
+                    Box::new(responses::Responses::new(form.clone(), *seed, *created).named(id))
+                }
                 CallerDialect::Anthropic => Box::new(anthropic::Messages::new(form.clone(), *seed)),
                 CallerDialect::Gemini => Box::new(gemini::Contents::new(form.clone(), *seed)),
             })

@@ -526,8 +526,10 @@ async fn a_call_is_told_by_the_id_that_its_answer_and_its_line_in_the_log_have()
     let port = served.address.port().to_string();
     let told = said(&run("why-asks", &["why", &call, "--admin", &port], &[]));
     assert!(told.starts_with(&format!("call {call} on route smart")) && told.contains("attempt 1 at drill-"), "{told}");
-    let told = said(&run("why-asks", &["why", "0-0", "--admin", &port], &[]));
-    assert!(told.contains("no call of this id is remembered"), "{told}");
+    for (id, says) in [("0000000000000000-0", "no call of this id is remembered"), ("0-0", "this is no id of a call")] {
+        let told = said(&run("why-asks", &["why", id, "--admin", &port], &[]));
+        assert!(told.contains(says), "{id}: {told}");
+    }
     // The folder's own file says where operators connect.
     let (_, folder) = fresh("why-asks");
     let text =

@@ -69,9 +69,7 @@ fn weather() -> impl Strategy<Value = Weather> {
         1 => (2_u64..40).prop_map(|seconds| Some(Duration::from_secs(seconds))),
     ];
     let class = prop::sample::select(FailureClass::ALL.to_vec())
-        .prop_filter("a reader's doing, not a provider's", |class| {
-            !matches!(class, FailureClass::Cancelled | FailureClass::HedgeLost)
-        });
+        .prop_filter("a reader's doing, not a provider's", |class| !class.is_unwanted());
     let percent = prop_oneof![Just(100_u32), 0_u32..100];
     (0_u64..120, 0..TARGETS, percent, class, any::<bool>(), wait, 1_u64..9_000).prop_map(
         |(from, target, percent, class, hangs, retry_after, within)| Weather {

@@ -1,4 +1,4 @@
-//! The id of a response that is kept: it says which call it is of.
+//! The id of a response that is written here: it says which call it is of.
 
 use serde_json::json;
 

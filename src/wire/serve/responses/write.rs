@@ -34,8 +34,7 @@ pub(in crate::wire::serve) struct Responses {
     refuses: bool,
     /// The sources of the open message, as annotations.
     annotations: Vec<Value>,
-    /// The id, where it is not made of the seed: that of a response whose beginning passed as it came, or of one that
-    /// is kept.
+    /// The id, where it is not made of the seed: that of its call, or of a response whose beginning passed as it came.
     named: Option<String>,
     /// Whether it is given in the background.
     background: bool,
@@ -64,9 +63,14 @@ impl Responses {
         Self { form, seed, created, sequence, open, output, index, refuses, annotations, named, background }
     }
 
-    /// Lets it be given in the background, by this id.
-    pub(in crate::wire::serve) fn in_background(self, id: String) -> Self {
-        Self { named: Some(id), background: true, ..self }
+    /// Gives it the id of its call, where that is known.
+    pub(in crate::wire::serve) fn named(self, id: Option<String>) -> Self {
+        Self { named: id, ..self }
+    }
+
+    /// Lets it be given in the background.
+    pub(in crate::wire::serve) fn in_background(self) -> Self {
+        Self { background: true, ..self }
     }
 
     /// Returns id and date of an answer that is given in the background.
