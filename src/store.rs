@@ -9,6 +9,7 @@
 mod schema;
 mod file;
 mod hours;
+mod seal;
 mod durable_writes;
 mod ledger_file;
 mod forget;
@@ -42,6 +43,22 @@ pub(crate) enum OpenError {
     /// A later version wrote it.
     #[error("is of a newer standin (its form is {form}, this one knows {known}): update, or name another file")]
     Newer { form: i64, known: usize },
+    /// A key that is to seal and open cannot be read, or is none.
+    #[error("{problem}")]
+    Key { at: usize, problem: String },
+    /// It holds what another key sealed.
+    #[error(
+        "holds durable calls that the key {by} sealed, and {}: list that key in `store.encryption_keys`, behind the one \
+         that is to seal; if it is lost, move the file away",
+        if .given.is_empty() { "no key is given".to_owned() } else { format!("given is {}", .given.join(", ")) }
+    )]
+    Sealed { by: String, given: Vec<String> },
+    /// What was sealed was changed since.
+    #[error("holds sealed bytes that do not open: they were damaged, changed or moved")]
+    Unopened,
+    /// Nothing can be sealed.
+    #[error("cannot be sealed: the machine gives no random numbers")]
+    Sealing,
     /// It cannot be made or opened.
     #[error("cannot be opened: {0}")]
     Files(#[from] io::Error),

@@ -38,7 +38,7 @@ const ROOMS: [Room; 15] = [
     room("spec", 4, &["words", "policy", "wire", "catalog", "transport", "source"]),
     room("actors", 5, &["words", "policy", "wire", "catalog", "transport", "source", "spec"]),
     // It waits for a disk, on a thread of its own: the only file that is written, and the only room that knows SQLite.
-    room("store", 5, &["words", "policy", "spec"]),
+    room("store", 5, &["words", "policy", "source", "spec"]),
     room("config", 5, &["words", "policy", "wire", "catalog", "transport", "source", "spec"]),
     room("runtime", 6, &["words", "policy", "spec", "actors", "store", "config"]),
     room("testing", 6, &["words", "transport", "actors", "runtime"]),

@@ -7,8 +7,11 @@ use std::time::Duration;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
+use super::key::KeyConfig;
 #[cfg(feature = "store")]
-use crate::spec::StoreSpec;
+use super::key::KeySource;
+#[cfg(feature = "store")]
+use crate::spec::{EncryptionKey, StoreSpec};
 use crate::words::ConfigError;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -41,18 +44,30 @@ pub struct StoreConfig {
     /// true.
     #[serde(default = "warm")]
     pub warm: bool,
+    /// The keys that durable calls are sealed with: the first seals, each one opens what it sealed. A key is 32 bytes
+    /// as hexadecimal digits or base64, and is read once, at the start. Default: none, and nothing is sealed.
+    #[serde(default)]
+    pub encryption_keys: Vec<KeyConfig>,
 }
 
 impl StoreConfig {
     /// Returns a store in a file, with the usual times.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let (keep, keep_totals, durable_for) = (keep(), keep_totals(), durable_for());
-        Self { path: path.into(), keep, keep_totals, durable_for, size_max: size_max(), warm: warm() }
+        Self {
+            path: path.into(),
+            keep,
+            keep_totals,
+            durable_for,
+            size_max: size_max(),
+            warm: warm(),
+            encryption_keys: Vec::new(),
+        }
     }
 
     /// Checks it.
     pub(super) fn check(&self, errors: &mut Vec<ConfigError>) {
-        let Self { path, keep, keep_totals, durable_for, size_max, warm: _ } = self;
+        let Self { path, keep, keep_totals, durable_for, size_max, warm: _, encryption_keys } = self;
         let mut refuse = |field: &str, problem: &str| errors.push(ConfigError::new(format!("store{field}"), problem));
         if path.as_os_str().is_empty() {
             refuse(".path", "must name a file, as \"standin.db\"");
@@ -72,12 +87,15 @@ impl StoreConfig {
         if cfg!(not(feature = "store")) {
             refuse("", "this build keeps nothing: build it with the feature `store`");
         }
+        for (at, key) in encryption_keys.iter().enumerate() {
+            errors.extend(check_key(key, &format!("store.encryption_keys[{at}]")).err());
+        }
     }
 
     /// Returns its specification.
     #[cfg(feature = "store")]
     pub(super) fn spec(&self) -> StoreSpec {
-        let Self { path, keep, keep_totals, durable_for, size_max, warm } = self;
+        let Self { path, keep, keep_totals, durable_for, size_max, warm, encryption_keys } = self;
         StoreSpec {
             path: path.clone(),
             keep: *keep,
@@ -85,8 +103,25 @@ impl StoreConfig {
             durable_for: *durable_for,
             bytes_max: *size_max,
             warm: *warm,
+            encryption_keys: encryption_keys.iter().map(|key| key.source.clone()).collect(),
         }
     }
+}
+
+/// Checks what can be checked of a key without reading it.
+fn check_key(key: &KeyConfig, field: &str) -> Result<(), ConfigError> {
+    if key.name.is_some() || key.expires_in.is_some() {
+        let problem = "takes neither `name` nor `expires_in`: it is read once, at the start; leave them out";
+        return Err(ConfigError::new(field, problem));
+    }
+    key.check(field, String::new())?;
+    #[cfg(feature = "store")]
+    if let KeySource::Value(secret) = &key.source
+        && EncryptionKey::read(secret.expose()).is_none()
+    {
+        return Err(ConfigError::new(field, format!("must be {}", EncryptionKey::FORMS)));
+    }
+    Ok(())
 }
 
 const fn keep() -> Duration {
@@ -184,6 +219,23 @@ mod tests {
         ill.check(&mut errors);
         let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
         assert!(fields.starts_with(&["store.path", "store.keep", "store.size_max"]), "{fields:?}");
+        let hex = "0f".repeat(32);
+        for (keys, problem) in [
+            (format!("['{hex}', {{ env = 'STORE_KEY' }}, {{ file = 'key' }}, {{ command = ['pass', 'key'] }}]"), None),
+            ("['secret-word']".to_owned(), Some("store.encryption_keys[0]: must be 32 bytes as 64 hex")),
+            (format!("['{hex}', '{}']", &hex[1..]), Some("store.encryption_keys[1]: must be 32 bytes as 64 hex")),
+            ("[{ env = '' }]".to_owned(), Some("store.encryption_keys[0]: has an `env` that is no variable's name")),
+            ("[{ env = 'A', name = 'a' }]".to_owned(), Some("store.encryption_keys[0]: takes neither `name`")),
+            ("[{ file = 'a', expires_in = '1h' }]".to_owned(), Some("store.encryption_keys[0]: takes neither `name`")),
+        ] {
+            let store = read(&format!("path = 'a.db'\nencryption_keys = {keys}")).expect(&keys);
+            let mut errors = Vec::new();
+            store.check(&mut errors);
+            let told = errors.first().map(ToString::to_string);
+            assert_eq!(told.is_some(), problem.is_some(), "{keys}: {told:?}");
+            assert!(told.as_deref().unwrap_or_default().starts_with(problem.unwrap_or_default()), "{told:?}");
+            assert!(!format!("{told:?}").contains("secret-word") && !format!("{store:?}").contains(&hex));
+        }
         let mut errors = Vec::new();
         StoreConfig { keep_totals: DAY, ..StoreConfig::new("a.db") }.check(&mut errors);
         assert_eq!(errors[0].field, "store.keep_totals");

@@ -15,7 +15,7 @@ use crate::policy::memory::Elapsed;
 use crate::policy::routing::IDLE_MAX;
 use crate::policy::statement::{Question, Statement};
 use crate::spec::{Limits, Setup};
-use crate::store::{self, LedgerError, Recollection, ServedSession, Store};
+use crate::store::{self, LedgerError, OpenError, Recollection, ServedSession, Store};
 use crate::words::{ConfigError, TargetId};
 
 /// Opens the configured store, if there is one; its writer gets a record of each attempt and call that ends.
@@ -25,9 +25,13 @@ pub(super) async fn open(
     follows: bool,
 ) -> Result<Option<Arc<Store>>, ConfigError> {
     let Some(spec) = &limits.store else { return Ok(None) };
-    let store = Store::open(spec.clone(), follows).await;
-    let store = store.map_err(|error| ConfigError::new("store.path", format!("{} {error}", spec.path.display())))?;
-    let store = Arc::new(store);
+    let of_file = |field: &str, error: OpenError| ConfigError::new(field, format!("{} {error}", spec.path.display()));
+    let store = Store::open(spec.clone(), follows).await.map_err(|error| match error {
+        OpenError::Key { at, problem } => ConfigError::new(format!("store.encryption_keys[{at}]"), problem),
+        OpenError::Sealed { .. } => of_file("store.encryption_keys", error),
+        _ => of_file("store.path", error),
+    });
+    let store = Arc::new(store?);
     observers.push(AddedObserver { name: STORE.into(), observer: store.clone(), in_place: true });
     Ok(Some(store))
 }

@@ -203,11 +203,14 @@ impl<'t> Document<'t> {
         on_the_way || (exact && self.node(&path).lacks_deep()) || may_be_named_so
     }
 
-    /// Tells whether the text holds a provider's key itself, and not only its source.
+    /// Tells whether the text holds a provider's key or one of the store's itself, and not only its source.
     pub(super) fn holds_key(&self) -> bool {
         let providers = self.root.fields().iter().filter(|field| field.name == "providers");
         let providers = providers.flat_map(|field| field.node.fields());
         let keys = providers.flat_map(|field| field.node.fields()).filter(|field| field.name == "keys");
+        let store = self.root.fields().iter().filter(|field| field.name == "store");
+        let keys =
+            keys.chain(store.flat_map(|field| field.node.fields()).filter(|field| field.name == "encryption_keys"));
         let is_key = |node: &Node| matches!(&node.value, Value::Text(text) if !text.contains("${"));
         let mut items = keys.flat_map(|field| field.node.items());
         items.any(|key| is_key(key) || key.fields().iter().any(|field| field.name == "value" && is_key(&field.node)))

@@ -445,8 +445,8 @@ impl Settings {
         SettingsErrors(errors)
     }
 
-    /// Tells whether a file's text holds a provider's key itself, and not only its source: then only its owner should
-    /// be able to read it.
+    /// Tells whether a file's text holds a provider's key, or one of the store's, itself, and not only its source: then
+    /// only its owner should be able to read it.
     pub fn holds_key(text: &str) -> bool {
         Document::parse(text).is_ok_and(|document| document.holds_key())
     }

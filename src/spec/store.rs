@@ -1,7 +1,11 @@
 //! Where records are kept, as configured.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
+
+use crate::source::KeySource;
+use crate::words::base64;
 
 /// Where records are kept, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +21,39 @@ pub(crate) struct StoreSpec {
     pub(crate) bytes_max: u64,
     /// Whether the state of providers is kept for the next process, too.
     pub(crate) warm: bool,
+    /// Where the keys are that seal durable calls: the first seals, all open.
+    pub(crate) encryption_keys: Vec<KeySource>,
+}
+
+/// A key that seals and opens.
+pub(crate) struct EncryptionKey([u8; 32]);
+
+impl EncryptionKey {
+    /// The forms of a key, for errors.
+    pub(crate) const FORMS: &str =
+        "32 bytes as 64 hexadecimal digits or as base64, as `openssl rand -hex 32` makes them";
+
+    /// Reads a key as people write it.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let bytes = if text.len() == 64 {
+            let digits: Vec<u8> = text.as_bytes().iter().map(digit).collect::<Option<_>>()?;
+            digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+        } else {
+            base64::decode(text)?
+        };
+        bytes.try_into().ok().map(Self)
+    }
+
+    pub(crate) fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for EncryptionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EncryptionKey(..)")
+    }
 }
 
 /// What was spent out of one account in one hour.
@@ -28,4 +65,32 @@ pub(crate) struct HourlySpend {
     /// In the budget's unit.
     pub(crate) amount: i64,
     pub(crate) at: SystemTime,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_32_bytes_as_hex_or_base64_and_nothing_else() {
+        let bytes: [u8; 32] = std::array::from_fn(|at| u8::try_from(at * 7).expect("small"));
+        let hex = bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        let base64 = "AAcOFRwjKjE4P0ZNVFtiaXB3foWMk5qhqK+2vcTL0tk=";
+        for text in [&hex, &hex.to_uppercase(), base64, base64.trim_end_matches('=')] {
+            assert_eq!(EncryptionKey::read(text).expect(text).expose(), &bytes, "{text}");
+        }
+        for text in [
+            "",
+            "short",
+            &hex[1..],
+            &format!("{hex}0"),
+            &hex.replace('0', "g"),
+            &base64[4..],
+            &base64.replace('+', "!"),
+        ] {
+            assert!(EncryptionKey::read(text).is_none(), "{text}");
+        }
+        let key = EncryptionKey::read(base64).expect("a key");
+        assert_eq!(format!("{key:?}"), "EncryptionKey(..)");
+    }
 }

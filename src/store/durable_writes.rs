@@ -1,16 +1,17 @@
 //! Durable calls in the file: what was asked for, and what was told of it, item by item.
 //!
-//! What is written is written in the groups of all else; each of these says the same if it is written twice. What is
-//! read is read beside the writer.
+//! What is written is sealed, where there is a key. It goes into the groups of all else, and says the same if it is
+//! written twice. What is read is read beside the writer.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
 use super::hours::whole;
 use super::ledger_file::millis;
+use super::seal::{CallPart, SealedBytes, Sealer};
 use super::{OpenError, file};
 use crate::policy::durable_store::{CallSelector, Item, KeptCall, is_last};
 use crate::policy::lasting::{read_formed, write_formed};
@@ -26,7 +27,7 @@ pub(super) enum DurableWrite {
         tags: String,
         durable: Durable,
         is_whole: bool,
-        request: Vec<u8>,
+        request: SealedBytes,
     },
     Sent {
         id: CallId,
@@ -35,7 +36,7 @@ pub(super) enum DurableWrite {
     Items {
         id: CallId,
         at: usize,
-        items: Vec<Vec<u8>>,
+        items: Vec<SealedBytes>,
         end: Option<CallEnd>,
     },
     Forget(CallSelector),
@@ -48,9 +49,9 @@ pub(super) struct CallEnd {
 }
 
 impl DurableWrite {
-    pub(super) fn accept(call: &KeptCall) -> Self {
+    pub(super) fn accept(call: &KeptCall, sealer: &Sealer) -> Result<Self, OpenError> {
         let request = &call.request;
-        Self::Accept {
+        Ok(Self::Accept {
             id: call.id,
             begun_at: millis(call.begun_at),
             client: request.client.as_deref().unwrap_or_default().to_owned(),
@@ -58,14 +59,22 @@ impl DurableWrite {
             tags: serde_json::to_string(&request.tags).unwrap_or_default(),
             durable: call.durable,
             is_whole: call.is_whole,
-            request: write_formed(&*call.request),
-        }
+            request: sealer.seal(call.id, CallPart::Request, write_formed(&*call.request))?,
+        })
     }
 
-    pub(super) fn items(id: CallId, at: usize, items: &[Item], now: SystemTime) -> Self {
+    pub(super) fn items(
+        id: CallId,
+        at: usize,
+        items: &[Item],
+        now: SystemTime,
+        sealer: &Sealer,
+    ) -> Result<Self, OpenError> {
         let end = items.last().filter(|item| is_last(item));
         let end = end.map(|item| CallEnd { at: millis(now), has_failed: item.is_err() });
-        Self::Items { id, at, items: items.iter().map(write_formed).collect(), end }
+        let places = (at as u64..).map(CallPart::Item);
+        let items = places.zip(items).map(|(part, item)| sealer.seal(id, part, write_formed(item)));
+        Ok(Self::Items { id, at, items: items.collect::<Result<_, _>>()?, end })
     }
 
     /// Writes it. Returns how many calls that changed.
@@ -73,7 +82,7 @@ impl DurableWrite {
         let changed = match self {
             Self::Accept { id, begun_at, client, key, tags, durable, is_whole, request } => {
                 let add = "INSERT OR IGNORE INTO kept (runtime, number, begun_at, client, key, tags, durable, whole, \
-                           request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                           request, seal) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
                 let (runtime, number) = of(*id);
                 connection.prepare_cached(add)?.execute(params![
                     runtime,
@@ -84,7 +93,8 @@ impl DurableWrite {
                     tags,
                     durable.name(),
                     is_whole,
-                    request
+                    request.bytes,
+                    request.mark
                 ])?
             }
             Self::Sent { id, processes } => {
@@ -94,11 +104,11 @@ impl DurableWrite {
             }
             Self::Items { id, at, items, end } => {
                 let (runtime, number) = of(*id);
-                let add = "INSERT OR IGNORE INTO kept_item SELECT ?1, ?2, ?3, ?4 \
+                let add = "INSERT OR IGNORE INTO kept_item SELECT ?1, ?2, ?3, ?4, ?5 \
                            WHERE EXISTS (SELECT 1 FROM kept WHERE runtime = ?1 AND number = ?2)";
                 let mut add = connection.prepare_cached(add)?;
                 for (at, item) in (*at..).zip(items) {
-                    add.execute(params![runtime, number, whole(at as u64), item])?;
+                    add.execute(params![runtime, number, whole(at as u64), item.bytes, item.mark])?;
                 }
                 if let Some(CallEnd { at, has_failed }) = end {
                     // What was sent in two processes may be billed twice: it is counted with the end, as often as that.
@@ -137,22 +147,22 @@ fn of(id: CallId) -> (i64, i64) {
     (id.runtime.cast_signed(), whole(id.number))
 }
 
-const COLUMNS: &str = "runtime, number, begun_at, durable, whole, sent, request";
-
 /// Returns a call by its id.
-pub(super) fn call(path: &Path, id: CallId) -> Result<Option<KeptCall>, OpenError> {
-    let connection = file::read(path)?;
-    let find = format!("SELECT {COLUMNS} FROM kept WHERE runtime = ?1 AND number = ?2");
-    let row = connection.query_row(&find, of(id), head).optional()?.flatten();
-    Ok(row.map(|call| with_items(&connection, call)).transpose()?.flatten())
+pub(super) fn call(path: &Path, sealer: &Sealer, id: CallId) -> Result<Option<KeptCall>, OpenError> {
+    one(path, sealer, "runtime = ?1 AND number = ?2", of(id))
 }
 
 /// Returns the call of a client's key: of several the last.
-pub(super) fn keyed(path: &Path, client: &str, key: &str) -> Result<Option<KeptCall>, OpenError> {
+pub(super) fn keyed(path: &Path, sealer: &Sealer, client: &str, key: &str) -> Result<Option<KeptCall>, OpenError> {
+    one(path, sealer, "client = ?1 AND key = ?2 ORDER BY begun_at DESC LIMIT 1", [client, key])
+}
+
+/// Returns a call; `None` where there is none, or it is of a form that is not known.
+fn one(path: &Path, sealer: &Sealer, which: &str, params: impl Params) -> Result<Option<KeptCall>, OpenError> {
     let connection = file::read(path)?;
-    let find = format!("SELECT {COLUMNS} FROM kept WHERE client = ?1 AND key = ?2 ORDER BY begun_at DESC LIMIT 1");
-    let row = connection.query_row(&find, [client, key], head).optional()?.flatten();
-    Ok(row.map(|call| with_items(&connection, call)).transpose()?.flatten())
+    let find = format!("SELECT runtime, number, begun_at, durable, whole, sent, request, seal FROM kept WHERE {which}");
+    let Some(kept) = connection.query_row(&find, params, KeptRow::read).optional()? else { return Ok(None) };
+    kept.with_items(&connection, sealer)
 }
 
 /// Returns the calls that have not ended, in the order in which they were accepted.
@@ -169,31 +179,44 @@ fn id(row: &Row<'_>) -> rusqlite::Result<CallId> {
     Ok(CallId::new(runtime.cast_unsigned(), u64::try_from(number).unwrap_or(0)))
 }
 
-/// Returns a call without its items; `None` where it is of a form that is not known.
-fn head(row: &Row<'_>) -> rusqlite::Result<Option<KeptCall>> {
-    let (begun_at, durable, request): (i64, String, Vec<u8>) = (row.get(2)?, row.get(3)?, row.get(6)?);
-    let begun_at = UNIX_EPOCH + Duration::from_millis(u64::try_from(begun_at).unwrap_or(0));
-    let (id, is_whole, sent) = (id(row)?, row.get(4)?, row.get(5)?);
-    let known = durable.parse().ok().zip(read_formed(&request));
-    let call = |(durable, request)| KeptCall {
-        id,
-        begun_at,
-        request: Arc::new(request),
-        durable,
-        is_whole,
-        sent,
-        items: Vec::new(),
-    };
-    Ok(known.map(call))
+/// A call's row, as it is in the file.
+struct KeptRow {
+    id: CallId,
+    begun_at: i64,
+    durable: String,
+    is_whole: bool,
+    sent: u32,
+    request: SealedBytes,
 }
 
-fn with_items(connection: &Connection, mut call: KeptCall) -> rusqlite::Result<Option<KeptCall>> {
-    let find = "SELECT item FROM kept_item WHERE runtime = ?1 AND number = ?2 ORDER BY at";
-    let mut find = connection.prepare(find)?;
-    let mut rows = find.query(of(call.id))?;
-    while let Some(row) = rows.next()? {
-        let Some(item) = read_formed(row.get_ref(0)?.as_blob()?) else { return Ok(None) };
-        call.items.push(item);
+impl KeptRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: id(row)?,
+            begun_at: row.get(2)?,
+            durable: row.get(3)?,
+            is_whole: row.get(4)?,
+            sent: row.get(5)?,
+            request: SealedBytes { bytes: row.get(6)?, mark: row.get(7)? },
+        })
     }
-    Ok(Some(call))
+
+    /// Returns the call, opened; `None` where it is of a form that is not known.
+    fn with_items(self, connection: &Connection, sealer: &Sealer) -> Result<Option<KeptCall>, OpenError> {
+        let Self { id, begun_at, durable, is_whole, sent, request: SealedBytes { bytes, mark } } = self;
+        let request = sealer.open(id, CallPart::Request, mark, &bytes)?;
+        let Some((durable, request)) = durable.parse().ok().zip(read_formed(&request)) else { return Ok(None) };
+        let begun_at = UNIX_EPOCH + Duration::from_millis(u64::try_from(begun_at).unwrap_or(0));
+        let find = "SELECT at, item, seal FROM kept_item WHERE runtime = ?1 AND number = ?2 ORDER BY at";
+        let mut find = connection.prepare(find)?;
+        let mut rows = find.query(of(id))?;
+        let mut items = Vec::new();
+        while let Some(row) = rows.next()? {
+            let part = CallPart::Item(u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0));
+            let item = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+            let Some(item) = read_formed(&sealer.open(id, part, row.get(2)?, item)?) else { return Ok(None) };
+            items.push(item);
+        }
+        Ok(Some(KeptCall { id, begun_at, request: Arc::new(request), durable, is_whole, sent, items }))
+    }
 }

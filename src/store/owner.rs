@@ -23,6 +23,7 @@ use super::durable_writes::{self, DurableWrite};
 use super::file::WriteLock;
 use super::ledger_file::LedgerFile;
 use super::memory::PendingMemory;
+use super::seal::Sealer;
 use super::{Gauge, OpenError};
 use crate::policy::durable_store::{CallSelector, DurableStore, Item, KeptCall, WriteFuture};
 use crate::policy::memory::{Memory, MemoryStore};
@@ -68,6 +69,7 @@ pub(crate) struct Store {
     /// `None` once it is dropped.
     queue: Option<SyncSender<Job>>,
     gauge: Gauge,
+    sealer: Arc<Sealer>,
     memories: Arc<Mutex<Memories>>,
     closing: Arc<AtomicBool>,
     owner: Option<JoinHandle<()>>,
@@ -80,12 +82,14 @@ impl Store {
     /// Takes and opens the file, and starts its owner. Who follows a process that ends does not wait for its end:
     /// records do.
     pub(crate) async fn open(spec: StoreSpec, follows: bool) -> Result<Self, OpenError> {
+        let sealer = Arc::new(Sealer::read(&spec.encryption_keys).await?);
         let (queue, jobs) = sync_channel(WAITING_MAX);
         let (gauge, closing) = (Gauge::new(StoreGauge::new(spec.path.clone())), Arc::<AtomicBool>::default());
         let (opened, told) = oneshot::channel();
         let memories = Arc::<Mutex<Memories>>::default();
         let owner = Owner {
             spec,
+            sealer: sealer.clone(),
             follows,
             gauge: gauge.clone(),
             memories: memories.clone(),
@@ -102,7 +106,7 @@ impl Store {
             began_at: machine(),
         };
         let thread = thread::Builder::new().name("standin-store".into()).spawn(move || owner.begin(&jobs, opened))?;
-        let store = Self { queue: Some(queue), gauge, memories, closing, owner: Some(thread) };
+        let store = Self { queue: Some(queue), gauge, sealer, memories, closing, owner: Some(thread) };
         match told.await {
             Ok(result) => result.map(|()| store),
             Err(_) => Err(std::io::Error::other("its thread ended").into()),
@@ -126,8 +130,12 @@ impl Store {
 
 impl Store {
     /// Writes something of a durable call.
-    fn note(&self, note: DurableWrite) -> WriteFuture {
-        let Some(queue) = self.queue.clone() else { return Box::pin(std::future::ready(Err(GONE.into()))) };
+    fn note(&self, note: Result<DurableWrite, OpenError>) -> WriteFuture {
+        let (note, queue) = match (note, self.queue.clone()) {
+            (Ok(note), Some(queue)) => (note, queue),
+            (Err(error), _) => return Box::pin(std::future::ready(Err(error.to_string().into()))),
+            (_, None) => return Box::pin(std::future::ready(Err(GONE.into()))),
+        };
         Box::pin(async move {
             let (done, told) = oneshot::channel();
             let mut job = Job::DurableCall(note, done);
@@ -155,27 +163,27 @@ const GONE: &str = "the store writes no more";
 
 impl DurableStore for Store {
     fn accept(&self, call: &KeptCall) -> WriteFuture {
-        self.note(DurableWrite::accept(call))
+        self.note(DurableWrite::accept(call, &self.sealer))
     }
 
     fn sent(&self, id: CallId, processes: u32) -> WriteFuture {
-        self.note(DurableWrite::Sent { id, processes })
+        self.note(Ok(DurableWrite::Sent { id, processes }))
     }
 
     fn tell(&self, call: CallId, at: usize, items: &[Item]) -> WriteFuture {
-        self.note(DurableWrite::items(call, at, items, wall()))
+        self.note(DurableWrite::items(call, at, items, wall(), &self.sealer))
     }
 
     fn forget(&self, which: CallSelector) -> WriteFuture {
-        self.note(DurableWrite::Forget(which))
+        self.note(Ok(DurableWrite::Forget(which)))
     }
 
     fn call(&self, call: CallId) -> Result<Option<KeptCall>, Arc<str>> {
-        self.read(|path| durable_writes::call(path, call))
+        self.read(|path| durable_writes::call(path, &self.sealer, call))
     }
 
     fn keyed(&self, client: Option<&str>, key: &str) -> Result<Option<KeptCall>, Arc<str>> {
-        self.read(|path| durable_writes::keyed(path, client.unwrap_or_default(), key))
+        self.read(|path| durable_writes::keyed(path, &self.sealer, client.unwrap_or_default(), key))
     }
 
     fn unfinished(&self) -> Result<Vec<CallId>, Arc<str>> {
@@ -228,6 +236,7 @@ type OpenResult = oneshot::Sender<Result<(), OpenError>>;
 /// The thread's own.
 struct Owner {
     spec: StoreSpec,
+    sealer: Arc<Sealer>,
     /// Whether another process, which is ending, still has the file.
     follows: bool,
     gauge: Gauge,
@@ -256,6 +265,9 @@ impl Owner {
     /// Opens the file, says so, and serves until nothing can come any more.
     fn begin(mut self, jobs: &Receiver<Job>, opened: OpenResult) {
         let mut opened = Some(opened);
+        if let Err(error) = self.sealer.check(&self.spec.path) {
+            return self.refused(jobs, opened, error);
+        }
         let hold = match self.hold(&mut opened) {
             Ok(hold) => hold,
             Err(error) => return self.refused(jobs, opened, error),

@@ -4,7 +4,8 @@
 //! and its like are sums over an hour, which questions are answered from: kept longer than entries, and as exact, for
 //! money is counted in billionths of a dollar. Names that come from a configuration stand once, in `name`. `memory`
 //! has what the last process knew of each provider. Durable calls are `kept`, with what was told of each in
-//! `kept_item`: the only words of callers and models that there are.
+//! `kept_item`: the only words of callers and models that there are. `seal` is the mark of the key that sealed a row's
+//! bytes, if one did.
 
 use rusqlite::{Connection, Transaction};
 
@@ -16,9 +17,11 @@ pub(super) const APPLICATION: i64 = 0x7374_646e;
 pub(super) const VERSION: usize = STEPS.len();
 /// The first form that has a name for each reason why no call wanted an attempt any more.
 pub(super) const ENDS: usize = 5;
+/// The first form that knows sealed rows.
+pub(super) const SEALS: usize = 6;
 
 /// The steps that turn each form into the next. A step that was released never changes.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
@@ -96,6 +99,12 @@ UPDATE hour SET end = (SELECT id FROM name WHERE text = 'caller_left')
     WHERE end = (SELECT id FROM name WHERE text = 'cancelled');
 UPDATE tag_hour SET end = (SELECT id FROM name WHERE text = 'caller_left')
     WHERE end = (SELECT id FROM name WHERE text = 'cancelled');
+",
+    "
+ALTER TABLE kept ADD COLUMN seal INTEGER;
+ALTER TABLE kept_item ADD COLUMN seal INTEGER;
+CREATE INDEX kept_seal ON kept (seal) WHERE seal IS NOT NULL;
+CREATE INDEX kept_item_seal ON kept_item (seal) WHERE seal IS NOT NULL;
 ",
 ];
 

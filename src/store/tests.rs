@@ -72,6 +72,7 @@ impl Place {
             durable_for: day,
             bytes_max: 1 << 30,
             warm: true,
+            encryption_keys: Vec::new(),
         }
     }
 

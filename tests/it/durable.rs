@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use standin::config::StoreConfig;
+use standin::config::{KeyConfig, StoreConfig};
 use standin::runtime::{CallSelector, CallStatus, GroupBy, Question};
 use standin::testing::{Answer, Fault, Script, Scripted};
 use standin::{ChatRequest, CommitPolicy, Config, Durable, Error, ReplyEvent, RouteConfig, Runtime};
@@ -19,6 +19,14 @@ impl File {
 
     fn config(&self, scripts: &[Scripted]) -> Config {
         Config { store: Some(StoreConfig::new(self.0.file("standin.db"))), ..config(scripts) }
+    }
+
+    /// The same, whose durable calls are sealed with the first of these keys.
+    fn sealed(&self, scripts: &[Scripted], keys: &[&str]) -> Config {
+        let mut config = self.config(scripts);
+        let keys = keys.iter().map(|key| KeyConfig::value(key.repeat(32))).collect();
+        config.store.as_mut().expect("a store").encryption_keys = keys;
+        config
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -160,4 +168,76 @@ async fn a_durable_call_without_a_store_is_refused_and_other_calls_are_not_kept(
     let bytes = String::from_utf8_lossy(&file.bytes()).into_owned();
     assert!(bytes.contains("a kept secret") && bytes.contains("kept answer"));
     assert!(!bytes.contains("a plain secret") && !bytes.contains("plain answer"));
+}
+
+/// Returns why a runtime does not start.
+async fn refusal(config: Config) -> String {
+    Runtime::builder().config(config).start().await.expect_err("it does not start").to_string()
+}
+
+#[tokio::test]
+async fn sealed_calls_leave_no_word_in_the_file_and_the_next_process_finishes_them() {
+    let file = File::new();
+    let provider = Scripted::new(Script::default());
+    let scripts = std::slice::from_ref(&provider);
+    let first = start(file.sealed(scripts, &["0a"])).await;
+    provider.say(Answer::text("a whispered answer"));
+    let answered = first.chat(durable("a whispered question").key("k")).await.expect("an answer");
+    provider.next(1, Fault::Hang);
+    let id = first.submit(durable("an unheard question")).await.expect("accepted").id();
+    received(&provider, 2).await;
+    first.drain(Duration::ZERO).await;
+    drop(first);
+    let bytes = String::from_utf8_lossy(&file.bytes()).into_owned();
+    for word in ["whispered", "unheard", "question"] {
+        assert!(!bytes.contains(word), "{word}");
+    }
+    // Without the key nothing is begun, and the error says what helps.
+    for (keys, says) in [(&[][..], "no key is given"), (&["0b"][..], "given is "), (&["0b", "0c"][..], "given is ")] {
+        let refused = refusal(file.sealed(scripts, keys)).await;
+        assert!(refused.starts_with("store.encryption_keys: ") && refused.contains(says), "{keys:?}: {refused}");
+        assert!(refused.contains("list that key in `store.encryption_keys`, behind the one that is to seal"));
+        assert!(!refused.contains("0b0b") && !refused.contains("0a0a"), "{refused}");
+    }
+    let second = start(file.sealed(scripts, &["0a"])).await;
+    let call = second.resume(id).await.expect("taken up");
+    assert_eq!(call.wait().await.expect("an answer").text, "an unheard question");
+    assert_eq!(second.chat(durable("a whispered question").key("k")).await.expect("kept").text, answered.text);
+    assert_eq!(second.chat(durable("another question").key("k")).await, Err(Error::KeyConflict));
+    assert_eq!(provider.received(), 3);
+}
+
+#[tokio::test]
+async fn a_new_key_seals_while_earlier_ones_still_open_and_what_was_never_sealed_is_read() {
+    let file = File::new();
+    let provider = Scripted::new(Script::default());
+    let scripts = std::slice::from_ref(&provider);
+    let kept = async |config: Config, text: &str| {
+        let runtime = start(config).await;
+        let id = runtime.submit(durable(text)).await.expect("accepted").id();
+        let answer = runtime.resume(id).await.expect("kept").wait().await.expect("an answer");
+        assert_eq!(answer.text, text);
+        runtime.drain(S).await;
+        id
+    };
+    let plain = kept(file.config(scripts), "never sealed").await;
+    let old = kept(file.sealed(scripts, &["0a"]), "sealed before").await;
+    let new = kept(file.sealed(scripts, &["0b", "0a"]), "sealed anew").await;
+    let bytes = String::from_utf8_lossy(&file.bytes()).into_owned();
+    assert!(bytes.contains("never sealed") && !bytes.contains("sealed before") && !bytes.contains("sealed anew"));
+    for missing in ["0a", "0b"] {
+        assert!(refusal(file.sealed(scripts, &[missing])).await.contains("durable calls that the key"));
+    }
+    let all = start(file.sealed(scripts, &["0b", "0a"])).await;
+    for (id, text) in [(plain, "never sealed"), (old, "sealed before"), (new, "sealed anew")] {
+        let call = all.resume(id).await.expect(text);
+        assert_eq!(call.wait().await.expect("an answer").text, text);
+    }
+    // Once what the earlier key sealed is forgotten, that key is no longer needed.
+    all.forget(CallSelector::Call(old)).await.expect("forgotten");
+    all.drain(S).await;
+    drop(all);
+    let last = start(file.sealed(scripts, &["0b"])).await;
+    assert_eq!(last.resume(new).await.expect("kept").wait().await.expect("an answer").text, "sealed anew");
+    assert!(matches!(last.resume(old).await, Err(Error::NotKept(_))));
 }

@@ -24,6 +24,7 @@ mod pages;
 mod parts;
 mod program;
 mod reload;
+mod sealed;
 mod secrets;
 mod tls;
 mod unread;

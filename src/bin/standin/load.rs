@@ -63,17 +63,21 @@ pub fn read(file: &Path) -> Result<(Settings, Vec<String>), String> {
 /// Returns a warning for each key that its source does not have now, and for a store without a folder.
 fn missing(config: &Config) -> Vec<String> {
     let keys = config.providers.iter().flat_map(|(name, provider)| {
-        provider.keys.iter().enumerate().map(move |(at, key)| (format!("providers.{name}.keys[{at}]"), &key.source))
+        let keys = provider.keys.iter().enumerate();
+        keys.map(move |(at, key)| (format!("providers.{name}.keys[{at}]"), &key.source, "calls with this key fail"))
     });
-    let missing = keys.filter_map(|(field, source)| match source {
+    let sealing = config.store.iter().flat_map(|store| store.encryption_keys.iter().enumerate());
+    let sealing =
+        sealing.map(|(at, key)| (format!("store.encryption_keys[{at}]"), &key.source, "`serve` does not start"));
+    let missing = keys.chain(sealing).filter_map(|(field, source, what)| match source {
         KeySource::Env(name) if variable(name).is_none_or(|value| value.trim().is_empty()) => {
-            Some(format!("{field}: the environment has no `{name}`; set it, or calls with this key fail"))
+            Some(format!("{field}: the environment has no `{name}`; set it, or {what}"))
         }
         KeySource::File(path) if !path.exists() => {
-            Some(format!("{field}: there is no file {}; calls with this key fail until it is there", path.display()))
+            Some(format!("{field}: there is no file {}; {what} until it is there", path.display()))
         }
         KeySource::Command { program, .. } if !is_program(program) => {
-            Some(format!("{field}: there is no program `{program}`; calls with this key fail until it is there"))
+            Some(format!("{field}: there is no program `{program}`; {what} until it is there"))
         }
         _ => None,
     });
