@@ -4,8 +4,10 @@ mod given;
 mod groups;
 mod hosts;
 mod litellm;
+mod model;
 mod outcome;
 mod portkey;
+mod provider;
 mod reasons;
 
 use std::collections::BTreeSet;

@@ -1,8 +1,8 @@
 //! Another gateway's configuration as a tree that knows its lines, which parts of it were read, and which of them the
 //! report names.
 //!
-//! JSON is YAML, so one reader takes both. What was not read, and what was read and is not named, is reported at the end:
-//! nothing is skipped silently.
+//! JSON is YAML, so one reader takes both. What was not read, and what was read and is not named, is reported at the
+//! end: nothing is skipped silently.
 
 use std::cell::Cell;
 
@@ -119,15 +119,6 @@ impl InputValue {
         self.get(name)?.as_number()
     }
 
-    /// Tells whether a field is true.
-    pub fn is(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|given| match &given.value {
-            Value::Flag(flag) => *flag,
-            Value::Text(text) => text.eq_ignore_ascii_case("true"),
-            _ => false,
-        })
-    }
-
     /// Returns the fields of a table, and marks each as read.
     pub fn fields(&self) -> &[(String, Self)] {
         self.read_it();
@@ -160,6 +151,20 @@ impl InputValue {
     pub fn as_text(&self) -> Option<&str> {
         self.read_it();
         if let Value::Text(text) = &self.value { Some(text) } else { None }
+    }
+
+    /// Returns whether it is true; `None` where it says neither.
+    pub fn as_flag(&self) -> Option<bool> {
+        self.read_it();
+        match &self.value {
+            Value::Flag(flag) => Some(*flag),
+            Value::Text(text) => match text.to_ascii_lowercase().as_str() {
+                "true" | "yes" | "on" | "1" => Some(true),
+                "false" | "no" | "off" | "0" => Some(false),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     pub fn as_number(&self) -> Option<f64> {
@@ -239,7 +244,8 @@ mod tests {
         ] {
             let given = InputValue::read(text).expect(text);
             let a = given.get("a").expect("a");
-            assert_eq!((a.number("b"), a.is("c")), (Some(20_000.0), true), "{text}");
+            let flag = a.get("c").and_then(InputValue::as_flag);
+            assert_eq!((a.number("b"), flag), (Some(20_000.0), Some(true)), "{text}");
             let unread: Vec<(&str, usize)> = given.unread().iter().map(|given| (&*given.path, given.line)).collect();
             assert_eq!(unread.iter().map(|(path, _)| *path).collect::<Vec<_>>(), ["a.d", "e"], "{text}");
             assert_eq!(a.get("d").map(InputValue::texts), Some(vec!["x", "y"]));

@@ -6,19 +6,61 @@ use super::given::InputValue;
 use super::outcome::{Outcome, Provider, Route, Target, Toml};
 
 /// A deployment that has a counterpart here.
-pub struct Deployment {
+pub struct Deployment<'g> {
+    pub given: &'g InputValue,
     pub group: String,
     pub provider: usize,
     pub model: String,
     pub order: Option<f64>,
-    pub weight: Option<f64>,
-    /// Requests or tokens a minute, by which `LiteLLM` weighs where no weight is given.
-    pub pace: Option<f64>,
+    /// What it may be weighed by, in the order of [`METRICS`].
+    pub by: [Option<(f64, &'g InputValue)>; 3],
+}
+
+/// By what `LiteLLM` weighs the deployments of a group: the first of these that its first deployment has. One that has
+/// none of it is never drawn.
+pub const METRICS: [&str; 3] = ["weight", "rpm", "tpm"];
+
+/// Returns the weight of each deployment; `None` where its group is not weighed. All of a group are of one unit.
+pub fn weights(deployments: &[Deployment<'_>], out: &mut Outcome) -> Vec<Option<f64>> {
+    let metric = |one: &Deployment<'_>| {
+        let first = deployments.iter().find(|other| other.group == one.group && other.order == one.order)?;
+        first.by.iter().position(Option::is_some)
+    };
+    let mut weights = Vec::with_capacity(deployments.len());
+    for one in deployments {
+        let metric = metric(one);
+        for (at, (_, given)) in one.by.iter().enumerate().filter_map(|(at, by)| Some((at, (*by)?))) {
+            match metric {
+                Some(0) if at == 0 => out.kept(given, "weight of its target"),
+                Some(metric) if at == metric => {
+                    out.changed(
+                        given,
+                        "the weight of its target: limits themselves are the provider's to say, and kept",
+                    );
+                }
+                Some(metric) => out.lost(
+                    given,
+                    format!(
+                        "not needed: limits are kept as the provider says; its group is weighed by `{}`",
+                        METRICS[metric]
+                    ),
+                ),
+                None => out
+                    .lost(given, "not needed: LiteLLM weighs a group by what its first deployment has, which has none"),
+            }
+        }
+        let weight = metric.map(|metric| one.by[metric].map_or(0.0, |(weight, _)| weight));
+        if let Some(metric) = metric.filter(|metric| one.by[*metric].is_none()) {
+            let name = METRICS[metric];
+            out.changed(one.given, format!("weight 0: LiteLLM weighs this group by `{name}`, and it has none"));
+        }
+        weights.push(weight);
+    }
+    weights
 }
 
 /// Returns the strategy of routes, if it is set.
-pub fn strategy(router: Option<&InputValue>, deployments: &[Deployment], out: &mut Outcome) -> Option<Toml> {
-    let weighed = deployments.iter().any(|one| one.weight.is_some() || one.pace.is_some());
+pub fn strategy(router: Option<&InputValue>, weighed: bool, out: &mut Outcome) -> Option<Toml> {
     let text = |name: &str| Some(Toml::Text(name.to_owned()));
     let Some(given) = router.and_then(|router| router.get("routing_strategy")) else {
         return if weighed { text("weighted") } else { None };
@@ -47,11 +89,16 @@ pub fn strategy(router: Option<&InputValue>, deployments: &[Deployment], out: &m
 }
 
 /// Makes a route of each group.
-pub fn routes(deployments: &[Deployment], providers: &[Provider], strategy: Option<&Toml>) -> Vec<Route> {
+pub fn routes(
+    deployments: &[Deployment<'_>],
+    weights: &[Option<f64>],
+    providers: &[Provider],
+    strategy: Option<&Toml>,
+) -> Vec<Route> {
     let mut routes: Vec<Route> = Vec::new();
-    for one in deployments {
+    for (one, weight) in deployments.iter().zip(weights) {
         let name = format!("{}/{}", providers[one.provider].name, one.model);
-        let weight = one.weight.or(one.pace).filter(|weight| *weight >= 0.0).unwrap_or(1.0);
+        let weight = weight.unwrap_or(1.0);
         let route = match routes.iter().position(|route| route.name == one.group) {
             Some(at) => &mut routes[at],
             None => {
@@ -67,8 +114,10 @@ pub fn routes(deployments: &[Deployment], providers: &[Provider], strategy: Opti
         };
         let tier = tier(deployments, &one.group, one.order);
         match route.targets.iter_mut().find(|target| target.name == name) {
-            // Two deployments of one account and model are one target.
-            Some(same) => same.weight += weight,
+            // Two deployments of one account and model are one target, in the first of their tiers.
+            Some(same) if same.tier == tier => same.weight += weight,
+            Some(same) if same.tier > tier => (same.tier, same.weight) = (tier, weight),
+            Some(_) => {}
             None => route.targets.push(Target { name, tier, weight }),
         }
     }
@@ -76,7 +125,7 @@ pub fn routes(deployments: &[Deployment], providers: &[Provider], strategy: Opti
 }
 
 /// Counts the orders of a group that come before one.
-fn tier(deployments: &[Deployment], group: &str, order: Option<f64>) -> u8 {
+fn tier(deployments: &[Deployment<'_>], group: &str, order: Option<f64>) -> u8 {
     let of = |order: Option<f64>| order.unwrap_or(f64::MAX);
     let mut orders: Vec<f64> = deployments.iter().filter(|one| one.group == group).map(|one| of(one.order)).collect();
     orders.sort_by(f64::total_cmp);
@@ -88,8 +137,10 @@ fn tier(deployments: &[Deployment], group: &str, order: Option<f64>) -> u8 {
 /// Lets targets leave out parts that their dialects do not have.
 pub fn drops(settings: &InputValue, routes: &mut [Route], out: &mut Outcome) {
     let Some(given) = settings.get("drop_params") else { return };
-    if !settings.is("drop_params") {
-        return out.kept(given, "foreign_parts = \"refuse\", which is usual");
+    match given.as_flag() {
+        Some(true) => {}
+        Some(false) => return out.kept(given, "foreign_parts = \"refuse\", which is usual"),
+        None => return out.lost(given, "is neither true nor false: foreign_parts = \"refuse\", which is usual"),
     }
     for route in routes {
         route.drop_parts = true;
@@ -115,6 +166,7 @@ pub fn fallbacks(settings: &InputValue, routes: &mut [Route], out: &mut Outcome)
                 found = true;
                 names.iter().filter_map(|name| groups.get(*name)).for_each(|targets| behind(route, targets));
             }
+            let whose = if every { "every route".to_owned() } else { format!("`{group}`") };
             let missing =
                 if unknown.is_empty() { String::new() } else { format!("; not there: {}", unknown.join(", ")) };
             match (found, kind) {
@@ -122,13 +174,18 @@ pub fn fallbacks(settings: &InputValue, routes: &mut [Route], out: &mut Outcome)
                 _ if unknown.len() == names.len() => out.lost(others, format!("none of its groups is served{missing}")),
                 (_, "context_window_fallbacks") => out.changed(
                     others,
-                    format!("further tiers of `{group}`: a target whose window is too small is passed over by itself{missing}"),
+                    format!(
+                        "further tiers of {whose}: a target whose window is too small is passed over by itself{missing}"
+                    ),
                 ),
                 (_, "content_policy_fallbacks") => {
                     set(&mut out.failover, "content_policy_failover", Toml::Flag(true));
-                    out.changed(others, format!("further tiers of `{group}`, and failover.content_policy_failover{missing}"));
+                    out.changed(
+                        others,
+                        format!("further tiers of {whose}, and failover.content_policy_failover{missing}"),
+                    );
                 }
-                _ => out.kept(others, format!("further tiers of `{group}`{missing}")),
+                _ => out.kept(others, format!("further tiers of {whose}{missing}")),
             }
         }
     }

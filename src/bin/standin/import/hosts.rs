@@ -1,5 +1,7 @@
 //! Finds the provider behind the names that other gateways use.
 
+use standin::ProviderConfig;
+
 /// The provider of another gateway's model, in our terms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Host {
@@ -15,6 +17,8 @@ pub struct Host {
     pub flavour: Option<&'static str>,
     /// The model, as its provider calls it.
     pub model: String,
+    /// What the model is the same as, where it goes by another name.
+    pub stands_for: Option<String>,
     /// Whether all of a vendor's models are meant.
     pub all: bool,
 }
@@ -117,6 +121,7 @@ pub fn litellm(model: &str, based: bool) -> Result<Host, String> {
         env: None,
         flavour: None,
         model: rest.to_owned(),
+        stands_for: None,
         all,
     };
     let known = PRESETS.iter().find(|(name, _)| *name == prefix).map(|(_, preset)| *preset);
@@ -180,13 +185,14 @@ pub fn base_url(host: &Host, base: &str) -> String {
         .iter()
         .find_map(|end| base.strip_suffix(end))
         .unwrap_or(base);
-    let lone = base.split_once("://").is_some_and(|(_, rest)| !rest.contains('/'));
-    // A variable's address is taken as it is, except where the preset's own form is known.
-    match host.preset {
-        "ollama" | "anthropic" if lone || (base.starts_with("${") && base.ends_with('}')) => format!("{base}/v1"),
-        "vllm" | "lmstudio" | "llamacpp" | "huggingface" if lone => format!("{base}/v1"),
-        _ => base.to_owned(),
+    // LiteLLM adds the version of these two itself, whatever a variable holds.
+    if base.starts_with("${") && base.ends_with('}') {
+        let version = if matches!(host.preset, "ollama" | "anthropic") { "/v1" } else { "" };
+        return format!("{base}{version}");
     }
+    let preset = (!host.preset.is_empty()).then(|| host.preset.to_owned());
+    let provider = ProviderConfig { preset, ..ProviderConfig::new(base) };
+    provider.meant_base_url(&host.name).unwrap_or_else(|| base.to_owned())
 }
 
 /// Finds the provider that is meant by one of Portkey's.

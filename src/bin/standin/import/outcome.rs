@@ -170,9 +170,10 @@ impl Outcome {
         out
     }
 
-    /// Tells whether it holds a provider's key itself, or headers, of which one may be a key.
+    /// Tells whether it holds a provider's key itself, or headers or parameters, of which one may be a key.
     pub fn holds_key(&self) -> bool {
-        let header = |provider: &Provider| provider.fields.iter().any(|(name, _)| name == "headers");
+        let header =
+            |provider: &Provider| provider.fields.iter().any(|(name, _)| matches!(name.as_str(), "headers" | "query"));
         self.providers.iter().any(|one| header(one) || one.keys.iter().any(|key| matches!(key, Key::Value(_))))
     }
 }

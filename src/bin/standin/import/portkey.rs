@@ -4,8 +4,8 @@
 use super::given::InputValue;
 use super::groups::set;
 use super::hosts;
-use super::litellm::{expanded, place};
 use super::outcome::{Key, Model, Outcome, Provider, Route, Target, Toml, time};
+use super::provider::{expanded, place};
 use standin::config::presets;
 
 /// The name of the only route.
@@ -128,8 +128,13 @@ impl Walk<'_> {
     /// The fields that every node may have.
     fn common(&mut self, node: &InputValue, top: bool) {
         if let Some(given) = node.get("retry").and_then(|retry| retry.get("attempts")) {
-            self.retries = self.retries.max(given.as_number().unwrap_or(0.0).clamp(0.0, 100.0).trunc());
-            self.out.changed(given, "failover.attempts_max: all attempts of a call, at all targets");
+            match given.as_number() {
+                Some(retries) => {
+                    self.retries = self.retries.max(retries.clamp(0.0, 100.0).trunc());
+                    self.out.changed(given, "failover.attempts_max: all attempts of a call, at all targets");
+                }
+                None => self.out.lost(given, "is no number of retries: failover.attempts_max stays as it is"),
+            }
         }
         if let Some(given) = node.get("request_timeout") {
             match given.as_number().filter(|millis| *millis >= 1.0 && *millis <= 3.15e10) {
@@ -224,14 +229,12 @@ impl Walk<'_> {
         }
         let provider =
             Provider { name: host.name.clone(), fields, keys: key.into_iter().collect(), ..Provider::default() };
-        let at = place(provider, &host, self.out);
-        let provider = &mut self.out.providers[at];
-        if provider.models.iter().all(|known| known.name != host.model) {
-            let known = node.text("azure_model_name").or(asked).filter(|_| deployment.is_some());
-            let same_as = known.filter(|known| *known != host.model);
-            let fields = same_as.map(|known| ("same_as".to_owned(), Toml::Text(known.to_owned())));
-            provider.models.push(Model { name: host.model.clone(), fields: fields.into_iter().collect() });
-        }
+        let known = node.text("azure_model_name").or(asked).filter(|_| deployment.is_some());
+        let same_as = known.filter(|known| *known != host.model);
+        let fields = same_as.map(|known| ("same_as".to_owned(), Toml::Text(known.to_owned())));
+        let of_model = Model { name: host.model.clone(), fields: fields.into_iter().collect() };
+        let (at, _) = place(provider, &host, Some(of_model), self.out);
+        let provider = &self.out.providers[at];
         let name = format!("{}/{}", provider.name, host.model);
         self.out.kept(node, format!("target `{name}` of route `{ROUTE}`"));
         node.done_with(&TOLD);

@@ -63,10 +63,16 @@ fn published_examples_are_converted() {
                 "keys = [{ env = \"OPENROUTER_API_KEY\" }]",
                 "{ target = \"openai/gpt-5-mini\", weight = 3 }",
                 "{ target = \"openai-2/gpt-5-mini\", weight = 6 }",
+                // It has no `rpm`, by which its group is weighed.
+                "{ target = \"openrouter/openai/gpt-5-mini\", weight = 0 }",
                 "options = { strategy = \"weighted\" }",
                 "foreign_parts = \"drop\"",
             ]),
-            &["smallco", "environment_variables.REDIS_HOST ~> set `REDIS_HOST`"],
+            &[
+                "smallco",
+                "weight 0: LiteLLM weighs this group by `rpm`",
+                "environment_variables.REDIS_HOST ~> set `REDIS_HOST`",
+            ],
         ),
         // Deployments at Azure, with times of their own.
         Case(
@@ -123,10 +129,12 @@ fn published_examples_are_converted() {
              litellm_settings:\n  cache: true\n  callbacks: [otel]\n\
              guardrails:\n- guardrail_name: before\n  litellm_params: {guardrail: g, mode: pre_call}\n",
             Some(&[
-                "labels = [\"teamA\", \"teamB\"]",
+                // A label is a wall: what one deployment has is not the other's.
+                "models.fake = { labels = [\"teamA\"] }",
+                "models.fake = { labels = [\"teamB\"] }",
                 "base_url = \"https://fake.example\"",
                 "lacks = [\"images\"]",
-                "{ target = \"local/fake\", weight = 2 }",
+                "\"local/fake\",\n    \"local-2/fake\",",
             ]),
             &[
                 "rerank-v3` is not served",
@@ -686,6 +694,117 @@ fn every_setting_that_is_taken_over_has_a_line_of_its_own_and_so_has_one_that_ma
         let of = |line: &&str| line.contains(setting) && line.contains(" -- ");
         assert!(report.lines().any(|line| of(&line)), "{setting} is not told of in\n{report}");
     }
+}
+
+#[test]
+fn two_deployments_of_one_model_and_key_with_other_settings_become_two_providers() {
+    let (config, report) = imported(
+        "model_list:\n\
+         - {model_name: fast, litellm_params: {model: openai/gpt-5-mini, api_key: os.environ/A, stream_timeout: 3, tags: [free], max_parallel_requests: 2}}\n\
+         - {model_name: slow, litellm_params: {model: openai/gpt-5-mini, api_key: os.environ/A, stream_timeout: 60, tags: [paid]}, model_info: {max_input_tokens: 4000}}\n\
+         - {model_name: long, litellm_params: {model: openai/gpt-5-mini, api_key: os.environ/A}}\n\
+         - {model_name: again, litellm_params: {model: openai/gpt-5-mini, api_key: os.environ/A}}\n",
+    );
+    for part in [
+        "models.gpt-5-mini = { in_flight_max = 2, first_token = \"3s\", labels = [\"free\"] }",
+        "models.gpt-5-mini = { context_tokens_max = 4000, first_token = \"60s\", labels = [\"paid\"] }",
+        "[routes.slow]\ntargets = [\n    \"openai-2/gpt-5-mini\",",
+        "[routes.long]\ntargets = [\n    \"openai-3/gpt-5-mini\",",
+        "[routes.again]\ntargets = [\n    \"openai-3/gpt-5-mini\",",
+    ] {
+        assert!(config.contains(part), "no {part} in\n{config}");
+    }
+    assert!(report.contains("target `openai-2/gpt-5-mini`, a provider of its own"), "{report}");
+}
+
+#[test]
+fn a_value_that_cannot_be_read_changes_nothing_and_is_told() {
+    hold(&[
+        Case(
+            "model_list:\n- model_name: x\n  litellm_params: {model: openai/gpt-5-mini, tags: os.environ/TAGS}\n  \
+             model_info: {supports_function_calling: os.environ/F, supports_vision: \"yes\", supports_response_schema: 0}\n\
+             litellm_settings: {num_retries: os.environ/RETRIES, drop_params: os.environ/D}\n",
+            Some(&["models.gpt-5-mini = { lacks = [\"json_schema\"] }\n"]),
+            &[
+                "num_retries -- is no number of retries",
+                "drop_params -- is neither",
+                "supports_function_calling -- is neither true nor false",
+                "supports_vision => ",
+                "supports_response_schema => lacks",
+                "tags -- labels are not read from the environment here: write what TAGS holds",
+            ],
+        ),
+        // A key in a header would be replaced by the key.
+        Case(
+            "model_list:\n- model_name: h\n  litellm_params: {model: openai/m, api_base: \"http://h/v1\", api_key: os.environ/A, \
+             extra_headers: {Authorization: Bearer other, x-ok: \"1\"}, headers: {x-second: \"2\"}}\n\
+             - model_name: i\n  litellm_params: {model: openai/m, api_base: \"http://i/v1\", extra_headers: {Authorization: os.environ/B}}\n",
+            Some(&[
+                "headers = { \"x-ok\" = \"1\", \"x-second\" = \"2\" }",
+                "headers = { \"Authorization\" = \"${B}\" }",
+            ]),
+            &["extra_headers.Authorization -- not taken", "headers.x-second => headers"],
+        ),
+    ]);
+    let (config, _) = imported(
+        "model_list:\n- {model_name: x, litellm_params: {model: openai/gpt-5-mini}}\nlitellm_settings: {num_retries: os.environ/R, drop_params: os.environ/D}\n",
+    );
+    assert!(!config.contains("attempts_max") && !config.contains("foreign_parts"), "{config}");
+}
+
+#[test]
+fn an_address_that_names_a_deployment_or_has_parameters_keeps_both() {
+    let (config, report) = imported(
+        "model_list:\n\
+         - {model_name: a, litellm_params: {model: azure/gpt-4o, api_base: \"https://r.openai.azure.com/openai/deployments/prod-4o/chat/completions?api-version=2024-10-21\"}}\n\
+         - {model_name: b, litellm_params: {model: azure/gpt-4o, api_base: \"https://gw.example/openai/deployments/other/\", api_version: v1}}\n\
+         - {model_name: c, litellm_params: {model: openai/x, api_base: \"https://gw.example/v1/chat/completions?tenant=7&name=a%20b\", api_key: k}}\n",
+    );
+    hold_asked(
+        &config,
+        &[
+            ("a", "https://r.openai.azure.com", "AZURE_API_KEY", "prod-4o"),
+            ("b", "https://gw.example", "AZURE_API_KEY", "other"),
+            ("c", "https://gw.example/v1", "itself", "x"),
+        ],
+    );
+    for part in [
+        "models.prod-4o = { same_as = \"gpt-4o\" }",
+        "query = { \"api-version\" = \"2024-10-21\" }",
+        "query = { \"api-version\" = \"v1\" }",
+        "query = { \"name\" = \"a b\", \"tenant\" = \"7\" }",
+    ] {
+        assert!(config.contains(part), "no {part} in\n{config}");
+    }
+    for part in ["api_base ~> deployment `prod-4o`", "api_base => base_url, and query.name, query.tenant"] {
+        assert!(report.contains(part), "{part} is not said in\n{report}");
+    }
+}
+
+#[test]
+fn a_group_is_weighed_by_one_metric_that_of_its_first_deployment() {
+    hold(&[Case(
+        "model_list:\n\
+             - {model_name: g, litellm_params: {model: openai/gpt-5-mini, api_key: os.environ/A, rpm: 100}}\n\
+             - {model_name: g, litellm_params: {model: openai/gpt-5-mini, api_key: os.environ/B, rpm: 200}}\n\
+             - {model_name: g, litellm_params: {model: openai/gpt-5-mini, api_key: os.environ/B, tpm: 50000}}\n\
+             - {model_name: h, litellm_params: {model: openai/gpt-5, api_key: os.environ/A}}\n\
+             - {model_name: h, litellm_params: {model: openai/gpt-5, api_key: os.environ/B, rpm: 9}}\n\
+             - {model_name: \"openai/*\", litellm_params: {model: \"openai/*\", api_key: os.environ/C, rpm: 5, weight: 4, order: 1}}\n\
+             router_settings: {fallbacks: [{\"*\": [h]}]}\n",
+        Some(&[
+            "[routes.g]\ntargets = [\n    { target = \"openai-2/gpt-5-mini\", weight = 100 },\n    { target = \"openai-3/gpt-5-mini\", weight = 200 },",
+            "[routes.h]\ntargets = [\n    \"openai-2/gpt-5\",\n    \"openai-3/gpt-5\",",
+        ]),
+        &[
+            "model_list[2].litellm_params.tpm -- not needed: limits are kept as the provider says; its group is weighed by `rpm`",
+            "model_list[2] ~> weight 0",
+            "model_list[4].litellm_params.rpm -- not needed: LiteLLM weighs a group by",
+            "model_list[5].litellm_params.weight -- no counterpart: all of a vendor's models",
+            "model_list[5].litellm_params.order -- no counterpart",
+            "fallbacks[0].* => further tiers of every route",
+        ],
+    )]);
 }
 
 #[test]

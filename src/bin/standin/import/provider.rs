@@ -1,0 +1,227 @@
+//! Where a deployment of `LiteLLM`'s is: its provider's address, key, headers and parameters.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use standin::config::presets;
+
+use super::given::InputValue;
+use super::hosts::{self, Host};
+use super::outcome::{Key, Model, Outcome, Provider, Toml, quoted};
+
+/// Makes the provider that a deployment is at. An address of Azure's may name another deployment than the model does:
+/// then that one is asked.
+pub fn provider<'g>(
+    host: &mut Host,
+    base: Option<&InputValue>,
+    own: &dyn Fn(&str) -> Option<&'g InputValue>,
+    out: &mut Outcome,
+) -> Result<Provider, String> {
+    let text = |name: &str| own(name).and_then(InputValue::as_text);
+    let mut fields: Vec<(String, Toml)> = Vec::new();
+    let mut set = |name: &str, value: String| fields.push((name.to_owned(), Toml::Text(value)));
+    let said = base.and_then(|given| Some((given, expanded(given.as_text()?))));
+    let (address, mut query) = match &said {
+        Some((given, address)) => {
+            let (address, said) = address.split_once('?').unwrap_or((address, ""));
+            let query = parameters(said);
+            if !query.is_empty() {
+                let names: Vec<&str> = query.keys().map(String::as_str).collect();
+                out.kept(given, format!("base_url, and query.{} of its provider", names.join(", query.")));
+            }
+            (Some(address), query)
+        }
+        None => (None, BTreeMap::new()),
+    };
+    match (host.preset, address) {
+        ("azure", Some(address)) => {
+            let (resource, deployment) = deployment(address);
+            if let Some((given, _)) = &said
+                && let Some(deployment) = deployment.filter(|deployment| *deployment != host.model)
+            {
+                out.changed(given, format!("deployment `{deployment}`: its address names it, and so LiteLLM asks it"));
+                host.stands_for = Some(std::mem::replace(&mut host.model, deployment.to_owned()));
+            }
+            set("base_url", resource.to_owned());
+            set("flavour", "azure-deployments".to_owned());
+            if let Some(given) = own("api_version")
+                && let Some(version) = given.as_text()
+            {
+                query.insert("api-version".to_owned(), expanded(version));
+                out.kept(given, "query.api-version of its provider");
+            }
+        }
+        ("azure", None) => return Err("an Azure deployment needs an `api_base`".to_owned()),
+        ("vertex" | "vertex-anthropic", address) => {
+            set("preset", host.preset.to_owned());
+            for (theirs, ours, usual) in [
+                (["vertex_project", "vertex_ai_project"], "project", "${VERTEXAI_PROJECT}"),
+                (["vertex_location", "vertex_ai_location"], "location", "${VERTEXAI_LOCATION:-us-central1}"),
+            ] {
+                let given = theirs.into_iter().find_map(own).and_then(|given| Some((given, given.as_text()?)));
+                if let Some((given, _)) = given {
+                    out.kept(given, format!("{ours} of its provider"));
+                }
+                set(ours, given.map_or_else(|| usual.to_owned(), |(_, text)| expanded(text)));
+            }
+            if let Some(given) = own("vertex_credentials") {
+                out.changed(given, "a token from `gcloud auth print-access-token`: service accounts are not read");
+            }
+            if address.is_some() {
+                return Err("Vertex AI behind an address of its own is not known here".to_owned());
+            }
+        }
+        (preset, address) => {
+            if !preset.is_empty() {
+                set("preset", preset.to_owned());
+            }
+            let base = address.map(|address| hosts::base_url(host, address));
+            if let Some(base) = base.or_else(|| host.base.map(str::to_owned)) {
+                set("base_url", base);
+            }
+            if let Some(flavour) = host.flavour {
+                set("flavour", flavour.to_owned());
+            }
+        }
+    }
+    let keys = keys(host, base.is_some(), text("api_key"))?;
+    let headers = headers(own, (!keys.is_empty()).then(|| key_header(host.preset)), out);
+    for (name, pairs) in [("query", query), ("headers", headers)] {
+        if !pairs.is_empty() {
+            let pairs: Vec<String> =
+                pairs.iter().map(|(name, value)| format!("{} = {}", quoted(name), quoted(value))).collect();
+            fields.push((name.to_owned(), Toml::Raw(format!("{{ {} }}", pairs.join(", ")))));
+        }
+    }
+    if let Some(token) = own("azure_ad_token") {
+        out.lost(
+            token,
+            "no counterpart: a key is read from `env`, `file` or `command` (`az account get-access-token`)",
+        );
+    }
+    Ok(Provider { name: host.name.clone(), fields, keys, all: host.all, ..Provider::default() })
+}
+
+/// Splits an address of Azure's into its resource and the deployment in it.
+fn deployment(address: &str) -> (&str, Option<&str>) {
+    if let Some((resource, rest)) = address.split_once("/openai/deployments/") {
+        return (resource, rest.split('/').next().filter(|name| !name.is_empty()));
+    }
+    let resource = address.split("/openai/").next().unwrap_or(address).trim_end_matches('/');
+    (resource.strip_suffix("/openai").unwrap_or(resource), None)
+}
+
+/// Returns the parameters of an address.
+fn parameters(query: &str) -> BTreeMap<String, String> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| (plain(name), plain(value)))
+        .collect()
+}
+
+/// Reads a part of a query: `%20` and `+` are blanks.
+fn plain(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, behind @ ..] = rest {
+        let escaped = behind.get(..2).filter(|digits| *first == b'%' && digits.iter().all(u8::is_ascii_hexdigit));
+        let digits = escaped.and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &behind[2..];
+            }
+            None => {
+                bytes.push(if *first == b'+' { b' ' } else { *first });
+                rest = behind;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn keys(host: &Host, is_based: bool, given: Option<&str>) -> Result<Vec<Key>, String> {
+    let key = given.map(Key::given);
+    if matches!(&key, Some(Key::Value(key)) if key.trim().is_empty()) {
+        return Err("its `api_key` is empty".to_owned());
+    }
+    let usual = match host.preset {
+        "vertex" | "vertex-anthropic" => Some(Key::gcloud()),
+        "azure" => Some(Key::Env("AZURE_API_KEY".to_owned())),
+        // Behind an address of its own it may need no key.
+        _ if is_based => None,
+        preset => {
+            let known = presets().iter().find(|known| known.name == preset).and_then(|known| known.env);
+            known.or(host.env).map(|name| Key::Env(name.to_owned()))
+        }
+    };
+    Ok(key.or(usual).into_iter().collect())
+}
+
+/// Returns the header that a provider takes its key in.
+fn key_header(preset: &str) -> &'static str {
+    match preset {
+        "azure" => "api-key",
+        "anthropic" => "x-api-key",
+        "gemini" => "x-goog-api-key",
+        _ => "authorization",
+    }
+}
+
+/// Returns the headers of each request, without that of the key, which would replace it.
+fn headers<'g>(
+    own: &dyn Fn(&str) -> Option<&'g InputValue>,
+    of_key: Option<&str>,
+    out: &mut Outcome,
+) -> BTreeMap<String, String> {
+    let mut headers = BTreeMap::new();
+    if let Some(given) = own("organization")
+        && let Some(organization) = given.as_text()
+    {
+        headers.insert("OpenAI-Organization".to_owned(), expanded(organization));
+        out.kept(given, "headers.OpenAI-Organization of its provider");
+    }
+    for (name, given) in ["headers", "extra_headers"].into_iter().filter_map(own).flat_map(InputValue::fields) {
+        let Some(text) = given.as_text() else { continue };
+        if of_key.is_some_and(|of_key| name.eq_ignore_ascii_case(of_key)) {
+            out.lost(given, "not taken: the key of this deployment is sent, in its own header; give one key");
+        } else {
+            headers.insert(name.clone(), expanded(text));
+            out.kept(given, "headers of its provider");
+        }
+    }
+    headers
+}
+
+/// Returns the number of a provider that is the same, or of this one, which gets a name of its own; and whether it only
+/// differs in what is said of the model, which is put there. A model has one set of settings at a provider.
+pub fn place(mut provider: Provider, host: &Host, model: Option<Model>, out: &mut Outcome) -> (usize, bool) {
+    let same = |known: &&mut Provider| {
+        (&known.fields, &known.keys, known.all) == (&provider.fields, &provider.keys, provider.all)
+            // The preset of the provider's own name need not be written.
+            && known.name.trim_end_matches(|last: char| last.is_ascii_digit()).trim_end_matches('-') == provider.name
+    };
+    let mut is_apart = false;
+    for (at, known) in out.providers.iter_mut().enumerate().filter(|(_, known)| same(known)) {
+        match (&model, known.models.iter().find(|one| Some(&one.name) == model.as_ref().map(|model| &model.name))) {
+            (Some(model), Some(one)) if one.fields != model.fields => is_apart = true,
+            (Some(_), None) => {
+                known.models.extend(model);
+                return (at, false);
+            }
+            _ => return (at, false),
+        }
+    }
+    let taken: BTreeSet<&str> = out.providers.iter().map(|known| known.name.as_str()).collect();
+    let free = (2..).map(|at| format!("{}-{at}", host.name));
+    let name = [host.name.clone()].into_iter().chain(free).find(|name| !taken.contains(name.as_str()));
+    provider.name = name.unwrap_or_default();
+    provider.models.extend(model);
+    out.providers.push(provider);
+    (out.providers.len() - 1, is_apart)
+}
+
+/// Writes `os.environ/NAME` as ours.
+pub fn expanded(text: &str) -> String {
+    text.strip_prefix("os.environ/").map_or_else(|| text.to_owned(), |name| format!("${{{name}}}"))
+}
