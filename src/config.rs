@@ -3,6 +3,7 @@
 //! `Runtime::builder()` edits a [`Config`]; a file deserialises into one. Options of a machine are declared beside
 //! the machine. It reads no environment and no file: a key whose source is one is read when it is needed.
 
+mod address;
 mod budget;
 mod function;
 mod key;
@@ -26,6 +27,8 @@ use crate::spec::{Layout, Limits, ProviderSpec, RouteSpec, Setup};
 use crate::wire::AnswerMax;
 use crate::words::{Capabilities, ConfigError, ConfigErrors, Date, Durable, ModelClass, Price, TargetId};
 
+#[cfg(feature = "sidecar")]
+use crate::words::OnExhausted;
 use names::KnownNames;
 
 pub use crate::policy::budget::{BudgetScope, OnSpent, Period};
@@ -181,6 +184,16 @@ impl Config {
                 retires: target.retires,
             })
             .collect())
+    }
+
+    /// Returns how calls by a name go on that no target can answer.
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn on_exhausted(&self, name: &str) -> OnExhausted {
+        let leads = |name: &&str| self.aliases.get(*name).map(String::as_str);
+        // Aliases in a circle are refused before.
+        let name = std::iter::successors(Some(name), leads).take(self.aliases.len() + 1).last().unwrap_or(name);
+        let own = self.routes.get(name).and_then(|route| route.failover.as_ref());
+        own.unwrap_or(&self.failover).on_exhausted
     }
 
     /// Checks everything and returns the specification that the runtime runs.

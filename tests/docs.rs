@@ -356,6 +356,7 @@ fn failures() -> String {
             CallerStatus::TooLarge => "413",
             CallerStatus::RateLimited => "429",
             CallerStatus::Unavailable => "503",
+            CallerStatus::NeedsOperator => "424",
             CallerStatus::NoAnswer => "502",
             CallerStatus::Internal => "500",
             _ => "?",

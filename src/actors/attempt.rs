@@ -120,7 +120,7 @@ impl AttemptJob {
             .ok_or_else(|| Failure::new(FailureClass::Connect, "the provider's actor never started"))?;
         let mut watchdog = self.account.begin(self.first_token_max);
         self.account.sent += request.body.len() as u64;
-        let sent = now();
+        let (sent, url) = (now(), request.url.clone());
         let response = watchdog.guard(transport.send(request), &self.account.permit).await?;
         let response = response.map_err(|error| self.no_response(error, now().saturating_duration_since(sent)))?;
         if self.account.shared.delivered(now()) {
@@ -133,7 +133,7 @@ impl AttemptJob {
         let date = wire::headers::date(&response.headers);
         self.account.head = Some((now(), date.unwrap_or_else(SystemTime::now)));
         if !(200..300).contains(&response.status) {
-            return Err(self.refusal(response, &mut watchdog).await?);
+            return Err(provider.spec.placed(&url, self.refusal(response, &mut watchdog).await?));
         }
         match self.work.clone() {
             Work::Chat(request) => {

@@ -244,7 +244,8 @@ impl Driver {
             let Refusal { gate, until } = refusal;
             let until = self.waits.placed.filter(|_| refusal.is_full()).or(until);
             let back_in = until.map(|until| until.saturating_duration_since(now));
-            Some(UnavailableTarget { target, cause: candidate.health.cause(gate), back_in })
+            let keys = self.table.targets[candidate.target].provider.spec.key_names();
+            Some(UnavailableTarget { target, cause: candidate.health.cause(gate), back_in, keys })
         });
         barred.collect()
     }
@@ -270,6 +271,7 @@ impl Driver {
             let ahead = others.filter_map(|(_, other)| other).filter(|other| !other.is_zero());
             back_in = ahead.chain(back_in).min();
         }
-        Some(UnavailableTarget { target: entry.id().clone(), cause: Cause::Failure(last.class), back_in })
+        let keys = entry.provider.spec.key_names();
+        Some(UnavailableTarget { target: entry.id().clone(), cause: Cause::Failure(last.class), back_in, keys })
     }
 }

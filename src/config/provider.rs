@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ractor::{ActorRef, Message, RpcReplyPort};
 use serde::Deserialize;
 
+use super::address;
 use super::function::{Answer, Function, ask};
 use super::key::KeyConfig;
 use super::model::{HostOfModels, ModelConfig};
@@ -19,10 +20,11 @@ use crate::policy::health::HealthOptions;
 use crate::policy::hint::HintOptions;
 use crate::policy::probe::ProbeOptions;
 use crate::policy::restart::RestartOptions;
-use crate::spec::{KeySpec, ProviderSpec, ProviderTransport, TargetSpec};
+use crate::spec::{BasePath, KeySpec, ProviderSpec, ProviderTransport, TargetSpec};
 use crate::transport::{Http, Transport, TransportOptions};
+use crate::wire::authorize;
 use crate::wire::flavour::{Flavour, percent_encoded};
-use crate::words::{ChatRequest, ConfigError, Dialect, Failure, TargetId, meant};
+use crate::words::{ChatRequest, ConfigError, Dialect, Failure, Secret, TargetId, meant};
 
 /// One provider: an account at a base URL.
 #[derive(Clone, Deserialize)]
@@ -447,6 +449,10 @@ impl ProviderConfig {
                 (Ok(header), Ok(value)) => drop(headers.insert(header, value)),
             }
         }
+        if let Some(name) = flavour.and_then(|flavour| self.replaced_header(dialect, flavour)) {
+            let problem = "is replaced by the key, which goes in this header; leave it out, or leave `keys` out";
+            errors.push(ConfigError::new(at(&format!("headers.{name}")), problem));
+        }
         let way = if let Some(custom) = &self.custom {
             ProviderTransport::Custom(custom.clone())
         } else {
@@ -501,13 +507,14 @@ impl ProviderConfig {
         if errors.len() > before {
             return None;
         }
-        let flavour = flavour?;
+        let (flavour, base_url) = (flavour?, base_url?);
         Some(ProviderSpec {
             name: name.into(),
             dialect: dialect.into(),
             query: self.query(flavour),
             flavour,
-            base_url: base_url?,
+            base_path: address::base_path(&base_url, name, preset, dialect, flavour.name),
+            base_url,
             host: host??,
             keys,
             headers,
@@ -519,6 +526,25 @@ impl ProviderConfig {
             probe: self.probe.clone(),
             targets,
         })
+    }
+
+    /// Returns the base URL that was probably meant, where the one that is set lacks the path of a known provider or
+    /// server: `http://127.0.0.1:11434/v1` for Ollama's `http://127.0.0.1:11434`. `name` is the provider's own.
+    ///
+    /// ```
+    /// use standin::ProviderConfig;
+    ///
+    /// let provider = ProviderConfig::new("https://api.openai.com");
+    /// assert_eq!(provider.meant_base_url("mine").as_deref(), Some("https://api.openai.com/v1"));
+    /// ```
+    pub fn meant_base_url(&self, name: &str) -> Option<String> {
+        let base_url = self.base_url.as_deref()?.trim_end_matches('/');
+        let preset = self.find_preset(name).ok()?;
+        let dialect = self.dialect.or(preset.map(|preset| preset.dialect)).unwrap_or_default();
+        match address::base_path(base_url, name, preset, dialect, self.flavour(preset, base_url)?.name) {
+            BasePath::Meant(meant) => Some(meant),
+            BasePath::Whole | BasePath::Unversioned => None,
+        }
     }
 
     /// Returns its preset, if it has one.
@@ -536,6 +562,15 @@ impl ProviderConfig {
             },
             (None, _) => Ok(None),
         }
+    }
+
+    /// Returns the header of its own that its keys are sent in.
+    fn replaced_header(&self, dialect: DialectConfig, flavour: &Flavour) -> Option<&str> {
+        let mut of_key = http::HeaderMap::new();
+        if !self.keys.is_empty() {
+            authorize(dialect.into(), flavour, &Secret::new("key"), &mut of_key).ok()?;
+        }
+        self.headers.keys().map(String::as_str).find(|name| of_key.contains_key(*name))
     }
 
     /// Returns its base URL, its own or its preset's with its placeholders for a resource, a project or a location
@@ -662,6 +697,27 @@ mod tests {
         let provider = if provider.models.is_empty() { provider.model("m") } else { provider };
         let spec = provider.check("p", &RestartOptions::default(), &mut errors);
         spec.ok_or_else(|| errors.swap_remove(0))
+    }
+
+    #[test]
+    fn a_header_that_a_key_would_replace_is_refused() {
+        let with = |preset: &str, header: &str, keys: &[&str]| {
+            let own = ProviderConfig { preset: Some(preset.into()), ..ProviderConfig::new("http://x/v1") };
+            let own = keys.iter().fold(own, |own, key| own.key(*key));
+            let headers = [(header.to_owned(), "other".to_owned())].into();
+            checked(ProviderConfig { headers, ..own }).err().map(|error| error.field)
+        };
+        for (preset, header) in [
+            ("openai", "Authorization"),
+            ("anthropic", "x-api-key"),
+            ("gemini", "X-Goog-Api-Key"),
+            ("azure", "api-key"),
+        ] {
+            let field = format!("providers.p.headers.{header}");
+            assert_eq!(with(preset, header, &["k"]), Some(field));
+            // Without a key it is the user's way to send one, and a gateway may want another beside the key.
+            assert_eq!((with(preset, header, &[]), with(preset, "x-gateway-key", &["k"])), (None, None));
+        }
     }
 
     #[test]

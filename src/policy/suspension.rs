@@ -10,7 +10,7 @@
 //!
 //! Input: told times and looks. Output: until when it holds. While it holds nothing is admitted except a look: one call
 //! that has no other target to ask. A time that was told is believed for an hour before it is doubted; a guess of our
-//! own, for a minute. It knows neither keys nor targets.
+//! own, for a second. It knows neither keys nor targets.
 
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,9 @@ use crate::words::FailureClass;
 use crate::words::consequence::HoldRule;
 
 /// A guess is tested after a tenth of it, after this time at the latest, and then after twice as long each time that a
-/// test found no change.
-const LOOK_AFTER: Duration = Duration::from_secs(60);
+/// test found no change. Only a call that has no other target tests: all keys are out by then, and a provider that
+/// refuses all of them at once is more often at fault than they are.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
 const LOOK_AFTER_SHARE: u32 = 10;
 /// A told time is tested this seldom, and a guess at least as often: 24 failed requests a day are acceptable.
 const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -182,14 +183,15 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_is_looked_at_ever_more_seldom_a_guess_after_a_minute_and_what_was_told_after_an_hour() {
+    fn a_hold_is_looked_at_ever_more_seldom_a_guess_after_a_second_and_what_was_told_after_an_hour() {
         let now = Instant::now();
-        for (mut hold, minutes) in [
-            (Suspension::guessed(CLASS, DAY, now), [1, 3, 7, 15, 31, 63, 123, 183]),
-            (told(DAY, DAY, now).expect("it lies ahead"), [60, 120, 180, 240, 300, 360, 420, 480]),
+        let (guessed, hour) = (Suspension::guessed(CLASS, DAY, now), 3_600);
+        for (mut hold, seconds) in [
+            (guessed, [1, 3, 7, 15, 31, 63, 127, 255, 511, 1_023, 2_047, 4_095, 4_095 + hour, 4_095 + 2 * hour]),
+            (told(DAY, DAY, now).expect("it lies ahead"), std::array::from_fn(|at| hour * (at as u64 + 1))),
         ] {
-            for minutes in minutes {
-                let at = now + minutes * MINUTE;
+            for seconds in seconds {
+                let at = now + Duration::from_secs(seconds);
                 assert_eq!(hold.look_from(), at);
                 hold.look(at);
                 // The same again, which changes nothing.
@@ -255,12 +257,13 @@ mod tests {
         let say = |slot: &mut Option<Suspension>, at: Instant| {
             Suspension::pass(slot, Suspension::guessed(CLASS, DAY, at), false, at)
         };
-        assert!(!say(&mut slot, start + MINUTE));
-        assert_eq!(slot.unwrap().look_from(), start + MINUTE * 2);
+        let second = Duration::from_secs(1);
+        assert!(!say(&mut slot, start + second));
+        assert_eq!(slot.unwrap().look_from(), start + second * 2);
         if let Some(hold) = &mut slot {
-            hold.look(start + MINUTE * 2);
+            hold.look(start + second * 2);
         }
-        say(&mut slot, start + MINUTE * 3);
-        assert_eq!(slot.unwrap().look_from(), start + MINUTE * 4, "two minutes after the look");
+        say(&mut slot, start + second * 3);
+        assert_eq!(slot.unwrap().look_from(), start + second * 4, "two seconds after the look");
     }
 }

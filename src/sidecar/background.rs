@@ -19,7 +19,7 @@ use super::record::Record;
 use super::state::{Current, State};
 use crate::runtime::{CallHandle, CallSelector, CallStatus, Form as CallForm};
 use crate::wire::serve::{self, BadRequest, CallerDialect, Form, ParsedRequest, Refusal, RefusalReason, Writer};
-use crate::words::{ChatRequest, CommitPolicy, Durable, Error};
+use crate::words::{ChatRequest, CommitPolicy, Durable, Error, OnExhausted};
 
 const CALLER_DIALECT: CallerDialect = CallerDialect::OpenAiResponses;
 /// How long the end of a call is waited for that was just ended.
@@ -40,6 +40,10 @@ pub(super) async fn begin(
         return Err(serve::refuse(CALLER_DIALECT, RefusalReason::Request(&bad)));
     }
     request.durable.get_or_insert(Durable::Again);
+    // Nobody waits for it: it has all its time to wait for a target, unless its route takes less instead.
+    if !current.degrades(&request.route) {
+        request.on_exhausted.get_or_insert(OnExhausted::Wait);
+    }
     request.commit = CommitPolicy::Buffered;
     let mut record = chat::record(state, client, CALLER_DIALECT, &request.route, stream, place);
     let (request, runtime) = (Arc::new(request), state.runtime.clone());

@@ -17,7 +17,7 @@ use super::refusals::{Reason, Refusals};
 use super::settings::{ServerConfig, Settings};
 use crate::runtime::Runtime;
 use crate::wire::serve::Listing;
-use crate::words::{Price, TargetId};
+use crate::words::{OnExhausted, Price, TargetId};
 
 /// The state that all connections share.
 pub(super) struct State {
@@ -41,6 +41,8 @@ pub(super) struct Current {
     /// The names a caller may ask for.
     pub(super) models: Vec<Listing>,
     names: HashSet<String>,
+    /// Those of them that take less where no target can answer.
+    degrading: HashSet<String>,
 }
 
 impl Current {
@@ -50,8 +52,20 @@ impl Current {
         let aliases = settings.runtime.aliases.keys().map(|name| listing(name, "standin"));
         let targets = targets.iter().map(|(target, _)| listing(&target.to_string(), &target.provider));
         let models: Vec<Listing> = routes.chain(aliases).chain(targets).collect();
-        let names = models.iter().map(|listing| listing.id.clone()).collect();
-        Self { server: settings.server.clone(), access: Access::new(&settings.server.keys, before), models, names }
+        let names: HashSet<String> = models.iter().map(|listing| listing.id.clone()).collect();
+        let takes_less = |name: &&String| settings.runtime.on_exhausted(name) == OnExhausted::Degrade;
+        Self {
+            server: settings.server.clone(),
+            access: Access::new(&settings.server.keys, before),
+            degrading: names.iter().filter(takes_less).cloned().collect(),
+            models,
+            names,
+        }
+    }
+
+    /// Tells whether a call by this name takes less where no target can answer.
+    pub(super) fn degrades(&self, route: &str) -> bool {
+        self.degrading.contains(route)
     }
 
     /// Sends an unknown name to the default route.

@@ -18,7 +18,7 @@ pub(crate) use key::KeySpec;
 pub(crate) use layout::{Layout, PlacedTarget};
 pub(crate) use limits::Limits;
 pub(crate) use prices::PricesSpec;
-pub(crate) use provider::{ProviderSpec, ProviderTransport};
+pub(crate) use provider::{BasePath, ProviderSpec, ProviderTransport};
 pub(crate) use route::{MemberSpec, RouteSpec, Rung};
 #[cfg(feature = "store")]
 pub(crate) use store::{EncryptionKey, HourlySpend, StoreSpec};

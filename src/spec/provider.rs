@@ -10,7 +10,7 @@ use crate::policy::probe::ProbeOptions;
 use crate::policy::restart::RestartOptions;
 use crate::transport::{Http, Transport, TransportOptions};
 use crate::wire::Flavour;
-use crate::words::Dialect;
+use crate::words::{Dialect, Failure, FailureClass};
 
 /// The transport of a provider's requests.
 #[derive(Clone, Debug)]
@@ -48,6 +48,8 @@ pub(crate) struct ProviderSpec {
     /// The flavour it speaks with.
     pub(crate) flavour: &'static Flavour,
     pub(crate) base_url: String,
+    /// What is known of its path.
+    pub(crate) base_path: BasePath,
     /// Parameters of every address, escaped; empty where there are none.
     pub(crate) query: String,
     /// Its host, which tells a local fault from a provider's.
@@ -65,10 +67,42 @@ pub(crate) struct ProviderSpec {
     pub(crate) targets: Vec<TargetSpec>,
 }
 
+/// What is known of the path of a base address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum BasePath {
+    /// Nothing speaks against it.
+    Whole,
+    /// It lacks a part, or has one too many; this address was probably meant.
+    Meant(String),
+    /// It has no version, as most have, and it is not known what is there.
+    Unversioned,
+}
+
 impl ProviderSpec {
+    /// Returns a failure with what is to be said of the address, where there was nothing at it. One that is known to
+    /// lack its path is wrong until somebody corrects it.
+    pub(crate) fn placed(&self, url: &str, failure: Failure) -> Failure {
+        if failure.class != FailureClass::Server || !matches!(failure.status, Some(404 | 405)) {
+            return failure;
+        }
+        let url = url.split('?').next().unwrap_or(url);
+        let (class, hint) = match &self.base_path {
+            BasePath::Meant(meant) => (FailureClass::WrongAddress, format!(": should base_url be {meant}?")),
+            BasePath::Unversioned => (failure.class, ": should base_url end in /v1?".to_owned()),
+            BasePath::Whole => (failure.class, String::new()),
+        };
+        let message = format!("POST {url} was not found{hint} (it said: {})", failure.message);
+        Failure { scope: class.consequences().scope, class, message, ..failure }
+    }
+
     /// Tells whether it goes on with a streamed answer that is no longer read, and bills all of it.
     pub(crate) fn runs_on(&self) -> bool {
         self.flavour.runs_on || matches!(self.dialect, Dialect::Gemini | Dialect::Vertex)
+    }
+
+    /// Returns the names of its keys; none where it needs none.
+    pub(crate) fn key_names(&self) -> Vec<Arc<str>> {
+        self.keys.iter().filter(|key| key.source.is_some()).map(|key| key.name.clone()).collect()
     }
 
     /// Returns the whole address of a path at this provider.

@@ -71,6 +71,8 @@ pub enum CallerStatus {
     RateLimited,
     /// No target can answer now: 503, or 529.
     Unavailable,
+    /// No target can answer until an operator acts: 424.
+    NeedsOperator,
     /// Its result is no answer: 502.
     NoAnswer,
     /// We are at fault: 500.
@@ -113,7 +115,8 @@ impl FailureClass {
     #[expect(clippy::match_same_arms, reason = "each class has a row of its own")]
     pub const fn consequences(self) -> Consequences {
         use CallerStatus::{
-            ContentPolicy, ContextTooLong, Internal, Invalid, NoAnswer, RateLimited, TooLarge, Unavailable,
+            ContentPolicy, ContextTooLong, Internal, Invalid, NeedsOperator, NoAnswer, RateLimited, TooLarge,
+            Unavailable,
         };
         use FailureClass as C;
         use FaultOwner as W;
@@ -129,10 +132,11 @@ impl FailureClass {
             C::Overloaded          => (W::Provider, Endpoint, 1.0,  YES, Pause,   None,    None,    Unavailable),
             C::RateLimited         => (W::Account,  Key,      0.0,  YES, Leave,   LIMIT,   None,    RateLimited),
             C::RequestExceedsLimit => (W::Request,  Request,  0.0,  NO,  Leave,   None,    Some(2), TooLarge),
-            C::OutOfMoney          => (W::Account,  Key,      0.0,  NO,  Leave,   KEY_15,  None,    Unavailable),
-            C::Unauthorised        => (W::Account,  Key,      0.0,  NO,  Leave,   KEY_10,  None,    Unavailable),
-            C::Forbidden           => (W::Account,  Key,      0.0,  NO,  Leave,   HERE_10, None,    Unavailable),
-            C::ModelGone           => (W::Provider, Model,    0.0,  NO,  Leave,   HERE_60, None,    Unavailable),
+            C::OutOfMoney          => (W::Account,  Key,      0.0,  NO,  Leave,   KEY_15,  None,    NeedsOperator),
+            C::Unauthorised        => (W::Account,  Key,      0.0,  NO,  Leave,   KEY_10,  None,    NeedsOperator),
+            C::Forbidden           => (W::Account,  Key,      0.0,  NO,  Leave,   HERE_10, None,    NeedsOperator),
+            C::ModelGone           => (W::Provider, Model,    0.0,  NO,  Leave,   HERE_60, None,    NeedsOperator),
+            C::WrongAddress        => (W::Ours,     Endpoint, 0.0,  NO,  Leave,   HERE_10, None,    NeedsOperator),
             C::BadRequest          => (W::Request,  Request,  0.0,  NO,  Reject,  None,    Some(4), Invalid),
             // One unusual request proves nothing against a target; a target that refuses everything without an
             // explanation is out of order.

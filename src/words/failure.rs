@@ -29,6 +29,8 @@ pub enum FailureClass {
     Forbidden,
     /// The model does not exist, is retired, or is not for this account.
     ModelGone,
+    /// There is nothing at the provider's address, which lacks the path that is known of it. The configuration's fault.
+    WrongAddress,
     /// The request is malformed by this provider's rules, and the provider names the malformed part. The next target is
     /// asked, whose rules may be others; with [`Scope::Request`] it can be right nowhere, and the call ends.
     BadRequest,
@@ -69,7 +71,7 @@ pub enum FailureClass {
 
 impl FailureClass {
     /// Every class, for tables and metrics.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Unsent,
         Self::Connect,
         Self::Server,
@@ -80,6 +82,7 @@ impl FailureClass {
         Self::Unauthorised,
         Self::Forbidden,
         Self::ModelGone,
+        Self::WrongAddress,
         Self::BadRequest,
         Self::Declined,
         Self::Unsupported,
@@ -112,6 +115,7 @@ impl FailureClass {
             Self::Unauthorised => "unauthorised",
             Self::Forbidden => "forbidden",
             Self::ModelGone => "model_gone",
+            Self::WrongAddress => "wrong_address",
             Self::BadRequest => "bad_request",
             Self::Declined => "declined",
             Self::Unsupported => "unsupported",

@@ -63,6 +63,8 @@ pub struct UnavailableTarget {
     pub cause: Cause,
     /// When it is expected to admit calls again, where that is known.
     pub back_in: Option<Duration>,
+    /// The names of its provider's keys, all of which are out where a key is the cause.
+    pub keys: Vec<Arc<str>>,
 }
 
 impl UnavailableTarget {
@@ -71,15 +73,49 @@ impl UnavailableTarget {
         let soonest = |of: fn(&Self) -> bool| all.iter().filter(|one| of(one)).filter_map(|one| one.back_in).min();
         soonest(|one| one.cause.passes()).or_else(|| soonest(|_| true))
     }
+
+    /// Returns what an operator has to do, where the cause does not end by itself.
+    fn remedy(&self) -> Option<String> {
+        let TargetId { provider, .. } = &self.target;
+        let keys = match &self.keys[..] {
+            [] => "its key".to_owned(),
+            [key] => format!("key `{key}`"),
+            keys if keys.len() <= KEYS_MAX => format!("keys `{}`", keys.join("`, `")),
+            keys => format!("all {} keys", keys.len()),
+        };
+        let (act, what) = match self.cause {
+            Cause::Failure(FailureClass::Unauthorised) if self.keys.is_empty() => {
+                ("give it a key that is good".to_owned(), None)
+            }
+            Cause::Failure(FailureClass::Unauthorised) => (format!("replace {keys}"), None),
+            Cause::Failure(FailureClass::OutOfMoney) => (format!("add credit for {keys}"), None),
+            Cause::Failure(FailureClass::Forbidden) => (format!("have it allowed to {keys}"), Some(&self.target)),
+            Cause::Failure(FailureClass::ModelGone) => {
+                (format!("name another model, or have it opened to {keys}"), Some(&self.target))
+            }
+            Cause::Failure(FailureClass::WrongAddress) => {
+                return Some(format!("correct providers.{provider}.base_url"));
+            }
+            Cause::Operator => return Some(format!("`standin reset {}` puts it back", self.target)),
+            Cause::Failure(_) | Cause::Breaker | Cause::Full | Cause::Down => return None,
+        };
+        let reset = what.map_or_else(|| provider.to_string(), ToString::to_string);
+        Some(format!("{act}, then `standin reset {reset}`"))
+    }
 }
+
+/// The most keys that a message names.
+const KEYS_MAX: usize = 4;
 
 impl fmt::Display for UnavailableTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.target, self.cause)?;
-        match self.back_in {
-            Some(wait) => write!(f, ", back in {} s", wait.as_millis().div_ceil(1000)),
-            None => Ok(()),
+        let remedy = self.remedy();
+        if let Some(wait) = self.back_in {
+            let returns = if remedy.is_some() { "asked again" } else { "back" };
+            write!(f, ", {returns} in {} s", wait.as_millis().div_ceil(1000))?;
         }
+        remedy.map_or(Ok(()), |remedy| write!(f, " ({remedy})"))
     }
 }
 

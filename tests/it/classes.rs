@@ -397,7 +397,8 @@ async fn the_last_resort_never_passes_a_retry_after_or_a_disabled_key() {
         world.providers[0].next(1, fault);
         let _ = world.runtime.chat(ask("hello")).await;
         for _ in 0..10 {
-            let error = world.runtime.chat(ask("hello")).await.expect_err("it is out");
+            // It has no time to wait for a look at a verdict.
+            let error = world.runtime.chat(ask("hello").deadline(2 * S)).await.expect_err("it is out");
             assert!(matches!(&error, Error::Exhausted { attempts, retry_after: Some(_), .. } if attempts.is_empty()));
             let explained = world.runtime.explain(ask("hello")).await.expect("explained");
             assert_eq!(explained.skipped[0].why, standin::routing::SkipReason::Gate(gate));

@@ -57,7 +57,16 @@ pub fn read(file: &Path) -> Result<(Settings, Vec<String>), String> {
     });
     let mut warnings: Vec<String> = warnings.collect();
     warnings.extend(missing(&settings.runtime));
+    warnings.extend(misplaced(&settings.runtime));
     Ok((settings, warnings))
+}
+
+/// Returns a warning for each base address that lacks the path of what is known to be there.
+fn misplaced(config: &Config) -> impl Iterator<Item = String> {
+    config.providers.iter().filter_map(|(name, provider)| {
+        let (given, meant) = (provider.base_url.as_deref()?, provider.meant_base_url(name)?);
+        Some(format!("providers.{name}.base_url: `{given}` has not the path of what is there; did you mean `{meant}`?"))
+    })
 }
 
 /// Returns a warning for each key that its source does not have now, and for a store without a folder.

@@ -243,7 +243,7 @@ lasting!(
         At(time),
     }
 );
-lasting!(struct UnavailableTarget as Barred { target, cause, back_in });
+lasting!(struct UnavailableTarget as Barred { target, cause, back_in, keys });
 lasting!(
     enum Cause {
         Failure(class),

@@ -154,10 +154,10 @@ fn what_a_target_says_of_waiting_calls_is_what_it_says_of_a_call_that_has_no_oth
     };
     let minute = 60 * SECOND;
     for (class, scope, told, look) in [
-        (FailureClass::OutOfMoney, Scope::Key, None, minute),
-        (FailureClass::Unauthorised, Scope::Key, None, minute),
-        (FailureClass::Forbidden, Scope::Key, None, minute),
-        (FailureClass::ModelGone, Scope::Model, None, minute),
+        (FailureClass::OutOfMoney, Scope::Key, None, SECOND),
+        (FailureClass::Unauthorised, Scope::Key, None, SECOND),
+        (FailureClass::Forbidden, Scope::Key, None, SECOND),
+        (FailureClass::ModelGone, Scope::Model, None, SECOND),
         (FailureClass::RateLimited, Scope::Key, Some(300 * minute), 60 * minute),
         (FailureClass::RateLimited, Scope::Key, Some(2 * SECOND), 2 * SECOND),
     ] {

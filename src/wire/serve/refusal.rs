@@ -13,8 +13,8 @@ use crate::words::{Cause, Error, FailureClass, UnavailableTarget};
 
 /// When to come back where no provider said: the shortest time that a header can say.
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
-/// The longest time that a caller is told to wait, even if a provider said a longer one: by then another target may
-/// answer.
+/// The longest time that a caller is told to wait for a target, even if a provider said a longer one: by then another
+/// may answer. A budget has room when it says, and not before.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Statuses of providers that are only about the request, and so are passed on to the caller. Others (a key, a route, a
@@ -96,7 +96,7 @@ pub fn refuse(caller_dialect: CallerDialect, refused: RefusalReason<'_>) -> Refu
             Fault { status, ..Fault::new(Kind::Unavailable, what.to_owned()) }
         }
         RefusalReason::TooMany(wait) => Fault {
-            retry_after: Some(wait),
+            retry_after: Some(wait.min(RETRY_AFTER_MAX)),
             is_final: false,
             ..Fault::new(Kind::RateLimited, "too many requests with this key".to_owned())
         },
@@ -125,8 +125,8 @@ fn passes(class: FailureClass) -> bool {
 
 /// Returns a time to wait in whole seconds, as it goes out.
 fn seconds(wait: Duration) -> u64 {
-    let wait = wait.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX);
-    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+    let wait = wait.max(RETRY_AFTER_MIN);
+    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0))
 }
 
 /// The kind of an error, in terms that all dialects have.
@@ -148,6 +148,7 @@ pub(super) enum Kind {
     RateLimited,
     OverBudget,
     Unavailable,
+    NeedsOperator,
     NoAnswer,
     Timeout,
     Internal,
@@ -202,10 +203,16 @@ impl Fault {
             Error::Interrupted { failure, .. } => Self::new(Kind::of(failure.class), message),
             Error::Exhausted { retry_after, barred, .. } => {
                 let class = error.last_class();
+                let kind = Kind::of_all(barred, class);
+                // Until somebody has acted the next answer is the same, and nobody knows when that will be.
+                if kind == Kind::NeedsOperator {
+                    return Self::new(kind, message);
+                }
                 let retry_after = retry_after.or_else(|| class.is_some_and(passes).then_some(RETRY_AFTER_MIN));
+                let retry_after = retry_after.map(|wait| wait.min(RETRY_AFTER_MAX));
                 // A client that is told when to come back may come back by itself.
                 let is_final = retry_after.is_none() && class.is_some();
-                Self { retry_after, is_final, ..Self::new(Kind::of_all(barred, class), message) }
+                Self { retry_after, is_final, ..Self::new(kind, message) }
             }
             // Calls in flight have reserved what is left, and take less than that.
             Error::OverBudget { budget, .. } if budget.is_in_flight() => {
@@ -287,14 +294,17 @@ impl Error {
 
 impl Kind {
     /// Returns the refusal of a call that no target can answer. Where only limits are mended by time, it is a limit,
-    /// computed again for each call, whether a target was asked or not. Else the last failure counts, if there was one;
-    /// but one target's limit is no limit of all.
+    /// computed again for each call, whether a target was asked or not; where nothing is, an operator has to act. Else
+    /// the last failure counts, if there was one; but one target's limit is no limit of all, nor is one target's key
+    /// the key of all.
     fn of_all(barred: &[UnavailableTarget], last: Option<FailureClass>) -> Self {
         let mut mended = barred.iter().map(|one| one.cause).filter(|cause| cause.passes()).peekable();
         let limits = mended.peek().is_some() && mended.all(|cause| cause == Cause::Failure(FailureClass::RateLimited));
+        let is_lasting = !barred.is_empty() && barred.iter().all(|one| !one.cause.passes());
         match last.map_or(Self::Unavailable, Self::of) {
             _ if limits => Self::RateLimited,
-            Self::RateLimited if !barred.is_empty() => Self::Unavailable,
+            Self::RateLimited | Self::Unavailable | Self::NeedsOperator if is_lasting => Self::NeedsOperator,
+            Self::RateLimited | Self::NeedsOperator if !barred.is_empty() => Self::Unavailable,
             kind => kind,
         }
     }
@@ -308,8 +318,8 @@ impl Kind {
             CallerStatus::RateLimited => Self::RateLimited,
             CallerStatus::NoAnswer => Self::NoAnswer,
             CallerStatus::Internal => Self::Internal,
-            // The provider's fault or the operator's; no caller can do anything about it.
             CallerStatus::Unavailable => Self::Unavailable,
+            CallerStatus::NeedsOperator => Self::NeedsOperator,
         }
     }
 
@@ -330,6 +340,8 @@ impl Kind {
                 StatusCode::from_u16(529).expect("a number of three digits is a status")
             }
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            // 401, 402 and 404 would speak of the caller's key, account and model, and every SDK waits for a 503.
+            Self::NeedsOperator => StatusCode::FAILED_DEPENDENCY,
             Self::NoAnswer => StatusCode::BAD_GATEWAY,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -353,6 +365,7 @@ impl Kind {
             Self::RateLimited => ("rate_limit_error", Some("rate_limit_exceeded")),
             Self::OverBudget => ("insufficient_quota", Some("insufficient_quota")),
             Self::Unavailable => ("service_unavailable_error", Some("server_is_overloaded")),
+            Self::NeedsOperator => ("server_error", Some("needs_operator")),
             Self::NoAnswer => ("server_error", Some("no_answer")),
             Self::Timeout => ("server_error", Some("timeout")),
             Self::Internal => ("server_error", None),
@@ -376,7 +389,7 @@ impl Kind {
             Self::OverBudget => "billing_error",
             Self::Unavailable => "overloaded_error",
             Self::Timeout => "timeout_error",
-            Self::NoAnswer | Self::Internal => "api_error",
+            Self::NeedsOperator | Self::NoAnswer | Self::Internal => "api_error",
         }
     }
 
@@ -395,6 +408,8 @@ impl Kind {
             Self::Cancelled => "CANCELLED",
             Self::RateLimited | Self::OverBudget => "RESOURCE_EXHAUSTED",
             Self::Unavailable => "UNAVAILABLE",
+            // "The client should not retry until the system state has been explicitly fixed."
+            Self::NeedsOperator => "FAILED_PRECONDITION",
             Self::Timeout => "DEADLINE_EXCEEDED",
             Self::NoAnswer | Self::Internal => "INTERNAL",
         }

@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use standin::config::StoreConfig;
+use standin::config::{RungConfig, StoreConfig};
 use standin::drill::Drill;
 use standin::sidecar::{Settings, Sidecar};
 use standin::testing::{Answer, Fault, Latency, ProviderError, RetryHint, Script};
+use standin::{OnExhausted, Reset, RouteConfig};
 
 use super::child::{Served, program};
 use super::http::{self, Caller, Exchange, Response};
@@ -213,6 +214,31 @@ async fn what_fails_in_the_background_says_so_and_what_waits_is_queued() {
         (&short["status"], &short["incomplete_details"]["reason"]),
         (&json!("incomplete"), &json!("max_output_tokens"))
     );
+}
+
+#[tokio::test]
+async fn an_answer_in_the_background_waits_for_a_target_unless_its_caller_or_its_route_says_otherwise() {
+    let folder = Folder::new();
+    let stage = stage_on(&folder, Script::default(), |settings| {
+        settings.runtime.failover.wait_max = Duration::ZERO;
+        let route = settings.runtime.routes["smart"].clone();
+        let route = RouteConfig { degrade: vec![RungConfig::Text("Nobody answers.".to_owned())], ..route };
+        settings.runtime.routes.insert("less".to_owned(), route.on_exhausted(OnExhausted::Degrade));
+        settings.runtime.aliases.insert("little".to_owned(), "less".to_owned());
+    })
+    .await;
+    let to = stage.sidecar.address();
+    for (headers, model, status) in [
+        (&[][..], "smart", "completed"),
+        (&[("x-standin-on-exhausted", "fail")], "smart", "failed"),
+        (&[], "little", "completed"),
+    ] {
+        stage.drills[0].handle().next(1, Fault::RateLimited(RetryHint::Seconds(Duration::from_secs(1))));
+        let whole = ended(to, &id(&post(to, headers, json!({"model": model})).await)).await;
+        assert_eq!(whole["status"], status, "{model}, {headers:?}: {whole}");
+        assert_eq!(whole.to_string().contains("Nobody answers."), model == "little", "{whole}");
+        stage.sidecar.runtime().reset(Reset::All).await.expect("it may");
+    }
 }
 
 #[tokio::test]

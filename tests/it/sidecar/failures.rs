@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use standin::Reset;
 use standin::testing::{Fault, ProviderError, RetryHint, Script};
 
 use super::http::{self, Caller, Exchange};
@@ -38,24 +39,70 @@ async fn a_call_that_tried_all_it_could_tells_sdks_not_to_try_again() {
         (ProviderError::BadRequest, 400, 400),
         (ProviderError::ContextTooLong, 400, 400),
         (ProviderError::Filtered, 400, 400),
-        (ProviderError::OutOfMoney, 503, 529),
+        (ProviderError::OutOfMoney, 424, 424),
+        (ProviderError::Unauthorised, 424, 424),
+        (ProviderError::ModelGone, 424, 424),
     ] {
         stage.drills[0].handle().clear();
         stage.drills[0].handle().always(Fault::Error(fault));
+        stage.sidecar.runtime().reset(Reset::All).await.expect("it may");
         for caller in Caller::ALL {
             let reply = http::ask(stage.sidecar.address(), caller, "smart", SAID, false).await;
             let status = if caller == Caller::Anthropic { anthropic } else { openai };
             assert_eq!(reply.status, status, "{fault:?} for {caller:?}: {reply:?}");
-            if status == 400 {
-                assert_eq!(reply.header("x-should-retry"), Some("false"), "{fault:?} for {caller:?}: {reply:?}");
-            }
+            assert_eq!(reply.header("x-should-retry"), Some("false"), "{fault:?} for {caller:?}: {reply:?}");
+            assert_eq!(reply.header("retry-after"), None, "{fault:?} for {caller:?}: {reply:?}");
             let error = reply.json();
-            assert!(!caller.message(&error).is_empty());
+            let message = caller.message(&error);
+            assert!(!message.is_empty());
+            // What only an operator can mend says what, where, and how it is put back.
+            let act = match fault {
+                ProviderError::OutOfMoney => "(add credit for key `key-1`, then `standin reset a`)",
+                ProviderError::Unauthorised => "(replace key `key-1`, then `standin reset a`)",
+                ProviderError::ModelGone => "then `standin reset a/gpt-5-mini`)",
+                _ => "",
+            };
+            assert!(message.contains(act), "{fault:?} for {caller:?}: {message}");
             match caller {
                 Caller::Anthropic => assert_eq!(error["type"], "error"),
                 Caller::Gemini => assert_eq!(error["error"]["code"], status),
                 Caller::Chat | Caller::Responses => assert!(error["error"]["type"].is_string()),
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_404_that_is_about_no_model_says_where_nothing_was_found_and_which_address_was_meant() {
+    let page = || Fault::Reply { status: 404, headers: Default::default(), body: "404 page not found".into() };
+    for (preset, path, status, hint) in [
+        (Some("vllm"), "", 424, ": should base_url be http://HOST/v1? (it said: 404 page not found)"),
+        (None, "", 503, ": should base_url end in /v1? (it said: 404 page not found)"),
+        (None, "/v1", 503, " (it said: 404 page not found)"),
+    ] {
+        let mut host = String::new();
+        let stage = stage_with(1, Script::default(), |settings| {
+            let provider = settings.runtime.providers.get_mut("a").expect("the provider");
+            let base = provider.base_url.take().expect("an address");
+            let origin = base.trim_end_matches("/v1");
+            host = origin.trim_start_matches("http://").to_owned();
+            (provider.preset, provider.base_url) = (preset.map(str::to_owned), Some(format!("{origin}{path}")));
+            let meant = provider.meant_base_url("a");
+            assert_eq!(meant.is_some(), status == 424, "{meant:?}");
+        })
+        .await;
+        stage.drills[0].handle().always(page());
+        for caller in Caller::ALL {
+            let reply = http::ask(stage.sidecar.address(), caller, "a", SAID, false).await;
+            let own = if caller == Caller::Anthropic && status == 503 { 529 } else { status };
+            assert_eq!(reply.status, own, "{reply:?}");
+            let message = caller.message(&reply.json()).to_owned();
+            let said = format!("POST http://{host}{path}/chat/completions was not found{hint}").replace("HOST", &host);
+            // A later call may find the target held, and is told what to do all the same.
+            let act = "(correct providers.a.base_url)";
+            assert!(message.contains(&said) || (status == 503 || message.contains(act)), "{message}");
+            assert!(caller != Caller::ALL[0] || message.contains(&said), "{message}");
+            assert_eq!(message.contains(act), status == 424, "{message}");
         }
     }
 }

@@ -241,7 +241,7 @@ async fn a_route_whose_targets_wait_for_limits_answers_429_and_one_that_is_down_
         // Holds that need an operator do not count; those that end with time decide.
         (Fault::RateLimited(RetryHint::Seconds(minutes)), Fault::Error(ProviderError::Unauthorised), 429, 429),
         (Fault::Error(ProviderError::OutOfMoney), Fault::RateLimited(RetryHint::Seconds(minutes)), 429, 429),
-        (Fault::Error(ProviderError::OutOfMoney), Fault::Error(ProviderError::Unauthorised), 503, 529),
+        (Fault::Error(ProviderError::OutOfMoney), Fault::Error(ProviderError::Unauthorised), 424, 424),
         (overloaded(), Fault::RateLimited(RetryHint::Seconds(minutes)), 503, 529),
         (Fault::RateLimited(RetryHint::Seconds(minutes)), overloaded(), 503, 529),
         (overloaded(), overloaded(), 503, 529),
@@ -254,8 +254,10 @@ async fn a_route_whose_targets_wait_for_limits_answers_429_and_one_that_is_down_
                 let reply = http::ask(stage.sidecar.address(), caller, "smart", "Hi", false).await;
                 let status = if caller == Caller::Anthropic { anthropic } else { openai };
                 assert_eq!(reply.status, status, "{a:?}, {b:?} for {caller:?}: {reply:?}");
-                assert!(reply.header("retry-after").is_some(), "{a:?}, {b:?} for {caller:?}: {reply:?}");
-                assert_eq!(reply.header("x-should-retry"), None, "it would contradict the time: {reply:?}");
+                // What an operator has to mend has no time, and nobody is to wait for it.
+                let (waits, again) = if status == 424 { (false, Some("false")) } else { (true, None) };
+                assert_eq!(reply.header("retry-after").is_some(), waits, "{a:?}, {b:?} for {caller:?}: {reply:?}");
+                assert_eq!(reply.header("x-should-retry"), again, "{a:?}, {b:?} for {caller:?}: {reply:?}");
                 assert!(!reply.body.contains(super::PROVIDERS_KEY));
             }
         }

@@ -82,6 +82,7 @@ fn items() -> Vec<Item> {
         target: target.clone(),
         cause: Cause::Failure(FailureClass::RateLimited),
         back_in: None,
+        keys: Vec::new(),
     }];
     let about = Arc::new(CallFacts::new(CallId::new(u64::MAX, 2), SystemTime::UNIX_EPOCH, "smart"));
     let mut lost = AttemptRecord::new(about.clone(), 1, target.clone(), "key");

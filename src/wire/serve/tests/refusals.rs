@@ -19,6 +19,10 @@ fn rejected(class: FailureClass) -> Error {
     Error::Rejected { failure: Failure::new(class, "said the provider"), attempts: tried(class) }
 }
 
+fn unavailable(target: TargetId, cause: Cause) -> UnavailableTarget {
+    UnavailableTarget { target, cause, back_in: None, keys: Vec::new() }
+}
+
 fn invalid(field: &str) -> Error {
     Error::Invalid { field: field.to_owned(), problem: "is wrong".to_owned() }
 }
@@ -47,23 +51,30 @@ fn what_time_mends_decides_between_a_limit_and_an_outage_whichever_was_asked_las
         (vec![failure(limit), Cause::Breaker], Some(C::Server), 503),
         (vec![failure(limit), Cause::Full], None, 503),
         (vec![Cause::Down], None, 503),
-        (vec![failure(key), failure(money)], Some(money), 503),
-        (vec![Cause::Operator], None, 503),
+        (vec![failure(key), failure(money)], Some(money), 424),
+        (vec![failure(gone), Cause::Operator], None, 424),
+        (vec![Cause::Operator], None, 424),
+        // One that is down comes back by itself, whatever was heard last.
+        (vec![failure(key), Cause::Down], Some(key), 503),
+        (vec![failure(key), Cause::Breaker], Some(C::Server), 503),
+        // The request's own fault is what its caller can mend.
+        (vec![failure(key)], Some(C::ContextTooLong), 400),
         (vec![Cause::Breaker], Some(C::ContextTooLong), 400),
         (vec![], Some(limit), 429),
         (vec![], None, 503),
     ] {
         let target = TargetId::new("p", "m");
-        let barred =
-            causes.iter().map(|&cause| UnavailableTarget { target: target.clone(), cause, back_in: None }).collect();
+        let barred = causes.iter().map(|&cause| unavailable(target.clone(), cause)).collect();
         let attempts = last.map_or_else(Vec::new, tried);
         for retry_after in [None, Some(Duration::from_secs(86_400))] {
             let error = Error::Exhausted { attempts: attempts.clone(), retry_after, barred: Vec::clone(&barred) };
             let refusal = refuse(CallerDialect::OpenAiChat, RefusalReason::Call(&error));
             assert_eq!(refusal.status, status, "{causes:?}, {last:?}");
             let [wait, again] = ["retry-after", "x-should-retry"].map(|name| refusal.headers.get(name));
-            // What may be well again in a moment is asked again then.
-            assert_eq!(wait.is_some(), retry_after.is_some() || last == Some(C::Server), "{causes:?}, {last:?}");
+            // What may be well again in a moment is asked again then, and what an operator has to mend is not.
+            let waits = status != 424 && (retry_after.is_some() || last == Some(C::Server));
+            assert_eq!(wait.is_some(), waits, "{causes:?}, {last:?}");
+            assert!(status != 424 || again.is_some_and(|again| again == "false"), "{causes:?}, {last:?}");
             assert!(wait.is_none() || again.is_none(), "they contradict each other: {error}");
         }
     }
@@ -133,15 +144,7 @@ fn every_error_has_its_status_and_its_name_in_every_dialect() {
             Some(2),
             false,
         ),
-        (
-            exhausted(C::Unauthorised, 2),
-            503,
-            json!("server_is_overloaded"),
-            "overloaded_error",
-            "UNAVAILABLE",
-            Some(2),
-            false,
-        ),
+        (exhausted(C::Unauthorised, 2), 424, json!("needs_operator"), "api_error", "FAILED_PRECONDITION", None, true),
         (nobody, 503, json!("server_is_overloaded"), "overloaded_error", "UNAVAILABLE", Some(7), false),
         (
             Error::DeadlineExceeded { attempts: tried(C::NoFirstToken) },
@@ -369,7 +372,8 @@ fn a_budget_that_is_spent_is_told_in_every_dialect() {
         spent: Amount::Dollars(5.01),
         limit: Amount::Dollars(5.0),
         per: "a day".into(),
-        renews_in: Some(Duration::from_secs(3_600)),
+        // Two hours and a half: a header that says an hour would be wrong.
+        renews_in: Some(Duration::from_secs(9_060)),
         reserved: Amount::Dollars(0.0),
         unpriced: false,
     };
@@ -388,7 +392,7 @@ fn a_budget_that_is_spent_is_told_in_every_dialect() {
         assert_eq!(said, kind, "{body}");
         let message = body["error"]["message"].as_str().expect("a message");
         assert!(message.starts_with("budget `teams` of team red: 5.01 of 5.00 dollars a day spent"), "{message}");
-        assert_eq!(refusal.headers["retry-after"], "3600");
+        assert_eq!(refusal.headers["retry-after"], "9060");
         assert_eq!(refusal.headers["x-should-retry"], "false");
     }
 }
