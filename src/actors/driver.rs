@@ -185,7 +185,7 @@ impl Driver {
             (self.asked.work.is_whole(&entry.provider.spec, entry.spec()), self.fit(target, 0).tokens);
         let pace = health.pace(tokens, whole, self.needs.output_tokens);
         let borne = pace.patience(pick.why == PickReason::Probe);
-        let overdue = pace.again_after();
+        let overdue = Some(pace.again_after());
         let (first_token_max, patience, overdue) = match spec.timers.first_token {
             // A configured limit is better than a guess.
             Some(limit) if pace.measured => (limit, borne.min(limit), overdue.min(Some(limit))),
@@ -210,6 +210,7 @@ impl Driver {
             patience,
             pause_max: health.pause_max(),
             overdue,
+            measured: pace.measured || spec.timers.first_token.is_some(),
             domain,
             hedge_after,
             hedge,

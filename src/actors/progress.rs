@@ -1,7 +1,7 @@
 //! State that an attempt shares with its call and its provider, without messages.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::task::Context;
 use std::time::{Duration, Instant};
 
@@ -13,19 +13,19 @@ pub(super) struct AttemptProgress {
     since: Instant,
     /// Milliseconds since then, and one more; 0 is never.
     last: AtomicU64,
-    news: AtomicU8,
+    /// How often there was news, and the last of it in the lowest bit.
+    news: AtomicU32,
     over: AtomicBool,
     call: AtomicWaker,
 }
 
 /// What became of an attempt's target while the attempt had no content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub(super) enum TargetNews {
     /// It was given up: its breaker opened, or it was taken out.
-    GivenUp = 1,
-    /// It came back: its breaker lets calls through again.
-    Back = 2,
+    GivenUp,
+    /// It came back: it answers, or its breaker lets calls through again.
+    Back,
 }
 
 impl AttemptProgress {
@@ -33,7 +33,7 @@ impl AttemptProgress {
         Self {
             since,
             last: AtomicU64::new(0),
-            news: AtomicU8::default(),
+            news: AtomicU32::default(),
             over: AtomicBool::default(),
             call: AtomicWaker::new(),
         }
@@ -57,15 +57,17 @@ impl AttemptProgress {
     /// Tells the attempt's call what became of its target, unless the attempt has had content or has ended.
     pub(super) fn tell(&self, news: TargetNews) {
         if self.last.load(Relaxed) == 0 && !self.over.load(Acquire) {
-            self.news.store(news as u8, Release);
+            let next = |last: u32| (last | 1).wrapping_add(1 + u32::from(news == TargetNews::Back));
+            let _ = self.news.fetch_update(Release, Relaxed, |last| Some(next(last)));
             self.call.wake();
         }
     }
 
-    /// Returns what was told last; the caller is woken at the next news.
-    pub(super) fn news(&self, cx: &Context<'_>) -> Option<TargetNews> {
+    /// Returns what was told last, if that is other news than what the caller has heard; it is woken at the next.
+    pub(super) fn news(&self, heard: &mut u32, cx: &Context<'_>) -> Option<TargetNews> {
         self.call.register(cx.waker());
         let told = self.news.load(Acquire);
-        [TargetNews::GivenUp, TargetNews::Back].into_iter().find(|news| *news as u8 == told)
+        let is_new = std::mem::replace(heard, told) != told;
+        is_new.then_some(if told & 1 == 1 { TargetNews::Back } else { TargetNews::GivenUp })
     }
 }

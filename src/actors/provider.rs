@@ -261,12 +261,14 @@ impl State {
         match effect {
             Effect::Transition { target, to: BreakerState::Open { .. }, .. }
             | Effect::TargetDisabled { target, .. } => self.waiting.tell(target, TargetNews::GivenUp),
-            Effect::Transition { target, to: BreakerState::Ramp { .. } | BreakerState::Closed, .. } => {
+            Effect::Transition { target, to: BreakerState::Ramp { .. } | BreakerState::Closed, .. }
+            | Effect::Answers { target } => {
                 self.waiting.tell(target, TargetNews::Back);
             }
             _ => {}
         }
         let event = match effect {
+            Effect::Answers { .. } => return,
             Effect::Transition { target, from, to } => {
                 let cooldown = match to {
                     BreakerState::Open { until } => Some(until.saturating_duration_since(now)),

@@ -23,8 +23,8 @@ pub(super) struct RunningAttempt {
     unwanted: oneshot::Sender<FailureClass>,
     /// When it last had content, and what became of its target.
     progress: Arc<AttemptProgress>,
-    /// What the call knows of that.
-    news: Option<TargetNews>,
+    /// What the call has heard of that.
+    heard: u32,
     /// Whether it could pass an open breaker.
     pub(super) last_resort: bool,
     /// Whether it was made for speed only.
@@ -67,7 +67,7 @@ impl RunningAttempt {
             ended,
             unwanted,
             progress,
-            news: None,
+            heard: 0,
             last_resort,
             is_hedge,
             first,
@@ -103,9 +103,9 @@ impl RunningAttempt {
         if self.first.is_some() || self.ended.is_none() {
             return Poll::Pending;
         }
-        match self.progress.news(cx) {
-            Some(news) if self.news.replace(news) != Some(news) => Poll::Ready(AttemptEvent::News(self.number, news)),
-            _ => Poll::Pending,
+        match self.progress.news(&mut self.heard, cx) {
+            Some(news) => Poll::Ready(AttemptEvent::News(self.number, news)),
+            None => Poll::Pending,
         }
     }
 

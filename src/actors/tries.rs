@@ -43,7 +43,10 @@ impl Driver {
             Err(refusal) => {
                 let wait = refusal.until.map(|until| until.saturating_duration_since(now()));
                 let target = self.table.targets[this.target].id().clone();
-                self.call_record.note(CallStep::Refused { target, gate: refusal.gate, wait });
+                // A call that waits may be refused many looks.
+                if this.look.is_none() {
+                    self.call_record.note(CallStep::Refused { target, gate: refusal.gate, wait });
+                }
                 self.machine.refused(refusal, &self.shared.budget, now());
             }
             Ok(permit) => {
@@ -83,8 +86,8 @@ impl Driver {
         let whole = self.asked.work.is_whole(&target.provider.spec, target.spec());
         let output_max = self.needs.output_tokens;
         let output_expected = self.state.output_tokens(output_max);
-        let (target, last_resort) = (target.index, this.last_resort);
-        let ask = AdmissionRequest { target, prompt_tokens, whole, output_max, output_expected, last_resort };
+        let (target, Try { last_resort, look, .. }) = (target.index, this);
+        let ask = AdmissionRequest { target, prompt_tokens, whole, output_max, output_expected, last_resort, look };
         let asked = slot
             .provider
             .get()

@@ -24,7 +24,8 @@ use crate::policy::headroom::{AdmittedTotals, Headroom, KEPT_BACK, Room};
 use crate::policy::health::{Progress, ReportContext};
 use crate::policy::hint;
 use crate::policy::local_fault::LOCAL_FAULT_MAX;
-use crate::policy::snapshot::{Barrier, BreakerState, Force, Gates, Health, Refusal};
+use crate::policy::look_pace::{Look, LookPace};
+use crate::policy::snapshot::{Barrier, BreakerState, Force, Gate, Gates, Health, Refusal};
 use crate::policy::suspension::Suspension;
 use crate::words::consequence::{Consequences, FaultOwner, HoldRule};
 use crate::words::{Cause, FailureClass, Limits, ModelClass, NamedLimit, Reported, Scope};
@@ -84,6 +85,8 @@ pub struct AdmissionRequest {
     pub output_expected: u32,
     /// Whether no other target can serve: then an open breaker lets one through.
     pub last_resort: bool,
+    /// The look that it is, where its call has silent attempts there already.
+    pub look: Option<Look>,
 }
 
 /// Permission to try. Plain data: its holder reports with it, with exactly one [`Report::Ended`].
@@ -139,6 +142,11 @@ pub enum Effect {
         /// After.
         to: BreakerState,
     },
+    /// A target that was silent when it was looked at answers in time again, or its breaker has let it answer.
+    Answers {
+        /// The target's index.
+        target: usize,
+    },
     /// One of the flags degraded and slow was raised, or both are lowered.
     Degraded {
         /// The target's index.
@@ -187,6 +195,8 @@ pub struct Admission {
     /// The most of them that can be in flight.
     progress_max: usize,
     effects: Vec<Effect>,
+    /// How often each target is asked again beside what is silent there.
+    looks: Vec<LookPace>,
 }
 
 impl Admission {
@@ -202,6 +212,7 @@ impl Admission {
             serial: 0,
             progress: BTreeMap::new(),
             effects: Vec::new(),
+            looks: vec![LookPace::default(); options.targets.len()],
             options,
         }
     }
@@ -279,9 +290,14 @@ impl Admission {
         let offline = self.offline(now);
         let target = &mut self.targets[ask.target];
         let expected = u64::from(ask.prompt_tokens) + u64::from(ask.output_expected);
-        let gates = target.gates(&self.keys, offline, in_flight, expected, now);
+        // A look has the place of what it is beside: what may be lost keeps nobody from finding out.
+        let others = in_flight.saturating_sub(u32::from(ask.look.is_some()));
+        let gates = target.gates(&self.keys, offline, others, expected, now);
         if let Some(refusal) = gates.refusal(ask.last_resort, now) {
             return Err(refusal);
+        }
+        if let Some(Err(until)) = ask.look.map(|look| self.looks[ask.target].ask(look, now)) {
+            return Err(Refusal { gate: Gate::Paced, until: Some(until) });
         }
         let key = target.key(&self.keys, expected, now).or_else(|| target.look_key(&self.keys, now)).unwrap_or(0);
         target.breaker.look(now);
@@ -367,11 +383,17 @@ impl Admission {
         if matches!(transition, Some(Transition { to: BreakerState::Ramp { .. }, .. })) {
             target.health.recovering(target.breaker.luck(), now);
         }
+        let answers = matches!(report, Report::Content { .. } | Report::Ended(Outcome::Success { .. }));
+        let in_time = now.saturating_duration_since(ticket.started) <= ticket.overdue_after;
+        let answers = answers && in_time && self.looks[ticket.target].answered(ticket.started);
         // Only silence that was judged by a guess had opened it: then it closes.
         let refuted = finding.refuted;
         let closed = refuted.and_then(|refuted| target.breaker.take_back(refuted.evidence(), refuted.since, now));
         self.tell(ticket.target, transition);
         self.tell(ticket.target, closed);
+        if answers || matches!(transition, Some(Transition { to: BreakerState::HalfOpen, .. })) {
+            self.effects.push(Effect::Answers { target: ticket.target });
+        }
         self.tell_flag(ticket.target, now);
         if let Some((class, scope)) = failure {
             self.overhear(ticket.target, finding.siblings, class, current, now, rng);
@@ -630,7 +652,15 @@ impl Admission {
             targets: targets.iter().map(|target| target.options.clone()).collect(),
             ..self.options.clone()
         };
-        Self { options, targets, keys: self.keys.clone(), progress: BTreeMap::new(), effects: Vec::new(), ..*self }
+        Self {
+            options,
+            targets,
+            keys: self.keys.clone(),
+            progress: BTreeMap::new(),
+            effects: Vec::new(),
+            looks: Vec::new(),
+            ..*self
+        }
     }
 
     fn offline(&self, now: Instant) -> Option<Instant> {
@@ -778,7 +808,7 @@ lasting!(struct TargetOptions { class, in_flight_max, ttft_median, limited });
 lasting!(struct AdmissionOptions { targets, keys, breaker, health });
 // Only a carrier for `carry`: the running machine is built from the present configuration.
 lasting!(struct Admission { options, targets, keys, serial } anew {
-    offline_until, hint, progress, progress_max, effects,
+    offline_until, hint, progress, progress_max, effects, looks,
 });
 
 #[cfg(test)]

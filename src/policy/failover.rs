@@ -19,7 +19,8 @@
 //! bear is late. It may go on, and may still win, but it does not count when others are chosen: the next target is
 //! asked beside it. How long that is follows from how long the target usually takes, and from what those that were not
 //! asked need of the time that is left. Where no other target is left, a hang may be one connection's: the same target
-//! is asked once more beside its silent attempt. Where that helps nothing either, a call that may take less does so.
+//! is asked again beside its silent attempts, at the pace of the target. Where that helps nothing either, a call that may
+//! take less does so.
 //!
 //! The whole state of a call is one list of the targets it has met, each in one standing; only one that is asked again
 //! beside its own attempt stands there twice, until one of the two has ended. A failure only decides for what reason
@@ -34,6 +35,7 @@ use rand::Rng;
 
 use super::health::CancelReason;
 use super::hedge::{Cost, Join};
+use super::look_pace::Look;
 use super::patience::{TimeLeft, reached};
 use super::retry_budget::{RetryBudget, RetryKind};
 use super::snapshot::Refusal;
@@ -90,9 +92,11 @@ pub struct Planned {
     pub patience: Duration,
     /// … and after.
     pub pause_max: Duration,
-    /// The silence that is measured, or configured, to be too long: after it the same target may be asked once more
-    /// beside itself, where no other is left. `None` is never.
+    /// The silence that is too long: after it the same target may be asked again beside itself, where no other is left.
+    /// `None` is never.
     pub overdue: Option<Duration>,
+    /// Whether that is measured, or configured, and no guess.
+    pub measured: bool,
     /// Its failure domain: no second target in the same domain is asked for speed.
     pub domain: usize,
     /// The age without content from which a second one may be asked for speed; `None` is never.
@@ -118,6 +122,8 @@ pub struct Try {
     pub cuts: u32,
     /// The most time until the first token. The last possible attempt has none: it gets all that is left.
     pub first_token_max: Option<Duration>,
+    /// The look that it is at a target that is silent.
+    pub look: Option<Look>,
     /// The attempt that it joins, and why.
     pub beside: Option<(u32, Join)>,
     /// Its expected cost, if it is asked for speed only.
@@ -214,8 +220,6 @@ pub struct Failover {
     scattered: bool,
     /// Whether the targets of its plan that were not asked were dropped for that: the next plan has them again.
     dropped: bool,
-    /// Whether the target of a late attempt came back, and was not asked again since.
-    is_back: bool,
     /// Whether it was said that all are silent.
     told_silent: bool,
     /// Whether it ends once nothing is left to try, whatever its route says.
@@ -250,7 +254,6 @@ impl Failover {
             hedged: false,
             scattered: false,
             dropped: false,
-            is_back: false,
             told_silent: false,
             ends: false,
         }
@@ -371,7 +374,7 @@ impl Failover {
         };
         let patience = self.patience_with(at, patience, now);
         let joined = is_twin.then_some(Join::Overdue);
-        let again_after = self.again_after(at);
+        let again_after = self.again_after(at, now);
         self.note_hedge(hedge);
         self.moved |= self.is_move(reason);
         self.attempts += 1;
@@ -382,6 +385,10 @@ impl Failover {
             self.targets[at].planned.hedge_after.filter(|_| !is_twin && !self.hedged && !self.last_resort);
         self.targets[at].state =
             TargetState::Runs { reason, number, since: now, patience, hedge_after, again_after, joined, counts, paid };
+        if let (Reason::Silence | Reason::Beside, Some(every)) = (reason, again_after) {
+            self.again_from(planned.target, now + every);
+            self.give_way(planned.target);
+        }
     }
 
     /// Reports when an attempt was last heard of. It has had content, so that from now on its silence is a pause.
@@ -404,16 +411,16 @@ impl Failover {
         if let Some(cost) = hedge {
             budget.hedges.give_back(cost, now);
         }
+        if matches!(reason, Reason::Silence | Reason::Beside) && self.targets.iter().any(CallTarget::runs) {
+            return self.look_later(at, reason, refusal.until, now);
+        }
         self.stale = true;
         self.note_refusal(refusal, now);
         let back = comes_back(refusal, now);
         self.targets[at].state = match (reason, back) {
             (Reason::New | Reason::Beside, _) => {
                 // The next plan has newer health.
-                let CallTarget { planned, .. } = self.targets.remove(at);
-                if reason == Reason::Beside {
-                    self.again_from(planned.target, back.unwrap_or(now).max(now + AGAIN_REFUSED));
-                }
+                self.targets.remove(at);
                 return;
             }
             (_, None) if UntimedWait::of(refusal).is_some() => {
@@ -522,12 +529,12 @@ impl Failover {
             let more = working == 0 && self.counted < self.options.attempts_max;
             let mut step = if more { self.seek(budget, now) } else { None };
             if working == 0 && step.is_none() {
-                step = self.ask_again(budget, now).map(Step::Try);
+                step = self.ask_again(now).map(Step::Try);
                 if step.is_none() && self.silent_at().is_some_and(|at| at <= now) {
                     self.told_silent = true;
                     return Step::Silent;
                 }
-                until = self.again_at().into_iter().chain(self.silent_at()).fold(until, Instant::min);
+                until = self.again().map(|(at, _)| at).into_iter().chain(self.silent_at()).fold(until, Instant::min);
             }
             match step.or_else(|| if more { self.wait(budget, now) } else { None }) {
                 Some(Step::Wait(at)) => return Step::Wait(at.min(until)),
@@ -557,8 +564,11 @@ impl Failover {
             if let Some(this) = self.ask(at, reason, budget, now) {
                 return Some(Step::Try(this));
             }
-            // A call that waits for a silent attempt anyway asks once the budget allows it.
+            // A call that waits for a silent attempt anyway asks once the budget allows it, or as it looks at those that
+            // are silent.
             self.targets[at].state = if beside && !self.hurried {
+                let looks = matches!(reason, Reason::Retry | Reason::Pause | Reason::Deferred);
+                let reason = if looks { Reason::Silence } else { reason };
                 TargetState::Waits { reason, from: now + AGAIN_REFUSED }
             } else {
                 TargetState::Spent { own: reason == Reason::Shorter, back: None }

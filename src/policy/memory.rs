@@ -294,6 +294,7 @@ mod tests {
             output_max: None,
             output_expected: 9,
             last_resort: false,
+            look: None,
         };
         admission.admit(ask, 0, now, &mut StdRng::seed_from_u64(1)).expect("all is well");
         let salt = [7; 16];

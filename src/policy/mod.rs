@@ -27,6 +27,7 @@ pub mod suspension;
 pub mod breaker;
 pub mod headroom;
 pub mod concurrency;
+pub mod look_pace;
 pub mod admission;
 
 pub mod tokens;

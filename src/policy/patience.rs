@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::snapshot::Latency;
-use super::window::{P50_SAMPLES, P90_SAMPLES};
+use super::window::P90_SAMPLES;
 
 /// An answer's length before anything is known of it, in tokens: a tool call, or some sentences.
 const ANSWER_TOKENS: u32 = 100;
@@ -61,8 +61,18 @@ impl TimeLeft {
     }
 }
 
-/// A target of which only the median is measured is asked again beside a silence of this many times what is late.
+/// Where it is not measured what is late, a target is asked again beside a silence of this many medians …
 const AGAIN_GUESSED: u32 = 4;
+/// … and not before this.
+const AGAIN_GUESSED_MIN: Duration = Duration::from_secs(4);
+/// A measured target is looked at this often at least, however long it has been silent.
+pub const LOOK_MAX: Duration = Duration::from_secs(30);
+
+/// Returns after which time a target is looked at again that was silent for so long at this look: once the look itself
+/// is overdue, and later the longer it lasts. Where it is a guess what is overdue, each wait is as long as all before it.
+pub fn look_every(overdue: Duration, lasted: Duration, measured: bool) -> Duration {
+    overdue.max(if measured { (lasted / 2).min(LOOK_MAX) } else { lasted })
+}
 
 /// How long an answer takes at a target, as far as is known. A call's time is shared out by it, and silence is compared
 /// with it.
@@ -76,8 +86,6 @@ pub struct Pace {
     pub answer: Duration,
     /// Whether that is measured, and not guessed.
     pub measured: bool,
-    /// Whether at least the median is.
-    pub has_median: bool,
 }
 
 impl Pace {
@@ -96,18 +104,18 @@ impl Pace {
         let rest = |per_token: Duration, tokens: u32| per_token.saturating_mul(tokens);
         let usual = rest(tpot.p50, output_max.unwrap_or(ANSWER_TOKENS).min(ANSWER_TOKENS));
         if whole && !reply.is_assumed() {
-            let (measured, has_median) = (reply.samples >= P90_SAMPLES, reply.samples >= P50_SAMPLES);
-            return Self { first: at(reply.p50), late: at(reply.p99), answer: at(reply.p50), measured, has_median };
+            let measured = reply.samples >= P90_SAMPLES;
+            return Self { first: at(reply.p50), late: at(reply.p99), answer: at(reply.p50), measured };
         }
         let first = at(ttft.p50);
         if !whole {
-            let (measured, has_median) = (ttft.samples >= P90_SAMPLES, ttft.samples >= P50_SAMPLES);
-            return Self { first, late: at(ttft.p99), answer: first + usual, measured, has_median };
+            let measured = ttft.samples >= P90_SAMPLES;
+            return Self { first, late: at(ttft.p99), answer: first + usual, measured };
         }
         let answer = first + usual;
         let most = at(ttft.p99) + rest(tpot.p99, output_max.unwrap_or(u32::MAX));
         let late = Latency::around(answer).p99.min(most);
-        Self { first: answer, late, answer, measured: false, has_median: false }
+        Self { first: answer, late, answer, measured: false }
     }
 
     /// Returns the age at which an attempt without content is overdue: twice the 99th percentile.
@@ -115,13 +123,13 @@ impl Pace {
         (self.late * 2).max(LATE_MIN)
     }
 
-    /// Returns the age of silence from which a target is asked again beside its own attempt: when that is overdue,
-    /// where only the median is measured much later, and never where all is a guess.
-    pub fn again_after(&self) -> Option<Duration> {
+    /// Returns the age of silence from which a target is asked again beside its own attempt: when that is overdue;
+    /// where that is a guess, after some medians.
+    pub fn again_after(&self) -> Duration {
         if self.measured {
-            return Some(self.overdue());
+            return self.overdue();
         }
-        self.has_median.then(|| self.outwaited().saturating_mul(AGAIN_GUESSED))
+        self.first.saturating_mul(AGAIN_GUESSED).max(AGAIN_GUESSED_MIN)
     }
 
     /// Returns the age at which a caller that leaves an attempt without content has waited longer than others: no
@@ -173,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_target_needs_more_than_its_median_and_time_to_be_reached() {
-        let pace = |first, late, measured| Pace { first, late, answer: first, measured, has_median: measured };
+        let pace = |first, late, measured| Pace { first, late, answer: first, measured };
         assert_eq!(pace(MS(5), MS(20), true).needs(), MS(500));
         assert_eq!(pace(SECOND, SECOND * 2, true).needs(), SECOND * 4);
         assert_eq!(pace(SECOND, SECOND * 12, false).needs(), SECOND);
@@ -189,6 +197,29 @@ mod tests {
         let third = share(SECOND, SECOND * 4, &[SECOND * 4, SECOND * 4]).as_millis();
         assert!((332..=334).contains(&third), "{third}");
         assert_eq!(share(Duration::ZERO, SECOND, &[SECOND]), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_silence_is_looked_into_at_growing_intervals_and_more_seldom_where_it_is_a_guess_that_it_is_one() {
+        let ages = |measured| {
+            let mut ages = vec![SECOND * 4];
+            while ages[ages.len() - 1] < SECOND * 100 {
+                let lasted = ages[ages.len() - 1];
+                ages.push(lasted + look_every(SECOND * 4, lasted, measured));
+            }
+            ages.iter().map(Duration::as_secs).collect::<Vec<_>>()
+        };
+        assert_eq!(ages(true), [4, 8, 12, 18, 27, 40, 60, 90, 120]);
+        assert_eq!(ages(false), [4, 8, 16, 32, 64, 128]);
+        assert_eq!(
+            look_every(SECOND * 240, SECOND * 240, true),
+            SECOND * 240,
+            "no look before the last one is overdue"
+        );
+        let pace = |first, measured| Pace { first, late: first * 12, answer: first, measured };
+        assert_eq!(pace(MS(100), false).again_after(), SECOND * 4);
+        assert_eq!(pace(SECOND * 20, false).again_after(), SECOND * 80);
+        assert_eq!(pace(SECOND, true).again_after(), SECOND * 24);
     }
 
     #[test]

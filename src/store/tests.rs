@@ -659,6 +659,7 @@ async fn what_is_known_is_kept_beside_records_and_replaced_by_the_next() {
             output_max: None,
             output_expected: 1,
             last_resort: false,
+            look: None,
         };
         for _ in 0..calls {
             admission.admit(ask, 0, now, &mut StdRng::seed_from_u64(1)).expect("all is well");

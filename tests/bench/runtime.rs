@@ -232,6 +232,7 @@ fn candidates(count: usize, now: Instant) -> Vec<Candidate> {
                 output_max: None,
                 output_expected: 0,
                 last_resort: false,
+                look: None,
             };
             let Ok(ticket) = admission.admit(ask, 0, now, &mut rng) else { break };
             if rng.random_bool(loss) {

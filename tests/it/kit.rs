@@ -42,7 +42,7 @@ impl Drop for Folder {
     }
 }
 
-const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
 /// Scripted providers `a`, `b`, … with one model `m` each, behind the route `smart`, in that order of preference.
 pub struct World {

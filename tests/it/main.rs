@@ -37,6 +37,7 @@ mod rehearsal_responses;
 mod shared_calls;
 #[cfg(feature = "sidecar")]
 mod sidecar;
+mod silence;
 mod stale;
 mod strategies;
 mod streams;

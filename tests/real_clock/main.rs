@@ -10,6 +10,7 @@ mod parked;
 mod queue;
 mod scenarios;
 mod shares;
+mod silence;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};

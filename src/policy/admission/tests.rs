@@ -107,6 +107,7 @@ const ASK: AdmissionRequest = AdmissionRequest {
     output_max: None,
     output_expected: 0,
     last_resort: false,
+    look: None,
 };
 
 fn options(targets: usize, keys: usize) -> AdmissionOptions {

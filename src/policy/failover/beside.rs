@@ -6,13 +6,19 @@
 //! the expense of a budget of its own, in another failure domain, and takes nothing from the call's other attempts.
 //!
 //! One that is late is joined by its own target where no other is left: another connection, or another of its server's
-//! workers, may answer. That is a try at the same target and is paid as one. It keeps no other target from being asked.
+//! workers, may answer, or the target may be well again. That is a look. When a call looks next follows from how long it
+//! has waited there; whether it may is decided by the target, which has one pace for all its calls. So a look takes
+//! nothing from a budget, which only answers would fill. It keeps no other target from being asked.
 
 use std::time::{Duration, Instant};
 
-use super::{CallTarget, Failover, GONE, PLANS_MAX, Reason, RetryKind, SILENCE_MIN, Step, TRY_MIN, TargetState, Try};
+use super::{
+    AGAIN_REFUSED, CallTarget, CancelReason, Failover, GONE, PLANS_MAX, Planned, Reason, RetryKind, SILENCE_MIN, Step,
+    TRY_MIN, TargetState, Try, WAIT_MIN,
+};
 use crate::policy::hedge::{Cost, Join};
-use crate::policy::patience::{TimeLeft, reached};
+use crate::policy::look_pace::Look;
+use crate::policy::patience::{TimeLeft, look_every, reached};
 use crate::policy::retry_budget::RetryBudget;
 use crate::words::OnExhausted;
 
@@ -167,6 +173,7 @@ impl Failover {
         now: Instant,
     ) -> Try {
         let planned = self.targets[at].planned;
+        let look = self.look(at, reason, now);
         self.targets[at].state = TargetState::Asked { reason, paid, hedge };
         Try {
             number: self.attempts + 1,
@@ -175,6 +182,7 @@ impl Failover {
             resend: reason == Reason::Resend,
             cuts: self.targets[at].cuts,
             first_token_max: self.first_token_max(&planned, now),
+            look,
             beside: self.beside(),
             hedge,
             buffered: self.is_buffered(at),
@@ -187,78 +195,89 @@ impl Failover {
         self.targets.iter().filter(move |met| met.runs() && met.planned.target == target)
     }
 
-    /// Returns the age of silence from which a target is asked once more beside an attempt that starts there now: twice
-    /// as long for each that is in flight there. No more are than a call may make attempts.
-    pub(super) fn again_after(&self, at: usize) -> Option<Duration> {
-        let others = u32::try_from(self.running_at(at).count()).unwrap_or(u32::MAX);
-        let may = others.saturating_add(1) < self.options.attempts_max;
-        self.targets[at].planned.overdue.filter(|_| may).map(|overdue| overdue.saturating_mul(1 << others.min(10)))
+    /// Returns after which time a target is asked again beside an attempt that starts there now.
+    pub(super) fn again_after(&self, at: usize, now: Instant) -> Option<Duration> {
+        let Planned { overdue, measured, .. } = self.targets[at].planned;
+        let first = self.running_at(at).filter_map(CallTarget::since).min().unwrap_or(now);
+        overdue.map(|overdue| look_every(overdue, now.saturating_duration_since(first), measured))
     }
 
-    /// Returns when the first silent target may be asked once more beside its own attempt: once all that are in flight
-    /// have been silent for that long.
-    pub(super) fn again_at(&self) -> Option<Instant> {
-        self.targets.iter().filter_map(CallTarget::again_at).max()
-    }
-
-    /// Asks a silent target once more beside its own attempt, if it is time and the budget allows.
-    pub(super) fn ask_again(&mut self, budget: &RetryBudget, now: Instant) -> Option<Try> {
-        while self.again_at().is_some_and(|at| at <= now) {
-            let due = self.targets.iter().enumerate().filter_map(|(at, met)| Some((met.again_at()?, at)));
-            let at = due.min()?.1;
-            let elder = self.targets[at];
-            let is_same = |met: &CallTarget| met.planned.target == elder.planned.target;
-            let waits = self.targets.iter().any(|met| is_same(met) && matches!(met.state, TargetState::Waits { .. }));
-            let in_time = TimeLeft::until(self.deadline, now).is_enough_for(TRY_MIN);
-            let is_asked = in_time && elder.planned.target != GONE;
-            if let TargetState::Runs { since, again_after, .. } = &mut self.targets[at].state {
-                // Whether or not the budget allows it now: it may then. Never at this very moment again, even where its
-                // target came back as it was asked.
-                let age = now.saturating_duration_since(*since).max(again_after.unwrap_or_default()).max(TRY_MIN);
-                *again_after = is_asked.then(|| age.saturating_mul(2));
-            }
-            let others = u32::try_from(self.running_at(at).count()).unwrap_or(u32::MAX);
-            let other = self.silent_before(now);
-            if !is_asked || (other.is_none() && (waits || others >= self.options.attempts_max)) {
-                continue;
-            }
-            // What was lost in an outage comes back at the pace of its target, and not of the budget.
-            let price = (!std::mem::take(&mut self.is_back)).then_some(RetryKind::SameTarget);
-            if !price.is_none_or(|kind| budget.take(kind)) {
-                continue;
-            }
-            if let Some(other) = other {
-                return Some(self.asking(other, Reason::Silence, price, None, now));
-            }
-            self.targets.push(elder);
-            let twin = self.targets.len() - 1;
-            return Some(self.asking(twin, Reason::Beside, price, None, now));
+    /// Returns when the first target may be asked again beside those that are silent: once the last attempt there is
+    /// overdue, too; or one that was silent and has none now, once it may.
+    pub(super) fn again(&self) -> Option<(Instant, usize)> {
+        if self.options.attempts_max < 2 || !self.targets.iter().any(CallTarget::runs) {
+            return None;
         }
-        None
+        let due = |at: usize| match self.targets[at].state {
+            TargetState::Runs { .. } => self.running_at(at).filter_map(CallTarget::again_at).max(),
+            TargetState::Waits { reason: Reason::Silence, from } => Some(from),
+            _ => None,
+        };
+        let all = (0..self.targets.len()).filter(|&at| self.targets[at].planned.target != GONE);
+        let in_time = |due: &Instant| TimeLeft::until(self.deadline, *due).is_enough_for(TRY_MIN);
+        all.filter_map(|at| Some((due(at).filter(in_time)?, at))).min()
     }
 
-    /// Returns a target that was silent before and has no attempt now: it may have come back, and goes before one that
-    /// is silent still.
-    fn silent_before(&self, now: Instant) -> Option<usize> {
-        let is_due =
-            |met: &CallTarget| matches!(met.state, TargetState::Waits { reason: Reason::Silence, from } if from <= now);
-        self.targets.iter().position(is_due)
+    /// Asks a silent target again, if it is time: the target has its own pace, and may refuse.
+    pub(super) fn ask_again(&mut self, now: Instant) -> Option<Try> {
+        let (_, at) = self.again().filter(|(due, _)| *due <= now)?;
+        if !self.targets[at].runs() {
+            return Some(self.asking(at, Reason::Silence, None, None, now));
+        }
+        self.targets.push(self.targets[at]);
+        Some(self.asking(self.targets.len() - 1, Reason::Beside, None, None, now))
     }
 
-    /// Reports that an attempt's target came back from an outage: an attempt there that is late was lost in it, and the
-    /// target is asked again now.
+    /// Returns the look that a try at a silent target is.
+    fn look(&self, at: usize, reason: Reason, now: Instant) -> Option<Look> {
+        if !matches!(reason, Reason::Silence | Reason::Beside) {
+            return None;
+        }
+        let since = self.running_at(at).filter_map(CallTarget::since).max();
+        Some(Look { since, every: self.again_after(at, now).unwrap_or_default() })
+    }
+
+    /// Lets a target that refused a look be looked at later.
+    pub(super) fn look_later(&mut self, at: usize, reason: Reason, until: Option<Instant>, now: Instant) {
+        let CallTarget { planned, .. } = self.targets[at];
+        let first = self.running_at(at).filter_map(CallTarget::since).min().unwrap_or(now);
+        // Where it could not say when, its calls are told when it is back.
+        let unsaid = (now.saturating_duration_since(first) / 8).max(AGAIN_REFUSED);
+        let from = until.map_or(now + unsaid, |until| until.max(now + WAIT_MIN));
+        if reason == Reason::Beside {
+            self.targets.remove(at);
+        } else {
+            self.targets[at].state = TargetState::Waits { reason, from };
+        }
+        self.again_from(planned.target, from);
+    }
+
+    /// Takes the place of one that is presumed lost for the attempt that was started last, if a target has as many of a
+    /// call as it may make: the oldest that is overdue, but never the first. If that is only slow it is the nearest to
+    /// its answer.
+    pub(super) fn give_way(&mut self, target: usize) {
+        let silent = self.targets.iter().filter(|met| met.planned.target == target && met.again_at().is_some());
+        let mut numbers: Vec<u32> = silent.filter_map(CallTarget::number).collect();
+        numbers.sort_unstable();
+        if numbers.len() > self.options.attempts_max as usize {
+            let lost = numbers[1];
+            self.targets.retain(|met| met.number() != Some(lost));
+            self.said.push_back(Step::Cancel(lost, CancelReason::Lost));
+        }
+    }
+
+    /// Reports that an attempt's target answers again. What was sent there before and is overdue, or was given up, is
+    /// lost, and the target is asked again now.
     pub fn came_back(&mut self, number: u32, now: Instant) {
         let Some(at) = self.running(number).filter(|_| self.committed.is_none()) else { return };
-        let met = &mut self.targets[at];
-        if met.works_until(now).is_none()
-            && let TargetState::Runs { since, again_after: Some(after), .. } = &mut met.state
-        {
-            *after = (*after).min(now.saturating_duration_since(*since));
-            self.is_back = true;
+        let overdue = self.targets[at].planned.overdue.unwrap_or_default();
+        if let TargetState::Runs { since, again_after: Some(after), joined, .. } = &mut self.targets[at].state {
+            let least = if *joined == Some(Join::GivenUp) { Duration::ZERO } else { overdue };
+            *after = (*after).min(now.saturating_duration_since(*since).max(least));
         }
     }
 
-    /// Lets the attempts at a target that refused to be asked beside them be joined from then on.
+    /// Lets the attempts at a target be joined by it from then on.
     pub(super) fn again_from(&mut self, target: usize, from: Instant) {
         for met in self.targets.iter_mut().filter(|met| met.planned.target == target) {
             if let TargetState::Runs { since, again_after: Some(after), .. } = &mut met.state {
@@ -282,15 +301,17 @@ impl Failover {
     }
 
     /// Returns when a call that may take less no longer waits for what it has in flight, where nothing else is left to
-    /// ask: the first attempt is overdue by as much again and the last one is overdue, but callers watch a silence for
-    /// a while.
+    /// ask: the first attempt is overdue by as much again and that at the last target is overdue, but callers watch a
+    /// silence for a while.
     pub(super) fn silent_at(&self) -> Option<Instant> {
         let takes_less = self.goes_on() && self.options.on_exhausted == OnExhausted::Degrade;
         if !takes_less || self.told_silent || self.broken.is_some() {
             return None;
         }
         let running = self.targets.iter().filter_map(|met| match met.state {
-            TargetState::Runs { since, .. } => Some((since, met.planned.overdue, met.planned.first_token_max)),
+            TargetState::Runs { reason, since, .. } if reason != Reason::Beside => {
+                Some((since, met.planned.overdue, met.planned.first_token_max))
+            }
             _ => None,
         });
         let (first, overdue, limit) = running.clone().min_by_key(|(since, ..)| *since)?;

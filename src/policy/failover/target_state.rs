@@ -31,7 +31,7 @@ pub(super) enum Reason {
     Full,
     /// It was silent for longer than it may, and no other target is left, not even one that is as silent.
     Silence,
-    /// It is silent, and no other target is left: once more beside that attempt.
+    /// It is silent, and no other target is left: again beside that attempt.
     Beside,
 }
 
@@ -91,7 +91,19 @@ impl CallTarget {
         (!reached(now.saturating_duration_since(since), patience)).then(|| since + patience)
     }
 
-    /// Returns when it may be asked once more beside its attempt.
+    /// Returns since when its attempt, if one is in flight, is silent.
+    pub(super) fn since(&self) -> Option<Instant> {
+        let TargetState::Runs { since, .. } = self.state else { return None };
+        Some(since)
+    }
+
+    /// Returns the number of its attempt, if one is in flight.
+    pub(super) fn number(&self) -> Option<u32> {
+        let TargetState::Runs { number, .. } = self.state else { return None };
+        Some(number)
+    }
+
+    /// Returns when it may be asked again beside its attempt.
     pub(super) fn again_at(&self) -> Option<Instant> {
         let TargetState::Runs { since, again_after, .. } = self.state else { return None };
         Some(since + again_after?)

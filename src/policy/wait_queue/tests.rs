@@ -151,6 +151,7 @@ fn what_a_target_says_of_waiting_calls_is_what_it_says_of_a_call_that_has_no_oth
         output_max: None,
         output_expected: 0,
         last_resort,
+        look: None,
     };
     let minute = 60 * SECOND;
     for (class, scope, told, look) in [

@@ -117,6 +117,7 @@ enum Event {
     Content { call: usize, number: u32 },
     End { call: usize, number: u32 },
     GivenUp { call: usize, number: u32 },
+    Back { call: usize, number: u32 },
     Look,
     Crash { provider: usize, down: Duration },
 }
@@ -145,6 +146,8 @@ struct Call {
     /// Attempts that do not count: their connection broke before any response came, or their key failed.
     unsent: u32,
     keys_failed: u32,
+    /// Attempts that looked whether a silent target answers again.
+    looks: u32,
     steps: u32,
     /// Its place among the waiting calls, the targets that it waits for now, and the target whose turn it has.
     place: Option<QueueRank>,
@@ -255,8 +258,12 @@ impl World {
                     self.calls[call].machine.given_up(number);
                     self.drive(call)?;
                 }
+                Event::Back { call, number } if self.calls[call].live.contains_key(&number) => {
+                    self.calls[call].machine.came_back(number, now);
+                    self.drive(call)?;
+                }
                 // One that has ended meanwhile.
-                Event::Wake { .. } | Event::GivenUp { .. } => {}
+                Event::Wake { .. } | Event::GivenUp { .. } | Event::Back { .. } => {}
                 Event::Crash { provider, down } => {
                     let keep = self.rng.random();
                     let restored = Admission::restore(&self.providers[provider].admission, keep, now);
@@ -309,6 +316,7 @@ impl World {
             attempts: 0,
             unsent: 0,
             keys_failed: 0,
+            looks: 0,
             steps: 0,
             place: None,
             queued: None,
@@ -497,14 +505,16 @@ impl World {
         call.epoch += 1;
         prop_assert!(call.live.is_empty(), "an attempt is left behind");
         prop_assert!(self.now <= call.deadline);
-        let counted = call.attempts - call.unsent - call.keys_failed;
+        // A look may be unsent, too.
+        let counted = call.attempts.saturating_sub(call.looks + call.unsent + call.keys_failed);
         prop_assert!(
-            // Each target may be asked twice more beside itself.
-            call.parks || counted <= 4 + 3 * u32::try_from(TARGETS).unwrap() && call.unsent <= 6,
+            call.parks || counted <= 4 + u32::try_from(TARGETS).unwrap() && call.unsent <= 6,
             "{} attempts, {} unsent",
             call.attempts,
             call.unsent
         );
+        // A target that is silent is looked at at growing intervals.
+        prop_assert!(call.looks <= 30 * u32::try_from(TARGETS).unwrap(), "{} looks", call.looks);
         prop_assert!(call.parks || call.keys_failed < 40, "{} keys", call.keys_failed);
         self.attempts += counted;
         self.budget.call_ended();
@@ -533,6 +543,7 @@ impl World {
             patience: 4 * SECOND,
             pause_max: 3 * SECOND,
             overdue: Some(4 * SECOND),
+            measured: true,
             domain: at(pick.target).0,
             hedge_after,
             hedge: (pick.why != PickReason::Probe).then_some(Cost::of(Some(dollars(pick.target)))),
@@ -585,6 +596,7 @@ impl World {
             output_max: None,
             output_expected: 0,
             last_resort: this.last_resort,
+            look: this.look,
         };
         let answer = match down.filter(|&until| until > self.now) {
             Some(until) => Err(Refusal { gate: Gate::Down, until: Some(until) }),
@@ -606,6 +618,7 @@ impl World {
         prop_assert!(limit.max(self.holds[this.target]).is_none_or(|until| until <= self.now), "before a Retry-After");
         prop_assert!(this.first_token_max.is_none_or(|limit| limit <= call.deadline - self.now));
         call.attempts += 1;
+        call.looks += u32::from(this.look.is_some());
         prop_assert_eq!(this.number, call.attempts);
         call.machine.admitted(self.now);
         if let Some(target) = call.turn.take() {
@@ -723,17 +736,19 @@ impl World {
             self.publish(provider);
         }
         for effect in effects {
-            self.give_up(provider, effect);
+            self.tell(provider, effect);
         }
         Ok(())
     }
 
-    /// Tells the calls that wait without content for a target that was given up.
-    fn give_up(&mut self, provider: usize, effect: Effect) {
-        let (Effect::Transition { target: model, to: BreakerState::Open { .. }, .. }
-        | Effect::TargetDisabled { target: model, .. }) = effect
-        else {
-            return;
+    /// Tells the calls that wait without content for a target that was given up, or is back.
+    fn tell(&mut self, provider: usize, effect: Effect) {
+        let (model, is_back) = match effect {
+            Effect::Transition { target, to: BreakerState::Open { .. }, .. }
+            | Effect::TargetDisabled { target, .. } => (target, false),
+            Effect::Transition { target, to: BreakerState::Ramp { .. } | BreakerState::Closed, .. }
+            | Effect::Answers { target } => (target, true),
+            _ => return,
         };
         let waits = |live: &Live| at(live.target) == (provider, model) && !live.content;
         let calls = self.calls.iter().enumerate();
@@ -741,7 +756,8 @@ impl World {
         let waiting: Vec<_> =
             waiting.filter(|(.., live)| waits(live)).map(|(call, number, _)| (call, number)).collect();
         for (call, number) in waiting {
-            self.at(self.now, Event::GivenUp { call, number });
+            let event = if is_back { Event::Back { call, number } } else { Event::GivenUp { call, number } };
+            self.at(self.now, event);
         }
     }
 }

@@ -96,6 +96,7 @@ impl Lab {
             output_max: None,
             output_expected: 0,
             last_resort: false,
+            look: None,
         };
         self.machines[target].admit(ask, 0, self.bench.now, &mut self.rng).ok()
     }
