@@ -346,7 +346,8 @@ impl Standin {
             needs: tempo.needs(),
             patience: if self.tuning.bears_silence { BORNE } else { tempo.patience(pick.why == PickReason::Probe) },
             pause_max: if self.tuning.bears_silence { BORNE } else { health.pause_max() },
-            overdue: (tempo.measured && !self.tuning.bears_silence).then(|| tempo.overdue()),
+            overdue: (!self.tuning.bears_silence).then(|| tempo.again_after()),
+            measured: tempo.measured,
             domain: self.places[target].0,
             hedge_after: hedge::slow_after(hedging, &health, false, self.prompt),
             hedge: (hedging != Hedging::Sequential && hedge::is_there(&health)).then_some(cost),
@@ -363,6 +364,7 @@ impl Standin {
             output_max: None,
             output_expected: 0,
             last_resort: this.last_resort,
+            look: this.look,
         };
         let of = &mut self.providers[provider];
         of.catch_up(net.now);
