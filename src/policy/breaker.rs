@@ -39,7 +39,7 @@ const RAMP_MAX: Duration = Duration::from_secs(60);
 const WINDOW_OUTAGE: Duration = Duration::from_secs(60);
 const WINDOWS_MAX: f64 = 3.0;
 /// Of so many windows it is known how many of their attempts had content.
-const WINDOWS: usize = 8;
+const WINDOWS: u32 = 8;
 
 /// Constants of the breakers that should need no tuning; the simulator shows the effect of each.
 #[derive(Clone, Debug, PartialEq)]
@@ -149,7 +149,7 @@ struct Load {
     admitted: u32,
     filled: bool,
     /// How many had content of those that each of the last windows admitted, by the window's number.
-    worked: [u32; WINDOWS],
+    worked: [u32; WINDOWS as usize],
     /// The most of these, but for the window that runs.
     proven: u32,
     /// Whether the window before it was filled.
@@ -158,7 +158,7 @@ struct Load {
 
 impl Load {
     const fn new(window: Duration, now: Instant) -> Self {
-        let (worked, proven) = ([0; WINDOWS], PROVEN_FIRST);
+        let (worked, proven) = ([0; WINDOWS as usize], PROVEN_FIRST);
         Self { window, since: now, number: 0, admitted: 0, filled: false, worked, proven, was_filled: true }
     }
 
@@ -179,7 +179,7 @@ impl Load {
         // Windows without attempts do not count.
         self.was_filled = self.filled && passed == 1;
         (self.admitted, self.filled) = (0, false);
-        for _ in 0..passed.min(WINDOWS as u32) {
+        for _ in 0..passed.min(WINDOWS) {
             self.number += 1;
             *self.worked_in(self.number) = 0;
         }
@@ -188,7 +188,7 @@ impl Load {
     }
 
     fn worked_in(&mut self, number: u32) -> &mut u32 {
-        &mut self.worked[number as usize % WINDOWS]
+        &mut self.worked[(number % WINDOWS) as usize]
     }
 
     /// Counts an attempt that is admitted now.
@@ -202,7 +202,7 @@ impl Load {
     fn content(&mut self, admitted: Instant, now: Instant) {
         *self = self.at(now);
         let (number, of) = (self.number, self.window_of(admitted));
-        let is_known = of < number && number - of < WINDOWS as u32;
+        let is_known = of < number && number - of < WINDOWS;
         let worked = self.worked_in(if is_known { of } else { number });
         *worked = worked.saturating_add(1);
         let worked = *worked;

@@ -33,6 +33,8 @@ pub use awaited::{AwaitedTargets, look_at};
 const SECOND: Duration = Duration::from_secs(1);
 /// How far one look may run ahead of the pace: timers are no finer.
 const TICK: Duration = Duration::from_millis(10);
+/// How long after one that found no place at a target that is not full the next one goes.
+const AFTER_REFUSAL: Duration = Duration::from_millis(100);
 /// What a target is taken to carry in a second before any call has gone there.
 const CARRIED_FIRST: u32 = 4;
 /// What a target that comes back lets through in a window goes within this part of it.
@@ -101,7 +103,7 @@ impl Capacity {
             // One look is enough.
             (None, _) if gates.may_look(now) => Self::Free(1),
             (None, BreakerState::Ramp { per_second, .. }) if !health.forced_on => {
-                let apart = Duration::from_secs_f64(WINDOW_PART / per_second.max(f64::MIN_POSITIVE)).min(SECOND);
+                let apart = Duration::try_from_secs_f64(WINDOW_PART / per_second).unwrap_or(SECOND).min(SECOND);
                 Self::Recovering { free: health.free(), apart }
             }
             (None, _) => Self::Free(health.free()),
@@ -318,7 +320,7 @@ impl<K: Ord + Clone, W> WaitQueues<K, W> {
     pub fn refused(&mut self, key: &K, now: Instant) {
         self.arrived(key);
         if let Some(pace) = self.paces.get_mut(key) {
-            pace.not_before = now + TICK;
+            pace.refused(now);
         }
     }
 
@@ -480,6 +482,12 @@ impl ReleasePace {
         self.leavers.went(now);
         let late = now.checked_sub(TICK).unwrap_or(now);
         self.next = self.next.max(late) + self.apart.unwrap_or(SECOND / self.carried.saturating_mul(2));
+    }
+
+    /// Notes that one that went found no place: it proves no load.
+    fn refused(&mut self, now: Instant) {
+        self.carries = self.carries.saturating_sub(1);
+        (self.not_before, self.next) = (now + TICK, self.next.max(now + AFTER_REFUSAL));
     }
 
     /// Returns how many go in a second, once that is known.

@@ -101,7 +101,7 @@ async fn whatever_the_outage_was_its_calls_are_served_soon_after_it_and_by_no_he
             let each = CALLS.div_ceil(u32::try_from(targets).unwrap());
             assert!(took < 4 * S + doubling(each), "{what}");
             // A limit of what may be in flight, which such a refusal teaches, doubles with each round of answers.
-            if fault != Fault::RateLimited(RetryHint::Silent) {
+            if !matches!(fault, Fault::RateLimited(_)) {
                 world.providers.iter().for_each(|provider| check_herd(provider, &what));
             }
         }

@@ -589,3 +589,25 @@ fn what_opens_beside_a_longer_hold_stays_open_until_that_ends_and_a_look_at_it_i
     bench.breaker.look(bench.now);
     assert!(is_checked(&bench));
 }
+
+#[test]
+fn content_proves_the_load_of_the_window_in_which_its_attempt_was_admitted() {
+    let (start, tick) = (Instant::now(), Duration::from_millis(50));
+    // Answers take nearly a window, so that most of them come in the next one.
+    let (window, takes) = (20, 19);
+    let mut load = Load::new(tick * window, start);
+    let (mut on_way, mut carried): (Vec<u32>, Vec<u32>) = (Vec::new(), vec![0; 5]);
+    for now in 0..window * 5 {
+        let at = |tick_no: u32| start + tick * tick_no;
+        on_way.iter().filter(|&&from| from + takes == now).for_each(|&from| load.content(at(from), at(now)));
+        for _ in 0..4 {
+            load = load.at(at(now));
+            if !load.is_full() {
+                load.admit(at(now));
+                on_way.push(now);
+                carried[(now / window) as usize] += 1;
+            }
+        }
+    }
+    assert_eq!(carried, [2, 4, 8, 16, 32]);
+}
