@@ -9,6 +9,8 @@
 //! full. A target is also full when as many attempts are in flight as it can take. Reports of old tickets (of an
 //! earlier generation, or of a predecessor that crashed) are allowed: they count in statistics and cause no transition.
 
+mod holds;
+mod keys;
 mod target;
 
 use std::collections::BTreeMap;
@@ -16,19 +18,20 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use self::target::{KeyFailures, Target};
+use self::keys::TargetKey;
+use self::target::Target;
 use crate::policy::breaker::{BreakerStamp, Transition, Verdict};
 use crate::policy::concurrency::Stamp;
 use crate::policy::detector::Evidence;
-use crate::policy::headroom::{AdmittedTotals, Headroom, KEPT_BACK, Room};
+use crate::policy::headroom::{AdmittedTotals, KEPT_BACK, Room};
 use crate::policy::health::{Progress, ReportContext};
 use crate::policy::hint;
 use crate::policy::local_fault::LOCAL_FAULT_MAX;
 use crate::policy::look_pace::{Look, LookPace};
 use crate::policy::snapshot::{Barrier, BreakerState, Force, Gate, Gates, Health, Refusal};
 use crate::policy::suspension::Suspension;
-use crate::words::consequence::{Consequences, FaultOwner, HoldRule};
-use crate::words::{Cause, FailureClass, Limits, ModelClass, NamedLimit, Reported, Scope};
+use crate::words::consequence::{Consequences, FaultOwner};
+use crate::words::{FailureClass, Limits, ModelClass, NamedLimit, Reported};
 
 pub use crate::policy::breaker::BreakerOptions;
 pub use crate::policy::health::{CancelReason, HealthOptions, Outcome, Report};
@@ -229,8 +232,7 @@ impl Admission {
             target.breaker.restart(keep_statistics, now);
             if !keep_statistics {
                 target.health = Target::new(target.options.clone(), &checkpoint.options, now).health;
-                target.headroom.fill(Headroom::default());
-                target.failures.fill(KeyFailures::default());
+                target.keys.iter_mut().for_each(TargetKey::forget);
                 target.flagged = false;
             }
         }
@@ -249,14 +251,10 @@ impl Admission {
         }
         for (target, index) in self.targets.iter_mut().zip(targets) {
             let Some(known) = index.and_then(|index| old.targets.get(index)) else { continue };
-            let holds = (0..self.keys.len()).map(|key| *known.holds.get(old_key(key)?)?).collect();
-            let headroom = |key| old_key(key).and_then(|key| known.headroom.get(key).copied()).unwrap_or_default();
-            let failures = |key| old_key(key).and_then(|key| known.failures.get(key).copied()).unwrap_or_default();
+            let key = |key| old_key(key).and_then(|key| known.keys.get(key).copied()).unwrap_or_default();
             let mut carried = Target {
                 options: target.options.clone(),
-                holds,
-                headroom: (0..self.keys.len()).map(headroom).collect(),
-                failures: (0..self.keys.len()).map(failures).collect(),
+                keys: (0..self.keys.len()).map(key).collect(),
                 key_next: 0,
                 ..known.clone()
             };
@@ -269,7 +267,7 @@ impl Admission {
             }
             *target = carried;
         }
-        let own = self.targets.iter_mut().flat_map(|target| target.holds.iter_mut().chain([&mut target.hold]));
+        let own = self.targets.iter_mut().flat_map(Target::holds);
         own.chain(&mut self.keys).flatten().for_each(|hold| hold.retune(wait_max));
     }
 
@@ -301,11 +299,12 @@ impl Admission {
         }
         let key = target.key(&self.keys, expected, now).or_else(|| target.look_key(&self.keys, now)).unwrap_or(0);
         target.breaker.look(now);
-        for hold in [&mut target.hold, &mut target.holds[key], &mut self.keys[key]].into_iter().flatten() {
+        for hold in [&mut target.hold, &mut target.keys[key].hold, &mut self.keys[key]].into_iter().flatten() {
             hold.look(now);
         }
         target.key_next = key + 1;
-        let used = target.headroom[key].admit(expected, now);
+        target.keys[key].record.admit(now);
+        let used = target.keys[key].headroom.admit(expected, now);
         target.expected = expected;
         target.admitted += 1;
         target.last_used = Some(now);
@@ -366,11 +365,14 @@ impl Admission {
             Verdict::Ignored if finding.silent && !offline => Verdict::Silence,
             verdict => verdict,
         };
-        target.heard(ticket.key, ticket.stamp, finding.own, now);
+        target.heard(ticket, finding.own, now);
         if had_begun && finding.own.failures > 0.0 {
             target.breaks_off = true;
         } else if matches!(report, Report::Ended(Outcome::Success { .. })) {
             target.breaks_off = false;
+        }
+        if let Some(waited) = waited(report, progress, ticket, now).filter(|_| target.keys.len() > 1) {
+            target.waited(ticket, waited, now);
         }
         if let (Verdict::Failure { .. } | Verdict::Silence, Some((class, _))) = (verdict, failure) {
             target.failed += u64::from(class.consequences().weight > 0.0);
@@ -413,7 +415,7 @@ impl Admission {
     /// Learns what an attempt's end says about its target's limits.
     fn took(&mut self, ticket: &Ticket, outcome: Outcome, now: Instant) {
         let target = &mut self.targets[ticket.target];
-        let headroom = target.headroom.get_mut(ticket.key);
+        let headroom = target.keys.get_mut(ticket.key).map(|key| &mut key.headroom);
         match outcome {
             Outcome::Failure { class: FailureClass::Overloaded, .. } => {
                 target.concurrency.overloaded(ticket.stamp, now);
@@ -441,8 +443,8 @@ impl Admission {
     /// Learns from an answer's head what is left of the limits of its attempt's key.
     pub fn limits(&mut self, ticket: &Ticket, limits: Limits, now: Instant) {
         let target = self.targets.get_mut(ticket.target);
-        if let Some(headroom) = target.and_then(|target| target.headroom.get_mut(ticket.key)) {
-            headroom.read(limits, ticket.used, now);
+        if let Some(key) = target.and_then(|target| target.keys.get_mut(ticket.key)) {
+            key.headroom.read(limits, ticket.used, now);
         }
     }
 
@@ -454,69 +456,6 @@ impl Admission {
         (self.targets[target].overridden, self.targets[target].override_since) = (force, now);
         self.tell_flag(target, now);
         self.effects()
-    }
-
-    /// Returns all that keeps keys and targets out: holds, open breakers, and operators' overrides.
-    pub fn barriers(&self, now: Instant) -> Vec<Barrier> {
-        let hold = |target, key, hold: &Suspension| {
-            let cause = Cause::Failure(hold.class);
-            hold.stands(now).then_some(Barrier { target, key, cause, since: hold.since, until: Some(hold.until) })
-        };
-        let mut all = Vec::new();
-        for (key, known) in self.keys.iter().enumerate() {
-            all.extend(known.iter().filter_map(|known| hold(None, Some(key), known)));
-        }
-        for (index, target) in self.targets.iter().enumerate() {
-            let whole = target.hold.iter().chain(target.breaker.hold());
-            all.extend(whole.filter_map(|known| hold(Some(index), None, known)));
-            for (key, known) in target.holds.iter().enumerate() {
-                all.extend(known.iter().filter_map(|known| hold(Some(index), Some(key), known)));
-            }
-            let (target, of) = (Some(index), target);
-            let alone = |cause, since, until| Barrier { target, key: None, cause, since, until };
-            if let Force::Off { until } = of.overridden
-                && until.is_none_or(|until| until > now)
-            {
-                all.push(alone(Cause::Operator, of.override_since, until));
-            }
-            // An open breaker with a Retry-After is reported as that hold.
-            let told = of.breaker.hold().is_some_and(|hold| hold.stands(now));
-            if let Some(since) = of.breaker.open_since().filter(|_| !told) {
-                let until = match of.breaker.state() {
-                    BreakerState::Open { until } => Some(until),
-                    _ => None,
-                };
-                all.push(alone(Cause::Breaker, since, until));
-            }
-        }
-        all
-    }
-
-    /// Lifts everything that keeps targets and keys out, and returns it: holds end, breakers close, operators'
-    /// overrides end. `target` alone means a target and all holds of keys there, `key` alone means that key at every
-    /// target, neither means everything.
-    pub fn reset(&mut self, target: Option<usize>, key: Option<usize>, now: Instant) -> Vec<Barrier> {
-        let concerned = |barrier: &Barrier| {
-            let of_target = target.is_none_or(|target| barrier.target.is_none_or(|of| of == target));
-            let of_key = key.is_none_or(|key| barrier.key == Some(key));
-            of_target && of_key
-        };
-        let lifted: Vec<Barrier> = self.barriers(now).into_iter().filter(concerned).collect();
-        let keys: Vec<usize> = (0..self.keys.len()).filter(|&of| key.is_none_or(|key| key == of)).collect();
-        for index in (0..self.targets.len()).filter(|&of| target.is_none_or(|target| target == of)) {
-            let of = &mut self.targets[index];
-            for &key in &keys {
-                (of.holds[key], self.keys[key], of.failures[key]) = (None, None, KeyFailures::default());
-            }
-            if key.is_none() {
-                (of.hold, of.overridden, of.override_since) = (None, Force::Auto, now);
-                let transition = of.breaker.reset(now);
-                self.tell(index, transition);
-                self.tell_flag(index, now);
-            }
-        }
-        self.effects.extend(lifted.iter().copied().map(Effect::Lifted));
-        lifted
     }
 
     /// Notes that our own network has failed since then. Connect failures counted since then are taken back. Until a
@@ -533,15 +472,6 @@ impl Admission {
         self.effects()
     }
 
-    /// Notes that the machine slept for this time: our clock stood still, the providers' clocks did not.
-    pub fn slept(&mut self, by: Duration) {
-        self.keys.iter_mut().flatten().for_each(|hold| hold.slept(by));
-        for target in &mut self.targets {
-            target.hold.iter_mut().chain(target.holds.iter_mut().flatten()).for_each(|hold| hold.slept(by));
-            target.breaker.slept(by);
-        }
-    }
-
     /// Notes what sources beside its calls say about the provider's state. It opens and closes nothing.
     pub fn hint(&mut self, reported: Option<Reported>, until: Instant) {
         self.hint = reported.map(|reported| (reported, until));
@@ -555,22 +485,6 @@ impl Admission {
     /// Returns effects that were not returned yet, such as those of an admission.
     pub fn effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
-    }
-
-    /// Forgets the verdicts on a target whose configuration has changed, or on a key that may be another one now. Times
-    /// that a provider told stay: they are no verdicts.
-    pub fn renew(&mut self, target: Option<usize>, key: Option<usize>) {
-        let renewed = |hold: &mut Option<Suspension>| {
-            hold.take_if(|hold| hold.class != FailureClass::RateLimited);
-        };
-        if let Some(target) = target.and_then(|target| self.targets.get_mut(target)) {
-            renewed(&mut target.hold);
-            target.holds.iter_mut().for_each(renewed);
-        }
-        if let Some(key) = key {
-            self.keys.get_mut(key).into_iter().for_each(renewed);
-            self.targets.iter_mut().filter_map(|target| target.holds.get_mut(key)).for_each(renewed);
-        }
     }
 
     /// Returns the health of a target, to be published.
@@ -596,7 +510,7 @@ impl Admission {
             paced_until: gates.paced_until,
             room: target.room_now(&self.keys, now).requests,
             look_from: gates.look_from,
-            headroom: target.key(&self.keys, 0, now).and_then(|key| target.headroom[key].share(now)),
+            headroom: target.key(&self.keys, 0, now).and_then(|key| target.keys[key].headroom.share(now)),
             hint,
             failure_rate: health.expected_failure_rate(hint.and_then(hint::prior), now),
             failure_rate_prior: health.failure_rate_prior(),
@@ -698,70 +612,6 @@ impl Admission {
         }
     }
 
-    /// Holds what a failure is about: the key everywhere, the key at that target, or the target.
-    fn hold(&mut self, ticket: &Ticket, class: FailureClass, scope: Scope, told: Option<Suspension>, now: Instant) {
-        let Some(rest) = class.consequences().hold else { return };
-        // A limit whose end was told is no guess.
-        let guess = if rest.passes && told.is_some() { Duration::ZERO } else { rest.time };
-        let guess = Suspension::guessed(class, guess, now);
-        let word = told.filter(|told| told.until > guess.until).unwrap_or(guess);
-        let (index, key) = (ticket.target, ticket.key);
-        let target = &mut self.targets[index];
-        let before = target.held(&self.keys, now);
-        let slot = match scope {
-            _ if rest.whole_key => self.keys.get_mut(key),
-            Scope::Key => target.holds.get_mut(key),
-            Scope::Request | Scope::Model | Scope::Endpoint => Some(&mut target.hold),
-        };
-        let Some(slot) = slot else { return };
-        let is_news = Suspension::pass(slot, word, ticket.look, now);
-        let after = self.targets[index].held(&self.keys, now);
-        match rest {
-            HoldRule { passes: true, .. } => {
-                let until = after.filter(|held| held.class == class).map(|held| held.until);
-                if let Some(until) = until.filter(|&until| before.is_none_or(|held| held.until != until)) {
-                    self.effects.push(Effect::RateLimited { target: index, until });
-                }
-            }
-            HoldRule { whole_key: false, .. } if is_news && after.is_some() => {
-                self.effects.push(Effect::TargetDisabled { target: index, class });
-            }
-            _ if is_news => self.effects.push(Effect::KeyDisabled { key, class }),
-            _ => {}
-        }
-    }
-
-    /// An answer came: it ends the holds that its key and target had when it was requested.
-    fn answered(&mut self, ticket: &Ticket, now: Instant) {
-        let (index, key) = (ticket.target, ticket.key);
-        let target = &mut self.targets[index];
-        if ticket.look {
-            target.breaker.drop_hold();
-        }
-        let places = [
-            (Some(index), None, Some(&mut target.hold)),
-            (Some(index), Some(key), target.holds.get_mut(key)),
-            (None, Some(key), self.keys.get_mut(key)),
-        ];
-        for (target, key, hold) in places {
-            let Some(place) = hold else { continue };
-            let Some(hold) = *place else { continue };
-            if ticket.look || !hold.stands(now) {
-                *place = None;
-            }
-            if ticket.look && hold.stands(now) {
-                let cause = Cause::Failure(hold.class);
-                self.effects.push(Effect::Lifted(Barrier {
-                    target,
-                    key,
-                    cause,
-                    since: hold.since,
-                    until: Some(hold.until),
-                }));
-            }
-        }
-    }
-
     fn tell(&mut self, target: usize, transition: Option<Transition>) {
         if let Some(Transition { from, to }) = transition {
             self.effects.push(Effect::Transition { target, from, to });
@@ -794,6 +644,20 @@ fn verdict(report: Report, offline: bool, hold: Option<Suspension>) -> Verdict {
             _ => Verdict::Ignored,
         },
         Report::Ended(Outcome::Cancelled(_) | Outcome::Crashed | Outcome::Unused) => Verdict::Ignored,
+    }
+}
+
+/// Returns how long an attempt has waited for its first content, where it came, or where the attempt ended without any.
+/// A failure that came soon says nothing of that.
+fn waited(report: Report, progress: Progress, ticket: &Ticket, now: Instant) -> Option<Duration> {
+    let is_silent = matches!(progress, Progress::Waiting | Progress::Overdue(_));
+    match report {
+        Report::Content { after } => Some(after),
+        Report::Ended(Outcome::Cancelled(_) | Outcome::Failure { class: FailureClass::NoFirstToken, .. }) => {
+            let age = now.saturating_duration_since(ticket.started);
+            (is_silent && age >= ticket.overdue_after / 2).then_some(age)
+        }
+        _ => None,
     }
 }
 

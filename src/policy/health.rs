@@ -517,7 +517,7 @@ impl TargetHealth {
     }
 
     /// Returns how long an answer usually takes; `whole` if it comes in one burst.
-    fn pace(&self, prompt_tokens: u32, whole: bool, output_max: Option<u32>, now: Instant) -> Pace {
+    pub fn pace(&self, prompt_tokens: u32, whole: bool, output_max: Option<u32>, now: Instant) -> Pace {
         Pace::of(&self.ttft(now), &self.reply(now), &self.tpot(now), prompt_tokens, whole, output_max)
     }
 

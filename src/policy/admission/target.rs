@@ -1,53 +1,19 @@
-//! One target behind the gates: its health, its breaker, what holds it, and what holds each key there.
+//! One target behind the gates: its health, its breaker, what holds it, and its keys.
 //!
 //! Input: only the time. Output: the key to use next, and the state of the gates. Only `admission` changes its fields.
 
 use std::time::{Duration, Instant};
 
-use super::{AdmissionOptions, TargetOptions};
+use super::keys::{KeySuspensions, TargetKey, standing};
+use super::{AdmissionOptions, TargetOptions, Ticket};
 use crate::policy::breaker::Breaker;
-use crate::policy::concurrency::{Concurrency, Stamp};
+use crate::policy::concurrency::Concurrency;
 use crate::policy::detector::Evidence;
-use crate::policy::headroom::{Headroom, Room};
+use crate::policy::headroom::Room;
 use crate::policy::health::TargetHealth;
 use crate::policy::snapshot::{BreakerState, Disabled, Force, Gates};
 use crate::policy::suspension::Suspension;
 use crate::words::FailureClass;
-
-/// The combined hold of a target's keys.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct KeySuspensions {
-    pub(super) class: FailureClass,
-    pub(super) until: Instant,
-    pub(super) look_from: Instant,
-}
-
-impl KeySuspensions {
-    pub(super) fn of(hold: &Suspension) -> Self {
-        Self { class: hold.class, until: hold.until, look_from: hold.look_from() }
-    }
-
-    /// Combines two holds that both apply: the later end, and the time from which both may be tested.
-    pub(super) fn and(self, other: Option<Self>) -> Self {
-        let Some(other) = other else { return self };
-        let later = if other.until > self.until { other } else { self };
-        Self { look_from: self.look_from.max(other.look_from), ..later }
-    }
-
-    /// Returns the hold of two keys, either of which is enough: the sooner end. A limit, which ends by itself, names
-    /// it.
-    pub(super) fn or(self, other: Self) -> Self {
-        let sooner = if other.until < self.until { other } else { self };
-        let limited = [self, other].into_iter().any(|held| held.class == FailureClass::RateLimited);
-        let class = if limited { FailureClass::RateLimited } else { sooner.class };
-        Self { class, until: sooner.until, look_from: self.look_from.min(other.look_from) }
-    }
-}
-
-/// Returns a hold as long as it lasts.
-pub(super) fn standing(hold: Option<&Suspension>, now: Instant) -> Option<KeySuspensions> {
-    hold.filter(|hold| hold.stands(now)).map(KeySuspensions::of)
-}
 
 /// One target, as its provider's admission knows it.
 #[derive(Clone, Debug)]
@@ -60,12 +26,7 @@ pub(super) struct Target {
     pub(super) overridden: Force,
     /// When the override was set.
     pub(super) override_since: Instant,
-    /// By key.
-    pub(super) holds: Vec<Option<Suspension>>,
-    /// By key.
-    pub(super) headroom: Vec<Headroom>,
-    /// By key.
-    pub(super) failures: Vec<KeyFailures>,
+    pub(super) keys: Vec<TargetKey>,
     /// The number of attempts that it can take at once, as far as is known.
     pub(super) concurrency: Concurrency,
     /// Tokens that the last one was expected to take.
@@ -81,37 +42,6 @@ pub(super) struct Target {
     pub(super) last_used: Option<Instant>,
 }
 
-/// The failures of a key in a row. The breaker judges the target with all its keys; but one of them may be of an
-/// account that is worse off, though no answer calls that a failure of the key.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct KeyFailures {
-    in_a_row: u32,
-    last: Option<Instant>,
-}
-
-/// A key with this many failures in a row comes after others …
-const DOUBTFUL: u32 = 2;
-/// … for this time, and with each further failure for twice as long.
-const DOUBTFUL_FOR: Duration = Duration::from_secs(10);
-
-impl KeyFailures {
-    /// Notes what became of an attempt with the key.
-    pub(super) fn note(&mut self, own: Evidence, now: Instant) {
-        if own.failures > 0.0 {
-            *self = Self { in_a_row: self.in_a_row.saturating_add(1), last: Some(now) };
-        } else if own.successes > 0.0 {
-            *self = Self::default();
-        }
-    }
-
-    fn are_doubtful(self, now: Instant) -> bool {
-        let time = DOUBTFUL_FOR.saturating_mul(1 << self.in_a_row.saturating_sub(DOUBTFUL).min(6));
-        self.in_a_row >= DOUBTFUL && self.last.is_some_and(|last| now < last + time)
-    }
-}
-
-lasting!(struct KeyFailures { in_a_row, last });
-
 impl Target {
     pub(super) fn new(options: TargetOptions, all: &AdmissionOptions, now: Instant) -> Self {
         Self {
@@ -120,9 +50,7 @@ impl Target {
             hold: None,
             overridden: Force::Auto,
             override_since: now,
-            holds: vec![None; all.keys.max(1)],
-            headroom: vec![Headroom::default(); all.keys.max(1)],
-            failures: vec![KeyFailures::default(); all.keys.max(1)],
+            keys: vec![TargetKey::default(); all.keys.max(1)],
             concurrency: Concurrency::default(),
             expected: 0,
             key_next: 0,
@@ -138,38 +66,53 @@ impl Target {
     /// Tells whether it has any history.
     #[cfg(feature = "store")]
     pub(super) fn is_known(&self) -> bool {
-        let is_held = self.hold.is_some() || self.holds.iter().any(Option::is_some);
+        let is_held = self.hold.is_some() || self.keys.iter().any(|key| key.hold.is_some());
         self.last_used.is_some() || is_held || self.overridden != Force::Auto || self.breaker.is_known()
     }
 
     /// Notes what an attempt with a key has shown.
-    pub(super) fn heard(&mut self, key: usize, stamp: Stamp, own: Evidence, now: Instant) {
+    pub(super) fn heard(&mut self, ticket: &Ticket, own: Evidence, now: Instant) {
         if own.successes > 0.0 {
-            self.concurrency.heard(stamp, now);
+            self.concurrency.heard(ticket.stamp, now);
         }
-        if let Some(failures) = self.failures.get_mut(key) {
-            failures.note(own, now);
+        if let Some(key) = self.keys.get_mut(ticket.key) {
+            key.record.heard(ticket.started, own, now);
         }
+    }
+
+    /// Notes how long an attempt with a key has waited for content, or has waited in vain.
+    pub(super) fn waited(&mut self, ticket: &Ticket, waited: Duration, now: Instant) {
+        let usual = self.health.pace(ticket.prompt_tokens, ticket.whole, ticket.output_max, now).first;
+        let others = self.keys.iter().enumerate().filter(|(key, _)| *key != ticket.key);
+        let others = others.filter_map(|(_, key)| key.record.usual()).reduce(f64::min);
+        if let Some(key) = self.keys.get_mut(ticket.key) {
+            key.record.waited(ticket.started, waited.div_duration_f64(usual), others, now);
+        }
+    }
+
+    /// Returns its holds: those of each key, and its own.
+    pub(super) fn holds(&mut self) -> impl Iterator<Item = &mut Option<Suspension>> {
+        self.keys.iter_mut().map(|key| &mut key.hold).chain([&mut self.hold])
     }
 
     /// Returns what keeps a key from being used here, if something does.
     pub(super) fn key_held(&self, key: usize, keys: &[Option<Suspension>], now: Instant) -> Option<KeySuspensions> {
-        let here = standing(self.holds[key].as_ref(), now);
+        let here = standing(self.keys[key].hold.as_ref(), now);
         let anywhere = standing(keys[key].as_ref(), now);
         here.map(|held| held.and(anywhere)).or(anywhere)
     }
 
     /// Returns the key to be used next for this many tokens: of the usable keys, the one with the most headroom. An
-    /// unknown headroom counts as a full one; equals take turns. A key that keeps failing comes after others, and one
+    /// unknown headroom counts as a full one; equals take turns. A key that is worse off comes after others, and one
     /// that another call is just checking last: one check at a time is enough.
     pub(super) fn key(&self, keys: &[Option<Suspension>], tokens: u64, now: Instant) -> Option<usize> {
-        let checked = |key: usize| [self.holds[key], keys[key]].iter().flatten().any(|hold| hold.is_checked(now));
+        let checked = |key: usize| [self.keys[key].hold, keys[key]].iter().flatten().any(|hold| hold.is_checked(now));
         let turns = (0..keys.len()).map(|turn| (self.key_next + turn) % keys.len());
         let usable = turns.filter(|&key| self.key_held(key, keys, now).is_none());
         let rank = |key: usize| {
-            let headroom = &self.headroom[key];
-            let has_room = headroom.room(tokens, now).until.is_none();
-            (has_room, !checked(key), !self.failures[key].are_doubtful(now), headroom.share(now).unwrap_or(1.0))
+            let known = &self.keys[key];
+            let has_room = known.headroom.room(tokens, now).until.is_none();
+            (has_room, !checked(key), !known.record.is_behind(now), known.headroom.share(now).unwrap_or(1.0))
         };
         usable
             .map(|key| (key, rank(key)))
@@ -184,7 +127,7 @@ impl Target {
             requests: one.requests.zip(other.requests).map(|(one, other)| one.saturating_add(other)),
             until: one.until.zip(other.until).map(|(one, other)| one.min(other)),
         };
-        let rooms = usable.map(|key| self.headroom[key].room(tokens, now));
+        let rooms = usable.map(|key| self.keys[key].headroom.room(tokens, now));
         rooms.reduce(either).unwrap_or(Room { requests: None, until: None })
     }
 
@@ -260,6 +203,6 @@ impl Target {
 }
 
 lasting!(struct Target {
-    options, health, breaker, hold, overridden, override_since, holds, headroom, failures, concurrency, expected,
+    options, health, breaker, hold, overridden, override_since, keys, concurrency, expected,
     key_next, flagged, admitted, failed, last_used,
 } anew { breaks_off });

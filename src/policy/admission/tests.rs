@@ -20,7 +20,7 @@ const KEY_RECHECK: Duration = rests(FailureClass::Unauthorised);
 const RATE_LIMIT_DEFAULT: Duration = rests(FailureClass::RateLimited);
 
 use crate::policy::snapshot::{Disabled, Gate};
-use crate::words::Gauge;
+use crate::words::{Cause, Gauge, Scope};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -357,6 +357,57 @@ fn a_key_with_which_attempts_keep_failing_comes_after_others_for_a_while() {
     let mut alone = Bench::new(1, 1);
     (0..2).for_each(|_| drop(alone.fail(0, failure(FailureClass::Server))));
     assert_eq!(alone.admit(0).unwrap().key, 0);
+}
+
+/// Calls of a target with three keys: one waits as long as is told for its content; or, where that is longer than calls
+/// bear, in vain. Returns the share of the second key.
+fn share_of_second(bench: &mut Bench, calls: u32, mut wait: impl FnMut(u32, usize) -> Duration) -> f64 {
+    let most = 3 * SECOND;
+    let keys = (0..calls).map(|n| {
+        bench.now += SECOND / 5;
+        let ticket = bench.admit(0).unwrap();
+        let (started, after) = (bench.now, wait(n, ticket.key));
+        bench.now += after.min(most);
+        if after > most {
+            bench.report(&ticket, Report::Ended(Outcome::Cancelled(CancelReason::Lost)));
+        } else {
+            bench.report(&ticket, Report::Content { after });
+            bench.report(&ticket, SUCCESS);
+        }
+        bench.now = started;
+        ticket.key
+    });
+    let keys: Vec<usize> = keys.collect();
+    keys.iter().filter(|key| **key == 1).count() as f64 / f64::from(calls)
+}
+
+#[test]
+fn a_key_that_is_slower_than_others_or_hangs_now_and_then_comes_after_them_and_returns_when_it_is_well() {
+    let usual = |n: u32| SECOND / 10 + SECOND / 100 * (n * 7 % 13);
+    type Wait = fn(u32) -> Duration;
+    let slow: [(&str, Wait); 2] = [
+        ("twenty times slower", |n| 2 * SECOND + SECOND / 10 * (n % 5)),
+        ("hangs for one in five", |n| if n / 3 % 5 == 0 { MINUTE } else { SECOND / 8 }),
+    ];
+    for (what, slow) in slow {
+        let mut bench = Bench::new(1, 3);
+        let well = share_of_second(&mut bench, 300, |n, _| usual(n));
+        assert!((0.3..0.37).contains(&well), "{what}: {well} while all are alike");
+        share_of_second(&mut bench, 200, |n, key| if key == 1 { slow(n) } else { usual(n) });
+        let avoided = share_of_second(&mut bench, 600, |n, key| if key == 1 { slow(n) } else { usual(n) });
+        assert!(avoided < 0.08, "{what}: {avoided} while it is slow");
+        share_of_second(&mut bench, 900, |n, _| usual(n));
+        let back = share_of_second(&mut bench, 300, |n, _| usual(n));
+        assert!((0.3..0.37).contains(&back), "{what}: {back} once it is well");
+    }
+    // Where all are slow none is, and a single hang makes no key slow.
+    let mut bench = Bench::new(1, 3);
+    share_of_second(&mut bench, 300, |n, _| usual(n));
+    let all = share_of_second(&mut bench, 300, |n, _| 10 * usual(n));
+    assert!((0.28..0.39).contains(&all), "{all} of three that are alike");
+    let mut bench = Bench::new(1, 3);
+    let once = share_of_second(&mut bench, 300, |n, key| if n == 100 && key == 1 { MINUTE } else { usual(n) });
+    assert!((0.3..0.37).contains(&once), "{once} after one hang");
 }
 
 #[test]
@@ -1021,7 +1072,9 @@ fn a_reconfiguration_carries_what_is_the_same_and_forgets_the_rest() {
     assert!(matches!(new.health(2, 0, bench.now).breaker, BreakerState::Open { .. }));
     assert_eq!(new.health(1, 0, bench.now).evidence, 0.0);
     assert!(new.keys[1 - disabled].is_some() && new.keys[disabled].is_none());
-    let limits = |admission: &Admission, target: usize| admission.targets[target].holds.clone();
+    let limits = |admission: &Admission, target: usize| {
+        admission.targets[target].keys.iter().map(|key| key.hold).collect::<Vec<_>>()
+    };
     let before = limits(&bench.admission, 1);
     assert_eq!(limits(&new, 0), [before[1], before[0]]);
     assert_eq!(new.health(0, 0, bench.now).generation, bench.health(1).generation + 1);

@@ -170,7 +170,7 @@ impl Fleet {
 
     fn answers(&self, from: u64, to: u64) -> usize {
         let span = Duration::from_secs(from)..Duration::from_secs(to);
-        self.clients.iter().flat_map(|client| &client.answers).filter(|at| span.contains(at)).count()
+        self.clients.iter().flat_map(|client| &client.answers).filter(|at| span.contains(*at)).count()
     }
 }
 
