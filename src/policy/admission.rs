@@ -303,12 +303,12 @@ impl Admission {
             hold.look(now);
         }
         target.key_next = key + 1;
-        target.keys[key].record.admit(now);
         let used = target.keys[key].headroom.admit(expected, now);
         target.expected = expected;
         target.admitted += 1;
         target.last_used = Some(now);
         self.serial += 1;
+        target.keys[key].record.admit(self.serial, now);
         let (pass, transition) = target.breaker.admit(self.serial, ask.last_resort, now);
         let stamp = target.concurrency.admit(in_flight, now);
         let timers = target.health.timers(ask.prompt_tokens, ask.whole, ask.output_max, now);

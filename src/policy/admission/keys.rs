@@ -93,11 +93,11 @@ pub(super) struct KeyRecord {
 }
 
 /// A key that is worse off than others: it comes after them until then. From then on one attempt tells whether it still
-/// is, which was admitted at that time.
+/// is, by its serial.
 #[derive(Clone, Copy, Debug)]
 struct KeyRest {
     until: Instant,
-    look: Option<Instant>,
+    look: Option<u64>,
 }
 
 impl KeyRecord {
@@ -112,16 +112,16 @@ impl KeyRecord {
     }
 
     /// Notes an attempt with the key: the first one after a rest is the one that tells.
-    pub(super) fn admit(&mut self, now: Instant) {
+    pub(super) fn admit(&mut self, serial: u64, now: Instant) {
         let until = now + self.rest_time();
         if let Some(rest) = self.rest.as_mut().filter(|rest| rest.until <= now) {
-            *rest = KeyRest { until, look: Some(now) };
+            *rest = KeyRest { until, look: Some(serial) };
         }
     }
 
-    /// Notes what became of an attempt that was admitted then.
-    pub(super) fn heard(&mut self, admitted: Instant, own: Evidence, now: Instant) {
-        if self.is_told(admitted) {
+    /// Notes what became of an attempt.
+    pub(super) fn heard(&mut self, serial: u64, own: Evidence, now: Instant) {
+        if self.is_told(serial) {
             if own.failures > 0.0 {
                 self.failed_in_a_row = self.failed_in_a_row.saturating_add(1);
                 if self.rest.is_some() || self.failed_in_a_row >= FAILURES {
@@ -133,10 +133,10 @@ impl KeyRecord {
         }
     }
 
-    /// Notes how long an attempt that was admitted then has waited for content; `others` is how long calls wait with
-    /// the quickest other key, where that is known.
-    pub(super) fn waited(&mut self, admitted: Instant, wait: f64, others: Option<f64>, now: Instant) {
-        if !self.is_told(admitted) {
+    /// Notes how long an attempt has waited for content; `others` is how long calls wait with the quickest other key,
+    /// where that is known.
+    pub(super) fn waited(&mut self, serial: u64, wait: f64, others: Option<f64>, now: Instant) {
+        if !self.is_told(serial) {
             return;
         }
         let is_long = |wait: f64| others.is_some_and(|others| wait >= SLOW * others);
@@ -158,8 +158,8 @@ impl KeyRecord {
     }
 
     /// Tells whether an attempt says something new: of a key that comes after others only the one does that looks.
-    fn is_told(&self, admitted: Instant) -> bool {
-        self.rest.is_none_or(|rest| rest.look == Some(admitted))
+    fn is_told(&self, serial: u64) -> bool {
+        self.rest.is_none_or(|rest| rest.look == Some(serial))
     }
 
     fn put_behind(&mut self, now: Instant) {

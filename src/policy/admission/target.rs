@@ -76,7 +76,7 @@ impl Target {
             self.concurrency.heard(ticket.stamp, now);
         }
         if let Some(key) = self.keys.get_mut(ticket.key) {
-            key.record.heard(ticket.started, own, now);
+            key.record.heard(ticket.serial, own, now);
         }
     }
 
@@ -86,7 +86,7 @@ impl Target {
         let others = self.keys.iter().enumerate().filter(|(key, _)| *key != ticket.key);
         let others = others.filter_map(|(_, key)| key.record.usual()).reduce(f64::min);
         if let Some(key) = self.keys.get_mut(ticket.key) {
-            key.record.waited(ticket.started, waited.div_duration_f64(usual), others, now);
+            key.record.waited(ticket.serial, waited.div_duration_f64(usual), others, now);
         }
     }
 

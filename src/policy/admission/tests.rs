@@ -365,8 +365,11 @@ fn share_of_second(bench: &mut Bench, calls: u32, mut wait: impl FnMut(u32, usiz
     let most = 3 * SECOND;
     let keys = (0..calls).map(|n| {
         bench.now += SECOND / 5;
-        let ticket = bench.admit(0).unwrap();
+        let mut ticket = bench.admit(0).unwrap();
         let (started, after) = (bench.now, wait(n, ticket.key));
+        // It is sent a moment after it was admitted.
+        bench.now += SECOND / 1_000;
+        ticket.started = bench.now;
         bench.now += after.min(most);
         if after > most {
             bench.report(&ticket, Report::Ended(Outcome::Cancelled(CancelReason::Lost)));
