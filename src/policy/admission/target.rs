@@ -204,5 +204,5 @@ impl Target {
 
 lasting!(struct Target {
     options, health, breaker, hold, overridden, override_since, keys, concurrency, expected,
-    key_next, flagged, admitted, failed, last_used,
-} anew { breaks_off });
+    key_next, flagged, admitted, failed, breaks_off, last_used,
+});
