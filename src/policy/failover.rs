@@ -19,8 +19,8 @@
 //! bear is late. It may go on, and may still win, but it does not count when others are chosen: the next target is
 //! asked beside it. How long that is follows from how long the target usually takes, and from what those that were not
 //! asked need of the time that is left. Where no other target is left, a hang may be one connection's: the same target
-//! is asked again beside its silent attempts, at the pace of the target. Where that helps nothing either, a call that may
-//! take less does so.
+//! is asked again beside its silent attempts, at the pace of the target. Where that helps nothing either, a call that
+//! may take less does so.
 //!
 //! The whole state of a call is one list of the targets it has met, each in one standing; only one that is asked again
 //! beside its own attempt stands there twice, until one of the two has ended. A failure only decides for what reason
@@ -564,8 +564,8 @@ impl Failover {
             if let Some(this) = self.ask(at, reason, budget, now) {
                 return Some(Step::Try(this));
             }
-            // A call that waits for a silent attempt anyway asks once the budget allows it, or as it looks at those that
-            // are silent.
+            // A call that waits for a silent attempt anyway asks once the budget allows it, or as it looks at those
+            // that are silent.
             self.targets[at].state = if beside && !self.hurried {
                 let looks = matches!(reason, Reason::Retry | Reason::Pause | Reason::Deferred);
                 let reason = if looks { Reason::Silence } else { reason };

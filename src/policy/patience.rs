@@ -69,7 +69,8 @@ const AGAIN_GUESSED_MIN: Duration = Duration::from_secs(4);
 pub const LOOK_MAX: Duration = Duration::from_secs(30);
 
 /// Returns after which time a target is looked at again that was silent for so long at this look: once the look itself
-/// is overdue, and later the longer it lasts. Where it is a guess what is overdue, each wait is as long as all before it.
+/// is overdue, and later the longer it lasts. Where it is a guess what is overdue, each wait is as long as all before
+/// it.
 pub fn look_every(overdue: Duration, lasted: Duration, measured: bool) -> Duration {
     overdue.max(if measured { (lasted / 2).min(LOOK_MAX) } else { lasted })
 }

@@ -6,8 +6,8 @@
 //! the expense of a budget of its own, in another failure domain, and takes nothing from the call's other attempts.
 //!
 //! One that is late is joined by its own target where no other is left: another connection, or another of its server's
-//! workers, may answer, or the target may be well again. That is a look. When a call looks next follows from how long it
-//! has waited there; whether it may is decided by the target, which has one pace for all its calls. So a look takes
+//! workers, may answer, or the target may be well again. That is a look. When a call looks next follows from how long
+//! it has waited there; whether it may is decided by the target, which has one pace for all its calls. So a look takes
 //! nothing from a budget, which only answers would fill. It keeps no other target from being asked.
 
 use std::time::{Duration, Instant};
