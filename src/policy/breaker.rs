@@ -418,9 +418,14 @@ impl Breaker {
         self.hold.iter_mut().for_each(|hold| hold.look(now));
     }
 
-    /// Drops the Retry-After.
-    pub fn drop_hold(&mut self) {
-        self.hold = None;
+    /// Drops the Retry-After, since the target answered before its end: then it may be probed at once.
+    pub fn drop_hold(&mut self, now: Instant) {
+        let held = self.hold.take();
+        if let (State::Open { until, .. }, Some(held)) = (&mut self.state, held)
+            && *until <= held.until
+        {
+            *until = (*until).min(now);
+        }
     }
 
     /// Closes, as if nothing had happened, and drops the Retry-After.

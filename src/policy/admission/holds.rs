@@ -159,7 +159,7 @@ impl Admission {
     pub(super) fn answered(&mut self, ticket: &Ticket, now: Instant) {
         let (target, key) = (Some(ticket.target), Some(ticket.key));
         if ticket.look {
-            self.targets[ticket.target].breaker.drop_hold();
+            self.targets[ticket.target].breaker.drop_hold(now);
         }
         for (target, key) in [(target, None), (target, key), (None, key)] {
             let over = |hold: &mut Suspension| ticket.look || !hold.stands(now);
