@@ -69,13 +69,38 @@ async fn run(mut job: Box<AttemptJob>, wanted: oneshot::Receiver<FailureClass>) 
 
 impl AttemptJob {
     async fn answer(&mut self) -> Result<AttemptAnswer, Failure> {
+        let work = self.trim().unwrap_or_else(|| self.work.clone());
+        let noted = self.account.notes.len();
+        let failure = match self.ask(work.clone()).await {
+            Ok(brought) => return Ok(brought),
+            Err(failure) => failure,
+        };
+        // Nothing was handed on, so no caller sees that its thoughts were refused.
+        if !wire::refuses_thoughts(&failure) || self.account.first_token.is_some() {
+            return Err(failure);
+        }
+        let bare = move || work.without_thoughts();
+        let Some(bare) = self.account.shared.blocking_pool.run(self.work.is_long(), bare).await else {
+            return Err(failure);
+        };
+        tracing::info!("thoughts refused, sent again without them");
+        self.account.notes.truncate(noted);
+        self.account.notes.push(Note::Dropped("messages.reasoning"));
+        self.ask(bare).await
+    }
+
+    /// Asks with this request, and with another key if the key's source has one by then.
+    async fn ask(&mut self, work: Work) -> Result<AttemptAnswer, Failure> {
         let provider = self.account.target.provider.clone();
         let spec = &provider.spec;
-        let work = self.trim().unwrap_or_else(|| self.work.clone());
         let (target, meant) = (self.account.target.clone(), self.meant);
         let encode = move || work.encode(&target.provider.spec, target.spec(), meant);
         let encoded = self.account.shared.blocking_pool.run(self.work.is_long(), encode).await?;
-        self.account.notes.extend(encoded.notes);
+        for note in encoded.notes {
+            if !self.account.notes.contains(&note) {
+                self.account.notes.push(note);
+            }
+        }
         let (names, stops) = (encoded.names, encoded.stops);
         let mut headers = encoded.headers;
         headers.extend(spec.headers.iter().map(|(name, value)| (name.clone(), value.clone())));

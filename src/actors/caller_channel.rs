@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::responder::{Responder, WantedReply};
 use super::stream::{ReplyStream, StreamMessage};
 use super::work::AttemptAnswer;
-use crate::words::{AssistantPart, CommitPolicy, Embeddings, Error, Finished, Piece, Reply};
+use crate::words::{AssistantPart, CommitPolicy, Embeddings, Error, Finished, Piece, Reply, StopReason};
 
 /// The caller's end.
 pub(super) enum CallerChannel {
@@ -100,7 +100,10 @@ impl CallerChannel {
 /// Returns the pieces that a whole answer would have come in. An answer that passes unchanged goes out with the end.
 pub(super) fn pieces_of(brought: &AttemptAnswer) -> VecDeque<Piece> {
     match brought {
-        AttemptAnswer::Answer(ending) if ending.verbatim.is_none() => ending.parts.iter().flat_map(pieces).collect(),
+        AttemptAnswer::Answer(ending) if ending.verbatim.is_none() => {
+            let refusal = (ending.stop == StopReason::Refusal).then_some(Piece::Refusal);
+            refusal.into_iter().chain(ending.parts.iter().flat_map(pieces)).collect()
+        }
         AttemptAnswer::Answer(_) | AttemptAnswer::Vectors(_) => VecDeque::new(),
     }
 }

@@ -16,7 +16,7 @@ fn secrets(table: &Table, sent: &[Option<Secret>]) -> Vec<Secret> {
 /// Removes them from a failure's text.
 pub(super) fn failure(table: &Table, sent: &[Option<Secret>], mut failure: Failure) -> Failure {
     let secrets = secrets(table, sent);
-    for text in std::iter::once(&mut failure.message).chain(&mut failure.code) {
+    for text in std::iter::once(&mut failure.message).chain(&mut failure.code).chain(&mut failure.param) {
         // A text of this length was cut, perhaps within a secret.
         let cut = text.len() >= wire::classify::MESSAGE_CHARS_MAX;
         for secret in &secrets {

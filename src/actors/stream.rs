@@ -158,6 +158,7 @@ pub(super) fn cut_off(draining: &AtomicBool) -> Error {
 impl From<Piece> for ReplyEvent {
     fn from(piece: Piece) -> Self {
         match piece {
+            Piece::Refusal => Self::Refusal,
             Piece::Text(text) => Self::Text(text),
             Piece::Reasoning(text) => Self::Reasoning(text),
             Piece::Proof(proof) => Self::Proof(proof),

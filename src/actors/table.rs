@@ -102,12 +102,11 @@ impl Table {
         route.members.iter().any(|member| !member.degraded && self.targets[member.target].id() == target)
     }
 
-    /// Tells whether a route has models of several makers that speak a dialect, of which each takes only its own
-    /// proofs.
-    pub(super) fn has_several_makers(&self, route: &RouteSpec, dialect: Dialect) -> bool {
+    /// Tells whether a route has targets of a dialect of which some cannot read the proofs of others.
+    pub(super) fn has_several_issuers(&self, route: &RouteSpec, dialect: Dialect) -> bool {
         let targets = route.members.iter().map(|member| &self.targets[member.target]);
         let speak = targets.filter(|target| target.provider.spec.dialect == dialect);
-        wire::has_several_makers(dialect, speak.map(|target| &*target.id().model))
+        wire::has_several_issuers(dialect, speak.map(|target| target.id()))
     }
 
     /// Returns the route of a name.

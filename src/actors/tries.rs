@@ -151,7 +151,7 @@ impl Driver {
         };
         let work = self.asked.work.clone();
         let meant = self.table.layout.is_only_model(&self.route, this.target);
-        let signed = self.table.has_several_makers(&self.route, account.target.provider.spec.dialect);
+        let signed = self.table.has_several_issuers(&self.route, account.target.provider.spec.dialect);
         let job = Box::new(AttemptJob {
             work,
             resend: this.resend,
@@ -177,7 +177,7 @@ impl Driver {
         match happening {
             AttemptEvent::News(number, TargetNews::GivenUp) => self.machine.given_up(number),
             AttemptEvent::News(number, TargetNews::Back) => self.machine.came_back(number, now()),
-            AttemptEvent::Content(number) => self.machine.content(number),
+            AttemptEvent::Content(number) => self.machine.content(number, now()),
             AttemptEvent::Ended(number, ended) => {
                 self.running.iter_mut().filter(|running| running.number == number).for_each(RunningAttempt::close);
                 match &ended.record.end {

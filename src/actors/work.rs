@@ -180,6 +180,12 @@ impl Work {
         })
     }
 
+    /// Returns it without the proofs of its thoughts; `None` where it has none.
+    pub(super) fn without_thoughts(&self) -> Option<Self> {
+        let Self::Chat(request) = self else { return None };
+        wire::without_thoughts(request).map(Self::from)
+    }
+
     /// Encodes it for a target.
     pub(super) fn encode(&self, provider: &ProviderSpec, target: &TargetSpec, meant: bool) -> Result<Encoded, Failure> {
         let (dialect, flavour, model) = (provider.dialect, provider.flavour, target.model(meant));

@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep};
 use super::record::Record;
 use crate::runtime::ReplyStream;
 use crate::wire::serve::Writer;
-use crate::words::{AssistantPart, Error, Finished, Reply, ReplyEvent, UnavailableTarget};
+use crate::words::{AssistantPart, Error, Finished, Reply, ReplyEvent, StopReason, UnavailableTarget};
 
 /// Bytes that go out in one piece, if they are there at once.
 const PIECE: usize = 16 * 1024;
@@ -332,5 +332,6 @@ fn events(reply: Reply) -> impl Iterator<Item = ReplyEvent> {
         attempt: u32::try_from(finished.attempts.len()).unwrap_or(u32::MAX),
         prompt_tokens: finished.usage.input,
     };
-    [started].into_iter().chain(pieces).chain([ReplyEvent::Finished(Box::new(finished))])
+    let refusal = (finished.stop == StopReason::Refusal && finished.verbatim.is_none()).then_some(ReplyEvent::Refusal);
+    [started].into_iter().chain(refusal).chain(pieces).chain([ReplyEvent::Finished(Box::new(finished))])
 }

@@ -83,6 +83,37 @@ pub fn is_retirement(failure: &Failure) -> bool {
     failure.class == FailureClass::ModelGone && (says(&failure.message) || failure.code.as_deref().is_some_and(says))
 }
 
+/// The words of providers for thoughts in a request that they cannot read, or whose proof is missing: those of another
+/// account or model, and damaged ones.
+const THOUGHTS: &[&str] = &[
+    // OpenAI and Azure, and of thoughts that they were to keep.
+    "encrypted content",
+    "encrypted_content",
+    "id 'rs_",
+    "item 'rs_",
+    "required 'reasoning' item",
+    // Anthropic, at any host.
+    "invalid `signature`",
+    "invalid signature in",
+    "in `thinking` block",
+    "in `redacted_thinking` block",
+    "thinking.signature",
+    "redacted_thinking.data",
+    "latest assistant message cannot be modified",
+    "expected `thinking` or `redacted_thinking`",
+    // Google.
+    "thought signature",
+    "thought_signature",
+    "thoughtsignature",
+];
+
+/// Tells whether a provider refused the thoughts that came back with a request: without them it may take it.
+pub fn refuses_thoughts(failure: &Failure) -> bool {
+    let text = failure.message.to_ascii_lowercase();
+    failure.status.is_none_or(|status| matches!(status, 400 | 403 | 404 | 422))
+        && (failure.code.as_deref() == Some("invalid_encrypted_content") || THOUGHTS.iter().any(|it| text.contains(it)))
+}
+
 /// Returns a failure's code if no rule knows it: the failure was then judged by its text and status.
 pub fn unknown_code(failure: &Failure) -> Option<Drift> {
     let code = failure.code.as_deref().filter(|code| !rules::knows(code))?;
@@ -125,6 +156,7 @@ fn build(
         scope: verdict.scope.unwrap_or(failure.scope),
         status,
         code: error.code().map(tidy),
+        param: error.param.as_deref().map(tidy),
         retry_after: if waits(verdict.class) { hint(error) } else { None },
         ..failure
     }

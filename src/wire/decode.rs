@@ -65,7 +65,6 @@ pub struct Decoder {
     dialect: Dialect,
     framing: Framing,
     draft: Draft,
-    issuer: Option<Arc<str>>,
     /// The state of passing it on as it came, if it is.
     relay: Option<Relay>,
     bytes: usize,
@@ -91,7 +90,7 @@ impl Decoder {
     /// headers; it counts only where the body's first byte leaves it open.
     pub fn new(dialect: Dialect, streaming: bool) -> Self {
         let (framing, draft) = (Framing::Undecided { streaming }, Draft::default());
-        Self { dialect, framing, draft, issuer: None, relay: None, bytes: 0, max: AnswerMax::default(), events: 0 }
+        Self { dialect, framing, draft, relay: None, bytes: 0, max: AnswerMax::default(), events: 0 }
     }
 
     /// Lets the answer go on as it came, if it comes in the form that its caller waits for.
@@ -135,7 +134,7 @@ impl Decoder {
     /// Names the provider that sends the answer: its proofs are then its own.
     #[must_use]
     pub fn issuer(mut self, provider: &Arc<str>) -> Self {
-        self.issuer = Some(provider.clone());
+        self.draft.issuer = Some(provider.clone());
         self
     }
 
@@ -295,7 +294,7 @@ impl Decoder {
             }
             Framing::Events(_) | Framing::Whole { .. } | Framing::Remains { .. } => {
                 let has_end = self.draft.done;
-                let ending = self.draft.finish(self.issuer.as_ref())?;
+                let ending = self.draft.finish()?;
                 let Some(relay) = self.relay else { return Ok(ending) };
                 let told = relay.has_spoken();
                 let (verbatim, unfenced) = relay.finish(has_end);

@@ -19,7 +19,9 @@ use super::partial_call::{PartialCall, made_up};
 use super::sources::Sources;
 use super::stop_reason::{is_window, stop_reason};
 use super::stops::Stops;
+use super::thought_blocks::ThoughtBlocks;
 use super::tidy::tidy;
+use super::told::Told;
 use crate::words::{
     AssistantPart, DriftKind, Failure, FailureClass, Piece, Proof, Reasoning, Scope, Source, StopReason, Text, Usage,
 };
@@ -90,6 +92,14 @@ impl Ending {
     pub fn text(&self) -> String {
         self.parts.iter().filter_map(AssistantPart::as_text).collect()
     }
+}
+
+/// A voice of an answer: what the model says, thinks and calls.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Voice {
+    Text,
+    Thought,
+    Calls,
 }
 
 /// How an event is passed on in an answer that passes unchanged.
@@ -170,6 +180,8 @@ pub(super) struct Draft {
     /// Unknown events, fields and codes that came.
     pub(super) drifts: Drifts,
     model: Option<Arc<str>>,
+    /// The provider that sends it, where it has a name: its proofs are then its own.
+    pub(super) issuer: Option<Arc<str>>,
     /// The provider's id of the answer, and what tells it from every other, to make ids of tool calls that have none.
     id: String,
     pub(super) salt: u64,
@@ -178,9 +190,16 @@ pub(super) struct Draft {
     /// Whether halves of characters came.
     pub(super) halves: bool,
     text_half: Joiner,
+    /// What came of its text and of its reasoning, for the ends that repeat them.
+    told: Told,
+    told_thought: Told,
     /// Stop sequences that are looked for here.
     pub(super) stops: Stops,
     thought_half: Joiner,
+    /// Blocks of thoughts that are not proven yet.
+    blocks: ThoughtBlocks,
+    /// By which of several choices each voice is told.
+    voices: [Option<u64>; 3],
     parts: Vec<AssistantPart>,
     calls: Vec<PartialCall>,
     /// The effect of the last fragment.
@@ -219,6 +238,23 @@ impl Draft {
 
     /// Takes text of the answer; tells whether there was any.
     pub(super) fn text(&mut self, text: Cow<'_, str>, out: &mut Vec<Piece>) -> bool {
+        self.told.piece(&text);
+        self.add(text, out)
+    }
+
+    /// Takes the end of a part of the text, which says all of it: what its pieces did not say is added.
+    pub(super) fn end_of_text(&mut self, whole: &str, out: &mut Vec<Piece>) -> bool {
+        let rest = self.told.end(whole);
+        self.add(rest.into(), out)
+    }
+
+    /// Takes the end of all of the text in the same way.
+    pub(super) fn end_of_texts(&mut self, whole: &str, out: &mut Vec<Piece>) -> bool {
+        let rest = self.told.end_of_all(whole);
+        self.add(rest.into(), out)
+    }
+
+    fn add(&mut self, text: Cow<'_, str>, out: &mut Vec<Piece>) -> bool {
         let text = if self.halves { Cow::Owned(self.text_half.push(&text)) } else { text };
         let text = if self.stops.is_empty() { text } else { Cow::Owned(self.stops.push(&text)) };
         if let Some(sequence) = self.stops.met() {
@@ -270,6 +306,17 @@ impl Draft {
 
     /// Takes visible reasoning; tells whether there was any.
     pub(super) fn reasoning(&mut self, text: Cow<'_, str>, out: &mut Vec<Piece>) -> bool {
+        self.told_thought.piece(&text);
+        self.think(text, out)
+    }
+
+    /// Takes the end of a part of it, which says all of that: what its pieces did not say is added.
+    pub(super) fn end_of_reasoning(&mut self, whole: &str, out: &mut Vec<Piece>) -> bool {
+        let rest = self.told_thought.end(whole);
+        self.think(rest.into(), out)
+    }
+
+    fn think(&mut self, text: Cow<'_, str>, out: &mut Vec<Piece>) -> bool {
         let text = if self.halves { Cow::Owned(self.thought_half.push(&text)) } else { text };
         if text.is_empty() {
             return false;
@@ -295,10 +342,10 @@ impl Draft {
     pub(super) fn flush(&mut self, out: &mut Vec<Piece>) {
         self.halves = false;
         if let Some(half) = self.thought_half.finish() {
-            self.reasoning(half.to_string().into(), out);
+            self.think(half.to_string().into(), out);
         }
         if let Some(half) = self.text_half.finish() {
-            self.text(half.to_string().into(), out);
+            self.add(half.to_string().into(), out);
         }
         let held = self.stops.finish();
         self.say(held.into(), out);
@@ -328,7 +375,8 @@ impl Draft {
     }
 
     /// Takes what the provider wants back with what came last: the proof of that reasoning, or a part of its own.
-    pub(super) fn prove(&mut self, proof: Proof) {
+    pub(super) fn prove(&mut self, mut proof: Proof) {
+        proof.issuer.clone_from(&self.issuer);
         self.size += proof.data.len();
         if self.verbatim {
             return;
@@ -347,8 +395,16 @@ impl Draft {
         self.parts.push(AssistantPart::Reasoning(Reasoning { text: Text::default(), proof: Some(proof) }));
     }
 
+    /// Takes blocks of thoughts from a field of their own: those that are proven.
+    pub(super) fn prove_blocks(&mut self, field: &str, blocks: &RawValue) {
+        for proof in self.blocks.push(field, blocks) {
+            self.prove(proof);
+        }
+    }
+
     /// Takes reasoning that is encrypted.
-    pub(super) fn seal(&mut self, proof: Proof) {
+    pub(super) fn seal(&mut self, mut proof: Proof) {
+        proof.issuer.clone_from(&self.issuer);
         self.size += proof.data.len();
         if !self.verbatim {
             self.stands_alone(proof);
@@ -373,8 +429,31 @@ impl Draft {
 
     /// Takes the text of a refusal; the caller sees it as the answer's text.
     pub(super) fn refusal(&mut self, text: Cow<'_, str>, out: &mut Vec<Piece>) -> bool {
-        self.refused |= !text.is_empty();
+        self.refuse(!text.is_empty(), out);
         self.text(text, out)
+    }
+
+    /// Notes that what follows is a refusal.
+    fn refuse(&mut self, is_refusal: bool, out: &mut Vec<Piece>) {
+        if is_refusal && !self.refused {
+            self.refused = true;
+            if !self.verbatim {
+                out.push(Piece::Refusal);
+            }
+        }
+    }
+
+    /// Takes the end of a part of a refusal, which says all of it.
+    pub(super) fn end_of_refusal(&mut self, whole: &str, out: &mut Vec<Piece>) -> bool {
+        let rest = self.told.end(whole);
+        self.refuse(!whole.is_empty(), out);
+        self.add(rest.into(), out)
+    }
+
+    /// Takes the end of all of the text in the same way, of which some is a refusal.
+    pub(super) fn end_of_refusals(&mut self, whole: &str, out: &mut Vec<Piece>) -> bool {
+        self.refuse(true, out);
+        self.end_of_texts(whole, out)
     }
 
     /// Returns how many tool calls have begun: the index of the next, where every fragment is a whole call.
@@ -412,7 +491,9 @@ impl Draft {
         let empty = call.arguments.trim() == "{}";
         let added = call.add(&fragment.arguments);
         self.instead |= empty && added.is_some() && call.arguments.trim() != "{}";
-        call.proof = call.proof.take().or(fragment.proof);
+        let issuer = &self.issuer;
+        let own = |proof| Proof { issuer: issuer.clone(), ..proof };
+        call.proof = call.proof.take().or(fragment.proof.map(own));
         self.last = Some(FragmentEffect { at, begins, named, added });
         Ok(!fragment.name.is_empty() || !fragment.arguments.is_empty())
     }
@@ -453,6 +534,19 @@ impl Draft {
         Ok(true)
     }
 
+    /// Takes the end of a call's arguments, which says all of them, and perhaps its name.
+    pub(super) fn end_of_call(&mut self, call: Fragment<'_>) -> Result<bool, Failure> {
+        match self.calls.iter_mut().rfind(|known| known.index == call.index) {
+            Some(known) => {
+                known.fill(&call);
+                Ok(true)
+            }
+            // Without a name it is not known what it is the end of: a call's item follows.
+            None if call.name.is_empty() => Ok(false),
+            None => self.fragment(call),
+        }
+    }
+
     /// Returns the id by which clients know the call of an index, where they could not tell it from others by its own.
     pub(super) fn id_for_clients(&self, index: Option<u64>) -> Option<&str> {
         self.calls.iter().rfind(|call| call.index == index)?.given.as_deref()
@@ -485,13 +579,19 @@ impl Draft {
         self.thought
     }
 
-    /// Tells whether a text repeats all that came before, as far as that is known.
+    /// Tells whether a voice of the answer is told by this one of several choices: by the first that has some of it.
+    pub(super) fn is_told_by(&mut self, voice: Voice, choice: u64) -> bool {
+        *self.voices[voice as usize].get_or_insert(choice) == choice
+    }
+
+    /// Returns what a text that repeats all of the answer's says beyond it.
+    pub(super) fn unsaid<'t>(&self, whole: &'t str) -> &'t str {
+        self.told.unsaid(whole).unwrap_or_default()
+    }
+
+    /// Tells whether a text repeats all that came before.
     pub(super) fn repeats(&self, text: &str) -> bool {
-        let mut rest = Some(text);
-        for told in self.parts.iter().filter_map(AssistantPart::as_text) {
-            rest = rest.and_then(|rest| rest.strip_prefix(told));
-        }
-        self.spoke && (self.forgets || rest.is_some())
+        self.spoke && self.told.unsaid(text).is_some()
     }
 
     /// Tells whether nothing of the answer has come yet.
@@ -573,8 +673,8 @@ impl Draft {
         self.stopped_by(stop_reason(word), word);
     }
 
-    /// Judges the answer when its body has ended. Its proofs are those of the issuer, where there is a name.
-    pub(super) fn finish(self, issuer: Option<&Arc<str>>) -> Result<Ending, Failure> {
+    /// Judges the answer when its body has ended.
+    pub(super) fn finish(self) -> Result<Ending, Failure> {
         if !self.done && self.stop.is_none() {
             return Err(cut("the body ended before the answer did"));
         }
@@ -604,8 +704,9 @@ impl Draft {
             }
         }
         parts.extend(said);
-        for proof in parts.iter_mut().filter_map(proof_of) {
-            proof.issuer = issuer.cloned();
+        // A call that there are no words for, or none at all: nobody is to wait for its result.
+        if stop == StopReason::ToolCalls && called == 0 && !self.verbatim {
+            stop = StopReason::Stop;
         }
         if matches!(stop, StopReason::Stop | StopReason::Other) {
             if called > 0 {
@@ -660,14 +761,6 @@ impl Draft {
             flaw,
             told: false,
         })
-    }
-}
-
-fn proof_of(part: &mut AssistantPart) -> Option<&mut Proof> {
-    match part {
-        AssistantPart::Text(_) | AssistantPart::Foreign(_) => None,
-        AssistantPart::Reasoning(reasoning) => reasoning.proof.as_mut(),
-        AssistantPart::ToolCall(call) => call.proof.as_mut(),
     }
 }
 

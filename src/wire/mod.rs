@@ -37,9 +37,12 @@ mod original;
 mod part_path;
 mod schema;
 mod seal;
+mod thoughts;
 
 // Answers.
 mod partial_call;
+mod told;
+mod thought_blocks;
 mod draft;
 
 // The dialects.
@@ -55,7 +58,7 @@ mod decode;
 #[cfg(any(feature = "sidecar", feature = "internals"))]
 pub mod serve;
 
-pub use classify::{Sent, classify, unknown_code};
+pub use classify::{Sent, classify, refuses_thoughts, unknown_code};
 pub use decode::{AnswerMax, Decoder};
 pub use draft::Ending;
 pub use embed::{EMBED_BYTES_MAX, Embedded, decode_embed, encode_embed};
@@ -68,11 +71,14 @@ pub use model::Model;
 pub use names::Names;
 pub use original::asks_the_same;
 pub use part_path::part_path;
+pub use thoughts::without_thoughts;
 pub use verbatim::Verbatim;
+
+use std::borrow::Cow;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::words::{ChatRequest, Demanded, Dialect, Failure, Note, Secret};
+use crate::words::{ChatRequest, Demanded, Dialect, Failure, Note, Secret, TargetId};
 
 /// Encodes a request for a model in a dialect, with a provider's flavour; `streaming` asks for a stream with the usage
 /// at its end. Proofs that the provider cannot read are left out.
@@ -190,14 +196,17 @@ pub fn one_model(dialect: Dialect, model: &str) -> Option<(String, HeaderMap)> {
     Some((format!("/models/{}", flavour::percent_encoded(model)), headers))
 }
 
-/// Tells whether these models, which speak a dialect, take only their own proofs, and not each other's.
-pub fn has_several_makers<'a>(dialect: Dialect, models: impl Iterator<Item = &'a str>) -> bool {
-    if dialect != Dialect::AnthropicMessages {
-        return false;
-    }
-    let mut makers = models.map(anthropic::maker);
-    let first = makers.next();
-    makers.any(|maker| Some(maker) != first)
+/// Tells whether of these targets, which speak a dialect, some cannot read the proofs of others: of Anthropic's those
+/// of another maker's model, of responses those of another provider, whose account encrypts them.
+pub fn has_several_issuers<'a>(dialect: Dialect, targets: impl Iterator<Item = &'a TargetId>) -> bool {
+    let issuer = |target: &'a TargetId| match dialect {
+        Dialect::AnthropicMessages => anthropic::maker(&target.model).map(Cow::from),
+        Dialect::OpenAiResponses => Some(Cow::from(&*target.provider)),
+        _ => None,
+    };
+    let mut issuers = targets.map(issuer);
+    let first = issuers.next();
+    issuers.any(|issuer| Some(issuer) != first)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod arrange;
 mod edit;
 mod call_patch;
+mod google;
 mod messages;
 mod reply;
 mod request;

@@ -5,6 +5,7 @@
 //! cannot express. If only the model's name changes, only that is edited.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -188,6 +189,20 @@ pub(super) fn renamed(original: &Original, model: &str) -> Option<Payload> {
     Some(spliced(body, [(place, &name.as_bytes()[1..name.len() - 1])]))
 }
 
+/// Puts another body in the place of one that came.
+pub(super) fn replace(original: &mut Original, body: Bytes) {
+    // The name may be at another place now.
+    let name = std::str::from_utf8(&body).ok().and_then(|text| find(text, &["model"]));
+    original.model = original.model.take().and(name.map(|name| place(&body, &name[1..name.len() - 1])));
+    original.body = body;
+}
+
+/// Returns a text's place in the body that it is a part of.
+pub(super) fn place(body: &Bytes, text: &str) -> Range<usize> {
+    let start = text.as_ptr().addr() - body.as_ptr().addr();
+    start..start + text.len()
+}
+
 /// Returns a text without its billing text for Anthropic; `None` where nothing is left of it.
 pub(super) fn without_invoice(text: &str) -> Option<&str> {
     if !text.starts_with(INVOICE) {
@@ -197,20 +212,24 @@ pub(super) fn without_invoice(text: &str) -> Option<&str> {
     (!rest.trim().is_empty()).then_some(rest)
 }
 
+/// Returns a body as it came, for tests: its model is `mine`.
+#[cfg(test)]
+pub(super) fn of_body(dialect: Dialect, body: &str) -> Original {
+    let model = body.find("mine").map(|at| at..at + "mine".len());
+    let object = Object::of(body).expect("an object");
+    let fields = object.members().iter().map(|member| member.name.to_string()).collect();
+    let body = Bytes::copy_from_slice(body.as_bytes());
+    let (stream, stream_usage, left_out, nulls, marks) = (false, None, Vec::new(), Vec::new(), Default::default());
+    let (lost, unread, method) = (Vec::new(), Vec::new(), "");
+    Original { dialect, body, model, fields, nulls, stream, stream_usage, left_out, marks, lost, unread, method }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::Marks;
 
     fn original(body: &'static str) -> Original {
-        let model = body.find("mine").map(|at| at..at + "mine".len());
-        let object = Object::of(body).expect("an object");
-        let fields = object.members().iter().map(|member| member.name.to_string()).collect();
-        let body = Bytes::from_static(body.as_bytes());
-        let (stream, stream_usage, left_out, nulls, marks) = (false, None, Vec::new(), Vec::new(), Marks::default());
-        let (dialect, lost, unread) = (Dialect::OpenAiChat, Vec::new(), Vec::new());
-        let method = "";
-        Original { dialect, body, model, fields, nulls, stream, stream_usage, left_out, marks, lost, unread, method }
+        of_body(Dialect::OpenAiChat, body)
     }
 
     #[test]

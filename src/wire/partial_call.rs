@@ -37,11 +37,18 @@ pub(super) struct PartialCall {
 }
 
 impl PartialCall {
-    /// Takes what a repetition of the call has and the fragments had not.
+    /// Takes what a repetition of the call has and the fragments had not: arguments that did not come, or not to their
+    /// end.
     pub(super) fn fill(&mut self, call: &Fragment<'_>) {
-        let open = [(&mut self.id, call.id), (&mut self.name, call.name), (&mut self.arguments, &call.arguments)];
-        for (part, whole) in open.into_iter().filter(|(part, _)| part.is_empty()) {
-            whole.clone_into(part);
+        for (part, whole) in [(&mut self.id, call.id), (&mut self.name, call.name)] {
+            if part.is_empty() {
+                whole.clone_into(part);
+            }
+        }
+        let is_open = self.arguments.trim() == "{}" || !self.is_complete();
+        if is_open && !call.arguments.trim().is_empty() {
+            self.arguments.clear();
+            self.arguments.push_str(&call.arguments);
         }
     }
 

@@ -180,7 +180,8 @@ impl Notes {
         self.id(ids, &call.id);
     }
 
-    fn id(&mut self, ids: IdForm, id: &str) {
+    /// Notes an id of a call that cannot go as it is.
+    pub(super) fn id(&mut self, ids: IdForm, id: &str) {
         if ids.fit(id) != id {
             self.converted("messages.tool_call.id");
         }

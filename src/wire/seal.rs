@@ -2,8 +2,13 @@
 //!
 //! A caller's dialect has a place for proofs of its own kind, and its clients bring back what they find there. Proofs
 //! of another kind take that place under a seal, which names their owner and says whether they belong to the call that
-//! follows. A proof that comes back without a seal is the dialect's own: conversations may begin elsewhere.
+//! follows. A thought that only one account can read carries its provider's name, in its own dialect too. A proof that
+//! comes back without a seal is the dialect's own: conversations may begin elsewhere.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::edit::{Edits, find, quoted, text};
 use crate::words::{Dialect, Proof};
 
 /// How a seal begins. No provider's proof begins so: they are Base64, JSON, or begin with a word of their own.
@@ -11,6 +16,15 @@ pub(super) const SEAL: &str = "standin:";
 
 /// The substitute for the proof of a source that its provider did not find itself.
 pub(super) const SOURCE: &str = "standin:source:";
+
+/// How an encrypted thought begins that names the provider which encrypted it. Names of providers have no slash.
+const ISSUED: &str = "standin:of/";
+
+/// The field of an encrypted thought, in the item that holds it.
+const ENCRYPTED: &str = "encrypted_content";
+
+/// The proof for tool calls of other models, from Google's documentation.
+pub(super) const NO_PROOF: &str = "skip_thought_signature_validator";
 
 /// What a proof belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,10 +46,49 @@ pub(super) const DIALECTS: [(Dialect, &str); 5] = [
 /// Takes a proof from under its seal; `None` where there is no seal.
 pub(super) fn open(sealed: &str) -> Option<(Proves, Proof)> {
     let (kind, rest) = sealed.strip_prefix(SEAL)?.split_once(':')?;
-    let (dialect, data) = rest.split_once(':')?;
+    let proves = match kind {
+        "call" => Proves::Call,
+        "thought" => Proves::Thought,
+        _ => return None,
+    };
+    let (dialect, rest) = rest.split_at(rest.find([':', '/'])?);
     let (dialect, _) = DIALECTS.iter().find(|(_, name)| *name == dialect)?;
-    let proves = if kind == "call" { Proves::Call } else { Proves::Thought };
-    Some((proves, Proof::new(*dialect, data.to_owned())))
+    let (issuer, data) = match rest.strip_prefix('/') {
+        Some(named) => named.split_once('/').map(|(issuer, data)| (Some(issuer.into()), data))?,
+        None => (None, &rest[1..]),
+    };
+    Some((proves, Proof { issuer, ..Proof::new(*dialect, data) }))
+}
+
+/// Parts an encrypted thought into the provider that encrypted it and what that wrote; `None` where no name is on it.
+pub(super) fn issuer(encrypted: &str) -> Option<(&str, &str)> {
+    encrypted.strip_prefix(ISSUED)?.split_once('/')
+}
+
+/// Puts the provider's name on a thought that it encrypted, an item of responses; `None` where nothing is encrypted.
+pub(super) fn issued(item: &str, provider: &str) -> Option<String> {
+    let mut edits = Edits::new(item);
+    issue(item, provider, &mut edits);
+    if edits.is_empty() { None } else { Some(edits.finish().into_owned()) }
+}
+
+/// The same within a longer text.
+pub(super) fn issue<'a>(item: &'a str, provider: &str, edits: &mut Edits<'a>) {
+    let is_thought = find(item, &["type"]).and_then(text).as_deref() == Some("reasoning");
+    let Some(value) = find(item, &[ENCRYPTED]).filter(|_| is_thought) else { return };
+    if let Some(data) = text(value).filter(|data| !data.is_empty() && !data.starts_with(SEAL)) {
+        edits.replace(value, quoted(&format!("{ISSUED}{provider}/{data}")));
+    }
+}
+
+/// Takes the provider's name from such an item.
+pub(super) fn unissued(item: &str) -> (Option<Arc<str>>, Cow<'_, str>) {
+    let Some(value) = find(item, &[ENCRYPTED]) else { return (None, item.into()) };
+    let data = text(value).unwrap_or_default();
+    let Some((provider, data)) = issuer(&data) else { return (None, item.into()) };
+    let mut edits = Edits::new(item);
+    edits.replace(value, quoted(data));
+    (Some(provider.into()), edits.finish())
 }
 
 /// Takes a proof from under a seal that is written in digits.

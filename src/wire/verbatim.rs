@@ -16,6 +16,7 @@ use super::anthropic;
 use super::draft::{Draft, Forwarding};
 use super::edit::{Array, Edits, find, quoted};
 use super::fence::{Unfence, with_text};
+use super::seal;
 use crate::words::{Dialect, Piece};
 
 /// How an answer passes unchanged.
@@ -32,8 +33,8 @@ pub struct Verbatim {
     pub judged: bool,
     /// The model's name that the caller is shown, if it is not the provider's.
     pub model: Option<String>,
-    /// Whether signatures of thoughts get their provider's name: the next request may go to a model that cannot read
-    /// them.
+    /// Whether signatures of thoughts get their maker's name, and encrypted thoughts their provider's: the next request
+    /// may go to a target that cannot read them.
     pub signed: bool,
     /// Whether an answer that a filter held back counts as an answer, too: no other target is asked, and the caller's
     /// dialect tells the reason.
@@ -233,14 +234,10 @@ impl Relay {
             let named = paths.into_iter().filter_map(|path| find(data, path));
             named.for_each(|name| edits.replace(name, quoted(model)));
         }
-        if self.how.signed
-            && let Some(maker) = draft.model().and_then(anthropic::maker)
-        {
-            let blocks = find(data, &["content"]).and_then(Array::of);
-            let blocks = blocks.iter().flat_map(Array::items).chain(find(data, &["delta"]));
-            let signatures = blocks.filter_map(|block| find(block, &["signature"]));
-            for signature in signatures.filter(|signature| signature.len() > 2) {
-                edits.replace(signature, format!("\"{maker}:{}", &signature[1..]));
+        if self.how.signed {
+            match self.dialect {
+                Dialect::OpenAiResponses => issue(data, draft, &mut edits),
+                _ => sign(data, draft, &mut edits),
             }
         }
         match edits.finish() {
@@ -330,6 +327,26 @@ impl Relay {
         }
         lines.into()
     }
+}
+
+/// Puts the maker's name on the signatures of thoughts.
+fn sign<'a>(data: &'a str, draft: &Draft, edits: &mut Edits<'a>) {
+    let Some(maker) = draft.model().and_then(anthropic::maker) else { return };
+    let blocks = find(data, &["content"]).and_then(Array::of);
+    let blocks = blocks.iter().flat_map(Array::items).chain(find(data, &["delta"]));
+    let signatures = blocks.filter_map(|block| find(block, &["signature"]));
+    for signature in signatures.filter(|signature| signature.len() > 2) {
+        edits.replace(signature, format!("\"{maker}:{}", &signature[1..]));
+    }
+}
+
+/// Puts the provider's name on encrypted thoughts.
+fn issue<'a>(data: &'a str, draft: &Draft, edits: &mut Edits<'a>) {
+    let Some(provider) = draft.issuer.as_deref().filter(|_| data.contains("encrypted_content")) else { return };
+    let paths: [&[&str]; 2] = [&["response", "output"], &["output"]];
+    let lists: Vec<_> = paths.into_iter().filter_map(|path| find(data, path).and_then(Array::of)).collect();
+    let items = lists.iter().flat_map(Array::items).chain(find(data, &["item"]));
+    items.for_each(|item| seal::issue(item, provider, edits));
 }
 
 /// The form of a call's empty arguments in chat completions.

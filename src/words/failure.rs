@@ -182,6 +182,8 @@ pub struct Failure {
     pub status: Option<u16>,
     /// The provider's own code or type, as it spelled it.
     pub code: Option<String>,
+    /// The field of the request that the provider names, as it spelled it.
+    pub param: Option<String>,
     /// The provider's own words, cut to 500 characters, or ours.
     pub message: String,
     /// When to come back, where the provider said so and it means something.
@@ -192,7 +194,7 @@ impl Failure {
     /// Returns a failure of a class with its usual scope.
     pub fn new(class: FailureClass, message: impl Into<String>) -> Self {
         let scope = class.consequences().scope;
-        Self { class, scope, status: None, code: None, message: message.into(), retry_after: None }
+        Self { class, scope, status: None, code: None, param: None, message: message.into(), retry_after: None }
     }
 
     /// Returns how far it reaches at a provider with this number of keys. Providers tell a key without permission that

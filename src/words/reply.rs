@@ -15,6 +15,8 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Piece {
+    /// The model declines: the text that follows is its refusal.
+    Refusal,
     /// More text of the answer.
     Text(String),
     /// More visible reasoning.
@@ -80,6 +82,8 @@ pub enum ReplyEvent {
         /// Length of the prompt there, in tokens, as far as is known before the end: an estimate.
         prompt_tokens: u64,
     },
+    /// The model declines: the text that follows is its refusal, as far as its provider tells so before the end.
+    Refusal,
     /// More text.
     Text(String),
     /// More visible reasoning.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use standin::config::DialectConfig;
 use standin::testing::{Answer, Fault, Outcome, ProviderError, RetryHint, Script, Scripted};
 use standin::{
-    AssistantPart, ChatRequest, Config, Effort, Error, FailureClass as Class, Message, ProviderConfig, Reply,
+    AssistantPart, ChatRequest, Config, Effort, Error, FailureClass as Class, Message, Note, ProviderConfig, Reply,
     ResponseFormat, Runtime, StopReason, Tool, Usage,
 };
 use tokio::time::Instant;
@@ -134,15 +134,16 @@ async fn a_thought_is_shown_and_goes_back_with_its_proof() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_forged_thought_is_refused_and_the_caller_told() {
+async fn a_forged_thought_is_refused_left_out_and_noted() {
     let (scripted, runtime) = alone(SONNET, true).await;
     scripted.say(Answer::text("Yes.").reasoning("Hm."));
     let reply = runtime.chat(ask("Hi")).await.expect("an answer");
     let mut parts = reply.finished.parts.clone();
     let Some(AssistantPart::Reasoning(reasoning)) = parts.first_mut() else { panic!("no thought: {parts:?}") };
     reasoning.text.push_str("!");
-    let error = runtime.chat(ask("Hi").message(Message::Assistant(parts)).user("More")).await.expect_err("refused");
-    assert!(error.to_string().contains("Invalid `signature` in `thinking` block"), "{error}");
+    let reply = runtime.chat(ask("Hi").message(Message::Assistant(parts)).user("More")).await.expect("an answer");
+    assert_eq!(reply.text, "More");
+    assert!(reply.finished.notes.contains(&Note::Dropped("messages.reasoning")), "{:?}", reply.finished.notes);
 }
 
 #[tokio::test(start_paused = true)]

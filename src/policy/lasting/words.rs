@@ -166,6 +166,7 @@ lasting!(enum ReplyEvent {
     ToolCall(call),
     Reset(failure),
     Finished(finished),
+    Refusal,
 });
 lasting!(struct Finished {
     call,
@@ -228,7 +229,7 @@ lasting!(
         Failed(failure),
     }
 );
-lasting!(struct Failure { class, scope, status, code, message, retry_after });
+lasting!(struct Failure { class, scope, status, code, param, message, retry_after });
 lasting!(
     enum Scope {
         Request,

@@ -13,7 +13,10 @@ pub(in crate::wire) const REDACTED: &str = "redacted:";
 
 /// Wraps the proof of a thought of this model.
 pub(super) fn wrap(model: Option<&str>, is_redacted: bool, data: &str) -> Proof {
-    let maker = model.and_then(maker).map_or_else(String::new, |maker| format!("{maker}:"));
+    // One that went on as it came may have its maker's name on it already.
+    let (named, data) = parted(data);
+    let maker = named.map(str::to_owned).or_else(|| model.and_then(maker));
+    let maker = maker.map_or_else(String::new, |maker| format!("{maker}:"));
     let redacted = if is_redacted { REDACTED } else { "" };
     Proof::new(Dialect::AnthropicMessages, format!("{maker}{redacted}{data}"))
 }

@@ -87,6 +87,8 @@ pub(super) struct ErrorBody {
     /// The status that the body names, and the innermost of all that it names.
     pub(super) status: Option<u16>,
     inner: Option<u16>,
+    /// The field of the request that it names, in OpenAI's word for that.
+    pub(super) param: Option<String>,
     /// It names a field of the request.
     pub(super) names_field: bool,
     /// The wait that the body names in a field of its own.
@@ -172,6 +174,8 @@ impl ErrorBody {
             }
             _ => false,
         });
+        let param = object.get("param").and_then(Value::as_str).filter(|param| !matches!(*param, "" | "None" | "null"));
+        self.param = self.param.take().or(param.map(str::to_owned));
         let fields = Fields::of(object);
         fields.all(&CODES).for_each(|code| self.note(code));
         fields.all(&WORDS).for_each(|words| self.read(words, depth));

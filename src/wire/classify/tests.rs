@@ -648,3 +648,38 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_refusal_of_thoughts_is_known_by_its_words() {
+    let refusal = |message: &str| {
+        serde_json::json!({"error": {"message": message, "type": "invalid_request_error", "param": "x"}}).to_string()
+    };
+    for (message, expected) in [
+        (
+            "The encrypted content gAAA could not be verified. Reason: Encrypted content could not be decrypted or parsed.",
+            true,
+        ),
+        ("Encrypted content organization_id did not match the target organization.", true),
+        ("Item with id 'rs_1' not found. Items are not persisted when `store` is set to false.", true),
+        ("Item 'fc_1' of type 'function_call' was provided without its required 'reasoning' item: 'rs_1'.", true),
+        ("messages.1.content.0: Invalid `signature` in `thinking` block", true),
+        ("messages.1.content.0.thinking.signature: Field required", true),
+        (
+            "messages.3.content.0: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified.",
+            true,
+        ),
+        ("Function call `f` in the 2. content block is missing a `thought_signature`.", true),
+        ("Thought signature is not valid", true),
+        ("temperature must be at most 1", false),
+        ("Item with id 'msg_1' not found.", false),
+    ] {
+        let failure = classify(400, &HeaderMap::new(), refusal(message).as_bytes(), Sent::default());
+        assert_eq!(refuses_thoughts(&failure), expected, "{message}: {:?}", failure.class);
+        let busy = classify(429, &HeaderMap::new(), refusal(message).as_bytes(), Sent::default());
+        assert!(!refuses_thoughts(&busy), "{message}");
+        let unknown = classify(404, &HeaderMap::new(), refusal(message).as_bytes(), Sent::default());
+        assert_eq!(refuses_thoughts(&unknown), expected, "{message}");
+    }
+    let coded = serde_json::json!({"error": {"message": "no", "code": "invalid_encrypted_content"}}).to_string();
+    assert!(refuses_thoughts(&classify(400, &HeaderMap::new(), coded.as_bytes(), Sent::default())));
+}

@@ -701,7 +701,8 @@ fn a_reason_to_stop_is_known_in_every_dialect_however_it_is_written() {
         ("COMPLETE", StopReason::Stop),
         ("CONTENT_FILTERED", StopReason::ContentFilter),
         ("safety", StopReason::ContentFilter),
-        ("TOOL_CALLS", StopReason::ToolCalls),
+        // It called none.
+        ("TOOL_CALLS", StopReason::Stop),
         ("Refusal", StopReason::Refusal),
     ] {
         for (dialect, body) in bodies(reason) {

@@ -14,13 +14,11 @@ use crate::wire::conversation::{self, AssistantTurn, CallResult, Media, Step, me
 use crate::wire::names::Names;
 use crate::wire::outgoing_text::{OutgoingText, told};
 use crate::wire::request::{Notes, arguments_object, bad, inline, object, verbatim};
+use crate::wire::seal::NO_PROOF;
 use crate::words::{
     AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Failure, FailureClass, Proof, Reasoning, Text,
     ToolCall, ToolResult, UserPart,
 };
-
-/// The proof for tool calls of other models, from Google's documentation.
-pub(super) const NO_PROOF: &str = "skip_thought_signature_validator";
 
 /// The user's text where a conversation begins with a tool call.
 const OPENING: &str = "(The conversation begins here.)";

@@ -1,6 +1,5 @@
 //! Edits requests that came in this dialect, part by part: parts that the target accepts stay unchanged.
 
-use super::conversation::NO_PROOF;
 use super::family::Family;
 use super::request::resource;
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
@@ -8,7 +7,7 @@ use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::original::{self, Draft, Setting, without_invoice};
 use crate::wire::request::Notes;
-use crate::wire::seal::{Proves, open, open_digits};
+use crate::wire::seal::{NO_PROOF, Proves, open, open_digits};
 use crate::words::{AssistantPart, ChatRequest, Dialect, Message, Original, Payload};
 
 /// The settings, and the fields that say them: the dialect takes each name in two spellings.

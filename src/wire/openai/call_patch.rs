@@ -20,12 +20,10 @@ pub(super) struct CallPatch {
     pub(super) arguments: Option<String>,
 }
 
-/// Returns a chunk with its calls mended, one after another; `None` where they are not found.
-pub(super) fn mended(text: &str, whole: bool, mends: &[CallPatch]) -> Option<String> {
+/// Returns a chunk with the calls of a choice mended, one after another; `None` where they are not found.
+pub(super) fn mended(text: &str, whole: bool, place: usize, mends: &[CallPatch]) -> Option<String> {
     let mut edits = Edits::new(text);
-    let choices = Array::of(find(text, &["choices"])?)?;
-    let is_first = |choice: &&str| find(choice, &["index"]).is_none_or(|index| matches!(index, "0" | "null"));
-    let choice = choices.items().find(is_first)?;
+    let choice = Array::of(find(text, &["choices"])?)?.items().nth(place)?;
     let order = if whole { ["message", "delta"] } else { ["delta", "message"] };
     let calls = order.iter().find_map(|field| find(choice, &[field, "tool_calls"]))?;
     let list = if mends.iter().any(|mend| mend.alone) { vec![calls] } else { Array::of(calls)?.items().collect() };
@@ -53,5 +51,14 @@ pub(super) fn mended(text: &str, whole: bool, mends: &[CallPatch]) -> Option<Str
         }
         object.finish(&mut edits);
     }
+    Some(edits.finish().into_owned())
+}
+
+/// Returns a chunk whose choice says this text as a delta: clients of streams read no messages.
+pub(super) fn as_delta(chunk: &str, place: usize, text: &str) -> Option<String> {
+    let choice = Array::of(find(chunk, &["choices"])?)?.items().nth(place)?;
+    let (mut choice, mut edits) = (Object::of(choice)?, Edits::new(chunk));
+    choice.set("delta", format!("{{\"content\":{}}}", quoted(text)), &mut edits);
+    choice.finish(&mut edits);
     Some(edits.finish().into_owned())
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::arrange;
+use super::google;
 use super::messages::BRIDGE;
 use super::request::Body;
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
@@ -10,7 +11,8 @@ use crate::wire::flavour::Flavour;
 use crate::wire::names::Names;
 use crate::wire::original::{self, BEGUN, Draft, Setting, without_invoice};
 use crate::wire::request::Notes;
-use crate::wire::seal::{Proves, open};
+use crate::wire::seal::{NO_PROOF, open};
+use crate::wire::thought_blocks::blocks_of;
 use crate::words::{AssistantPart, Dialect, Message, Note, Original, Payload, ToolResult};
 
 /// The settings, and the fields that say them.
@@ -208,6 +210,8 @@ struct MessageEdits<'b, 'a> {
     marks: bool,
     invoice: bool,
     sealed: bool,
+    /// Whether the model wants Google's signature of every first call.
+    signs: bool,
     /// Whether messages say who speaks, and the target does not take that.
     speakers: bool,
 }
@@ -225,6 +229,7 @@ impl<'b, 'a> MessageEdits<'b, 'a> {
             marks: !flavour.keeps_marks() && original.marks.cached,
             invoice: original.marks.invoice,
             sealed: original.marks.sealed,
+            signs: google::wants(flavour, model),
             speakers: !flavour.speakers && original.lost.contains(&SPEAKER),
         };
         let fits = |message: &Message| match message {
@@ -245,7 +250,11 @@ impl<'b, 'a> MessageEdits<'b, 'a> {
             || !original.left_out.is_empty()
             || !names.is_empty()
             || (answered
-                && (flavour.strict || flavour.bridges || flavour.prefill(request).is_some() || flavour.echoes(model)))
+                && (talk.signs
+                    || flavour.strict
+                    || flavour.bridges
+                    || flavour.prefill(request).is_some()
+                    || flavour.echoes(model)))
             || (original.marks.begun && !flavour.is_generic())
             || !request.messages.iter().all(fits);
         looks.then_some(talk)
@@ -330,8 +339,8 @@ impl<'b, 'a> MessageEdits<'b, 'a> {
         let left = self.content(&mut message, edits);
         let calls = message.get("tool_calls").and_then(Array::of);
         let calls: Vec<&str> = calls.iter().flat_map(Array::items).collect();
-        for call in &calls {
-            self.call(call, edits, notes);
+        for (at, call) in calls.iter().enumerate() {
+            self.call(call, at == 0, edits, notes);
         }
         if let Some(mut call) = message.get("function_call").and_then(Object::of) {
             self.name(&mut call, edits);
@@ -404,8 +413,11 @@ impl<'b, 'a> MessageEdits<'b, 'a> {
         left > 0 || all.is_empty()
     }
 
-    fn call<'m>(&self, call: &'m str, edits: &mut Edits<'m>, notes: &mut Notes) {
+    fn call<'m>(&self, call: &'m str, is_first: bool, edits: &mut Edits<'m>, notes: &mut Notes) {
         let Some(mut call) = Object::of(call) else { return };
+        if is_first && self.signs && call.get(google::FIELD).is_none() {
+            call.set(google::FIELD, google::field(NO_PROOF).to_string(), edits);
+        }
         if let Some(id) = call.text("id") {
             let fit = self.body.flavour.ids.fit(&id);
             if fit != id {
@@ -424,7 +436,7 @@ impl<'b, 'a> MessageEdits<'b, 'a> {
         rename(tool, self.body.names, edits);
     }
 
-    /// Edits reasoning: sealed proofs belong to no target of this dialect, and a target that needs reasoning back needs
+    /// Edits reasoning: sealed proofs belong to whoever issued them, and a target that needs reasoning back needs
     /// it in its own field. Returns the field that was renamed to that one.
     fn thoughts<'m>(
         &self,
@@ -443,33 +455,42 @@ impl<'b, 'a> MessageEdits<'b, 'a> {
             message.set(wanted, quoted(self.body.flavour.unthought(self.body.model)), edits);
         }
         if self.sealed {
-            Self::sealed(message, edits, notes);
+            self.sealed(message, edits, notes);
         }
         moved
     }
 
-    /// Leaves out proofs under a seal.
-    fn sealed<'m>(message: &mut Object<'m>, edits: &mut Edits<'m>, notes: &mut Notes) {
+    /// Puts the blocks of the provider's own proofs back into their fields; leaves out all other proofs under a seal.
+    fn sealed<'m>(&self, message: &mut Object<'m>, edits: &mut Edits<'m>, notes: &mut Notes) {
         let Some(mut details) = message.get("reasoning_details").and_then(Array::of) else { return };
         let all: Vec<&str> = details.items().collect();
-        let is_sealed = |detail: &&str| {
+        let (mut left, mut changes) = (all.len(), false);
+        for (at, detail) in all.into_iter().enumerate() {
             let detail = Object::of(detail);
             let proof = detail.and_then(|detail| detail.text("signature").or_else(|| detail.text("data")));
-            proof
-                .and_then(|proof| open(&proof))
-                .is_some_and(|(_, proof): (Proves, _)| proof.dialect != Dialect::OpenAiChat)
-        };
-        let sealed: Vec<usize> = (0..all.len()).filter(|at| is_sealed(&all[*at])).collect();
-        if sealed.is_empty() {
-            return;
+            let Some((_, proof)) = proof.and_then(|proof| open(&proof)) else { continue };
+            details.remove(at);
+            (left, changes) = (left - 1, true);
+            let is_own =
+                proof.dialect == Dialect::OpenAiChat && proof.issuer.as_deref() == Some(self.body.model.provider);
+            let blocks = if is_own { blocks_of(&proof) } else { Vec::new() };
+            if blocks.is_empty() {
+                notes.dropped("messages.reasoning");
+            }
+            for (field, blocks) in blocks {
+                if field == "reasoning_details" {
+                    left += blocks.len();
+                    for block in &blocks {
+                        details.add(block.to_string());
+                    }
+                } else {
+                    message.set(&field, serde_json::Value::from(blocks).to_string(), edits);
+                }
+            }
         }
-        notes.dropped("messages.reasoning");
-        if sealed.len() == all.len() {
+        if left == 0 && changes {
             message.remove("reasoning_details");
         } else {
-            for at in sealed {
-                details.remove(at);
-            }
             details.finish(edits);
         }
     }

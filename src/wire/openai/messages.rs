@@ -1,18 +1,24 @@
 //! Writes the messages of a conversation.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde_json::Value;
 
-use super::SPOKEN;
+use super::{SPOKEN, google};
 use crate::wire::conversation::{AssistantTurn, CallResult, Media, Part, Step, mends, steps};
 use crate::wire::flavour::Flavour;
 use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::outgoing_text::{OutgoingText, told};
 use crate::wire::request::{Address, Each, Formatted, Notes, arguments, verbatim};
-use crate::words::{AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Foreign, Text, ToolCall, UserPart};
+use crate::wire::seal::NO_PROOF;
+use crate::wire::thought_blocks::blocks_of;
+use crate::words::{
+    AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Foreign, Proof, Reasoning, Text, ToolCall, UserPart,
+};
 
 const OWN: Dialect = Dialect::OpenAiChat;
 /// The assistant's text between a tool and a user, where a message must be there.
@@ -22,6 +28,10 @@ pub(super) const BRIDGE: &str = "OK.";
 pub(super) struct Messages<'a> {
     flavour: &'a Flavour,
     names: &'a Names,
+    /// The provider: what it proved goes back to it alone.
+    provider: &'a str,
+    /// Whether Google's model wants a signature of every first call.
+    signs: bool,
     system_role: &'static str,
     /// The system's words before all others, as one message.
     lead: Vec<OutgoingText<'a>>,
@@ -42,7 +52,7 @@ impl<'a> Messages<'a> {
     pub(super) fn of(
         flavour: &'a Flavour,
         request: &'a ChatRequest,
-        model: Model<'_>,
+        model: Model<'a>,
         names: &'a Names,
         notes: &mut Notes,
     ) -> Self {
@@ -71,7 +81,21 @@ impl<'a> Messages<'a> {
         }
         let (system_role, prefill) = (flavour.system_role(model), flavour.prefill(request));
         let unthought = flavour.unthought(model);
-        Self { flavour, names, system_role, lead, steps: rest, echoes, unthought, prefill, late, unsaid }
+        let (provider, signs) = (model.provider, google::wants(flavour, model));
+        Self {
+            flavour,
+            names,
+            provider,
+            signs,
+            system_role,
+            lead,
+            steps: rest,
+            echoes,
+            unthought,
+            prefill,
+            late,
+            unsaid,
+        }
     }
 
     /// Returns the same, with an instruction of our own before all messages.
@@ -97,10 +121,15 @@ impl<'a> Messages<'a> {
             match step {
                 Step::Result(CallResult { result: Some(result), .. }) => notes.result(self.flavour.ids, result),
                 Step::Assistant(spoken) => {
-                    let echoes = self.echoes && !is_of_others(spoken.parts);
+                    let echoes = self.echoes && !self.is_of_others(spoken.parts);
                     for part in spoken.parts {
                         match part {
-                            AssistantPart::Reasoning(_) if !echoes => notes.dropped("messages.reasoning"),
+                            AssistantPart::Reasoning(thought) if !(echoes || self.proves(thought)) => {
+                                notes.dropped("messages.reasoning");
+                            }
+                            AssistantPart::ToolCall(call) if self.signature(call.proof.as_ref()).is_some() => {
+                                notes.id(self.flavour.ids, &call.id);
+                            }
                             AssistantPart::ToolCall(call) => notes.call(self.flavour.ids, call),
                             _ => {}
                         }
@@ -109,6 +138,38 @@ impl<'a> Messages<'a> {
                 _ => {}
             }
         }
+    }
+
+    /// Tells whether this comes from another provider's model.
+    fn is_of_others(&self, parts: &[AssistantPart]) -> bool {
+        let is_of_others = |proof: &Option<Proof>| proof.as_ref().is_some_and(|proof| !self.is_own(proof));
+        parts.iter().any(|part| match part {
+            AssistantPart::Reasoning(reasoning) => is_of_others(&reasoning.proof),
+            AssistantPart::ToolCall(call) => is_of_others(&call.proof),
+            AssistantPart::Text(_) | AssistantPart::Foreign(_) => false,
+        })
+    }
+
+    /// Tells whether the provider issued a proof.
+    fn is_own(&self, proof: &Proof) -> bool {
+        proof.issuer.as_deref() == Some(self.provider)
+    }
+
+    /// Returns Google's signature, if this is one that goes back.
+    fn signature<'p>(&self, proof: Option<&'p Proof>) -> Option<&'p str> {
+        let own = |proof: &&Proof| proof.dialect == Dialect::Gemini && (self.signs || self.is_own(proof));
+        proof.filter(own).map(|proof| &*proof.data)
+    }
+
+    /// Returns the blocks that prove a thought, by their field, if they go back.
+    fn blocks(&self, thought: &Reasoning) -> Vec<(String, Vec<Value>)> {
+        let own = |proof: &&Proof| proof.dialect == OWN && self.is_own(proof);
+        thought.proof.as_ref().filter(own).map(blocks_of).unwrap_or_default()
+    }
+
+    /// Tells whether a thought's proof goes back.
+    fn proves(&self, thought: &Reasoning) -> bool {
+        self.signature(thought.proof.as_ref()).is_some() || !self.blocks(thought).is_empty()
     }
 
     /// Tells whether two neighbours are to be one message.
@@ -223,16 +284,36 @@ impl Serialize for Assistant<'_> {
             map.serialize_entry(SPOKEN, &verbatim(OWN, spoken))?;
         }
         if echoes {
-            let own = spoken().map(|spoken| spoken.parts).filter(|parts| !is_of_others(parts));
-            let own: Vec<&Text> = own.flatten().filter_map(thought).collect();
+            let own = spoken().map(|spoken| spoken.parts).filter(|parts| !self.messages.is_of_others(parts));
+            let own: Vec<&Text> = own.flatten().filter_map(part_as_thought).map(|thought| &thought.text).collect();
             if own.iter().any(|text| !text.is_empty()) {
                 map.serialize_entry(flavour.thoughts, &joined(own))?;
             } else {
                 map.serialize_entry(flavour.thoughts, self.messages.unthought)?;
             }
         }
+        let thoughts = || parts.iter().filter_map(|part| part_as_thought(part));
+        let mut blocks: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for (field, list) in thoughts().flat_map(|thought| self.messages.blocks(thought)) {
+            blocks.entry(field).or_default().extend(list);
+        }
+        for (field, list) in &blocks {
+            map.serialize_entry(field, list)?;
+        }
+        let signature = |proof: Option<&'_ Proof>| self.messages.signature(proof).map(google::field);
+        let signed = thoughts().filter_map(|thought| signature(thought.proof.as_ref())).next_back();
+        if let Some(signed) = signed.filter(|_| calls.is_empty()) {
+            map.serialize_entry(google::FIELD, &signed)?;
+        }
         if !calls.is_empty() {
-            let calls = || calls.iter().map(|(id, call)| WireCall::of(flavour, names, id, call));
+            let unsigned = Some(NO_PROOF).filter(|_| self.messages.signs).map(google::field);
+            let calls = || {
+                calls.iter().enumerate().map(|(at, (id, call))| {
+                    let unsigned = unsigned.clone().filter(|_| at == 0);
+                    let extra_content = signature(call.proof.as_ref()).or(unsigned);
+                    WireCall { extra_content, ..WireCall::of(flavour, names, id, call) }
+                })
+            };
             map.serialize_entry("tool_calls", &Each(calls))?;
         } else if let (true, Some(flag)) = (self.is_last, self.messages.prefill) {
             map.serialize_entry(flag, &true)?;
@@ -263,18 +344,9 @@ fn is_silent(parts: &[AssistantPart]) -> bool {
     })
 }
 
-/// Tells whether this comes from a model of another dialect: parts of this dialect have no proofs.
-fn is_of_others(parts: &[AssistantPart]) -> bool {
-    parts.iter().any(|part| match part {
-        AssistantPart::Reasoning(reasoning) => reasoning.proof.is_some(),
-        AssistantPart::ToolCall(call) => call.proof.is_some(),
-        AssistantPart::Text(_) | AssistantPart::Foreign(_) => false,
-    })
-}
-
 /// Returns the thought, if the part is one.
-fn thought(part: &AssistantPart) -> Option<&Text> {
-    if let AssistantPart::Reasoning(reasoning) = part { Some(&reasoning.text) } else { None }
+fn part_as_thought(part: &AssistantPart) -> Option<&Reasoning> {
+    if let AssistantPart::Reasoning(reasoning) = part { Some(reasoning) } else { None }
 }
 
 /// Returns texts as one.
@@ -400,6 +472,8 @@ struct WireCall<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     function: WireFunction<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra_content: Option<Value>,
 }
 
 #[derive(serde::Serialize)]
@@ -411,6 +485,6 @@ struct WireFunction<'a> {
 impl<'a> WireCall<'a> {
     fn of(flavour: &Flavour, names: &'a Names, id: &'a str, call: &'a ToolCall) -> Self {
         let function = WireFunction { name: names.sent(&call.name), arguments: arguments(call) };
-        Self { id: flavour.ids.fit(id), kind: "function", function }
+        Self { id: flavour.ids.fit(id), kind: "function", function, extra_content: None }
     }
 }

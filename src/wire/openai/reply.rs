@@ -6,12 +6,14 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::call_patch::{CallPatch, mended};
+use super::call_patch::{CallPatch, as_delta, mended};
+use super::google;
 use super::shape::CHUNK;
 use crate::wire::classify;
-use crate::wire::draft::{Draft, Forwarding, Fragment, arguments, broken};
+use crate::wire::draft::{Draft, Forwarding, Fragment, Voice, arguments, broken};
 use crate::wire::json::{Content, Scalar, parse, says_something};
 use crate::wire::stop_reason::{is_word, stop_reason};
+use crate::wire::thought_blocks::BLOCKS;
 use crate::wire::tidy::tidy;
 use crate::words::{DriftKind, Failure, FailureClass, Piece, Usage};
 
@@ -58,23 +60,26 @@ fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Res
     if !draft.verbatim {
         [chunk.citations, chunk.search_results].into_iter().flatten().for_each(|list| draft.sources.list(list));
     }
-    let usage = chunk.usage.or(groq.usage).or(chunk.choice.as_ref().and_then(|choice| choice.usage));
-    let ends = chunk.choice.as_ref().is_some_and(|choice| !choice.finish_reason.text().is_empty());
-    draft.drifts.look(&CHUNK, text, whole || ends || (usage.is_some() && chunk.choice.is_none()));
+    let usage = chunk.usage.or(groq.usage).or(chunk.choices.iter().find_map(|choice| choice.usage));
+    let ends = chunk.choices.iter().any(|choice| !choice.finish_reason.text().is_empty());
+    let bare = chunk.choices.is_empty();
+    draft.drifts.look(&CHUNK, text, whole || ends || (usage.is_some() && bare));
     if let Some(usage) = usage.and_then(|raw| serde_json::from_str::<Tokens<'_>>(raw.get()).ok()) {
         draft.usage = usage.normal().or(draft.usage);
     }
-    match chunk.choice {
-        Some(choice) => {
-            let is_answer = chunk.object.text() == "chat.completion";
-            choice.read(draft, text, Came { whole, is_answer }, out)
-        }
-        None if usage.is_some() => {
-            draft.forwarding = Forwarding::Usage;
-            Ok(false)
-        }
-        None => classify::recognise(text).map_or(Ok(false), Err),
+    if bare && usage.is_some() {
+        draft.forwarding = Forwarding::Usage;
+        return Ok(false);
     }
+    if bare {
+        return classify::recognise(text).map_or(Ok(false), Err);
+    }
+    let is_answer = chunk.object.text() == "chat.completion";
+    let mut content = false;
+    for (place, choice) in chunk.choices.into_iter().enumerate() {
+        content |= choice.read(draft, text, Came { whole, is_answer, place }, out)?;
+    }
+    Ok(content)
 }
 
 /// How a choice came.
@@ -84,6 +89,8 @@ struct Came {
     whole: bool,
     /// In a whole reply that is an event of a stream, or in one by itself.
     is_answer: bool,
+    /// Its place among the choices that came with it.
+    place: usize,
 }
 
 /// One chunk of a stream, or a whole reply.
@@ -95,8 +102,8 @@ struct Chunk<'a> {
     id: Scalar<'a>,
     #[serde(borrow, default)]
     model: Scalar<'a>,
-    #[serde(borrow, default, rename = "choices", deserialize_with = "first_choice")]
-    choice: Option<Choice<'a>>,
+    #[serde(borrow, default, deserialize_with = "choices")]
+    choices: Vec<Choice<'a>>,
     #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -201,6 +208,12 @@ struct Delta<'a> {
     #[serde(borrow, default)]
     annotations: Option<&'a RawValue>,
     #[serde(borrow, default)]
+    reasoning_details: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    thinking_blocks: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    extra_content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     tool_calls: Calls<'a>,
     #[serde(borrow, default)]
     function_call: Option<Function<'a>>,
@@ -236,6 +249,8 @@ struct Call<'a> {
     id: Scalar<'a>,
     #[serde(borrow, default)]
     function: Option<Function<'a>>,
+    #[serde(borrow, default)]
+    extra_content: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -251,7 +266,8 @@ struct Function<'a> {
 
 impl Choice<'_> {
     fn read(self, draft: &mut Draft, text: &str, came: Came, out: &mut Vec<Piece>) -> Result<bool, Failure> {
-        let Came { whole, is_answer } = came;
+        let Came { whole, is_answer, place } = came;
+        let one = self.index.count().unwrap_or(0).max(place as u64);
         if let Some(error) = self.error.filter(|error| says_something(error)) {
             return Err(classify::in_band(error.get()));
         }
@@ -266,18 +282,24 @@ impl Choice<'_> {
             (None, message) => (message, None),
         };
         let mut mends = Vec::new();
-        let mut content = said.unwrap_or_default().read(draft, whole, &mut mends, out)?;
+        let mut content = said.unwrap_or_default().of(one, draft).read(draft, whole, &mut mends, out)?;
         if let Some(all) = all {
+            let rest = draft.unsaid(&all.content.text).to_owned();
             content |= all.read_again(draft, out)?;
+            if let (true, Some(said)) = (draft.verbatim && !rest.is_empty(), as_delta(text, place, &rest)) {
+                draft.forwarding = Forwarding::Replace(said);
+            }
         }
         if mends.iter().any(|mend| *mend != CallPatch::default())
-            && let Some(mended) = mended(text, whole, &mends)
+            && let Some(mended) = mended(text, whole, place, &mends)
         {
             draft.forwarding = Forwarding::Replace(mended);
         }
         let is = |reason: &str, words: &[&str]| words.iter().any(|word| is_word(reason, word));
         match self.finish_reason.text() {
             "" | "null" => {}
+            // Only the first of several answers is judged by its end.
+            reason if one > 0 => draft.stopped_by_word(reason),
             // Z.ai's word for a model that failed, and those of SGLang and vLLM for one that was stopped.
             reason if is(reason, &["error", "network_error", "abort"]) => {
                 let nothing = || Failure::new(FailureClass::Server, "the provider reports an error, not which");
@@ -304,6 +326,24 @@ impl Choice<'_> {
 }
 
 impl Delta<'_> {
+    /// Leaves of one of several choices what no other one has said: the text of the first that speaks, the calls of the
+    /// first that calls. They are parts of one answer, or several answers, of which one is read.
+    fn of(mut self, one: u64, draft: &mut Draft) -> Self {
+        let speaks = !(self.content.text.is_empty() && self.refusal.text.is_empty());
+        if speaks && !draft.is_told_by(Voice::Text, one) {
+            (self.content.text, self.refusal.text) = Default::default();
+        }
+        let thinks = [&self.content.thinking, &self.reasoning_content.text, &self.reasoning.text];
+        if thinks.iter().any(|said| !said.is_empty()) && !draft.is_told_by(Voice::Thought, one) {
+            (self.content.thinking, self.reasoning_content.text, self.reasoning.text) = Default::default();
+        }
+        let calls = !self.tool_calls.all.is_empty() || self.function_call.is_some();
+        if calls && !draft.is_told_by(Voice::Calls, one) {
+            (self.tool_calls, self.function_call) = Default::default();
+        }
+        self
+    }
+
     /// Reads what is new. Notes for each call the faults that clients would not understand.
     fn read(
         mut self,
@@ -313,8 +353,17 @@ impl Delta<'_> {
         out: &mut Vec<Piece>,
     ) -> Result<bool, Failure> {
         let mut content = self.think(draft, out);
+        if !draft.verbatim {
+            let blocks = BLOCKS.into_iter().zip([self.reasoning_details, self.thinking_blocks]);
+            blocks
+                .filter_map(|(field, raw)| Some((field, raw?)))
+                .for_each(|(field, raw)| draft.prove_blocks(field, raw));
+        }
         content |= draft.text(self.content.text, out);
         content |= draft.refusal(self.refusal.text, out);
+        if let Some(signature) = google::signature(self.extra_content) {
+            draft.prove(signature);
+        }
         let others = [self.audio, self.images, self.executed_tools];
         if self.content.others || others.into_iter().flatten().any(says_something) {
             content |= draft.beyond();
@@ -329,7 +378,8 @@ impl Delta<'_> {
                 continue;
             };
             if let Some(function) = &call.function {
-                content |= function.read(draft, call.index.count(), call.id.text())?;
+                let fragment = function.fragment(call.index.count(), call.id.text())?;
+                content |= draft.fragment(Fragment { proof: google::signature(call.extra_content), ..fragment })?;
                 if draft.verbatim {
                     mend = call.mend(function, draft, whole);
                     mend.alone = self.tool_calls.alone;
@@ -342,7 +392,7 @@ impl Delta<'_> {
         }
         // The deprecated form; if both are there, they are one call.
         if let (Some(function), true) = (&self.function_call, mends.is_empty()) {
-            content |= function.read(draft, None, "")?;
+            content |= draft.fragment(function.fragment(None, "")?)?;
         }
         Ok(content)
     }
@@ -350,11 +400,12 @@ impl Delta<'_> {
     /// Reads a message that repeats all that came before: new is only what was left out there.
     fn read_again(mut self, draft: &mut Draft, out: &mut Vec<Piece>) -> Result<bool, Failure> {
         let mut content = false;
-        if !draft.has_spoken() {
-            content |= !draft.has_thought() && self.think(draft, out);
-            content |= draft.text(self.content.text, out);
-            content |= draft.refusal(self.refusal.text, out);
-        }
+        content |= !(draft.has_spoken() || draft.has_thought()) && self.think(draft, out);
+        content |= if self.refusal.text.is_empty() {
+            draft.end_of_texts(&self.content.text, out)
+        } else {
+            draft.end_of_refusals(&[self.content.text, self.refusal.text].concat(), out)
+        };
         let functions =
             self.tool_calls.all.iter().flatten().filter_map(|call| Some((call.id.text(), call.function.as_ref()?)));
         let mut functions = functions.peekable();
@@ -390,10 +441,6 @@ impl Call<'_> {
 }
 
 impl Function<'_> {
-    fn read(&self, draft: &mut Draft, index: Option<u64>, id: &str) -> Result<bool, Failure> {
-        draft.fragment(self.fragment(index, id)?)
-    }
-
     fn fragment<'f>(&'f self, index: Option<u64>, id: &'f str) -> Result<Fragment<'f>, Failure> {
         let arguments = arguments(self.arguments.or(self.parameters))?;
         Ok(Fragment { index, id, name: self.name.text(), arguments, proof: None })
@@ -421,37 +468,36 @@ fn is_malformed(reason: &str) -> bool {
         .any(|what| reason.contains(what))
 }
 
-/// Reads the first choice of index 0 and skips the others: no request of ours asks for more than one.
-fn first_choice<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Choice<'de>>, D::Error> {
-    struct First;
+/// Reads the choices. No request of ours asks for more than one: some gateways part one answer into its text and its
+/// calls.
+fn choices<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Choice<'de>>, D::Error> {
+    struct Choices;
 
-    impl<'de> Visitor<'de> for First {
-        type Value = Option<Choice<'de>>;
+    impl<'de> Visitor<'de> for Choices {
+        type Value = Vec<Choice<'de>>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an array of choices")
         }
 
         fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(None)
+            Ok(Vec::new())
         }
 
         fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-            while let Some(choice) = seq.next_element::<Choice<'de>>()? {
-                if choice.index.count().unwrap_or(0) == 0 {
-                    while seq.next_element::<IgnoredAny>()?.is_some() {}
-                    return Ok(Some(choice));
-                }
+            let mut choices = Vec::new();
+            while let Some(choice) = seq.next_element()? {
+                choices.push(choice);
             }
-            Ok(None)
+            Ok(choices)
         }
 
         fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-            IgnoredAny.visit_map(map).map(|_| None)
+            IgnoredAny.visit_map(map).map(|_| Vec::new())
         }
     }
 
-    deserializer.deserialize_any(First)
+    deserializer.deserialize_any(Choices)
 }
 
 /// Usage under all its names.

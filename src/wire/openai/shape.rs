@@ -81,6 +81,7 @@ const DELTA: Shape = Shape {
         "reasoning_details",
         "refusal",
         "role",
+        "thinking_blocks",
         "thought_signature",
         "token_id",
     ],

@@ -12,6 +12,9 @@ use crate::words::{
     Sampling, StopReason, Tool, ToolCall, ToolChoice, ToolResult, Usage, UserPart,
 };
 
+mod proofs;
+mod split;
+
 // Requests.
 
 fn body(request: &ChatRequest, model: &str, streaming: bool) -> Value {
@@ -389,7 +392,8 @@ fn knows_every_reason_to_stop() {
         ("eos", StopReason::Stop),
         ("length", StopReason::Length),
         ("model_length", StopReason::Length),
-        ("tool_calls", StopReason::ToolCalls),
+        // It called none.
+        ("tool_calls", StopReason::Stop),
         ("content_filter", StopReason::ContentFilter),
         ("a new one", StopReason::Other),
         ("", StopReason::Stop),
@@ -418,7 +422,7 @@ fn of_several_finish_chunks_the_one_that_says_most_holds() {
 fn a_refusal_is_text_with_a_reason_of_its_own() {
     let (pieces, ending) =
         stream(&[delta(json!({"refusal": "I'm ", "content": null})), delta(json!({"refusal": "out"})), finish("stop")]);
-    assert_eq!(pieces, [Piece::Text("I'm out".to_owned())]);
+    assert_eq!(pieces, [Piece::Refusal, Piece::Text("I'm out".to_owned())]);
     assert_eq!(ending.expect("a good answer").stop, StopReason::Refusal);
 }
 

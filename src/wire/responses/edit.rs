@@ -6,7 +6,7 @@ use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::names::Names;
 use crate::wire::original::{self, Draft, Setting, without_invoice};
 use crate::wire::request::Notes;
-use crate::wire::seal::open;
+use crate::wire::seal::{issuer, open};
 use crate::words::{AssistantPart, Dialect, Message, Original, Payload, ToolResult};
 
 /// The settings, and the fields that say them.
@@ -163,9 +163,14 @@ impl<'b, 'a> Items<'b, 'a> {
         if item.text("type").is_some_and(|kind| kind.ends_with("_call")) {
             rename(whole, self.body.names, edits);
         }
-        if self.sealed
-            && let Some((_, proof)) = item.text("encrypted_content").and_then(|data| open(&data))
-        {
+        let encrypted = item.text("encrypted_content").filter(|_| self.sealed);
+        if let Some((provider, own)) = encrypted.as_deref().and_then(issuer) {
+            if provider != self.body.model.provider {
+                notes.dropped("messages.reasoning");
+                return false;
+            }
+            edits.replace(item.get("encrypted_content").unwrap_or_default(), quoted(own));
+        } else if let Some((_, proof)) = encrypted.as_deref().and_then(open) {
             if proof.dialect != Dialect::OpenAiResponses || !proof.is_of(self.body.model.provider) {
                 notes.dropped("messages.reasoning");
                 return false;

@@ -10,6 +10,7 @@ use crate::wire::classify;
 use crate::wire::draft::{Draft, Forwarding, Fragment, arguments, broken, cut};
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::json::{Content, Scalar, parse, says_something};
+use crate::wire::seal::unissued;
 use crate::wire::stop_reason::stop_reason;
 use crate::words::{Dialect, DriftKind, Failure, FailureClass, Piece, Proof, StopReason, Usage};
 
@@ -69,6 +70,19 @@ struct Event<'a> {
     item: Option<&'a RawValue>,
     #[serde(borrow, default)]
     annotation: Option<&'a RawValue>,
+    /// What the ends of parts say.
+    #[serde(borrow, default)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    refusal: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    part: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    arguments: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    call_id: Scalar<'a>,
+    #[serde(borrow, default)]
+    name: Scalar<'a>,
     #[serde(borrow, default)]
     response: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -94,6 +108,18 @@ impl Event<'_> {
             "response.function_call_arguments.delta" if draft.has_call(index) => {
                 draft.fragment(Fragment { index, arguments: self.delta.text, ..Fragment::default() })
             }
+            "response.output_text.done" => Ok(draft.end_of_text(&said(self.text), out)),
+            "response.refusal.done" => Ok(draft.end_of_refusal(&said(self.refusal), out)),
+            "response.reasoning_summary_text.done" | "response.reasoning_text.done" => {
+                Ok(draft.end_of_reasoning(&said(self.text), out))
+            }
+            "response.content_part.done" | "response.reasoning_summary_part.done" => {
+                Ok(self.part.and_then(lax::<Part<'_>>).is_some_and(|part| part.end(draft, out)))
+            }
+            "response.function_call_arguments.done" => {
+                let (id, name, arguments) = (self.call_id.text(), self.name.text(), arguments(self.arguments)?);
+                draft.end_of_call(Fragment { index, id, name, arguments, proof: None })
+            }
             "response.output_item.added" => match self.item.and_then(lax::<Item<'_>>) {
                 Some(item) if item.kind.text() == "function_call" => {
                     let content = draft.fragment(item.call(index)?)?;
@@ -105,7 +131,8 @@ impl Event<'_> {
             },
             "response.output_item.done" => match self.item.and_then(|raw| Some((lax::<Item<'_>>(raw)?, raw))) {
                 Some((item, raw)) => {
-                    let content = item.done(draft, index, raw)?;
+                    let content = item.end(draft, out);
+                    let content = item.done(draft, index, raw)? || content;
                     item.mend(draft, index, data);
                     Ok(content)
                 }
@@ -136,6 +163,11 @@ impl Event<'_> {
             }
         }
     }
+}
+
+/// Returns a text that an answer can do without.
+fn said(raw: Option<&RawValue>) -> Cow<'_, str> {
+    raw.and_then(lax::<Content<'_>>).unwrap_or_default().text
 }
 
 /// Reads JSON that an answer can do without.
@@ -198,14 +230,15 @@ impl Response<'_> {
             draft.usage = usage.normal().or(draft.usage);
         }
         let mut content = false;
+        let items = self.output.iter().flatten().filter_map(|raw| Some((lax::<Item<'_>>(raw)?, raw)));
         if draft.is_empty() {
-            for (index, raw) in self.output.iter().flatten().enumerate() {
-                if let Some(item) = lax::<Item<'_>>(raw) {
-                    content |= item.say(draft, out);
-                    content |= item.done(draft, u64::try_from(index).ok(), raw)?;
-                    item.tell(draft);
-                }
+            for (index, (item, raw)) in items.enumerate() {
+                content |= item.say(draft, out);
+                content |= item.done(draft, u64::try_from(index).ok(), raw)?;
+                item.tell(draft);
             }
+        } else {
+            content |= repeated(items.map(|(item, _)| item), draft, out)?;
         }
         let reason = self.incomplete_details.as_ref().map_or("", |details| details.reason.text());
         match status.unwrap_or(self.status.text()) {
@@ -219,6 +252,36 @@ impl Response<'_> {
         draft.done = true;
         Ok(content)
     }
+}
+
+/// Reads items that repeat all that came before: new is only what that left out.
+fn repeated<'a>(
+    items: impl Iterator<Item = Item<'a>>,
+    draft: &mut Draft,
+    out: &mut Vec<Piece>,
+) -> Result<bool, Failure> {
+    let (mut whole, mut refusal, mut calls, mut content) = (String::new(), false, 0, false);
+    for item in items {
+        match item.kind.text() {
+            "message" => {
+                for part in parts(item.content) {
+                    refusal |= !part.refusal.text.is_empty();
+                    whole.extend([&*part.text.text, &*part.refusal.text]);
+                }
+            }
+            "function_call" => {
+                let begun = draft.calls_begun();
+                content |= draft.repeated_call(calls, item.call(None)?)?;
+                calls += 1;
+                if draft.calls_begun() > begun {
+                    item.tell(draft);
+                }
+            }
+            _ => {}
+        }
+    }
+    let said = if refusal { draft.end_of_refusals(&whole, out) } else { draft.end_of_texts(&whole, out) };
+    Ok(said || content)
 }
 
 /// A piece of an answer: a message, reasoning, a call. Tools that run at the provider leave items of other types.
@@ -244,6 +307,8 @@ struct Item<'a> {
 
 #[derive(Deserialize)]
 struct Part<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Scalar<'a>,
     #[serde(borrow, default)]
     text: Content<'a>,
     #[serde(borrow, default)]
@@ -252,22 +317,57 @@ struct Part<'a> {
     annotations: Option<&'a RawValue>,
 }
 
+/// Returns the parts of a text or of reasoning.
+fn parts(raw: Option<&RawValue>) -> Vec<Part<'_>> {
+    raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+}
+
+impl Part<'_> {
+    /// Takes the part's end, which says all of it; tells whether that was more than its pieces.
+    fn end(&self, draft: &mut Draft, out: &mut Vec<Piece>) -> bool {
+        match self.kind.text() {
+            "summary_text" | "reasoning_text" => draft.end_of_reasoning(&self.text.text, out),
+            _ => {
+                let content = draft.end_of_text(&self.text.text, out);
+                draft.end_of_refusal(&self.refusal.text, out) || content
+            }
+        }
+    }
+}
+
 impl<'a> Item<'a> {
     /// Takes the item's text and reasoning; tells whether there was any.
     fn say(&self, draft: &mut Draft, out: &mut Vec<Piece>) -> bool {
-        let parts =
-            |raw: Option<&'a RawValue>| raw.and_then(|raw| serde_json::from_str::<Vec<Part<'a>>>(raw.get()).ok());
         let mut content = false;
         match self.kind.text() {
             "message" => {
-                for part in parts(self.content).into_iter().flatten() {
+                for part in parts(self.content) {
                     content |= draft.text(part.text.text, out);
                     content |= draft.refusal(part.refusal.text, out);
                 }
             }
             "reasoning" => {
-                for part in [self.summary, self.content].into_iter().filter_map(parts).flatten() {
+                for part in [self.summary, self.content].into_iter().flat_map(parts) {
                     content |= draft.reasoning(part.text.text, out);
+                }
+            }
+            _ => {}
+        }
+        content
+    }
+
+    /// Takes the ends of its parts, each of which says all of its part; tells whether that was more than their pieces.
+    fn end(&self, draft: &mut Draft, out: &mut Vec<Piece>) -> bool {
+        let mut content = false;
+        match self.kind.text() {
+            "message" => {
+                for part in parts(self.content) {
+                    content |= part.end(draft, out);
+                }
+            }
+            "reasoning" => {
+                for part in [self.summary, self.content].into_iter().flat_map(parts) {
+                    content |= draft.end_of_reasoning(&part.text.text, out);
                 }
             }
             _ => {}
@@ -280,13 +380,13 @@ impl<'a> Item<'a> {
         match self.kind.text() {
             // Without its encrypted content an item cannot go back: the provider has not kept it.
             "reasoning" if !self.encrypted_content.text().is_empty() => {
-                draft.prove(Proof::new(Dialect::OpenAiResponses, raw.get()));
+                // One that went on as it came may have its provider's name on it already.
+                draft.prove(Proof::new(Dialect::OpenAiResponses, unissued(raw.get()).1));
                 Ok(false)
             }
             "function_call" => draft.whole_call(self.call(index)?),
             "message" if !draft.verbatim => {
-                let parts = self.content.and_then(|raw| serde_json::from_str::<Vec<Part<'_>>>(raw.get()).ok());
-                let annotations = parts.into_iter().flatten().filter_map(|part| part.annotations);
+                let annotations = parts(self.content).into_iter().filter_map(|part| part.annotations);
                 annotations.for_each(|annotations| draft.sources.annotations(annotations));
                 Ok(false)
             }

@@ -3,15 +3,12 @@
 //! Input: a body and its fields. Output: the [`Original`]: what must change for a target is found out once the target
 //! is known.
 
-use std::ops::Range;
-
-use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::CallerDialect;
 use super::node::{Node, Object};
 use crate::wire::edit::{self, Edits};
-use crate::wire::original::{BEGUN, INVOICE};
+use crate::wire::original::{BEGUN, INVOICE, place, replace};
 use crate::wire::seal::SEAL;
 use crate::words::{Marks, Original};
 
@@ -90,7 +87,7 @@ impl Original {
             }
             metadata.finish(&mut edits);
         }
-        self.replace(edits.finish().into_owned().into());
+        replace(self, edits.finish().into_owned().into());
     }
 
     /// Lets it ask for a stream: of an answer that is given in the background the events are kept.
@@ -100,23 +97,10 @@ impl Original {
         let mut edits = Edits::new(text);
         object.set("stream", "true", &mut edits);
         object.finish(&mut edits);
-        self.replace(edits.finish().into_owned().into());
+        replace(self, edits.finish().into_owned().into());
         self.stream = true;
         if !self.has("stream") {
             self.fields.push("stream".to_owned());
         }
     }
-
-    fn replace(&mut self, body: Bytes) {
-        // The name may be at another place now.
-        let name = std::str::from_utf8(&body).ok().and_then(|text| edit::find(text, &["model"]));
-        self.model = self.model.take().and(name.map(|name| place(&body, &name[1..name.len() - 1])));
-        self.body = body;
-    }
-}
-
-/// Returns a text's place in the body that it is a part of.
-fn place(body: &Bytes, text: &str) -> Range<usize> {
-    let start = text.as_ptr().addr() - body.as_ptr().addr();
-    start..start + text.len()
 }

@@ -198,6 +198,7 @@ impl Fault {
             Error::Rejected { failure, .. } => Self {
                 status: failure.status.filter(|status| SPEAKING.contains(status)),
                 code: failure.code.clone().filter(|code| is_code(code)),
+                field: failure.param.clone(),
                 ..Self::new(Kind::of(failure.class), message)
             },
             Error::Interrupted { failure, .. } => Self::new(Kind::of(failure.class), message),

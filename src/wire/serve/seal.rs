@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::wire::seal::{DIALECTS, SEAL};
-pub(super) use crate::wire::seal::{Proves, SOURCE, from_digits, open};
+pub(super) use crate::wire::seal::{Proves, SOURCE, from_digits, issued, open, unissued};
 use crate::words::{Dialect, Proof};
 
 /// Returns a proof as callers of a dialect are given it.
@@ -18,7 +18,8 @@ pub(super) fn seal(proves: Proves, proof: &Proof) -> String {
         Proves::Thought => "thought",
         Proves::Call => "call",
     };
-    format!("{SEAL}{kind}:{dialect}:{}", proof.data)
+    let issuer = proof.issuer.as_deref().map_or_else(|| ":".to_owned(), |provider| format!("/{provider}/"));
+    format!("{SEAL}{kind}:{dialect}{issuer}{}", proof.data)
 }
 
 /// Reads a proof as a caller of a dialect brings it back.
@@ -53,8 +54,10 @@ mod tests {
     fn what_is_sealed_opens_to_what_it_was() {
         for (dialect, _) in DIALECTS {
             for data in ["", "ab:c", r#"{"id":"rs_1","summary":[]}"#, "redacted:x", "ü"] {
-                let proof = Proof::new(dialect, data.to_owned());
-                for proves in [Proves::Thought, Proves::Call] {
+                for (proves, issuer) in
+                    [(Proves::Thought, None), (Proves::Call, None), (Proves::Thought, Some("a:b c"))]
+                {
+                    let proof = Proof { issuer: issuer.map(Into::into), ..Proof::new(dialect, data) };
                     let sealed = seal(proves, &proof);
                     assert_eq!(open(&sealed), Some((proves, proof.clone())));
                     let digits = to_digits(&sealed);
@@ -67,7 +70,9 @@ mod tests {
 
     #[test]
     fn what_has_no_seal_is_the_dialects_own() {
-        for data in ["EqQBCgIYAhIM1gbcDa9GJwZA2b3h", "standin", "standin:call", "standin:call:nobody:x", ""] {
+        for data in
+            ["EqQBCgIYAhIM1gbcDa9GJwZA2b3h", "standin", "standin:call", "standin:call:nobody:x", "standin:of/a/x", ""]
+        {
             assert_eq!(open(data), None, "{data}");
             assert_eq!(from_digits(data), None, "{data}");
             let (proves, proof) = proof(Dialect::Gemini, data.to_owned());

@@ -19,6 +19,8 @@ const BARRED_MAX: usize = 8;
 pub(super) trait AnswerEncoder: std::fmt::Debug + Send + Sync {
     /// Begins a stream; the prompt's length is an estimate.
     fn begin(&mut self, prompt_tokens: u64, out: &mut Vec<u8>);
+    /// Notes that the text that follows is a refusal.
+    fn refuse(&mut self, _: &mut Vec<u8>) {}
     /// Says more text.
     fn text(&mut self, text: &str, out: &mut Vec<u8>);
     /// Writes more of a thought.
@@ -155,7 +157,11 @@ impl Writer {
             }
             // A call is in the answer's parts, which follow at once and give its place.
             ReplyEvent::ToolCall(_) | ReplyEvent::Waiting { .. } => {}
-            ReplyEvent::Text(_) | ReplyEvent::Reasoning(_) | ReplyEvent::Proof(_) | ReplyEvent::Finished(_) => {
+            ReplyEvent::Refusal
+            | ReplyEvent::Text(_)
+            | ReplyEvent::Reasoning(_)
+            | ReplyEvent::Proof(_)
+            | ReplyEvent::Finished(_) => {
                 self.say(event, out);
             }
         }
@@ -183,6 +189,7 @@ impl Writer {
     fn say(&mut self, event: &ReplyEvent, out: &mut Vec<u8>) {
         let Some(proofs) = self.speak(out) else { return };
         match event {
+            ReplyEvent::Refusal => self.encoder().refuse(out),
             ReplyEvent::Text(text) => self.encoder().text(text, out),
             ReplyEvent::Reasoning(text) => self.encoder().reasoning(text, out),
             ReplyEvent::Proof(proof) => {

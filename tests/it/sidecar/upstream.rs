@@ -26,6 +26,8 @@ pub struct Bytes {
 pub struct Upstream {
     pub address: SocketAddr,
     answer: Arc<Mutex<Bytes>>,
+    /// The text of requests that are refused, with this status and body.
+    refused: Arc<Mutex<Option<(String, u16, String)>>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
@@ -34,7 +36,7 @@ impl Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let answer = Arc::new(Mutex::new(Bytes { body: String::new(), piece: 1, cut: true, stream: true }));
-        let upstream = Self { address, answer, asked: Arc::default() };
+        let upstream = Self { address, answer, refused: Arc::default(), asked: Arc::default() };
         let serving = upstream.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -46,6 +48,11 @@ impl Upstream {
 
     pub fn answers(&self, answer: Bytes) {
         *self.answer.lock().expect("whole") = answer;
+    }
+
+    /// Refuses the requests that hold this text.
+    pub fn refuses(&self, text: &str, status: u16, body: &str) {
+        *self.refused.lock().expect("whole") = Some((text.to_owned(), status, body.to_owned()));
     }
 
     /// The bodies of the requests so far.
@@ -69,10 +76,17 @@ impl Upstream {
                 return;
             }
         }
-        let Bytes { body, piece, cut, stream: streams } = self.answer.lock().expect("whole").clone();
+        let answer = self.answer.lock().expect("whole").clone();
+        let asked = self.asked().pop().unwrap_or_default();
+        let refused = self.refused.lock().expect("whole").clone().filter(|(text, ..)| asked.contains(text));
+        let (status, answer) = match refused {
+            Some((_, status, body)) => (status, Bytes { body, piece: 10_000, cut: false, stream: false }),
+            None => (200, answer),
+        };
+        let Bytes { body, piece, cut, stream: streams } = answer;
         let kind = if streams { "text/event-stream" } else { "application/json" };
         let head = format!(
-            "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n"
+            "HTTP/1.1 {status} x\r\nconnection: close\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n"
         );
         if stream.write_all(head.as_bytes()).await.is_err() {
             return;

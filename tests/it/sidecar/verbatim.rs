@@ -198,6 +198,11 @@ pub(super) fn rich(caller: Caller) -> (String, String) {
     }
 }
 
+/// Names the provider of an encrypted thought, which another provider of the route could take for its own.
+fn issued(text: &str) -> String {
+    text.replace("\"ENC\"", "\"standin:of/first/ENC\"")
+}
+
 #[tokio::test]
 async fn an_answer_in_its_callers_dialect_arrives_as_it_came() {
     for caller in Caller::ALL {
@@ -207,7 +212,7 @@ async fn an_answer_in_its_callers_dialect_arrives_as_it_came() {
             scene.first.answers(Bytes { body: whole.clone(), piece, cut: false, stream: false });
             let reply = scene.ask(false, &[]).await;
             assert_eq!((reply.status, reply.is_whole), (200, true), "{caller:?}: {reply:?}");
-            assert_eq!(reply.body, whole, "{caller:?} in pieces of {piece}");
+            assert_eq!(reply.body, issued(&whole), "{caller:?} in pieces of {piece}");
             assert_eq!(reply.header("x-standin-target"), Some("first/m"));
             for how in ["live", "buffered"] {
                 scene.first.answers(Bytes { body: stream.clone(), piece, cut: false, stream: true });
@@ -582,7 +587,7 @@ async fn an_answer_names_its_model_as_its_provider_does_or_as_it_was_asked_for()
                 ModelNames::Asked => text.replace("m-of-the-provider", "r"),
             };
             scene.first.answers(Bytes { body: whole.clone(), piece: 33, cut: false, stream: false });
-            assert_eq!(scene.ask(false, &[]).await.body, named(&whole), "{caller:?}");
+            assert_eq!(scene.ask(false, &[]).await.body, issued(&named(&whole)), "{caller:?}");
             let reply = scene.streamed(&stream, 33, false).await;
             assert_eq!(http::events(&reply.body), http::events(&named(&stream)), "{caller:?}");
             assert_eq!(reply.body.contains("m-of-the-provider"), names == ModelNames::Provider, "{caller:?}");
@@ -626,6 +631,118 @@ async fn a_thoughts_signature_says_whose_it_is_only_where_another_model_could_ta
         Exchange::begin(scene.sidecar.address(), "POST", &path, &[], &body.to_string()).await.end().await;
         let asked: Value = serde_json::from_str(&scene.first.asked().pop().expect("asked")).expect("JSON");
         assert_eq!(asked["messages"][1]["content"][0]["signature"], "RXJVQg==", "{asked}");
+    }
+}
+
+/// A conversation in which the model thought, with a proof of that.
+fn thoughtful(caller: Caller, proof: &str, stream: bool) -> (String, Value) {
+    let (path, mut body) = caller.ask("r", "hello", stream);
+    let user = serde_json::json!({"role": "user", "content": "hello"});
+    let (field, turns) = match caller {
+        Caller::Chat => {
+            let detail = serde_json::json!({"type": "reasoning.text", "text": "Hm", "signature": proof});
+            let said = serde_json::json!({"role": "assistant", "content": "a", "reasoning_details": [detail]});
+            ("messages", serde_json::json!([user, said, user]))
+        }
+        Caller::Responses => {
+            body["store"] = false.into();
+            let thought =
+                serde_json::json!({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": proof});
+            let said = serde_json::json!({"type": "message", "id": "msg_1", "role": "assistant", "content": "a"});
+            ("input", serde_json::json!([user, thought, said, user]))
+        }
+        Caller::Anthropic => {
+            let thought = serde_json::json!({"type": "thinking", "thinking": "Hm", "signature": proof});
+            let said = serde_json::json!({"role": "assistant", "content": [thought, {"type": "text", "text": "a"}]});
+            ("messages", serde_json::json!([user, said, user]))
+        }
+        Caller::Gemini => {
+            let user = serde_json::json!({"role": "user", "parts": [{"text": "hello"}]});
+            let said = serde_json::json!({"role": "model", "parts": [{"text": "a", "thoughtSignature": proof}]});
+            ("contents", serde_json::json!([user, said, user]))
+        }
+    };
+    body[field] = turns;
+    (path, body)
+}
+
+#[tokio::test]
+async fn an_encrypted_thought_goes_back_to_its_provider_and_the_other_is_asked_without_it() {
+    for streams in [false, true] {
+        let scene = scene(Caller::Responses).await;
+        let item = r#"{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"ENC"}"#;
+        let said =
+            r#"{"type":"message","id":"msg_1","role":"assistant","content":[{"type":"output_text","text":"a"}]}"#;
+        let whole = format!(r#"{{"id":"resp_1","status":"completed","output":[{item},{said}]}}"#);
+        let events = [
+            format!(r#"{{"type":"response.output_item.done","output_index":0,"item":{item}}}"#),
+            r#"{"type":"response.output_text.delta","output_index":1,"delta":"a"}"#.to_owned(),
+            format!(r#"{{"type":"response.completed","response":{whole}}}"#),
+        ];
+        let body = if streams { events.map(|data| event("", &data)).concat() } else { whole };
+        scene.first.answers(Bytes { body, piece: 30, cut: false, stream: streams });
+        let told = scene.ask(streams, &[]).await;
+        let answer =
+            if streams { http::events(&told.body).pop().expect("an end")["response"].clone() } else { told.json() };
+        let thought = answer["output"][0]["encrypted_content"].as_str().expect("a thought").to_owned();
+        let (path, body) = thoughtful(Caller::Responses, &thought, streams);
+        let ask = || async {
+            Exchange::begin(scene.sidecar.address(), "POST", &path, &[], &body.to_string()).await.end().await
+        };
+        assert_eq!(ask().await.status, 200);
+        let asked = scene.first.asked().pop().expect("asked");
+        assert!(asked.contains(r#""encrypted_content":"ENC""#), "{asked}");
+        scene.first.refuses("", 503, "{}");
+        scene.second.refuses("ENC", 400, r#"{"error":{"code":"invalid_encrypted_content"}}"#);
+        let reply = ask().await;
+        let notes = (!streams).then_some("dropped messages.reasoning");
+        assert_eq!((reply.status, reply.header("x-standin-notes")), (200, notes), "{reply:?}");
+        let asked = scene.second.asked();
+        assert!(asked.len() == 1 && !asked[0].contains("ENC"), "it is not asked with another's thought: {asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_refuses_thoughts_is_asked_once_more_without_them() {
+    let refusals = [
+        (
+            Caller::Responses,
+            r#"{"error":{"message":"The encrypted content ENC could not be verified.","code":"invalid_encrypted_content"}}"#,
+        ),
+        (
+            Caller::Anthropic,
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"messages.1.content.0: Invalid `signature` in `thinking` block"}}"#,
+        ),
+        (
+            Caller::Gemini,
+            r#"{"error":{"code":400,"message":"Thought signature is not valid","status":"INVALID_ARGUMENT"}}"#,
+        ),
+        (
+            Caller::Chat,
+            r#"{"error":{"message":"messages.1.content.0: Invalid `signature` in `thinking` block","code":400}}"#,
+        ),
+    ];
+    for (caller, refusal) in refusals {
+        for streams in [false, true] {
+            let scene = scene(caller).await;
+            scene.first.refuses("ENC", 400, refusal);
+            let good = stream(caller, "good");
+            scene.first.answers(Bytes { body: good.clone(), piece: 10_000, cut: false, stream: true });
+            let (path, body) = thoughtful(caller, "ENC", streams);
+            let ask = Exchange::begin(scene.sidecar.address(), "POST", &path, &[], &body.to_string()).await;
+            let reply = ask.end().await;
+            let notes = (!streams).then_some("dropped messages.reasoning");
+            assert_eq!((reply.status, reply.header("x-standin-notes")), (200, notes), "{caller:?}: {reply:?}");
+            assert_eq!(reply.header("x-standin-target"), Some("first/m"), "{caller:?}");
+            let asked = scene.first.asked();
+            assert_eq!(asked.len(), 2, "{caller:?}: {asked:?}");
+            assert!(asked[1].contains("hello") && !asked[1].contains("ENC"), "{caller:?}: {}", asked[1]);
+            // A refusal of both is as any other.
+            scene.first.refuses("", 400, refusal);
+            let ask = Exchange::begin(scene.sidecar.address(), "POST", &path, &[], &body.to_string()).await;
+            assert_eq!(ask.end().await.header("x-standin-target"), Some("second/m"), "{caller:?}");
+            assert_eq!(scene.first.asked().len(), 4, "{caller:?}");
+        }
     }
 }
 

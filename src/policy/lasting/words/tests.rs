@@ -118,6 +118,7 @@ fn items() -> Vec<Item> {
     vec![
         Ok(ReplyEvent::Waiting { back_in: Some(Duration::from_millis(5)), barred: barred.clone() }),
         Ok(ReplyEvent::Started { call: CallId::new(1, 2), target, attempt: 1, prompt_tokens: 9 }),
+        Ok(ReplyEvent::Refusal),
         Ok(ReplyEvent::Text("ja".into())),
         Ok(ReplyEvent::Verbatim(bytes::Bytes::from_static(b"\xff"))),
         Ok(ReplyEvent::Reset(failure.clone())),

@@ -232,7 +232,8 @@ fn knows_every_reason_to_stop() {
         ("stop_sequence", StopReason::Stop),
         ("max_tokens", StopReason::Length),
         ("model_context_window_exceeded", StopReason::Length),
-        ("tool_use", StopReason::ToolCalls),
+        // It called none.
+        ("tool_use", StopReason::Stop),
         ("refusal", StopReason::Refusal),
         ("pause_turn", StopReason::Other),
         ("a new one", StopReason::Other),

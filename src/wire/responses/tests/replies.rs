@@ -251,7 +251,7 @@ fn a_stream_without_its_end_is_cut() {
 fn a_refusal_is_text_with_a_reason_of_its_own() {
     let refusal = |delta: &str| json!({"type": "response.refusal.delta", "delta": delta});
     let (pieces, ending) = stream(&[refusal("I'm "), refusal("out"), completed()]);
-    assert_eq!(pieces, [Piece::Text("I'm out".to_owned())]);
+    assert_eq!(pieces, [Piece::Refusal, Piece::Text("I'm out".to_owned())]);
     assert_eq!(ending.expect("a good answer").stop, StopReason::Refusal);
     let part = json!({"type": "refusal", "refusal": "I'm out"});
     let whole = json!({"status": "completed", "output": [{"type": "message", "content": [part]}]});
@@ -341,4 +341,66 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn the_end_of_a_part_adds_what_its_pieces_did_not_say() {
+    let item = |arguments: &str| json!({"type": "function_call", "id": "fc", "call_id": "c", "name": "f", "arguments": arguments});
+    let about = |kind: &str, item: Value| json!({"type": format!("response.output_item.{kind}"), "output_index": 0, "item": item});
+    let done = json!({"type": "response.function_call_arguments.done", "item_id": "fc", "output_index": 0, "arguments": "{\"q\":1}"});
+    let named = json!({"type": "response.function_call_arguments.done", "output_index": 0, "arguments": "{\"q\":1}",
+        "name": "f", "call_id": "c"});
+    let piece =
+        |delta: &str| json!({"type": "response.function_call_arguments.delta", "output_index": 0, "delta": delta});
+    let end =
+        |output: Value| json!({"type": "response.completed", "response": {"status": "completed", "output": output}});
+    for events in [
+        vec![about("added", item("")), done.clone(), completed()],
+        vec![about("added", item("")), done.clone(), about("done", item("")), completed()],
+        vec![about("added", item("{}")), done.clone(), completed()],
+        vec![about("added", item("")), piece("{\"q\""), done.clone(), completed()],
+        vec![about("added", item("")), piece("{\"q\":1}"), done, about("done", item("{\"q\":1}")), completed()],
+        vec![named, completed()],
+        vec![about("added", item("")), about("done", item("{\"q\":1}")), completed()],
+        vec![about("added", item("")), end(json!([item("{\"q\":1}")]))],
+        vec![
+            text("a"),
+            end(json!([{"type": "message", "content": [{"type": "output_text", "text": "a"}]}, item("{\"q\":1}")])),
+        ],
+    ] {
+        assert_eq!(calls_of(stream(&events)), owned(&[("c", "f", "{\"q\":1}")]), "{events:?}");
+    }
+    let part = json!({"type": "output_text", "text": "hello"});
+    let ends = [
+        json!({"type": "response.output_text.done", "output_index": 0, "content_index": 0, "text": "hello"}),
+        json!({"type": "response.content_part.done", "output_index": 0, "content_index": 0, "part": part}),
+        about("done", json!({"type": "message", "content": [part]})),
+    ];
+    let last = end(json!([{"type": "message", "content": [part]}]));
+    for begun in ["", "hel", "hello"] {
+        for (at, one) in ends.iter().enumerate() {
+            for ends in [
+                vec![one.clone(), completed()],
+                vec![one.clone(), last.clone()],
+                [&ends[at..], &[last.clone()]].concat(),
+            ] {
+                let events = [vec![text(begun)], ends].concat();
+                let (pieces, ending) = stream(&events);
+                assert_eq!(pieces.iter().filter(|piece| matches!(piece, Piece::Text(_))).count(), 1, "{events:?}");
+                assert_eq!(ending.expect("an answer").text(), "hello", "{events:?}");
+            }
+        }
+        assert_eq!(stream(&[text(begun), last.clone()]).1.expect("an answer").text(), "hello", "{begun}");
+    }
+    let thought = |events: &[Value]| stream(events).1.expect("an answer").parts[0].clone();
+    let summary = json!({"type": "response.reasoning_summary_text.delta", "delta": "so"});
+    let whole = json!({"type": "response.reasoning_summary_text.done", "text": "so, hm"});
+    let item = json!({"type": "reasoning", "summary": [{"type": "summary_text", "text": "so, hm"}]});
+    for end in [whole, about("done", item)] {
+        assert_eq!(thought(&[summary.clone(), end, text("a"), completed()]), super::thought("so, hm", None));
+    }
+    let declined = json!({"type": "response.refusal.done", "refusal": "no"});
+    let (pieces, ending) = stream(&[json!({"type": "response.refusal.delta", "delta": "n"}), declined, completed()]);
+    assert_eq!(pieces, [Piece::Refusal, Piece::Text("no".to_owned())]);
+    assert_eq!(ending.expect("an answer").stop, StopReason::Refusal);
 }

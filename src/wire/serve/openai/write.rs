@@ -8,7 +8,7 @@ use crate::wire::serve::refusal::Fault;
 use crate::wire::serve::seal::{self, Proves};
 use crate::wire::serve::writer::AnswerEncoder;
 use crate::wire::serve::{CallerDialect, Form};
-use crate::words::{AssistantPart, Dialect, Finished, Proof, Source, StopReason, ToolCall, Usage};
+use crate::words::{AssistantPart, Finished, Proof, Source, StopReason, ToolCall, Usage};
 
 /// One answer in the form of chat completions.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(in crate::wire::serve) struct Chat {
     thought: String,
     calls: usize,
     details: usize,
+    /// Whether the model's text is a refusal.
+    refuses: bool,
 }
 
 /// What follows the delta of a chunk that is not the last one; where the usage is to come, every chunk before says that
@@ -40,7 +42,7 @@ impl Chat {
         before.pop();
         before.extend_from_slice(b",\"choices\":[{\"index\":0,\"delta\":");
         let after = if form.usage { AFTER_WITH_USAGE } else { AFTER };
-        Self { form, id, created, before, after, thought: String::new(), calls: 0, details: 0 }
+        Self { form, id, created, before, after, thought: String::new(), calls: 0, details: 0, refuses: false }
     }
 
     /// Writes a chunk with a delta.
@@ -62,6 +64,7 @@ impl Chat {
             StopReason::Length => "length",
             StopReason::ToolCalls if self.form.functions => "function_call",
             StopReason::ToolCalls => "tool_calls",
+            StopReason::Refusal if self.refuses => "stop",
             // That the model declined is known too late to say it in a field of its own.
             StopReason::ContentFilter | StopReason::Refusal => "content_filter",
             StopReason::Stop | StopReason::Other => "stop",
@@ -76,7 +79,11 @@ impl AnswerEncoder for Chat {
 
     fn text(&mut self, text: &str, out: &mut Vec<u8>) {
         self.thought.clear();
-        self.say(b"{\"content\":", text, out);
+        self.say(if self.refuses { b"{\"refusal\":" } else { b"{\"content\":" }, text, out);
+    }
+
+    fn refuse(&mut self, _: &mut Vec<u8>) {
+        self.refuses = true;
     }
 
     fn reasoning(&mut self, text: &str, out: &mut Vec<u8>) {
@@ -256,14 +263,14 @@ struct Details<'a> {
 #[serde(tag = "type")]
 enum Detail<'a> {
     #[serde(rename = "reasoning.text")]
-    Text { index: usize, text: String, signature: std::borrow::Cow<'a, str> },
+    Text { index: usize, text: String, signature: String },
     #[serde(rename = "reasoning.encrypted")]
-    Encrypted { index: usize, id: Option<&'a str>, data: std::borrow::Cow<'a, str> },
+    Encrypted { index: usize, id: Option<&'a str>, data: String },
 }
 
 impl<'a> Detail<'a> {
-    fn thought(index: usize, text: &str, proof: &'a Proof) -> Self {
-        let data = seal::thought(Dialect::OpenAiChat, proof);
+    fn thought(index: usize, text: &str, proof: &Proof) -> Self {
+        let data = seal::seal(Proves::Thought, proof);
         if text.is_empty() {
             Self::Encrypted { index, id: None, data }
         } else {
@@ -272,7 +279,7 @@ impl<'a> Detail<'a> {
     }
 
     fn call(index: usize, call: &'a ToolCall, proof: &Proof) -> Self {
-        Self::Encrypted { index, id: Some(&call.id), data: seal::seal(Proves::Call, proof).into() }
+        Self::Encrypted { index, id: Some(&call.id), data: seal::seal(Proves::Call, proof) }
     }
 }
 

@@ -342,7 +342,12 @@ impl Items<'_> {
         let proof = match item.text("encrypted_content")? {
             Some(data) => Some(match seal::open(&data) {
                 Some(proof) => proof,
-                None => (seal::Proves::Thought, Proof::new(Dialect::OpenAiResponses, whole?)),
+                None => {
+                    let whole = whole?;
+                    let whole = whole.to_string();
+                    let (issuer, item) = seal::unissued(&whole);
+                    (seal::Proves::Thought, Proof { issuer, ..Proof::new(Dialect::OpenAiResponses, item) })
+                }
             }),
             None => None,
         };

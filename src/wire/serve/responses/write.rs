@@ -286,6 +286,11 @@ impl AnswerEncoder for Responses {
         self.standing("response.in_progress", &State::without("in_progress"), out);
     }
 
+    fn refuse(&mut self, out: &mut Vec<u8>) {
+        self.close(None, out);
+        self.refuses = true;
+    }
+
     fn text(&mut self, text: &str, out: &mut Vec<u8>) {
         if !matches!(self.open, Open::Message(_)) {
             self.close(None, out);
@@ -330,7 +335,8 @@ impl AnswerEncoder for Responses {
         }
         self.close(None, out);
         let own = Some(proof).filter(|proof| proof.dialect == Dialect::OpenAiResponses);
-        match own.and_then(|proof| crate::wire::request::object(&proof.data)) {
+        let issued = own.and_then(|proof| seal::issued(&proof.data, proof.issuer.as_deref()?));
+        match issued.as_deref().or(own.map(|proof| &*proof.data)).and_then(crate::wire::request::object) {
             Some(item) => self.sealed(item, out),
             None => self.sealed(&thought(&self.id(THOUGHT), &[], Some(seal::seal(Proves::Thought, proof))), out),
         }

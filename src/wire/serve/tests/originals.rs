@@ -707,6 +707,79 @@ fn thoughts_go_back_to_their_model_and_the_rest_of_a_turn_stays() {
 }
 
 #[test]
+fn an_encrypted_thought_goes_back_to_the_provider_that_its_name_says_and_to_no_other() {
+    let item =
+        |encrypted: &str| json!({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": encrypted});
+    let said = json!({"role": "assistant", "content": "a"});
+    let user = json!({"role": "user", "content": "Go on."});
+    let whole = item("gAAA").to_string();
+    let sealed = |provider: &str| format!("standin:thought:responses/{provider}/{whole}");
+    let chat = |signature: &str| {
+        json!({"model": "smart", "messages": [user, {"role": "assistant", "content": "a", "reasoning_details":
+            [{"type": "reasoning.encrypted", "data": signature}]}, user]})
+    };
+    for (caller_dialect, body, goes) in [
+        (CallerDialect::OpenAiResponses, json!([item("gAAA")]), true),
+        (CallerDialect::OpenAiResponses, json!([item("standin:of/p/gAAA")]), true),
+        (CallerDialect::OpenAiResponses, json!([item("standin:of/q/gAAA")]), false),
+        (CallerDialect::OpenAiResponses, json!([item(&sealed("p"))]), true),
+        (CallerDialect::OpenAiResponses, json!([item(&sealed("q"))]), false),
+        (CallerDialect::OpenAiResponses, json!([item(&format!("standin:thought:responses:{whole}"))]), true),
+        (CallerDialect::OpenAiChat, chat(&sealed("p")), true),
+        (CallerDialect::OpenAiChat, chat(&sealed("q")), false),
+    ] {
+        let body = match body {
+            Value::Array(items) => {
+                let items: Vec<_> = items.into_iter().chain([said.clone(), user.clone()]).collect();
+                json!({"model": "smart", "store": false, "input": items})
+            }
+            body => body,
+        };
+        let (sent, notes) = sent(caller_dialect, &body, (Dialect::OpenAiResponses, "openai", "gpt-5.4"), false);
+        let input = sent["input"].as_array().expect("items");
+        let thoughts: Vec<_> = input.iter().filter(|item| item["type"] == "reasoning").collect();
+        assert!(thoughts.iter().all(|item| item["encrypted_content"] == "gAAA"), "{sent}");
+        assert_eq!((thoughts.len(), notes.is_empty()), (usize::from(goes), goes), "{body}: {notes:?}");
+    }
+}
+
+#[test]
+fn blocks_under_a_seal_go_back_in_their_own_field_in_a_request_as_it_came() {
+    let block = json!({"signature": "S", "thinking": "Hm", "type": "thinking"});
+    let detail = json!({"data": "E", "index": 0, "type": "reasoning.encrypted"});
+    let said = json!({"role": "assistant", "content": "a"});
+    let turn = |field: &str, blocks: &Value| {
+        let mut turn = said.clone();
+        turn[field] = blocks.clone();
+        turn
+    };
+    for (field, block) in [("thinking_blocks", &block), ("reasoning_details", &detail)] {
+        for (issuer, goes) in [("p", true), ("q", false)] {
+            let sealed = format!("standin:thought:openai/{issuer}/{}", json!({field: [block]}));
+            let came = turn("reasoning_details", &json!([{"type": "reasoning.encrypted", "data": sealed}]));
+            let user = json!({"role": "user", "content": "x"});
+            let body = json!({"model": "smart", "messages": [user, came, user]});
+            let to = (Dialect::OpenAiChat, "generic", "m");
+            let (sent, notes) = sent(CallerDialect::OpenAiChat, &body, to, false);
+            let expected = if goes { turn(field, &json!([block])) } else { said.clone() };
+            assert_eq!(sent["messages"][1], expected, "{field} of {issuer}");
+            assert_eq!(notes.is_empty(), goes);
+        }
+    }
+    let call = |id: &str| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let result = |id: &str| json!({"role": "tool", "tool_call_id": id, "content": "r"});
+    let body = json!({"model": "smart", "messages": [{"role": "user", "content": "x"},
+        {"role": "assistant", "content": null, "tool_calls": [call("c"), call("d")]}, result("c"), result("d")]});
+    for (model, signed) in [("gemini-3-pro-preview", true), ("gemini-2.5-pro", false), ("m", false)] {
+        let (sent, _) = sent(CallerDialect::OpenAiChat, &body, (Dialect::OpenAiChat, "generic", model), false);
+        let calls = sent["messages"][1]["tool_calls"].as_array().expect("calls");
+        let word = calls[0]["extra_content"]["google"]["thought_signature"].as_str();
+        assert_eq!(word, signed.then_some("skip_thought_signature_validator"), "{model}");
+        assert_eq!(calls[1].get("extra_content"), None);
+    }
+}
+
+#[test]
 fn a_thought_that_nobody_signed_goes_to_no_server_that_checks_signatures() {
     let said = json!({"type": "tool_use", "id": "call_1", "name": "f", "input": {}});
     let thoughts = [

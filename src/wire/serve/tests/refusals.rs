@@ -419,3 +419,23 @@ fn a_budget_that_calls_in_flight_have_reserved_is_a_limit_of_the_moment() {
         assert!(!refusal.headers.contains_key("x-should-retry"), "{caller_dialect:?}");
     }
 }
+
+#[test]
+fn the_field_that_a_provider_names_reaches_callers_of_openais_dialects() {
+    let failure = |param: Option<&str>| Failure {
+        status: Some(400),
+        param: param.map(str::to_owned),
+        ..Failure::new(FailureClass::BadRequest, "Unsupported parameter.")
+    };
+    for caller_dialect in [CallerDialect::OpenAiChat, CallerDialect::OpenAiResponses] {
+        for param in [Some("input[0].content"), None] {
+            let error = Error::Rejected { failure: failure(param), attempts: Vec::new() };
+            let refusal = refuse(caller_dialect, RefusalReason::Call(&error));
+            let body: Value = serde_json::from_slice(&refusal.body).expect("JSON");
+            assert_eq!(body["error"]["param"].as_str(), param);
+        }
+    }
+    let body = br#"{"error":{"message":"Unsupported parameter: 'max_tokens'.","code":"unsupported_parameter","param":"max_tokens"}}"#;
+    let read = crate::wire::classify(400, &http::HeaderMap::new(), body, crate::wire::Sent::default());
+    assert_eq!(read.param.as_deref(), Some("max_tokens"));
+}

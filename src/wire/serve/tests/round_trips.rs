@@ -65,11 +65,18 @@ fn recorded_answers_are_the_same_after_the_server_half() {
             }
             assert_eq!(after.usage, before.usage, "{name}, {how}: {body}");
             let (mut after, mut before) = (told(&after.parts), told(&before.parts));
-            if caller_dialect == CallerDialect::OpenAiResponses && how == "streamed" {
+            let is_sealed = match caller_dialect {
                 // What a thought with its own item proves is sealed within the one that was told.
+                CallerDialect::OpenAiResponses => how == "streamed",
+                CallerDialect::OpenAiChat => true,
+                CallerDialect::Anthropic | CallerDialect::Gemini => false,
+            };
+            if is_sealed {
                 let open = |proof: &mut Proof| {
                     let item: Value = serde_json::from_str(&proof.data).expect("an item");
-                    let sealed = item["encrypted_content"].as_str().and_then(crate::wire::serve::seal::open);
+                    let detail = &item["reasoning_details"][0];
+                    let places = [&item["encrypted_content"], &detail["signature"], &detail["data"]];
+                    let sealed = places.into_iter().find_map(|place| crate::wire::serve::seal::open(place.as_str()?));
                     *proof =
                         sealed.map_or_else(|| proof.clone(), |(_, proof)| Proof { data: tidy(&proof.data), ..proof });
                 };

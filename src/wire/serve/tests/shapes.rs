@@ -295,3 +295,37 @@ fn contents_are_streamed_part_by_part_and_end_with_a_reason() {
         ]
     );
 }
+
+#[test]
+fn a_refusal_is_told_as_one_between_openais_dialects_in_streams_too() {
+    let answer = finished(vec![text("I cannot.")], StopReason::Refusal);
+    for caller_dialect in [CallerDialect::OpenAiChat, CallerDialect::OpenAiResponses] {
+        let mut writer = Writer::new(Form::new(caller_dialect, "m".to_owned()), 7, 1_700_000_000);
+        let mut out = Vec::new();
+        for event in [
+            ReplyEvent::Refusal,
+            ReplyEvent::Text("I can".to_owned()),
+            ReplyEvent::Text("not.".to_owned()),
+            ReplyEvent::Finished(Box::new(answer.clone())),
+        ] {
+            writer.event(&event, &mut out);
+        }
+        let events = data(&String::from_utf8(out).expect("text"));
+        let said = |path: &str| -> String { events.iter().filter_map(|event| event.pointer(path)?.as_str()).collect() };
+        if caller_dialect == CallerDialect::OpenAiChat {
+            assert_eq!(
+                (said("/choices/0/delta/refusal"), said("/choices/0/delta/content")),
+                ("I cannot.".into(), String::new())
+            );
+            assert_eq!(said("/choices/0/finish_reason"), "stop");
+        } else {
+            let deltas = events.iter().filter(|event| event["type"] == "response.refusal.delta");
+            assert_eq!(deltas.filter_map(|event| event["delta"].as_str()).collect::<String>(), "I cannot.");
+            let last = &events.last().expect("an end")["response"];
+            assert_eq!(
+                (&last["status"], &last["output"][0]["content"][0]["type"]),
+                (&json!("completed"), &json!("refusal"))
+            );
+        }
+    }
+}
