@@ -427,14 +427,22 @@ impl Standin {
         let effects = of.admission.report(ticket, report, net.now, &mut of.rng);
         of.told(!effects.is_empty(), net.now);
         for effect in effects {
-            if let Effect::Transition { target, to: BreakerState::Open { .. }, .. } = effect {
-                self.give_up((provider, target), net);
+            match effect {
+                Effect::Transition { target, to: BreakerState::Open { .. }, .. } => {
+                    self.tell((provider, target), Failover::given_up, net);
+                }
+                Effect::Transition { target, to: BreakerState::Ramp { .. } | BreakerState::Closed, .. }
+                | Effect::Answers { target } => {
+                    let now = net.now;
+                    self.tell((provider, target), |machine, number| machine.came_back(number, now), net);
+                }
+                _ => {}
             }
         }
     }
 
-    /// An attempt that waits at a target that was given up is joined by another one, once this event is dealt with.
-    fn give_up(&mut self, place: (usize, usize), net: &mut Net) {
+    /// Tells the calls that wait at a target what became of it: what follows is asked once this event is dealt with.
+    fn tell(&mut self, place: (usize, usize), tell: impl Fn(&mut Failover, u32), net: &mut Net) {
         let waits = |attempt: &usize, live: &Live| !live.content && self.places[net.attempt(*attempt).target] == place;
         let waiting: Vec<(usize, u32)> = self
             .live
@@ -444,7 +452,7 @@ impl Standin {
             .collect();
         for (call, number) in waiting {
             if let Some(running) = self.calls.get_mut(&call) {
-                running.machine.given_up(number);
+                tell(&mut running.machine, number);
                 self.alarm(call, net.now, net);
             }
         }
@@ -508,8 +516,7 @@ impl Gateway for Standin {
         self.delivered(net);
         self.report(attempt, &ticket, Report::Content { after }, net);
         if let Some(running) = self.calls.get_mut(&call) {
-            running.machine.heard(number, net.now);
-            running.machine.content(number);
+            running.machine.content(number, net.now);
             self.drive(call, net);
         }
         self.look(net);

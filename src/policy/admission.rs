@@ -288,8 +288,8 @@ impl Admission {
         let offline = self.offline(now);
         let target = &mut self.targets[ask.target];
         let expected = u64::from(ask.prompt_tokens) + u64::from(ask.output_expected);
-        // A look has the place of what it is beside: what may be lost keeps nobody from finding out.
-        let others = in_flight.saturating_sub(u32::from(ask.look.is_some()));
+        // A look has the place of those that it is beside: what may be lost keeps nobody from finding out.
+        let others = in_flight.saturating_sub(ask.look.map_or(0, |look| look.beside));
         let gates = target.gates(&self.keys, offline, others, expected, now);
         if let Some(refusal) = gates.refusal(ask.last_resort, now) {
             return Err(refusal);
@@ -387,13 +387,16 @@ impl Admission {
         }
         let answers = matches!(report, Report::Content { .. } | Report::Ended(Outcome::Success { .. }));
         let in_time = now.saturating_duration_since(ticket.started) <= ticket.overdue_after;
-        let answers = answers && in_time && self.looks[ticket.target].answered(ticket.started);
+        let looked = answers && in_time && self.looks[ticket.target].answered(ticket.started);
         // Only silence that was judged by a guess had opened it: then it closes.
         let refuted = finding.refuted;
         let closed = refuted.and_then(|refuted| target.breaker.take_back(refuted.evidence(), refuted.since, now));
         self.tell(ticket.target, transition);
         self.tell(ticket.target, closed);
-        if answers || matches!(transition, Some(Transition { to: BreakerState::HalfOpen, .. })) {
+        // After a probe the next one may follow at once.
+        let probed =
+            answers && ticket.probe || matches!(transition, Some(Transition { to: BreakerState::HalfOpen, .. }));
+        if looked || probed {
             self.effects.push(Effect::Answers { target: ticket.target });
         }
         self.tell_flag(ticket.target, now);

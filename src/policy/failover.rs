@@ -363,13 +363,15 @@ impl Failover {
     pub fn admitted(&mut self, now: Instant) {
         let Some((at, reason, paid, hedge)) = self.asked() else { return };
         let is_twin = reason == Reason::Beside;
-        let counts = hedge.is_none() && !is_twin;
+        let is_look = matches!(reason, Reason::Silence | Reason::Beside);
+        // One that is beside others is no attempt of its own.
+        let counts = hedge.is_none() && !(is_look && self.targets.iter().any(CallTarget::runs));
         let planned = self.targets[at].planned;
         let patience = match planned.overdue {
             // Others that come back are asked as if it were not there.
             _ if is_twin => Duration::ZERO,
             // Without a limit of its own nothing else ends its silence.
-            Some(overdue) if self.first_token_max(&planned, now).is_none() => planned.patience.min(overdue),
+            Some(overdue) if is_look || self.first_token_max(&planned, now).is_none() => planned.patience.min(overdue),
             _ => planned.patience,
         };
         let patience = self.patience_with(at, patience, now);
@@ -385,7 +387,7 @@ impl Failover {
             self.targets[at].planned.hedge_after.filter(|_| !is_twin && !self.hedged && !self.last_resort);
         self.targets[at].state =
             TargetState::Runs { reason, number, since: now, patience, hedge_after, again_after, joined, counts, paid };
-        if let (Reason::Silence | Reason::Beside, Some(every)) = (reason, again_after) {
+        if let (true, Some(every)) = (is_look, again_after) {
             self.again_from(planned.target, now + every);
             self.give_way(planned.target);
         }
@@ -411,7 +413,7 @@ impl Failover {
         if let Some(cost) = hedge {
             budget.hedges.give_back(cost, now);
         }
-        if matches!(reason, Reason::Silence | Reason::Beside) && self.targets.iter().any(CallTarget::runs) {
+        if matches!(reason, Reason::Silence | Reason::Beside) && self.looks() {
             return self.look_later(at, reason, refusal.until, now);
         }
         self.stale = true;
@@ -435,7 +437,8 @@ impl Failover {
     }
 
     /// Reports an attempt's first content. The attempt wins, unless the whole answer is to be checked first.
-    pub fn content(&mut self, number: u32) {
+    pub fn content(&mut self, number: u32, now: Instant) {
+        self.heard(number, now);
         let Some(at) = self.running(number) else { return };
         if self.committed.is_none() && !self.is_buffered(at) {
             self.win(number);
@@ -540,7 +543,9 @@ impl Failover {
                 Some(Step::Wait(at)) => return Step::Wait(at.min(until)),
                 Some(Step::Queue(at)) => return Step::Queue(at.min(until)),
                 Some(step) => return step,
-                None if self.targets.iter().any(CallTarget::runs) => return Step::Wait(until),
+                None if self.targets.iter().any(CallTarget::runs) || self.again().is_some() => {
+                    return Step::Wait(until);
+                }
                 None => match self.exhausted(now) {
                     GiveUp::Exhausted(back) if self.goes_on() => return Step::Exhausted(back),
                     end => self.give_up(end),
@@ -559,7 +564,7 @@ impl Failover {
             return Some(Step::Plan);
         }
         let beside = self.targets.iter().any(CallTarget::runs);
-        let most = if beside { Reason::Deferred } else { Reason::Silence };
+        let most = if self.looks() { Reason::Deferred } else { Reason::Silence };
         while let Some((at, reason)) = self.due(now).filter(|(_, reason)| *reason <= most) {
             if let Some(this) = self.ask(at, reason, budget, now) {
                 return Some(Step::Try(this));
@@ -656,7 +661,7 @@ impl Failover {
         let waiting = self.targets.iter().filter(|_| again).filter_map(|met| match met.state {
             TargetState::Waits { reason: Reason::Full, .. } => None,
             TargetState::Waits { reason: Reason::Deferred, from } => Some(from).filter(|&from| from <= patience),
-            TargetState::Waits { reason: Reason::Silence, .. } if beside => None,
+            TargetState::Waits { reason: Reason::Silence, .. } if self.looks() => None,
             TargetState::Waits { from, .. } => Some(from).filter(|&from| from + TRY_MIN <= self.deadline),
             _ => None,
         });

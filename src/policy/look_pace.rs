@@ -26,6 +26,8 @@ const WINDOW_FIRST: u32 = 8;
 pub struct Look {
     /// When the last of them was sent, if they are still there.
     pub since: Option<Instant>,
+    /// How many they are.
+    pub beside: u32,
     /// After which time the call would look again.
     pub every: Duration,
 }
@@ -94,7 +96,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn look(since: Instant) -> Look {
-        Look { since: Some(since), every: SECOND * 2 }
+        Look { since: Some(since), beside: 1, every: SECOND * 2 }
     }
 
     /// Returns at which ages a thousand calls look that were sent at one moment and are never answered.

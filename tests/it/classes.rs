@@ -89,7 +89,7 @@ fn cases() -> Vec<Case> {
             "a/m content_policy; rejected",
             0,
         ),
-        case(Fault::Hang, "a/m hedge_lost, b/m won", "a/m call_ended; deadline_exceeded", 1),
+        case(Fault::Hang, "a/m hedge_lost, b/m won", "a/m hedge_lost, a/m won", 1),
         case(Fault::StallAfter(3), "a/m hedge_lost, b/m won", "a/m stalled, a/m won", 1),
         case(Fault::CutAfter(3), "a/m cut, b/m won", "a/m cut, a/m won", 1),
         case(Fault::Reset, "a/m cut, b/m won", "a/m cut, a/m won", 1),
@@ -123,6 +123,8 @@ async fn each_kind_of_failure_has_the_consequences_of_the_table() {
             assert_eq!(way(&world, request).await, expected, "{fault:?} with {targets} targets");
             settle().await;
             let health = world.health("a/m");
+            // Whose own twin was quicker is slow by a guess, and not failed.
+            let weight = if expected == "a/m hedge_lost, a/m won" { 0 } else { weight };
             assert_eq!(health.failed, weight, "{fault:?} with {targets} targets");
             if weight == 0 {
                 assert!(health.failure_rate <= health.failure_rate_prior, "{fault:?}");

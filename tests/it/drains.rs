@@ -63,14 +63,15 @@ async fn drained(world: &World, fault: &Fault, way: Way) -> Duration {
     begun.elapsed() - OUTAGE
 }
 
-/// No second carries more than twice what the best one before it has carried, or a first second of a few.
+/// No second carries more than twice what the best one before it has carried, or a first second of a few. One that lies
+/// across two of those in which that is counted has a part of each.
 fn check_herd(provider: &Scripted, what: &str) {
     let times: Vec<Duration> = provider.log().iter().map(|record| record.at).collect();
     let within = |from: Duration| times.iter().filter(|at| (from..from + S).contains(*at)).count();
     let seconds: Vec<usize> = times.iter().map(|from| within(*from)).collect();
     for (index, carried) in seconds.iter().enumerate() {
         let best = seconds[..index].iter().copied().max().unwrap_or(0).max(4);
-        assert!(*carried <= 2 * best + 2, "{what}: {carried} after {best}: {times:?}");
+        assert!(*carried <= 3 * best, "{what}: {carried} after {best}: {times:?}");
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     AGAIN_REFUSED, CallTarget, CancelReason, Failover, GONE, PLANS_MAX, Planned, Reason, RetryKind, SILENCE_MIN, Step,
-    TRY_MIN, TargetState, Try, WAIT_MIN,
+    TRY_MIN, TargetState, Try,
 };
 use crate::policy::hedge::{Cost, Join};
 use crate::policy::look_pace::Look;
@@ -181,7 +181,8 @@ impl Failover {
             last_resort: self.last_resort,
             resend: reason == Reason::Resend,
             cuts: self.targets[at].cuts,
-            first_token_max: self.first_token_max(&planned, now),
+            // Another look ends a silent one.
+            first_token_max: self.first_token_max(&planned, now).filter(|_| look.is_none()),
             look,
             beside: self.beside(),
             hedge,
@@ -202,16 +203,26 @@ impl Failover {
         overdue.map(|overdue| look_every(overdue, now.saturating_duration_since(first), measured))
     }
 
+    /// Tells whether the call looks at targets that are silent: if it waits for an attempt anyway, and also where none
+    /// is left in flight, as long as it may make attempts, unless it goes on in another way then.
+    pub(super) fn looks(&self) -> bool {
+        let most = self.options.attempts_max;
+        most > 1 && (self.targets.iter().any(CallTarget::runs) || (self.counted < most && !self.goes_on()))
+    }
+
     /// Returns when the first target may be asked again beside those that are silent: once the last attempt there is
     /// overdue, too; or one that was silent and has none now, once it may.
     pub(super) fn again(&self) -> Option<(Instant, usize)> {
-        if self.options.attempts_max < 2 || !self.targets.iter().any(CallTarget::runs) {
+        if !self.looks() {
             return None;
         }
-        let due = |at: usize| match self.targets[at].state {
-            TargetState::Runs { .. } => self.running_at(at).filter_map(CallTarget::again_at).max(),
-            TargetState::Waits { reason: Reason::Silence, from } => Some(from),
-            _ => None,
+        let due = |at: usize| {
+            let last = self.running_at(at).filter_map(CallTarget::again_at).max();
+            match self.targets[at].state {
+                TargetState::Runs { .. } => last,
+                TargetState::Waits { reason: Reason::Silence, from } => last.max(Some(from)),
+                _ => None,
+            }
         };
         let all = (0..self.targets.len()).filter(|&at| self.targets[at].planned.target != GONE);
         let in_time = |due: &Instant| TimeLeft::until(self.deadline, *due).is_enough_for(TRY_MIN);
@@ -234,7 +245,8 @@ impl Failover {
             return None;
         }
         let since = self.running_at(at).filter_map(CallTarget::since).max();
-        Some(Look { since, every: self.again_after(at, now).unwrap_or_default() })
+        let beside = u32::try_from(self.running_at(at).count()).unwrap_or(u32::MAX);
+        Some(Look { since, beside, every: self.again_after(at, now).unwrap_or_default() })
     }
 
     /// Lets a target that refused a look be looked at later.
@@ -243,7 +255,7 @@ impl Failover {
         let first = self.running_at(at).filter_map(CallTarget::since).min().unwrap_or(now);
         // Where it could not say when, its calls are told when it is back.
         let unsaid = (now.saturating_duration_since(first) / 8).max(AGAIN_REFUSED);
-        let from = until.map_or(now + unsaid, |until| until.max(now + WAIT_MIN));
+        let from = until.map_or(now + unsaid, |until| until.max(now + AGAIN_REFUSED));
         if reason == Reason::Beside {
             self.targets.remove(at);
         } else {

@@ -263,7 +263,7 @@ impl Bench {
         match event {
             "nothing" => {}
             "ok" => self.machine.succeeded(number, &self.budget),
-            "content" => self.machine.content(number),
+            "content" => self.machine.content(number, self.now),
             "heard" => self.machine.heard(number, self.now),
             "given" => self.machine.given_up(number),
             "back" => self.machine.came_back(number, self.now),
@@ -985,7 +985,7 @@ fn a_reconfiguration_renames_targets_and_forgets_those_that_are_gone() {
 fn an_unknown_attempt_changes_nothing() {
     let mut bench = Bench::new("a stream");
     let failure = Failure::new(FailureClass::BadRequest, "");
-    bench.machine.content(7);
+    bench.machine.content(7, bench.now);
     bench.machine.succeeded(7, &bench.budget);
     bench.machine.failed(7, &failure, None, bench.now, &mut bench.rng);
     assert_eq!(bench.run("content ok"), "a >a =a");
@@ -1134,7 +1134,7 @@ fn a_word_that_comes_late_makes_no_attempt_older() {
     let at = |seconds| call.now + Duration::from_secs(seconds);
     let (second, fifth, eighth) = (at(2), at(5), at(8));
     call.tries();
-    call.machine.content(1);
+    call.machine.content(1, call.now);
     call.now = fifth;
     for heard in [fifth, second] {
         call.machine.heard(1, heard);
