@@ -22,6 +22,8 @@ const FAILURES: u32 = 2;
 const SLOW: f64 = 2.5;
 /// … once this many have waited; of more the last ones count.
 const WAITS: u32 = 16;
+/// Waits are told apart no finer than this: where all are answered at once no key is slow.
+pub(super) const WAIT_LEAST: Duration = Duration::from_millis(10);
 /// No wait counts as more than this many times the usual one: a single hang is no slow key.
 const WAIT_MAX: f64 = 16.0;
 

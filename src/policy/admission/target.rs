@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::keys::{KeySuspensions, TargetKey, standing};
+use super::keys::{KeySuspensions, TargetKey, WAIT_LEAST, standing};
 use super::{AdmissionOptions, TargetOptions, Ticket};
 use crate::policy::breaker::Breaker;
 use crate::policy::concurrency::Concurrency;
@@ -86,7 +86,7 @@ impl Target {
         let others = self.keys.iter().enumerate().filter(|(key, _)| *key != ticket.key);
         let others = others.filter_map(|(_, key)| key.record.usual()).reduce(f64::min);
         if let Some(key) = self.keys.get_mut(ticket.key) {
-            key.record.waited(ticket.serial, waited.div_duration_f64(usual), others, now);
+            key.record.waited(ticket.serial, (waited + WAIT_LEAST).div_duration_f64(usual + WAIT_LEAST), others, now);
         }
     }
 
