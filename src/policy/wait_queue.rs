@@ -33,8 +33,8 @@ pub use awaited::{AwaitedTargets, look_at};
 const SECOND: Duration = Duration::from_secs(1);
 /// How far one look may run ahead of the pace: timers are no finer.
 const TICK: Duration = Duration::from_millis(10);
-/// How long after one that found no place at a target that is not full the next one goes.
-const AFTER_REFUSAL: Duration = Duration::from_millis(100);
+/// After one that found no place the next one goes a tick later, and so many times after twice as long.
+const REFUSALS_DOUBLED: u32 = 6;
 /// What a target is taken to carry in a second before any call has gone there.
 const CARRIED_FIRST: u32 = 4;
 /// What a target that comes back lets through in a window goes within this part of it.
@@ -312,13 +312,12 @@ impl<K: Ord + Clone, W> WaitQueues<K, W> {
     /// counts those that are there itself, and this one's turn goes to the next one.
     pub fn arrived(&mut self, key: &K) {
         if let Some(pace) = self.paces.get_mut(key) {
-            pace.going = pace.going.saturating_sub(1);
+            pace.arrived();
         }
     }
 
     /// Reports that a call that was let go found no place, or left before: what the target says may be a moment old.
     pub fn refused(&mut self, key: &K, now: Instant) {
-        self.arrived(key);
         if let Some(pace) = self.paces.get_mut(key) {
             pace.refused(now);
         }
@@ -350,6 +349,8 @@ struct ReleasePace {
     next: Instant,
     /// When the next call may go, after one that found no place.
     not_before: Instant,
+    /// How many found no place since one has arrived.
+    refusals: u32,
     /// When a call went last.
     went: Instant,
     /// The current second, and how many went in it.
@@ -414,6 +415,7 @@ impl ReleasePace {
             apart: None,
             next: now,
             not_before: now,
+            refusals: 0,
             went: now,
             second: now,
             carries: 0,
@@ -484,10 +486,16 @@ impl ReleasePace {
         self.next = self.next.max(late) + self.apart.unwrap_or(SECOND / self.carried.saturating_mul(2));
     }
 
-    /// Notes that one that went found no place: it proves no load.
+    /// Notes that one that went has arrived.
+    fn arrived(&mut self) {
+        (self.going, self.refusals) = (self.going.saturating_sub(1), 0);
+    }
+
+    /// Notes that one that went found no place: it proves no load, and where that goes on the next one goes ever later.
     fn refused(&mut self, now: Instant) {
-        self.carries = self.carries.saturating_sub(1);
-        (self.not_before, self.next) = (now + TICK, self.next.max(now + AFTER_REFUSAL));
+        (self.going, self.carries) = (self.going.saturating_sub(1), self.carries.saturating_sub(1));
+        self.not_before = now + TICK.saturating_mul(1 << self.refusals.min(REFUSALS_DOUBLED));
+        self.refusals = self.refusals.saturating_add(1);
     }
 
     /// Returns how many go in a second, once that is known.
