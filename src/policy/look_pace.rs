@@ -125,7 +125,7 @@ mod tests {
     fn once_one_is_answered_those_that_were_sent_before_go_at_a_pace_that_doubles() {
         let start = Instant::now();
         let mut pace = LookPace::default();
-        assert!(!pace.answered(start - SECOND), "nobody had looked");
+        assert!(!pace.answered(start.checked_sub(SECOND).expect("a later start")), "nobody had looked");
         assert!(
             pace.ask(look(start), start + SECOND * 4).is_ok() && pace.ask(look(start), start + SECOND * 5).is_err()
         );

@@ -219,7 +219,8 @@ pub(super) fn of_body(dialect: Dialect, body: &str) -> Original {
     let object = Object::of(body).expect("an object");
     let fields = object.members().iter().map(|member| member.name.to_string()).collect();
     let body = Bytes::copy_from_slice(body.as_bytes());
-    let (stream, stream_usage, left_out, nulls, marks) = (false, None, Vec::new(), Vec::new(), Default::default());
+    let (stream, stream_usage, left_out, nulls, marks) =
+        (false, None, Vec::new(), Vec::new(), crate::words::Marks::default());
     let (lost, unread, method) = (Vec::new(), Vec::new(), "");
     Original { dialect, body, model, fields, nulls, stream, stream_usage, left_out, marks, lost, unread, method }
 }

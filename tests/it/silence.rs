@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use standin::testing::{Fault, Latency, Script};
+use standin::testing::{Fault, Latency, Script, Scripted};
 use standin::{ChatRequest, Hedging, ModelConfig, OnExhausted};
 use tokio::time::{Instant, sleep};
 
@@ -33,7 +33,7 @@ async fn calm(targets: usize, model: ModelConfig, warm: usize) -> World {
 /// how many requests were sent to each target into the silence.
 async fn falls_silent(world: &World, calls: u64, lasting: Duration, request: &ChatRequest) -> (Duration, Vec<u64>) {
     let hangs: Vec<_> = world.providers.iter().map(|provider| provider.always(Fault::Hang)).collect();
-    let received = || world.providers.iter().map(|provider| provider.received()).collect::<Vec<_>>();
+    let received = || world.providers.iter().map(Scripted::received).collect::<Vec<_>>();
     let (from, before) = (Instant::now(), received());
     let waiting: Vec<_> = (0..calls)
         .map(|_| {

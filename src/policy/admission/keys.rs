@@ -141,7 +141,7 @@ impl KeyRecord {
         if !self.is_told(serial) {
             return;
         }
-        let is_long = |wait: f64| others.is_some_and(|others| wait > SLOW * others);
+        let is_long = |wait: f64| others.is_some_and(|others| wait >= SLOW * others);
         let is_slow = if self.rest.is_some() {
             is_long(wait)
         } else {

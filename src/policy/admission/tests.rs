@@ -384,10 +384,11 @@ fn share_of_second(bench: &mut Bench, calls: u32, mut wait: impl FnMut(u32, usiz
     keys.iter().filter(|key| **key == 1).count() as f64 / f64::from(calls)
 }
 
+type Wait = fn(u32) -> Duration;
+
 #[test]
 fn a_key_that_is_slower_than_others_or_hangs_now_and_then_comes_after_them_and_returns_when_it_is_well() {
     let usual = |n: u32| SECOND / 10 + SECOND / 100 * (n * 7 % 13);
-    type Wait = fn(u32) -> Duration;
     let slow: [(&str, Wait); 2] = [
         ("twenty times slower", |n| 2 * SECOND + SECOND / 10 * (n % 5)),
         ("hangs for one in five", |n| if n / 3 % 5 == 0 { MINUTE } else { SECOND / 8 }),

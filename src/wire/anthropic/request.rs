@@ -74,7 +74,7 @@ pub(in crate::wire) fn encode(
             write(request, &Whole { body: &body, turns, instruction })?
         }
     };
-    let stops = options.stops_left_out(request);
+    let stops = Options::stops_left_out(request);
     let names = names.clone();
     let mut headers = headers(streaming);
     if flavour.messages.is_none() {
@@ -132,7 +132,7 @@ impl<'a> Options<'a> {
     }
 
     /// Returns the stop sequences that the target is not told.
-    fn stops_left_out(&self, request: &ChatRequest) -> Vec<Text> {
+    fn stops_left_out(request: &ChatRequest) -> Vec<Text> {
         request.sampling.stop.iter().filter(|stop| stop.is_blank()).cloned().collect()
     }
 

@@ -364,7 +364,7 @@ pub(super) fn is_error(value: &Value) -> bool {
         // MiniMax.
         || fields.all(&["baseresp"]).any(is_refused)
         || (!fields.any_says(&ANSWERS)
-            && (is_message() || fields.refuse() || fields.all(&WRAPPERS).any(|inner| is_refused(inner))))
+            && (is_message() || fields.refuse() || fields.all(&WRAPPERS).any(is_refused)))
 }
 
 /// Fields in which some gateways put all that they say.

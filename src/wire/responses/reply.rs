@@ -335,7 +335,7 @@ impl Part<'_> {
     }
 }
 
-impl<'a> Item<'a> {
+impl Item<'_> {
     /// Takes the item's text and reasoning; tells whether there was any.
     fn say(&self, draft: &mut Draft, out: &mut Vec<Piece>) -> bool {
         let mut content = false;

@@ -63,8 +63,7 @@ fn mark(name: &str, node: &Node<'_>, marks: &mut Marks) {
         Node::Object(object) => object.fields().for_each(|(name, node)| mark(name, node, marks)),
         Node::Bool(true) => marks.begun |= BEGUN.contains(&name),
         // What is only carried has no mark of its dialect in it.
-        Node::Carried(..) => {}
-        Node::Null | Node::Bool(false) | Node::Number(_) | Node::Dense | Node::Aside(_) => {}
+        Node::Null | Node::Bool(false) | Node::Number(_) | Node::Dense | Node::Aside(_) | Node::Carried(..) => {}
     }
 }
 

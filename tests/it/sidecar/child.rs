@@ -109,9 +109,9 @@ impl Drop for Served {
 /// Its port is below those that the system gives away by itself, so that no other socket takes it meanwhile.
 pub fn free() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = u32::from(u16::MAX / 4) + std::process::id() % 1024 * 8;
+    let first = u16::MAX / 4 + u16::try_from(std::process::id() % 1024 * 8).expect("it is small");
     (0..4096)
-        .map(|_| SocketAddr::from(([127, 0, 0, 1], first as u16 + NEXT.fetch_add(1, Relaxed) % 8192)))
+        .map(|_| SocketAddr::from(([127, 0, 0, 1], first + NEXT.fetch_add(1, Relaxed) % 8192)))
         .find(|address| TcpListener::bind(address).is_ok())
         .expect("a port")
 }

@@ -74,7 +74,8 @@ async fn a_call_that_tried_all_it_could_tells_sdks_not_to_try_again() {
 
 #[tokio::test]
 async fn a_404_that_is_about_no_model_says_where_nothing_was_found_and_which_address_was_meant() {
-    let page = || Fault::Reply { status: 404, headers: Default::default(), body: "404 page not found".into() };
+    let page =
+        || Fault::Reply { status: 404, headers: ::http::HeaderMap::default(), body: "404 page not found".into() };
     for (preset, path, status, hint) in [
         (Some("vllm"), "", 424, ": should base_url be http://HOST/v1? (it said: 404 page not found)"),
         (None, "", 503, ": should base_url end in /v1? (it said: 404 page not found)"),

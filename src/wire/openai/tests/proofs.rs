@@ -34,7 +34,7 @@ fn blocks_of_thoughts_go_back_to_the_gateway_that_sent_them_and_to_no_other() {
     let streamed =
         pieces.iter().map(|piece| delta(json!({"reasoning_content": piece["thinking"], "thinking_blocks": [piece]})));
     let streamed = streamed.chain([delta(json!({"tool_calls": call})), finish("tool_calls")]);
-    let streamed: String = streamed.map(|chunk| format!("data: {chunk}\n\n")).collect();
+    let streamed = streamed.map(|chunk| format!("data: {chunk}\n\n")).collect::<Vec<_>>().concat();
     for (body, field, expected) in [
         (
             whole(json!({"reasoning": "Hm.", "reasoning_details": details, "tool_calls": call})),

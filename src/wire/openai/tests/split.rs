@@ -37,7 +37,7 @@ fn a_client_of_the_same_dialect_is_told_the_rest_as_a_delta() {
     let how = crate::wire::Verbatim { stream: true, ..crate::wire::Verbatim::default() };
     let mut decoder = Decoder::new(Dialect::OpenAiChat, true).verbatim(Some(how));
     let body = [delta(json!({"content": "Hel"})), last(json!({"content": "Hello"}))];
-    let body: String = body.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+    let body = body.iter().map(|chunk| format!("data: {chunk}\n\n")).collect::<Vec<_>>().concat();
     let mut pieces = Vec::new();
     decoder.push((body + "data: [DONE]\n\n").as_bytes(), &mut pieces).expect("an answer");
     let rest = decoder.finish().expect("an answer").verbatim.expect("its bytes");

@@ -382,7 +382,7 @@ fn the_end_of_a_part_adds_what_its_pieces_did_not_say() {
             for ends in [
                 vec![one.clone(), completed()],
                 vec![one.clone(), last.clone()],
-                [&ends[at..], &[last.clone()]].concat(),
+                [&ends[at..], std::slice::from_ref(&last)].concat(),
             ] {
                 let events = [vec![text(begun)], ends].concat();
                 let (pieces, ending) = stream(&events);
