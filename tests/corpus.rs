@@ -23,7 +23,8 @@ const DIALECTS: [&str; 6] = ["anthropic", "chat-completions", "gemini", "ollama"
 const FLAVOURS: [&str; 10] =
     ["openai", "azure", "deepseek", "mistral", "qwen", "openrouter", "groq", "vllm", "xai", "kimi"];
 /// Failures that no answer shows, and why.
-const UNSEEN: [(FailureClass, &str); 11] = [
+const UNSEEN: [(FailureClass, &str); 12] = [
+    (FailureClass::WrongAddress, "it needs the address that was asked"),
     (FailureClass::Unsent, "the connection broke before an answer began"),
     (FailureClass::Connect, "there was no connection"),
     (FailureClass::NoFirstToken, "it is the time before an answer, not the answer"),

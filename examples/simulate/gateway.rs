@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus as Luck;
 use standin::internals::policy::admission::{
-    Admission, AdmissionOptions, AdmissionRequest, BreakerOptions, CancelReason, Effect, HealthOptions, Outcome,
-    Report, TargetOptions, Ticket,
+    Admission, AdmissionOptions, AdmissionRequest, BreakerOptions, Effect, HealthOptions, Outcome, Report,
+    TargetOptions, Ticket,
 };
 use standin::internals::policy::failover::{Failover, FailoverOptions, Planned, Step, Try};
+use standin::internals::policy::health::CancelReason;
 use standin::internals::policy::hedge::{self, Cost};
 use standin::internals::policy::local_fault::LocalFault;
 use standin::internals::policy::retry_budget::{BudgetNumbers, RetryBudget};

@@ -23,6 +23,7 @@ impl CallNote {
         *lock(&self.0) = Some(call);
     }
 
+    #[cfg(feature = "sidecar")]
     pub(crate) fn get(&self) -> Option<CallId> {
         *lock(&self.0)
     }

@@ -34,7 +34,7 @@ use crate::words::consequence::{Consequences, FaultOwner};
 use crate::words::{FailureClass, Limits, ModelClass, NamedLimit, Reported};
 
 pub use crate::policy::breaker::BreakerOptions;
-pub use crate::policy::health::{CancelReason, HealthOptions, Outcome, Report};
+pub use crate::policy::health::{HealthOptions, Outcome, Report};
 
 /// Serials of one incarnation: a restarted machine begins a new block, so that no ticket of its predecessor is mistaken
 /// for one of its own.

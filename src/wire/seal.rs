@@ -66,6 +66,7 @@ pub(super) fn issuer(encrypted: &str) -> Option<(&str, &str)> {
 }
 
 /// Puts the provider's name on a thought that it encrypted, an item of responses; `None` where nothing is encrypted.
+#[cfg(any(feature = "sidecar", feature = "internals"))]
 pub(super) fn issued(item: &str, provider: &str) -> Option<String> {
     let mut edits = Edits::new(item);
     issue(item, provider, &mut edits);

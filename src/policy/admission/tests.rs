@@ -7,6 +7,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::*;
+use crate::policy::health::CancelReason;
 
 /// How long a class rests where the provider does not say.
 const fn rests(class: FailureClass) -> Duration {

@@ -76,8 +76,10 @@ fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Res
     }
     let is_answer = chunk.object.text() == "chat.completion";
     let mut content = false;
-    for (place, choice) in chunk.choices.into_iter().enumerate() {
-        content |= choice.read(draft, text, Came { whole, is_answer, place }, out)?;
+    let mut choices: Vec<_> = chunk.choices.into_iter().enumerate().collect();
+    choices.sort_by_key(|(_, choice)| choice.index.count().unwrap_or(0));
+    for (order, (place, choice)) in choices.into_iter().enumerate() {
+        content |= choice.read(draft, text, Came { whole, is_answer, order, place }, out)?;
     }
     Ok(content)
 }
@@ -89,6 +91,8 @@ struct Came {
     whole: bool,
     /// In a whole reply that is an event of a stream, or in one by itself.
     is_answer: bool,
+    /// How many came with it that go before it, by their numbers.
+    order: usize,
     /// Its place among the choices that came with it.
     place: usize,
 }
@@ -266,8 +270,8 @@ struct Function<'a> {
 
 impl Choice<'_> {
     fn read(self, draft: &mut Draft, text: &str, came: Came, out: &mut Vec<Piece>) -> Result<bool, Failure> {
-        let Came { whole, is_answer, place } = came;
-        let one = self.index.count().unwrap_or(0).max(place as u64);
+        let Came { whole, is_answer, place, order } = came;
+        let one = self.index.count().unwrap_or(0).max(order as u64);
         if let Some(error) = self.error.filter(|error| says_something(error)) {
             return Err(classify::in_band(error.get()));
         }
@@ -298,7 +302,8 @@ impl Choice<'_> {
         let is = |reason: &str, words: &[&str]| words.iter().any(|word| is_word(reason, word));
         match self.finish_reason.text() {
             "" | "null" => {}
-            // Only the first of several answers is judged by its end.
+            // Only the first of several answers is judged by its end, and one of which nothing was taken ends nothing.
+            _ if one > 0 && whole && !content => {}
             reason if one > 0 => draft.stopped_by_word(reason),
             // Z.ai's word for a model that failed, and those of SGLang and vLLM for one that was stopped.
             reason if is(reason, &["error", "network_error", "abort"]) => {
