@@ -101,16 +101,16 @@ impl AttemptJob {
                 self.account.notes.push(note);
             }
         }
-        let (names, stops) = (encoded.names, encoded.stops);
+        let (path, names, stops) = (encoded.path, encoded.names, encoded.stops);
         let mut headers = encoded.headers;
         headers.extend(spec.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
         wire::mark(&mut headers, self.work.via());
-        let request = HttpRequest { url: spec.url(&encoded.path), headers, body: encoded.body, words: encoded.words };
+        let request = HttpRequest { url: spec.url(&path), headers, body: encoded.body, words: encoded.words };
         let key = &provider.keys[self.account.permit.ticket().key];
         let secret = key.current(&provider.slot).await?;
         let spare = key.spec.may_change().then(|| request.clone());
         let sent = now();
-        let failure = match self.exchange(request, secret.as_ref(), (&names, &stops)).await {
+        let failure = match self.exchange(request, secret.as_ref(), (&path, &names, &stops)).await {
             Ok(brought) => return Ok(brought),
             Err(failure) => failure,
         };
@@ -121,7 +121,7 @@ impl AttemptJob {
             && let Some(secret) = key.another(&secret, sent, &provider.slot).await
         {
             tracing::info!(key = %key.spec.name, "key refused, sent again with what its source gives now");
-            return self.exchange(request, Some(&secret), (&names, &stops)).await;
+            return self.exchange(request, Some(&secret), (&path, &names, &stops)).await;
         }
         Err(failure)
     }
@@ -132,7 +132,7 @@ impl AttemptJob {
         &mut self,
         mut request: HttpRequest,
         secret: Option<&Secret>,
-        (names, stops): (&Names, &[Text]),
+        (path, names, stops): (&str, &Names, &[Text]),
     ) -> Result<AttemptAnswer, Failure> {
         let provider = self.account.target.provider.clone();
         if let Some(secret) = secret {
@@ -145,7 +145,7 @@ impl AttemptJob {
             .ok_or_else(|| Failure::new(FailureClass::Connect, "the provider's actor never started"))?;
         let mut watchdog = self.account.begin(self.first_token_max);
         self.account.sent += request.body.len() as u64;
-        let (sent, url) = (now(), request.url.clone());
+        let sent = now();
         let response = watchdog.guard(transport.send(request), &self.account.permit).await?;
         let response = response.map_err(|error| self.no_response(error, now().saturating_duration_since(sent)))?;
         if self.account.shared.delivered(now()) {
@@ -158,7 +158,7 @@ impl AttemptJob {
         let date = wire::headers::date(&response.headers);
         self.account.head = Some((now(), date.unwrap_or_else(SystemTime::now)));
         if !(200..300).contains(&response.status) {
-            return Err(provider.spec.placed(&url, self.refusal(response, &mut watchdog).await?));
+            return Err(provider.spec.placed(path, self.refusal(response, &mut watchdog).await?));
         }
         match self.work.clone() {
             Work::Chat(request) => {

@@ -351,6 +351,7 @@ impl Admission {
         };
         let mut progress = self.progress.remove(&ticket.serial).unwrap_or_default();
         let known = target.health.failure_rate_most(now);
+        let is_whole = matches!(report, Report::Ended(Outcome::Success { .. }));
         let had_begun = matches!(progress, Progress::Flowing | Progress::Stalled(_));
         let finding = target.health.report(&mut progress, circumstances, report, now);
         let (failure, hold) = match report {
@@ -366,11 +367,8 @@ impl Admission {
             verdict => verdict,
         };
         target.heard(ticket, finding.own, now);
-        if had_begun && finding.own.failures > 0.0 {
-            target.breaks_off = true;
-        } else if matches!(report, Report::Ended(Outcome::Success { .. })) {
-            target.breaks_off = false;
-        }
+        let broke_off = had_begun && finding.own.failures > 0.0;
+        target.breaks_off = broke_off || (target.breaks_off && !is_whole);
         if let Some(waited) = waited(report, progress, ticket, now).filter(|_| target.keys.len() > 1) {
             target.waited(ticket, waited, now);
         }
@@ -385,7 +383,7 @@ impl Admission {
         if matches!(transition, Some(Transition { to: BreakerState::Ramp { .. }, .. })) {
             target.health.recovering(target.breaker.luck(), now);
         }
-        let answers = matches!(report, Report::Content { .. } | Report::Ended(Outcome::Success { .. }));
+        let answers = is_whole || matches!(report, Report::Content { .. });
         let in_time = now.saturating_duration_since(ticket.started) <= ticket.overdue_after;
         let looked = answers && in_time && self.looks[ticket.target].answered(ticket.started);
         // Only silence that was judged by a guess had opened it: then it closes.
@@ -404,7 +402,7 @@ impl Admission {
             self.overhear(ticket.target, finding.siblings, class, current, now, rng);
             self.hold(ticket, class, scope, hold, now);
         }
-        if matches!(report, Report::Ended(Outcome::Success { .. })) {
+        if is_whole {
             self.answered(ticket, now);
         }
         if let Report::Ended(outcome) = report {

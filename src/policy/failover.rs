@@ -363,9 +363,9 @@ impl Failover {
     pub fn admitted(&mut self, now: Instant) {
         let Some((at, reason, paid, hedge)) = self.asked() else { return };
         let is_twin = reason == Reason::Beside;
-        let is_look = matches!(reason, Reason::Silence | Reason::Beside);
+        let is_look = reason.is_look();
         // One that is beside others is no attempt of its own.
-        let counts = hedge.is_none() && !(is_look && self.targets.iter().any(CallTarget::runs));
+        let counts = hedge.is_none() && !(is_look && self.runs());
         let planned = self.targets[at].planned;
         let patience = match planned.overdue {
             // Others that come back are asked as if it were not there.
@@ -413,7 +413,7 @@ impl Failover {
         if let Some(cost) = hedge {
             budget.hedges.give_back(cost, now);
         }
-        if matches!(reason, Reason::Silence | Reason::Beside) && self.looks() {
+        if reason.is_look() && self.looks() {
             return self.look_later(at, reason, refusal.until, now);
         }
         self.stale = true;
@@ -543,7 +543,7 @@ impl Failover {
                 Some(Step::Wait(at)) => return Step::Wait(at.min(until)),
                 Some(Step::Queue(at)) => return Step::Queue(at.min(until)),
                 Some(step) => return step,
-                None if self.targets.iter().any(CallTarget::runs) || self.again().is_some() => {
+                None if self.runs() || self.again().is_some() => {
                     return Step::Wait(until);
                 }
                 None => match self.exhausted(now) {
@@ -563,7 +563,7 @@ impl Failover {
         if self.dropped && self.plans < PLANS_MAX {
             return Some(Step::Plan);
         }
-        let beside = self.targets.iter().any(CallTarget::runs);
+        let beside = self.runs();
         let most = if self.looks() { Reason::Deferred } else { Reason::Silence };
         while let Some((at, reason)) = self.due(now).filter(|(_, reason)| *reason <= most) {
             if let Some(this) = self.ask(at, reason, budget, now) {
@@ -648,7 +648,7 @@ impl Failover {
     /// Returns until when to wait for the first target that may be asked again, if that is near: by then another plan
     /// may help. Beside an attempt that is late nothing is lost by waiting, nor where there is only no place.
     fn wait(&mut self, budget: &RetryBudget, now: Instant) -> Option<Step> {
-        let beside = self.targets.iter().any(CallTarget::runs);
+        let beside = self.runs();
         let left = self.deadline.saturating_duration_since(now);
         // A call that is parked for them does not return together with all others.
         let parks = self.goes_on() && self.options.on_exhausted == OnExhausted::Wait;
@@ -743,6 +743,11 @@ impl Failover {
 
     fn running(&self, this: u32) -> Option<usize> {
         self.targets.iter().position(|met| matches!(met.state, TargetState::Runs { number, .. } if number == this))
+    }
+
+    /// Tells whether an attempt is in flight.
+    fn runs(&self) -> bool {
+        self.targets.iter().any(CallTarget::runs)
     }
 
     /// Tells whether nothing of a target's answer may be handed on before it is whole.

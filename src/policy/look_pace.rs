@@ -12,7 +12,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::patience::LOOK_MAX;
+use super::patience::look_share;
 
 /// Two looks at a silent target have at least this between them.
 const LOOK_MIN: Duration = Duration::from_secs(1);
@@ -64,7 +64,7 @@ impl LookPace {
             Some((since, _)) => since,
             None => look.since.unwrap_or(now),
         };
-        let share = (now.saturating_duration_since(since) / 2).min(LOOK_MAX);
+        let share = look_share(now.saturating_duration_since(since));
         self.silence = Some((since, now + look.every.max(share).max(LOOK_MIN)));
         Ok(())
     }

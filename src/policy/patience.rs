@@ -66,13 +66,18 @@ const AGAIN_GUESSED: u32 = 4;
 /// … and not before this.
 const AGAIN_GUESSED_MIN: Duration = Duration::from_secs(4);
 /// A measured target is looked at this often at least, however long it has been silent.
-pub const LOOK_MAX: Duration = Duration::from_secs(30);
+const LOOK_MAX: Duration = Duration::from_secs(30);
+
+/// Returns the part of a silence after which it is looked into again.
+pub fn look_share(lasted: Duration) -> Duration {
+    (lasted / 2).min(LOOK_MAX)
+}
 
 /// Returns after which time a target is looked at again that was silent for so long at this look: once the look itself
 /// is overdue, and later the longer it lasts. Where it is a guess what is overdue, each wait is as long as all before
 /// it.
 pub fn look_every(overdue: Duration, lasted: Duration, measured: bool) -> Duration {
-    overdue.max(if measured { (lasted / 2).min(LOOK_MAX) } else { lasted })
+    overdue.max(if measured { look_share(lasted) } else { lasted })
 }
 
 /// How long an answer takes at a target, as far as is known. A call's time is shared out by it, and silence is compared

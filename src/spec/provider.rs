@@ -79,13 +79,14 @@ pub(crate) enum BasePath {
 }
 
 impl ProviderSpec {
-    /// Returns a failure with what is to be said of the address, where there was nothing at it. One that is known to
-    /// lack its path is wrong until somebody corrects it.
-    pub(crate) fn placed(&self, url: &str, failure: Failure) -> Failure {
+    /// Returns a failure with what is to be said of the address of a path, where there was nothing at it. One that is
+    /// known to lack its own path is wrong until somebody corrects it.
+    pub(crate) fn placed(&self, path: &str, failure: Failure) -> Failure {
         if failure.class != FailureClass::Server || !matches!(failure.status, Some(404 | 405)) {
             return failure;
         }
-        let url = url.split('?').next().unwrap_or(url);
+        let url = self.url(path);
+        let url = url.split('?').next().unwrap_or(&url);
         let (class, hint) = match &self.base_path {
             BasePath::Meant(meant) => (FailureClass::WrongAddress, format!(": should base_url be {meant}?")),
             BasePath::Unversioned => (failure.class, ": should base_url end in /v1?".to_owned()),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::source::KeySource;
-use crate::words::base64;
+use crate::words::{base64, hex};
 
 /// Where records are kept, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,13 +35,7 @@ impl EncryptionKey {
 
     /// Reads a key as people write it.
     pub(crate) fn read(text: &str) -> Option<Self> {
-        let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        let bytes = if text.len() == 64 {
-            let digits: Vec<u8> = text.as_bytes().iter().map(digit).collect::<Option<_>>()?;
-            digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
-        } else {
-            base64::decode(text)?
-        };
+        let bytes = if text.len() == 64 { hex::decode(text)? } else { base64::decode(text)? };
         bytes.try_into().ok().map(Self)
     }
 

@@ -37,12 +37,12 @@ mod original;
 mod part_path;
 mod schema;
 mod seal;
+mod thought_blocks;
 mod thoughts;
 
 // Answers.
 mod partial_call;
 mod told;
-mod thought_blocks;
 mod draft;
 
 // The dialects.

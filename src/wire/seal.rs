@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::edit::{Edits, find, quoted, text};
-use crate::words::{Dialect, Proof};
+use crate::words::{Dialect, Proof, hex};
 
 /// How a seal begins. No provider's proof begins so: they are Base64, JSON, or begin with a word of their own.
 pub(super) const SEAL: &str = "standin:";
@@ -99,9 +99,6 @@ pub(super) fn open_digits(digits: &str) -> Option<(Proves, Proof)> {
 
 /// Reads what a seal in hexadecimal digits says; `None` where it is none.
 pub(super) fn from_digits(digits: &str) -> Option<String> {
-    let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
-    let bytes: Option<Vec<u8>> =
-        digits.as_bytes().chunks(2).map(|pair| Some(value(pair[0])? << 4 | value(*pair.get(1)?)?)).collect();
-    let text = String::from_utf8(bytes?).ok()?;
+    let text = String::from_utf8(hex::decode(digits)?).ok()?;
     text.starts_with(SEAL).then(|| text.trim_end_matches('\0').to_owned())
 }

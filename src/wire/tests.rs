@@ -78,7 +78,7 @@ fn decode<'a>(dialect: Dialect, streaming: bool, chunks: impl IntoIterator<Item 
     (pieces, decoder.finish())
 }
 
-const DIALECTS: [Dialect; 6] = [
+pub(super) const DIALECTS: [Dialect; 6] = [
     Dialect::OpenAiChat,
     Dialect::OpenAiResponses,
     Dialect::AnthropicMessages,

@@ -6,11 +6,11 @@
 
 use super::edit::{Array, Edits, Member, Object, find, text};
 use super::original::replace;
+use super::thought_blocks::BLOCKS;
 use crate::words::{AssistantPart, ChatRequest, Dialect, Message, Original};
 
-/// The fields of a message of chat completions, and of a call in it, that hold proofs.
-const PROOFS: [&str; 5] =
-    ["reasoning_details", "thinking_blocks", "extra_content", "provider_specific_fields", "thought_signature"];
+/// The fields of a message of chat completions, and of a call in it, that hold proofs, beside those of blocks.
+const PROOFS: [&str; 3] = ["extra_content", "provider_specific_fields", "thought_signature"];
 
 /// Returns a request in which no thought and no call is proven; `None` where none was.
 pub fn without_thoughts(request: &ChatRequest) -> Option<ChatRequest> {
@@ -132,7 +132,7 @@ fn parts<'a>(body: &'a str, edits: &mut Edits<'a>) -> Option<()> {
 fn messages<'a>(body: &'a str, edits: &mut Edits<'a>) -> Option<()> {
     let stripped = |part: &'a str, edits: &mut Edits<'a>| {
         let Some(mut object) = Object::of(part) else { return };
-        for name in PROOFS {
+        for name in BLOCKS.into_iter().chain(PROOFS) {
             object.remove(name);
         }
         object.finish(edits);

@@ -21,6 +21,7 @@ pub mod exhausted;
 pub mod failure;
 pub mod fnv;
 pub mod hedging;
+pub(crate) mod hex;
 pub mod hint;
 pub mod hold;
 mod json;

@@ -11,9 +11,8 @@ const MS: fn(u64) -> Duration = Duration::from_millis;
 /// How long no provider listens.
 const GONE: Duration = Duration::from_millis(600);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn calls_that_wait_go_on_once_the_network_is_back_by_the_real_clock() {
-    let _alone = super::ALONE.lock().await;
+/// Starts two providers, and a runtime whose calls wait where neither answers.
+async fn two_waited_for() -> ([Drill; 2], Runtime) {
     let drill = async || Drill::start(Script::default()).await.expect("a drill");
     let drills = [drill().await, drill().await];
     let mut builder = Runtime::builder().with(|config| config.seed = Some(7));
@@ -22,6 +21,13 @@ async fn calls_that_wait_go_on_once_the_network_is_back_by_the_real_clock() {
     }
     let route = RouteConfig::new(["a/m", "b/m"]).on_exhausted(OnExhausted::Wait);
     let runtime = builder.route("smart", route).start().await.expect("it starts");
+    (drills, runtime)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_wait_go_on_once_the_network_is_back_by_the_real_clock() {
+    let _alone = super::ALONE.lock().await;
+    let (drills, runtime) = two_waited_for().await;
     let ask = |n: usize| {
         let runtime = runtime.clone();
         async move { runtime.chat(ChatRequest::new("smart").user(format!("call {n}"))).await }
@@ -61,14 +67,7 @@ async fn calls_that_wait_go_on_once_the_network_is_back_by_the_real_clock() {
 async fn after_ten_seconds_of_failures_at_two_targets_all_that_wait_are_served_within_ten_by_the_real_clock() {
     const OUTAGE: Duration = Duration::from_secs(10);
     let _alone = super::ALONE.lock().await;
-    let drill = async || Drill::start(Script::default()).await.expect("a drill");
-    let drills = [drill().await, drill().await];
-    let mut builder = Runtime::builder().with(|config| config.seed = Some(7));
-    for (name, drill) in ["a", "b"].into_iter().zip(&drills) {
-        builder = builder.provider(name, ProviderConfig::new(drill.base_url()).key("k").model("m"));
-    }
-    let route = RouteConfig::new(["a/m", "b/m"]).on_exhausted(OnExhausted::Wait);
-    let runtime = builder.route("smart", route).start().await.expect("it starts");
+    let (drills, runtime) = two_waited_for().await;
     let ask = |n: u64| {
         let runtime = runtime.clone();
         async move { runtime.chat(ChatRequest::new("smart").user(format!("call {n}"))).await }

@@ -199,15 +199,20 @@ impl Failover {
     /// Returns after which time a target is asked again beside an attempt that starts there now.
     pub(super) fn again_after(&self, at: usize, now: Instant) -> Option<Duration> {
         let Planned { overdue, measured, .. } = self.targets[at].planned;
-        let first = self.running_at(at).filter_map(CallTarget::since).min().unwrap_or(now);
-        overdue.map(|overdue| look_every(overdue, now.saturating_duration_since(first), measured))
+        overdue.map(|overdue| look_every(overdue, self.silent_for(at, now), measured))
+    }
+
+    /// Returns for how long the first attempt in flight at a target of the list has waited.
+    fn silent_for(&self, at: usize, now: Instant) -> Duration {
+        let first = self.running_at(at).filter_map(CallTarget::since).min();
+        first.map_or(Duration::ZERO, |first| now.saturating_duration_since(first))
     }
 
     /// Tells whether the call looks at targets that are silent: if it waits for an attempt anyway, and also where none
     /// is left in flight, as long as it may make attempts, unless it goes on in another way then.
     pub(super) fn looks(&self) -> bool {
         let most = self.options.attempts_max;
-        most > 1 && (self.targets.iter().any(CallTarget::runs) || (self.counted < most && !self.goes_on()))
+        most > 1 && (self.runs() || (self.counted < most && !self.goes_on()))
     }
 
     /// Returns when the first target may be asked again beside those that are silent: once the last attempt there is
@@ -241,7 +246,7 @@ impl Failover {
 
     /// Returns the look that a try at a silent target is.
     fn look(&self, at: usize, reason: Reason, now: Instant) -> Option<Look> {
-        if !matches!(reason, Reason::Silence | Reason::Beside) {
+        if !reason.is_look() {
             return None;
         }
         let since = self.running_at(at).filter_map(CallTarget::since).max();
@@ -252,9 +257,8 @@ impl Failover {
     /// Lets a target that refused a look be looked at later.
     pub(super) fn look_later(&mut self, at: usize, reason: Reason, until: Option<Instant>, now: Instant) {
         let CallTarget { planned, .. } = self.targets[at];
-        let first = self.running_at(at).filter_map(CallTarget::since).min().unwrap_or(now);
         // Where it could not say when, its calls are told when it is back.
-        let unsaid = (now.saturating_duration_since(first) / 8).max(AGAIN_REFUSED);
+        let unsaid = (self.silent_for(at, now) / 8).max(AGAIN_REFUSED);
         let from = until.map_or(now + unsaid, |until| until.max(now + AGAIN_REFUSED));
         if reason == Reason::Beside {
             self.targets.remove(at);

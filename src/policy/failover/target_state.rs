@@ -35,6 +35,13 @@ pub(super) enum Reason {
     Beside,
 }
 
+impl Reason {
+    /// Tells whether it is a look at a target that is silent.
+    pub(super) const fn is_look(self) -> bool {
+        matches!(self, Self::Silence | Self::Beside)
+    }
+}
+
 /// The state between a call and a target.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum TargetState {

@@ -381,18 +381,8 @@ impl Fields<'_> {
     /// HTTP calls success are no failures, under any name.
     fn refuse(&self) -> bool {
         const FLAGS: [&str; 3] = ["success", "issuccess", "ok"];
-        const VERDICTS: [&str; 10] = [
-            "code",
-            "status",
-            "statuscode",
-            "errorcode",
-            "errcode",
-            "errno",
-            "ret",
-            "retcode",
-            "returncode",
-            "resultcode",
-        ];
+        // Codes that name a kind, in words that are no verdict.
+        const KINDS: [&str; 3] = ["errortype", "reason", "type"];
         const FAILED: [&str; 4] = ["error", "fail", "failed", "failure"];
         let is_bad = |code: f64| !matches!(code, 0.0 | 200.0..300.0);
         let fails = |value: &Value| match value {
@@ -402,10 +392,11 @@ impl Fields<'_> {
             }
             _ => false,
         };
+        let mut verdicts = CODES.iter().filter(|name| !KINDS.contains(name));
         self.all(&FLAGS).any(|flag| *flag == Value::Bool(false))
             // MiniMax and Baidu have them without words, too.
             || self.all(&["statuscode", "errorcode"]).any(|code| code.is_number() && fails(code))
-            || (self.all(&VERDICTS).any(fails) && self.any_says(&WORDS))
+            || (verdicts.any(|name| self.all(std::slice::from_ref(name)).any(fails)) && self.any_says(&WORDS))
     }
 }
 

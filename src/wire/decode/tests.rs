@@ -53,14 +53,7 @@ fn joins_what_arrives_together() {
 
 #[test]
 fn an_error_of_a_small_host_fails_an_answer_in_every_dialect() {
-    for dialect in [
-        Dialect::OpenAiChat,
-        Dialect::OpenAiResponses,
-        Dialect::AnthropicMessages,
-        Dialect::Gemini,
-        Dialect::Vertex,
-        Dialect::Ollama,
-    ] {
+    for dialect in crate::wire::tests::DIALECTS {
         for body in [
             r#"{"status":"449","msg":"You exceeded your current rate limit","body":null}"#,
             r#"{"success":false,"errorMsg":"too many requests"}"#,

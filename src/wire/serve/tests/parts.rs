@@ -1,6 +1,7 @@
 //! Documents, audio, and what the common form cannot express, as the documents' tables have it.
 
 use super::*;
+use crate::wire::tests::DIALECTS;
 use crate::wire::{Flavour, takes};
 use crate::words::{ChatRequest, Demanded, Dialect};
 
@@ -82,14 +83,6 @@ fn what_the_documents_call_carried_is_demanded_of_a_target_of_the_same_dialect()
 
 #[test]
 fn documents_and_audio_go_where_the_documents_say() {
-    let dialects = [
-        Dialect::OpenAiChat,
-        Dialect::OpenAiResponses,
-        Dialect::AnthropicMessages,
-        Dialect::Gemini,
-        Dialect::Vertex,
-        Dialect::Ollama,
-    ];
     let rows = table("| | `openai-chat` | `openai-responses` | `anthropic` | `gemini` | `vertex` | `ollama` |");
     assert_eq!(rows.len(), 4);
     for row in rows {
@@ -100,7 +93,7 @@ fn documents_and_audio_go_where_the_documents_say() {
             "audio" => Demanded::Audio,
             other => panic!("{other}"),
         };
-        for (dialect, said) in dialects.into_iter().zip(&row[1..]) {
+        for (dialect, said) in DIALECTS.into_iter().zip(&row[1..]) {
             let generic = Flavour::named("generic").expect("a flavour");
             let taken = takes(dialect, generic, &ChatRequest::new("r").user("x"), &what);
             assert_eq!(taken, *said == "yes", "{dialect:?}: {}", row[0]);
