@@ -654,7 +654,9 @@ impl Failover {
         let parks = self.goes_on() && self.options.on_exhausted == OnExhausted::Wait;
         let most = if parks { Duration::ZERO } else { self.options.wait_max.min(left / 10) };
         // A target that says when holds for up to a tenth longer, so that not all calls come back at once.
-        let patience = *self.patience.get_or_insert(now + most.mul_f64(WAIT_SLACK));
+        let most = most.mul_f64(WAIT_SLACK);
+        let patience = *self.patience.get_or_insert(now + most);
+        let waited = most.saturating_sub(patience.saturating_duration_since(now));
         let patience = if beside { self.deadline } else { patience };
         // No call waits for a try that the budget would refuse, unless it waits anyway.
         let again = beside || budget.allows(RetryKind::SameTarget);
@@ -666,8 +668,11 @@ impl Failover {
             _ => None,
         });
         let timed = waiting.chain(self.back.filter(|&back| back <= patience)).min();
-        let soonest =
-            if beside { (left / LOOKS_BESIDE).clamp(LOOK_BESIDE_MIN, LOOK_BESIDE_MAX) } else { Duration::ZERO };
+        // Who has waited in vain, for targets that were said to be back, looks less and less often.
+        let soonest = match beside {
+            true => (left / LOOKS_BESIDE).clamp(LOOK_BESIDE_MIN, LOOK_BESIDE_MAX),
+            false => waited / LOOKS_BESIDE,
+        };
         let timed = timed.map(|at| at.max(now + soonest));
         let queues = match self.uncertain {
             // A call that takes less rather than wait has the usual patience.
