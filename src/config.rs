@@ -311,7 +311,7 @@ impl Config {
 }
 
 fn check_failover(field: &str, options: &FailoverOptions, errors: &mut Vec<ConfigError>) {
-    if options.attempts_max == 0 {
+    if options.attempts_max == Some(0) {
         errors.push(ConfigError::new(format!("{field}.attempts_max"), "must be 1 or more"));
     }
     if !(0.0..=1.0).contains(&options.hedge_share_max) {

@@ -40,7 +40,7 @@ async fn serve(file: &Path, provider: SocketAddr) {
     let drill = ProviderConfig::new(format!("http://{provider}/v1")).key("sk-drill").model("m");
     settings.runtime.providers.insert("drill".to_owned(), drill);
     settings.runtime.store = Some(StoreConfig::new(file));
-    settings.runtime.failover.attempts_max = 8;
+    settings.runtime.failover.attempts_max = Some(8);
     let sidecar = Sidecar::start(settings).await.expect("it starts");
     say(&sidecar.address().to_string());
     std::future::pending::<()>().await;

@@ -50,7 +50,7 @@ async fn runtime(file: &Path, provider: SocketAddr) -> Runtime {
         .provider("drill", ProviderConfig::new(format!("http://{provider}/v1")).key("sk-drill").model("m"))
         .with(|config| {
             config.store = Some(StoreConfig::new(file));
-            config.failover.attempts_max = 8;
+            config.failover.attempts_max = Some(8);
         })
         .start()
         .await

@@ -349,6 +349,7 @@ impl Standin {
             pause_max: if self.tuning.bears_silence { BORNE } else { health.pause_max() },
             overdue: (!self.tuning.bears_silence).then(|| tempo.again_after()),
             measured: tempo.measured,
+            closed: health.breaker == BreakerState::Closed,
             domain: self.places[target].0,
             hedge_after: hedge::slow_after(hedging, &health, false, self.prompt),
             hedge: (hedging != Hedging::Sequential && hedge::is_there(&health)).then_some(cost),

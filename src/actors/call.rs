@@ -88,7 +88,8 @@ async fn run(job: Box<CallJob>, shared: Arc<Shared>) {
     };
     let on_exhausted = asked.work.on_exhausted().unwrap_or(route.failover.on_exhausted);
     let is_due = asked.work.deadline().is_some();
-    let machine = Failover::new(FailoverOptions { on_exhausted, ..route.failover.clone() }, commit, deadline);
+    let mut machine = Failover::new(FailoverOptions { on_exhausted, ..route.failover.clone() }, commit, deadline);
+    machine.set_steps_down(route.steps_down());
     let mut driver = Driver {
         call_record,
         machine,

@@ -18,7 +18,7 @@ use crate::policy::explain::CallStep;
 use crate::policy::failover::{Failover, FailoverOptions, Planned};
 use crate::policy::hedge::{self, Cost};
 use crate::policy::routing::{self, Needs, Pick, PickReason, Plan, RouteState, Skip, Sticky, Strategy};
-use crate::policy::snapshot::{Gate, Health, Latency, Refusal};
+use crate::policy::snapshot::{BreakerState, Gate, Health, Latency, Refusal};
 use crate::policy::suspension::Suspension;
 use crate::policy::trim::{CUTS_MAX, OverWindow};
 use crate::spec::RouteSpec;
@@ -127,6 +127,7 @@ impl Driver {
         self.on_exhausted = self.asked.work.on_exhausted().unwrap_or(self.route.failover.on_exhausted);
         let options = FailoverOptions { on_exhausted: self.on_exhausted, ..self.route.failover.clone() };
         self.machine.retune(options);
+        self.machine.set_steps_down(self.route.steps_down() && !self.is_degraded);
         let Needs { priority, deadline, rule, price_max, .. } = self.needs;
         self.needs =
             Needs { priority, rule, price_max, deadline, ..self.table.needs_of(&self.route, &self.asked.work) };
@@ -211,6 +212,7 @@ impl Driver {
             pause_max: health.pause_max(),
             overdue,
             measured: pace.measured || spec.timers.first_token.is_some(),
+            closed: health.breaker == BreakerState::Closed,
             domain,
             hedge_after,
             hedge,

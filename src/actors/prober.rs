@@ -52,7 +52,7 @@ pub(super) async fn probe(provider: Arc<Provider>, shared: Arc<Shared>) {
 async fn ask(shared: &Arc<Shared>, spec: &TargetSpec) -> Result<(), Error> {
     let table = shared.table();
     let target = table.index(&spec.id).ok_or(Error::Unavailable)?;
-    let failover = FailoverOptions { attempts_max: 1, wait_max: Duration::ZERO, ..FailoverOptions::default() };
+    let failover = FailoverOptions { attempts_max: Some(1), wait_max: Duration::ZERO, ..FailoverOptions::default() };
     let route = RouteSpec::to(target, ProbeOptions::route(&spec.id.provider), failover);
     let name = &*route.name;
     match spec.capabilities.kind {

@@ -246,7 +246,7 @@ impl RouteConfig {
         (errors.len() == before && !unknown).then(|| RouteSpec {
             name: name.into(),
             options: self.options,
-            failover: self.failover.as_ref().unwrap_or(failover).clone(),
+            failover: self.failover.as_ref().unwrap_or(failover).clone().of_route(members.len()),
             members,
             labels: known.setup.layout.labels(&self.labels),
             over_window: self.over_window,

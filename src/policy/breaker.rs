@@ -418,9 +418,10 @@ impl Breaker {
         self.hold.iter_mut().for_each(|hold| hold.look(now));
     }
 
-    /// Drops the Retry-After, since the target answered before its end: then it may be probed at once.
-    pub fn drop_hold(&mut self, now: Instant) {
-        let held = self.hold.take();
+    /// Drops the Retry-After that was said when a request was sent, since that was answered before its end: then the
+    /// target may be probed at once.
+    pub fn drop_hold(&mut self, sent: Instant, now: Instant) {
+        let held = self.hold.take_if(|hold| hold.was_said_by(sent));
         if let (State::Open { until, .. }, Some(held)) = (&mut self.state, held)
             && *until <= held.until
         {

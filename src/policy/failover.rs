@@ -64,8 +64,10 @@ const WAIT_MIN: Duration = Duration::from_millis(1);
 const TRY_MIN: Duration = Duration::from_millis(25);
 /// No pause within an answer is late before this.
 const PAUSE_LATE_MIN: Duration = Duration::from_millis(300);
-/// After this time at the earliest a target is asked again beside a silent attempt that it or the budget refused.
+/// After this time at the earliest a target is asked again beside a silent attempt that it or the budget refused …
 const AGAIN_REFUSED: Duration = Duration::from_secs(1);
+/// … but soon enough for some more tries in the time that is left.
+const AGAIN_REFUSED_SHARE: u32 = 8;
 /// Callers watch a silence for about this long: a call that may take less does not do so before, and not much later.
 const SILENCE_MIN: Duration = Duration::from_secs(10);
 /// Plans without an attempt or a wait between them: one, one more after its targets refused, one as a last resort.
@@ -97,6 +99,8 @@ pub struct Planned {
     pub overdue: Option<Duration>,
     /// Whether that is measured, or configured, and no guess.
     pub measured: bool,
+    /// Whether its breaker is closed: a first visit there takes nothing from the budget.
+    pub closed: bool,
     /// Its failure domain: no second target in the same domain is asked for speed.
     pub domain: usize,
     /// The age without content from which a second one may be asked for speed; `None` is never.
@@ -222,6 +226,8 @@ pub struct Failover {
     dropped: bool,
     /// Whether it was said that all are silent.
     told_silent: bool,
+    /// Whether targets are kept for this call should it take less.
+    steps_down: bool,
     /// Whether it ends once nothing is left to try, whatever its route says.
     ends: bool,
 }
@@ -255,6 +261,7 @@ impl Failover {
             scattered: false,
             dropped: false,
             told_silent: false,
+            steps_down: false,
             ends: false,
         }
     }
@@ -288,12 +295,22 @@ impl Failover {
         (self.counted, self.moved, self.unusable) = (0, false, 0);
         (self.hurried, self.back, self.uncertain, self.patience) = (false, None, None, None);
         (self.stale, self.plans) = (true, 0);
-        (self.hedging, self.scattered, self.told_silent) = (None, false, false);
+        (self.hedging, self.scattered, self.told_silent, self.steps_down) = (None, false, false, false);
     }
 
     /// Ends a call that does not go on: its end takes the place of [`Step::Exhausted`].
     pub fn end_exhausted(&mut self) {
         self.ends = true;
+    }
+
+    /// Says whether targets are kept for a call that takes less: they need a part of its time.
+    pub fn set_steps_down(&mut self, kept: bool) {
+        self.steps_down = kept;
+    }
+
+    /// Tells whether targets are left that are asked only once all others say nothing.
+    fn steps_down(&self) -> bool {
+        self.steps_down && self.goes_on() && self.options.on_exhausted == OnExhausted::Degrade
     }
 
     /// Tells whether the call may go on in another way once nothing is left to try.
@@ -413,7 +430,9 @@ impl Failover {
         if let Some(cost) = hedge {
             budget.hedges.give_back(cost, now);
         }
-        if reason.is_look() && self.looks() {
+        // With nothing in flight a target that was told to rest is no silent one any more.
+        let rests = refusal.is_word() && !self.runs();
+        if reason.is_look() && self.looks() && !rests {
             return self.look_later(at, reason, refusal.until, now);
         }
         self.stale = true;
@@ -529,7 +548,7 @@ impl Failover {
             let works_until = self.targets.iter().filter_map(|met| met.works_until(now));
             let until = self.hedge_at().map_or(self.deadline, |at| at.min(self.deadline));
             let (working, mut until) = works_until.fold((0, until), |(n, until), next| (n + 1, until.min(next)));
-            let more = working == 0 && self.counted < self.options.attempts_max;
+            let more = working == 0 && self.counted < self.options.attempts();
             let mut step = if more { self.seek(budget, now) } else { None };
             if working == 0 && step.is_none() {
                 step = self.ask_again(now).map(Step::Try);
@@ -574,7 +593,8 @@ impl Failover {
             self.targets[at].state = if beside && !self.hurried {
                 let looks = matches!(reason, Reason::Retry | Reason::Pause | Reason::Deferred);
                 let reason = if looks { Reason::Silence } else { reason };
-                TargetState::Waits { reason, from: now + AGAIN_REFUSED }
+                let left = self.deadline.saturating_duration_since(now);
+                TargetState::Waits { reason, from: now + AGAIN_REFUSED.min(left / AGAIN_REFUSED_SHARE) }
             } else {
                 TargetState::Spent { own: reason == Reason::Shorter, back: None }
             };
@@ -597,7 +617,7 @@ impl Failover {
             self.hurried = true;
             return None;
         }
-        let price = self.price(reason);
+        let price = self.price(at, reason);
         if !price.is_none_or(|spend| budget.take(spend)) {
             return None;
         }
@@ -608,11 +628,15 @@ impl Failover {
     }
 
     /// Returns what a try takes from the budget. A call's first move is free: when a provider dies, every call in
-    /// flight must be able to go.
-    fn price(&self, reason: Reason) -> Option<RetryKind> {
+    /// flight must be able to go. So is a first visit to a target that is not known to be ill: what bounds these are
+    /// the breakers.
+    fn price(&self, at: usize, reason: Reason) -> Option<RetryKind> {
         match reason {
             Reason::Resend | Reason::OtherKey => None,
-            Reason::New => (self.moved && self.is_move(reason)).then_some(RetryKind::Failover),
+            Reason::New => {
+                let ill = !self.targets[at].planned.closed;
+                (self.moved && self.is_move(reason) && ill).then_some(RetryKind::Failover)
+            }
             _ => Some(RetryKind::SameTarget),
         }
     }
@@ -625,17 +649,17 @@ impl Failover {
     /// after it.
     fn first_token_max(&self, planned: &Planned, now: Instant) -> Option<Duration> {
         let own = planned.first_token_max;
-        let is_last = self.counted + 1 >= self.options.attempts_max || self.behind(own, now).next().is_none();
+        let is_last = self.counted + 1 >= self.options.attempts() || self.behind(own, now).next().is_none();
         (!is_last && !reached(own, self.deadline.saturating_duration_since(now))).then_some(own)
     }
 
     /// Returns the time that the other targets need which could be asked after an attempt of this length: those that
-    /// wait, and those that come back meanwhile.
+    /// wait, those that come back meanwhile, and those that are kept for a call that takes less.
     fn behind(&self, lasting: Duration, now: Instant) -> impl Iterator<Item = Duration> {
         let waiting = self.targets.iter().filter(|met| met.is_behind()).map(|met| met.planned.needs);
         let most = self.targets.iter().map(|met| met.planned.needs).max();
         let returns = self.back.is_some_and(|back| back <= now + lasting);
-        waiting.chain(most.filter(|_| returns))
+        waiting.chain(most.filter(|_| returns)).chain(most.filter(|_| self.steps_down()))
     }
 
     /// Returns how long an attempt's silence is tolerated from now on: its usual time, unless the targets behind it
@@ -700,7 +724,7 @@ impl Failover {
     /// Returns the end of a call that has nothing left to try.
     fn exhausted(&mut self, now: Instant) -> GiveUp {
         // The targets that are left then are not asked any more: what all others said counts.
-        let tired = self.counted >= self.options.attempts_max;
+        let tired = self.counted >= self.options.attempts();
         let is_own = |state| match state {
             TargetState::Spent { own, .. } => own,
             TargetState::Waits { reason, .. } => reason == Reason::Shorter || (tired && reason == Reason::New),

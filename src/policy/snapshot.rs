@@ -372,6 +372,11 @@ impl Refusal {
     pub fn is_full(&self) -> bool {
         matches!(self.gate, Gate::InFlight | Gate::Paced)
     }
+
+    /// Tells whether it was said that the target is to rest.
+    pub fn is_word(&self) -> bool {
+        matches!(self.gate, Gate::Disabled | Gate::RateLimited | Gate::Overloaded | Gate::Down)
+    }
 }
 
 /// The gates of a target's admission.

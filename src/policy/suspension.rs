@@ -99,6 +99,11 @@ impl Suspension {
         }
     }
 
+    /// Tells whether it was said before this request was sent, whose answer then speaks of it.
+    pub fn was_said_by(&self, sent: Instant) -> bool {
+        self.said <= sent
+    }
+
     /// Tells whether nothing is admitted.
     pub fn stands(&self, now: Instant) -> bool {
         self.until > now

@@ -41,6 +41,11 @@ impl RouteSpec {
         }
     }
 
+    /// Tells whether targets are kept for calls that no other can answer.
+    pub(crate) fn steps_down(&self) -> bool {
+        self.rungs.contains(&Rung::Targets)
+    }
+
     /// Returns which good answers it keeps, if any.
     pub(crate) fn stale(&self) -> Option<&StaleOptions> {
         self.rungs.iter().find_map(|rung| if let Rung::Stale(options) = rung { Some(options) } else { None })

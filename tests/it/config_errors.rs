@@ -121,12 +121,12 @@ const BAD: &[(&str, Edit)] = &[
         let ttft = Duration::ZERO;
         smart(config).options.strategy = Strategy::Threshold { error_rate: 0.1, ttft, percentile: Percentile::P95 };
     }),
-    ("failover.attempts_max", |config| config.failover.attempts_max = 0),
+    ("failover.attempts_max", |config| config.failover.attempts_max = Some(0)),
     ("failover.wait_max", |config| config.failover.wait_max = Duration::MAX),
     ("failover.deadline", |config| config.failover.deadline = Duration::ZERO),
     ("failover.deadline", |config| config.failover.deadline = Duration::MAX),
     ("routes.smart.failover.attempts_max", |config| {
-        let failover = standin::routing::FailoverOptions { attempts_max: 0, ..Default::default() };
+        let failover = standin::routing::FailoverOptions { attempts_max: Some(0), ..Default::default() };
         smart(config).failover = Some(failover);
     }),
     ("restart.within", |config| config.restart.within = Duration::ZERO),

@@ -593,7 +593,7 @@ async fn four_bad_keys_of_five_are_asked_once_each_and_every_call_is_served() {
             let keys = ["bad-1", "bad-2", "bad-3", "bad-4", "good"].map(KeyConfig::value);
             let world = world_of(&accounts, keys).await;
             let mut config = world.config.clone();
-            config.failover.attempts_max = attempts_max;
+            config.failover.attempts_max = Some(attempts_max);
             world.runtime.reconfigure(config).await.expect("a good configuration");
             for call in 0..5 {
                 let way = way(&world).await;

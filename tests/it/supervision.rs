@@ -591,7 +591,7 @@ async fn a_storm_of_crashes_leaves_no_caller_without_an_answer_and_nothing_behin
 
 #[tokio::test(start_paused = true)]
 async fn the_ledger_knows_of_an_attempt_that_was_killed_with_its_supervisor() {
-    let world = world_with(1, unhurried(), |config| config.failover.attempts_max = 1).await;
+    let world = world_with(1, unhurried(), |config| config.failover.attempts_max = Some(1)).await;
     let asking = chats(&world, 3, &words(100));
     sleep(S).await;
     assert!(crash(&world.runtime, Crash::SupervisorKilled("a".into())));

@@ -19,7 +19,7 @@ use super::kit::{
 async fn of(count: usize, script: Script, model: ModelConfig) -> World {
     let providers: Vec<Scripted> = (0..count).map(|_| Scripted::new(script.clone())).collect();
     let mut config = config_with(&providers, &model);
-    config.failover.attempts_max = 4;
+    config.failover.attempts_max = Some(4);
     World { runtime: start(config.clone()).await, providers, config }
 }
 
@@ -150,7 +150,7 @@ async fn the_last_possible_attempt_gets_all_the_time_that_is_left() {
     // The second of two, likewise.
     let slow = Script { first_token: Latency::Fixed(100 * S), ..Script::default() };
     let world = world_with(2, slow, |config| {
-        config.failover.attempts_max = 2;
+        config.failover.attempts_max = Some(2);
         for provider in config.providers.values_mut() {
             *provider = provider.clone().model_with("m", patient(S));
         }
@@ -343,7 +343,7 @@ async fn stale_after(after: Duration, broken: u32, attempts_max: u32) -> World {
     let mut config = config_with(&providers, &ModelConfig::default());
     let transport = Stale { inner: providers[0].clone(), after, broken: AtomicU32::new(broken) };
     config.providers.get_mut("a").expect("a").custom = Some(Arc::new(transport));
-    config.failover.attempts_max = attempts_max;
+    config.failover.attempts_max = Some(attempts_max);
     World { runtime: start(config.clone()).await, providers, config }
 }
 
@@ -379,13 +379,27 @@ async fn a_connection_that_breaks_late_is_a_failure_and_not_repeated_for_nothing
 #[tokio::test(start_paused = true)]
 async fn no_more_attempts_are_made_than_allowed() {
     for attempts_max in 1..=3 {
-        let world = world_with(3, Script::default(), |config| config.failover.attempts_max = attempts_max).await;
+        let world = world_with(3, Script::default(), |config| config.failover.attempts_max = Some(attempts_max)).await;
         for provider in &world.providers {
             provider.always(Fault::Error(ProviderError::BadGateway));
         }
         let error = world.runtime.chat(ask("hello")).await.expect_err("nobody answers");
         assert_eq!(error.attempts().len(), attempts_max as usize);
         assert!(matches!(error, Error::Exhausted { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_is_configured_each_target_of_a_route_is_asked_once() {
+    for targets in 2..=5 {
+        let world = world_with(targets, Script::default(), |_| {}).await;
+        for provider in &world.providers[..targets - 1] {
+            provider.always(Fault::Error(ProviderError::BadGateway));
+        }
+        for _ in 0..20 {
+            let reply = world.runtime.chat(ask("hello")).await.expect("the last one answers");
+            assert!(reply.finished.attempts.len() <= targets, "{}", path(&reply.finished.attempts));
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod parked;
 mod queue;
 mod scenarios;
 mod shares;
+mod short;
 mod silence;
 
 use std::net::{Ipv4Addr, SocketAddr};

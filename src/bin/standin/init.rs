@@ -104,7 +104,7 @@ fn starter(found: &load::DetectedProviders) -> String {
     out.push_str(
         "]\n# What only another dialect has (a tool that its provider runs, for one) is left out for a target, and the answer\n\
          # says so. With \"refuse\" such a target is not asked.\nforeign_parts = \"drop\"\n\n\
-         [failover]\n# Attempts of one call, and time for all of it.\nattempts_max = 3\ndeadline = \"10min\"\n",
+         [failover]\n# Time for all of a call. It asks each target once at least (`attempts_max`).\ndeadline = \"10min\"\n",
     );
     out
 }

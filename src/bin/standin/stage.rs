@@ -77,7 +77,7 @@ impl Stage {
         // Agents offer tools that only their own provider runs; a rehearsal answers nevertheless.
         route.foreign_parts = ForeignParts::Drop;
         settings.runtime.routes.insert(ROUTE.to_owned(), route);
-        settings.runtime.failover.attempts_max = ATTEMPTS_MAX;
+        settings.runtime.failover.attempts_max = Some(ATTEMPTS_MAX);
         settings.server.default_route = Some(ROUTE.to_owned());
         settings
     }

@@ -138,7 +138,9 @@ impl Admission {
             Scope::Request | Scope::Model | Scope::Endpoint => self.place(Some(index), None),
         };
         let Some(slot) = place else { return };
-        let is_news = Suspension::pass(slot, word, ticket.look, now);
+        // What was said meanwhile is newer than the look.
+        let answers_look = ticket.look && slot.is_none_or(|known| known.was_said_by(ticket.started));
+        let is_news = Suspension::pass(slot, word, answers_look, now);
         let after = self.targets[index].held(&self.keys, now);
         match rest {
             HoldRule { passes: true, .. } => {
@@ -159,10 +161,10 @@ impl Admission {
     pub(super) fn answered(&mut self, ticket: &Ticket, now: Instant) {
         let (target, key) = (Some(ticket.target), Some(ticket.key));
         if ticket.look {
-            self.targets[ticket.target].breaker.drop_hold(now);
+            self.targets[ticket.target].breaker.drop_hold(ticket.started, now);
         }
         for (target, key) in [(target, None), (target, key), (None, key)] {
-            let over = |hold: &mut Suspension| ticket.look || !hold.stands(now);
+            let over = |hold: &mut Suspension| !hold.stands(now) || (ticket.look && hold.was_said_by(ticket.started));
             let ended = self.place(target, key).and_then(|place| place.take_if(over));
             if let Some(hold) = ended.filter(|hold| ticket.look && hold.stands(now)) {
                 self.effects.push(Effect::Lifted(held(target, key, &hold)));

@@ -1188,6 +1188,23 @@ fn an_answer_that_was_asked_for_before_a_hold_lifts_nothing() {
 }
 
 #[test]
+fn a_look_lifts_and_shortens_nothing_that_was_said_after_it_was_sent() {
+    for class in [FailureClass::Server, FailureClass::Overloaded] {
+        let mut bench = Bench::new(1, 1);
+        let straggler = bench.admit(0).unwrap();
+        bench.fail(0, failure(FailureClass::Forbidden));
+        bench.now += MINUTE / 2;
+        let look = bench.last_resort(0).expect("a look");
+        bench.now += SECOND;
+        bench.report(&straggler, Report::Ended(retry_after(class, bench.now + MINUTE)));
+        bench.now += SECOND;
+        bench.report(&look, SUCCESS);
+        let refused = bench.admit(0).map_err(|refusal| refusal.gate);
+        assert_eq!(refused.err(), Some(Gate::Overloaded), "{class:?}");
+    }
+}
+
+#[test]
 fn an_override_that_is_over_is_no_barrier() {
     let mut bench = Bench::new(1, 1);
     bench.admission.force(0, Force::Off { until: Some(bench.now + MINUTE) }, bench.now);

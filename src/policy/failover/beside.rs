@@ -72,7 +72,7 @@ impl Failover {
         (self.stale, self.plans) = (true, 0);
         // A target that is asked again is not a new one.
         let is_new = matches!(self.targets[at].state, TargetState::Runs { reason: Reason::New, .. });
-        if self.options.attempts_max > 1 && is_new {
+        if self.options.attempts() > 1 && is_new {
             self.uncount(at);
         }
     }
@@ -99,7 +99,7 @@ impl Failover {
         let beside = self.hedging?;
         // An attempt that was late or has failed meanwhile is followed by others anyway.
         let slow = self.running(beside).map(|at| self.targets[at]);
-        let slow = slow.filter(|met| met.works_until(now).is_some() && self.options.attempts_max > 1);
+        let slow = slow.filter(|met| met.works_until(now).is_some() && self.options.attempts() > 1);
         let elsewhere = slow.and_then(|slow| self.elsewhere(slow.planned.domain, now));
         if let Some((at, cost)) = elsewhere
             && let Some(this) = self.ask_beside(at, cost, budget, now)
@@ -148,7 +148,7 @@ impl Failover {
         if !budget.hedges.take(self.options.hedge_share_max, cost, now) {
             return None;
         }
-        let price = self.price(Reason::New);
+        let price = self.price(at, Reason::New);
         if !price.is_none_or(|spend| budget.take(spend)) {
             budget.hedges.give_back(cost, now);
             return None;
@@ -211,7 +211,7 @@ impl Failover {
     /// Tells whether the call looks at targets that are silent: if it waits for an attempt anyway, and also where none
     /// is left in flight, as long as it may make attempts, unless it goes on in another way then.
     pub(super) fn looks(&self) -> bool {
-        let most = self.options.attempts_max;
+        let most = self.options.attempts();
         most > 1 && (self.runs() || (self.counted < most && !self.goes_on()))
     }
 
@@ -275,7 +275,7 @@ impl Failover {
         let silent = self.targets.iter().filter(|met| met.planned.target == target && met.again_at().is_some());
         let mut numbers: Vec<u32> = silent.filter_map(CallTarget::number).collect();
         numbers.sort_unstable();
-        if numbers.len() > self.options.attempts_max as usize {
+        if numbers.len() > self.options.attempts() as usize {
             let lost = numbers[1];
             self.targets.retain(|met| met.number() != Some(lost));
             self.said.push_back(Step::Cancel(lost, CancelReason::Lost));
@@ -318,7 +318,7 @@ impl Failover {
 
     /// Returns when a call that may take less no longer waits for what it has in flight, where nothing else is left to
     /// ask: the first attempt is overdue by as much again and that at the last target is overdue, but callers watch a
-    /// silence for a while.
+    /// silence for a while. Targets that are kept for this have half of its time left then, however short it is.
     pub(super) fn silent_at(&self) -> Option<Instant> {
         let takes_less = self.goes_on() && self.options.on_exhausted == OnExhausted::Degrade;
         if !takes_less || self.told_silent || self.broken.is_some() {
@@ -333,7 +333,9 @@ impl Failover {
         let (first, overdue, limit) = running.clone().min_by_key(|(since, ..)| *since)?;
         let borne = overdue.map_or(limit, |overdue| overdue.saturating_mul(2)).max(SILENCE_MIN);
         let last = running.map(|(since, overdue, limit)| since + overdue.unwrap_or(limit)).max();
-        last.max(Some(first + borne))
+        let half = first + self.deadline.saturating_duration_since(first) / 2;
+        let latest = if self.steps_down() { half } else { self.deadline };
+        last.max(Some(first + borne)).map(|at| at.min(latest))
     }
 
     /// Returns which attempt the next one joins, and why: of several the last that was started.

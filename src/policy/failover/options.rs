@@ -11,8 +11,10 @@ use crate::words::{Hedging, OnExhausted};
 #[serde(default, deny_unknown_fields)]
 pub struct FailoverOptions {
     /// The most attempts of one call. One that is silent does not count once another was asked beside it: no silent
-    /// target keeps a call from a target that it has not asked. With 1 no other target is asked. Default: 3.
-    pub attempts_max: u32,
+    /// target keeps a call from a target that it has not asked. With 1 no other target is asked. Default: one for each
+    /// target of the route, but 3 at least and 8 at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts_max: Option<u32>,
     /// Time for a whole call where the caller sets none. Default: 10 min.
     #[serde(with = "humantime_serde")]
     pub deadline: Duration,
@@ -48,7 +50,7 @@ pub struct FailoverOptions {
 impl Default for FailoverOptions {
     fn default() -> Self {
         Self {
-            attempts_max: 3,
+            attempts_max: None,
             deadline: Duration::from_secs(600),
             wait_max: Duration::from_secs(2),
             on_exhausted: OnExhausted::Fail,
@@ -59,6 +61,23 @@ impl Default for FailoverOptions {
             hedge_share_max: 0.05,
             same_target_retries: 0,
         }
+    }
+}
+
+/// The fewest and the most attempts of a call where nothing is configured: within them a call can ask each target of
+/// its route once.
+const ATTEMPTS: (u32, u32) = (3, 8);
+
+impl FailoverOptions {
+    /// Returns the options as they are for a route of so many targets.
+    pub(crate) fn of_route(self, targets: usize) -> Self {
+        let usual = u32::try_from(targets).unwrap_or(u32::MAX).clamp(ATTEMPTS.0, ATTEMPTS.1);
+        Self { attempts_max: self.attempts_max.or(Some(usual)), ..self }
+    }
+
+    /// Returns the most attempts of a call.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts_max.unwrap_or(ATTEMPTS.0)
     }
 }
 

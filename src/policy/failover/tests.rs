@@ -8,7 +8,8 @@
 //! which it may be silent before another is asked beside it, and an eighth of which it usually takes), and what keeps
 //! it out of plans: `-3s` not back before that time, `-full` no free place, `-paced` limits with room in a second,
 //! `-probed` a probe that is out, `-never` an operator, `-open` a breaker (so it may be asked as a last resort), `%1`
-//! its failure domain (else one of its own), `^` that it is not there for hedges. Settings: `stream` and `fail` (commit
+//! its failure domain (else one of its own), `^` that it is not there for hedges, `!` that its breaker is closed (so a
+//! first visit is free). Settings: `stream` and `fail` (commit
 //! policies; else buffered), `by=5s` (deadline; else 600 s), `max=5` (attempts), `wait=1s`, `parks` (three times, until
 //! a target is back or for a second), `twice` (a silent target may be asked again beside itself, when it is late),
 //! `less` (takes less rather than end, from targets that are out as `-less`, and if it `says` so from a text),
@@ -99,6 +100,7 @@ fn target(word: &str) -> Target {
         Some((word, "less")) => (word, Some(Out::Less)),
         Some((word, until)) => (word, Some(Out::Until(time(until)))),
     };
+    let (word, is_closed) = word.strip_suffix('!').map_or((word, false), |word| (word, true));
     let (word, shown_whole) = word.strip_suffix('$').map_or((word, false), |word| (word, true));
     let (word, spare) = word.strip_suffix('^').map_or((word, true), |word| (word, false));
     let (word, domain) = word.split_once('%').map_or((word, None), |(word, domain)| (word, domain.parse().ok()));
@@ -120,6 +122,7 @@ fn target(word: &str) -> Target {
         pause_max: Duration::from_secs(3),
         overdue: None,
         measured: true,
+        closed: is_closed,
         domain: domain.unwrap_or(90 + place(word)),
         hedge_after: None,
         hedge: spare.then_some(Cost::of(None)),
@@ -139,7 +142,7 @@ impl Bench {
                 ("stream", _) => commit = CommitPolicy::Reset,
                 ("fail", _) => commit = CommitPolicy::Fail,
                 ("by", text) => deadline = time(text),
-                ("max", text) => options.attempts_max = text.parse().unwrap(),
+                ("max", text) => options.attempts_max = Some(text.parse().unwrap()),
                 ("wait", text) => options.wait_max = time(text),
                 ("policy", _) => options.content_policy_failover = true,
                 ("bad", _) => options.bad_request_failover = true,
@@ -161,7 +164,8 @@ impl Bench {
             }
         }
         let now = Instant::now();
-        let machine = Failover::new(options, commit, now + deadline);
+        let mut machine = Failover::new(options, commit, now + deadline);
+        machine.set_steps_down(targets.iter().any(|target| matches!(target.out, Some(Out::Less))));
         for target in &mut targets {
             target.planned.hedge_after = hedge_after;
             target.planned.overdue = twice.then_some(target.planned.patience);
@@ -734,6 +738,10 @@ fn a_call_that_may_take_less_does_so_once_all_are_silent_by_as_much_again_and_ca
     check("a less twice: 11s@ok", "a a a silent -a -a =a");
     check("a b-less less twice: 9s@nothing 3s@b.ok", "a a a silent b -a -a -a =b");
     check("a b-less less twice: 9s@nothing 3s@a.ok", "a a a silent b -a -a -b =a");
+    // They are asked in time, however short that is.
+    check("a b-less less twice by=3s when: 2500ms@b.ok", "a@0 silent b@1928 -a =b");
+    check("a c b-less less twice by=900ms stream when: 800ms@b.content b.ok", "a@0 c@300 silent b@600 >b -a -c =b");
+    check("a less says twice by=3s when: 9s@nothing", "a@0 -a deadline");
     // Never once the caller has read something.
     check("a stream less says twice: content 60s@ok", "a >a =a");
     let trace = Bench::new("a b stream less says twice").run("content cut 60s@ok");
@@ -846,6 +854,27 @@ fn a_calls_first_move_is_free_and_the_next_ones_are_not() {
     check("a b c broke: cut refused ok", "a b c =c");
     // Nor is a first attempt that is refused.
     check("a b c broke: refused cut ok", "a b c =c");
+}
+
+#[test]
+fn where_nothing_is_configured_a_call_makes_three_to_eight_attempts_by_the_targets_of_its_route() {
+    for (targets, attempts) in [(1, 3), (3, 3), (4, 4), (8, 8), (1_000, 8)] {
+        assert_eq!(FailoverOptions::default().of_route(targets).attempts(), attempts);
+    }
+    let set = FailoverOptions { attempts_max: Some(1), ..FailoverOptions::default() };
+    assert_eq!(set.of_route(5).attempts(), 1);
+}
+
+#[test]
+fn a_first_visit_to_a_target_that_is_not_known_to_be_ill_costs_nothing() {
+    check("a! b! c! broke: cut cut ok", "a b c =c");
+    check("a! b! c broke: cut cut", "a b exhausted");
+    check("a! b! c! d! broke max=4: cut cut cut ok", "a b c d =d");
+    // Only the first.
+    check("a! b! broke: server server", "a b exhausted");
+    // Beside silences, too.
+    check("a! b! c! d! broke by=900ms: 899ms@d.ok", "a b c d -a -b -c =d");
+    check("a! b c broke by=4s when: 3900ms@ok", "a@0 b@1855 -a =b");
 }
 
 #[test]
