@@ -48,13 +48,15 @@ pub struct Sent<'a> {
 pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], sent: Sent<'_>) -> Failure {
     let text = String::from_utf8_lossy(&body[..body.len().min(ERROR_BYTES_MAX)]);
     let error = ErrorBody::parse(&text, sent.home);
-    let hint = |error: &ErrorBody| {
-        headers::stated(headers)
+    let hint = |error: &ErrorBody, wait| {
+        let said = headers::stated(headers)
             .or(error.retry_after)
             .or_else(|| when::in_words(&error.text, sent.now, error.home))
-            .or(error.reset)
-            .or_else(|| headers::reset(headers))
-            .or_else(|| error.is_daily().then_some(RetryAfter::After(DAILY_WAIT)))
+            .or(error.reset);
+        // Beside an account that is spent these are of other limits, or guesses.
+        let of_limits =
+            || headers::reset(headers).or_else(|| error.is_daily().then_some(RetryAfter::After(DAILY_WAIT)));
+        said.or_else(|| if wait == Wait::Passes { of_limits() } else { None })
     };
     build(Some(status), &error, sent, hint)
 }
@@ -128,8 +130,9 @@ pub(super) fn is_hosts_filter(code: &str) -> bool {
 /// Classifies an error that came inside an answer of status 200, be it the error object or what holds it.
 pub(super) fn in_band(json: &str) -> Failure {
     let error = ErrorBody::parse(json, Zone::UTC);
-    let hint =
-        |error: &ErrorBody| error.retry_after.or_else(|| when::in_words(&error.text, None, error.home)).or(error.reset);
+    let hint = |error: &ErrorBody, _| {
+        error.retry_after.or_else(|| when::in_words(&error.text, None, error.home)).or(error.reset)
+    };
     build(error.status, &error, Sent::default(), hint)
 }
 
@@ -143,7 +146,7 @@ fn build(
     status: Option<u16>,
     error: &ErrorBody,
     sent: Sent<'_>,
-    hint: impl FnOnce(&ErrorBody) -> Option<RetryAfter>,
+    hint: impl FnOnce(&ErrorBody, Wait) -> Option<RetryAfter>,
 ) -> Failure {
     let verdict = rules::judge(status, error, sent);
     let said = if error.message.is_empty() {
@@ -157,14 +160,27 @@ fn build(
         status,
         code: error.code().map(tidy),
         param: error.param.as_deref().map(tidy),
-        retry_after: if waits(verdict.class) { hint(error) } else { None },
+        retry_after: wait(verdict.class).and_then(|wait| hint(error, wait)),
         ..failure
     }
 }
 
-/// Tells whether waiting can help: a `retry-after` beside an empty account or a wrong key means nothing.
-fn waits(class: FailureClass) -> bool {
-    matches!(class, FailureClass::RateLimited | FailureClass::Overloaded | FailureClass::Server)
+/// What a wait means that is told beside a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// What fails passes by itself.
+    Passes,
+    /// The account is spent, or refused, at least until then: a wait that is shorter than the usual hold means nothing.
+    Lasts,
+}
+
+/// Returns what a wait beside a class of failures means, if anything.
+fn wait(class: FailureClass) -> Option<Wait> {
+    match class {
+        FailureClass::RateLimited | FailureClass::Overloaded | FailureClass::Server => Some(Wait::Passes),
+        FailureClass::OutOfMoney | FailureClass::Unauthorised | FailureClass::Forbidden => Some(Wait::Lasts),
+        _ => None,
+    }
 }
 
 /// The result of the rules for an error; without a scope it has its class's usual one.

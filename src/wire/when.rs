@@ -36,7 +36,10 @@ pub(super) fn parse_at(value: &str, home: Zone) -> Option<RetryAfter> {
         return number_of(number);
     }
     let date = || httpdate::parse_http_date(value).ok().map(RetryAfter::At);
-    let wait = || humantime::parse_duration(value).ok().or_else(|| iso(&value.to_ascii_lowercase()));
+    let wait = || {
+        let plain = humantime::parse_duration(value).ok().or_else(|| iso(&value.to_ascii_lowercase()));
+        plain.or_else(|| span(value).filter(|(_, parts)| *parts > 2).map(|(wait, _)| wait))
+    };
     wait().and_then(plausible).or_else(|| stamp(value, home)).or_else(date)
 }
 
@@ -198,7 +201,8 @@ pub(super) fn in_words(message: &str, now: Option<SystemTime>, home: Zone) -> Op
     let mut found = places.into_iter().filter_map(|place| {
         let named = message[..place].ends_with(['-', '_']) || message[..place].ends_with("retry-after");
         let named = named || message[..place].ends_with("retry_after");
-        Words::of(&message[place..], home).time(now, named)
+        let lead = message[..place].rsplit(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
+        Words::of(&message[place..], home).time(now, named, lead)
     });
     found.next()
 }
@@ -255,12 +259,17 @@ impl<'a> Words<'a> {
         self.0.get(at).copied().unwrap_or_default()
     }
 
-    /// Reads the first time, if only filling words are before it. A number alone is one where a field is named.
-    fn time(&self, now: Option<i64>, named: bool) -> Option<RetryAfter> {
+    /// Reads the first time, if only filling words are before it. A number alone is one where a field is named. `lead`
+    /// is the word before all of them.
+    fn time(&self, now: Option<i64>, named: bool, lead: &str) -> Option<RetryAfter> {
+        let mut leads = lead;
         for first in 0..=FILL_MAX {
             let word = self.get(first);
-            if let Some(wait) = self.duration(first) {
+            if let Some(wait) = self.duration(first).or_else(|| self.span(first, leads)) {
                 return plausible(wait);
+            }
+            if SPANS.contains(&word) || CLOCKS.contains(&word) {
+                leads = word;
             }
             if let Some(date) = self.date(first, now) {
                 return soon(date, now);
@@ -290,7 +299,23 @@ impl<'a> Words<'a> {
             let Some((more, words)) = self.amount(at) else { break };
             (sum, at, any) = (sum.checked_add(more)?, at + words, true);
         }
-        any.then_some(sum)
+        // "1 day, 3:00:00", as Python writes it.
+        let rest = Some(self.get(at)).filter(|_| any).and_then(span).map_or(Duration::ZERO, |(rest, _)| rest);
+        any.then(|| sum.checked_add(rest))?
+    }
+
+    /// Reads `0:05:00` behind a word like "in": hours, minutes and seconds, or of two numbers minutes and seconds. What
+    /// says half of a day or a zone is a clock's time, and so are two numbers behind "after".
+    fn span(&self, first: usize, lead: &str) -> Option<Duration> {
+        let at = first + usize::from(matches!(self.get(first), "about" | "around" | "the"));
+        let (wait, parts) = span(self.get(at))?;
+        let next = self.get(at + 1).replace('.', "");
+        if parts == 2 && unit(&next) == Some(3600.0) {
+            return wait.checked_mul(60);
+        }
+        let is_clock = matches!(&*next, "am" | "pm" | "today" | "tomorrow") || zone(&next).is_some();
+        let spans = SPANS.contains(&lead) && (parts > 2 || lead != "after");
+        (spans && !is_clock).then_some(wait)
     }
 
     /// Reads one amount, and of how many words it is.
@@ -433,6 +458,36 @@ impl<'a> Words<'a> {
         }
         Some((seconds, zone(self.get(next)).unwrap_or(self.1)))
     }
+}
+
+/// The words before a duration, and those before a time of a clock.
+const SPANS: [&str; 7] = ["in", "after", "within", "wait", "for", "another", "least"];
+const CLOCKS: [&str; 6] = ["at", "on", "until", "till", "by", "before"];
+
+/// Reads `1:30:00`, `04:59` or, with days, `1.03:00:00`; and of how many numbers it is.
+fn span(word: &str) -> Option<(Duration, usize)> {
+    let (days, time) = match word.split_once(['.', ':']) {
+        Some((days, time)) if word.as_bytes().get(days.len()) == Some(&b'.') => (days, time),
+        _ => ("0", word),
+    };
+    let parts: Vec<&str> = time.split(':').collect();
+    let (hours, minutes, seconds) = match parts[..] {
+        [hours, minutes, seconds] => (hours, minutes, seconds),
+        [minutes, seconds] => ("0", minutes, seconds),
+        _ => return None,
+    };
+    let whole = |number: &str| {
+        let is_number = !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit());
+        if is_number { number.parse::<u32>().ok() } else { None }
+    };
+    let (days, hours, minutes) = (whole(days)?, whole(hours)?, whole(minutes)?);
+    let begins = seconds.starts_with(|digit: char| digit.is_ascii_digit());
+    let seconds = seconds.parse::<f64>().ok().filter(|seconds| begins && (0.0..60.0).contains(seconds))?;
+    if parts.len() > 2 && minutes >= 60 {
+        return None;
+    }
+    let whole = (f64::from(days) * 24.0 + f64::from(hours)) * 3600.0 + f64::from(minutes) * 60.0;
+    Some((Duration::try_from_secs_f64(whole + seconds).ok()?, parts.len()))
 }
 
 /// Reads `1h2m3s`, `3h12m10s`, `6.78s`, `500ms`, all in one word.

@@ -72,6 +72,8 @@ pub(super) const ACCOUNT: &[Rule] = &[
             "account is not active",
             "account balance",
             "credit limit exceeded",
+            // OpenRouter, of what a key may spend a day, a week or a month.
+            "key limit exceeded",
             "overdue balance",
             // OpenAI says how one "by adding a payment method" has a higher limit: that is no lack of money.
             "no payment method",

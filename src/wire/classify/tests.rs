@@ -570,12 +570,36 @@ fn takes_the_wait_from_headers_first_then_the_body_then_the_text() {
 }
 
 #[test]
+fn says_until_when_an_account_is_spent_where_its_provider_does() {
+    let header = |status, name: &'static str, value, body: &str| {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_static(value));
+        let failure = classify(status, &headers, body.as_bytes(), SENT);
+        (failure.class, failure.retry_after)
+    };
+    let (told, hours) = ("retry-after", Some(RetryAfter::After(Duration::from_secs(7200))));
+    for (status, body, class) in [
+        (429, r#"{"error":{"message":"You exceeded your current quota","code":"insufficient_quota"}}"#, C::OutOfMoney),
+        (402, "", C::OutOfMoney),
+        (403, r#"{"error":{"message":"Key limit exceeded (daily limit)","code":403}}"#, C::OutOfMoney),
+        (401, "", C::Unauthorised),
+        (403, "", C::Forbidden),
+    ] {
+        assert_eq!(header(status, told, "7200", body), (class, hours), "{status} {body}");
+        // Of another limit, as long as it is.
+        assert_eq!(header(status, "x-ratelimit-reset-requests", "2h", body), (class, None), "{status} {body}");
+    }
+    let words = r#"{"type":"error","error":{"type":"invalid_request_error","message":"You have reached your specified API usage limits. You will regain access on 2026-12-03 at 00:00 UTC."}}"#;
+    let failure = classify(400, &HeaderMap::new(), words.as_bytes(), SENT);
+    assert_eq!(failure.class, C::OutOfMoney);
+    assert!(matches!(failure.retry_after, Some(RetryAfter::At(_))), "{failure:?}");
+}
+
+#[test]
 fn names_no_wait_where_waiting_cannot_help() {
     let mut headers = HeaderMap::new();
     headers.insert("retry-after", HeaderValue::from_static("30"));
-    for (status, body) in
-        [(401, ""), (402, ""), (400, ""), (413, ""), (429, r#"{"error":{"code":"insufficient_quota"}}"#)]
-    {
+    for (status, body) in [(400, ""), (404, r#"{"error":{"code":"model_not_found"}}"#), (413, "")] {
         assert_eq!(classify(status, &headers, body.as_bytes(), SENT).retry_after, None, "{status}");
     }
     for status in [429, 500, 503, 529] {

@@ -43,6 +43,16 @@ fn a_wait_in_words_is_understood_from_every_provider() {
         ("Next reset in 36 hours", 36 * H),
         ("Retry after PT1M30S.", 90),
         ("available in P1DT2H", 26 * H),
+        // A clock behind a word like "in" is a duration, as .NET and Python write it.
+        ("Rate limited. Try again in 00:30:00.", 30 * M),
+        ("Your quota resets in 1:30:00.", 90 * M),
+        ("Too many requests, retry after 0:05:00", 5 * M),
+        ("retry after 26:00:00.5", 26 * H),
+        ("Try again in about 04:59", 4 * M + 59),
+        ("Please wait 00:00:20 before retrying", 20),
+        ("try again in 1 day, 3:00:00", 27 * H),
+        ("will be available in 1.03:00:00", 27 * H),
+        ("resets in 1:30 hours", 90 * M),
     ] {
         assert_eq!(seconds(message), Some(expected), "{message}");
     }
@@ -56,6 +66,9 @@ fn a_date_or_a_clock_in_words_is_understood_to_the_minute() {
         ("reset at 2026-11-29T20:00:00+08:00 and not before", 0),
         ("will reset at 2026-11-29T22:00:00+08:00.", 2 * H),
         ("You've hit your limit · resets 9:20pm (UTC)", 9 * H + 20 * M),
+        ("try again after 14:00:00 UTC", 2 * H),
+        ("try again after 14:30", 2 * H + 30 * M),
+        ("wait until 14:30:00", 2 * H + 30 * M),
         ("resets 9pm (America/New_York)", 14 * H),
         ("resets 6am (Europe/Berlin)", 17 * H),
         ("usage limit, try again at 11:45 AM", 23 * H + 45 * M),
