@@ -273,7 +273,7 @@ impl Driver {
         let (call, cost_usd) = (self.call_record.about().id, cost_usd.map(|won| won + waste));
         let notes = std::mem::take(&mut self.ended[at].notes);
         caller.finish(match brought {
-            AttemptAnswer::Answer(Ending { stop, parts, verbatim, model, stop_sequence, sources, .. }) => {
+            AttemptAnswer::Answer(Ending { stop, refuses, parts, verbatim, model, stop_sequence, sources, .. }) => {
                 CallResult::Answer(Finished {
                     call,
                     parts,
@@ -281,6 +281,7 @@ impl Driver {
                     target,
                     model,
                     stop,
+                    refuses,
                     stop_sequence,
                     sources,
                     usage,

@@ -44,6 +44,7 @@ impl AttemptJob {
             .issuer(&spec.name)
             .salted(self.account.salt())
             .limited(request.output_tokens_max)
+            .free(wire::free_tools(request, names))
             .verbatim(verbatim)
             .stopping(stops);
         self.unfence = (request.response_format != ResponseFormat::Text).then(Unfence::default);

@@ -129,6 +129,7 @@ impl Driver {
             target,
             model,
             stop,
+            refuses: false,
             stop_sequence: None,
             sources: Vec::new(),
             usage: Usage::default(),

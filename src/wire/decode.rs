@@ -131,6 +131,13 @@ impl Decoder {
         self
     }
 
+    /// Names the tools that take a text, which some models give as it is instead of within JSON.
+    #[must_use]
+    pub fn free(mut self, tools: Vec<String>) -> Self {
+        self.draft.free = tools;
+        self
+    }
+
     /// Names the provider that sends the answer: its proofs are then its own.
     #[must_use]
     pub fn issuer(mut self, provider: &Arc<str>) -> Self {
@@ -161,13 +168,13 @@ impl Decoder {
                 limit(self.bytes, STREAM_BYTES_MAX)?;
                 let relay = &mut self.relay;
                 let json = parser.push(chunk, |item| {
-                    if let (SseItem::Event { name, data, end }, false) = (item, draft.done) {
+                    if let (SseItem::Event { name, data, end, wrapped }, false) = (item, draft.done) {
                         let came = read_event(dialect, draft, name, data, out)?;
                         *events += usize::from(came);
                         content |= came;
                         relay.take_if(|_| !draft.verbatim);
                         if let Some(relay) = relay {
-                            relay.event(chunk, (name, data, end), draft, out);
+                            relay.event(chunk, (name, data, end, wrapped), draft, out);
                         }
                     }
                     Ok::<_, Failure>(())

@@ -35,6 +35,8 @@ const TOOL_CALLS_MAX: usize = 128;
 pub struct Ending {
     /// Why the model stopped.
     pub stop: StopReason,
+    /// Whether its text is a refusal, by its provider's mark.
+    pub refuses: bool,
     /// Its tokens, if the provider counted them.
     pub usage: Option<Usage>,
     /// The model's name as the provider spelled it.
@@ -193,6 +195,8 @@ pub(super) struct Draft {
     /// What came of its text and of its reasoning, for the ends that repeat them.
     told: Told,
     told_thought: Told,
+    /// The names of tools of free text.
+    pub(super) free: Vec<String>,
     /// Stop sequences that are looked for here.
     pub(super) stops: Stops,
     thought_half: Joiner,
@@ -658,6 +662,11 @@ impl Draft {
         Ok(())
     }
 
+    /// Tells whether its provider has called it a failure, although it passes unchanged.
+    pub(super) fn is_flawed(&self) -> bool {
+        self.flaw.is_some()
+    }
+
     /// Notes why the model stopped, by the provider's word for it; an unknown word is noted as such.
     pub(super) fn stopped_by(&mut self, stop: Option<StopReason>, word: &str) {
         if stop.is_none() {
@@ -685,7 +694,10 @@ impl Draft {
         let is_full = self.usage.as_ref().is_some_and(is_full);
         let last = self.calls.len().wrapping_sub(1);
         let (mut cut, mut ids) = (false, Vec::new());
-        for (at, call) in self.calls.into_iter().enumerate() {
+        for (at, mut call) in self.calls.into_iter().enumerate() {
+            if stop != StopReason::Length && !is_full && !self.verbatim && self.free.contains(&call.name) {
+                call.wrap();
+            }
             parts.extend(said.by_ref().take(call.after - before));
             before = call.after;
             // A call that begins where the limit ends has no content yet.
@@ -742,12 +754,13 @@ impl Draft {
         }
         let counts = |flaw: &Failure| flaw.class == FailureClass::ContentPolicy && flaw.scope == Scope::Request;
         flaw.take_if(|flaw| self.filtered && counts(flaw));
-        let Self { usage, model, beyond, stop_sequence, sources, .. } = self;
+        let Self { usage, model, beyond, stop_sequence, sources, refused: refuses, .. } = self;
         let stop_sequence = stop_sequence.filter(|_| stop == StopReason::Stop);
         let (sources, unsaid) = sources.finish(&parts);
         let (verbatim, unfenced) = (None, false);
         Ok(Ending {
             stop,
+            refuses,
             usage,
             model,
             parts,

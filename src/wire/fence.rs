@@ -4,7 +4,7 @@
 //! Input: text as it comes. Output: the JSON alone, as soon as it can be told from what is around it. A text that
 //! begins as JSON passes, and what follows the JSON waits for the end. A text that begins with a fence passes without
 //! the fence. A text that begins with words waits for the end. A text with no JSON, or with more than one, stays as it
-//! was.
+//! was. What a model thinks aloud before its answer, between marks of its own, is never the answer.
 
 use serde::de::IgnoredAny;
 
@@ -81,6 +81,12 @@ impl Unfence {
         let text = self.held.trim_start();
         match text.bytes().next() {
             None => String::new(),
+            // What is thought aloud waits for its end, as words do.
+            Some(b'[') if THOUGHTS.iter().any(|(begin, _)| text.starts_with(begin)) => {
+                self.state = State::Chatter;
+                String::new()
+            }
+            Some(b'[') if THOUGHTS.iter().any(|(begin, _)| begin.starts_with(text)) => String::new(),
             Some(b'{' | b'[') => {
                 self.state = State::Plain(Nesting::default());
                 let held = std::mem::take(&mut self.held);
@@ -131,6 +137,39 @@ pub fn unfenced(text: &str) -> Option<&str> {
     if is_json(text) {
         return None;
     }
+    match behind_thoughts(text) {
+        None => among(text),
+        Some((_, answer)) if is_json(answer) => Some(answer),
+        Some((true, answer)) => among(answer),
+        // A mark that only closes may be a word of the answer.
+        Some((false, answer)) => among(answer).or_else(|| among(text)),
+    }
+}
+
+/// The marks between which models think aloud.
+const THOUGHTS: [(&str, &str); 5] = [
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("[THINK]", "[/THINK]"),
+];
+
+/// Returns what follows the thoughts at the beginning of a text, if there are any, and whether their beginning is
+/// marked: where the prompt ends with that mark, only their end is.
+fn behind_thoughts(text: &str) -> Option<(bool, &str)> {
+    let (mut rest, mut marked) = (text.trim(), false);
+    while let Some((_, end)) = THOUGHTS.iter().find(|(begin, _)| rest.starts_with(begin)) {
+        // Thoughts that do not end leave nothing.
+        rest = rest.split_once(end).map_or("", |(_, answer)| answer.trim());
+        marked = true;
+    }
+    let closed = || THOUGHTS.iter().find_map(|(_, end)| text.rsplit_once(end));
+    if marked { Some((true, rest)) } else { closed().map(|(_, answer)| (false, answer.trim())) }
+}
+
+/// Returns the only JSON object or array among words: in a fence, or else between them.
+fn among(text: &str) -> Option<&str> {
     let mut fenced = Vec::new();
     let mut blocks = text.split(FENCE).skip(1);
     while let Some(block) = blocks.next() {
@@ -225,6 +264,12 @@ mod tests {
             ("The answer is {\"a\": {\"b\": \"}\"}}, as asked [1].", "{\"a\": {\"b\": \"}\"}}"),
             ("{\"a\": \"}\"}\n```", "{\"a\": \"}\"}"),
             (" [{\"a\": 1}]\n\nHope this helps [1].", " [{\"a\": 1}]"),
+            ("<think>The form is {\"a\": 0}, so</think>\n\n{\"a\": 1}", "{\"a\": 1}"),
+            ("<think>\n{\"a\": 0}\n</think>\n```json\n{\"a\": 1}\n```", "{\"a\": 1}"),
+            ("<thinking>Or [1, 2, 3, 4]?</thinking>Here: {\"a\": 1}.", "{\"a\": 1}"),
+            ("[THINK]{\"a\": 0}[/THINK]{\"a\": 1}", "{\"a\": 1}"),
+            ("It may be {\"a\": 0}. No.</think>{\"a\": 1}", "{\"a\": 1}"),
+            ("Close it by </think>, as in {\"a\": \"</think>\"}", "{\"a\": \"</think>\"}"),
         ] {
             for size in [1, 3, 1000] {
                 assert_eq!(streamed(text, size), (expected.to_owned(), true), "{text} {size}");
@@ -245,6 +290,8 @@ mod tests {
             "Either {\"a\": 1} or {\"a\": 2}",
             "One:\n```json\n{\"a\": 1}\n```\nTwo:\n```json\n{\"a\": 2}\n```",
             "{\"a\": 1",
+            "<think>{\"a\": 0}</think> I cannot do that.",
+            "<think>{\"a\": 0}",
         ] {
             for size in [1, 1000] {
                 assert_eq!(streamed(text, size), (text.to_owned(), false), "{text} {size}");

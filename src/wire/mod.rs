@@ -71,6 +71,7 @@ pub use model::Model;
 pub use names::Names;
 pub use original::asks_the_same;
 pub use part_path::part_path;
+pub use schema::free_tools;
 pub use thoughts::without_thoughts;
 pub use verbatim::Verbatim;
 

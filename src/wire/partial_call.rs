@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::de::IgnoredAny;
 
+use super::edit::quoted;
 use super::fence::{FENCE, unfenced};
 use super::halves::{self, Joiner};
 use super::tidy::tidy;
@@ -90,9 +91,25 @@ impl PartialCall {
         None
     }
 
+    /// Puts the text that a tool of free text is called with into the JSON that stands for it: some models give the text
+    /// itself. JSON around it that is broken is no text.
+    pub(super) fn wrap(&mut self) {
+        let said = self.arguments.trim();
+        let within = serde_json::from_str::<String>(said).ok();
+        let text = within.as_deref().unwrap_or(&self.arguments);
+        let is_json = |text: &str| {
+            let inner = text.trim_start().strip_prefix('{').map(str::trim_start);
+            inner.is_some_and(|inner| inner.starts_with("\"input\"")) || is_object(text)
+        };
+        let fenced = said.starts_with(FENCE).then(|| unfenced(said)).flatten();
+        if !(is_json(text) || fenced.is_some_and(is_json)) {
+            self.arguments = format!("{{\"input\":{}}}", quoted(text));
+        }
+    }
+
     /// Tells whether the arguments are already whole.
     pub(super) fn is_complete(&self) -> bool {
-        self.arguments.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok()
+        is_object(&self.arguments)
     }
 
     /// Tells whether a fragment that names no call is more than this one can take.
@@ -151,6 +168,11 @@ impl PartialCall {
         }
         Ok(Some(ToolCall { id, name, arguments: arguments.into(), proof }))
     }
+}
+
+/// Tells whether a text is a JSON object.
+fn is_object(text: &str) -> bool {
+    text.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
 /// Returns an id of a call that has none.

@@ -11,7 +11,8 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::edit::Object;
-use crate::words::{ChatRequest, Dialect, Json};
+use super::names::Names;
+use crate::words::{ChatRequest, Dialect, Json, Tool};
 
 /// Keywords that a schema's top level must not have.
 const CHOICES: [&str; 3] = ["anyOf", "oneOf", "allOf"];
@@ -48,6 +49,56 @@ fn folds(schema: &Json, dialect: Dialect) -> Option<bool> {
     let lacks = || wants_properties && !top.get("properties").is_some_and(|all| all.starts_with('{'));
     let is_bare = || top.text("type").is_none_or(|kind| kind != "object") || lacks();
     (chooses || is_bare()).then_some(chooses)
+}
+
+/// Tells whether OpenAI can hold answers to a schema as it is: its objects name all their properties, need each of them
+/// and take no others; of choices there is `anyOf` alone, and not at the top.
+pub(super) fn is_strict(schema: &Json) -> bool {
+    schema.tree().is_some_and(|schema| is_object(&schema) && is_closed(&schema))
+}
+
+fn is_object(schema: &Value) -> bool {
+    schema.get("type").is_some_and(|kind| kind == "object")
+}
+
+/// Tells whether all objects of a schema are closed.
+fn is_closed(schema: &Value) -> bool {
+    let Value::Object(schema) = schema else { return true };
+    let needed = schema.get("required").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let closed = match schema.get("properties") {
+        Some(Value::Object(properties)) => {
+            schema.get("additionalProperties") == Some(&Value::Bool(false))
+                && properties.keys().all(|name| needed.iter().any(|needed| needed == name))
+                && properties.values().all(is_closed)
+        }
+        _ => schema.get("type").is_none_or(|kind| kind != "object"),
+    };
+    let of = |word: &str| schema.get(word).and_then(Value::as_object);
+    let defined = ["$defs", "definitions"].into_iter().filter_map(of).flat_map(Map::values);
+    let choices = schema.get("anyOf").and_then(Value::as_array);
+    closed
+        && !["oneOf", "allOf", "not", "patternProperties"].iter().any(|word| schema.contains_key(*word))
+        && choices.is_none_or(|all| all.iter().all(is_closed))
+        && schema.get("items").is_none_or(is_closed)
+        && defined.into_iter().all(is_closed)
+}
+
+/// Tells whether a tool's arguments are held to its schema at OpenAI and its copies, where its caller says so. A caller
+/// of their dialect is told by them what they refuse.
+pub(super) fn strict(tool: &Tool, own: bool) -> Option<bool> {
+    tool.strict.map(|strict| strict && (own || is_strict(&tool.parameters)))
+}
+
+/// The schema of a tool that takes a text, made one that takes JSON: a function of the one argument `input`.
+pub(super) const FREE: &str = concat!(
+    r#"{"type":"object","properties":{"input":{"type":"string"}},"#,
+    r#""required":["input"],"additionalProperties":false}"#
+);
+
+/// Returns the names of such tools, as their target knows them.
+pub fn free_tools(request: &ChatRequest, names: &Names) -> Vec<String> {
+    let free = request.tools.iter().filter(|tool| tool.parameters.as_str() == FREE);
+    free.map(|tool| names.sent(&tool.name).to_owned()).collect()
 }
 
 /// Folds a schema, a part of a whole that its references lead to.
@@ -120,7 +171,43 @@ fn join(all: &mut Map<String, Value>, more: Map<String, Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::Tool;
+
+    #[test]
+    fn a_schema_is_strict_where_its_objects_need_all_their_properties_and_take_no_others() {
+        let closed = json!({"type": "object", "properties": {"a": {"type": ["string", "null"]}},
+            "required": ["a"], "additionalProperties": false});
+        let with = |field: &str, value: Value| {
+            let mut schema = closed.clone();
+            schema[field] = value;
+            schema
+        };
+        let holds = |inner: &Value| with("properties", json!({"a": inner}));
+        for (schema, strict) in [
+            (closed.clone(), true),
+            (holds(&closed), true),
+            (holds(&json!({"type": "array", "items": closed})), true),
+            (holds(&json!({"anyOf": [closed, {"type": "null"}]})), true),
+            (json!({"type": "object", "properties": {}, "additionalProperties": false}), true),
+            (with("required", json!([])), false),
+            (with("additionalProperties", json!(true)), false),
+            (with("$defs", json!({"D": {"type": "object"}})), false),
+            (with("oneOf", json!([])), false),
+            (holds(&json!({"type": "object", "additionalProperties": {"type": "string"}})), false),
+            (holds(&json!({"type": "array", "items": {"type": "object"}})), false),
+            (json!({"type": "object"}), false),
+            (json!({"type": "array", "items": closed}), false),
+            (json!({}), false),
+        ] {
+            assert_eq!(is_strict(&schema.clone().into()), strict, "{schema}");
+            let tool =
+                |strict| Tool { name: "f".into(), description: "".into(), parameters: schema.clone().into(), strict };
+            assert_eq!(
+                (super::strict(&tool(Some(true)), false), super::strict(&tool(None), false)),
+                (Some(strict), None)
+            );
+            assert_eq!(super::strict(&tool(Some(true)), true), Some(true), "its provider tells its own callers");
+        }
+    }
 
     #[test]
     fn a_schema_whose_top_is_a_choice_becomes_an_object() {

@@ -4,7 +4,7 @@
 //! several data lines in one event. Comments are reported, since they are signs of life. An event that is whole in a
 //! chunk is handed out straight from that chunk; only what a border cuts in two is copied. An event that the end of the
 //! body cuts off is never handed out: it is not whole. A stream that breaks off into JSON, as Google's do when they
-//! fail, is over there.
+//! fail, is over there. Servers that wrap a line twice (`data: data: {…}`) mean it once.
 
 use std::mem;
 use std::str;
@@ -24,6 +24,8 @@ pub enum SseItem<'a> {
         data: &'a str,
         /// Where in the chunk it ends, the blank line included.
         end: usize,
+        /// Whether a line of its data was wrapped twice.
+        wrapped: bool,
     },
 }
 
@@ -51,6 +53,8 @@ pub struct SseParser {
     data: Vec<u8>,
     /// The event in progress has a data line, perhaps an empty one.
     has_data: bool,
+    /// One of them was wrapped twice.
+    wrapped: bool,
     /// A line began with a brace where an event might have: no event follows.
     is_over: bool,
 }
@@ -66,6 +70,7 @@ impl SseParser {
             name: Vec::new(),
             data: Vec::new(),
             has_data: false,
+            wrapped: false,
             is_over: false,
         }
     }
@@ -136,7 +141,14 @@ impl SseParser {
             if mem::take(&mut self.first_line) {
                 line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
             }
-            match Line::of(line) {
+            let mut line = Line::of(line);
+            if let Line::Data(data) = line
+                && let Some(inner) = unwrapped(data)
+            {
+                self.wrapped = true;
+                line = Line::Data(inner);
+            }
+            match line {
                 Line::Comment => on(SseItem::Comment)?,
                 Line::Name(name) => {
                     self.name.clear();
@@ -169,9 +181,10 @@ impl SseParser {
         end: usize,
         on: &mut impl FnMut(SseItem<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
+        let wrapped = mem::take(&mut self.wrapped);
         let done = if mem::take(&mut self.has_data) {
             let data = held.unwrap_or(&self.data);
-            with_str(&self.name, |name| with_str(data, |data| on(SseItem::Event { name, data, end })))
+            with_str(&self.name, |name| with_str(data, |data| on(SseItem::Event { name, data, end, wrapped })))
         } else {
             Ok(())
         };
@@ -222,6 +235,12 @@ impl<'a> Line<'a> {
             _ => Self::Unknown,
         }
     }
+}
+
+/// Returns the data of a line that stands in the data of another; `None` where it is none: data is JSON or `[DONE]`.
+fn unwrapped(data: &[u8]) -> Option<&[u8]> {
+    let inner = data.strip_prefix(b"data:")?.trim_ascii_start();
+    matches!(inner, [b'{' | b'[', ..]).then_some(inner)
 }
 
 /// Lends bytes as text, with replacements only where they are no UTF-8.

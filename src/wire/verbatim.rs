@@ -58,6 +58,8 @@ pub(super) struct Relay {
     waits: bool,
     /// Some events were passed on.
     spoke: bool,
+    /// Its provider has called it a failure: if nothing was passed on before that, nothing is.
+    flawed: bool,
     /// The end marker came in another dialect's form.
     foreign_end: bool,
     /// Offset, in the chunk that is being read, of the first byte not taken yet.
@@ -123,8 +125,8 @@ impl Relay {
     pub(super) fn new(dialect: Dialect, how: Verbatim) -> Self {
         let (open, held) = (Vec::new(), Vec::new());
         let clean = (how.judged && how.stream).then(Clean::default);
-        let (shows, waits, spoke, foreign_end) = (false, false, false, false);
-        Self { dialect, how, open, held, shows, waits, spoke, foreign_end, from: 0, at: 0, clean }
+        let (shows, waits, spoke, flawed, foreign_end) = (false, false, false, false, false);
+        Self { dialect, how, open, held, shows, waits, spoke, flawed, foreign_end, from: 0, at: 0, clean }
     }
 
     /// Returns how many bytes wait to be passed on.
@@ -145,10 +147,11 @@ impl Relay {
     pub(super) fn event(
         &mut self,
         chunk: &[u8],
-        (name, data, end): (&str, &str, usize),
+        (name, data, end, wrapped): (&str, &str, usize, bool),
         draft: &mut Draft,
         out: &mut Vec<Piece>,
     ) {
+        self.flawed = draft.is_flawed();
         if draft.acts && !self.waits {
             self.take(chunk);
             self.release(out);
@@ -172,6 +175,9 @@ impl Relay {
                     self.cleaned(clean, &said);
                 }
             }
+        }
+        if wrapped && turn == Forwarding::Pass {
+            turn = Forwarding::Replace(data.trim().to_owned());
         }
         let instead = match turn {
             Forwarding::Pass => self.edited(data, draft).map(|data| written(name, &data)),
@@ -303,7 +309,8 @@ impl Relay {
     /// Passes on the events that need not wait.
     fn release(&mut self, out: &mut Vec<Piece>) {
         let holds = self.clean.as_ref().is_some_and(|clean| clean.unfence.holds());
-        if self.shows && !self.waits && !holds && !self.how.buffered && !self.held.is_empty() {
+        let lost = self.flawed && !self.spoke;
+        if self.shows && !self.waits && !holds && !lost && !self.how.buffered && !self.held.is_empty() {
             self.spoke = true;
             out.push(Piece::Verbatim(self.events()));
             self.clean.iter_mut().for_each(|clean| clean.last = None);

@@ -121,6 +121,8 @@ pub struct Finished {
     pub model: Option<Arc<str>>,
     /// Why the model stopped.
     pub stop: StopReason,
+    /// Whether its text is a refusal, by its provider's mark.
+    pub refuses: bool,
     /// The stop sequence that it met, where that is known.
     pub stop_sequence: Option<Arc<str>>,
     /// The sources of its text, if its provider gives them. Empty for an answer that passes unchanged.

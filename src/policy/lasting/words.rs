@@ -175,6 +175,7 @@ lasting!(struct Finished {
     target,
     model,
     stop,
+    refuses,
     stop_sequence,
     sources,
     usage,

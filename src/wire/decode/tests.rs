@@ -45,6 +45,64 @@ fn tells_signs_of_life_from_content_and_content_from_the_end() {
 }
 
 #[test]
+fn a_tool_of_free_text_may_be_called_with_the_text_itself() {
+    let called = |arguments: &str, free: bool, finish: &str| {
+        let call =
+            serde_json::json!({"id": "c1", "type": "function", "function": {"name": "patch", "arguments": arguments}});
+        let body = serde_json::json!({"choices": [{"index": 0, "finish_reason": finish,
+            "message": {"role": "assistant", "content": null, "tool_calls": [call]}}]});
+        let tools = if free { vec!["patch".to_owned()] } else { Vec::new() };
+        let mut decoder = Decoder::new(Dialect::OpenAiChat, false).free(tools);
+        decoder.push(body.to_string().as_bytes(), &mut Vec::new()).expect("a body");
+        decoder.finish().map(|ending| ending.tool_calls().map(|call| call.arguments.to_string()).collect::<String>())
+    };
+    let wrapped = |text: &str| Ok(serde_json::json!({ "input": text }).to_string());
+    for (arguments, text) in [
+        ("*** Begin Patch\n\"a\"\n*** End Patch", "*** Begin Patch\n\"a\"\n*** End Patch"),
+        ("\"*** Begin\\nPatch\"", "*** Begin\nPatch"),
+        ("{ let a = 1; }", "{ let a = 1; }"),
+        ("", ""),
+        ("{\"input\":\"x\"}", "x"),
+        ("\"{\\\"input\\\":\\\"x\\\"}\"", "x"),
+        ("```json\n{\"input\":\"x\"}\n```", "x"),
+    ] {
+        assert_eq!(called(arguments, true, "tool_calls"), wrapped(text), "{arguments}");
+    }
+    // JSON that broke off is none, and neither is a text that the limit cut.
+    assert!(called("{\"input\":\"x", true, "tool_calls").is_err());
+    assert_eq!(called("*** Begin", true, "length"), Ok(String::new()));
+    assert!(called("*** Begin", false, "tool_calls").is_err(), "another tool takes JSON alone");
+}
+
+#[test]
+fn an_event_that_says_something_and_fails_commits_nobody_to_it() {
+    let how = Verbatim { stream: true, ..Verbatim::default() };
+    let event = |text: &str, end: &str| {
+        format!(
+            "data: {{\"candidates\":[{{\"index\":0,\"content\":{{\"parts\":[{{\"text\":\"{text}\"}}]}}{end}}}]}}\n\n"
+        )
+    };
+    let fails = event("I will call.", ",\"finishReason\":\"MALFORMED_FUNCTION_CALL\"");
+    for (events, goes_on) in [(vec![fails.clone()], false), (vec![event("So", ""), fails], true)] {
+        let mut decoder = Decoder::new(Dialect::Gemini, true).verbatim(Some(how.clone()));
+        let pieces: Vec<_> = events.iter().flat_map(|event| push(&mut decoder, event).1).collect();
+        let ending = decoder.finish().expect("an end");
+        assert_eq!((pieces.is_empty(), ending.told), (!goes_on, goes_on), "{events:?}");
+        assert!(ending.flaw.is_some() && ending.verbatim.is_some(), "a caller that gets nothing better gets it");
+    }
+}
+
+#[test]
+fn an_event_that_is_wrapped_twice_passes_as_one_that_clients_read() {
+    let how = Verbatim { stream: true, ..Verbatim::default() };
+    let mut decoder = decoder().verbatim(Some(how));
+    let came = format!("data: {}data: {STOP}data: data: [DONE]\n\n", delta("Hi"));
+    let (_, pieces) = push(&mut decoder, &came);
+    let [Piece::Verbatim(events)] = &pieces[..] else { panic!("{pieces:?}") };
+    assert_eq!(*events, format!("{}{STOP}data: [DONE]\n\n", delta("Hi")));
+}
+
+#[test]
 fn joins_what_arrives_together() {
     let (progress, pieces) = push(&mut decoder(), &format!("{}{}{}", delta("a"), delta("b"), delta("c")));
     assert!(progress.content);

@@ -2,6 +2,7 @@
 
 use super::CallerDialect;
 use crate::wire::decode::{AnswerMax, Decoder};
+use crate::wire::draft::Ending;
 use crate::words::{Failure, Finished, Note};
 
 /// Returns an answer in words: these are its bytes, a stream or whole. What there are no words for is left out, and
@@ -24,5 +25,6 @@ pub fn in_words(
     let lost = [(ending.beyond, "answer"), (ending.unsaid, "citations")];
     let lost = lost.into_iter().filter_map(|(is_lost, what)| is_lost.then_some(Note::Dropped(what)));
     let notes = answer.notes.iter().copied().chain(lost).collect();
-    Ok(Finished { verbatim: None, parts: ending.parts, sources: ending.sources, notes, ..answer })
+    let Ending { parts, sources, refuses, .. } = ending;
+    Ok(Finished { verbatim: None, parts, sources, refuses, notes, ..answer })
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::BadRequest;
 use super::node::{Node, Object, Read, each};
 use crate::wire::original::{INVOICE, without_invoice};
+use crate::wire::schema::FREE;
 use crate::wire::serve::seal::Proves;
 use crate::words::{
     AssistantPart, Audio, Dialect, Document, DocumentSource, Effort, Foreign, Image, Json, Message, Note, Proof,
@@ -59,13 +60,8 @@ pub(super) fn no_arguments() -> Json {
 
 /// Returns a tool that takes a text as one that takes JSON: a function of the one argument `input`.
 pub(super) fn free_tool(name: String, description: Text) -> Tool {
-    let parameters = json!({
-        "type": "object",
-        "properties": {"input": {"type": "string"}},
-        "required": ["input"],
-        "additionalProperties": false,
-    });
-    Tool { name, description, parameters: parameters.into(), strict: None }
+    let parameters = Json::of(FREE.into());
+    Tool { name, description, parameters, strict: None }
 }
 
 /// Returns the arguments of a call of such a tool.

@@ -38,6 +38,7 @@ fn finished(parts: Vec<AssistantPart>, stop: StopReason) -> Finished {
         verbatim: None,
         model: Some(Arc::from("m-1")),
         stop,
+        refuses: false,
         stop_sequence: None,
         sources: Vec::new(),
         usage: Usage { input: 100, output: 20, cached: 30, cache_write: 10, reasoning: 5 },

@@ -47,6 +47,12 @@ fn check(stream: &str, expected: &[&str]) {
 }
 
 #[test]
+fn a_line_that_is_wrapped_twice_means_what_is_within() {
+    check("data: data: {\"a\":1}\ndata:\ndata:\n\ndata: data: [DONE]\n\n", &["|{\"a\":1}\n\n", "|[DONE]"]);
+    check("data: data: a word\n\ndata: data\n\n", &["|data: a word", "|data"]);
+}
+
+#[test]
 fn reads_what_providers_send() {
     check("data: a\n\ndata: b\n\n", &["|a", "|b"]);
     check("event: error\ndata: {\"a\":1}\n\n", &["error|{\"a\":1}"]);

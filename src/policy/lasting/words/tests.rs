@@ -96,6 +96,7 @@ fn items() -> Vec<Item> {
         target: target.clone(),
         model: Some("m-1".into()),
         stop: StopReason::ToolCalls,
+        refuses: false,
         stop_sequence: None,
         sources: vec![Source { url: "http://x".into(), place: 1..4, ..Source::default() }],
         usage: Usage { input: 4, output: 2, ..Usage::default() },

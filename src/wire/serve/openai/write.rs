@@ -59,12 +59,12 @@ impl Chat {
         out.extend_from_slice(self.after.as_bytes());
     }
 
-    fn finish_reason(&self, stop: StopReason) -> &'static str {
+    fn finish_reason(&self, stop: StopReason, refuses: bool) -> &'static str {
         match stop {
             StopReason::Length => "length",
             StopReason::ToolCalls if self.form.functions => "function_call",
             StopReason::ToolCalls => "tool_calls",
-            StopReason::Refusal if self.refuses => "stop",
+            StopReason::Refusal if refuses => "stop",
             // That the model declined is known too late to say it in a field of its own.
             StopReason::ContentFilter | StopReason::Refusal => "content_filter",
             StopReason::Stop | StopReason::Other => "stop",
@@ -119,7 +119,7 @@ impl AnswerEncoder for Chat {
     fn end(&mut self, answer: &Finished, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.before);
         out.extend_from_slice(b"{},\"logprobs\":null,\"finish_reason\":");
-        json(out, self.finish_reason(answer.stop));
+        json(out, self.finish_reason(answer.stop, self.refuses));
         out.extend_from_slice(if self.form.usage { b"}],\"usage\":null}\n\n" } else { b"}]}\n\n" });
         if self.form.usage {
             let head =
@@ -135,11 +135,8 @@ impl AnswerEncoder for Chat {
 
     fn whole(&self, answer: &Finished, out: &mut Vec<u8>) {
         let message = Message::of(answer, self.form.functions);
-        let reason = match answer.stop {
-            StopReason::Refusal => "stop",
-            stop => self.finish_reason(stop),
-        };
-        let choice = Choice { index: 0, message, logprobs: (), finish_reason: reason };
+        let finish_reason = self.finish_reason(answer.stop, answer.refuses);
+        let choice = Choice { index: 0, message, logprobs: (), finish_reason };
         let head = Head { id: &self.id, object: "chat.completion", created: self.created, model: &self.form.model };
         json(out, &Last { head, choices: [choice], usage: usage(&answer.usage) });
     }
@@ -191,7 +188,7 @@ impl<'a> Message<'a> {
         let parts = &answer.parts;
         let texts = || parts.iter().filter_map(AssistantPart::as_text);
         let text = texts().next().map(|_| texts().collect::<String>());
-        let (content, refusal) = if answer.stop == StopReason::Refusal { (None, text) } else { (text, None) };
+        let (content, refusal) = if answer.refuses { (None, text) } else { (text, None) };
         let mut details = Vec::new();
         for part in parts {
             let detail = match part {

@@ -412,7 +412,7 @@ impl AnswerEncoder for Responses {
 
     fn whole(&self, answer: &Finished, out: &mut Vec<u8>) {
         // A stream that is thrown away; only its last event is used.
-        let mut told = Self { refuses: answer.stop == StopReason::Refusal, ..self.clone() };
+        let mut told = Self { refuses: answer.refuses, ..self.clone() };
         let mut unread = Vec::new();
         let last = answer.parts.iter().rposition(|part| part.as_text().is_some());
         for (at, part) in answer.parts.iter().enumerate() {

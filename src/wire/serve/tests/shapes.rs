@@ -62,7 +62,7 @@ fn a_chat_is_streamed_in_chunks_and_ends_with_usage_and_done() {
 
 #[test]
 fn a_whole_chat_has_every_field() {
-    let refusal = finished(vec![text("No.")], StopReason::Refusal);
+    let refusal = Finished { refuses: true, ..finished(vec![text("No.")], StopReason::Refusal) };
     let body = whole(&form(CallerDialect::OpenAiChat), &refusal);
     assert_eq!(
         body["choices"],
@@ -267,7 +267,8 @@ fn a_response_that_met_its_limit_is_incomplete() {
     );
     let events = data(&streamed(&form(CallerDialect::OpenAiResponses), &answer));
     assert_eq!(events.last().expect("an end")["type"], "response.incomplete");
-    let declined = whole(&form(CallerDialect::OpenAiResponses), &finished(vec![text("No.")], StopReason::Refusal));
+    let declined = Finished { refuses: true, ..finished(vec![text("No.")], StopReason::Refusal) };
+    let declined = whole(&form(CallerDialect::OpenAiResponses), &declined);
     assert_eq!(declined["output"][0]["content"], json!([{"type": "refusal", "refusal": "No."}]));
 }
 
@@ -293,6 +294,19 @@ fn contents_are_streamed_part_by_part_and_end_with_a_reason() {
             chunk(json!({"functionCall": {"id": "c1", "name": "f", "args": {"a": 1}}, "thoughtSignature": "AbC="})),
             end,
         ]
+    );
+}
+
+#[test]
+fn what_was_said_before_a_model_declined_is_told_whole_as_it_is_in_a_stream() {
+    let answer = finished(vec![text("Step one is")], StopReason::Refusal);
+    let chat = &whole(&form(CallerDialect::OpenAiChat), &answer)["choices"][0];
+    let said = (&chat["finish_reason"], &chat["message"]["content"], &chat["message"]["refusal"]);
+    assert_eq!(said, (&json!("content_filter"), &json!("Step one is"), &Value::Null));
+    let response = whole(&form(CallerDialect::OpenAiResponses), &answer);
+    assert_eq!(
+        (&response["status"], &response["incomplete_details"], &response["output"][0]["content"][0]["text"]),
+        (&json!("incomplete"), &json!({"reason": "content_filter"}), &json!("Step one is"))
     );
 }
 
