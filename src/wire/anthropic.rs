@@ -5,6 +5,7 @@
 //! of models takes. Reading is tolerant: every field is optional, unknown ones are skipped. The caller says what is to
 //! be cached of a prompt, by a `cache_control` among the request's extra fields.
 
+mod amid;
 mod edit;
 mod models;
 pub(super) mod proof;

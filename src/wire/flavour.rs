@@ -76,6 +76,8 @@ pub struct Flavour {
     pub(super) marks: bool,
     /// Whether it knows in Anthropic's dialect that a tool's arguments are to be held to their schema.
     pub(super) holds_tools: bool,
+    /// Whether it knows messages of the system amid a conversation in Anthropic's dialect, for models that hear them.
+    pub(super) system_amid: bool,
     /// The betas that callers may ask for, in Anthropic's dialect.
     betas: Betas,
     /// Names of tools it takes; `None` is what its dialect says.
@@ -100,6 +102,8 @@ pub struct Flavour {
     pub(super) required: Option<&'static str>,
     /// Whether it takes a schema for its answer.
     pub(super) schema: bool,
+    /// Whether that schema may be one of anything; else it must be one of an object.
+    pub(super) any_root: bool,
     /// Whether it can be told to answer in JSON.
     pub(super) json: bool,
     /// Whether it counts tokens in a stream only when asked to, and takes being asked.

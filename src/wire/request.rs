@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::body_builder::BodyBuilder;
 use super::details;
-use super::edit::{Member, members, quoted};
+use super::edit::{Member, find, members, quoted, text};
 use super::ids::IdForm;
 use super::model::Model;
 use super::outgoing_text::{OutgoingJson, OutgoingText};
@@ -323,6 +323,14 @@ pub(super) fn lost(dialect: Dialect, request: &ChatRequest, original: &Original)
         let says = matches!(document.source, DocumentSource::Text(_));
         notes.keep(tells || says, "messages.document.context", document.context.as_ref());
         notes.keep(tells, "messages.document.citations", document.citations.then_some(()));
+        let names = match (&document.source, dialect) {
+            (DocumentSource::Text(_), _) | (_, Dialect::AnthropicMessages | Dialect::Function) => true,
+            (DocumentSource::Base64 { .. }, dialect) => {
+                matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiResponses)
+            }
+            (DocumentSource::Url(_), _) => false,
+        };
+        notes.keep(names, "messages.document.title", document.title.as_ref());
     }
     notes.0
 }
@@ -436,11 +444,42 @@ impl Serialize for Address<'_> {
 
 /// Returns an instruction in words for the form of an answer, for a model that cannot enforce it; none for plain text.
 pub(super) fn asked(format: &ResponseFormat) -> Option<String> {
-    let only = "Answer with one JSON object and nothing else: no other text before or after, no code fence.";
+    let only = |what: &str| {
+        format!("Answer with one JSON {what} and nothing else: no other text before or after, no code fence.")
+    };
     match format {
         ResponseFormat::Text => None,
-        ResponseFormat::Json => Some(only.to_owned()),
-        ResponseFormat::JsonSchema { schema, .. } => Some(format!("{only} It must fit this JSON schema:\n{schema}")),
+        ResponseFormat::Json => Some(only("object")),
+        ResponseFormat::JsonSchema { schema, .. } => {
+            let what = match Root::of(schema) {
+                Root::Object => "object",
+                Root::List => "array",
+                Root::Any => "value",
+            };
+            Some(format!("{} It must fit this JSON schema:\n{schema}", only(what)))
+        }
+    }
+}
+
+/// What the answers to a schema are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Root {
+    /// Objects.
+    Object,
+    /// Lists.
+    List,
+    /// Something else, or now this and now that.
+    Any,
+}
+
+impl Root {
+    /// Reads the top of a schema. No tree is made of it.
+    pub(super) fn of(schema: &Json) -> Self {
+        match find(schema.as_str(), &["type"]).and_then(text).as_deref() {
+            Some("object") => Self::Object,
+            Some("array") => Self::List,
+            _ => Self::Any,
+        }
     }
 }
 

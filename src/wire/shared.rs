@@ -15,8 +15,7 @@ use crate::words::{ChatRequest, Dialect, Json};
 
 /// Fields that both dialects of OpenAI have, by their names in chat completions and in responses, and the field whose
 /// row says which providers have them.
-const SHARED: [(&str, &str, &str); 10] = [
-    ("client_metadata", "client_metadata", "client_metadata"),
+const SHARED: [(&str, &str, &str); 9] = [
     ("metadata", "metadata", "metadata"),
     ("moderation", "moderation", "moderation"),
     ("prompt_cache_key", "prompt_cache_key", "prompt_cache_key"),

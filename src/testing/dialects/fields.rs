@@ -148,6 +148,13 @@ pub(super) fn loose_schema(schema: &Value, context: &[String]) -> Option<String>
     inner_schemas(fields).into_iter().find_map(|(steps, inner)| loose_schema(inner, &[context, &steps].concat()))
 }
 
+/// Returns what is wrong with the schema of an answer: OpenAI holds answers to objects alone, as its refusals of lists
+/// say.
+pub(super) fn root_of_no_object(schema: &Value) -> Option<String> {
+    let got = schema["type"].as_str().unwrap_or("None");
+    (got != "object").then(|| format!("schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{got}\"'."))
+}
+
 /// Returns the schemas within a schema, and the way to each.
 fn inner_schemas(fields: &Fields) -> Vec<(Vec<String>, &Value)> {
     let mut found = Vec::new();

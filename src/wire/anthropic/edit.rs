@@ -1,13 +1,15 @@
 //! Edits requests that came in this dialect, block by block: blocks that the target accepts stay unchanged.
 
-use super::models::{maker, may_rest};
+use super::amid;
+use super::models::{hears_amid, maker, may_rest};
 use super::proof::{REDACTED, parted};
 use super::request::Body;
+use super::{INVOICE as INVOICE_KIND, SYSTEM};
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::original::{self, Draft, INVOICE, Setting, without_invoice};
 use crate::wire::request::Notes;
 use crate::wire::seal::{SOURCE, open};
-use crate::words::{Dialect, Note, Original, Payload, ToolChoice};
+use crate::words::{ChatRequest, Dialect, Message, Note, Original, Payload, ToolChoice};
 
 /// The settings, and the fields that say them.
 const SETTINGS: &[Setting] = &[
@@ -31,15 +33,21 @@ pub(super) fn edited(
     notes: &mut Notes,
 ) -> Option<Payload> {
     let Body { flavour, model, streaming, traits, .. } = *body;
-    let stays = !original.has("thinking") || fits(original, body, is_anothers);
+    let stays = !(original.has("thinking") && traits.known) || fits(original, body, is_anothers);
+    let is_lost = stays && traits.known && !traits.word && body.request.effort.is_some() && says_effort(original);
     if !(stays || model.meant) {
         notes.converted("effort");
-    } else if stays && !original.has("output_config") {
+    } else if is_lost || !traits.known || (stays && !original.has("output_config")) {
         notes.forget("effort");
+    }
+    if is_lost {
+        notes.dropped("effort");
     }
     // For a caller of this dialect the provider itself checks the range.
     notes.0.retain(|note| *note != Note::Converted("sampling.temperature"));
     let mut differing = original::differing(original, SETTINGS, ours, notes);
+    // Of a model that is not known its caller knows more: what it says of thinking and of effort stays.
+    differing.retain(|Setting(what, _)| traits.known || *what != WORD.0);
     let efforts = differing.iter_mut().filter(|Setting(what, _)| *what == WORD.0 && stays);
     efforts.for_each(|setting| *setting = &WORD);
     if !original.has("max_tokens") {
@@ -93,6 +101,12 @@ pub(super) fn edited(
 /// The source of the effort where the settings of thinking stay as they came.
 const WORD: Setting = Setting("effort", &["output_config.effort"]);
 
+/// Tells whether the caller says an effort as a word.
+pub(super) fn says_effort(original: &Original) -> bool {
+    let said = std::str::from_utf8(&original.body).unwrap_or_default();
+    original.has("output_config") && find(said, &["output_config", "effort"]).is_some_and(|word| word != "null")
+}
+
 /// Tells whether a model takes the form in which the caller asks for thinking.
 fn fits(original: &Original, body: &Body<'_>, is_anothers: &dyn Fn() -> bool) -> bool {
     let said = std::str::from_utf8(&original.body).unwrap_or_default();
@@ -121,6 +135,8 @@ struct Parts<'b, 'a> {
     sources: bool,
     /// The request asks for strict arguments of tools, which the target refuses.
     strict: bool,
+    /// The system speaks amid the conversation, which the target does not take.
+    amid: bool,
 }
 
 /// The beta that the scope of a cache mark needs; a server that does not know it refuses the scope.
@@ -136,8 +152,9 @@ impl<'b, 'a> Parts<'b, 'a> {
             scopes: original.marks.scoped && body.flavour.beta(SCOPES).is_none(),
             sources: original.marks.sealed,
             strict: !body.flavour.holds_tools && body.request.tools.iter().any(|tool| tool.strict.is_some()),
+            amid: !takes_amid(body) && has_amid(original, body.request),
         };
-        let looks = parts.invoice || parts.thoughts || parts.scopes || parts.sources || parts.strict;
+        let looks = parts.invoice || parts.thoughts || parts.scopes || parts.sources || parts.strict || parts.amid;
         let looks = looks || !body.names.is_empty();
         looks.then_some(parts)
     }
@@ -190,6 +207,9 @@ impl<'b, 'a> Parts<'b, 'a> {
                 messages.remove(at);
             }
             blocks.finish(edits);
+        }
+        if self.amid {
+            amid::moved(&mut messages, &all, self.scopes, edits, notes);
         }
         messages.finish(edits);
         Some(())
@@ -273,13 +293,34 @@ impl<'b, 'a> Parts<'b, 'a> {
     }
 }
 
+/// Tells whether a target takes messages of the system amid a conversation.
+fn takes_amid(body: &Body<'_>) -> bool {
+    body.flavour.system_amid && hears_amid(body.model.family) != Some(false)
+}
+
+/// Tells whether some message of a conversation is the system's, beside what is said before all of them.
+fn has_amid(original: &Original, request: &ChatRequest) -> bool {
+    let is_system = |message: &Message| match message {
+        Message::System(_) => true,
+        Message::Foreign(foreign) => matches!(&*foreign.kind, SYSTEM | INVOICE_KIND),
+        _ => false,
+    };
+    let before = request.messages.iter().take_while(|message| is_system(message)).count();
+    if request.messages[before..].iter().any(|message| matches!(message, Message::System(_))) {
+        return true;
+    }
+    let said = std::str::from_utf8(&original.body).unwrap_or_default();
+    let top = find(said, &["system"]).filter(|_| original.has("system"));
+    before > top.map_or(0, |top| Array::of(top).map_or(1, |blocks| blocks.items().len()))
+}
+
 /// Tells whether a thought has a signature.
 fn is_signed(block: &str) -> bool {
     find(block, &["signature"]).and_then(text).is_some_and(|signature| !signature.is_empty())
 }
 
 /// Takes the scope out of a cache mark: the mark stays. A line for Anthropic's invoice is removed whole.
-fn without_scope<'m>(block: &'m str, edits: &mut Edits<'m>) {
+pub(super) fn without_scope<'m>(block: &'m str, edits: &mut Edits<'m>) {
     let Some(mut mark) = find(block, &["cache_control"]).and_then(Object::of) else { return };
     if !block.contains(INVOICE) && mark.remove("scope") {
         mark.finish(edits);

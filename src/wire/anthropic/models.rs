@@ -18,6 +18,10 @@ pub(super) struct Traits {
     pub(super) above: &'static [&'static str],
     /// Whether it thinks by default.
     pub(super) thinks: bool,
+    /// Whether it takes an effort as a word (`output_config.effort`).
+    pub(super) word: bool,
+    /// Whether all this is known of it.
+    pub(super) known: bool,
 }
 
 impl Traits {
@@ -68,7 +72,8 @@ const GENERATIONS: [(Version, Traits); 8] = {
     use ThinkingForm as T;
     const fn of(output_tokens: u32, thinking: T, sampling: S, schemas: bool) -> Traits {
         let prefills = !matches!(thinking, T::Adaptive);
-        Traits { output_tokens, thinking, sampling, schemas, prefills, above: &[], thinks: false }
+        let word = matches!(thinking, T::Adaptive);
+        Traits { output_tokens, thinking, sampling, schemas, prefills, above: &[], thinks: false, word, known: true }
     }
     const BOTH: &[&str] = &["xhigh", "max"];
     [
@@ -92,13 +97,28 @@ const OTHERS: Traits = Traits {
     prefills: true,
     above: &[],
     thinks: false,
+    word: false,
+    known: false,
 };
+
+/// The version of the only model that takes an effort as a word and thinks within a budget, and its family.
+const WORDED: (Version, &str) = ((4, 5), "opus");
+
+/// The version from which on a Claude takes messages of the system amid a conversation.
+const AMID: Version = (4, 8);
 
 /// Returns what a model takes, by its name. A Claude without a version in its name is taken for a new one.
 pub(super) fn traits(model: &str) -> Traits {
     let Some((_, name)) = model.split_once("claude") else { return OTHERS };
     let version = version(name).unwrap_or((u8::MAX, 0));
-    GENERATIONS.iter().find(|(since, _)| version >= *since).map_or(OTHERS, |(_, traits)| *traits)
+    let traits = GENERATIONS.iter().find(|(since, _)| version >= *since).map_or(OTHERS, |(_, traits)| *traits);
+    Traits { word: traits.word || (version == WORDED.0 && name.contains(WORDED.1)), ..traits }
+}
+
+/// Tells whether a model takes messages of the system amid a conversation; `None` where it is no Claude.
+pub(super) fn hears_amid(model: &str) -> Option<bool> {
+    let (_, name) = model.split_once("claude")?;
+    Some(version(name).is_none_or(|version| version >= AMID))
 }
 
 /// Models that always think: they refuse a request to switch it off.

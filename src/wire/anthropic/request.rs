@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::edit;
 use super::models::{SamplingForm, ThinkingForm, Traits, may_rest, traits};
-use super::schema::{Closed, InputSchema, can_be_held};
+use super::schema::{Closed, InputSchema, can_be_closed, can_be_held};
 use super::turns::{Block, Turns};
 use crate::wire::encoded::Encoded;
 use crate::wire::flavour::{Flavour, NameForm};
@@ -125,7 +125,8 @@ impl<'a> Options<'a> {
         options.think(request, model, traits, may_think, notes);
         options.sample(&request.sampling, traits, notes);
         let instruction = options.form(request, traits, notes);
-        if strict_tools(request).next().is_some() && !holds(flavour, traits, request) {
+        let mut strict = request.tools.iter().filter(|tool| tool.strict == Some(true)).peekable();
+        if strict.peek().is_some() && !(holds(flavour, traits, request) && strict.all(|tool| is_held(request, tool))) {
             notes.dropped("tools.strict");
         }
         (options, instruction)
@@ -146,6 +147,10 @@ impl<'a> Options<'a> {
         notes: &mut Notes,
     ) {
         let Some(effort) = request.effort else { return };
+        let own = original::of(request, Dialect::AnthropicMessages);
+        if traits.thinking == ThinkingForm::Budget && traits.word && own.is_some_and(edit::says_effort) {
+            self.effort = Some(word(effort, traits, notes));
+        }
         let free = !matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
         match (traits.thinking, effort) {
             (ThinkingForm::Adaptive, Effort::None) if !traits.thinks => {}
@@ -153,22 +158,14 @@ impl<'a> Options<'a> {
                 self.thinking = Some(json!({"type": "disabled"}));
             }
             (ThinkingForm::Adaptive, _) => {
-                let word = match effort {
-                    Effort::None | Effort::Minimal | Effort::Low => "low",
-                    Effort::Medium => "medium",
-                    Effort::Max if traits.above.contains(&"max") => "max",
-                    Effort::XHigh if traits.above.contains(&"xhigh") => "xhigh",
-                    Effort::High | Effort::XHigh | Effort::Max => "high",
-                };
-                if matches!(effort, Effort::None | Effort::XHigh | Effort::Max) && word != effort.word() {
-                    notes.converted("effort");
-                }
-                self.effort = Some(word);
+                self.effort = Some(word(effort, traits, notes));
                 if effort > Effort::Minimal && free {
                     // Without this the newest models think without sending anything, like a provider that hangs.
                     self.thinking = Some(json!({"type": "adaptive", "display": "summarized"}));
                 }
             }
+            // A caller of this dialect that says no more than the word asks for no thinking.
+            (ThinkingForm::Budget, _) if !own.is_none_or(|original| original.has("thinking")) => {}
             // Without being asked for there is no thinking.
             (ThinkingForm::None | ThinkingForm::Budget, Effort::None | Effort::Minimal) => {}
             (ThinkingForm::Budget, _) => {
@@ -230,15 +227,32 @@ impl<'a> Options<'a> {
     }
 }
 
-/// Returns the schemas of the tools whose arguments are to be held to them.
-fn strict_tools(request: &ChatRequest) -> impl Iterator<Item = &Json> {
-    request.tools.iter().filter(|tool| tool.strict == Some(true)).map(|tool| &tool.parameters)
+/// Returns the word for an effort, or for the nearest step that a model has.
+fn word(effort: Effort, traits: Traits, notes: &mut Notes) -> &'static str {
+    let word = match effort {
+        Effort::None | Effort::Minimal | Effort::Low => "low",
+        Effort::Medium => "medium",
+        Effort::Max if traits.above.contains(&"max") => "max",
+        Effort::XHigh if traits.above.contains(&"xhigh") => "xhigh",
+        Effort::High | Effort::XHigh | Effort::Max => "high",
+    };
+    if matches!(effort, Effort::None | Effort::XHigh | Effort::Max) && word != effort.word() {
+        notes.converted("effort");
+    }
+    word
 }
 
-/// Tells whether the arguments of tools can be held to their schemas here: of all, or of none. For a caller of this
-/// dialect the provider itself refuses what it cannot do.
+/// Tells whether a tool's arguments are to be held to its schema, and can be.
+fn is_held(request: &ChatRequest, tool: &Tool) -> bool {
+    let can_be = || is_own(request, Dialect::AnthropicMessages) || can_be_closed(&tool.parameters);
+    tool.strict == Some(true) && can_be()
+}
+
+/// Tells whether the arguments of tools can be held to their schemas here: of all whose objects can be closed, or of
+/// none. For a caller of this dialect the provider itself refuses what it cannot do.
 fn holds(flavour: &Flavour, traits: Traits, request: &ChatRequest) -> bool {
-    let holds = || traits.schemas && can_be_held(strict_tools(request));
+    let schemas = request.tools.iter().filter(|tool| is_held(request, tool)).map(|tool| &tool.parameters);
+    let holds = || traits.schemas && can_be_held(schemas);
     flavour.holds_tools && (is_own(request, Dialect::AnthropicMessages) || holds())
 }
 
@@ -323,7 +337,8 @@ impl Serialize for Whole<'_, '_> {
             body.put("system", &Each(|| turns.system.iter().chain(instruction)))?;
         }
         let holds = holds(flavour, traits, request);
-        let tools = request.tools.iter().map(|tool| AnyTool::Function(WireTool::of(tool, names, holds)));
+        let tool = |tool| AnyTool::Function(WireTool::of(tool, names, holds && is_held(request, tool)));
+        let tools = request.tools.iter().map(tool);
         let foreign = foreign_tools(Dialect::AnthropicMessages, request).map(AnyTool::Foreign);
         let tools: Vec<_> = tools.chain(foreign).collect();
         body.put_some("tools", Some(&tools).filter(|tools| !tools.is_empty()))?;
@@ -369,11 +384,11 @@ struct WireTool<'a> {
 }
 
 impl<'a> WireTool<'a> {
-    fn of(tool: &'a Tool, names: &'a Names, holds: bool) -> Self {
-        let Tool { name, description, parameters, strict } = tool;
+    fn of(tool: &'a Tool, names: &'a Names, is_held: bool) -> Self {
+        let Tool { name, description, parameters, .. } = tool;
         let name = names.sent(name);
-        let strict = strict.filter(|strict| *strict && holds);
-        let input_schema = InputSchema { schema: parameters, is_closed: strict.is_some() };
+        let strict = is_held.then_some(true);
+        let input_schema = InputSchema { schema: parameters, is_closed: is_held };
         Self { name, description: description.into(), input_schema, strict }
     }
 }

@@ -31,7 +31,7 @@ const OPTIONAL_MAX: usize = 24;
 const UNIONS_MAX: usize = 16;
 
 /// Tells whether the provider can hold a request's answers to all of these: it makes one grammar of them, which cannot
-/// be large and cannot be recursive ("Circular reference detected").
+/// be large and cannot be recursive ("Circular reference detected"), and whose objects are closed.
 pub(super) fn can_be_held<'a>(schemas: impl Iterator<Item = &'a Json>) -> bool {
     let mut size = Size::default();
     for schema in schemas {
@@ -41,7 +41,17 @@ pub(super) fn can_be_held<'a>(schemas: impl Iterator<Item = &'a Json>) -> bool {
             None => return false,
         }
     }
-    !size.circles && size.schemas <= HELD_MAX && size.optional <= OPTIONAL_MAX && size.unions <= UNIONS_MAX
+    let fits = size.schemas <= HELD_MAX && size.optional <= OPTIONAL_MAX && size.unions <= UNIONS_MAX;
+    fits && !size.circles && !size.open
+}
+
+/// Tells whether a schema still means the same where its objects are closed: none of them is a map.
+pub(super) fn can_be_closed(schema: &Json) -> bool {
+    let mut size = Size::default();
+    schema.tree().is_some_and(|schema| {
+        size.measure(&schema, &schema, &mut Vec::new());
+        !size.open
+    })
 }
 
 /// The sum of some schemas' measures.
@@ -51,6 +61,8 @@ struct Size {
     optional: usize,
     unions: usize,
     circles: bool,
+    /// Some object would mean something else if it were closed.
+    open: bool,
 }
 
 impl Size {
@@ -68,6 +80,7 @@ impl Size {
                 way.pop();
             }
         }
+        self.open |= is_open(fields);
         let required = fields.get("required").and_then(Value::as_array);
         for (name, inner) in fields {
             match (name.as_str(), inner) {
@@ -150,6 +163,24 @@ impl Serialize for InputSchema<'_> {
     }
 }
 
+/// Tells whether an object, closed, would mean something else: it takes properties that it does not name, or those that
+/// it names and those of its branches would exclude each other.
+fn is_open(schema: &Map<String, Value>) -> bool {
+    let names = |schema: &Map<String, Value>| {
+        schema.get("properties").and_then(Value::as_object).is_some_and(|properties| !properties.is_empty())
+    };
+    let refers = |schema: &&Value| schema.as_object().is_some_and(|it| names(it) || it.contains_key("$ref"));
+    let of = |word: &str| schema.get(word).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let takes_more = match schema.get("additionalProperties") {
+        Some(Value::Bool(more)) => *more,
+        Some(_) => true,
+        None => !names(schema) && (is_object(schema.get("type")) || schema.contains_key("properties")),
+    };
+    let mut branches = ["anyOf", "oneOf", "allOf"].into_iter().flat_map(of);
+    let excludes = (names(schema) && branches.any(|it| refers(&it))) || of("allOf").iter().filter(refers).count() > 1;
+    takes_more || excludes || schema.contains_key("patternProperties")
+}
+
 fn close(schema: &mut Value) {
     let Value::Object(schema) = schema else { return };
     if let Some(choices) = schema.remove("oneOf") {
@@ -216,8 +247,8 @@ mod tests {
             (vec![fields(16, union.clone(), true)], true),
             (vec![fields(17, union, true)], false),
             (vec![fields(17, json!({"oneOf": [plain]}), true)], false),
-            (vec![json!({"type": "object"}); 20], true),
-            (vec![json!({"type": "object"}); 21], false),
+            (vec![json!({"type": "object", "additionalProperties": false}); 20], true),
+            (vec![json!({"type": "object", "additionalProperties": false}); 21], false),
             (vec![twice], true),
             (vec![circle], false),
             (vec![json!({"$ref": "#"})], false),
@@ -225,6 +256,47 @@ mod tests {
         ] {
             let schemas: Vec<Json> = schemas.into_iter().map(Json::from).collect();
             assert_eq!(can_be_held(schemas.iter()), held, "{schemas:?}");
+        }
+    }
+
+    #[test]
+    fn no_schema_is_enforced_that_means_something_else_once_its_objects_are_closed() {
+        let field = |schema: Value| json!({"type": "object", "properties": {"m": schema}, "required": ["m"]});
+        let (a, b) = (field(json!({"type": "string"})), json!({"properties": {"b": {}}, "required": ["b"]}));
+        for (schema, held) in [
+            (json!({"type": "object"}), false),
+            (json!({"type": ["object", "null"]}), false),
+            (json!({"type": "object", "properties": {}}), false),
+            (json!({"type": "object", "properties": {}, "additionalProperties": false}), true),
+            (json!({"type": "object", "additionalProperties": {"type": "string"}}), false),
+            (json!({"additionalProperties": {"type": "string"}}), false),
+            (
+                json!({"type": "object", "properties": {"a": {}}, "required": ["a"], "additionalProperties": true}),
+                false,
+            ),
+            (
+                json!({"type": "object", "properties": {"a": {}}, "required": ["a"], "additionalProperties": false}),
+                true,
+            ),
+            (json!({"type": "object", "patternProperties": {"^a": {}}, "additionalProperties": false}), false),
+            (json!({"type": "object", "anyOf": [a, b]}), false),
+            (json!({"anyOf": [a, b]}), true),
+            (json!({"allOf": [a, b]}), false),
+            (json!({"allOf": [a], "description": "one alone"}), true),
+            (json!({"properties": {"c": {}}, "required": ["c"], "oneOf": [a, b]}), false),
+            (json!({"properties": {"c": {}}, "anyOf": [{"required": ["c"]}, {"maxProperties": 0}]}), true),
+            (json!({"$ref": "#/$defs/M", "$defs": {"M": {"type": "object"}}}), false),
+            (json!({"type": "string"}), true),
+            (json!({}), true),
+        ] {
+            for schema in [schema.clone(), field(schema.clone()), field(json!({"type": "array", "items": schema}))] {
+                let told = schema.to_string();
+                if told.contains("$ref") && !told.starts_with("{\"$ref") {
+                    continue;
+                }
+                let schema = Json::from(schema);
+                assert_eq!((can_be_held([&schema].into_iter()), can_be_closed(&schema)), (held, held), "{told}");
+            }
         }
     }
 

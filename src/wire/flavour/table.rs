@@ -94,6 +94,7 @@ const VERTEX_BETAS: Betas = Betas::Only(&[
     ("context-1m-2025-08-07", "context-1m-2025-08-07"),
     ("context-management-2025-06-27", "context-management-2025-06-27"),
     ("interleaved-thinking-2025-05-14", "interleaved-thinking-2025-05-14"),
+    ("mid-conversation-system-2026-04-07", "mid-conversation-system-2026-04-07"),
     ("per-turn-control-2026-07-01", "per-turn-control-2026-07-01"),
     ("thinking-binding-controls-2026-08-01", "thinking-binding-controls-2026-08-01"),
     ("thinking-display-updates-2026-08-18", "thinking-display-updates-2026-08-18"),
@@ -125,6 +126,7 @@ pub const GENERIC: Flavour = Flavour {
     functions: true,
     marks: false,
     holds_tools: true,
+    system_amid: true,
     betas: Betas::All,
     names: None,
     stops_max: usize::MAX,
@@ -136,6 +138,8 @@ pub const GENERIC: Flavour = Flavour {
     thinks_when_forced: false,
     required: Some("required"),
     schema: true,
+    // "schema must be a JSON Schema of 'type: "object"', got 'type: "array"'."
+    any_root: false,
     json: true,
     stream_usage: true,
     runs_on: false,
@@ -154,7 +158,9 @@ pub const GENERIC: Flavour = Flavour {
 };
 
 /// A server that is known, and has none of the fields that only some have.
-const KNOWN: Flavour = Flavour { functions: false, betas: Betas::Only(&[]), names: Some(NAMES), ..GENERIC };
+/// In Anthropic's dialect it knows user and assistant alone: "unknown variant `system`, expected `user` or `assistant`".
+const KNOWN: Flavour =
+    Flavour { functions: false, system_amid: false, betas: Betas::Only(&[]), names: Some(NAMES), ..GENERIC };
 
 const OPENAI: Flavour = Flavour {
     name: "openai",
@@ -199,7 +205,7 @@ pub(super) const TABLE: &[Flavour] = &[
         query: &[("api-version", "2024-10-21")],
         ..AZURE
     },
-    Flavour { name: "anthropic", hosts: &[("api.anthropic.com", "")], betas: Betas::All, ..KNOWN },
+    Flavour { name: "anthropic", hosts: &[("api.anthropic.com", "")], system_amid: true, betas: Betas::All, ..KNOWN },
     // Reasons unless told otherwise, and cannot be forced to call a tool meanwhile. Its efforts are high and max; it
     // takes low and medium for high.
     Flavour {
@@ -343,6 +349,7 @@ pub(super) const TABLE: &[Flavour] = &[
         hosts: &[("openrouter.ai", "")],
         knows_developer: true,
         marks: true,
+        system_amid: true,
         betas: Betas::All,
         efforts: &[(ALL, ["none", "minimal", "low", "medium", "high", "xhigh", "xhigh"])],
         effort: &[("reasoning", r#"{"effort":"{}"}"#)],
@@ -356,6 +363,7 @@ pub(super) const TABLE: &[Flavour] = &[
         name: "vercel",
         hosts: &[("ai-gateway.vercel.sh", "")],
         marks: true,
+        system_amid: true,
         betas: Betas::All,
         continues: Some(&[]),
         ..KNOWN
@@ -364,6 +372,7 @@ pub(super) const TABLE: &[Flavour] = &[
         name: "litellm",
         marks: true,
         functions: true,
+        system_amid: true,
         betas: Betas::All,
         continues: Some(&[]),
         names: None,
@@ -430,6 +439,7 @@ pub(super) const TABLE: &[Flavour] = &[
     Flavour {
         name: "vllm",
         files: false,
+        any_root: true,
         reasoners: NONE,
         efforts: &[(ALL, THREE)],
         // "Cannot set both `continue_final_message` and `add_generation_prompt`": the second is its default.
@@ -442,6 +452,7 @@ pub(super) const TABLE: &[Flavour] = &[
         name: "ollama",
         files: false,
         hosts: &[("ollama.com", ""), ("localhost:11434", ""), ("127.0.0.1:11434", "")],
+        any_root: true,
         reasoners: NONE,
         lacks: &["messages.image.url"],
         efforts: &[(ALL, NONE_AND_THREE)],
@@ -454,6 +465,7 @@ pub(super) const TABLE: &[Flavour] = &[
     Flavour {
         name: "llamacpp",
         files: false,
+        any_root: true,
         reasoners: NONE,
         efforts: &[(ALL, THREE)],
         continues: Some(&[]),
@@ -466,6 +478,7 @@ pub(super) const TABLE: &[Flavour] = &[
         name: "lmstudio",
         files: false,
         hosts: &[("localhost:1234", ""), ("127.0.0.1:1234", "")],
+        any_root: true,
         reasoners: NONE,
         efforts: &[(ALL, THREE)],
         json: false,
@@ -484,6 +497,7 @@ pub(super) const TABLE: &[Flavour] = &[
         }),
         // "tools.0.custom.strict: Extra inputs are not permitted".
         holds_tools: false,
+        system_amid: true,
         betas: VERTEX_BETAS,
         ..KNOWN
     },
@@ -520,7 +534,9 @@ pub(super) const CHAT_FIELDS: &[(&[&str], &[&str])] = &[
         ],
     ),
     (&["modalities", "audio"], &["openai", "azure", "qwen", "openrouter", "vercel", "litellm"]),
-    (&["moderation", "client_metadata"], &["openai", "azure", "litellm"]),
+    (&["moderation"], &["openai", "azure", "litellm"]),
+    // Of responses alone.
+    (&["client_metadata"], &[]),
     (&["models"], &["openrouter", "litellm", "vercel"]),
     (
         &[
@@ -591,17 +607,8 @@ pub(super) const CHAT_FIELDS: &[(&[&str], &[&str])] = &[
         ],
     ),
     (&["top_a"], &["openrouter", "litellm"]),
-    (
-        &[
-            "guided_json",
-            "guided_regex",
-            "guided_choice",
-            "guided_grammar",
-            "structured_outputs",
-            "truncate_prompt_tokens",
-        ],
-        &["vllm"],
-    ),
+    (&["guided_json", "guided_regex", "guided_choice", "guided_grammar", "truncate_prompt_tokens"], &["vllm"]),
+    (&["structured_outputs"], &["vllm", "openrouter", "litellm"]),
     (&["cache_prompt", "n_predict", "grammar", "id_slot", "samplers"], &["llamacpp"]),
     (&["ttl", "draft_model"], &["lmstudio"]),
     (&["mock_response", "fallbacks", "num_retries", "caching", "api_base", "drop_params"], &["litellm"]),

@@ -270,12 +270,11 @@ fn a_forced_tool_is_forced_as_each_provider_can() {
 
 #[test]
 fn a_schema_is_told_where_it_cannot_be_sent() {
-    let schema =
-        ResponseFormat::JsonSchema { name: "answer".into(), schema: json!({"type": "object"}).into(), strict: true };
-    let sent = json!({"type": "json_schema", "json_schema":
-        {"name": "answer", "schema": {"type": "object"}, "strict": true}});
+    let closed = json!({"type": "object", "properties": {}, "additionalProperties": false});
+    let schema = ResponseFormat::JsonSchema { name: "answer".into(), schema: closed.clone().into(), strict: true };
+    let sent = json!({"type": "json_schema", "json_schema": {"name": "answer", "schema": closed, "strict": true}});
     let only = "Answer with one JSON object and nothing else: no other text before or after, no code fence.";
-    let told = format!("{only} It must fit this JSON schema:\n{{\"type\":\"object\"}}");
+    let told = format!("{only} It must fit this JSON schema:\n{closed}");
     for (provider, format, expected, told) in [
         ("mistral", &schema, sent.clone(), None),
         ("perplexity", &schema, sent, None),

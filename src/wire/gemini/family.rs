@@ -51,6 +51,11 @@ impl Family {
         self.generation >= (3, 6) || (self.generation == (3, 5) && self.lite)
     }
 
+    /// Tells whether the model takes penalties: those from 2.5 on do not ("Penalty is not enabled for this model").
+    pub(super) fn takes_penalties(self) -> bool {
+        self.generation > (0, 0) && self.generation < (2, 5)
+    }
+
     /// Returns the thinking configuration for an effort, and a note where it is not quite the effort asked for.
     pub(super) fn thinking(self, effort: Effort) -> (Option<Value>, Option<Note>) {
         if self.generation >= (3, 0) {

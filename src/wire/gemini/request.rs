@@ -18,7 +18,8 @@ use crate::wire::names::Names;
 use crate::wire::original;
 use crate::wire::outgoing_text::{OutgoingJson, OutgoingText, OutgoingTexts};
 use crate::wire::request::{
-    Fields, Joined, Notes, asked, check, extra, foreign_tools, headers, output_tokens_max, settings, write, written,
+    Fields, Joined, Notes, asked, check, extra, foreign_tools, headers, is_own, output_tokens_max, settings, write,
+    written,
 };
 use crate::words::{
     ChatRequest, Dialect, Failure, FailureClass, Json, ResponseFormat, Sampling, Text, Tool, ToolChoice,
@@ -48,7 +49,8 @@ pub(in crate::wire) fn encode(
     }
     let extra = extra(dialect, request, &mut notes);
     let theirs = |key| extra.and_then(|extra| extra.get(key));
-    let mut config = Joined::of(generation(request, model, family, in_words, &mut notes), theirs("generationConfig"));
+    let mut config =
+        Joined::of(generation(request, (dialect, model, family), in_words, &mut notes), theirs("generationConfig"));
     let schema = if let ResponseFormat::JsonSchema { schema, .. } = &request.response_format {
         Some(schema).filter(|_| !in_words)
     } else {
@@ -230,12 +232,12 @@ fn tool_config(request: &ChatRequest, names: &Names) -> Map<String, Value> {
 /// Returns what the answer is to be like; its form only if that is not asked for in words.
 fn generation(
     request: &ChatRequest,
-    model: Model<'_>,
-    family: Family,
+    (dialect, model, family): (Dialect, Model<'_>, Family),
     in_words: bool,
     notes: &mut Notes,
 ) -> Map<String, Value> {
-    let mut config = sampling(&request.sampling, family, notes);
+    let penalties = family.takes_penalties() || (model.meant && is_own(request, dialect));
+    let mut config = sampling(&request.sampling, family, penalties, notes);
     let mut put = |key: &str, value: Value| config.insert(key.to_owned(), value);
     if let Some(tokens) = output_tokens_max(request, model, notes) {
         put("maxOutputTokens", tokens.into());
@@ -254,8 +256,8 @@ fn generation(
     config
 }
 
-/// Returns the sampling parameters that the model takes. Penalties no current model does.
-fn sampling(sampling: &Sampling, family: Family, notes: &mut Notes) -> Map<String, Value> {
+/// Returns the sampling parameters that the model takes.
+fn sampling(sampling: &Sampling, family: Family, penalties: bool, notes: &mut Notes) -> Map<String, Value> {
     let mut config = Map::new();
     if sampling.stop.len() > STOP_MAX {
         // The others are enforced here.
@@ -267,8 +269,8 @@ fn sampling(sampling: &Sampling, family: Family, notes: &mut Notes) -> Map<Strin
         ("sampling.temperature", "temperature", free(sampling.temperature)),
         ("sampling.top_p", "topP", free(sampling.top_p)),
         ("sampling.seed", "seed", (sampling.seed.map(Value::from), sampling.seed.is_some_and(small))),
-        ("sampling.presence_penalty", "presencePenalty", (sampling.presence_penalty.map(Value::from), false)),
-        ("sampling.frequency_penalty", "frequencyPenalty", (sampling.frequency_penalty.map(Value::from), false)),
+        ("sampling.presence_penalty", "presencePenalty", (sampling.presence_penalty.map(Value::from), penalties)),
+        ("sampling.frequency_penalty", "frequencyPenalty", (sampling.frequency_penalty.map(Value::from), penalties)),
     ] {
         if let Some(value) = notes.keep(taken, field, value) {
             config.insert(key.to_owned(), value);

@@ -14,8 +14,8 @@ use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::outgoing_text::{OutgoingJson, OutgoingText, told};
 use crate::wire::request::{
-    Each, Fields, Joined, Notes, arguments_object, check, headers, inline, output_tokens_max, unsupported, write,
-    written,
+    Each, Fields, Joined, Notes, arguments_object, check, headers, inline, is_theirs, output_tokens_max, unsupported,
+    write, written,
 };
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Effort, Failure, ResponseFormat, Text, Tool, ToolChoice, UserPart,
@@ -24,6 +24,9 @@ use crate::words::{
 
 /// Models that take a level of thinking; all others only take whether to think.
 const GRADED: &str = "gpt-oss";
+
+/// Fields of this dialect alone: they go along from callers of other dialects, whose own stay away.
+const OWN: [&str; 2] = ["keep_alive", "options"];
 
 /// Encodes a request for a model.
 pub(in crate::wire) fn encode(request: &ChatRequest, model: Model<'_>, streaming: bool) -> Result<Encoded, Failure> {
@@ -37,8 +40,14 @@ pub(in crate::wire) fn encode(request: &ChatRequest, model: Model<'_>, streaming
     let tools = tools(request, &mut notes);
     let think = request.effort.map(|effort| think(model.name, effort, &mut notes));
     let answer_max = output_tokens_max(request, model, &mut notes);
+    let theirs = is_theirs(Dialect::Ollama, request);
+    let takes = |field: &str| theirs || OWN.contains(&field);
+    let extra: Vec<_> = written(&request.extra).filter(|(field, _)| takes(field)).collect();
+    if extra.len() < request.extra.len() {
+        notes.dropped("extra");
+    }
     let (model, options) = (model.name, options(request, answer_max));
-    let body = Body { request, model, streaming, messages, tools, think, options };
+    let body = Body { request, model, streaming, messages, tools, think, options, extra };
     let body = write(request, &body)?;
     Ok(Encoded {
         path: "/api/chat".into(),
@@ -60,6 +69,7 @@ struct Body<'a> {
     tools: Vec<&'a Tool>,
     think: Option<Value>,
     options: Joined<'a>,
+    extra: Vec<(&'a str, &'a str)>,
 }
 
 impl Serialize for Body<'_> {
@@ -78,7 +88,7 @@ impl Serialize for Body<'_> {
         }
         body.put_some("think", self.think.as_ref())?;
         body.put_some("options", Some(&self.options).filter(|options| !options.is_empty()))?;
-        body.end(written(&self.request.extra))
+        body.end(self.extra.iter().copied())
     }
 }
 

@@ -16,8 +16,10 @@ use crate::wire::names::Names;
 use crate::wire::original;
 use crate::wire::outgoing_text::{OutgoingJson, OutgoingText, OutgoingTexts};
 use crate::wire::request::{
-    Each, Fields, Notes, asked, check, foreign_tools, headers, output_tokens_max, settings, verbatim, write, written,
+    Each, Fields, Notes, Root, asked, check, foreign_tools, headers, is_own, output_tokens_max, settings, verbatim,
+    write, written,
 };
+use crate::wire::schema::{is_strict, strict};
 use crate::wire::shared::extra_of;
 use crate::words::{ChatRequest, Dialect, Effort, Failure, Json, ResponseFormat, Text, Tool, ToolChoice};
 
@@ -106,7 +108,11 @@ impl<'a> Body<'a> {
             notes.converted("sampling.stop");
         }
         let tool_choice = tool_choice(flavour, request, names, notes);
-        let (format, instruction) = format(flavour, &request.response_format, notes);
+        let own = is_own(request, Dialect::OpenAiChat);
+        let (format, instruction) = format(flavour, &request.response_format, own, notes);
+        if request.tools.iter().any(|tool| strict(tool, own) != tool.strict) {
+            notes.dropped("tools.strict");
+        }
         let extra = extra_of(Dialect::OpenAiChat, flavour, request, notes);
         let body = Self {
             parallel_tool_calls: flavour.taken(model, "parallel_tool_calls", request.parallel_tool_calls, notes),
@@ -200,7 +206,8 @@ impl Serialize for Whole<'_, '_> {
         }
         let foreign = || foreign_tools(Dialect::OpenAiChat, request).map(WireTool::Foreign);
         if !request.tools.is_empty() || foreign().next().is_some() {
-            let functions = || request.tools.iter().map(|tool| WireTool::Function(tool, names));
+            let own = is_own(request, Dialect::OpenAiChat);
+            let functions = || request.tools.iter().map(|tool| WireTool::Function(tool, strict(tool, own), names));
             body.put("tools", &Each(|| functions().chain(foreign())))?;
         }
         whole.settings(&mut body, |_| true)?;
@@ -278,35 +285,46 @@ fn thinking(
     }
 }
 
-/// Returns the form of the answer as the provider takes it, and an instruction to add if that is not enough.
+/// Returns the form of the answer as the provider takes it, and an instruction to add if that is not enough. For a
+/// caller of this dialect the provider itself refuses schemas that it cannot hold answers to.
 fn format<'a>(
     flavour: &Flavour,
     format: &'a ResponseFormat,
+    own: bool,
     notes: &mut Notes,
 ) -> (Option<WireFormat<'a>>, Option<String>) {
-    let json = flavour.json.then_some(WireFormat::JsonObject);
+    let mut json = flavour.json.then_some(WireFormat::JsonObject);
     match format {
         ResponseFormat::Text => return (None, None),
         ResponseFormat::Json if flavour.json => return (json, None),
-        ResponseFormat::JsonSchema { name, schema, strict } if flavour.schema => {
-            let json_schema = WireSchema { name, schema: OutgoingJson::from(schema), strict: *strict };
-            return (Some(WireFormat::JsonSchema { json_schema }), None);
+        ResponseFormat::Json => {}
+        ResponseFormat::JsonSchema { name, schema, strict } => {
+            let root = Root::of(schema);
+            if flavour.schema && (own || flavour.any_root || root == Root::Object) {
+                let holds = *strict && (own || is_strict(schema));
+                if holds != *strict {
+                    notes.converted("response_format");
+                }
+                let json_schema = WireSchema { name, schema: OutgoingJson::from(schema), strict: holds };
+                return (Some(WireFormat::JsonSchema { json_schema }), None);
+            }
+            // That asks for an object.
+            json = json.filter(|_| root == Root::Object);
         }
-        ResponseFormat::Json | ResponseFormat::JsonSchema { .. } => {}
     }
     notes.converted("response_format");
     (json, asked(format))
 }
 
 enum WireTool<'a> {
-    Function(&'a Tool, &'a Names),
+    Function(&'a Tool, Option<bool>, &'a Names),
     Foreign(&'a RawValue),
 }
 
 impl Serialize for WireTool<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (Tool { name, description, parameters, strict }, names) = match self {
-            Self::Function(tool, names) => (tool, names),
+        let (Tool { name, description, parameters, .. }, strict, names) = match self {
+            Self::Function(tool, strict, names) => (tool, strict, names),
             Self::Foreign(tool) => return tool.serialize(serializer),
         };
         let name = names.sent(name);

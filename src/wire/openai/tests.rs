@@ -22,11 +22,15 @@ fn body(request: &ChatRequest, model: &str, streaming: bool) -> Value {
     serde_json::from_slice(&encoded.body.whole()).expect("JSON")
 }
 
+fn closed() -> Value {
+    json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": false})
+}
+
 fn weather() -> Tool {
     Tool {
         name: "weather".to_owned(),
         description: "Tells the weather.".into(),
-        parameters: json!({"type": "object", "properties": {"city": {"type": "string"}}}).into(),
+        parameters: closed().into(),
         strict: Some(true),
     }
 }
@@ -63,7 +67,7 @@ fn writes_every_field() {
         parallel_tool_calls: Some(false),
         response_format: ResponseFormat::JsonSchema {
             name: "answer".to_owned(),
-            schema: json!({"type": "object"}).into(),
+            schema: closed().into(),
             strict: true,
         },
         sampling: Sampling {
@@ -80,7 +84,7 @@ fn writes_every_field() {
         labels: vec!["never sent".to_owned()],
         ..ChatRequest::new("smart").system("Be brief.\n\"Quote\".").user("Weather?")
     };
-    let parameters = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+    let parameters = closed();
     assert_eq!(
         body(&request, "m", false),
         json!({
@@ -100,7 +104,7 @@ fn writes_every_field() {
             "parallel_tool_calls": false,
             "response_format": {
                 "type": "json_schema",
-                "json_schema": {"name": "answer", "schema": {"type": "object"}, "strict": true},
+                "json_schema": {"name": "answer", "schema": closed(), "strict": true},
             },
             "temperature": 0.5, "top_p": 0.9, "presence_penalty": -1.0, "frequency_penalty": 1.0,
             "seed": -7, "stop": ["a", "b"], "reasoning_effort": "low", "max_tokens": 100,

@@ -19,9 +19,10 @@ use crate::wire::openai::{FileData, UNNAMED, WireAudio, format as audio_format};
 use crate::wire::original;
 use crate::wire::outgoing_text::{OutgoingJson, OutgoingText, told};
 use crate::wire::request::{
-    Address, Each, Fields, Formatted, Joined, Notes, arguments, check, foreign_tools, headers, is_own,
+    Address, Each, Fields, Formatted, Joined, Notes, Root, arguments, asked, check, foreign_tools, headers, is_own,
     output_tokens_max, settings, unsupported, verbatim, write, written,
 };
+use crate::wire::schema::{is_strict, strict};
 use crate::wire::shared::extra_of;
 use crate::words::{
     AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Failure, Json, Proof, Reasoning, ResponseFormat, Text,
@@ -65,6 +66,9 @@ pub(in crate::wire) fn encode(
         }
         None => {
             notes.foreign(OWN, request);
+            if request.tools.iter().any(|tool| strict(tool, is_own(request, OWN)) != tool.strict) {
+                notes.dropped("tools.strict");
+            }
             let input = body.input(&mut notes);
             body.note(&mut notes);
             input.note(&mut notes);
@@ -99,6 +103,8 @@ pub(super) struct Body<'a> {
     encrypted: bool,
     output_tokens_max: Option<u32>,
     extra: Option<Cow<'a, BTreeMap<String, Json>>>,
+    /// The form of the answer, where the provider can be told it.
+    format: Option<&'a ResponseFormat>,
 }
 
 impl<'a> Body<'a> {
@@ -139,6 +145,18 @@ impl<'a> Body<'a> {
             encrypted,
             output_tokens_max,
             extra,
+            format: Some(&request.response_format).filter(|format| is_told(flavour, request, format)),
+        }
+    }
+}
+
+/// Tells whether the provider can be told the form of an answer: OpenAI takes schemas of objects alone. For a caller of
+/// this dialect it says so itself.
+fn is_told(flavour: &Flavour, request: &ChatRequest, format: &ResponseFormat) -> bool {
+    match format {
+        ResponseFormat::Text | ResponseFormat::Json => true,
+        ResponseFormat::JsonSchema { schema, .. } => {
+            is_own(request, OWN) || flavour.any_root || Root::of(schema) == Root::Object
         }
     }
 }
@@ -149,7 +167,8 @@ impl<'a> Body<'a> {
         let Self { flavour, request, model, names, .. } = *self;
         let steps = steps(request, OWN, Media::Within, |_| true, notes);
         let (system_role, echoes) = (flavour.system_role(model), flavour.echoes(model));
-        Input { steps, names, provider: model.provider, system_role, echoes }
+        let instruction = if self.format.is_none() { asked(&request.response_format) } else { None };
+        Input { instruction, steps, names, provider: model.provider, system_role, echoes }
     }
 
     /// Notes the parts of the words that cannot go as they are, beside settings and items.
@@ -161,6 +180,13 @@ impl<'a> Body<'a> {
         // Stop sequences are enforced in this process.
         if !sampling.stop.is_empty() {
             notes.converted("sampling.stop");
+        }
+        let loosened = |format: &ResponseFormat| match format {
+            ResponseFormat::JsonSchema { strict: true, schema, .. } => !is_own(self.request, OWN) && !is_strict(schema),
+            _ => false,
+        };
+        if self.format.is_none_or(loosened) {
+            notes.converted("response_format");
         }
     }
 
@@ -215,11 +241,13 @@ impl Serialize for Whole<'_, '_> {
         body.put_some("reasoning", Some(&reasoning).filter(|reasoning| !reasoning.is_empty()))?;
         let foreign = || foreign_tools(OWN, request).map(WireTool::Foreign);
         if !request.tools.is_empty() || foreign().next().is_some() {
-            let functions = || request.tools.iter().map(|tool| WireTool::Function(tool, names));
+            let own = is_own(request, OWN);
+            let functions = || request.tools.iter().map(|tool| WireTool::Function(tool, strict(tool, own), names));
             body.put("tools", &Each(|| functions().chain(foreign())))?;
             body.put_some("tool_choice", tool_choice(&request.tool_choice, names).as_ref())?;
         }
-        let text = TextSettings::of(&request.response_format, whole.theirs("text"));
+        let format = whole.format.unwrap_or(&ResponseFormat::Text);
+        let text = TextSettings::of(format, is_own(request, OWN), whole.theirs("text"));
         body.put_some("text", Some(&text).filter(|text| !text.is_empty()))?;
         whole.settings(&mut body)?;
         let extra = whole.extra.iter().flat_map(|extra| written(extra));
@@ -250,6 +278,8 @@ fn tool_choice(choice: &ToolChoice, names: &Names) -> Option<serde_json::Value> 
 
 /// The conversation as items.
 struct Input<'a> {
+    /// What has to be asked for in words.
+    instruction: Option<String>,
     steps: Vec<Step<'a>>,
     names: &'a Names,
     /// The account that can read it: each encrypts what its models think for itself.
@@ -331,6 +361,9 @@ impl Input<'_> {
 impl Serialize for Input<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut seq = serializer.serialize_seq(None)?;
+        if let Some(instruction) = &self.instruction {
+            seq.serialize_element(&Item::said(self.system_role, instruction))?;
+        }
         for step in &self.steps {
             match step {
                 Step::System(text) => {
@@ -485,14 +518,14 @@ impl Serialize for WirePart<'_> {
 }
 
 enum WireTool<'a> {
-    Function(&'a Tool, &'a Names),
+    Function(&'a Tool, Option<bool>, &'a Names),
     Foreign(&'a RawValue),
 }
 
 impl Serialize for WireTool<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (Tool { name, description, parameters, strict }, names) = match self {
-            Self::Function(tool, names) => (tool, names),
+        let (Tool { name, description, parameters, .. }, strict, names) = match self {
+            Self::Function(tool, strict, names) => (tool, strict, names),
             Self::Foreign(tool) => return tool.serialize(serializer),
         };
         let mut map = serializer.serialize_map(None)?;
@@ -511,12 +544,14 @@ impl Serialize for WireTool<'_> {
 /// What the answer's text is to be like: ours, and what else the caller said of it.
 struct TextSettings<'a> {
     format: &'a ResponseFormat,
+    /// Whether the caller speaks this dialect.
+    own: bool,
     theirs: Vec<Member<'a>>,
 }
 
 impl<'a> TextSettings<'a> {
-    fn of(format: &'a ResponseFormat, theirs: Option<&'a Json>) -> Self {
-        Self { format, theirs: members(theirs.map_or("", Json::as_str)) }
+    fn of(format: &'a ResponseFormat, own: bool, theirs: Option<&'a Json>) -> Self {
+        Self { format, own, theirs: members(theirs.map_or("", Json::as_str)) }
     }
 
     fn is_empty(&self) -> bool {
@@ -529,7 +564,7 @@ impl Serialize for TextSettings<'_> {
         let mut fields = Fields::new(serializer.serialize_map(None)?);
         if *self.format != ResponseFormat::Text {
             let theirs = self.theirs.iter().rfind(|member| member.name == "format").map_or("", |member| member.value);
-            fields.put("format", &WireFormat { format: self.format, theirs: members(theirs) })?;
+            fields.put("format", &WireFormat { format: self.format, own: self.own, theirs: members(theirs) })?;
         }
         fields.end(self.theirs.iter().map(|member| (&*member.name, member.value)))
     }
@@ -538,6 +573,7 @@ impl Serialize for TextSettings<'_> {
 /// The form of the answer's text, and what else the caller said of it.
 struct WireFormat<'a> {
     format: &'a ResponseFormat,
+    own: bool,
     theirs: Vec<Member<'a>>,
 }
 
@@ -551,7 +587,7 @@ impl Serialize for WireFormat<'_> {
                 fields.put("type", "json_schema")?;
                 fields.put("name", name)?;
                 fields.put("schema", &OutgoingJson::from(schema))?;
-                fields.put("strict", strict)?;
+                fields.put("strict", &(*strict && (self.own || is_strict(schema))))?;
             }
         }
         fields.end(self.theirs.iter().map(|member| (&*member.name, member.value)))

@@ -29,11 +29,15 @@ fn body(request: &ChatRequest, model: &str) -> Value {
     encoded("openai", request, model).0
 }
 
+fn closed() -> Value {
+    json!({"type": "object", "properties": {}, "additionalProperties": false})
+}
+
 fn weather() -> Tool {
     Tool {
         name: "weather".to_owned(),
         description: "Tells the weather.".into(),
-        parameters: json!({"type": "object"}).into(),
+        parameters: closed().into(),
         strict: Some(true),
     }
 }
@@ -75,7 +79,7 @@ fn writes_every_field() {
         parallel_tool_calls: Some(false),
         response_format: ResponseFormat::JsonSchema {
             name: "answer".to_owned(),
-            schema: json!({"type": "object"}).into(),
+            schema: closed().into(),
             strict: true,
         },
         sampling: Sampling { temperature: Some(0.5), top_p: Some(0.9), ..Sampling::default() },
@@ -94,13 +98,13 @@ fn writes_every_field() {
                 ],
                 "tools": [
                     {"type": "function", "name": "weather", "description": "Tells the weather.",
-                        "parameters": {"type": "object"}, "strict": true},
-                    {"type": "function", "name": "weather", "parameters": {"type": "object"}, "strict": false},
+                        "parameters": closed(), "strict": true},
+                    {"type": "function", "name": "weather", "parameters": closed(), "strict": false},
                 ],
                 "tool_choice": {"type": "function", "name": "weather"},
                 "parallel_tool_calls": false,
                 "text": {"format":
-                    {"type": "json_schema", "name": "answer", "schema": {"type": "object"}, "strict": true}},
+                    {"type": "json_schema", "name": "answer", "schema": closed(), "strict": true}},
                 "temperature": 0.5, "top_p": 0.9, "max_output_tokens": 100, "truncation": "auto",
             }),
             vec![]

@@ -4,6 +4,7 @@
 mod carried;
 mod embed;
 mod losses;
+mod meaning;
 mod originals;
 mod parts;
 mod refusals;

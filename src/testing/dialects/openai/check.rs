@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::testing::answer::{Form, Question, words};
 use crate::testing::dialects::fields::{
     Checked, EFFORTS, Fields, Problem, bad_value, check_name, empty_array, flag, function_type, kind, loose_schema,
-    missing, number, object_field, only, quoted, text_field, word_field, wrong, wrong_type,
+    missing, number, object_field, only, quoted, root_of_no_object, text_field, word_field, wrong, wrong_type,
 };
 use crate::words::Tool;
 
@@ -535,7 +535,8 @@ fn response_format(rules: &Rules, fields: &Fields, talk: &ConversationTexts) -> 
             let name = text_field(named, path, "name")?;
             check_name(name, &format!("{path}.name"))?;
             let is_strict = named.get("strict") == Some(&Value::Bool(true));
-            if let Some(problem) = loose_schema(&schema, &[]).filter(|_| is_strict) {
+            let loose = || loose_schema(&schema, &[]).filter(|_| is_strict);
+            if let Some(problem) = root_of_no_object(&schema).or_else(loose) {
                 let message = format!("Invalid schema for response_format '{name}': {problem}");
                 return Err(wrong(Some("response_format"), None, message));
             }

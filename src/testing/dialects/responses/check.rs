@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::testing::answer::{Form, Question};
 use crate::testing::dialects::fields::{
     Checked, EFFORTS, Fields, array_field, bad_value, below, check_name, empty_array, flag, kind, loose_schema,
-    missing, number, object_field, only, quoted, text_field, unknown_field, word_field, wrong, wrong_type,
+    missing, number, object_field, only, quoted, root_of_no_object, text_field, unknown_field, word_field, wrong,
+    wrong_type,
 };
 use crate::words::Tool;
 use items::ConversationTexts;
@@ -16,6 +17,8 @@ use items::ConversationTexts;
 /// Every parameter of the official API.
 const PARAMETERS: &[&str] = &[
     "background",
+    // Codex sends it with every request; chat completions have no such parameter.
+    "client_metadata",
     "context_management",
     "conversation",
     "include",
@@ -339,7 +342,8 @@ fn format(fields: &Fields, talk: &ConversationTexts<'_>, is_official: bool) -> C
             check_name(name, "text.format.name")?;
             let schema = Value::Object(object_field(format, path, "schema")?.clone());
             let is_strict = is_official && flag(format, "strict")? == Some(true);
-            if let Some(problem) = loose_schema(&schema, &[]).filter(|_| is_strict) {
+            let loose = || loose_schema(&schema, &[]).filter(|_| is_strict);
+            if let Some(problem) = root_of_no_object(&schema).filter(|_| is_official).or_else(loose) {
                 let message = format!("Invalid schema for response_format '{name}': {problem}");
                 return Err(wrong(Some("text.format.schema"), Some("invalid_json_schema"), message));
             }

@@ -107,7 +107,7 @@ fn writes_every_field() {
             schema: json!({
                 "type": "object",
                 "properties": {"type": {"type": "string"}, "list": {"type": "array", "items": {"$ref": "#/$defs/a"}}},
-                "$defs": {"a": {"anyOf": [{"type": "null"}, {"properties": {}, "additionalProperties": true}]}},
+                "$defs": {"a": {"anyOf": [{"type": "null"}, {"properties": {"b": {}}}]}},
             })
             .into(),
             strict: true,
@@ -142,7 +142,7 @@ fn writes_every_field() {
             "output_config": {"format": {"type": "json_schema", "schema": {
                 "type": "object",
                 "properties": {"type": {"type": "string"}, "list": {"type": "array", "items": {"$ref": "#/$defs/a"}}},
-                "$defs": {"a": {"anyOf": [{"type": "null"}, {"properties": {}, "additionalProperties": false}]}},
+                "$defs": {"a": {"anyOf": [{"type": "null"}, {"properties": {"b": {}}, "additionalProperties": false}]}},
                 "additionalProperties": false,
             }}},
             "temperature": 0.5,

@@ -1,8 +1,7 @@
 //! Reads requests.
 
-use serde_json::Value;
-
 use super::echo::echo;
+use crate::wire::schema::is_strict;
 use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::openai::{
     allowed, audio, by_data, choice_word, declared, file_has_words, fits, json_schema, named, names_functions,
@@ -43,8 +42,11 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     let (response_format, is_unread) = text(&mut body)?;
     let effort = reasoning(&mut body, &mut notes)?;
     let stream = body.flag("stream")?.unwrap_or(false);
+    if asks_logprobs(&mut body) {
+        note(&mut notes, Note::Dropped("extra"));
+    }
     // These fields are decided here, or are not passed on.
-    for field in ["store", "include", "stream_options", "top_logprobs"] {
+    for field in ["store", "stream_options"] {
         body.take(field);
     }
     let output_tokens_max = body.limit("max_output_tokens")?;
@@ -73,6 +75,13 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     let echo = echo(&request, instructions.as_ref(), background);
     let form = Form { free_tools: tools.free, echo, ..Form::new(CallerDialect::OpenAiResponses, model) };
     Ok((ParsedRequest { request, stream, form, values: 0 }, notes))
+}
+
+/// Tells whether the answer is to say how likely its words were, which no answer of another dialect does.
+fn asks_logprobs(body: &mut Object<'_>) -> bool {
+    let mut told = |field| body.take(field).and_then(|node| node.json().ok()).unwrap_or_default();
+    let (most, include) = (told("top_logprobs"), told("include"));
+    !matches!(most.as_str(), "" | "0" | "null") || include.contains("message.output_text.logprobs")
 }
 
 /// Reads the form of the answer's text; what else is said of it stays where it is, and so does a form that there are no
@@ -125,8 +134,7 @@ impl Tools {
             "function" | "" => {
                 let mut tool = declared(tool)?;
                 // A missing value means yes in this dialect, for a schema that allows it.
-                let is_closed = || tool.parameters.tree().is_some_and(|schema| is_closed(&schema));
-                tool.strict = tool.strict.or_else(|| is_closed().then_some(true));
+                tool.strict = tool.strict.or_else(|| is_strict(&tool.parameters).then_some(true));
                 Ok(Some(tool))
             }
             "custom" => {
@@ -148,22 +156,6 @@ impl Tools {
             }
         }
     }
-}
-
-/// Tells whether answers can be held to a schema as it is: its objects name all their properties and need each of them.
-fn is_closed(schema: &Value) -> bool {
-    let Value::Object(schema) = schema else { return true };
-    let needed = schema.get("required").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let closed = match schema.get("properties") {
-        Some(Value::Object(properties)) => {
-            schema.get("additionalProperties") == Some(&Value::Bool(false))
-                && properties.keys().all(|name| needed.iter().any(|needed| needed == name))
-                && properties.values().all(is_closed)
-        }
-        _ => schema.get("type").is_none_or(|kind| kind != "object"),
-    };
-    let choices = schema.get("anyOf").and_then(Value::as_array);
-    closed && choices.is_none_or(|all| all.iter().all(is_closed)) && schema.get("items").is_none_or(is_closed)
 }
 
 fn tool_choice(body: &mut Object<'_>, tools: &mut Vec<Tool>, notes: &mut Vec<Note>) -> Read<ToolChoice> {

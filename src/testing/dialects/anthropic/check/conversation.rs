@@ -41,7 +41,8 @@ struct MessageContent<'a> {
 }
 
 impl ConversationTexts {
-    pub(super) fn read(request: &Object<'_>, model: &str, thinking: Thinking) -> Checked<Self> {
+    /// Reads a conversation; `hears_amid` tells whether the system may speak amid it.
+    pub(super) fn read(request: &Object<'_>, model: &str, thinking: Thinking, hears_amid: bool) -> Checked<Self> {
         let mut talk = Self::default();
         talk.system(request)?;
         let messages = request.list("messages")?.ok_or_else(|| request.missing("messages"))?;
@@ -55,6 +56,13 @@ impl ConversationTexts {
         for (at, message) in messages.iter().enumerate() {
             let path = format!("messages.{at}");
             let message = Object::new(message, path.clone())?;
+            if hears_amid && at > 0 && message.string("role")? == "system" {
+                message.known(&["role", "content", "output_config"])?;
+                let turn = MessageContent::read(&message, true, model)?;
+                answered(open.take(), at, &turn)?;
+                talk.hear(&turn.text);
+                continue;
+            }
             let is_user = role(&message, at)?;
             let is_last = at + 1 == messages.len();
             let turn = MessageContent::read(&message, is_user, model)?;

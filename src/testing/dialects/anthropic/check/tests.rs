@@ -75,6 +75,24 @@ fn message(refusal: &Refusal) -> String {
 const ID: &str = "0123456789abcdef";
 
 #[test]
+fn the_system_speaks_amid_a_conversation_where_the_model_and_the_beta_let_it() {
+    let messages =
+        json!([user(json!("a")), {"role": "system", "content": [said("b")]}, assistant(json!("c")), user(json!("d"))]);
+    let mut asking = version();
+    asking
+        .append("anthropic-beta", HeaderValue::from_static("context-1m-2025-08-07,mid-conversation-system-2026-04-07"));
+    for (model, headers, is_taken) in [
+        ("claude-opus-4-8", &asking, true),
+        ("claude-opus-4-8", &version(), false),
+        ("claude-sonnet-4-5", &asking, false),
+    ] {
+        let body = for_model(model, json!({"messages": messages}));
+        let read = read(Host::Own, ADDRESS, headers, body.to_string().as_bytes());
+        assert_eq!(read.is_ok(), is_taken, "{model}");
+    }
+}
+
+#[test]
 fn an_ordinary_request_is_understood() {
     let body = with(json!({
         "model": "claude-x", "stream": true, "max_tokens": 7, "system": [said("be brief")],

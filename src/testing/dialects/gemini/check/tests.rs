@@ -199,6 +199,11 @@ fn what_google_refuses_is_refused_in_its_words() {
         (OLD, json!({}), "* GenerateContentRequest.contents: contents is not specified\n"),
         (OLD, talk(json!([{"role": "user"}])), "contents[0].parts: contents.parts must not be empty."),
         (OLD, talk(json!([{"parts": [{}]}])), "contents[0].parts[0].data: required oneof field 'data' must have one"),
+        (
+            OLD,
+            with(json!({"systemInstruction": {"parts": [{"text": ""}]}})),
+            "system_instruction.parts[0].data: required oneof field 'data' must have one",
+        ),
         (OLD, talk(json!([{"role": "assistant", "parts": [{"text": "x"}]}])), "Please use a valid role: user, model."),
         (OLD, talk(json!([{"role": "function", "parts": [{"text": "x"}]}])), "Please use a valid role: user, model."),
         (

@@ -12,6 +12,14 @@ pub(super) fn check(request: &Fields, notes: &mut FieldFaults) {
     if contents.is_empty() {
         notes.add("contents", "contents is not specified");
     }
+    // The prompt of the system is not said in empty parts; reported so by users of SDKs that send one.
+    let system = message(request, "system_instruction").map_or(&[][..], |system| list(system, "parts"));
+    for (place, part) in system.iter().filter_map(Value::as_object).enumerate() {
+        if fields::DATA.iter().all(|name| part.get(*name).is_none_or(|data| data == "")) {
+            let path = format!("system_instruction.parts[{place}].data");
+            notes.add(&path, "required oneof field 'data' must have one initialized field");
+        }
+    }
     for (at, content) in objects(request, "contents").enumerate() {
         let parts = list(content, "parts");
         if parts.is_empty() {

@@ -283,6 +283,12 @@ fn what_the_official_api_refuses_is_refused_in_its_words() {
             "In context=('properties', 'a'), 'additionalProperties'",
         ),
         (
+            with(json!({"text": {"format": {"type": "json_schema", "name": "n", "schema": {"type": "array"}}}})),
+            Some("text.format.schema"),
+            Some("invalid_json_schema"),
+            "schema must be a JSON Schema of 'type: \"object\"', got 'type: \"array\"'.",
+        ),
+        (
             with(json!({"tools": tool(json!(false), json!({"type": "string"}))})),
             Some("tools[0].parameters"),
             Some("invalid_function_parameters"),
