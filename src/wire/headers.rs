@@ -1,14 +1,14 @@
 //! Reads what a response's headers say about waiting, retrying and the time.
 //!
 //! Input: headers. Output: waits and dates; nothing here knows what time it is, so a date stays a date. Values that are
-//! not numbers, negative, zero or absurd say nothing.
+//! not numbers, negative or zero say nothing; a wait that is too long is cut, and a reset that is says nothing.
 
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, DATE, HeaderName};
 
-use super::when::{parse, wait};
+use super::when::{WAIT_MAX, parse, wait};
 use crate::words::RetryAfter;
 
 /// Tells whether a response says that its body is an event stream.
@@ -45,7 +45,7 @@ pub(super) fn reset(headers: &HeaderMap) -> Option<RetryAfter> {
     for (name, value) in headers {
         let Some((before, after)) = name.as_str().split_once("reset") else { continue };
         let sibling = |word: &str| text(headers, &HeaderName::try_from(format!("{before}{word}{after}")).ok()?);
-        let Some(reset) = value.to_str().ok().and_then(parse) else { continue };
+        let Some(reset) = value.to_str().ok().and_then(parse).filter(|reset| !is_endless(*reset)) else { continue };
         match (sibling("remaining"), sibling("status")) {
             (Some(remaining), _) if remaining.parse::<f64>().is_ok_and(|left| left == 0.0) => used_up.push(reset),
             (None, Some(status)) if status.eq_ignore_ascii_case("rejected") => used_up.push(reset),
@@ -60,7 +60,7 @@ pub(super) fn reset(headers: &HeaderMap) -> Option<RetryAfter> {
             parts.filter(|(name, _)| names.contains(name)).find_map(|(_, value)| value.trim().parse::<f64>().ok())
         };
         if field(["remaining", "r"]) == Some(0.0) {
-            used_up.extend(field(["reset", "t"]).and_then(wait));
+            used_up.extend(field(["reset", "t"]).and_then(wait).filter(|reset| !is_endless(*reset)));
         }
     }
     // Without a clock a date and a wait cannot be compared; no provider mixes them.
@@ -71,6 +71,11 @@ pub(super) fn reset(headers: &HeaderMap) -> Option<RetryAfter> {
         })
     };
     latest(used_up).or_else(|| latest(bare))
+}
+
+/// Tells whether a reset is so far away that it was cut: no window of a limit is that long, and it says nothing.
+fn is_endless(reset: RetryAfter) -> bool {
+    reset == RetryAfter::After(WAIT_MAX)
 }
 
 /// Returns the response's own date, against which its other dates are to be read.

@@ -117,12 +117,11 @@ fn gauge(names: &Names, headers: &HeaderMap, now: SystemTime) -> Option<Gauge> {
     let remaining = count(headers, names.remaining)?.min(limit);
     let reset = match text(headers, names.reset).and_then(when::parse) {
         Some(RetryAfter::After(wait)) => Some(wait),
-        Some(RetryAfter::At(date)) => {
-            let wait = date.duration_since(headers::date(headers).unwrap_or(now)).ok()?;
-            Some(wait).filter(|wait| *wait <= WAIT_MAX)
-        }
+        Some(RetryAfter::At(date)) => Some(date.duration_since(headers::date(headers).unwrap_or(now)).ok()?),
         None => None,
     };
+    // A reset that is so far away says nothing: no window of a limit is that long.
+    let reset = reset.filter(|wait| *wait < WAIT_MAX);
     Some(Gauge { limit, remaining, reset })
 }
 

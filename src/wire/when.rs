@@ -1,8 +1,8 @@
 //! Reads when to come back: waits and dates as providers write them, as values of their own or within a text.
 //!
 //! Input: texts and, where it is known, the time by the provider's clock. Output: waits and dates. A text that is no
-//! time, or a time too far to wait for, gives `None`. A clock without a zone is read in its provider's zone, which is
-//! UTC unless another is known; a day without a year is the next of its name.
+//! time, or a date too far to wait for, gives `None`; a wait that is too long is cut. A clock without a zone is read in
+//! its provider's zone, which is UTC unless another is known; a day without a year is the next of its name.
 
 mod zone;
 
@@ -59,11 +59,13 @@ pub(super) fn is_date(number: f64) -> bool {
 
 /// Returns a wait of this number of seconds, if it is one.
 pub(super) fn wait(seconds: f64) -> Option<RetryAfter> {
+    let seconds = if seconds.is_finite() { seconds.min(WAIT_MAX.as_secs_f64()) } else { seconds };
     Duration::try_from_secs_f64(seconds).ok().and_then(plausible)
 }
 
+/// Cuts a wait to the longest that is believed: how much of that is waited is for the configuration to say.
 fn plausible(wait: Duration) -> Option<RetryAfter> {
-    (!wait.is_zero() && wait <= WAIT_MAX).then_some(RetryAfter::After(wait))
+    (!wait.is_zero()).then_some(RetryAfter::After(wait.min(WAIT_MAX)))
 }
 
 fn epoch(seconds: f64) -> Option<RetryAfter> {
