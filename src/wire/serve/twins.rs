@@ -38,49 +38,41 @@ const CHOOSE: &[&str] = &[
     "baseurl",
     "clientoptions",
     "config",
-    "contentpolicyfallbacks",
-    "contextwindowfallbackdict",
-    "contextwindowfallbacks",
-    "customllmprovider",
-    "defaultfallbacks",
     "deployment",
     "deploymentid",
+    "deployments",
     "endpoint",
+    "endpoints",
     "engine",
     "extrabody",
     "extraheaders",
     "extraquery",
-    "fallback",
-    "fallbackmodels",
-    "fallbackproviders",
-    "fallbacks",
     "gateway",
     "headers",
-    "llmproviders",
-    "modelgroup",
-    "modelid",
-    "modellist",
-    "modelname",
-    "models",
+    "kvtransferparams",
     "organization",
+    "plugins",
     "preset",
-    "provider",
-    "provideroptions",
-    "providers",
     "region",
     "regionname",
+    "regions",
     "route",
     "router",
     "routing",
+    "serviceaccount",
     "specificdeployment",
     "strategy",
     "tags",
+    "target",
     "targets",
     "userconfig",
     "virtualkey",
 ];
 /// How such fields begin where there are many.
-const CHOOSE_BEGIN: [&str; 5] = ["aws", "azure", "litellm", "tensorzero", "vertex"];
+const CHOOSE_BEGIN: [&str; 4] = ["aws", "azure", "tensorzero", "vertex"];
+/// Words of which one tells such a field, wherever in its name it is: `fallback_model`, `base_model`,
+/// `use_litellm_proxy`. No field of a dialect that is served has one, but `model` itself.
+const CHOOSE_WORDS: [&str; 7] = ["credential", "fallback", "litellm", "model", "override", "portkey", "provider"];
 
 /// Up to this number of names are compared one by one.
 const FEW: usize = 16;
@@ -111,10 +103,13 @@ pub(super) fn check<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), BadR
 
 /// Returns the field by which a gateway behind a target would choose a model, if there is one.
 pub(super) fn chooses<'a>(caller_dialect: CallerDialect, mut names: impl Iterator<Item = &'a str>) -> Option<String> {
-    // Gemini's address names the model: a second name in the body could choose another.
     let is_one = |name: &str| {
         let plain: String = folded(name).chars().filter(|letter| !matches!(letter, '_' | '-' | '.' | ' ')).collect();
-        (caller_dialect == CallerDialect::Gemini && plain == "model")
+        // Gemini's address names the model: a second name in the body could choose another.
+        if plain == "model" {
+            return caller_dialect == CallerDialect::Gemini;
+        }
+        CHOOSE_WORDS.iter().any(|word| plain.contains(word))
             || CHOOSE.binary_search(&&*plain).is_ok()
             || CHOOSE_BEGIN.iter().any(|begin| plain.starts_with(begin))
     };
@@ -165,6 +160,18 @@ mod tests {
             (CallerDialect::OpenAiChat, "apiBase", true),
             (CallerDialect::OpenAiChat, "aws_bedrock_runtime_endpoint", true),
             (CallerDialect::OpenAiChat, "vertex_project", true),
+            (CallerDialect::OpenAiChat, "fallback_model", true),
+            (CallerDialect::OpenAiChat, "override_params", true),
+            (CallerDialect::OpenAiChat, "plugins", true),
+            (CallerDialect::OpenAiChat, "allowed_models", true),
+            (CallerDialect::OpenAiChat, "base_model", true),
+            (CallerDialect::OpenAiChat, "credential_name", true),
+            (CallerDialect::OpenAiChat, "use_litellm_proxy", true),
+            (CallerDialect::OpenAiChat, "portkey_config", true),
+            (CallerDialect::OpenAiChat, "target", true),
+            (CallerDialect::OpenAiChat, "service_account", true),
+            (CallerDialect::OpenAiChat, "kv_transfer_params", true),
+            (CallerDialect::OpenAiChat, "modalities", false),
             (CallerDialect::OpenAiChat, "service_tier", false),
             (CallerDialect::OpenAiChat, "metadata", false),
         ] {
