@@ -27,6 +27,13 @@ use crate::words::{ChatRequest, Payload};
 /// A boxed future, so that transports are objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// Returns the host and the port that an address leads to, read as a connection reads it: `http://2130706433` is
+/// `127.0.0.1`, 80. The host is in lower case; of an address in brackets it has none.
+pub(crate) fn destination(url: &str) -> Option<(String, u16)> {
+    let url = Url::parse(url).ok()?;
+    Some((url.host_str()?.trim_matches(['[', ']']).to_owned(), url.port_or_known_default()?))
+}
+
 /// A response's body as it arrives.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, TransportError>> + Send>>;
 
@@ -338,9 +345,13 @@ fn no_head(error: &reqwest::Error) -> TransportError {
     }
 }
 
-/// The texts of glibc and musl for a resolver that no server answers.
-const NO_RESOLVER: [&str; 2] =
-    ["Temporary failure in name resolution", "failed to lookup address information: Try again"];
+/// The texts of glibc, for both of its errors, and of musl for a resolver that no server answers, or that refuses. That
+/// a name does not exist is an answer.
+const NO_RESOLVER: [&str; 3] = [
+    "failure in name resolution",
+    "failed to lookup address information: Try again",
+    "failed to lookup address information: Non-recoverable error",
+];
 /// Unix' error numbers of what can run out: files of this process, files of the system, memory, and Linux' of buffers.
 const RUN_OUT: [i32; 4] = [24, 23, 12, 105];
 

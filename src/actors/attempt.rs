@@ -217,7 +217,8 @@ impl AttemptJob {
             self.account.shared.lacks(&message, now());
         }
         if class == FailureClass::Connect
-            && let Some(since) = self.account.shared.unreachable(&self.account.target.provider.spec.host, now())
+            && let Some(since) =
+                self.account.shared.unreachable(&self.account.target.provider.spec.host, &message, now())
         {
             self.account.tell_all(|| ProviderMessage::LocalFault(since));
         }

@@ -215,11 +215,13 @@ pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
             drift: slot.drift(),
         }
     });
+    let at = now();
     HealthSnapshot {
-        at: now(),
+        at,
         calls: shared.budget.calls(),
         draining: shared.draining.load(Relaxed),
         lack: shared.lack(),
+        unreached: shared.unreached(at),
         providers: providers.collect(),
         observers: shared.observers(),
         queued: shared.parking.queued(),

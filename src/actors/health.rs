@@ -22,6 +22,9 @@ pub struct HealthSnapshot {
     pub draining: bool,
     /// What this machine lacked when an attempt last failed for that reason.
     pub lack: Option<LocalShortage>,
+    /// Since when no provider is reached: connections to several hosts fail, and none has answered since. It ends with
+    /// the first answer, or when no call has tried for a minute.
+    pub unreached: Option<Instant>,
     /// Calls that wait for a place.
     pub queued: usize,
     /// Calls that are parked until a target is back, by route.

@@ -261,9 +261,22 @@ impl Shared {
         lock(&self.calls).clone()
     }
 
-    /// Reports that a host could not be reached; returns since when, once it is clear that the fault is ours.
-    pub(crate) fn unreachable(&self, host: &str, now: Instant) -> Option<Instant> {
-        lock(&self.local_fault).failed(host, now)
+    /// Reports that a host could not be reached; returns since when, once it is clear that the fault is ours. While it
+    /// is, that is a lack of this machine.
+    pub(crate) fn unreachable(&self, host: &str, problem: &str, now: Instant) -> Option<Instant> {
+        let (since, active) = {
+            let mut guard = lock(&self.local_fault);
+            (guard.failed(host, now), guard.active(now))
+        };
+        if active {
+            self.lacks(&format!("no provider can be reached, the last one: {problem}"), now);
+        }
+        since
+    }
+
+    /// Returns since when no provider is reached, if that is so.
+    pub(crate) fn unreached(&self, now: Instant) -> Option<Instant> {
+        lock(&self.local_fault).unreached(now)
     }
 
     /// Notes that an attempt failed because this machine lacks something; says so now and then.

@@ -1,6 +1,7 @@
 //! Tells our own network's failure from the providers'.
 //!
-//! Input: connect failures, deliveries and heartbeats of all providers. Output: since when the fault is ours. It never
+//! Input: connect failures, deliveries and heartbeats of all providers. Output: since when the fault is ours, and
+//! since when no provider is reached. It never
 //! touches a breaker: its caller takes back what was counted (`Admission::local_fault`).
 
 use std::time::{Duration, Instant, SystemTime};
@@ -12,6 +13,10 @@ const SUSPEND_MIN: Duration = Duration::from_secs(2);
 /// A fault is believed for this long without being confirmed again. Without an end, a runtime whose calls all went
 /// quiet would never probe again.
 pub const LOCAL_FAULT_MAX: Duration = Duration::from_secs(60);
+
+/// Once nothing was reached for this long, connect failures count against their providers after all: two that are gone
+/// for good would otherwise look well for ever. An outage here that lasts longer costs a probe of each when it ends.
+pub const BLAMELESS_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// Connect failures since the last delivery.
 #[derive(Clone, Debug)]
@@ -44,6 +49,8 @@ struct Heartbeat {
 pub struct LocalFault {
     run: Option<FailureRun>,
     confirmed: Option<Instant>,
+    /// Since when no provider was reached, once that is clear.
+    unreached: Option<Instant>,
     /// Until when no new fault is suspected, because a provider delivered right after the last suspicion.
     acquitted: Option<Instant>,
     heartbeat: Option<Heartbeat>,
@@ -56,8 +63,12 @@ impl LocalFault {
             self.run = Some(FailureRun { first: now, host: host.to_owned(), last: now });
             return None;
         };
-        let together = run.host != host && now.saturating_duration_since(run.last) <= TOGETHER;
+        let quiet = now.saturating_duration_since(run.last);
+        let together = run.host != host && quiet <= TOGETHER;
         let first = run.first;
+        if quiet >= LOCAL_FAULT_MAX {
+            self.unreached = None;
+        }
         if run.host != host {
             host.clone_into(&mut run.host);
         }
@@ -69,7 +80,18 @@ impl LocalFault {
             return None;
         }
         let since = now.checked_sub(TOGETHER).map_or(first, |earliest| earliest.max(first));
+        let unreached = *self.unreached.get_or_insert(since);
+        if now.saturating_duration_since(unreached) >= BLAMELESS_MAX {
+            return None;
+        }
         self.confirm(since, now)
+    }
+
+    /// Returns since when no provider is reached, while calls find it so: it is forgotten once none has tried for
+    /// [`LOCAL_FAULT_MAX`], or nobody who sends calls only where all is well would ever send one again.
+    pub fn unreached(&self, now: Instant) -> Option<Instant> {
+        let tried = self.run.as_ref().is_some_and(|run| now.saturating_duration_since(run.last) < LOCAL_FAULT_MAX);
+        self.unreached.filter(|_| tried)
     }
 
     /// Notes the time, at any regular interval: on the wall, on the machine's monotonic clock, and on the clock of all
@@ -88,7 +110,7 @@ impl LocalFault {
         if self.confirmed.take().is_some() {
             self.acquitted = Some(now + LOCAL_FAULT_MAX);
         }
-        self.run = None;
+        (self.run, self.unreached) = (None, None);
     }
 
     /// Tells whether the fault is ours now.
@@ -170,6 +192,26 @@ mod tests {
         assert!(!guard.active(later));
         guard.failed("a", later);
         assert_eq!(guard.failed("b", later), later.checked_sub(TOGETHER));
+    }
+
+    #[test]
+    fn what_is_never_reached_is_told_and_is_the_providers_fault_after_five_minutes() {
+        let (mut guard, begun) = (LocalFault::default(), Instant::now());
+        let mut taken_back = Vec::new();
+        assert_eq!(guard.unreached(begun), None);
+        for second in 0..400 {
+            let now = begun + SECOND * second;
+            let since = [guard.failed("a", now), guard.failed("b", now)];
+            taken_back.extend(since.into_iter().flatten().map(|_| second));
+            assert_eq!(guard.unreached(now), Some(begun), "second {second}");
+        }
+        assert_eq!(taken_back, [0, 60, 120, 180, 240], "and not from 300 on");
+        assert_eq!(guard.unreached(begun + SECOND * 399 + LOCAL_FAULT_MAX), None, "nobody has tried for a minute");
+        let later = begun + SECOND * 999;
+        guard.failed("a", later);
+        assert_eq!((guard.failed("b", later).is_some(), guard.unreached(later).is_some()), (true, true), "begins anew");
+        guard.delivered(later);
+        assert_eq!(guard.unreached(later), None);
     }
 
     #[test]

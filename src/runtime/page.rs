@@ -65,6 +65,10 @@ impl Display for HealthSnapshot {
             let ago = self.at.saturating_duration_since(lack.at);
             write!(f, "\nthis machine lacked something {} time(s), {} ago: {}", lack.count, Time(ago), lack.what)?;
         }
+        if let Some(since) = self.unreached {
+            let time = self.at.saturating_duration_since(since);
+            write!(f, "\nno provider was reached for {}: does this machine's network work?", Time(time))?;
+        }
         if let Some(store) = &self.store
             && let Some(problem) = &store.problem
         {

@@ -16,10 +16,10 @@ use crate::runtime::{
 use crate::wire::serve::call_of;
 use crate::words::{CallId, Date, Error, Hint, Hold, Reset, TargetId};
 
-/// Tells whether calls can be answered: some target admits them.
+/// Tells whether calls can be answered: some provider is reached, and some target admits them.
 pub(super) fn is_ready(snapshot: &HealthSnapshot) -> bool {
     let mut targets = snapshot.providers.iter().flat_map(|provider| &provider.targets);
-    !snapshot.draining && targets.any(|(_, health)| lets_through(health))
+    !snapshot.draining && snapshot.unreached.is_none() && targets.any(|(_, health)| lets_through(health))
 }
 
 fn lets_through(health: &Health) -> bool {
@@ -44,6 +44,7 @@ pub(super) fn health(snapshot: &HealthSnapshot, places: &ConnectionSlots) -> Val
             "count": lack.count,
             "ago_s": seconds(snapshot.at, lack.at),
         })),
+        "unreached_for_s": snapshot.unreached.map(|since| seconds(snapshot.at, since)),
         "prices": snapshot.prices.iter().map(|one| json!({
             "from": &*one.from,
             "listed": one.listed,

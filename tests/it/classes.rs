@@ -430,6 +430,37 @@ async fn our_own_networks_failure_is_not_held_against_the_providers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_never_reached_is_said_at_once_and_becomes_the_providers_fault_after_minutes() {
+    let world = world(2, Script::default()).await;
+    let outages: Vec<_> = world.providers.iter().map(|provider| provider.always(Fault::Refuse)).collect();
+    assert_eq!(world.runtime.health().unreached, None);
+    let broken = |world: &World| {
+        let open = |id: &&str| matches!(world.health(id).breaker, BreakerState::Open { .. });
+        ["a/m", "b/m"].iter().filter(|id| open(id)).count()
+    };
+    for second in 0..240 {
+        world.runtime.chat(ask("hello").deadline(S)).await.expect_err("there is no network");
+        assert!(world.runtime.health().unreached.is_some(), "second {second}");
+        assert_eq!(broken(&world), 0, "second {second}");
+        sleep(S).await;
+    }
+    let health = world.runtime.health();
+    assert!(health.lack.as_ref().is_some_and(|lack| lack.what.starts_with("no provider can be reached")), "{health}");
+    assert!(health.to_string().contains("no provider was reached for"), "{health}");
+    for _ in 0..240 {
+        world.runtime.chat(ask("hello").deadline(S)).await.expect_err("there is no network");
+        sleep(S).await;
+    }
+    assert_eq!(broken(&world), 2, "{}", world.runtime.health());
+    for (provider, outage) in world.providers.iter().zip(outages) {
+        provider.lift(outage);
+    }
+    sleep(60 * S).await;
+    world.runtime.chat(ask("hello")).await.expect("it works");
+    assert_eq!(world.runtime.health().unreached, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_caller_that_leaves_is_no_failure_of_a_target() {
     let world = world(2, unhurried()).await;
     for wait in [10 * MS, 205 * MS, 300 * MS] {

@@ -270,3 +270,24 @@ fn overloaded() -> Fault {
     });
     Fault::Reply { status: 503, headers: headers.into_iter().collect(), body: "{}".into() }
 }
+
+#[tokio::test]
+async fn a_sidecar_that_reaches_nobody_says_so_and_is_not_ready() {
+    let stage = stage_with(2, Script::default(), |settings| {
+        for (name, host) in [("a", "a.invalid"), ("b", "b.invalid")] {
+            settings.runtime.providers.get_mut(name).expect("a provider").base_url = Some(format!("http://{host}/v1"));
+        }
+    })
+    .await;
+    let to = stage.sidecar.address();
+    assert_eq!(http::get(to, "/ready").await.status, 200);
+    for _ in 0..3 {
+        assert!(http::ask(to, Caller::Chat, "smart", "Hi", false).await.status >= 500);
+    }
+    let health = http::get(to, "/health").await.json();
+    assert_eq!(health["status"], "unavailable", "{health}");
+    assert!(health["unreached_for_s"].is_number() && health["lack"]["count"].as_u64() > Some(0), "{health}");
+    assert_eq!(http::get(to, "/ready").await.status, 503);
+    let metrics = http::get(to, "/metrics").await.body;
+    assert!(!metrics.contains("standin_lacks_total 0\n"), "{metrics}");
+}
