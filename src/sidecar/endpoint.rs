@@ -86,6 +86,11 @@ impl Endpoint {
         if allow.split(", ").any(|allowed| allowed == method.as_str()) { endpoint } else { Self::WrongMethod { allow } }
     }
 
+    /// Tells whether an address is one of operators, by whatever method it is asked.
+    pub(super) fn is_at_admin(path: &str, headers: &HeaderMap) -> bool {
+        [Method::GET, Method::POST].iter().any(|method| Self::of(method, path, headers).is_admin())
+    }
+
     /// Tells whether it is for operators.
     pub(super) fn is_admin(&self) -> bool {
         matches!(

@@ -22,8 +22,8 @@ const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const ASKS_PRIVATE: HeaderName = HeaderName::from_static("access-control-request-private-network");
 const GRANTS_PRIVATE: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 /// The headers that a page may read, beside those that every page may.
-const SHOWN: &str =
-    "retry-after, x-should-retry, x-standin-attempts, x-standin-call, x-standin-cost-usd, x-standin-target";
+const SHOWN: &str = "retry-after, x-should-retry, x-standin-age, x-standin-attempts, x-standin-call, \
+                     x-standin-cost-usd, x-standin-degraded, x-standin-notes, x-standin-target";
 /// Names by which containers reach the machine they run on; no stranger can own them.
 const OF_THE_MACHINE: [&str; 2] = ["host.docker.internal", "host.containers.internal"];
 
@@ -36,6 +36,8 @@ pub(super) enum OriginRefusal {
     Host(String),
     /// A page of another site sent it.
     Page(String),
+    /// A page that may ask sent it, to an address of operators.
+    Operator(String),
 }
 
 /// Permission to go on.
@@ -81,6 +83,14 @@ pub(super) fn is_preflight(head: &Parts) -> bool {
 }
 
 impl CorsGrant {
+    /// Returns the permission, unless it is a page's: a page that may make calls is no operator for that.
+    pub(super) fn of_no_page(self) -> Result<Self, OriginRefusal> {
+        match &self.page {
+            Some(page) => Err(OriginRefusal::Operator(short(page.to_str().unwrap_or("?")))),
+            None => Ok(self),
+        }
+    }
+
     /// Lets the page read the answer.
     pub(super) fn tell(&self, headers: &mut HeaderMap) {
         let Some(page) = &self.page else { return };

@@ -60,8 +60,10 @@ pub(super) async fn answer(
         return Ok(refuse(serve::refuse(caller_dialect_of(head.uri.path()), RefusalReason::Expects(&what))));
     }
     let current = state.current();
-    let strict = endpoint.is_admin() || !current.access.asks();
-    let leave = match origin::look(&current.server, strict, &head) {
+    let is_admin = Endpoint::is_at_admin(head.uri.path(), &head.headers);
+    let strict = is_admin || !current.access.asks();
+    let leave = origin::look(&current.server, strict, &head);
+    let leave = match leave.and_then(|leave| if is_admin { leave.of_no_page() } else { Ok(leave) }) {
         Ok(leave) => leave,
         Err(stranger) => return Ok(turn_away(&state, &head, &stranger)),
     };
@@ -93,6 +95,10 @@ fn turn_away(state: &State, head: &Parts, stranger: &OriginRefusal) -> Response<
             let what = format!("web pages of `{page}` may not ask here: see `server.allow_origins`");
             (Reason::Page, serve::refuse(caller_dialect, RefusalReason::Forbidden(&what)))
         }
+        OriginRefusal::Operator(page) => {
+            let what = format!("web pages, as those of `{page}`, are no operators: ask here by a program");
+            (Reason::Page, serve::refuse(caller_dialect, RefusalReason::Forbidden(&what)))
+        }
     };
     state.turn_away(reason, head);
     refuse(refusal)
@@ -114,10 +120,15 @@ async fn serve(
     if !allowed {
         return nothing(state, head);
     }
-    if endpoint.is_admin()
-        && let Err(denied) = operator(state, head)
-    {
-        return denied;
+    if endpoint.is_admin() {
+        if let Err(denied) = operator(state, head) {
+            return denied;
+        }
+        if let Some(kind) = origin::other_content(&head.headers) {
+            state.turn_away(Reason::Content, head);
+            let what = format!("a body that is `{kind}` is not read here: the address says all; send none");
+            return json_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, &json!({"error": what}));
+        }
     }
     match endpoint {
         Endpoint::Chat { caller_dialect, model, stream } => {

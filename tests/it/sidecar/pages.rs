@@ -138,7 +138,8 @@ async fn an_invited_page_asks_and_reads_every_answer() {
         for (path, origin, allowed) in [
             ("/v1/chat/completions", APP, true),
             ("/v1beta/models/smart:generateContent", APP, true),
-            ("/health", APP, true),
+            ("/health", APP, false),
+            ("/reset", APP, false),
             ("/v1/chat/completions", EVIL, false),
         ] {
             // A browser sends no key with this question.
@@ -170,6 +171,39 @@ async fn an_invited_page_asks_and_reads_every_answer() {
         let quiet = http::ask_with(to, Caller::Chat, "smart", "Hi", false, &[("authorization", "Bearer k")]).await;
         assert_eq!((quiet.status, quiet.header("access-control-allow-origin")), (200, None));
     }
+}
+
+#[tokio::test]
+async fn an_invited_page_is_no_operator() {
+    for keys in [Vec::new(), vec![key("team", "k", false), key("ops", "o", true)]] {
+        let stage = invited(keys).await;
+        let to = stage.sidecar.address();
+        let page = [("origin", APP), ("sec-fetch-site", "cross-site"), ("authorization", "Bearer o")];
+        for path in ["/health", "/metrics", "/ledger?by=all", "/explain/smart", "/why/1-1"] {
+            is_refused(&http::get_with(to, path, &page).await, 403, path);
+        }
+        for path in ["/reset", "/reset/a", "/forget?before=0s"] {
+            let reply = Exchange::begin(to, "POST", path, &page, "").await.end().await;
+            is_refused(&reply, 403, path);
+            assert!(reply.body.contains("are no operators"), "{reply:?}");
+        }
+        let reply = http::get_with(to, "/health", &[("authorization", "Bearer o")]).await;
+        assert_eq!(reply.status, 200, "a program is one");
+    }
+}
+
+#[tokio::test]
+async fn a_form_or_a_text_forgets_and_resets_nothing() {
+    let stage = stage(1).await;
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"] {
+        for path in ["/reset", "/forget?before=1s"] {
+            let headers = [("content-type", kind)];
+            let reply = Exchange::begin(stage.sidecar.address(), "POST", path, &headers, "a=b").await.end().await;
+            assert_eq!(reply.status, 415, "{path} {kind}: {reply:?}");
+        }
+    }
+    let reply = Exchange::begin(stage.sidecar.address(), "POST", "/reset", &[], "").await.end().await;
+    assert_eq!(reply.status, 200, "{reply:?}");
 }
 
 #[tokio::test]
