@@ -113,6 +113,9 @@ pub fn litellm(model: &str, based: bool) -> Result<Host, String> {
             return Err(format!("`{rest}` is not served: conversations and embeddings only"));
         }
     }
+    if rest.trim().is_empty() {
+        return Err(format!("`{model}` names no model: write it behind the slash"));
+    }
     let all = rest.ends_with('*');
     let host = |name: &str, preset: &'static str| Host {
         name: name.to_owned(),

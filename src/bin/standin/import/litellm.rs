@@ -48,7 +48,7 @@ pub fn import(given: &InputValue, environment: &dyn Fn(&str) -> Option<String>) 
     }
     out.rest(given, why_not);
     // A gateway beside LiteLLM cannot have its port.
-    if out.providers.iter().any(Provider::is_at_litellms_port) {
+    if out.providers.iter().any(Provider::is_at_our_port) {
         set(&mut out.server, "listen", Toml::Text("127.0.0.1:4100".to_owned()));
     }
     out
@@ -79,6 +79,12 @@ fn deployments<'g>(
         one.get("litellm_params").and_then(|params| params.text("model")).is_some_and(|model| model.ends_with('*'))
     });
     all.into_iter().chain(named).filter_map(|one| deployment(one, credentials, out)).collect()
+}
+
+/// Tells why a text is none, where a template was not filled in.
+fn template(text: &str) -> Option<&'static str> {
+    let is_template = text.contains("{{") || text.contains("{%");
+    is_template.then_some("it is a template that was not filled in: import the file that is made of it")
 }
 
 /// Kinds of work that are not served.
@@ -117,6 +123,27 @@ fn deployment<'g>(
         out.lost(given, "it has no `model_name` and `litellm_params.model`");
         return None;
     };
+    if let Some(why) = template(group).or_else(|| template(model)) {
+        out.lost(given, why);
+        return None;
+    }
+    if let Some(key) = own("api_key").filter(|key| key.as_text().is_none_or(|text| template(text).is_some())) {
+        out.lost(key, "is no key: a text, or os.environ/NAME; without it another key would be sent, so none is");
+        out.lost(given, "its `api_key` is no text");
+        return None;
+    }
+    // One name for all of a vendor's models is served by their own names; a pattern of any other kind matches nothing.
+    let is_whole = |name: &str| name == "*" || name.strip_suffix("/*").is_some_and(|vendor| !vendor.contains('*'));
+    if group.contains('*') && !(is_whole(group) && is_whole(model)) || model.contains('*') && !is_whole(model) {
+        out.lost(
+            given,
+            format!(
+                "a pattern has no counterpart: give the route `{group}` a name of its own; server.default_route \
+                 serves every name that no route has"
+            ),
+        );
+        return None;
+    }
     if let Some(variable) = model.strip_prefix("os.environ/").or_else(|| group.strip_prefix("os.environ/")) {
         out.lost(given, format!("names of models are not read from the environment here: write what {variable} holds"));
         return None;

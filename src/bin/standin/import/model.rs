@@ -28,8 +28,13 @@ pub fn model_fields(
         && let Some(base) = given.as_text()
     {
         let base = base.rsplit('/').next().unwrap_or(base);
-        add("same_as", Toml::Text(base.to_owned()));
-        out.kept(given, format!("same_as = {}", quoted(base)));
+        match standin::models::find(base) {
+            Some(_) => {
+                add("same_as", Toml::Text(base.to_owned()));
+                out.kept(given, format!("same_as = {}", quoted(base)));
+            }
+            None => out.lost(given, "is no model that is known here: set price and limits of the model itself"),
+        }
     } else if let Some(model) = &host.stands_for {
         add("same_as", Toml::Text(model.clone()));
     }

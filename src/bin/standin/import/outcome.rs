@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use standin::sidecar::ServerConfig;
+
 use super::given::InputValue;
 
 /// The result for another configuration.
@@ -179,8 +181,8 @@ impl Outcome {
 }
 
 impl Provider {
-    /// Tells whether it is on this machine, at the usual port of `LiteLLM` and of standin.
-    pub fn is_at_litellms_port(&self) -> bool {
+    /// Tells whether it is where standin listens where nothing else is said: `LiteLLM`'s usual port is the same.
+    pub fn is_at_our_port(&self) -> bool {
         let text = |wanted: &str| {
             self.fields.iter().find_map(|(name, value)| match value {
                 Toml::Text(text) if name == wanted => Some(text.as_str()),
@@ -189,9 +191,7 @@ impl Provider {
         };
         match text("base_url") {
             None => text("preset") == Some("litellm"),
-            Some(base) => {
-                ["//127.0.0.1:4000", "//localhost:4000", "//[::1]:4000"].iter().any(|place| base.contains(place))
-            }
+            Some(base) => ServerConfig::default().is_at(base),
         }
     }
 

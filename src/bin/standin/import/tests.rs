@@ -637,7 +637,35 @@ fn a_report_says_kept_only_of_kept_settings_and_gives_a_reason_for_others() {
                 "model_lists -- is no known table of LiteLLM",
             ],
         ),
+        // Patterns, templates, keys that are no texts, and models without a name.
+        Case(
+            "model_list:\n\
+             - model_name: claude-*\n  litellm_params: {model: ollama_chat/qwen3, api_base: \"http://o:11434\"}\n\
+             - model_name: gpt-4o-*\n  litellm_params: {model: openai/gpt-4o-*, api_key: k}\n\
+             - model_name: listed\n  litellm_params: {model: openai/gpt-4o, api_key: [sk-one, sk-two]}\n\
+             - model_name: tabled\n  litellm_params: {model: openai/gpt-4o, api_key: {a: b}}\n\
+             - model_name: filled\n  litellm_params: {model: openai/gpt-4o, api_key: {{ .Values.key }}}\n\
+             - model_name: \"{{ .Values.m }}\"\n  litellm_params: {model: openai/gpt-4o, api_key: k}\n\
+             - model_name: dall\n  litellm_params: {model: azure/, api_base: \"https://x.openai.azure.com\"}\n\
+             - model_name: good\n  litellm_params: {model: openai/gpt-5-mini, api_key: k}\n",
+            Some(&["[routes.good]"]),
+            &[
+                "model_list[0] -- a pattern has no counterpart",
+                "server.default_route",
+                "model_list[1] -- a pattern has no counterpart",
+                "model_list[2].litellm_params.api_key -- is no key",
+                "model_list[3].litellm_params.api_key -- is no key",
+                "model_list[4].litellm_params.api_key -- is no key",
+                "model_list[5] -- it is a template that was not filled in",
+                "model_list[6] -- `azure/` names no model",
+            ],
+        ),
         // A gateway on this machine has the usual port.
+        Case(
+            "model_list:\n- {model_name: m, litellm_params: {model: openai/m, api_base: \"http://0.0.0.0:4000/v1\", api_key: k}}\n",
+            Some(&["[server]\nlisten = \"127.0.0.1:4100\""]),
+            &[],
+        ),
         Case(
             "model_list:\n- {model_name: m, litellm_params: {model: litellm_proxy/m, api_base: \"http://127.0.0.1:4000\", api_key: k}}\n\
              router_settings: {model_group_alias: {x: [m]}}\n",
