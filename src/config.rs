@@ -13,6 +13,7 @@ mod presets;
 mod prices;
 mod provider;
 mod route;
+mod slips;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,8 @@ pub use crate::policy::budget::{BudgetScope, OnSpent, Period};
 pub use crate::policy::hint::HintOptions;
 pub use crate::policy::probe::ProbeOptions;
 pub use crate::policy::stale::StaleOptions;
+pub(crate) use crate::source::{is_constant, is_path};
+pub(crate) use crate::transport::destination;
 pub use budget::BudgetConfig;
 pub use function::Answer;
 pub use key::{IssuedKey, KeyConfig, KeyFunction, KeySource};
@@ -205,6 +208,7 @@ impl Config {
     /// file is corrected: `doubtful` tells.
     pub(crate) fn check_beside(&self, doubtful: &dyn Fn(&str) -> bool) -> Result<(Limits, Setup), ConfigErrors> {
         let mut errors = Vec::new();
+        names::check(self, &mut errors);
         self.check_limits(&mut errors);
         if let Some(store) = &self.store {
             store.check(&mut errors);

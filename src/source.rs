@@ -1,8 +1,8 @@
 //! Floor 3: where a key comes from, and how it is read there: it is input from outside, as answers are. So is a list of
 //! prices.
 //!
-//! Input: a source. Output: what it gives, or words that say which source failed and how: never a key, printed or
-//! returned. Only sources that a user named are read here, and nothing that may block is read on the runtime's threads.
+//! Input: a source. Output: what it gives, or words that say how it failed: never a key, printed or returned. Only
+//! sources that a user named are read here, and nothing that may block is read on the runtime's threads.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -115,44 +115,68 @@ impl fmt::Debug for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Value(secret) => f.debug_tuple("Value").field(secret).finish(),
-            Self::Env(name) => f.debug_tuple("Env").field(name).finish(),
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Command { program, .. } => {
-                f.debug_struct("Command").field("program", program).finish_non_exhaustive()
-            }
             Self::Function(function) => f.debug_tuple("Function").field(function).finish(),
+            Self::Env(_) | Self::File(_) | Self::Command { .. } => write!(f, "KeySource({self})"),
         }
     }
 }
 
 impl fmt::Display for KeySource {
+    /// For who wrote the configuration. A name in which a key may have been written by mistake is left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Value(_) => f.write_str("its value"),
-            Self::Env(name) => write!(f, "environment variable `{name}`"),
-            Self::File(path) => write!(f, "file `{}`", path.display()),
-            Self::Command { program, .. } => write!(f, "command `{program}`"),
-            Self::Function(_) => f.write_str("its function"),
+            Self::Env(name) if is_constant(name) => write!(f, "environment variable `{name}`"),
+            Self::File(path) if is_path(path) => write!(f, "file `{}`", path.display()),
+            Self::Command { program, .. } if is_path(Path::new(program)) => write!(f, "command `{program}`"),
+            _ => f.write_str(self.kind()),
         }
     }
 }
 
+/// Tells whether a text is a name as variables usually have, in capitals: no provider's key is one.
+pub(crate) fn is_constant(text: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    text.len() <= 64 && text.bytes().all(letter)
+}
+
+/// Tells whether a path, or a program, is plainly one: short, from a root or a folder on, or with an ending. Another
+/// may be a secret that was written in its place, and is not repeated.
+pub(crate) fn is_path(path: &Path) -> bool {
+    let Some(text) = path.to_str().filter(|text| !text.contains(char::is_control)) else { return false };
+    let begins = ["/", "./", "../"].iter().any(|begin| text.starts_with(begin));
+    let ends = path.extension().is_some_and(|ending| ending.len() <= 5) && text.len() <= 64;
+    text.len() <= SHORT || begins || ends
+}
+
+/// A text of this length is no provider's key.
+const SHORT: usize = 16;
+
 impl KeySource {
+    /// Returns what kind of source it is: this is all that callers hear of it.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Value(_) => "its value",
+            Self::Env(_) => "its environment variable",
+            Self::File(_) => "its file",
+            Self::Command { .. } => "its command",
+            Self::Function(_) => "its function",
+        }
+    }
+
     /// Reads the key.
     ///
     /// # Errors
-    /// The problem, as a text for people.
+    /// The problem, as a text for people that goes on after the source's name.
     pub(crate) async fn read(&self) -> Result<IssuedKey, String> {
         let issued = match self {
             Self::Value(secret) => Ok(IssuedKey { secret: secret.clone(), expires_in: None }),
             Self::Function(function) => function.call().await,
             Self::Env(_) | Self::File(_) | Self::Command { .. } => self.clone().read_aside().await.map(IssuedKey::new),
         };
-        let checked = issued.and_then(|issued| match fault(issued.secret.expose()) {
+        issued.and_then(|issued| match fault(issued.secret.expose()) {
             None => Ok(issued),
             Some(fault) => Err(format!("gave a key that {fault}")),
-        });
-        checked.map_err(|problem| format!("{self} {problem}"))
+        })
     }
 
     /// Reads outside the runtime's threads, on a thread for blocking work: a test's paused clock waits for those.
@@ -308,6 +332,29 @@ mod tests {
     fn a_command_that_never_stops_printing_is_cut_off() {
         let printed = shell("yes", READ_MAX);
         assert!(printed.is_err_and(|error| error.starts_with("failed with")), "its pipe breaks");
+    }
+
+    #[test]
+    fn a_source_is_shown_where_it_is_plainly_one_and_only_its_kind_otherwise() {
+        const KEY: &str = "sk-4uCkx7-T0pS3cr3t";
+        let command = |program: &str| KeySource::Command { program: program.into(), arguments: vec![KEY.into()] };
+        for (source, shown) in [
+            (KeySource::Env("OPENAI_API_KEY".into()), "environment variable `OPENAI_API_KEY`"),
+            (KeySource::Env(KEY.into()), "its environment variable"),
+            (KeySource::Env("hf_4uCkx7T0pS3cr3t".into()), "its environment variable"),
+            (KeySource::File("/run/secrets/openai".into()), "file `/run/secrets/openai`"),
+            (KeySource::File("openai.key".into()), "file `openai.key`"),
+            (KeySource::File("nowhere".into()), "file `nowhere`"),
+            (KeySource::File(KEY.into()), "its file"),
+            (KeySource::File(format!("/{KEY}\n").into()), "its file"),
+            (command("gcloud"), "command `gcloud`"),
+            (command("/opt/vault/get"), "command `/opt/vault/get`"),
+            (command(KEY), "its command"),
+            (KeySource::Value(Secret::new(KEY)), "its value"),
+        ] {
+            assert_eq!(source.to_string(), shown);
+            assert!(!format!("{source:?} {source} {}", source.kind()).contains("4uCk"), "{source:?}");
+        }
     }
 
     #[test]

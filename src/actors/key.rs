@@ -139,7 +139,8 @@ impl Key {
     }
 
     fn unreadable(&self, problem: &str) -> Failure {
-        Failure::new(FailureClass::Unauthorised, format!("key `{}`: {problem}", self.spec.name))
+        let kind = self.spec.source.as_ref().map_or("its source", KeySource::kind);
+        Failure::new(FailureClass::Unauthorised, format!("key `{}`: {kind} {problem}", self.spec.name))
     }
 
     /// Begins to read, unless a reading runs.
@@ -243,7 +244,7 @@ async fn reading(key: Key, claim: ReadClaim) {
     let asked = now();
     let result = source.read().await;
     if let Err(problem) = &result {
-        tracing::warn!(key = %key.spec.name, problem, "key not read");
+        tracing::warn!(key = %key.spec.name, %source, problem, "key not read");
     }
     claim.end(result.map(|issued| key.hold(issued, asked)), now());
 }

@@ -10,7 +10,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::check_time;
-use crate::source::fault;
+use crate::source::{fault, is_constant};
 use crate::spec::KeySpec;
 use crate::words::{ConfigError, Secret};
 
@@ -104,13 +104,19 @@ impl KeyConfig {
                 if let Some(fault) = fault(secret.expose()) {
                     return wrong(&format!("must be a key, and {fault}"));
                 }
+                if let Some(slip) = slip(secret.expose()) {
+                    return wrong(slip);
+                }
                 if let Some(name) = reference(secret.expose()) {
                     let must = "is a reference as other tools write them; must be a key, or where it is read, as";
                     return wrong(&format!("{must} {{ env = \"{name}\" }}"));
                 }
             }
-            KeySource::Env(variable) if variable.is_empty() || variable.contains(['=', '\0']) => {
-                return wrong("has an `env` that is no variable's name");
+            KeySource::Env(variable) if !is_variable(variable) => {
+                return wrong(
+                    "has an `env` that is no variable's name; write the name alone, as { env = \"OPENAI_API_KEY\" }, \
+                     and a key itself as a text",
+                );
             }
             KeySource::File(path) if path.as_os_str().is_empty() => return wrong("has a `file` without a path"),
             KeySource::Command { program, .. } if program.is_empty() => {
@@ -125,15 +131,32 @@ impl KeyConfig {
     }
 }
 
+/// Returns what was written around a key by mistake, and would be sent with it.
+fn slip(key: &str) -> Option<&'static str> {
+    if key.trim() != key {
+        Some("has a blank at an end; write the key alone")
+    } else if key.get(..7).is_some_and(|begin| begin.eq_ignore_ascii_case("bearer ")) {
+        Some("begins with `Bearer`, which is added where a provider wants it; write the key alone")
+    } else if ['"', '\''].iter().any(|quote| key.len() > 1 && key.starts_with(*quote) && key.ends_with(*quote)) {
+        Some("has quotes of its own; write the key alone")
+    } else {
+        None
+    }
+}
+
+/// Tells whether a text is a name that a shell gives a variable. A key that was written in its place is none.
+fn is_variable(text: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    text.bytes().all(letter) && text.starts_with(|first: char| !first.is_ascii_digit())
+}
+
 /// Returns the variable, if a text is a reference to one in another tool's notation. A text that does not look like a
 /// variable may be a key, and is not repeated.
 fn reference(text: &str) -> Option<&str> {
     let name = ["os.environ/", "os.environ[", "process.env.", "env.", "env:", "${", "{{", "$"];
     let name = name.into_iter().find_map(|before| text.trim().strip_prefix(before))?;
     let name = name.trim().trim_start_matches("env.").trim_matches(['}', ']', '"', '\'', ' ']);
-    let letter = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-    let is_name = name.contains('_') && name.len() <= 64 && name.bytes().all(letter);
-    Some(if is_name { name } else { "OPENAI_API_KEY" })
+    Some(if name.contains('_') && is_constant(name) { name } else { "OPENAI_API_KEY" })
 }
 
 /// A key as a table of a file.
@@ -254,7 +277,15 @@ mod tests {
             let error = KeyConfig::value(text).check("keys[0]", "k".into()).expect_err(text).to_string();
             assert!(error.contains(&format!("{{ env = \"{name}\" }}")) && !error.contains("SECRET"), "{text}: {error}");
         }
-        for key in ["sk-1", "environment", "k$1", "AIza{x}"] {
+        for slip in ["Bearer sk-1", "bearer sk-1", " sk-1", "sk-1 ", "\"sk-1\"", "'sk-1'"] {
+            let error = KeyConfig::value(slip).check("keys[0]", "k".into()).expect_err(slip).to_string();
+            assert!(error.contains("write the key alone") && !error.contains("sk-1"), "{slip}: {error}");
+        }
+        for name in ["sk-proj-1", "${KEY}", "A=B", "1KEY", "A KEY", "", "A\nB"] {
+            let error = KeyConfig::env(name).check("keys[0]", "k".into()).expect_err(name).to_string();
+            assert!(error.contains("{ env = \"OPENAI_API_KEY\" }") && !error.contains("sk-"), "{name}: {error}");
+        }
+        for key in ["sk-1", "environment", "k$1", "AIza{x}", "\""] {
             assert!(KeyConfig::value(key).check("keys[0]", "k".into()).is_ok(), "{key}");
         }
     }

@@ -7,9 +7,34 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Display;
 use std::sync::Arc;
 
-use super::ProviderConfig;
+use super::{Config, ProviderConfig};
 use crate::spec::{Layout, ProviderSpec, Setup};
+use crate::words::names::fault;
 use crate::words::{ConfigError, TargetId, meant};
+
+/// Refuses names that nobody could ask for, or that a log could not show, wherever the configuration gives one. An
+/// empty one is its own field, as the table around it.
+pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
+    let mut see = |table: &str, own: &str, name: &str| {
+        let field = if own.is_empty() { table.to_owned() } else { format!("{table}.{own}") };
+        errors.extend(fault(name).map(|fault| ConfigError::new(field, fault)));
+    };
+    for (name, provider) in &config.providers {
+        see("providers", name, name);
+        for model in provider.models.keys() {
+            // Callers ask for it by both names.
+            let full = if model.is_empty() { String::new() } else { format!("{name}/{model}") };
+            let full = if model.trim() == model { full } else { model.clone() };
+            see(&format!("providers.{name}.models"), model, &full);
+        }
+        for (at, key) in provider.keys.iter().enumerate() {
+            key.name.iter().for_each(|own| see(&format!("providers.{name}.keys[{at}]"), "name", own));
+        }
+    }
+    config.routes.keys().for_each(|name| see("routes", name, name));
+    config.aliases.keys().for_each(|name| see("aliases", name, name));
+    config.budgets.keys().for_each(|name| see("budgets", name, name));
+}
 
 /// Gives each alias the route that it leads to; `doubtful` tells names that may become valid once other errors are
 /// corrected.
@@ -27,7 +52,7 @@ pub(super) fn alias(
             refuse(format!("{}; it must lead to a route", circle(name, by)));
             continue;
         };
-        if name.is_empty() || routes.contains(name.as_str()) {
+        if routes.contains(name.as_str()) {
             refuse("must be a name that no route has".into());
         } else if routes.contains(end.as_str()) {
             layout.alias(name, end);
@@ -135,7 +160,7 @@ fn field(provider: &str, model: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, RouteConfig};
+    use crate::config::{KeyConfig, RouteConfig};
 
     #[test]
     fn models_that_a_user_named_are_told_from_those_of_the_catalogue() {
@@ -152,6 +177,48 @@ mod tests {
         config.providers.insert("openai".into(), ProviderConfig::openai().key("k").model("gpt-5.4-mini"));
         config.routes.clear();
         assert_eq!(named(&config), ["openai/gpt-5.4-mini"]);
+    }
+
+    #[test]
+    fn one_rule_holds_for_every_name_that_is_given() {
+        let (most, long) = ("n".repeat(256), "n".repeat(257));
+        for (name, good) in [
+            (&*most, true),
+            ("a b", true),
+            ("größe", true),
+            ("", false),
+            (" a", false),
+            ("a\t", false),
+            ("a\u{1b}[31mb", false),
+            ("a\nb", false),
+            (&*long, false),
+        ] {
+            let model = |name: &str| Config {
+                providers: BTreeMap::from([("p".into(), ProviderConfig::new("http://p/v1").model(name))]),
+                ..Config::default()
+            };
+            let named: [fn(&str, &mut Config); 4] = [
+                |name, config| drop(config.routes.insert(name.into(), RouteConfig::new(["p/m"]))),
+                |name, config| drop(config.aliases.insert(name.into(), "p/m".into())),
+                |name, config| {
+                    drop(config.providers.insert(name.into(), ProviderConfig::new("http://q/v1").model("m")))
+                },
+                |name, config| {
+                    let key = KeyConfig::value("k").named(name);
+                    config.providers.get_mut("p").expect("p").keys.push(key);
+                },
+            ];
+            for (at, give) in named.into_iter().enumerate() {
+                let mut config = model("m");
+                give(name, &mut config);
+                let refused = config.check().err();
+                // With a model behind it a provider's name must be shorter.
+                let good = good && !(at == 2 && name == most);
+                assert_eq!(refused.is_none(), good, "{at} {name:?}: {refused:?}");
+            }
+            let good = good && name.len() <= 254;
+            assert_eq!(model(name).check().is_ok(), good, "model {name:?}");
+        }
     }
 
     #[test]

@@ -406,8 +406,8 @@ impl ProviderConfig {
     ) -> Option<ProviderSpec> {
         let before = errors.len();
         let at = |field: &str| format!("providers.{name}.{field}");
-        if name.is_empty() || name.contains('/') {
-            let problem = format!("`{name}` is no name: it must not be empty or hold a `/`");
+        if name.contains('/') {
+            let problem = format!("`{name}` is no name: it must not hold a `/`");
             errors.push(ConfigError::new("providers", problem));
             return None;
         }

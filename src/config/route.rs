@@ -191,9 +191,6 @@ impl RouteConfig {
     ) -> Option<RouteSpec> {
         let before = errors.len();
         let at = |field: &str| format!("routes.{name}.{field}");
-        if name.trim().is_empty() {
-            errors.push(ConfigError::new("routes", "has a route without a name; must have one, as `[routes.smart]`"));
-        }
         if self.targets.is_empty() {
             let problem = "is empty; name at least one, as `targets = [\"provider/model\"]`";
             errors.push(ConfigError::new(at("targets"), problem));

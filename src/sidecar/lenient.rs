@@ -246,10 +246,18 @@ impl de::Error for Fault {
     }
 }
 
+/// What serde expects where a time is to be written.
+const TIME: &str = "a duration";
+
+/// Tells whether a time would be read as months by a letter that most people write for minutes.
+fn is_of_months(text: &str) -> bool {
+    text.split(|letter: char| !letter.is_alphabetic()).any(|unit| unit == "M")
+}
+
 /// Translates what serde expects into terms of the file, with an example.
 fn must(expected: &str) -> (String, &'static str) {
     let (must, example) = match expected {
-        "a duration" => ("a time", "\"5s\""),
+        TIME => ("a time", "\"5s\""),
         "a map" => ("a table", "NAME = {}"),
         "a sequence" => ("a list", "[\"…\"]"),
         "a boolean" => ("true or false", "true"),
@@ -310,6 +318,11 @@ impl<'de> Deserializer<'de> for Lenient<'_> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match &self.node.value {
+            Value::Text(text) if is_of_months(text) && (&visitor as &dyn Expected).to_string() == TIME => {
+                Err(Fault::new(What::Said(
+                    "has an `M`, which means months; write minutes as `5m`, and days as `30d`".to_owned(),
+                )))
+            }
             Value::Text(text) => visitor.visit_str(text),
             Value::Whole(number) => visitor.visit_i64(*number),
             Value::Number(number) => visitor.visit_f64(*number),

@@ -15,7 +15,8 @@ use super::access::ClientKey;
 use super::document::{Document, LineColumn};
 use super::lenient::{self, DocumentError};
 use super::tls::{TlsConfig, acceptor};
-use crate::config::{Config, check_time, check_wait, presets};
+use crate::config::{Config, check_time, check_wait, destination, is_constant, presets};
+use crate::words::names::fault;
 use crate::words::{ConfigError, ConfigErrors, Price, TargetId, nearest};
 
 /// Everything in the file.
@@ -153,8 +154,8 @@ impl ServerConfig {
         }
         let (mut names, mut hashes) = (HashSet::new(), HashSet::new());
         for (at, key) in self.keys.iter().enumerate() {
-            if key.name.trim().is_empty() {
-                refuse(&format!("keys[{at}].name"), "must be a name, by which logs and metrics know the client");
+            if let Some(fault) = fault(&key.name) {
+                refuse(&format!("keys[{at}].name"), fault);
             }
             if !names.insert(&key.name) | !hashes.insert(key.sha256) {
                 refuse(&format!("keys[{at}]"), "is listed twice, by its name or its hash");
@@ -239,6 +240,17 @@ impl ServerConfig {
             ("server.tls", self.tls.is_some() != bound.tls.is_some()),
         ];
         fields.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
+    }
+
+    /// Tells whether an address is the one where clients connect, as far as it tells by itself.
+    pub fn is_at(&self, url: &str) -> bool {
+        let Some((host, port)) = destination(url) else { return false };
+        let host = host.trim_end_matches('.');
+        let is_here = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified() || ip == self.listen.ip();
+        let local = host == "localhost"
+            || host.ends_with(".localhost")
+            || host.parse().is_ok_and(|ip: IpAddr| is_here(ip.to_canonical()));
+        local && port == self.listen.port()
     }
 
     /// Tells whether health and metrics are beside the clients' endpoints.
@@ -340,17 +352,10 @@ impl Settings {
     /// Returns the providers whose address is the one that clients connect to.
     fn leads_back(&self) -> Vec<ConfigError> {
         let listen = self.server.listen;
-        let is_here = |url: &str| {
-            let uri = url.parse::<http::Uri>().ok();
-            let host = uri.as_ref().and_then(http::Uri::host).unwrap_or_default().trim_matches(['[', ']']);
-            let local =
-                host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip == listen.ip());
-            local && listen.port() != 0 && uri.and_then(|uri| uri.port_u16()) == Some(listen.port())
-        };
         let providers = self.runtime.providers.iter().filter(|(name, provider)| {
             let known = provider.preset.as_ref().unwrap_or(name);
             let usual = presets().iter().find(|preset| preset.name == known).map(|preset| preset.base_url);
-            provider.base_url.as_deref().or(usual).is_some_and(is_here)
+            provider.base_url.as_deref().or(usual).is_some_and(|url| self.server.is_at(url))
         });
         let problem = format!(
             "leads back to this sidecar, which listens at {listen}: choose another port by `server.listen` or --listen"
@@ -484,9 +489,7 @@ fn expanded(text: &str, environment: &impl Fn(&str) -> Option<String>) -> Result
         let found = environment(name).filter(|value| !value.is_empty());
         let value = found.or_else(|| other.map(str::to_owned)).ok_or_else(|| {
             // A text that does not look like a variable's name may be its value.
-            let is_name = name.len() <= 64
-                && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
-            if is_name {
+            if is_constant(name) {
                 format!("the environment has no `{name}`; set it, or write `${{{name}:-…}}` for another text")
             } else {
                 "the environment has no such variable; its name has capital letters, digits and `_`".to_owned()
@@ -569,6 +572,33 @@ mod tests {
     fn a_sidecar_that_listens_beyond_loopback_needs_keys() {
         let error = refused(&format!("[server]\nlisten = \"0.0.0.0:4000\"{PROVIDER}"));
         assert!(error.starts_with("2:1: server.listen: is not loopback"), "{error}");
+    }
+
+    #[test]
+    fn every_way_to_write_the_own_address_is_known() {
+        let server = ServerConfig::default();
+        for (url, is_own) in [
+            ("http://127.0.0.1:4000/v1", true),
+            ("http://LOCALHOST:4000", true),
+            ("http://localhost.:4000", true),
+            ("http://agent.localhost:4000", true),
+            ("http://0.0.0.0:4000/v1", true),
+            ("http://2130706433:4000/v1", true),
+            ("http://0x7f.1:4000", true),
+            ("http://127.9.9.9:4000", true),
+            ("http://[::1]:4000", true),
+            ("http://[::]:4000", true),
+            ("http://[::ffff:127.0.0.1]:4000", true),
+            ("http://127.0.0.1:4001", false),
+            ("http://127.0.0.1", false),
+            ("http://10.0.0.1:4000", false),
+            ("http://localhost.example:4000", false),
+            ("${BASE}", false),
+        ] {
+            assert_eq!(server.is_at(url), is_own, "{url}");
+        }
+        let usual = ServerConfig { listen: SocketAddr::from(([127, 0, 0, 1], 80)), ..server };
+        assert!(usual.is_at("http://127.0.0.1/v1") && !usual.is_at("https://127.0.0.1/v1"));
     }
 
     #[test]

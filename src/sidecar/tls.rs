@@ -11,6 +11,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig as RustlsConfig};
 
+use crate::config::is_path;
 use crate::words::ConfigError;
 
 /// The longest file of certificates or keys.
@@ -42,7 +43,13 @@ fn text(path: &Path) -> io::Result<Vec<u8>> {
 /// Reads certificate and key.
 pub(super) fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, ConfigError> {
     let problem = |field: &str, path: &Path, what: String| {
-        ConfigError::new(format!("server.tls.{field}"), format!("{}: {what}", path.display()))
+        let what = match is_path(path) {
+            true => format!("{}: {what}", path.display()),
+            false => {
+                format!("must be the path of a PEM file, not what is in it, as \"/etc/standin/{field}.pem\": {what}")
+            }
+        };
+        ConfigError::new(format!("server.tls.{field}"), what)
     };
     let read = |field: &str, path: &Path| text(path).map_err(|error| problem(field, path, error.to_string()));
     let chain = CertificateDer::pem_slice_iter(&read("certificate", &config.certificate)?)

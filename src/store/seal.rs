@@ -55,10 +55,10 @@ impl Sealer {
     pub(super) async fn read(sources: &[KeySource]) -> Result<Self, OpenError> {
         let mut keys = Vec::with_capacity(sources.len());
         for (at, source) in sources.iter().enumerate() {
-            let wrong = |problem: String| OpenError::Key { at, problem };
+            let wrong = |problem: String| OpenError::Key { at, problem: format!("{source} {problem}") };
             let issued = source.read().await.map_err(wrong)?;
             let key = EncryptionKey::read(issued.secret.expose());
-            keys.push(key.ok_or_else(|| wrong(format!("{source} must give {}", EncryptionKey::FORMS)))?);
+            keys.push(key.ok_or_else(|| wrong(format!("must give {}", EncryptionKey::FORMS)))?);
         }
         Self::new(&keys)
     }

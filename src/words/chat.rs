@@ -599,6 +599,17 @@ fn lines<'a>(parts: impl IntoIterator<Item = &'a UserPart>) -> Cow<'a, str> {
 }
 
 /// A tool the model may call.
+///
+/// ```
+/// use standin::{ChatRequest, Tool};
+///
+/// let weather = Tool::new(
+///     "weather",
+///     "Tells the weather of a city.",
+///     serde_json::json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}),
+/// );
+/// let request = ChatRequest::new("smart").user("What is the weather in Kyoto?").tool(weather);
+/// ```
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub struct Tool {
     /// Name, `[a-zA-Z0-9_-]{1,64}`.

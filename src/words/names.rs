@@ -9,6 +9,22 @@ pub const NAME_BYTES_MAX: usize = 256;
 /// The most labels, and the most tags, of one request.
 const NAMES_MAX: usize = 64;
 
+/// Returns what is wrong with a name that the configuration gives anything, if something is: callers must be able to
+/// write it, and logs to show it.
+pub(crate) fn fault(name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        Some("has an empty name; a name has 1 to 256 bytes")
+    } else if name.len() > NAME_BYTES_MAX {
+        Some("has too long a name; a name has 1 to 256 bytes")
+    } else if name.contains(char::is_control) {
+        Some("has a control character in its name, a line break perhaps; leave it out")
+    } else if name.trim() != name {
+        Some("has a blank at an end of its name; leave it out")
+    } else {
+        None
+    }
+}
+
 /// Checks what a request names.
 pub(super) fn check(
     route: &str,

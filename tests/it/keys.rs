@@ -180,8 +180,8 @@ async fn a_source_that_fails_takes_its_key_out_and_the_message_names_it_and_noth
     let mint = Mint::default();
     let panicking = || async { panic!("sk-secret") as Result<IssuedKey, ()> };
     let mut cases = vec![
-        (KeyConfig::env("STANDIN_NO_SUCH_VARIABLE"), "environment variable `STANDIN_NO_SUCH_VARIABLE` is not set"),
-        (KeyConfig::file("/no/such/file"), "file `/no/such/file` cannot be read: entity not found"),
+        (KeyConfig::env("STANDIN_NO_SUCH_VARIABLE"), "key `key-1`: its environment variable is not set"),
+        (KeyConfig::file("/no/such/file"), "key `key-1`: its file cannot be read: entity not found"),
         (broken.key(), "gave a key that holds what no header may, a line break perhaps"),
         (empty.key(), "gave a key that is empty"),
         (mint.key(S, |_| None), "key `cloud`: its function returned an error"),
@@ -190,11 +190,11 @@ async fn a_source_that_fails_takes_its_key_out_and_the_message_names_it_and_noth
             "its function gave a key that holds what no header may",
         ),
         (KeyConfig::renewing("cloud", panicking), "its function panicked"),
-        (KeyConfig::command("/no/such/program", ["sk-secret"]), "command `/no/such/program` cannot be run"),
+        (KeyConfig::command("/no/such/program", ["sk-secret"]), "its command cannot be run"),
     ];
     if cfg!(unix) {
         let key = KeyConfig::command("sh", ["-c", "echo sk-secret; echo sk-secret >&2; exit 7"]);
-        cases.push((key, "command `sh` failed with exit status: 7"));
+        cases.push((key, "its command failed with exit status: 7"));
     }
     for (key, expected) in cases {
         let accounts = Accounts::new(&[]);
@@ -203,6 +203,10 @@ async fn a_source_that_fails_takes_its_key_out_and_the_message_names_it_and_noth
         let (message, seen) = complaint(&world).await;
         assert!(message.contains(expected), "{message}");
         assert!(!seen.contains("sk-secret") && !seen.contains("sk-in-an-error"), "{seen}");
+        assert!(
+            !message.contains("/no/such") && !message.contains("NO_SUCH"),
+            "where it is, is the operator's: {message}"
+        );
         assert_eq!(accounts.used(), [""; 0], "nothing was sent");
         settle().await;
         let verdict = world.health("a/m").disabled;

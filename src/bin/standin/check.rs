@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use standin::config::Described;
+use standin::routing::FailoverOptions;
 use standin::sidecar::{dollars, meant, printable};
 use standin::{ChatRequest, Date, EmbedRequest, ModelKind, Runtime};
 
@@ -18,10 +19,11 @@ const WORD_TOKENS: u32 = 256;
 const QUESTION_TOKENS: u32 = 32;
 
 pub async fn run(options: super::Check) -> ExitCode {
-    let loaded = match load::load(options.file.named().as_deref()) {
+    let mut loaded = match load::load(options.file.named().as_deref()) {
         Ok(loaded) => loaded,
         Err(problem) => return failed(&problem),
     };
+    loaded.settings.server.listen = options.at.listen.unwrap_or(loaded.settings.server.listen);
     let config = &loaded.settings.runtime;
     if let Err(errors) = load::check(&loaded.settings, loaded.file.as_deref()) {
         return failed(&errors);
@@ -166,6 +168,10 @@ fn cost(target: &Described) -> Option<f64> {
 
 async fn ask(mut config: standin::Config, targets: &[&Described]) -> ExitCode {
     load::keep_nothing(&mut config);
+    // What is said to be spent at most is one request for each.
+    let once = FailoverOptions { attempts_max: 1, wait_max: Duration::ZERO, ..FailoverOptions::default() };
+    config.failover = once;
+    config.providers.values_mut().for_each(|provider| provider.probe = None);
     let known: f64 = targets.iter().filter_map(|target| cost(target)).sum();
     let unknown = targets.iter().filter(|target| cost(target).is_none()).count();
     let rest = if unknown > 0 { format!(", and {unknown} model(s) whose price is not known") } else { String::new() };

@@ -58,6 +58,7 @@ pub fn read(file: &Path) -> Result<(Settings, Vec<String>), String> {
     let mut warnings: Vec<String> = warnings.collect();
     warnings.extend(missing(&settings.runtime));
     warnings.extend(misplaced(&settings.runtime));
+    warnings.extend(settings.runtime.slips().iter().map(ToString::to_string));
     Ok((settings, warnings))
 }
 
@@ -80,13 +81,11 @@ fn missing(config: &Config) -> Vec<String> {
         sealing.map(|(at, key)| (format!("store.encryption_keys[{at}]"), &key.source, "`serve` does not start"));
     let missing = keys.chain(sealing).filter_map(|(field, source, what)| match source {
         KeySource::Env(name) if variable(name).is_none_or(|value| value.trim().is_empty()) => {
-            Some(format!("{field}: the environment has no `{name}`; set it, or {what}"))
+            Some(format!("{field}: {source} is not set; set it, or {what}"))
         }
-        KeySource::File(path) if !path.exists() => {
-            Some(format!("{field}: there is no file {}; {what} until it is there", path.display()))
-        }
+        KeySource::File(path) if !path.exists() => Some(format!("{field}: {source} is not there; {what} until it is")),
         KeySource::Command { program, .. } if !is_program(program) => {
-            Some(format!("{field}: there is no program `{program}`; {what} until it is there"))
+            Some(format!("{field}: {source} is not there; {what} until it is"))
         }
         _ => None,
     });
@@ -360,6 +359,10 @@ fn from_environment() -> Result<Loaded, String> {
         }
         let mut variables: Vec<&str> = presets().iter().filter_map(|preset| preset.env).collect();
         variables.dedup();
+        let near = nearly(&variables);
+        if !near.is_empty() {
+            return Err(near.join("\n"));
+        }
         return Err(format!(
             "there is no {USUAL} here, and no provider's key in the environment.\n\
              Set one of {},\nwrite a configuration by standin init, name one by --config FILE, \
@@ -376,6 +379,31 @@ fn from_environment() -> Result<Loaded, String> {
     }
     Ok(Loaded { settings, file: None, about: found.about(), warnings: hints })
 }
+
+/// Returns what is nearly a provider's key in the environment: a variable that is no text, or one of another name.
+fn nearly(known: &[&str]) -> Vec<String> {
+    let mut near = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Some(name) = name.to_str() else { continue };
+        let vendor = name.split('_').next().unwrap_or_default();
+        let usual = known.iter().find(|known| known.split('_').next() == Some(vendor));
+        match usual {
+            Some(usual) if name == *usual && value.to_str().is_none() => {
+                near.push(format!("{name} is set, and is no text: its value is no UTF-8"));
+            }
+            Some(usual) if !known.contains(&name) && KEY_ENDS.iter().any(|end| name.ends_with(end)) => {
+                near.push(format!(
+                    "{name} is set, and is not read: set {usual}, or write keys = [{{ env = \"{name}\" }}]"
+                ));
+            }
+            _ => {}
+        }
+    }
+    near
+}
+
+/// How variables end that hold keys.
+const KEY_ENDS: [&str; 2] = ["_KEY", "_TOKEN"];
 
 /// The port where a gateway on this machine has the usual one.
 const BESIDE_LITELLM: u16 = 4_100;

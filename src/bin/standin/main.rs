@@ -3,12 +3,12 @@
 // These macros panic if the reader is gone: `say!` does not.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
-/// Prints a line; an error is ignored: there is nowhere to report it.
+/// Prints a line, as [`print`].
 macro_rules! say {
     ($($text:tt)*) => {{
         let mut text = format!($($text)*);
         text.push('\n');
-        let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
+        super::print(text.as_bytes());
     }};
 }
 
@@ -124,12 +124,18 @@ impl ConfigFile {
 }
 
 #[derive(Debug, Args)]
-struct Serve {
-    #[command(flatten)]
-    file: ConfigFile,
+struct ListenAddress {
     /// Where clients connect: an address and a port, or a port alone. Replaces `server.listen` (127.0.0.1:4000).
     #[arg(long, value_name = "ADDR", env = "STANDIN_LISTEN", value_parser = listen)]
     listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    file: ConfigFile,
+    #[command(flatten)]
+    at: ListenAddress,
     /// Serves built-in scripted providers: answers are echoes, no key is needed, nothing leaves this machine.
     #[arg(long, conflicts_with = "config")]
     drill: bool,
@@ -159,6 +165,8 @@ enum LogForm {
 struct Check {
     #[command(flatten)]
     file: ConfigFile,
+    #[command(flatten)]
+    at: ListenAddress,
     /// Asks one model of each provider for a word. Prints first what that costs at most.
     #[arg(long = "try")]
     ask: bool,
@@ -385,6 +393,20 @@ fn main() -> ExitCode {
             Command::Man(options) => manual::page(&options, Cli::command()),
         }
     })
+}
+
+/// Prints to standard output. A reader that is gone wants no more, which ends the program. Any other error ends it,
+/// too, and is named: what was to be printed, a key for one, may be there only once.
+fn print(text: &[u8]) {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            tell(&format!("standin: standard output cannot be written: {error}"));
+            std::process::exit(1);
+        }
+    }
 }
 
 /// Prints a line to standard error; an error is ignored: there is nowhere to report it.

@@ -1,16 +1,16 @@
 //! Completions for shells, and pages of the manual.
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Command;
 
-use super::failed;
+use super::{failed, print};
 
 pub fn completions(options: &super::Completions, mut command: Command) -> ExitCode {
     let mut text = Vec::new();
     clap_complete::generate(options.shell, &mut command, "standin", &mut text);
-    print(&text)
+    print(&text);
+    ExitCode::SUCCESS
 }
 
 pub fn page(options: &super::Man, mut command: Command) -> ExitCode {
@@ -28,13 +28,10 @@ pub fn page(options: &super::Man, mut command: Command) -> ExitCode {
     };
     let mut text = Vec::new();
     match clap_mangen::Man::new(command).title(title).render(&mut text) {
-        Ok(()) => print(&text),
+        Ok(()) => {
+            print(&text);
+            ExitCode::SUCCESS
+        }
         Err(error) => failed(&error),
     }
-}
-
-/// Prints; an error is ignored: there is nowhere to report it.
-fn print(text: &[u8]) -> ExitCode {
-    let _ = io::stdout().write_all(text);
-    ExitCode::SUCCESS
 }

@@ -49,7 +49,7 @@ pub async fn run(options: super::Serve, mut inherited: InheritedSockets) -> Exit
             Err(problem) => return failed(&problem),
         },
     };
-    if let Some(listen) = options.listen {
+    if let Some(listen) = options.at.listen {
         settings.server.listen = listen;
     }
     if let Some(file) = &options.store {
@@ -69,7 +69,7 @@ pub async fn run(options: super::Serve, mut inherited: InheritedSockets) -> Exit
         stage.trouble(sidecar.runtime());
     }
     inherited.serves();
-    let is_followed = until_told(signals, &sidecar, &next, file.as_deref(), options.listen).await;
+    let is_followed = until_told(signals, &sidecar, &next, file.as_deref(), options.at.listen).await;
     let drain = sidecar.drain();
     lines.say(&format!("standin: draining, {} s at most; interrupt again to stop at once", drain.as_secs()));
     let left = tokio::select! {

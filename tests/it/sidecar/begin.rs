@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use standin::drill::Drill;
 use standin::sidecar::Hash;
-use standin::testing::Script;
+use standin::testing::{Fault, ProviderError, Script};
 
 use super::child::{Served, dead, free, program};
 use super::http::{self, Caller, Exchange};
@@ -391,6 +391,96 @@ async fn check_tells_prices_windows_and_abilities_and_asks_as_few_as_it_is_told(
     }
 }
 
+#[tokio::test]
+async fn a_try_sends_one_request_to_each_model_however_it_fails() {
+    for fault in [Fault::Error(ProviderError::Server), Fault::Error(ProviderError::Overloaded), Fault::CutAfter(1)] {
+        let drill = Drill::start(Script::default()).await.expect("a drill");
+        drill.handle().always(fault);
+        file("try-once", drill.address(), "[failover]\nsame_target_retries = 3\nattempts_max = 9\nwait_max = '30s'\n");
+        let tried = tokio::task::spawn_blocking(|| run("try-once", &["check", "--config", "given.toml", "--try"], &[]));
+        let tried = tried.await.expect("no panic");
+        assert_eq!(tried.status.code(), Some(2), "{}", said(&tried));
+        assert_eq!(drill.handle().received(), 1, "{}", said(&tried));
+    }
+}
+
+#[test]
+fn what_cannot_be_written_to_standard_output_is_an_error_and_a_reader_that_is_gone_is_none() {
+    let (_, folder) = fresh("full");
+    fs::write(folder.join("litellm.yaml"), "model_list:\n- {model_name: m, litellm_params: {model: gpt-5-mini}}\n")
+        .expect("a file");
+    for arguments in [
+        &["key", "team"][..],
+        &["init", "--out", "-"],
+        &["import", "litellm", "litellm.yaml", "--out", "-"],
+        &["completions", "bash"],
+        &["man"],
+    ] {
+        let with = |stdout: Stdio| {
+            let (mut command, _) = program("full");
+            command.args(arguments).env("OPENAI_API_KEY", "k").stdout(stdout).stderr(Stdio::piped());
+            command.spawn().expect("it runs").wait_with_output().expect("it ends")
+        };
+        let full = with(fs::OpenOptions::new().write(true).open("/dev/full").expect("a full disk").into());
+        assert_eq!(full.status.code(), Some(1), "{arguments:?}: {full:?}");
+        assert!(said(&full).contains("standard output cannot be written: No space left"), "{arguments:?}: {full:?}");
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let gone = with(writer.into());
+        assert_eq!(gone.status.code(), Some(0), "{arguments:?}: {gone:?}");
+        assert!(!said(&gone).contains("cannot be written"), "{arguments:?}: {gone:?}");
+    }
+}
+
+#[test]
+fn plausible_slips_are_told_before_anything_runs() {
+    let (_, folder) = fresh("slips");
+    let check = |text: &str, variables: &[(&str, &str)]| {
+        fs::write(folder.join("standin.toml"), text).expect("a file");
+        run("slips", &["check"], variables)
+    };
+    for (text, code, expected) in [
+        (
+            "keys = ['k']\nmodels.\"gpt-5.4-mnii\" = {}",
+            0,
+            "warning: providers.openai.models.gpt-5.4-mnii: is no known model; did you mean `gpt-5.4-mini`?",
+        ),
+        (
+            "keys = ['k']\nmodels.mine = { same_as = 'gpt-5.4-mnii' }",
+            0,
+            "models.mine.same_as: is no known model; did you mean",
+        ),
+        ("keys = ['OPENAI_API_KEY']", 0, "write { env = \"OPENAI_API_KEY\" }"),
+        ("keys = ['Bearer sk-1']", 2, "providers.openai.keys[0]: begins with `Bearer`"),
+        ("keys = [' sk-1 ']", 2, "providers.openai.keys[0]: has a blank"),
+        ("keys = [{ env = '${K}' }]", 2, "providers.openai.keys[0]: has an `env` that is no variable's name"),
+        ("keys = ['k', { name = 'b', value = 'k' }]", 0, "providers.openai.keys[1]: is the key of keys[0] again"),
+        ("keys = ['k']\n[failover]\ndeadline = '5M'", 2, "failover.deadline: has an `M`, which means months"),
+        (
+            "keys = ['k']\n[routes.\"a\\u001b[31mb\"]\ntargets = ['openai/gpt-5.4-mini']",
+            2,
+            "has a control character in its name",
+        ),
+        (
+            "keys = ['k']\n[routes.\" smart\"]\ntargets = ['openai/gpt-5.4-mini']",
+            2,
+            "has a blank at an end of its name",
+        ),
+    ] {
+        let output = check(&format!("[providers.openai]\n{text}\n"), &[("K", "sk-4uCkx7")]);
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(code), "{text}: {said}");
+        assert!(said.contains(expected), "{text}: {said}");
+        assert!(!said.contains("4uCk") && !said.contains('\u{1b}'), "{text}: {said}");
+    }
+    // What the environment says where it is served counts in a check, too.
+    let output = check("[providers.openai]\nkeys = ['k']\n", &[("STANDIN_LISTEN", "0.0.0.0:4000")]);
+    assert!(said(&output).contains("server.listen: is not loopback"), "{}", said(&output));
+    fs::remove_file(folder.join("standin.toml")).expect("a file");
+    let output = run("slips", &["serve"], &[("OPENAI_KEY", "sk-4uCkx7")]);
+    assert!(said(&output).contains("OPENAI_KEY is set, and is not read: set OPENAI_API_KEY"), "{}", said(&output));
+}
+
 #[test]
 fn shells_and_manuals_are_served_and_the_version_is_told() {
     let (_, _) = fresh("manual");
@@ -484,7 +574,7 @@ fn a_key_that_is_not_there_is_warned_of_and_a_reference_of_another_tool_is_no_ke
     let output = file("{ env = 'RIGHT' }, { env = 'WRNOG' }, { file = 'nowhere' }");
     let words = said(&output);
     assert!(output.status.success() && words.matches("warning: ").count() == 2, "{words}");
-    assert!(words.contains("warning: providers.openai.keys[1]: the environment has no `WRNOG`"), "{words}");
+    assert!(words.contains("warning: providers.openai.keys[1]: environment variable `WRNOG` is not set"), "{words}");
     for reference in ["os.environ/RIGHT", "$RIGHT_KEY", "env:RIGHT_KEY", "{{ env.RIGHT_KEY }}"] {
         let output = file(&format!("'{reference}'"));
         let words = said(&output);

@@ -78,6 +78,74 @@ fn a_configuration_that_is_wrong_is_told_by_its_place_and_never_by_its_value() {
     }
 }
 
+#[test]
+fn a_key_in_the_place_of_its_source_is_shown_by_no_check() {
+    let (_, folder) = program("secrets-source");
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{KEY}\n-----END PRIVATE KEY-----\n");
+    let source =
+        |source: &str| format!("[providers.a]\nbase_url = 'http://x/v1'\nkeys = [{source}]\nmodels.m = {{}}\n");
+    for text in [
+        source("{ env = 'KEY' }"),
+        source("{ env = '${FROM}' }"),
+        source("{ env = 'hf_4uCkx7T0pS3cr3t' }"),
+        source("{ file = 'KEY' }"),
+        source("{ file = '${FROM}' }"),
+        source("{ command = ['KEY'] }"),
+        format!("{}[server]\ntls = {{ certificate = 'KEY', key = 'KEY' }}\n", source("'k'")),
+        format!("{}[server]\ntls = {{ certificate = \"\"\"{pem}\"\"\", key = 'x' }}\n", source("'k'")),
+        format!("{}[store]\npath = 'a.db'\nencryption_keys = [{{ env = 'KEY' }}, {{ file = 'KEY' }}]\n", source("'k'")),
+    ] {
+        fs::write(folder.join("given.toml"), text.replace("KEY", KEY)).expect("a file");
+        let (mut command, _) = program("secrets-source");
+        let output = command.args(["check", "--config", "given.toml"]).env("FROM", KEY).output().expect("it runs");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(
+            said.contains("providers.a.keys[0]: ") || said.contains("server.tls.") || said.contains("store."),
+            "{said}"
+        );
+        assert!(!said.contains("4uCk") && !said.contains("T0pS"), "{text}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_hears_which_key_failed_and_nothing_of_where_it_is() {
+    let (address, (_, folder)) = (free(), program("secrets-heard"));
+    let sources = [
+        "{ env = 'hf_4uCkx7T0pS3cr3t' }",
+        "{ file = 'sk-4uCkx7-T0pS3cr3t' }",
+        "{ file = '/no/such/secrets/tenant-7/openai.key' }",
+        "{ command = ['/no/such/vault', '--token', 'sk-4uCkx7-T0pS3cr3t'] }",
+    ];
+    let mut text = format!("[server]\nlisten = \"{address}\"\n");
+    for (at, source) in sources.iter().enumerate() {
+        text += &format!("[providers.p{at}]\nbase_url = 'http://127.0.0.1:1/v1'\nkeys = [{source}]\nmodels.m = {{}}\n");
+    }
+    fs::write(folder.join("served.toml"), text).expect("a file");
+    let mut served = Served::start_at("secrets-heard", address, &["--config", "served.toml"], |command| {
+        command.stderr(Stdio::piped()).env("RUST_LOG", "trace");
+    });
+    for (at, kind) in
+        ["environment variable is not set", "file cannot", "file cannot", "command cannot"].iter().enumerate()
+    {
+        for caller in Caller::ALL {
+            let reply = http::ask(address, caller, &format!("p{at}/m"), "Hi", false).await;
+            assert!(reply.status >= 400 && reply.body.contains("key-1"), "{reply:?}");
+            assert!(!reply.body.contains("tenant-7") && !reply.body.contains("vault"), "{reply:?}");
+            assert!(!reply.body.contains("4uCk"), "{reply:?}");
+            let said = caller == Caller::Chat && reply.body.contains("unauthorised");
+            assert!(!said || reply.body.contains(kind) || reply.body.contains("needs_operator"), "{kind}: {reply:?}");
+        }
+    }
+    let health = http::get(address, "/health").await.body;
+    let mut stderr = served.stderr();
+    served.signal("TERM");
+    served.ended();
+    let mut log = String::new();
+    stderr.read_to_string(&mut log).expect("a text");
+    assert!(!log.contains("4uCk") && !health.contains("4uCk"), "{log}");
+    assert!(log.contains("file `/no/such/secrets/tenant-7/openai.key`"), "who runs it is told where: {log}");
+}
+
 #[tokio::test]
 async fn a_reload_of_a_file_that_is_wrong_logs_no_word_of_it() {
     let (address, (_, folder)) = (free(), program("secrets-reload"));
