@@ -74,6 +74,10 @@ impl CallRegistry {
             match (known, now) {
                 (Some(known), Some(now)) if Arc::ptr_eq(&known, &now) => {
                     let hold = LogShare::new(known);
+                    // What is to outlive the process cannot be had of a call that does not.
+                    if is_durable && kept.calls.get(&hold.id()).is_some_and(|entry| !entry.is_durable) {
+                        return Err(Error::KeyConflict);
+                    }
                     if let Some(entry) = kept.calls.get_mut(&hold.id()).filter(|_| own) {
                         entry.own.get_or_insert_with(|| hold.clone());
                     }

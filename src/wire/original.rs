@@ -29,27 +29,54 @@ pub(super) fn of(request: &ChatRequest, dialect: Dialect) -> Option<&Original> {
     request.original.as_ref().filter(|original| dialect.shares_fields(original.dialect))
 }
 
-/// Tells whether two requests ask for the same answer, be it whole or as a stream.
+/// Tells whether two requests ask for the same work. How it is to be done does not count: whole or as a stream, by
+/// when, how urgently, by which strategy, in which session, under which tags; nor how the JSON of a body is spaced and
+/// ordered.
 pub fn asks_the_same(one: &ChatRequest, other: &ChatRequest) -> bool {
-    let in_another_form = || match (&one.original, &other.original) {
-        (Some(own), Some(its)) if own.dialect == its.dialect && own.method == its.method => {
-            formless(own).is_some_and(|body| Some(body) == formless(its))
-                && *one == ChatRequest { original: one.original.clone(), ..other.clone() }
-        }
-        _ => false,
+    let is_of = |other: &ChatRequest| {
+        let ChatRequest { route, labels, key, client, commit, extra_headers, extra_dialect, model_as, .. } = one;
+        *route == other.route
+            && *labels == other.labels
+            && (key, client) == (&other.key, &other.client)
+            && *commit == other.commit
+            && *extra_headers == other.extra_headers
+            && (extra_dialect, model_as) == (&other.extra_dialect, &other.model_as)
     };
-    one == other || in_another_form()
+    match (&one.original, &other.original) {
+        // All else was read from the body.
+        (Some(own), Some(its)) => {
+            let is_alike = || work_of(own).is_some_and(|body| Some(body) == work_of(its));
+            (own.dialect, own.method) == (its.dialect, its.method)
+                && is_of(other)
+                && (own.body == its.body || is_alike())
+        }
+        (None, None) => is_of(other) && (one == other || bare(one) == bare(other)),
+        _ => false,
+    }
 }
 
-/// Returns a body without what it says of the form of its answer.
-fn formless(original: &Original) -> Option<Cow<'_, str>> {
-    let text = std::str::from_utf8(&original.body).ok()?;
-    let (mut object, mut edits) = (Object::of(text)?, Edits::new(text));
+/// Returns a request without what says how it is to be done.
+fn bare(request: &ChatRequest) -> ChatRequest {
+    let mut request = request.clone();
+    (request.priority, request.rule, request.hedging) = Default::default();
+    (request.deadline, request.on_exhausted, request.durable) = Default::default();
+    (request.session, request.tags, request.via) = Default::default();
+    request
+}
+
+/// Returns what a body asks for, without the form of its answer and the options that are read here.
+fn work_of(original: &Original) -> Option<serde_json::Map<String, serde_json::Value>> {
+    let mut body: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&original.body).ok()?;
     for field in ["stream", "stream_options"] {
-        object.remove(field);
+        body.remove(field);
     }
-    object.finish(&mut edits);
-    Some(edits.finish())
+    if let Some(serde_json::Value::Object(metadata)) = body.get_mut("metadata") {
+        metadata.retain(|name, _| !name.starts_with("x-standin-"));
+        if metadata.is_empty() {
+            body.remove("metadata");
+        }
+    }
+    Some(body)
 }
 
 /// Tells whether a caller asks for this very model in its own words: by its name or by that of a route that has no

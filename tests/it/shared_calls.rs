@@ -5,7 +5,7 @@ use std::time::Duration;
 use standin::ractor;
 use standin::runtime::CallStatus;
 use standin::testing::{Answer, Fault, Outcome, ProviderError};
-use standin::{CallId, ChatRequest, Error, ReplyEvent, RouterMessage};
+use standin::{CallId, ChatRequest, Durable, Error, Hedging, OnExhausted, Priority, ReplyEvent, RouterMessage, Rule};
 use tokio::time::{Instant, sleep};
 
 use super::kit::{MS, S, all, ask, outcomes, read, settle, stream, unhurried, words, world, world_with};
@@ -115,6 +115,30 @@ async fn a_client_that_lost_its_connection_comes_back_to_its_call() {
     let reply = world.runtime.chat(keyed("k")).await.expect("an answer");
     assert_eq!((reply.text, world.providers[0].received()), (words(20), 1));
     assert!(begun.elapsed() < 100 * MS, "most of it was done: {:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_key_the_same_work_is_the_same_call_however_it_is_to_be_done() {
+    let world = world(1, unhurried()).await;
+    let first = world.runtime.chat(keyed("k")).await.expect("an answer");
+    let edits: [fn(&mut ChatRequest); 7] = [
+        |request| request.deadline = Some(7 * S),
+        |request| request.priority = Priority::Critical,
+        |request| request.session = Some("s".into()),
+        |request| request.on_exhausted = Some(OnExhausted::Wait),
+        |request| request.hedging = Some(Hedging::Race),
+        |request| request.rule = Some(Rule::LeastCost),
+        |request| drop(request.tags.insert("trace".into(), "1".into())),
+    ];
+    for edit in edits {
+        let mut again = keyed("k");
+        edit(&mut again);
+        assert_eq!(world.runtime.chat(again).await, Ok(first.clone()));
+    }
+    assert_eq!(world.providers[0].received(), 1);
+    // A call that ends with its process does not become one that outlives it.
+    let durable = keyed("k").durable(Durable::Again);
+    assert!(matches!(world.runtime.chat(durable).await, Err(Error::NotDurable(_))), "there is no store");
 }
 
 #[tokio::test(start_paused = true)]

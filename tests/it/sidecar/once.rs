@@ -57,6 +57,31 @@ async fn another_request_with_a_key_is_a_conflict_in_its_callers_dialect_and_no_
 }
 
 #[tokio::test]
+async fn a_body_that_is_spaced_or_ordered_otherwise_is_the_same_work_and_another_value_is_not() {
+    let stage = stage(1).await;
+    let to = stage.sidecar.address();
+    let mut calls = Vec::new();
+    for (body, headers, status) in [
+        (r#"{"model":"smart","messages":[{"role":"user","content":"one two"}]}"#, &[][..], 200),
+        (r#"{ "messages" : [ {"content":"one two", "role":"user"} ], "model":"smart" }"#, &[], 200),
+        (
+            r#"{"model":"smart","messages":[{"role":"user","content":"one two"}],"metadata":{"x-standin-session":"s"}}"#,
+            &[("x-standin-deadline", "60"), ("x-standin-tag-trace", "7"), ("x-standin-priority", "critical")],
+            200,
+        ),
+        (r#"{"model":"smart","messages":[{"role":"user","content":"one  two"}]}"#, &[], 409),
+        (r#"{"model":"smart","messages":[{"role":"user","content":"one two"}],"user":"u"}"#, &[], 409),
+        (r#"{"model":"smart","messages":[{"role":"user","content":"one two"}]}"#, &[("x-standin-labels", "eu")], 409),
+    ] {
+        let headers = [&[("idempotency-key", "k")], headers].concat();
+        let reply = Exchange::begin(to, "POST", "/v1/chat/completions", &headers, body).await.end().await;
+        assert_eq!(reply.status, status, "{body}: {reply:?}");
+        calls.extend(reply.header("x-standin-call").map(str::to_owned));
+    }
+    assert_eq!((calls.len(), calls.iter().all(|call| *call == calls[0]), stage.counts(0).received), (3, true, 1));
+}
+
+#[tokio::test]
 async fn a_key_finds_its_answer_whole_and_as_a_stream_whichever_was_asked_for_first() {
     for caller in Caller::ALL {
         // In words, while it is worked on and after.
