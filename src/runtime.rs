@@ -389,6 +389,10 @@ impl Builder {
         let (root, _) = started.map_err(|error| StartError::Actors(Box::new(error)))?;
         #[cfg(feature = "store")]
         kept::resume(&shared, served);
+        #[cfg(feature = "store")]
+        if let Some(store) = &store {
+            kept::follow(store, &shared).await;
+        }
         log_writer::take_up_all(&shared).await;
         let stop = StopOnDrop(root, shared.draining.clone());
         Ok(Runtime {
@@ -677,7 +681,7 @@ impl Runtime {
             }
             #[cfg(feature = "store")]
             if let Some(store) = store {
-                store.flush().await;
+                store.finish().await;
             }
             left
         };
@@ -696,6 +700,13 @@ impl Runtime {
 
     async fn sleep(&self, time: Duration) {
         self.within(|| tokio::time::sleep(time)).await;
+    }
+
+    /// Tells whether another process, which this one follows, still has the store's file: what that one works on cannot
+    /// be taken up yet.
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn is_behind(&self) -> bool {
+        self.store.as_ref().is_some_and(|store| store.is_behind())
     }
 
     fn runs(&self) -> bool {

@@ -69,6 +69,10 @@ pub use tls::TlsConfig;
 
 /// How long a connection may take to send its first request after another process has taken over.
 const HEARD_AFTER: Duration = Duration::from_millis(500);
+/// How long a request may take from its last byte until it is a call.
+const BEGUN_AFTER: Duration = Duration::from_millis(250);
+/// How often a process that follows another looks whether that has ended.
+const BEHIND_LOOK: Duration = Duration::from_millis(50);
 /// How long connections may take to close once their last answer is out.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 
@@ -173,6 +177,23 @@ impl Sidecar {
         })
     }
 
+    /// Tells the process that is to follow what attempts in flight may still cost, from now on.
+    pub async fn hands_over(&self) {
+        self.state.runtime.hands_over().await;
+    }
+
+    /// Tells whether the process before this one still has the store's file.
+    pub fn is_behind(&self) -> bool {
+        self.state.runtime.is_behind()
+    }
+
+    /// Returns once no process before this one has the store's file any more: until then no other can follow.
+    pub async fn heads_the_line(&self) {
+        while self.state.runtime.is_behind() {
+            tokio::time::sleep(BEHIND_LOOK).await;
+        }
+    }
+
     /// Returns the runtime that is served.
     pub fn runtime(&self) -> &Runtime {
         &self.state.runtime
@@ -220,12 +241,16 @@ impl Sidecar {
         current.server.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]).collect()
     }
 
-    /// Stops as [`stop`](Self::stop) does, for another process that accepts on the same sockets: connections accepted
-    /// here are served first, so that a request that has just come gets its answer.
+    /// Stops as [`stop`](Self::stop) does, for another process that accepts on the same sockets: a request that has
+    /// begun to come on a connection accepted here is heard to its end and answered first.
     pub async fn give_way(mut self, deadline: Duration) -> usize {
+        let until = tokio::time::Instant::now() + deadline;
         self.listeners.shutdown().await;
         tokio::time::sleep(HEARD_AFTER).await;
-        self.stop(deadline).await
+        // Each connection ends with the answer to its present request.
+        self.stopping.send_replace(true);
+        let _ = tokio::time::timeout_at(until, self.state.arrivals.none_for(BEGUN_AFTER)).await;
+        self.stop(until.duration_since(tokio::time::Instant::now())).await
     }
 
     /// Accepts nothing more, waits until calls in flight have ended or the time is over, then stops. Returns how many

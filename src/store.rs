@@ -10,6 +10,7 @@ mod schema;
 mod file;
 mod hours;
 mod seal;
+mod reserved;
 mod durable_writes;
 mod ledger_file;
 mod forget;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 pub(crate) use memory::{Recollection, ServedSession, moment, recollect};
 pub(crate) use owner::Store;
 pub(crate) use recall::recall;
+pub(crate) use reserved::reserved;
 pub use verify::{Verified, verify_file};
 
 /// Why a file cannot be the store's.
@@ -40,6 +42,9 @@ pub(crate) enum OpenError {
     /// It is another program's.
     #[error("is no store of standin's: name another file")]
     Foreign,
+    /// An earlier version writes it, whose durable calls have another form.
+    #[error("is of an older standin, which still writes it: durable calls wait until that has ended")]
+    Older,
     /// A later version wrote it.
     #[error("is of a newer standin (its form is {form}, this one knows {known}): update, or name another file")]
     Newer { form: i64, known: usize },
@@ -65,6 +70,30 @@ pub(crate) enum OpenError {
     /// Its content cannot be read, or nothing can be written.
     #[error("cannot be used: {}", told(.0))]
     Database(#[from] rusqlite::Error),
+}
+
+impl OpenError {
+    /// Tells whether a disk is the reason, and not what was configured: it has no room or cannot be written now.
+    fn is_of_disk(&self, path: &std::path::Path) -> bool {
+        use rusqlite::ErrorCode as Code;
+        let of_disk = |error: &io::Error| {
+            let kind = error.kind();
+            matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+                || kind == io::ErrorKind::ReadOnlyFilesystem
+        };
+        match self {
+            Self::Files(error) => of_disk(error),
+            Self::Database(error) => match error.sqlite_error_code() {
+                Some(Code::DiskFull | Code::ReadOnly | Code::SystemIoFailure) => true,
+                // A file beside it could not be made.
+                Some(Code::CannotOpen) => {
+                    std::fs::OpenOptions::new().write(true).open(path).is_err_and(|error| of_disk(&error))
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
 }
 
 /// Why a question has no answer.

@@ -9,7 +9,7 @@ use crate::policy::budget::{
     Alert, Budget, BudgetCost, BudgetHealth, BudgetRefusal, Budgets, Estimate, ReservedAmounts, SoftBudgetRouting,
 };
 #[cfg(feature = "store")]
-use crate::spec::HourlySpend;
+use crate::spec::{HourlySpend, ReservedSpend};
 use crate::words::{AttemptRecord, CallFacts};
 
 /// The most accounts that health shows: the emptiest ones.
@@ -38,10 +38,34 @@ impl SharedBudgets {
 
     /// Adds what was spent before this process, or before the budget existed.
     #[cfg(feature = "store")]
-    pub(super) fn recall(&self, spent: &[HourlySpend]) {
+    pub(crate) fn recall(&self, spent: &[HourlySpend]) {
         let mut money = lock(&self.money);
         for one in spent {
             money.recall(one.budget, &one.account, one.amount, one.at);
+        }
+    }
+
+    /// Returns what attempts in flight may still cost, in a fixed order.
+    #[cfg(feature = "store")]
+    pub(crate) fn reserved(&self) -> Vec<ReservedSpend> {
+        let money = lock(&self.money);
+        let reserved = money.reserved().map(|(budget, account, amount)| ReservedSpend {
+            budget: budget.name.to_string(),
+            account: account.to_owned(),
+            amount,
+        });
+        let mut reserved: Vec<_> = reserved.collect();
+        drop(money);
+        reserved.sort_by(|one, other| (&one.budget, &one.account).cmp(&(&other.budget, &other.account)));
+        reserved
+    }
+
+    /// Changes what is reserved of an account by what attempts of another process have taken or given back.
+    #[cfg(feature = "store")]
+    pub(crate) fn reserve(&self, budget: &str, account: &str, change: i64) {
+        let mut money = lock(&self.money);
+        if let Some(at) = money.budgets().iter().position(|one| &*one.name == budget) {
+            money.reserve(at, account, change);
         }
     }
 

@@ -159,7 +159,11 @@ impl Driver {
         loop {
             match self.machine.next(&self.shared.budget, now()) {
                 Step::Plan => self.choose(),
-                Step::Try(this) => self.attempt(this).await,
+                Step::Try(this) => match self.attempt(this, &mut caller).await {
+                    Ok(()) => {}
+                    Err(None) => return self.left(None),
+                    Err(Some(error)) => return self.fail(error, caller),
+                },
                 Step::Commit(number) => self.commit(number, &caller),
                 Step::Reset(failure) => {
                     self.call_record.note(CallStep::Reset);

@@ -1,12 +1,13 @@
 //! The part of the store that belongs to one durable call, as its writer uses it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::blocking_pool::BlockingPool;
 use crate::policy::durable_store::{CallSelector, DurableStore, Item, KeptCall};
 use crate::words::{CallId, Error};
 
-/// The longest that a caller waits for its call to be kept, and a call to be noted as sent.
+/// The longest that a caller waits for its call to be kept.
 const WRITE_MAX: Duration = Duration::from_secs(10);
 
 /// Keeps one call. Cheap to clone.
@@ -19,8 +20,13 @@ pub(super) struct CallJournal {
 }
 
 impl CallJournal {
-    pub(super) fn new(durable_store: Arc<dyn DurableStore>, id: CallId, sent: u32) -> Self {
-        Self { durable_store, id, sent }
+    pub(super) fn new(durable_store: Arc<dyn DurableStore>, id: CallId) -> Self {
+        Self { durable_store, id, sent: 0 }
+    }
+
+    /// Returns the journal of a call that was about to be sent in so many processes before this one.
+    pub(super) fn sent_before(&self, sent: u32) -> Self {
+        Self { sent, ..self.clone() }
     }
 
     /// Keeps the call before it is accepted. A call that could not be kept in time is forgotten in the store, too.
@@ -35,17 +41,50 @@ impl CallJournal {
         Err(Error::NotDurable(why))
     }
 
-    /// Keeps that the call is about to be sent.
-    pub(super) async fn sent(&self) {
-        if tokio::time::timeout(WRITE_MAX, self.durable_store.sent(self.id, self.sent + 1)).await.is_err() {
-            tracing::warn!(id = %self.id, "a durable call is sent though the store does not write");
+    /// Keeps that the call is about to be sent. A call of which that is not kept is not sent: it waits until its
+    /// deadline.
+    pub(super) async fn sent(&self, deadline: Instant) -> Result<(), Error> {
+        let noted = self.durable_store.sent(self.id, self.sent + 1);
+        match tokio::time::timeout_at(deadline.into(), noted).await {
+            // Another process has ended it, or it was forgotten.
+            Ok(Ok(0)) => Err(Error::Cancelled),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(why)) => Err(Error::NotDurable(why.to_string())),
+            Err(_) => Err(Error::DeadlineExceeded { attempts: Vec::new() }),
         }
     }
 
-    /// Keeps items before they are delivered, however long that takes.
-    pub(super) async fn tell(&self, at: usize, items: &[Item]) {
-        if let Err(why) = self.durable_store.tell(self.id, at, items).await {
-            tracing::error!(id = %self.id, %why, "what a durable call said is not kept");
+    /// Keeps items before they are delivered, however long that takes. Tells whether they are the call's: not where it
+    /// was forgotten, or another process wrote in their place.
+    pub(super) async fn tell(&self, at: usize, items: &[Item]) -> Result<bool, Error> {
+        if items.is_empty() {
+            return Ok(false);
         }
+        match self.durable_store.tell(self.id, at, items).await {
+            Ok(changed) => Ok(changed > 0),
+            Err(why) => {
+                tracing::error!(id = %self.id, %why, "what a durable call said is not kept");
+                Err(Error::NotDurable(why.to_string()))
+            }
+        }
+    }
+
+    /// Tells whether the call may be taken up: no process that could still work on it lives.
+    pub(super) fn is_heir(&self) -> bool {
+        self.durable_store.is_heir()
+    }
+
+    /// Reads what was told from a place on; `None` where the call was forgotten.
+    pub(super) async fn told(&self, pool: &BlockingPool, from: usize) -> Result<Option<Vec<Item>>, Error> {
+        let (durable_store, id) = (self.durable_store.clone(), self.id);
+        let told = pool.run(true, move || durable_store.told(id, from)).await;
+        told.map_err(|why| Error::NotDurable(why.to_string()))
+    }
+
+    /// Reads the call; `None` where it was forgotten.
+    pub(super) async fn call(&self, pool: &BlockingPool) -> Result<Option<KeptCall>, Error> {
+        let (durable_store, id) = (self.durable_store.clone(), self.id);
+        let call = pool.run(true, move || durable_store.call(id)).await;
+        call.map_err(|why| Error::NotDurable(why.to_string()))
     }
 }

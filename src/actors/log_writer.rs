@@ -11,8 +11,8 @@
 //! A call without a key that is neither submitted nor durable has no log, and bypasses this file.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
@@ -25,9 +25,10 @@ use super::handle::CallHandle;
 use super::responder::{Responder, WantedReply};
 use super::shared::Shared;
 use super::stream::{ReplyStream, cut_off};
+use super::successor;
 use super::work::Work;
 use crate::policy::durable_store::{CallSelector, Item, KeptCall, is_last};
-use crate::words::{CallId, ChatRequest, CommitPolicy, Durable, Error, Failure, FailureClass, ReplyEvent};
+use crate::words::{CallId, ChatRequest, Durable, Error, ReplyEvent};
 
 /// How long a call without a holder goes on: a client that lost its connection is back by then.
 const LINGER: Duration = Duration::from_secs(2);
@@ -106,13 +107,35 @@ async fn recall(shared: &Arc<Shared>, id: CallId) -> Result<LogShare, Error> {
     }
 }
 
-/// Takes up what was accepted before this process and has not ended.
+/// Takes up what was accepted before this process and has not ended: now, or once the process before this one has
+/// ended, which may still work on it.
 pub(crate) async fn take_up_all(shared: &Arc<Shared>) {
+    let Some(durable_store) = &shared.durable_store else { return };
+    if durable_store.is_heir() {
+        return take_up_now(shared).await;
+    }
+    let shared = Arc::downgrade(shared);
+    spawn(async move {
+        loop {
+            tokio::time::sleep(successor::LOOK).await;
+            let Some(shared) = shared.upgrade().filter(|shared| !shared.draining.load(Relaxed)) else { return };
+            if shared.durable_store.as_ref().is_some_and(|durable_store| durable_store.is_heir()) {
+                return take_up_now(&shared).await;
+            }
+        }
+    });
+}
+
+async fn take_up_now(shared: &Arc<Shared>) {
     let Some(durable_store) = shared.durable_store.clone() else { return };
     let found = shared.blocking_pool.run(true, move || durable_store.unfinished()).await;
     match found {
         Ok(calls) => {
             for id in calls {
+                // Those of this process are at work.
+                if shared.registry.call(id).is_some() {
+                    continue;
+                }
                 if let Err(error) = recall(shared, id).await {
                     tracing::error!(%id, %error, "a durable call cannot be taken up");
                 }
@@ -161,34 +184,28 @@ async fn find(shared: &Arc<Shared>, request: Arc<ChatRequest>, form: Form, own: 
     let FoundCall { hold, is_new } =
         shared.registry.find(&request, own, durable_store.is_some(), || shared.next_call())?;
     if is_new {
-        let journal = durable_store.map(|durable_store| CallJournal::new(durable_store, hold.id(), 0));
-        let (log, taken_up) = (hold.log().clone(), None);
-        spawn(write(shared.clone(), LoggedCall { log, request, form, durable, journal, taken_up }));
+        let journal = durable_store.map(|durable_store| CallJournal::new(durable_store, hold.id()));
+        let (log, is_restored) = (hold.log().clone(), false);
+        spawn(write(shared.clone(), LoggedCall { log, request, form, durable, journal, is_restored }));
     }
     Ok(hold)
 }
 
-/// Goes on with a durable call of a process before this one, or shows how it ended.
+/// Goes on with a durable call of a process before this one, or shows how far it is or how it ended.
 fn take_up(shared: &Arc<Shared>, call: KeptCall) -> LogShare {
-    let KeptCall { id, begun_at, request, durable, is_whole, sent, items } = call;
+    let KeptCall { id, begun_at, request, durable, is_whole, items, sent: _ } = call;
     let has_ended = items.last().is_some_and(is_last);
-    let told = items.iter().rev().find_map(|item| match item {
-        Ok(ReplyEvent::Started { .. }) => Some(true),
-        Ok(ReplyEvent::Reset(_)) => Some(false),
-        _ => None,
-    });
     let FoundCall { hold, is_new } = shared.registry.put(CallLog::restored(id, begun_at, request.clone(), items));
     if !is_new {
         return hold;
     }
     if has_ended {
-        spawn(forget(Arc::downgrade(&shared.registry), id, shared.limits.kept_for));
+        spawn(forget(Arc::downgrade(&shared.registry), id, shared.kept_for(true)));
         return hold;
     }
     let (log, form) = (hold.log().clone(), if is_whole { Form::Whole } else { Form::Stream });
-    let journal = shared.durable_store.clone().map(|durable_store| CallJournal::new(durable_store, id, sent));
-    let taken_up = Some(RestartState { is_sent: sent > 0, is_told: told == Some(true) });
-    spawn(write(shared.clone(), LoggedCall { log, request, form, durable, journal, taken_up }));
+    let journal = shared.durable_store.clone().map(|durable_store| CallJournal::new(durable_store, id));
+    spawn(write(shared.clone(), LoggedCall { log, request, form, durable, journal, is_restored: true }));
     hold
 }
 
@@ -228,33 +245,28 @@ struct LoggedCall {
     durable: Durable,
     /// Its part of the store, if it is durable.
     journal: Option<CallJournal>,
-    /// Its state from before a restart.
-    taken_up: Option<RestartState>,
-}
-
-#[derive(Clone, Copy)]
-struct RestartState {
-    is_sent: bool,
-    /// Whether its readers have the beginning of an answer.
-    is_told: bool,
+    /// Whether another process accepted it, and may still work on it.
+    is_restored: bool,
 }
 
 /// Makes a call and writes its events down, until it ends or has no holder any more. Its end is kept for a while.
 async fn write(shared: Arc<Shared>, script: LoggedCall) {
     let LoggedCall { log, journal, .. } = &script;
-    let kept_for = shared.limits.kept_for;
+    let kept_for = shared.kept_for(journal.is_some());
     let page =
         OpenLog { log: log.clone(), registry: shared.registry.clone(), draining: shared.draining.clone(), told: false };
     let last = tokio::select! {
         biased;
         error = deserted(&shared.registry, log) => vec![Err(error)],
+        () = successor::ended_elsewhere(&shared, log, journal.as_ref()) => Vec::new(),
         last = play(&shared, &script) => last.unwrap_or_else(|error| vec![Err(error)]),
     };
     // What this process does not finish the next one takes up.
     let is_over = !last.last().is_some_and(|item| item.as_ref().is_err_and(Error::is_of_process));
-    if let Some(journal) = journal.as_ref().filter(|_| is_over) {
-        journal.tell(log.length(), &last).await;
-    }
+    let last = match journal.as_ref().filter(|_| is_over) {
+        Some(journal) => successor::conclude(&shared, log, journal, last).await,
+        None => last,
+    };
     // The task that forgets it keeps no runtime alive.
     let (registry, id) = (Arc::downgrade(&shared.registry), log.id());
     drop(shared);
@@ -271,13 +283,24 @@ async fn forget(registry: std::sync::Weak<CallRegistry>, id: CallId, after: Dura
     }
 }
 
-/// Makes the call, writes its events down except the last, and returns the last.
+/// Makes the call, writes its events down except the last, and returns the last; nothing where another process ended
+/// it.
 async fn play(shared: &Arc<Shared>, script: &LoggedCall) -> Result<Vec<Item>, Error> {
-    let LoggedCall { log, request, form, durable, journal, taken_up } = script;
-    let mut request = request.clone();
-    match (taken_up, journal) {
-        (Some(taken_up), Some(journal)) => request = again(log, request, *form, *durable, *taken_up, journal).await?,
-        (None, Some(journal)) => {
+    let LoggedCall { log, request, form, durable, journal, is_restored } = script;
+    let (mut request, mut journal) = (request.clone(), journal.clone());
+    let mut taken_up = None;
+    match &journal {
+        Some(own) if *is_restored => {
+            let Some(call) = successor::follow(shared, log, own).await? else { return Ok(Vec::new()) };
+            let own = own.sent_before(call.sent);
+            let Some(asked) = successor::again(log, &call, *form == Form::Stream, &own).await? else {
+                return Ok(Vec::new());
+            };
+            // In the ledger the part before a restart has the old id: here it is a new call.
+            taken_up = Some((log.id(), call.sent > 0));
+            (request, journal) = (asked, Some(own));
+        }
+        Some(journal) => {
             let call = KeptCall {
                 id: log.id(),
                 begun_at: log.begun_at(),
@@ -289,7 +312,7 @@ async fn play(shared: &Arc<Shared>, script: &LoggedCall) -> Result<Vec<Item>, Er
             };
             journal.accept(&call).await?;
         }
-        _ => {}
+        None => {}
     }
     let (sender, answer) = oneshot::channel();
     let answer_to = Responder::method(sender, &shared.draining);
@@ -297,9 +320,7 @@ async fn play(shared: &Arc<Shared>, script: &LoggedCall) -> Result<Vec<Item>, Er
         Form::Whole => WantedReply::Buffered(answer_to),
         Form::Stream => WantedReply::Stream(answer_to),
     };
-    // In the ledger the part before a restart has the old id: here it is a new call.
-    let (id, first) = (if taken_up.is_some() { shared.next_call() } else { log.id() }, log.id());
-    let taken_up = taken_up.map(|it| (first, it.is_sent));
+    let id = if taken_up.is_some() { shared.next_call() } else { log.id() };
     let named = CallIdentity { id, journal: journal.clone(), taken_up, held: Some(log.held()) };
     begin::call(shared, Some(named), Work::Chat(request), wanted);
     let mut stream = answer.await.unwrap_or(Err(Error::Unavailable))?;
@@ -309,8 +330,10 @@ async fn play(shared: &Arc<Shared>, script: &LoggedCall) -> Result<Vec<Item>, Er
         if batch.last().is_some_and(is_last) {
             return Ok(batch);
         }
-        if let Some(journal) = journal {
-            journal.tell(log.length(), &batch).await;
+        if let Some(journal) = &journal
+            && !journal.tell(log.length(), &batch).await?
+        {
+            return Ok(Vec::new());
         }
         log.extend(batch);
     }
@@ -330,36 +353,6 @@ async fn batch(stream: &mut ReplyStream) -> Option<Vec<Item>> {
         batch.push(more?);
     }
     Some(batch)
-}
-
-/// Returns the request of a call that goes on after a restart, with the time that it has left, or why it does not.
-async fn again(
-    log: &CallLog,
-    request: Arc<ChatRequest>,
-    form: Form,
-    durable: Durable,
-    taken_up: RestartState,
-    journal: &CallJournal,
-) -> Result<Arc<ChatRequest>, Error> {
-    let failure = Failure::new(FailureClass::Crashed, "the process that worked on it ended");
-    let interrupted = || Error::Interrupted { failure: failure.clone(), attempts: Vec::new() };
-    if taken_up.is_sent && durable == Durable::Once {
-        return Err(interrupted());
-    }
-    if taken_up.is_told {
-        if form == Form::Stream && request.commit == CommitPolicy::Fail {
-            return Err(interrupted());
-        }
-        let reset = vec![Ok(ReplyEvent::Reset(failure.clone()))];
-        journal.tell(log.length(), &reset).await;
-        log.extend(reset);
-    }
-    let Some(deadline) = request.deadline else { return Ok(request) };
-    #[expect(clippy::disallowed_methods, reason = "what was accepted by another process is dated by the wall's clock")]
-    let passed = SystemTime::now().duration_since(log.begun_at()).unwrap_or_default();
-    let left = deadline.checked_sub(passed).filter(|left| !left.is_zero());
-    let left = left.ok_or(Error::DeadlineExceeded { attempts: Vec::new() })?;
-    Ok(Arc::new(ChatRequest { deadline: Some(left), ..ChatRequest::clone(&request) }))
 }
 
 /// Returns why a call ends early: it was cancelled, or has had no holder for a while.

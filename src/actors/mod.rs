@@ -89,6 +89,7 @@ mod hint_poller;
 mod price_poller;
 mod supervisor;
 mod router;
+mod successor;
 pub(crate) mod log_writer;
 pub(crate) mod front;
 mod wait_scheduler;

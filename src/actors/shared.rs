@@ -181,6 +181,16 @@ impl Shared {
         }
     }
 
+    /// Returns how long a call is kept in memory after its end: a durable one no longer than in the file.
+    pub(super) fn kept_for(&self, is_durable: bool) -> Duration {
+        #[cfg(feature = "store")]
+        if let Some(spec) = self.limits.store.as_ref().filter(|_| is_durable) {
+            return self.limits.kept_for.min(spec.durable_for);
+        }
+        let _ = is_durable;
+        self.limits.kept_for
+    }
+
     /// Tells whether a call belongs to more than its caller.
     pub(super) fn is_kept(&self, request: &ChatRequest) -> bool {
         request.key.is_some() || self.durable(request) != Durable::No

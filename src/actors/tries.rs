@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::account::AttemptAccount;
 use super::attempt;
 use super::budgets::BudgetReservation;
+use super::caller_channel::CallerChannel;
 use super::clock::now;
 use super::driver::Driver;
 use super::job::{AttemptJob, PIECES_MAX};
@@ -24,20 +25,24 @@ use crate::policy::failover::Try;
 use crate::policy::health::CancelReason;
 use crate::policy::hedge::Join;
 use crate::policy::snapshot::{Gate, Refusal};
-use crate::words::{AttemptEnd, Event, Failure, FailureClass, TargetId};
+use crate::words::{AttemptEnd, Error, Event, Failure, FailureClass, TargetId};
 
 /// The longest a call waits for a provider's answer on a permit, or for a cancelled attempt's end. Both answer in
 /// microseconds; only a bug takes longer, and then the call goes on without.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 
 impl Driver {
-    /// Asks for a permit, and starts an attempt with it.
-    pub(super) async fn attempt(&mut self, this: Try) {
+    /// Asks for a permit, and starts an attempt with it. Returns why the call ends before that; `None` where its caller
+    /// has left.
+    pub(super) async fn attempt(&mut self, this: Try, caller: &mut CallerChannel) -> Result<(), Option<Error>> {
         let fitted = self.fit(this.target, this.cuts);
         let bought = self.afford(this.target, fitted.tokens).and_then(|()| self.buy(this.target, fitted.tokens));
         let purchase = match bought {
             Ok(purchase) => purchase,
-            Err(refused) => return self.too_dear(this.target, refused),
+            Err(refused) => {
+                self.too_dear(this.target, refused);
+                return Ok(());
+            }
         };
         match self.admit(this, fitted.tokens).await {
             Err(refusal) => {
@@ -51,7 +56,11 @@ impl Driver {
             }
             Ok(permit) => {
                 if let Some(journal) = self.journal.take() {
-                    journal.sent().await;
+                    tokio::select! {
+                        biased;
+                        () = caller.closed() => return Err(None),
+                        sent = journal.sent(self.machine.deadline()) => sent.map_err(Some)?,
+                    }
                 }
                 let target = self.table.targets[this.target].id().clone();
                 self.waits.grant.take().into_iter().for_each(QueueGrant::arrived);
@@ -67,6 +76,7 @@ impl Driver {
                 assert!(!crash, "panic in a call asked for by the crash hook");
             }
         }
+        Ok(())
     }
 
     /// Records that an attempt is joined by another one.

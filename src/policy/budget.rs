@@ -382,6 +382,22 @@ impl Budgets {
         let _ = account.alert(known, at);
     }
 
+    /// Returns what attempts in flight have taken: of which budget and account, and how much.
+    #[cfg(feature = "store")]
+    pub fn reserved(&self) -> impl Iterator<Item = (&Budget, &str, i64)> {
+        let taken = self.accounts.iter().filter(|(_, account)| account.reserved > 0);
+        taken.map(|((at, name), account)| (&self.budgets[*at], &**name, account.reserved))
+    }
+
+    /// Changes what is reserved of an account by what attempts of another process have taken or given back.
+    #[cfg(feature = "store")]
+    pub fn reserve(&mut self, budget: usize, account: &str, change: i64) {
+        if budget < self.budgets.len() {
+            let account = self.accounts.entry((budget, account.into())).or_default();
+            account.reserved = account.reserved.saturating_add(change).max(0);
+        }
+    }
+
     /// Returns how a call is to be routed, by the soft budgets that are spent.
     pub fn soft_routing(&mut self, about: &CallFacts, now: SystemTime) -> SoftBudgetRouting {
         let mut soft_routing = SoftBudgetRouting::default();

@@ -53,13 +53,23 @@ pub enum CallSelector {
 pub trait DurableStore: Send + Sync + 'static {
     /// Keeps a call of which nothing was delivered yet.
     fn accept(&self, call: &KeptCall) -> WriteFuture;
-    /// Keeps that a call is about to be sent, in so many processes by now.
+    /// Keeps that a call is about to be sent, in so many processes by now. Changes nothing where it has ended or was
+    /// forgotten.
     fn sent(&self, call: CallId, processes: u32) -> WriteFuture;
     /// Keeps items of a call, the first of which has this place. The last ends it, and counts it if it was to be sent
-    /// in more than one process.
+    /// in more than one process. Changes nothing where the call has ended or was forgotten, or another item has the
+    /// last of these places: of two that write there, the first one wins.
     fn tell(&self, call: CallId, at: usize, items: &[Item]) -> WriteFuture;
     /// Forgets calls. A call that has not ended is forgotten only if it is named.
     fn forget(&self, which: CallSelector) -> WriteFuture;
+    /// Tells whether what others accepted and did not finish may be taken up: no process that could still work on it
+    /// lives.
+    fn is_heir(&self) -> bool;
+    /// Returns the items of a call from a place on; `None` where there is no such call.
+    ///
+    /// # Errors
+    /// Why nothing can be read.
+    fn told(&self, call: CallId, from: usize) -> Result<Option<Vec<Item>>, Arc<str>>;
     /// Returns a call by its id.
     ///
     /// # Errors

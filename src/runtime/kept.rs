@@ -1,6 +1,8 @@
 //! State that is kept beyond the process, if a store is configured.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use super::Runtime;
@@ -11,6 +13,7 @@ use crate::actors::shared::{STORE, Shared};
 use crate::actors::sink::AddedObserver;
 use crate::actors::to_router::RouterCommand;
 use crate::policy::budget::Budget;
+use crate::policy::durable_store::DurableStore as _;
 use crate::policy::memory::Elapsed;
 use crate::policy::routing::IDLE_MAX;
 use crate::policy::statement::{Question, Statement};
@@ -55,11 +58,77 @@ pub(super) async fn recall(store: &Store, shared: &Shared, setup: &mut Setup) {
     };
     for (budget, spent) in shared.blocking_pool.run(true, look).await {
         match spent {
-            Ok(spent) => setup.spent.extend(spent),
+            Ok(spent) => setup.spent.extend(store.add_up(&setup.budgets, spent)),
             Err(error) => {
                 tracing::error!(%budget, %error, "what was spent before cannot be read: the budget starts from zero");
             }
         }
+    }
+}
+
+/// How often what the process before this one spends is read.
+const LOOK: Duration = Duration::from_millis(100);
+/// The longest that a process which is to be followed waits for its file.
+#[cfg(feature = "sidecar")]
+const TOLD_MAX: Duration = Duration::from_secs(1);
+
+/// Counts for the budgets, until the file is this process's own, what the process that has it spends, and what its
+/// attempts in flight may still cost.
+pub(super) async fn follow(store: &Arc<Store>, shared: &Arc<Shared>) {
+    if store.is_heir() {
+        return;
+    }
+    store.read_first(true);
+    let mut reserved = Reserved::new();
+    read_spent(store, shared, false, &mut reserved).await;
+    let (store, shared) = (Arc::downgrade(store), Arc::downgrade(shared));
+    #[expect(clippy::disallowed_methods, reason = "it ends with the process before this one, or with the runtime")]
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let (Some(store), Some(shared)) = (store.upgrade(), shared.upgrade()) else { return };
+            let (is_heir, ends) = (store.is_heir(), shared.draining.load(Relaxed));
+            if !ends {
+                read_spent(&store, &shared, is_heir, &mut reserved).await;
+            }
+            if is_heir || ends {
+                return store.read_first(false);
+            }
+        }
+    });
+}
+
+/// What attempts of another process have reserved, by budget and account.
+type Reserved = HashMap<(String, String), i64>;
+
+/// Reads what others spent and reserved, and counts what has changed. Once they have ended nothing of theirs is
+/// reserved.
+async fn read_spent(store: &Store, shared: &Shared, is_over: bool, known: &mut Reserved) {
+    let (budgets, path) = (shared.budgets.budgets(), store.path().to_owned());
+    if budgets.is_empty() {
+        return;
+    }
+    #[expect(clippy::disallowed_methods, reason = "budgets renew by the calendar, which is the wall's")]
+    let now = SystemTime::now();
+    let counted = budgets.clone();
+    let look = move || {
+        // First what was reserved: what ends meanwhile counts twice for a moment, and never not at all.
+        let reserved = store::reserved(&path)?;
+        let spent = counted.iter().enumerate().map(|(at, budget)| store::recall(&path, at, budget, now));
+        Ok::<_, OpenError>((reserved, spent.collect::<Result<Vec<_>, _>>()?.concat()))
+    };
+    let (reserved, spent) = match shared.blocking_pool.run(true, look).await {
+        Ok(read) => read,
+        Err(error) => return tracing::debug!(%error, "what another process spends cannot be read now"),
+    };
+    shared.budgets.recall(&store.add_up(&budgets, spent));
+    let reserved = reserved.into_iter().filter(|_| !is_over).map(|one| ((one.budget, one.account), one.amount));
+    let before = std::mem::replace(known, reserved.collect());
+    for (of, amount) in &*known {
+        shared.budgets.reserve(&of.0, &of.1, amount - before.get(of).copied().unwrap_or(0));
+    }
+    for (of, amount) in before.iter().filter(|(of, _)| !known.contains_key(*of)) {
+        shared.budgets.reserve(&of.0, &of.1, -amount);
     }
 }
 
@@ -138,6 +207,28 @@ pub(super) fn resume(shared: &Shared, served: Vec<ServedSession>) {
 }
 
 impl Runtime {
+    /// Tells the process that is to follow, as long as this one lives, what attempts in flight may still cost. Returns
+    /// when that was told once, or could not be.
+    #[cfg(feature = "sidecar")]
+    pub(crate) async fn hands_over(&self) {
+        let Some(store) = self.store.clone() else { return };
+        let mut told = self.shared.budgets.reserved();
+        let _ = tokio::time::timeout(TOLD_MAX, store.tell_reserved(told.clone())).await;
+        let (store, shared) = (Arc::downgrade(&store), Arc::downgrade(&self.shared));
+        let telling = async move {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                let (Some(store), Some(shared)) = (store.upgrade(), shared.upgrade()) else { return };
+                let reserved = shared.budgets.reserved();
+                if reserved != told && store.tell_reserved(reserved.clone()).await.is_ok() {
+                    told = reserved;
+                }
+            }
+        };
+        #[expect(clippy::disallowed_methods, reason = "it ends with the runtime")]
+        self.within(|| drop(tokio::spawn(telling)));
+    }
+
     /// Answers a question about what was spent, from the file that everything is kept in: the answer holds all that had
     /// ended before it was asked.
     ///

@@ -10,6 +10,8 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -87,7 +89,7 @@ impl Listening {
         // Without it small writes wait 40 ms for the client's acknowledgement.
         let _ = stream.set_nodelay(true);
         // A renewed certificate is used for later connections.
-        let line = ConnectionState::new();
+        let line = ConnectionState::new(self.state.arrivals.clone());
         let Some(tls) = self.state.tls().filter(|_| self.tls) else { return self.speak(stream, peer, line).await };
         let accepted = tokio::select! {
             biased;
@@ -112,7 +114,8 @@ impl Listening {
         let (head_timeout, write_timeout) = (current.server.head_timeout, current.server.write_timeout);
         drop(current);
         let turns = line.clone();
-        let service = service_fn(move |request| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(turns.clone());
             // Boxed, so that an idle connection has no memory for a future answer.
             let (turn, answering) = (turns.begin(), Box::pin(answer(state.clone(), endpoints, peer, request)));
             async move { Ok::<_, Infallible>(answering.await?.map(|body| GuardedBody::new(body, turn))) }

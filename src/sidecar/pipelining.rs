@@ -8,6 +8,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -25,9 +26,32 @@ const HEAD_PIECE: usize = 8 * 1024 - 1;
 /// This much of a head's line is looked at: names and numbers are shorter.
 const LINE_MAX: usize = 64;
 
+/// How many requests have begun to come, of all connections, and are not all there yet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Arrivals(Arc<AtomicUsize>);
+
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+impl Arrivals {
+    /// Returns once no request has been coming for this long.
+    pub(super) async fn none_for(&self, time: Duration) {
+        let mut since = Instant::now();
+        while since.elapsed() < time {
+            tokio::time::sleep(LOOK).await;
+            if self.0.load(SeqCst) > 0 {
+                since = Instant::now();
+            }
+        }
+    }
+}
+
 /// The state of a connection.
 #[derive(Debug)]
-pub(super) struct ConnectionState(Mutex<RequestCounts>);
+pub(super) struct ConnectionState {
+    counts: Mutex<RequestCounts>,
+    arrivals: Arrivals,
+}
 
 #[derive(Debug)]
 struct RequestCounts {
@@ -35,6 +59,8 @@ struct RequestCounts {
     asked: u64,
     /// Requests that were answered, their last byte included.
     answered: u64,
+    /// Whether a request comes, and is not all there.
+    is_arriving: bool,
     /// When it last became idle.
     since: Instant,
     reader: Option<Waker>,
@@ -44,8 +70,23 @@ struct RequestCounts {
 pub(super) struct RequestGuard(Arc<ConnectionState>);
 
 impl ConnectionState {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(RequestCounts { asked: 0, answered: 0, since: Instant::now(), reader: None })))
+    pub(super) fn new(arrivals: Arrivals) -> Arc<Self> {
+        let counts = RequestCounts { asked: 0, answered: 0, is_arriving: false, since: Instant::now(), reader: None };
+        Arc::new(Self { counts: Mutex::new(counts), arrivals })
+    }
+
+    /// Notes that a request has begun to come.
+    fn arrives(&self) {
+        if !std::mem::replace(&mut self.lock().is_arriving, true) {
+            self.arrivals.0.fetch_add(1, SeqCst);
+        }
+    }
+
+    /// Notes that it is all there, or that no more of it is wanted.
+    pub(super) fn has_arrived(&self) {
+        if std::mem::take(&mut self.lock().is_arriving) {
+            self.arrivals.0.fetch_sub(1, SeqCst);
+        }
     }
 
     /// Begins a request's turn.
@@ -71,12 +112,19 @@ impl ConnectionState {
     }
 
     fn lock(&self) -> MutexGuard<'_, RequestCounts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for ConnectionState {
+    fn drop(&mut self) {
+        self.has_arrived();
     }
 }
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
+        self.0.has_arrived();
         let mut turns = self.0.lock();
         turns.answered += 1;
         turns.since = Instant::now();
@@ -165,7 +213,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Unpipelined<S> {
             buf.put_slice(&this.waiting[..some]);
             this.waiting.drain(..some);
         }
+        let (requests, was_before) = (this.scan.requests, this.scan.is_before());
         let taken = from + this.scan.take(&mut buf.filled_mut()[from..]);
+        if was_before && (this.scan.requests > requests || !this.scan.is_before()) {
+            this.line.arrives();
+        }
         if taken < buf.filled().len() {
             this.waiting.splice(..0, buf.filled()[taken..].iter().copied());
             buf.set_filled(taken);
@@ -273,6 +325,11 @@ impl Scan {
             }
         }
         at
+    }
+
+    /// Tells whether nothing of the next request has come: blank lines are nothing.
+    fn is_before(&self) -> bool {
+        self.place == ScanState::Before && matches!(self.line.as_slice(), b"" | b"\r")
     }
 
     /// Tells whether what comes next is of a body.
@@ -432,7 +489,8 @@ mod tests {
     #[tokio::test]
     async fn pipelined_bytes_wait_for_the_answer_and_a_hang_up_does_not() {
         let (near, mut far) = duplex(1024);
-        let line = ConnectionState::new();
+        let arrivals = Arrivals::default();
+        let line = ConnectionState::new(arrivals.clone());
         let mut orderly = Unpipelined::new(near, line.clone());
         let request = REQUESTS[0].as_bytes();
         far.write_all(&[request, request, b"x"].concat()).await.expect("room");

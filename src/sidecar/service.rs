@@ -24,6 +24,7 @@ use super::endpoint::{BackgroundAction, Endpoint, unescaped};
 use super::intake::{BodyMemory, ParsedBody};
 use super::metrics;
 use super::origin::{self, OriginRefusal};
+use super::pipelining::ConnectionState;
 use super::refusals::Reason;
 use super::state::{Current, Peer, State, now};
 use crate::runtime::LedgerError;
@@ -301,6 +302,7 @@ async fn enter<'c, T: ParsedBody>(
     let taken = async {
         let (body, mut place) = state.intake.take(body, &current.server, caller_dialect).await?;
         let asked = state.intake.read(body, &mut place, caller_dialect, read).await?;
+        head.extensions.get::<Arc<ConnectionState>>().iter().for_each(|line| line.has_arrived());
         Ok((client, asked, place))
     };
     taken.await.inspect_err(|refusal: &Refusal| {

@@ -13,6 +13,7 @@ use super::connection_slots::ConnectionSlots;
 use super::intake::Intake;
 use super::loop_marks::Mark;
 use super::metrics::Metrics;
+use super::pipelining::Arrivals;
 use super::refusals::{Reason, Refusals};
 use super::settings::{ServerConfig, Settings};
 use crate::runtime::Runtime;
@@ -27,6 +28,8 @@ pub(super) struct State {
     pub(super) metrics: Arc<Metrics>,
     pub(super) refusals: Refusals,
     pub(super) intake: Intake,
+    /// Requests that are on their way.
+    pub(super) arrivals: Arrivals,
     /// Places for clients' connections.
     pub(super) places: Arc<ConnectionSlots>,
     current: RwLock<Arc<Current>>,
@@ -98,7 +101,8 @@ impl State {
         let intake = Intake::new(current.server.bodies_bytes_max);
         let places = ConnectionSlots::new(current.server.connections_max);
         let (current, tls) = (RwLock::new(Arc::new(current)), RwLock::new(tls));
-        Self { runtime, mark, metrics, refusals, intake, places, current, tls }
+        let arrivals = Arrivals::default();
+        Self { runtime, mark, metrics, refusals, intake, arrivals, places, current, tls }
     }
 
     pub(super) fn current(&self) -> Arc<Current> {

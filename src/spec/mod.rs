@@ -21,7 +21,7 @@ pub(crate) use prices::PricesSpec;
 pub(crate) use provider::{BasePath, ProviderSpec, ProviderTransport};
 pub(crate) use route::{MemberSpec, RouteSpec, Rung};
 #[cfg(feature = "store")]
-pub(crate) use store::{EncryptionKey, HourlySpend, StoreSpec};
+pub(crate) use store::{EncryptionKey, HourlySpend, ReservedSpend, StoreSpec};
 pub(crate) use target::{Stall, TargetSpec, Timers};
 
 use crate::policy::budget::Budget;

@@ -61,6 +61,16 @@ pub(crate) struct HourlySpend {
     pub(crate) at: SystemTime,
 }
 
+/// What attempts in flight may still cost out of one account, as another process tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ReservedSpend {
+    /// The name of its budget.
+    pub(crate) budget: String,
+    pub(crate) account: String,
+    /// In the budget's unit.
+    pub(crate) amount: i64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,9 +12,10 @@ use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 use super::hours::whole;
 use super::ledger_file::millis;
 use super::seal::{CallPart, SealedBytes, Sealer};
-use super::{OpenError, file};
+use super::{OpenError, file, reserved};
 use crate::policy::durable_store::{CallSelector, Item, KeptCall, is_last};
 use crate::policy::lasting::{read_formed, write_formed};
+use crate::spec::ReservedSpend;
 use crate::words::{CallId, Durable};
 
 /// Something to be written of a durable call.
@@ -40,6 +41,8 @@ pub(super) enum DurableWrite {
         end: Option<CallEnd>,
     },
     Forget(CallSelector),
+    /// It is of no call: what attempts in flight may still cost, for the process that follows.
+    Reserved(Vec<ReservedSpend>),
 }
 
 /// How a call ended, and when.
@@ -77,6 +80,11 @@ impl DurableWrite {
         Ok(Self::Items { id, at, items: items.collect::<Result<_, _>>()?, end })
     }
 
+    /// Tells whether it makes something forgotten.
+    pub(super) const fn forgets(&self) -> bool {
+        matches!(self, Self::Forget(_))
+    }
+
     /// Writes it. Returns how many calls that changed.
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<usize> {
         let changed = match self {
@@ -99,18 +107,24 @@ impl DurableWrite {
             }
             Self::Sent { id, processes } => {
                 let (runtime, number) = of(*id);
-                let set = "UPDATE kept SET sent = ?3 WHERE runtime = ?1 AND number = ?2";
+                let set = "UPDATE kept SET sent = ?3 WHERE runtime = ?1 AND number = ?2 AND ended_at IS NULL";
                 connection.prepare_cached(set)?.execute(params![runtime, number, processes])?
             }
             Self::Items { id, at, items, end } => {
                 let (runtime, number) = of(*id);
                 let add = "INSERT OR IGNORE INTO kept_item SELECT ?1, ?2, ?3, ?4, ?5 \
-                           WHERE EXISTS (SELECT 1 FROM kept WHERE runtime = ?1 AND number = ?2)";
+                           WHERE EXISTS (SELECT 1 FROM kept WHERE runtime = ?1 AND number = ?2 AND ended_at IS NULL)";
                 let mut add = connection.prepare_cached(add)?;
                 for (at, item) in (*at..).zip(items) {
                     add.execute(params![runtime, number, whole(at as u64), item.bytes, item.mark])?;
                 }
-                if let Some(CallEnd { at, has_failed }) = end {
+                // A group that is written again finds its own items there, and not those of another writer.
+                let Some((last, at)) = items.last().zip((at + items.len()).checked_sub(1)) else { return Ok(0) };
+                let ours =
+                    "SELECT count(*) FROM kept_item WHERE runtime = ?1 AND number = ?2 AND at = ?3 AND item = ?4";
+                let place = params![runtime, number, whole(at as u64), last.bytes];
+                let is_ours = connection.prepare_cached(ours)?.query_row(place, |row| row.get::<_, i64>(0))? > 0;
+                if let Some(CallEnd { at, has_failed }) = end.as_ref().filter(|_| is_ours) {
                     // What was sent in two processes may be billed twice: it is counted with the end, as often as that.
                     let again = "INSERT INTO meta SELECT 'again', 1 FROM kept \
                                  WHERE runtime = ?1 AND number = ?2 AND ended_at IS NULL AND sent > 1 \
@@ -118,10 +132,10 @@ impl DurableWrite {
                     connection.prepare_cached(again)?.execute([runtime, number])?;
                     // Who comes with the key of a call that failed makes another.
                     let set = "UPDATE kept SET ended_at = ?3, key = iif(?4, NULL, key) \
-                               WHERE runtime = ?1 AND number = ?2";
+                               WHERE runtime = ?1 AND number = ?2 AND ended_at IS NULL";
                     connection.prepare_cached(set)?.execute(params![runtime, number, at, has_failed])?;
                 }
-                1
+                usize::from(is_ours)
             }
             Self::Forget(CallSelector::Call(id)) => {
                 let (runtime, number) = of(*id);
@@ -132,9 +146,15 @@ impl DurableWrite {
                 forget(connection, which, params![name, value])?
             }
             Self::Forget(CallSelector::Before(time)) => forget(connection, "ended_at < ?1", params![millis(*time)])?,
+            Self::Reserved(reserved) => reserved::write(connection, reserved)?,
         };
         Ok(changed)
     }
+}
+
+/// Returns how many calls are kept.
+pub(super) fn count(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("SELECT count(*) FROM kept")?.query_row((), |row| row.get(0))
 }
 
 /// Forgets calls and their items.
@@ -163,6 +183,32 @@ fn one(path: &Path, sealer: &Sealer, which: &str, params: impl Params) -> Result
     let find = format!("SELECT runtime, number, begun_at, durable, whole, sent, request, seal FROM kept WHERE {which}");
     let Some(kept) = connection.query_row(&find, params, KeptRow::read).optional()? else { return Ok(None) };
     kept.with_items(&connection, sealer)
+}
+
+/// Returns the items of a call from a place on; `None` where there is no such call.
+pub(super) fn told(path: &Path, sealer: &Sealer, id: CallId, from: usize) -> Result<Option<Vec<Item>>, OpenError> {
+    let connection = file::read(path)?;
+    let find = "SELECT 1 FROM kept WHERE runtime = ?1 AND number = ?2";
+    if connection.query_row(find, of(id), |_| Ok(())).optional()?.is_none() {
+        return Ok(None);
+    }
+    items(&connection, sealer, id, from)
+}
+
+/// Reads the items of a call from a place on; `None` where one is of a form that is not known.
+fn items(connection: &Connection, sealer: &Sealer, id: CallId, from: usize) -> Result<Option<Vec<Item>>, OpenError> {
+    let (runtime, number) = of(id);
+    let find = "SELECT at, item, seal FROM kept_item WHERE runtime = ?1 AND number = ?2 AND at >= ?3 ORDER BY at";
+    let mut find = connection.prepare(find)?;
+    let mut rows = find.query(params![runtime, number, whole(from as u64)])?;
+    let mut items = Vec::new();
+    while let Some(row) = rows.next()? {
+        let part = CallPart::Item(u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0));
+        let item = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+        let Some(item) = read_formed(&sealer.open(id, part, row.get(2)?, item)?) else { return Ok(None) };
+        items.push(item);
+    }
+    Ok(Some(items))
 }
 
 /// Returns the calls that have not ended, in the order in which they were accepted.
@@ -207,16 +253,7 @@ impl KeptRow {
         let request = sealer.open(id, CallPart::Request, mark, &bytes)?;
         let Some((durable, request)) = durable.parse().ok().zip(read_formed(&request)) else { return Ok(None) };
         let begun_at = UNIX_EPOCH + Duration::from_millis(u64::try_from(begun_at).unwrap_or(0));
-        let find = "SELECT at, item, seal FROM kept_item WHERE runtime = ?1 AND number = ?2 ORDER BY at";
-        let mut find = connection.prepare(find)?;
-        let mut rows = find.query(of(id))?;
-        let mut items = Vec::new();
-        while let Some(row) = rows.next()? {
-            let part = CallPart::Item(u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0));
-            let item = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-            let Some(item) = read_formed(&sealer.open(id, part, row.get(2)?, item)?) else { return Ok(None) };
-            items.push(item);
-        }
+        let Some(items) = items(connection, sealer, id, 0)? else { return Ok(None) };
         Ok(Some(KeptCall { id, begun_at, request: Arc::new(request), durable, is_whole, sent, items }))
     }
 }

@@ -49,6 +49,8 @@ impl WriteLock {
             ("journal_mode", "wal"),
             ("synchronous", "normal"),
             ("temp_store", "memory"),
+            // What is forgotten is overwritten where it stood.
+            ("secure_delete", "on"),
             ("journal_size_limit", "67108864"),
             ("cache_size", "-8192"),
         ] {
@@ -63,8 +65,25 @@ impl WriteLock {
 
     /// Tells whether the file is still the one that was opened: it may have been moved or deleted.
     pub(super) fn is(&self, opened: &OpenFile) -> bool {
-        opened.identity.is_some() && identity(&self.path) == opened.identity
+        opened.is_at(&self.path)
     }
+}
+
+/// Opens a file to keep durable calls in it beside the process that writes all else. It changes no form.
+pub(super) fn beside_writer(path: &Path) -> Result<OpenFile, OpenError> {
+    let connection = Connection::open_with_flags(path, FLAGS)?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    if schema::form(&connection)? < schema::SEALS {
+        return Err(OpenError::Older);
+    }
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "secure_delete", "on")?;
+    Ok(OpenFile { connection, is_synced: true, identity: identity(path) })
+}
+
+/// Empties the journal beside the file, which has in it what was since forgotten. Tells whether it could.
+pub(super) fn empty_journal(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get::<_, i64>(0)).map(|busy| busy == 0)
 }
 
 /// The file, open for its writer.
@@ -73,6 +92,13 @@ pub(super) struct OpenFile {
     /// Whether a commit waits for the disk itself.
     pub(super) is_synced: bool,
     identity: Option<(u64, u64)>,
+}
+
+impl OpenFile {
+    /// Tells whether it is still the file at its path.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        self.identity.is_some() && identity(path) == self.identity
+    }
 }
 
 /// Opens a file to read it, beside its writer.

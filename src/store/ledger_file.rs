@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension as _, Params, TransactionBehavior, params};
 
-use super::durable_writes::DurableWrite;
-use super::file::{OpenFile, WriteLock};
+use super::durable_writes::{self, DurableWrite};
+use super::file::{self, OpenFile, WriteLock};
 use super::hours::{HOUR, Hours, KnownTags, money, whole};
 use super::memory::{self, PendingMemory};
 use super::{OpenError, forget};
@@ -28,6 +28,8 @@ pub(super) struct LedgerFile {
     next: i64,
     /// Lost records that the file knows of.
     lost: u64,
+    /// Whether the journal beside it may still hold words of durable calls that were forgotten.
+    has_remains: bool,
 }
 
 /// Numbers of the texts that are kept once.
@@ -42,7 +44,8 @@ impl LedgerFile {
     pub(super) fn open(hold: &WriteLock) -> Result<Self, OpenError> {
         let file = hold.open()?;
         let (next, lost) = (last(&file.connection)? + 1, read_count(&file.connection, "lost")?);
-        Ok(Self { file, names: TextIds::default(), known: KnownTags::default(), next, lost })
+        // What a process before this one forgot may still be there.
+        Ok(Self { file, names: TextIds::default(), known: KnownTags::default(), next, lost, has_remains: true })
     }
 
     /// Returns the number that the next entry gets.
@@ -97,6 +100,7 @@ impl LedgerFile {
         }
         let changed = notes.iter().map(|note| note.write(&change)).collect::<rusqlite::Result<_>>()?;
         change.commit()?;
+        self.has_remains |= notes.iter().any(DurableWrite::forgets);
         self.lost = self.lost.max(lost);
         self.next = self.next.max(first + i64::try_from(group.len()).unwrap_or(0));
         Ok(changed)
@@ -104,7 +108,25 @@ impl LedgerFile {
 
     /// Forgets what is too old, or too much, by the time of the last entry. Returns whether there is more to forget.
     pub(super) fn forget(&mut self, spec: &StoreSpec, now: SystemTime) -> rusqlite::Result<bool> {
-        forget::some(&mut self.file.connection, spec, millis(now))
+        let before = durable_writes::count(&self.file.connection)?;
+        let more = forget::some(&mut self.file.connection, spec, millis(now))?;
+        self.has_remains |= durable_writes::count(&self.file.connection)? < before;
+        self.clear()?;
+        Ok(more)
+    }
+
+    /// Clears the journal at the end of a process, whatever it has in it.
+    pub(super) fn finish(&mut self) -> rusqlite::Result<()> {
+        self.has_remains = true;
+        self.clear()
+    }
+
+    /// Clears the journal of what was forgotten; where a reader is in the way, with the next chance.
+    pub(super) fn clear(&mut self) -> rusqlite::Result<()> {
+        if self.has_remains {
+            self.has_remains = !file::empty_journal(&self.file.connection)?;
+        }
+        Ok(())
     }
 
     /// Returns how long the file is.

@@ -8,7 +8,7 @@
 //! A panic in it is caught, the file opened anew and the group tried again; a group that makes it panic twice is
 //! given up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -17,19 +17,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
+use rusqlite::TransactionBehavior;
 use tokio::sync::oneshot;
 
 use super::durable_writes::{self, DurableWrite};
-use super::file::WriteLock;
+use super::file::{self, OpenFile, WriteLock};
 use super::ledger_file::LedgerFile;
 use super::memory::PendingMemory;
 use super::seal::Sealer;
 use super::{Gauge, OpenError};
+use crate::policy::budget::Budget;
 use crate::policy::durable_store::{CallSelector, DurableStore, Item, KeptCall, WriteFuture};
 use crate::policy::memory::{Memory, MemoryStore};
 use crate::policy::record::{Observer, Record};
 use crate::policy::store_health::{StoreGauge, StoreHealth};
-use crate::spec::StoreSpec;
+use crate::spec::{HourlySpend, ReservedSpend, StoreSpec};
 use crate::words::CallId;
 
 /// How long a new process waits for the old one to free the file: it may just be stopping.
@@ -61,6 +63,8 @@ enum Job {
     DurableCall(DurableWrite, oneshot::Sender<usize>),
     /// Say when everything before this was tried once.
     Flush(oneshot::Sender<()>),
+    /// The same, and leave nothing behind of what was forgotten.
+    Finish(oneshot::Sender<()>),
 }
 
 /// The store, for the code that gives it records and asks for its health. When it is dropped it writes what waits and
@@ -71,8 +75,23 @@ pub(crate) struct Store {
     gauge: Gauge,
     sealer: Arc<Sealer>,
     memories: Arc<Mutex<Memories>>,
-    closing: Arc<AtomicBool>,
+    standing: Arc<Standing>,
+    /// What others spent of each account of a budget, by its name, as far as it was read.
+    spent: Mutex<HashMap<(Arc<str>, String, SystemTime), i64>>,
     owner: Option<JoinHandle<()>>,
+}
+
+/// What its thread and all others tell each other.
+#[derive(Default)]
+struct Standing {
+    /// Nothing more will come.
+    is_closing: AtomicBool,
+    /// The file is this process's own.
+    has_file: AtomicBool,
+    /// Another process, which this one follows, still has the file.
+    is_behind: AtomicBool,
+    /// What others spent is being read: nothing of this process's own is written before.
+    is_read: AtomicBool,
 }
 
 /// The latest state of each provider.
@@ -84,7 +103,7 @@ impl Store {
     pub(crate) async fn open(spec: StoreSpec, follows: bool) -> Result<Self, OpenError> {
         let sealer = Arc::new(Sealer::read(&spec.encryption_keys).await?);
         let (queue, jobs) = sync_channel(WAITING_MAX);
-        let (gauge, closing) = (Gauge::new(StoreGauge::new(spec.path.clone())), Arc::<AtomicBool>::default());
+        let (gauge, standing) = (Gauge::new(StoreGauge::new(spec.path.clone())), Arc::<Standing>::default());
         let (opened, told) = oneshot::channel();
         let memories = Arc::<Mutex<Memories>>::default();
         let owner = Owner {
@@ -95,7 +114,7 @@ impl Store {
             memories: memories.clone(),
             news: Memories::new(),
             known: Memories::new(),
-            closing: closing.clone(),
+            standing: standing.clone(),
             group: Vec::new(),
             first: 0,
             notes: Vec::new(),
@@ -106,7 +125,15 @@ impl Store {
             began_at: machine(),
         };
         let thread = thread::Builder::new().name("standin-store".into()).spawn(move || owner.begin(&jobs, opened))?;
-        let store = Self { queue: Some(queue), gauge, sealer, memories, closing, owner: Some(thread) };
+        let store = Self {
+            queue: Some(queue),
+            gauge,
+            sealer,
+            memories,
+            standing,
+            spent: Mutex::default(),
+            owner: Some(thread),
+        };
         match told.await {
             Ok(result) => result.map(|()| store),
             Err(_) => Err(std::io::Error::other("its thread ended").into()),
@@ -120,11 +147,46 @@ impl Store {
 
     /// Waits until everything given before is written, or was tried; not for long.
     pub(crate) async fn flush(&self) {
+        self.wait_for(Job::Flush).await;
+    }
+
+    /// Does the same at the end, and leaves nothing behind of what was forgotten.
+    pub(crate) async fn finish(&self) {
+        self.wait_for(Job::Finish).await;
+    }
+
+    async fn wait_for(&self, job: impl FnOnce(oneshot::Sender<()>) -> Job) {
         let (done, told) = oneshot::channel();
-        let sent = self.queue.as_ref().is_some_and(|queue| queue.try_send(Job::Flush(done)).is_ok());
+        let sent = self.queue.as_ref().is_some_and(|queue| queue.try_send(job(done)).is_ok());
         if sent {
             let _ = tokio::time::timeout(FLUSH_MAX, told).await;
         }
+    }
+
+    /// Says whether what others spent is still to be read: until then this process does not add its own, not for long.
+    pub(crate) fn read_first(&self, is_read: bool) {
+        self.standing.is_read.store(is_read, Relaxed);
+    }
+
+    /// Adds up what others spent: returns what is new since the last time.
+    pub(crate) fn add_up(&self, budgets: &[Budget], spent: Vec<HourlySpend>) -> Vec<HourlySpend> {
+        let mut known = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = spent.into_iter().filter_map(|one| {
+            let known = known.entry((budgets[one.budget].name.clone(), one.account.clone(), one.at)).or_default();
+            let more = one.amount - std::mem::replace(known, one.amount);
+            (more > 0).then_some(HourlySpend { amount: more, ..one })
+        });
+        news.collect()
+    }
+
+    /// Tells the process that follows what attempts in flight may still cost.
+    pub(crate) fn tell_reserved(&self, reserved: Vec<ReservedSpend>) -> WriteFuture {
+        self.note(Ok(DurableWrite::Reserved(reserved)))
+    }
+
+    /// Tells whether another process, which this one follows, still has the file.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.standing.is_behind.load(Relaxed)
     }
 }
 
@@ -178,6 +240,14 @@ impl DurableStore for Store {
         self.note(Ok(DurableWrite::Forget(which)))
     }
 
+    fn is_heir(&self) -> bool {
+        self.standing.has_file.load(Relaxed)
+    }
+
+    fn told(&self, call: CallId, from: usize) -> Result<Option<Vec<Item>>, Arc<str>> {
+        self.read(|path| durable_writes::told(path, &self.sealer, call, from))
+    }
+
     fn call(&self, call: CallId) -> Result<Option<KeptCall>, Arc<str>> {
         self.read(|path| durable_writes::call(path, &self.sealer, call))
     }
@@ -222,7 +292,7 @@ impl MemoryStore for Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.closing.store(true, Relaxed);
+        self.standing.is_closing.store(true, Relaxed);
         drop(self.queue.take());
         if let Some(owner) = self.owner.take() {
             owner.thread().unpark();
@@ -240,7 +310,7 @@ struct Owner {
     /// Whether another process, which is ending, still has the file.
     follows: bool,
     gauge: Gauge,
-    closing: Arc<AtomicBool>,
+    standing: Arc<Standing>,
     memories: Arc<Mutex<Memories>>,
     /// States of providers that are not written yet.
     news: Memories,
@@ -265,23 +335,18 @@ impl Owner {
     /// Opens the file, says so, and serves until nothing can come any more.
     fn begin(mut self, jobs: &Receiver<Job>, opened: OpenResult) {
         let mut opened = Some(opened);
-        if let Err(error) = self.sealer.check(&self.spec.path) {
-            return self.refused(jobs, opened, error);
-        }
-        let hold = match self.hold(&mut opened) {
-            Ok(hold) => hold,
+        let (hold, book) = match self.take_file(jobs, &mut opened) {
+            Ok(taken) => taken,
             Err(error) => return self.refused(jobs, opened, error),
         };
-        let mut book = match LedgerFile::open(&hold) {
-            Ok(book) => Some(book),
-            Err(error) if opened.is_some() => return self.refused(jobs, opened, error),
-            // Writing the next group finds the problem.
-            Err(_) => None,
-        };
-        if let Some(book) = &book {
-            self.gauge.written(0, book.bytes());
-            self.lost_before = book.lost();
+        self.gauge.written(0, book.bytes());
+        self.lost_before = book.lost();
+        self.standing.has_file.store(true, Relaxed);
+        let until = machine() + FLUSH_MAX;
+        while self.standing.is_read.load(Relaxed) && machine() < until {
+            thread::park_timeout(GATHER);
         }
+        let mut book = Some(book);
         let _ = opened.map(|opened| opened.send(Ok(())));
         loop {
             let served = catch_unwind(AssertUnwindSafe(|| self.serve(&hold, &mut book, jobs)));
@@ -297,18 +362,110 @@ impl Owner {
         }
     }
 
-    /// Takes the file. A process that follows another reports success at once, and takes it when the other has let go.
-    fn hold(&self, opened: &mut Option<OpenResult>) -> Result<WriteLock, OpenError> {
-        let wait = if self.follows { Duration::ZERO } else { HOLD_WAIT };
+    /// Takes and opens the file. A process that follows another, and one whose disk is full or cannot be written,
+    /// report success at once: records wait until the other has let go, or the disk is well.
+    fn take_file(
+        &mut self,
+        jobs: &Receiver<Job>,
+        opened: &mut Option<OpenResult>,
+    ) -> Result<(WriteLock, LedgerFile), OpenError> {
+        let (mut wait, mut beside) = (AGAIN.0, None);
         loop {
-            match WriteLock::take(&self.spec.path, wait) {
-                Err(error @ OpenError::Taken(_)) if self.follows && !self.closing.load(Relaxed) => {
-                    self.gauge.fares(Some(&error.to_string()));
-                    let _ = opened.take().map(|opened| opened.send(Ok(())));
-                    thread::park_timeout(HOLD_LOOK);
+            let error = match self.try_take() {
+                Ok(taken) => {
+                    self.standing.is_behind.store(false, Relaxed);
+                    return Ok(taken);
                 }
-                taken => return taken,
+                Err(error) => error,
+            };
+            let is_behind = self.follows && matches!(error, OpenError::Taken(_));
+            let may_wait = is_behind || opened.is_none() || error.is_of_disk(&self.spec.path);
+            if self.standing.is_closing.load(Relaxed) || !may_wait {
+                return Err(error);
             }
+            self.standing.is_behind.store(is_behind, Relaxed);
+            if self.gauge.fares(Some(&error.to_string())) && !is_behind {
+                tracing::error!(path = %self.spec.path.display(), %error, "the store cannot write; records wait");
+            }
+            let _ = opened.take().map(|opened| opened.send(Ok(())));
+            self.gather(jobs, if is_behind { HOLD_LOOK } else { wait }, is_behind.then_some(&mut beside));
+            wait = AGAIN.1.min(wait * 2);
+        }
+    }
+
+    fn try_take(&self) -> Result<(WriteLock, LedgerFile), OpenError> {
+        self.sealer.check(&self.spec.path)?;
+        let hold = WriteLock::take(&self.spec.path, if self.follows { Duration::ZERO } else { HOLD_WAIT })?;
+        let book = LedgerFile::open(&hold)?;
+        #[cfg(test)]
+        super::tests::trouble(&self.spec.path, |sql| book.trouble(sql))?;
+        Ok((hold, book))
+    }
+
+    /// Takes jobs for a while. Beside a process that still has the file, durable calls are kept all the same: their
+    /// rows are those of this process alone.
+    fn gather(&mut self, jobs: &Receiver<Job>, time: Duration, mut beside: Option<&mut Option<OpenFile>>) {
+        let until = machine() + time;
+        while machine() < until
+            && let Ok(job) = jobs.recv_timeout(until.saturating_duration_since(machine()))
+        {
+            let mut waiting = Vec::new();
+            self.take(job, &mut waiting);
+            while self.notes.len() < GROUP_MAX
+                && let Ok(job) = jobs.try_recv()
+            {
+                self.take(job, &mut waiting);
+            }
+            if let Some(beside) = &mut beside {
+                self.note_beside(beside);
+            }
+            for done in waiting {
+                let _ = done.send(());
+            }
+            let more = self.group.len().saturating_sub(WAITING_MAX);
+            self.group.truncate(WAITING_MAX);
+            self.gauge.given_up(more as u64);
+        }
+        if let Some(beside) = beside {
+            self.note_beside(beside);
+        }
+        // No more will come.
+        thread::park_timeout(until.saturating_duration_since(machine()));
+    }
+
+    /// Writes what is noted of durable calls beside the process that has the file; what fails waits.
+    fn note_beside(&mut self, beside: &mut Option<OpenFile>) {
+        if self.notes.is_empty() {
+            return;
+        }
+        match self.try_note(beside) {
+            Ok(changed) => self.told(changed),
+            Err(error) => {
+                tracing::debug!(path = %self.spec.path.display(), %error, "durable calls wait for the file");
+                *beside = None;
+            }
+        }
+    }
+
+    fn try_note(&self, beside: &mut Option<OpenFile>) -> Result<Vec<usize>, OpenError> {
+        let file = match beside.take().filter(|file| file.is_at(&self.spec.path)) {
+            Some(file) => beside.insert(file),
+            None => beside.insert(file::beside_writer(&self.spec.path)?),
+        };
+        let change = file.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let changed = self.notes.iter().map(|note| note.write(&change)).collect::<rusqlite::Result<_>>()?;
+        change.commit()?;
+        if self.notes.iter().any(DurableWrite::forgets) {
+            let _ = file::empty_journal(&file.connection);
+        }
+        Ok(changed)
+    }
+
+    /// Tells those who wait for them that notes are written.
+    fn told(&mut self, changed: Vec<usize>) {
+        self.notes.clear();
+        for (done, changed) in self.noted.drain(..).zip(changed) {
+            let _ = done.send(changed);
         }
     }
 
@@ -317,7 +474,8 @@ impl Owner {
         match opened {
             Some(opened) => drop(opened.send(Err(error))),
             None => {
-                let lost = jobs.try_iter().filter(|job| matches!(job, Job::Record(_))).count() as u64;
+                let waiting = jobs.try_iter().filter(|job| matches!(job, Job::Record(_))).count();
+                let lost = (self.group.len() + waiting) as u64;
                 self.gauge.given_up(lost);
                 tracing::error!(path = %self.spec.path.display(), %error, lost, "the store has no file; records are lost");
             }
@@ -338,16 +496,21 @@ impl Owner {
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             let mut waiting = Vec::new();
-            let is_record = self.take(job, &mut waiting);
+            let (is_record, mut is_last) = (matches!(job, Job::Record(_)), matches!(job, Job::Finish(_)));
+            self.take(job, &mut waiting);
             if is_record {
                 thread::park_timeout(GATHER);
             }
             while self.group.len() + self.notes.len() < GROUP_MAX
                 && let Ok(job) = jobs.try_recv()
             {
+                is_last |= matches!(job, Job::Finish(_));
                 self.take(job, &mut waiting);
             }
             self.write(hold, book);
+            if is_last && let Some(book) = book {
+                let _ = book.finish();
+            }
             for done in waiting {
                 let _ = done.send(());
             }
@@ -360,23 +523,15 @@ impl Owner {
         }
     }
 
-    /// Takes a job. Tells whether it is a record.
-    fn take(&mut self, job: Job, waiting: &mut Vec<oneshot::Sender<()>>) -> bool {
+    fn take(&mut self, job: Job, waiting: &mut Vec<oneshot::Sender<()>>) {
         match job {
-            Job::Record(record) => {
-                self.group.push(record);
-                true
-            }
-            Job::Memory => false,
+            Job::Record(record) => self.group.push(record),
+            Job::Memory => {}
             Job::DurableCall(note, done) => {
                 self.notes.push(note);
                 self.noted.push(done);
-                false
             }
-            Job::Flush(done) => {
-                waiting.push(done);
-                false
-            }
+            Job::Flush(done) | Job::Finish(done) => waiting.push(done),
         }
     }
 
@@ -407,7 +562,7 @@ impl Owner {
                 tracing::error!(path = %self.spec.path.display(), problem, "the store cannot write; records wait");
             }
             tries += 1;
-            if self.closing.load(Relaxed) && tries >= LAST_TRIES {
+            if self.standing.is_closing.load(Relaxed) && tries >= LAST_TRIES {
                 return self.give_up();
             }
             thread::park_timeout(wait);
@@ -449,10 +604,7 @@ impl Owner {
         self.group.clear();
         self.known.append(&mut self.news);
         self.first = 0;
-        self.notes.clear();
-        for (done, changed) in self.noted.drain(..).zip(changed) {
-            let _ = done.send(changed);
-        }
+        self.told(changed);
         Ok(())
     }
 

@@ -15,15 +15,19 @@ use super::{OpenError, Store, ask_file, recollect, verify_file};
 use crate::policy::admission::{
     Admission, AdmissionOptions, AdmissionRequest, BreakerOptions, HealthOptions, TargetOptions,
 };
-use crate::policy::budget::nanos;
+use crate::policy::budget::{Budget, BudgetScope, OnSpent, Period, Unit, nanos};
+use crate::policy::durable_store::{CallSelector, DurableStore as _, KeptCall};
 use crate::policy::explain::{CallStep, Flight};
 use crate::policy::memory::{Fingerprint, Memory, MemoryStore as _};
 use crate::policy::record::{Observer as _, Record};
 use crate::policy::statement::{GroupBy, Line, Question, Statement};
 use crate::policy::store_health::StoreHealth;
 use crate::policy::tokens::{TokenModel, Vocabulary};
-use crate::spec::StoreSpec;
-use crate::words::{AttemptEnd, AttemptRecord, CallFacts, CallId, Failure, FailureClass, Price, TargetId, Usage};
+use crate::spec::{HourlySpend, StoreSpec};
+use crate::words::{
+    AttemptEnd, AttemptRecord, CallFacts, CallId, ChatRequest, Durable, Error, Failure, FailureClass, Price,
+    ReplyEvent, TargetId, Usage,
+};
 
 /// SQL that runs on the connections of some files before each group.
 static TROUBLE: Mutex<Option<HashMap<PathBuf, &'static str>>> = Mutex::new(None);
@@ -33,6 +37,9 @@ const PANIC: &str = "panic";
 const FULL: &str = "PRAGMA max_page_count = 1";
 /// One that is mounted to be read.
 const READ_ONLY: &str = "PRAGMA query_only = 1";
+
+/// The same, so that even opening it fails.
+const UNWRITABLE: &str = "PRAGMA query_only = 1; DELETE FROM meta";
 
 /// One that takes its time.
 const SLOW: &str =
@@ -705,6 +712,85 @@ async fn what_is_known_is_kept_beside_records_and_replaced_by_the_next() {
         std::thread::sleep(Duration::from_millis(10));
     }
     panic!("it was never kept: {kept:?}", kept = admitted());
+}
+
+#[tokio::test]
+async fn a_disk_that_cannot_be_written_at_the_start_is_waited_for() {
+    let place = Place::new();
+    place.trouble(Some(UNWRITABLE));
+    let store = Store::open(place.spec(), false).await.expect("a disk stops no start");
+    for record in won(3) {
+        store.observe(&record);
+    }
+    let waits = until(&store, |health| health.problem.is_some()).await;
+    assert!(waits.problem.as_deref().is_some_and(|problem| problem.contains("must be writable")), "{waits:?}");
+    assert_eq!((waits.waiting, store.is_heir()), (3, false));
+    place.trouble(None);
+    let well = until(&store, |health| health.written == 3).await;
+    assert_eq!((well.problem, well.lost, store.is_heir()), (None, 0, true));
+    assert_eq!(place.ask(GroupBy::All).sum.answers, 3);
+}
+
+/// Returns a durable call.
+fn durable(number: u64) -> KeptCall {
+    KeptCall {
+        id: CallId::new(7, number),
+        begun_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000),
+        request: Arc::new(ChatRequest::new("smart").user("a question")),
+        durable: Durable::Again,
+        is_whole: false,
+        sent: 0,
+        items: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn of_two_processes_that_write_at_one_place_of_a_call_the_first_wins_and_the_other_hears_of_it() {
+    let place = Place::new();
+    let first = place.open().await;
+    let next = Store::open(place.spec(), true).await.expect("it does not wait");
+    let (one, other) = (durable(1), durable(2));
+    let text = |text: &str| vec![Ok(ReplyEvent::Text(text.to_owned().into()))];
+    let cancelled = vec![Err(Error::Cancelled)];
+    assert_eq!(first.accept(&one).await, Ok(1));
+    assert_eq!(first.sent(one.id, 1).await, Ok(1));
+    assert_eq!(first.tell(one.id, 0, &text("one")).await, Ok(1));
+    // The process that follows keeps its own calls at once, and ends those of the other at the next place.
+    assert_eq!(next.accept(&other).await, Ok(1));
+    assert_eq!(next.tell(one.id, 0, &cancelled).await, Ok(0), "that place is taken");
+    assert_eq!(next.tell(one.id, 1, &cancelled).await, Ok(1));
+    assert_eq!(first.tell(one.id, 1, &text("two")).await, Ok(0));
+    assert_eq!(first.tell(one.id, 2, &text("three")).await, Ok(0), "it has ended");
+    assert_eq!(first.sent(one.id, 2).await, Ok(0));
+    let told = first.told(one.id, 0).expect("it can be read").expect("it is kept");
+    assert_eq!(told, [text("one"), cancelled].concat());
+    assert_eq!(first.told(one.id, 1).expect("it can be read").map(|told| told.len()), Some(1));
+    assert_eq!(next.forget(CallSelector::Call(one.id)).await, Ok(1));
+    assert_eq!(first.told(one.id, 0), Ok(None));
+    assert_eq!((first.is_heir(), next.is_heir(), next.is_behind()), (true, false, true));
+    drop(first);
+    until(&next, |health| health.problem.is_none()).await;
+    assert_eq!((next.is_heir(), next.is_behind(), next.unfinished()), (true, false, Ok(vec![other.id])));
+}
+
+#[tokio::test]
+async fn what_a_process_spends_is_added_up_once_however_often_it_is_read() {
+    let place = Place::new();
+    let store = place.open().await;
+    let budget = |name: &str| Budget {
+        name: name.into(),
+        of: BudgetScope::All,
+        period: Period::Day,
+        limit: 1,
+        unit: Unit::Tokens,
+        on_spent: OnSpent::Refuse,
+    };
+    let at = SystemTime::UNIX_EPOCH;
+    let spent = |budget, amount| vec![HourlySpend { budget, account: String::new(), amount, at }];
+    let both = [budget("a"), budget("b")];
+    let news = |budgets: &[Budget], spent| store.add_up(budgets, spent).iter().map(|one| one.amount).sum::<i64>();
+    assert_eq!((news(&both, spent(0, 5)), news(&both, spent(0, 5)), news(&both, spent(0, 7))), (5, 0, 2));
+    assert_eq!((news(&both, spent(1, 7)), news(&both[1..], spent(0, 8))), (7, 1), "by its name, wherever it stands");
 }
 
 #[tokio::test]

@@ -241,3 +241,34 @@ async fn a_new_key_seals_while_earlier_ones_still_open_and_what_was_never_sealed
     assert_eq!(last.resume(new).await.expect("kept").wait().await.expect("an answer").text, "sealed anew");
     assert!(matches!(last.resume(old).await, Err(Error::NotKept(_))));
 }
+
+#[tokio::test]
+async fn of_what_is_forgotten_no_word_stays_in_the_file_or_its_journal_and_none_in_memory() {
+    let file = File::new();
+    let provider = Scripted::new(Script::default());
+    let mut config = file.config(&[provider]);
+    config.store.as_mut().expect("a store").durable_for = S;
+    let runtime = start(config).await;
+    let has = |words: &str| file.bytes().windows(words.len()).any(|window| window == words.as_bytes());
+    let gone = async |words: &'static str| {
+        let gone = async {
+            while has(words) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(30 * S, gone).await.expect("no word of it stays");
+    };
+    let named = runtime.submit(durable("papaya")).await.expect("accepted");
+    named.wait().await.expect("an answer");
+    assert!(has("papaya"));
+    assert_eq!(runtime.forget(CallSelector::Call(named.id())).await, Ok(1));
+    gone("papaya").await;
+    // The other goes by its age.
+    let old = runtime.submit(durable("tamarillo")).await.expect("accepted");
+    old.wait().await.expect("an answer");
+    assert!(has("tamarillo"));
+    gone("tamarillo").await;
+    let id = old.id();
+    drop(old);
+    assert!(matches!(runtime.resume(id).await, Err(Error::NotKept(_))), "and memory has it no longer than the file");
+}

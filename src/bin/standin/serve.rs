@@ -179,17 +179,26 @@ async fn until_told(
     let mut seen = file.and_then(stamp);
     let certificate = || sidecar.certificate_files().iter().map(|file| stamp(file)).collect::<Vec<_>>();
     let mut seen_certificate = certificate();
+    let mut hands_over = false;
     loop {
         let told = tokio::select! {
             _ = signals.interrupt.recv() => return false,
             _ = signals.terminate.recv() => return false,
-            _ = signals.hand_over.recv() => match next.start(sidecar).await {
+            _ = signals.hand_over.recv() => {
+                hands_over = true;
+                if sidecar.is_behind() {
+                    tracing::info!("another process follows once the one before this has ended");
+                }
+                continue;
+            }
+            () = sidecar.heads_the_line(), if hands_over => match next.start(sidecar).await {
                 Ok(process) => {
                     tracing::info!(process, "another process serves on these sockets now");
                     return true;
                 }
                 Err(problem) => {
                     tracing::error!(problem, "the next process did not start: this one goes on serving");
+                    hands_over = false;
                     continue;
                 }
             },
