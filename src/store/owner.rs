@@ -8,7 +8,7 @@
 //! A panic in it is caught, the file opened anew and the group tried again; a group that makes it panic twice is
 //! given up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -422,6 +422,7 @@ impl Owner {
             for done in waiting {
                 let _ = done.send(());
             }
+            self.leave_out_what_nobody_waits_for();
             let more = self.group.len().saturating_sub(WAITING_MAX);
             self.group.truncate(WAITING_MAX);
             self.gauge.given_up(more as u64);
@@ -431,6 +432,27 @@ impl Owner {
         }
         // No more will come.
         thread::park_timeout(until.saturating_duration_since(machine()));
+    }
+
+    /// Leaves out notes whose callers have given up, so that they are not heaped up while the file is not there.
+    fn leave_out_what_nobody_waits_for(&mut self) {
+        if self.notes.len() <= GROUP_MAX {
+            return;
+        }
+        let mut refused = HashSet::new();
+        for (note, done) in std::mem::take(&mut self.notes).into_iter().zip(std::mem::take(&mut self.noted)) {
+            let stays = match &note {
+                _ if !done.is_closed() => true,
+                DurableWrite::Accept { id, .. } => !refused.insert(*id),
+                DurableWrite::Forget(CallSelector::Call(id)) => !refused.remove(id),
+                DurableWrite::Forget(_) => true,
+                _ => false,
+            };
+            if stays {
+                self.notes.push(note);
+                self.noted.push(done);
+            }
+        }
     }
 
     /// Writes what is noted of durable calls beside the process that has the file; what fails waits.
