@@ -26,6 +26,7 @@ mod endpoint;
 mod origin;
 mod intake;
 mod metrics;
+mod lingering;
 mod state;
 mod record;
 mod body;

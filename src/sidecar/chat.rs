@@ -14,6 +14,7 @@ use super::access::Client;
 use super::body::{ReplyBody, Streaming, WaitNotice, bytes};
 use super::call_options::{CallOptions, OURS, in_short};
 use super::intake::BodyMemory;
+use super::lingering::Lingering;
 use super::loop_marks;
 use super::record::Record;
 use super::refusals::Reason;
@@ -113,7 +114,14 @@ pub(super) async fn answer(
     let (created, seed) = call.stamp();
     let writer = Writer::new(form, seed, created);
     if !stream {
-        let reply = call.reply().await.map_err(|error| failed(caller_dialect, &error, &mut record))?;
+        let reply = match (call, Lingering::retries(&head.headers)) {
+            (Call::Own(runtime, request, note), Some(retries)) => {
+                let make = |request| async move { runtime.call(request, WantedReply::Whole, Some(&note)).await };
+                state.lingering.answer(*request, retries, make).await
+            }
+            (call, _) => call.reply().await,
+        };
+        let reply = reply.map_err(|error| failed(caller_dialect, &error, &mut record))?;
         let finished = &reply.finished;
         record.finished(finished.call, &finished.target, finished.degraded, finished.cost_usd, &finished.attempts);
         let mut response = bytes(StatusCode::OK, "application/json", writer.whole(&reply));

@@ -11,6 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use super::access::Access;
 use super::connection_slots::ConnectionSlots;
 use super::intake::Intake;
+use super::lingering::Lingering;
 use super::loop_marks::Mark;
 use super::metrics::Metrics;
 use super::pipelining::Arrivals;
@@ -30,6 +31,8 @@ pub(super) struct State {
     pub(super) intake: Intake,
     /// Requests that are on their way.
     pub(super) arrivals: Arrivals,
+    /// Calls whose callers have just left.
+    pub(super) lingering: Arc<Lingering>,
     /// Places for clients' connections.
     pub(super) places: Arc<ConnectionSlots>,
     current: RwLock<Arc<Current>>,
@@ -101,8 +104,8 @@ impl State {
         let intake = Intake::new(current.server.bodies_bytes_max);
         let places = ConnectionSlots::new(current.server.connections_max);
         let (current, tls) = (RwLock::new(Arc::new(current)), RwLock::new(tls));
-        let arrivals = Arrivals::default();
-        Self { runtime, mark, metrics, refusals, intake, arrivals, places, current, tls }
+        let (arrivals, lingering) = (Arrivals::default(), Arc::<Lingering>::default());
+        Self { runtime, mark, metrics, refusals, intake, arrivals, lingering, places, current, tls }
     }
 
     pub(super) fn current(&self) -> Arc<Current> {

@@ -220,3 +220,50 @@ async fn a_durable_answer_is_the_same_bytes_after_a_restart_of_the_sidecar() {
     drop(sidecar);
     std::fs::remove_dir_all(&folder).expect("a folder");
 }
+
+#[tokio::test]
+async fn a_retry_without_a_key_joins_the_call_that_its_caller_has_just_left_and_no_other_request_does() {
+    let script = Script { first_token: Latency::Fixed(Duration::from_millis(800)), ..Script::default() };
+    let stage = stage_with(1, script, |settings| settings.server.keys = vec![open_key("red"), open_key("blue")]).await;
+    let to = stage.sidecar.address();
+    let begin = async |who: &str, retries: Option<&str>, text: &str| {
+        let key = format!("Bearer {who}");
+        let count = retries.map(|count| ("x-stainless-retry-count", count));
+        let headers: Vec<_> = [("authorization", key.as_str())].into_iter().chain(count).collect();
+        http::begin(to, Caller::Chat, "smart", text, false, &headers).await
+    };
+    let (red, blue) = ("red", "blue");
+    for (first, retry, joins) in [
+        ((red, Some("0"), "one"), (red, Some("1"), "one"), true),
+        ((red, Some("1"), "two"), (red, Some("2"), "two"), true),
+        ((red, Some("0"), "three"), (red, Some("0"), "three"), false),
+        ((red, Some("0"), "four"), (red, Some("1"), "another four"), false),
+        ((red, Some("0"), "five"), (blue, Some("1"), "five"), false),
+        ((red, None, "six"), (red, Some("1"), "six"), false),
+        ((red, Some("0"), "seven"), (red, None, "seven"), false),
+    ] {
+        let before = stage.counts(0).received;
+        let left = begin(first.0, first.1, first.2).await;
+        while stage.counts(0).received == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        drop(left);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let reply = begin(retry.0, retry.1, retry.2).await.end().await;
+        assert_eq!((reply.status, Caller::Chat.text(&reply.json())), (200, retry.2.to_owned()), "{first:?} {retry:?}");
+        assert_eq!(stage.counts(0).received, before + if joins { 1 } else { 2 }, "{first:?} {retry:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_caller_does_not_come_back_ends_after_a_moment() {
+    let script = Script { first_token: Latency::Fixed(Duration::from_secs(60)), ..Script::default() };
+    let stage = stage_with(1, script, |_| {}).await;
+    let count = [("x-stainless-retry-count", "0")];
+    let left = http::begin(stage.sidecar.address(), Caller::Chat, "smart", SAID, false, &count).await;
+    super::until(|| stage.counts(0).received == 1).await;
+    let begun = std::time::Instant::now();
+    drop(left);
+    super::until(|| stage.counts(0).client_left == 1).await;
+    assert!((1..20).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}
