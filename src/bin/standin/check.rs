@@ -169,7 +169,7 @@ fn cost(target: &Described) -> Option<f64> {
 async fn ask(mut config: standin::Config, targets: &[&Described]) -> ExitCode {
     load::keep_nothing(&mut config);
     // What is said to be spent at most is one request for each.
-    let once = FailoverOptions { attempts_max: 1, wait_max: Duration::ZERO, ..FailoverOptions::default() };
+    let once = FailoverOptions { attempts_max: Some(1), wait_max: Duration::ZERO, ..FailoverOptions::default() };
     config.failover = once;
     config.providers.values_mut().for_each(|provider| provider.probe = None);
     let known: f64 = targets.iter().filter_map(|target| cost(target)).sum();
