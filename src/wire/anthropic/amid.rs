@@ -5,6 +5,8 @@
 //! before it or else behind it, so that no turn is added where there is one; at the top of the prompt it would change
 //! that from its beginning, and lose its cache. Its cache mark goes with it.
 
+use std::collections::BTreeMap;
+
 use super::edit::without_scope;
 use crate::wire::edit::{Array, Edits, find, quoted, text};
 use crate::wire::request::Notes;
@@ -18,36 +20,34 @@ pub(super) fn moved<'m>(
     notes: &mut Notes,
 ) {
     let is = |message: &&str, role: &str| find(message, &["role"]).and_then(text).is_some_and(|said| said == role);
+    let is_users = |at: &usize| all.get(*at).is_some_and(|it| is(it, "user") && find(it, &["content"]).is_some());
+    // What goes before all that a message says, and what goes behind it.
+    let mut places: BTreeMap<usize, [Vec<String>; 2]> = BTreeMap::new();
     let mut at = 0;
     while at < all.len() {
         let run = all[at..].iter().take_while(|message| is(message, "system")).count();
         let (first, next) = (at, at + run);
         at = next.max(at + 1);
-        if run == 0 {
-            continue;
-        }
-        let blocks: Vec<String> = all[first..next].iter().flat_map(|message| blocks(message, scopes)).collect();
         let mut left = first..next;
-        if blocks.is_empty() {
+        let blocks: Vec<String> = all[first..next].iter().flat_map(|message| blocks(message, scopes)).collect();
+        if run > 0 && blocks.is_empty() {
             notes.dropped("messages.system");
-            left.for_each(|at| messages.remove(at));
-            continue;
-        }
-        notes.converted("messages.system");
-        let blocks = blocks.join(",");
-        let before = first.checked_sub(1).map(|at| all[at]).filter(|message| is(message, "user"));
-        let behind = all.get(next).copied().filter(|message| is(message, "user"));
-        let placed = match (before, behind) {
-            (Some(before), _) => joined(before, &blocks, false, edits),
-            (None, Some(behind)) => joined(behind, &blocks, !answers(behind), edits),
-            (None, None) => None,
-        };
-        if placed.is_none() {
-            // It stands alone, as a turn of the user's.
-            edits.replace(all[first], format!(r#"{{"role":"user","content":[{blocks}]}}"#));
-            left.start += 1;
+        } else if run > 0 {
+            notes.converted("messages.system");
+            if let Some(before) = first.checked_sub(1).filter(is_users) {
+                places.entry(before).or_default()[1].extend(blocks);
+            } else if is_users(&next) {
+                places.entry(next).or_default()[usize::from(answers(all[next]))].extend(blocks);
+            } else {
+                // It stands alone, as a turn of the user's.
+                edits.replace(all[first], format!(r#"{{"role":"user","content":[{}]}}"#, blocks.join(",")));
+                left.start += 1;
+            }
         }
         left.for_each(|at| messages.remove(at));
+    }
+    for (at, [before, behind]) in places {
+        join(all[at], &before, &behind, edits);
     }
 }
 
@@ -78,26 +78,21 @@ fn answers(message: &str) -> bool {
     first.and_then(|block| find(block, &["type"]).and_then(text)).is_some_and(|kind| kind == "tool_result")
 }
 
-/// Puts blocks into a message, before all that it says or behind it; `None` where it has no content.
-fn joined<'m>(message: &'m str, blocks: &str, first: bool, edits: &mut Edits<'m>) -> Option<()> {
-    let content = find(message, &["content"])?;
+/// Puts blocks into a message, before all that it says and behind it.
+fn join<'m>(message: &'m str, before: &[String], behind: &[String], edits: &mut Edits<'m>) {
+    let Some(content) = find(message, &["content"]) else { return };
+    let joined = |own: Option<String>| {
+        let all: Vec<&str> = before.iter().chain(own.as_ref()).chain(behind).map(String::as_str).collect();
+        format!("[{}]", all.join(","))
+    };
     if let Some(said) = text(content) {
         let own = format!(r#"{{"type":"text","text":{content}}}"#);
-        let joined = match said.trim() {
-            "" => blocks.to_owned(),
-            _ if first => format!("{blocks},{own}"),
-            _ => format!("{own},{blocks}"),
-        };
-        edits.replace(content, format!("[{joined}]"));
-        return Some(());
+        edits.replace(content, joined(Some(own).filter(|_| !said.trim().is_empty())));
+    } else if Array::of(content).is_none_or(|blocks| blocks.items().len() == 0) {
+        edits.replace(content, joined(None));
+    } else {
+        let end = content.len() - 1;
+        edits.replace(&content[1..1], before.iter().flat_map(|block| [block.as_str(), ","]).collect::<String>());
+        edits.replace(&content[end..end], behind.iter().flat_map(|block| [",", block.as_str()]).collect::<String>());
     }
-    let is_empty = Array::of(content)?.items().len() == 0;
-    let place = if first { 1 } else { content.len() - 1 };
-    let joined = match (is_empty, first) {
-        (true, _) => blocks.to_owned(),
-        (false, true) => format!("{blocks},"),
-        (false, false) => format!(",{blocks}"),
-    };
-    edits.replace(&content[place..place], joined);
-    Some(())
 }

@@ -73,8 +73,7 @@ pub(super) fn read(host: Host, address: Address<'_>, headers: &HeaderMap, body: 
     others(&request)?;
     let stream = request.flag("stream")?.unwrap_or(false);
     let (tools, forced_tool) = tools::read(host, &request, thinking != Thinking::Off)?;
-    let hears_amid = asks(headers, &request, AMID) && generation(&model).is_none_or(|generation| generation >= (4, 8));
-    let talk = ConversationTexts::read(&request, &model, thinking, hears_amid)?;
+    let talk = ConversationTexts::read(&request, &model, thinking)?;
     let form = output(&request, &model)?;
     Ok(Question {
         stream,
@@ -99,19 +98,7 @@ pub(super) fn count(host: Host, address: Address<'_>, headers: &HeaderMap, body:
     request.known(COUNTED)?;
     let thinking = Thinking::read(&request, &model, None)?;
     tools::read(host, &request, thinking != Thinking::Off)?;
-    let hears_amid = asks(headers, &request, AMID) && generation(&model).is_none_or(|generation| generation >= (4, 8));
-    Ok(ConversationTexts::read(&request, &model, thinking, hears_amid)?.tokens)
-}
-
-/// The beta by which the system may speak amid a conversation, from Opus 4.8 on (Anthropic's notes of its release).
-const AMID: &str = "mid-conversation-system-2026-04-07";
-
-/// Tells whether a request asks for a beta, in its headers or, at clouds, in its body.
-fn asks(headers: &HeaderMap, request: &Object<'_>, beta: &str) -> bool {
-    let mut told = headers.get_all("anthropic-beta").iter().filter_map(|value| value.to_str().ok());
-    let listed = request.get("anthropic_beta").and_then(Value::as_array);
-    told.any(|all| all.split(',').any(|one| one.trim() == beta))
-        || listed.is_some_and(|all| all.iter().any(|one| one == beta))
+    Ok(ConversationTexts::read(&request, &model, thinking)?.tokens)
 }
 
 fn parse(body: &[u8]) -> Checked<Value> {

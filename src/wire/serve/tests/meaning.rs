@@ -42,6 +42,14 @@ fn the_system_amid_a_conversation_moves_into_the_users_turn_where_it_is_not_hear
         ),
         (json!([system("S".into()), user("U".into())]), json!([user(json!([told, plain("U")]))])),
         (
+            json!([system("S".into()), user("U".into()), system("S".into()), assistant, user("V".into())]),
+            json!([user(json!([told, plain("U"), told])), assistant, user("V".into())]),
+        ),
+        (
+            json!([system("S".into()), user(json!([plain("U")])), system("S".into()), assistant, user("V".into())]),
+            json!([user(json!([told, plain("U"), told])), assistant, user("V".into())]),
+        ),
+        (
             json!([user("U".into()), assistant, system("S".into()), system("S".into())]),
             json!([user("U".into()), assistant, user(json!([told, told]))]),
         ),

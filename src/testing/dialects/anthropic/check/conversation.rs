@@ -41,8 +41,7 @@ struct MessageContent<'a> {
 }
 
 impl ConversationTexts {
-    /// Reads a conversation; `hears_amid` tells whether the system may speak amid it.
-    pub(super) fn read(request: &Object<'_>, model: &str, thinking: Thinking, hears_amid: bool) -> Checked<Self> {
+    pub(super) fn read(request: &Object<'_>, model: &str, thinking: Thinking) -> Checked<Self> {
         let mut talk = Self::default();
         talk.system(request)?;
         let messages = request.list("messages")?.ok_or_else(|| request.missing("messages"))?;
@@ -56,7 +55,8 @@ impl ConversationTexts {
         for (at, message) in messages.iter().enumerate() {
             let path = format!("messages.{at}");
             let message = Object::new(message, path.clone())?;
-            if hears_amid && at > 0 && message.string("role")? == "system" {
+            // From Opus 4.8 on the system may speak amid a conversation, by the notes of that release.
+            if at > 0 && is_at_least(model, (4, 8)) && message.string("role")? == "system" {
                 message.known(&["role", "content", "output_config"])?;
                 let turn = MessageContent::read(&message, true, model)?;
                 answered(open.take(), at, &turn)?;

@@ -75,20 +75,11 @@ fn message(refusal: &Refusal) -> String {
 const ID: &str = "0123456789abcdef";
 
 #[test]
-fn the_system_speaks_amid_a_conversation_where_the_model_and_the_beta_let_it() {
+fn the_system_speaks_amid_a_conversation_with_models_that_hear_it() {
     let messages =
         json!([user(json!("a")), {"role": "system", "content": [said("b")]}, assistant(json!("c")), user(json!("d"))]);
-    let mut asking = version();
-    asking
-        .append("anthropic-beta", HeaderValue::from_static("context-1m-2025-08-07,mid-conversation-system-2026-04-07"));
-    for (model, headers, is_taken) in [
-        ("claude-opus-4-8", &asking, true),
-        ("claude-opus-4-8", &version(), false),
-        ("claude-sonnet-4-5", &asking, false),
-    ] {
-        let body = for_model(model, json!({"messages": messages}));
-        let read = read(Host::Own, ADDRESS, headers, body.to_string().as_bytes());
-        assert_eq!(read.is_ok(), is_taken, "{model}");
+    for (model, is_taken) in [("claude-opus-4-8", true), ("claude-sonnet-5", true), ("claude-sonnet-4-5", false)] {
+        assert_eq!(check(&for_model(model, json!({"messages": messages}))).is_ok(), is_taken, "{model}");
     }
 }
 
