@@ -233,7 +233,7 @@ impl Metrics {
         registry.register("standin_attempts_in_flight", "Attempts in flight", metrics.in_flight.clone());
         registry.register("standin_calls_in_flight", "Calls in flight", metrics.calls_in_flight.clone());
         registry.register("standin_connections", "Connections of clients", metrics.connections.clone());
-        let lacks = "Attempts that failed because this machine lacked sockets, memory or a resolver";
+        let lacks = "Attempts that failed because this machine lacked sockets, memory, a resolver or a network";
         registry.register("standin_lacks", lacks, metrics.lacks.clone());
         let lost = "Records that an observer did not get: it was too slow, or panicked";
         registry.register("standin_records_lost", lost, metrics.records_lost.clone());

@@ -13,13 +13,13 @@ const NAMES_MAX: usize = 64;
 /// write it, and logs to show it.
 pub(crate) fn fault(name: &str) -> Option<&'static str> {
     if name.is_empty() {
-        Some("has an empty name; a name has 1 to 256 bytes")
+        Some("must be a name of 1 to 256 bytes, and is empty")
     } else if name.len() > NAME_BYTES_MAX {
-        Some("has too long a name; a name has 1 to 256 bytes")
+        Some("must be a name of 1 to 256 bytes, and is longer")
     } else if name.contains(char::is_control) {
-        Some("has a control character in its name, a line break perhaps; leave it out")
+        Some("must be a name without control characters, a line break for one")
     } else if name.trim() != name {
-        Some("has a blank at an end of its name; leave it out")
+        Some("must be a name without a blank at either end")
     } else {
         None
     }

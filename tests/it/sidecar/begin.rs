@@ -459,13 +459,9 @@ fn plausible_slips_are_told_before_anything_runs() {
         (
             "keys = ['k']\n[routes.\"a\\u001b[31mb\"]\ntargets = ['openai/gpt-5.4-mini']",
             2,
-            "has a control character in its name",
+            "must be a name without control characters",
         ),
-        (
-            "keys = ['k']\n[routes.\" smart\"]\ntargets = ['openai/gpt-5.4-mini']",
-            2,
-            "has a blank at an end of its name",
-        ),
+        ("keys = ['k']\n[routes.\" smart\"]\ntargets = ['openai/gpt-5.4-mini']", 2, "must be a name without a blank"),
     ] {
         let output = check(&format!("[providers.openai]\n{text}\n"), &[("K", "sk-4uCkx7")]);
         let said = said(&output);

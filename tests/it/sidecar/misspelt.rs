@@ -421,7 +421,7 @@ fn traps_of_toml_are_told_by_their_remedy() {
             "[[server.keys]]\nname = ''\nsha256 = '0000000000000000000000000000000000000000000000000000000000000000'\n",
             "must be a name",
         ),
-        ("[routes.\"\"]\ntargets = ['z/m']\n", "without a name"),
+        ("[routes.\"\"]\ntargets = ['z/m']\n", "must be a name"),
     ] {
         let errors = refused(&format!("{text}{FINE}")).unwrap_or_else(|| panic!("{text} is taken"));
         assert!(errors.to_string().contains(expected), "{text}: {errors}");
