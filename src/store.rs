@@ -12,11 +12,11 @@ mod hours;
 mod seal;
 mod reserved;
 mod durable_writes;
+mod purses;
 mod ledger_file;
 mod forget;
 mod ask;
 mod verify;
-mod recall;
 mod memory;
 mod owner;
 
@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 pub(crate) use memory::{Recollection, ServedSession, moment, recollect};
 pub(crate) use owner::Store;
-pub(crate) use recall::recall;
+pub(crate) use purses::recall;
 pub(crate) use reserved::reserved;
 pub use verify::{Verified, verify_file};
 

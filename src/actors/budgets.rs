@@ -9,7 +9,7 @@ use crate::policy::budget::{
     Alert, Budget, BudgetCost, BudgetHealth, BudgetRefusal, Budgets, Estimate, ReservedAmounts, SoftBudgetRouting,
 };
 #[cfg(feature = "store")]
-use crate::spec::{HourlySpend, ReservedSpend};
+use crate::spec::{PastSpend, ReservedSpend};
 use crate::words::{AttemptRecord, CallFacts};
 
 /// The most accounts that health shows: the emptiest ones.
@@ -38,10 +38,10 @@ impl SharedBudgets {
 
     /// Adds what was spent before this process, or before the budget existed.
     #[cfg(feature = "store")]
-    pub(crate) fn recall(&self, spent: &[HourlySpend]) {
-        let mut money = lock(&self.money);
+    pub(crate) fn recall(&self, spent: &[PastSpend]) {
+        let (mut money, now) = (lock(&self.money), wall());
         for one in spent {
-            money.recall(one.budget, &one.account, one.amount, one.at);
+            money.recall(one.budget, &one.account, one.step, one.amount, now);
         }
     }
 

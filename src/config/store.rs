@@ -37,9 +37,14 @@ pub struct StoreConfig {
     /// How long durable calls are kept after their end, with their requests and answers. Default: a day.
     #[serde(default = "durable_for", with = "humantime_serde")]
     pub durable_for: Duration,
-    /// The largest size of the file, such as `"2GB"`; beyond it the oldest records are deleted. Default: 1 GiB.
+    /// The largest size of all but durable calls, such as `"2GB"`; beyond it the oldest records are deleted. Default:
+    /// 1 GiB.
     #[serde(default = "size_max", deserialize_with = "a_size")]
     pub size_max: u64,
+    /// The largest size of durable calls; beyond it the oldest that have ended are deleted, and where none has, new
+    /// ones are refused. Default: as `size_max`.
+    #[serde(default, deserialize_with = "maybe_a_size")]
+    pub durable_size_max: Option<u64>,
     /// Whether the state of providers is kept for the next start, too: breakers, holds, limits, latencies. Default:
     /// true.
     #[serde(default = "warm")]
@@ -60,6 +65,7 @@ impl StoreConfig {
             keep_totals,
             durable_for,
             size_max: size_max(),
+            durable_size_max: None,
             warm: warm(),
             encryption_keys: Vec::new(),
         }
@@ -67,7 +73,7 @@ impl StoreConfig {
 
     /// Checks it.
     pub(super) fn check(&self, errors: &mut Vec<ConfigError>) {
-        let Self { path, keep, keep_totals, durable_for, size_max, warm: _, encryption_keys } = self;
+        let Self { path, keep, keep_totals, durable_for, size_max, durable_size_max, warm: _, encryption_keys } = self;
         let mut refuse = |field: &str, problem: &str| errors.push(ConfigError::new(format!("store{field}"), problem));
         if path.as_os_str().is_empty() {
             refuse(".path", "must name a file, as \"standin.db\"");
@@ -84,6 +90,9 @@ impl StoreConfig {
         if *size_max < BYTES_MIN {
             refuse(".size_max", "must be 1 MiB or more, as \"2GB\"");
         }
+        if durable_size_max.is_some_and(|bytes| bytes < BYTES_MIN) {
+            refuse(".durable_size_max", "must be 1 MiB or more, as \"2GB\"");
+        }
         if cfg!(not(feature = "store")) {
             refuse("", "this build keeps nothing: build it with the feature `store`");
         }
@@ -95,13 +104,14 @@ impl StoreConfig {
     /// Returns its specification.
     #[cfg(feature = "store")]
     pub(super) fn spec(&self) -> StoreSpec {
-        let Self { path, keep, keep_totals, durable_for, size_max, warm, encryption_keys } = self;
+        let Self { path, keep, keep_totals, durable_for, size_max, durable_size_max, warm, encryption_keys } = self;
         StoreSpec {
             path: path.clone(),
             keep: *keep,
             keep_totals: *keep_totals,
             durable_for: *durable_for,
             bytes_max: *size_max,
+            durable_bytes_max: durable_size_max.unwrap_or(*size_max),
             warm: *warm,
             encryption_keys: encryption_keys.iter().map(|key| key.source.clone()).collect(),
         }
@@ -192,6 +202,10 @@ fn a_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     deserializer.deserialize_any(Size)
 }
 
+fn maybe_a_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    a_size(deserializer).map(Some)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,11 +228,11 @@ mod tests {
 
     #[test]
     fn a_value_out_of_range_is_refused_by_its_field() {
-        let ill = StoreConfig { keep: Duration::ZERO, size_max: 7, ..StoreConfig::new("") };
+        let ill = StoreConfig { keep: Duration::ZERO, size_max: 7, durable_size_max: Some(7), ..StoreConfig::new("") };
         let mut errors = Vec::new();
         ill.check(&mut errors);
         let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
-        assert!(fields.starts_with(&["store.path", "store.keep", "store.size_max"]), "{fields:?}");
+        assert!(fields.starts_with(&["store.path", "store.keep", "store.size_max", "store.durable_size_max"]), "{fields:?}");
         let hex = "0f".repeat(32);
         for (keys, problem) in [
             (format!("['{hex}', {{ env = 'STORE_KEY' }}, {{ file = 'key' }}, {{ command = ['pass', 'key'] }}]"), None),

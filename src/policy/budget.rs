@@ -14,28 +14,29 @@
 //! Time is the wall's: budgets renew by the calendar, in UTC, or slide over a window in sixty steps. Money is counted
 //! in billionths of a dollar, tokens one by one.
 
+mod account;
+mod estimate;
+mod period;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use crate::words::{Amount, CallFacts, Date, OverBudget, Price, Usage};
+use account::BudgetAccount;
+pub use estimate::{BudgetCost, Estimate};
+pub use period::Period;
+
+use crate::words::{Amount, CallFacts, OverBudget};
 
 /// Billionths of a dollar in one.
 const NANOS: f64 = 1e9;
-const DAY: u64 = 24 * 60 * 60;
-/// The steps of a window that slides.
-const STEPS: i64 = 60;
 /// Shares of a budget at which an event is published, in hundredths.
 pub const ALERTS: [u8; 3] = [50, 80, 100];
 /// The most accounts of one budget: all names beyond them share one.
 const ACCOUNTS_MAX: usize = 10_000;
 /// The common name of all names beyond that limit, here and in a store.
 pub const OTHERS: &str = "(others)";
-/// An answer without a limit of its own is taken to be at most this many times as long as usual, and at least this many
-/// tokens.
-const ANSWER_MOST: (u32, u32) = (8, 4_096);
-
 /// Returns dollars in billionths; what does not fit counts as the largest number.
 #[expect(clippy::cast_possible_truncation, reason = "what does not fit counts as the most")]
 pub fn nanos(dollars: f64) -> i64 {
@@ -54,19 +55,6 @@ pub enum Unit {
     Nanodollars,
     /// Tokens of prompts and answers.
     Tokens,
-}
-
-/// How long a budget lasts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Period {
-    /// A day, in UTC.
-    Day,
-    /// A week, from Monday on.
-    Week,
-    /// A month of the calendar.
-    Month,
-    /// The last stretch of this length.
-    Window(Duration),
 }
 
 /// What a budget covers.
@@ -146,69 +134,6 @@ impl fmt::Display for BudgetScope {
     }
 }
 
-/// A cost in both units; no dollars where the price is unknown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BudgetCost {
-    /// Billionths of a dollar.
-    pub nanos: Option<i64>,
-    /// Tokens.
-    pub tokens: i64,
-}
-
-impl BudgetCost {
-    /// Returns the cost of this many tokens at this price.
-    pub fn of(usage: &Usage, dollars: Option<f64>) -> Self {
-        let tokens = i64::try_from(usage.input.saturating_add(usage.output)).unwrap_or(i64::MAX);
-        Self { nanos: dollars.map(nanos), tokens }
-    }
-
-    const fn in_unit(self, unit: Unit) -> Option<i64> {
-        match unit {
-            Unit::Nanodollars => self.nanos,
-            Unit::Tokens => Some(self.tokens),
-        }
-    }
-}
-
-/// The expected cost of an attempt, and the most that it can cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Estimate {
-    /// As usual.
-    pub likely: BudgetCost,
-    /// At most.
-    pub most: BudgetCost,
-}
-
-impl Estimate {
-    /// Returns the estimate for a prompt of this many tokens and an answer that is usually this long, and may be as
-    /// long as its caller or else its target says.
-    pub fn new(price: Option<Price>, input: u32, usual: u32, asked: Option<u32>, target_max: Option<u32>) -> Self {
-        let (times, least) = ANSWER_MOST;
-        let longest =
-            asked.unwrap_or_else(|| usual.saturating_mul(times).max(least)).min(target_max.unwrap_or(u32::MAX));
-        let usual = usual.min(longest);
-        let usage = |input: u32, output: u32| Usage { input: input.into(), output: output.into(), ..Usage::default() };
-        // Prompts are estimated, and may be an eighth over; tokens written to a cache may cost more than others.
-        let (likely, most) = (usage(input, usual), usage(input.saturating_add(input / 8), longest));
-        let dear = |price: Price| Price {
-            input: price.input.max(price.cache_write),
-            output: price.output.max(price.reasoning),
-            ..price
-        };
-        Self {
-            likely: BudgetCost::of(&likely, price.map(|price| price.cost_usd(&likely))),
-            most: BudgetCost::of(&most, price.map(|price| dear(price).cost_usd(&most))),
-        }
-    }
-}
-
-impl Estimate {
-    /// Returns what it is expected to cost, in dollars; `None` where no price is known.
-    pub fn likely_usd(&self) -> Option<f64> {
-        self.likely.in_unit(Unit::Nanodollars).map(|nanos| nanos as f64 / 1e9)
-    }
-}
-
 /// Why an attempt may not be sent: a budget is spent, or nearly so.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BudgetRefusal {
@@ -252,16 +177,6 @@ pub struct BudgetHealth {
 }
 
 type AccountKey = (usize, Box<str>);
-
-#[derive(Clone, Debug, Default)]
-struct BudgetAccount {
-    /// Spent in each step: of a calendar period there is one.
-    steps: Vec<(i64, i64)>,
-    /// The most that is in flight.
-    reserved: i64,
-    /// The last alert of this period.
-    told: u8,
-}
 
 /// All budgets of a runtime.
 #[derive(Debug, Default)]
@@ -318,6 +233,7 @@ impl Budgets {
             // What costs nothing is always admitted.
             if is_hard && (likely, most) != (Some(0), 0) {
                 let account = self.accounts.entry(key.clone()).or_default();
+                account.set_clock(budget.period, now);
                 let spent = account.spent(budget.period, now);
                 let fits = |reserved: i64| {
                     likely.is_some_and(|likely| spent.saturating_add(reserved).saturating_add(likely) <= budget.limit)
@@ -372,14 +288,17 @@ impl Budgets {
         alerts
     }
 
-    /// Counts what was spent before this process began: of which account, how much, and when. No event is published
-    /// again for it.
+    /// Counts what was spent before this process began: of which account, in which step of its period, and how much.
+    /// No event is published again for it.
     #[cfg(any(test, feature = "store"))]
-    pub fn recall(&mut self, budget: usize, account: &str, amount: i64, at: SystemTime) {
-        let Some(known) = self.budgets.get(budget) else { return };
-        let account = self.accounts.entry((budget, account.into())).or_default();
-        account.add(known.period, amount, at);
-        let _ = account.alert(known, at);
+    pub fn recall(&mut self, budget: usize, account: &str, step: i64, amount: i64, now: SystemTime) {
+        if budget >= self.budgets.len() {
+            return;
+        }
+        let key = self.within((budget, account.into()));
+        let account = self.accounts.entry(key).or_default();
+        account.count(step, amount);
+        let _ = account.alert(&self.budgets[budget], now);
     }
 
     /// Returns what attempts in flight have taken: of which budget and account, and how much.
@@ -444,10 +363,13 @@ impl Budgets {
 
     /// Returns the account of a budget that a call is paid from.
     fn key(&self, at: usize, about: &CallFacts) -> Option<AccountKey> {
-        let account = self.budgets[at].of.account(about)?;
-        let key = (at, Box::from(account));
+        Some(self.within((at, Box::from(self.budgets[at].of.account(about)?))))
+    }
+
+    /// Returns an account, or the common one where there are too many.
+    fn within(&self, key: AccountKey) -> AccountKey {
         let is_full = self.accounts.len() >= ACCOUNTS_MAX * self.budgets.len() && !self.accounts.contains_key(&key);
-        Some(if is_full { (at, OTHERS.into()) } else { key })
+        if is_full { (key.0, OTHERS.into()) } else { key }
     }
 }
 
@@ -458,131 +380,6 @@ impl BudgetScope {
             Self::All => Some(""),
             Self::Route(one) | Self::Client(one) | Self::Tag(_, one) => one.as_deref(),
         }
-    }
-}
-
-impl Period {
-    /// Returns the step of a time.
-    fn step(self, now: SystemTime) -> i64 {
-        let day = Date::of(now).0;
-        match self {
-            Self::Day => day,
-            // 1970 began on a Thursday.
-            Self::Week => (day + 3).div_euclid(7),
-            Self::Month => {
-                let (year, month) = Date(day).month();
-                year * 12 + month - 1
-            }
-            Self::Window(window) => {
-                let nanos = step_nanos(window);
-                let since = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-                i64::try_from(since / nanos).unwrap_or(i64::MAX)
-            }
-        }
-    }
-
-    /// Returns how many steps it lasts.
-    const fn steps(self) -> i64 {
-        match self {
-            // The one that has just begun, and sixty whole ones.
-            Self::Window(_) => STEPS + 1,
-            Self::Day | Self::Week | Self::Month => 1,
-        }
-    }
-
-    /// Returns when a step is over and no longer counts.
-    fn over(self, step: i64) -> SystemTime {
-        let day = |day: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(day).unwrap_or(0) * DAY);
-        match self {
-            Self::Day => day(step + 1),
-            Self::Week => day((step + 1) * 7 - 3),
-            Self::Month => {
-                let next = step + 1;
-                let first = Date::parse(&format!("{:04}-{:02}-01", next.div_euclid(12), next.rem_euclid(12) + 1));
-                day(first.map_or(i64::MAX / 172_800, |first| first.0))
-            }
-            Self::Window(window) => {
-                let nanos = step_nanos(window);
-                let end = u128::try_from(step.saturating_add(self.steps())).unwrap_or(0) * nanos;
-                UNIX_EPOCH + Duration::from_nanos(u64::try_from(end).unwrap_or(u64::MAX))
-            }
-        }
-    }
-
-    /// Returns when the period of a time began: what was spent before it does not count.
-    #[cfg(any(test, feature = "store"))]
-    pub fn began(self, now: SystemTime) -> SystemTime {
-        match self {
-            Self::Window(window) => now.checked_sub(window).unwrap_or(UNIX_EPOCH),
-            _ => self.over(self.step(now) - 1),
-        }
-    }
-}
-
-/// Returns how long a step of a window is.
-fn step_nanos(window: Duration) -> u128 {
-    (window.as_nanos() / u128::from(STEPS.unsigned_abs())).max(1)
-}
-
-impl fmt::Display for Period {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Day => f.write_str("a day"),
-            Self::Week => f.write_str("a week"),
-            Self::Month => f.write_str("a month"),
-            Self::Window(window) => write!(f, "in {}", humantime::format_duration(*window)),
-        }
-    }
-}
-
-impl BudgetAccount {
-    /// Returns what is spent in the period of a time. A clock that is set back renews nothing.
-    fn spent(&self, period: Period, now: SystemTime) -> i64 {
-        let step = period.step(now);
-        let counts = |at: i64| at > step - period.steps();
-        self.steps.iter().filter(|(at, _)| counts(*at)).fold(0, |sum: i64, (_, spent)| sum.saturating_add(*spent))
-    }
-
-    fn add(&mut self, period: Period, amount: i64, now: SystemTime) {
-        let step = period.step(now).max(self.steps.last().map_or(i64::MIN, |(at, _)| *at));
-        self.steps.retain(|(at, _)| *at > step - period.steps());
-        match self.steps.last_mut() {
-            Some((at, spent)) if *at == step => *spent = spent.saturating_add(amount),
-            _ => {
-                if self.steps.is_empty() {
-                    self.told = 0;
-                }
-                self.steps.push((step, amount));
-            }
-        }
-    }
-
-    /// Returns the share that is to be published, if one has just been reached.
-    fn alert(&mut self, budget: &Budget, now: SystemTime) -> Option<u8> {
-        let spent = i128::from(self.spent(budget.period, now)) * 100;
-        let share = ALERTS.into_iter().rev().find(|share| spent >= i128::from(budget.limit) * i128::from(*share));
-        // A sliding window may fall below a share, and reach it again.
-        let before = std::mem::replace(&mut self.told, share.unwrap_or(0));
-        share.filter(|share| *share > before)
-    }
-
-    /// Returns how long it takes until this amount fits, if nothing more is spent.
-    fn room_in(&self, budget: &Budget, needed: i64, now: SystemTime) -> Option<Duration> {
-        if needed > budget.limit {
-            return None;
-        }
-        let mut left = self.spent(budget.period, now);
-        if left.saturating_add(needed) <= budget.limit {
-            return Some(Duration::ZERO);
-        }
-        let current = budget.period.step(now);
-        for (step, spent) in self.steps.iter().filter(|(at, _)| *at > current - budget.period.steps()) {
-            left = left.saturating_sub(*spent);
-            if left.saturating_add(needed) <= budget.limit {
-                return Some(budget.period.over(*step).duration_since(now).unwrap_or_default());
-            }
-        }
-        Some(Duration::ZERO)
     }
 }
 

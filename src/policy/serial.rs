@@ -45,11 +45,15 @@ impl Serialize for Explanation {
 #[cfg(feature = "store")]
 impl Serialize for Statement {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { by, lines, sum, cut, lost, again } = self;
+        let Self { by, lines, sum, cut, lost, again, removed, whole_from } = self;
         let of_calls = *by == GroupBy::Outcome;
         let lines: Vec<Value> = lines.iter().map(|it| line(it, of_calls)).collect();
         let (by, sum) = (by.to_string(), line(sum, of_calls));
-        let value = json!({ "by": by, "lines": lines, "sum": sum, "cut": cut, "lost": lost, "again": again });
+        let whole_from = whole_from.map(|from| humantime::format_rfc3339_seconds(from).to_string());
+        let value = json!({
+            "by": by, "lines": lines, "sum": sum, "cut": cut, "lost": lost, "again": again, "removed": removed,
+            "whole_from": whole_from,
+        });
         value.serialize(serializer)
     }
 }

@@ -227,6 +227,12 @@ pub struct Statement {
     /// Calls since the file was begun that were sent again after a restart: the sending before it may have been billed,
     /// too, and is in no line.
     pub again: u64,
+    /// Entries, and sums of hours, that were deleted before their time since the file was begun, for it was too large.
+    /// The sums of entries stay.
+    pub removed: u64,
+    /// From when on the lines are complete: earlier sums were deleted, for their age or for size. `None` is from the
+    /// beginning.
+    pub whole_from: Option<SystemTime>,
 }
 
 impl Statement {
@@ -236,7 +242,7 @@ impl Statement {
         for line in &lines {
             sum.add(line);
         }
-        Self { by, lines, sum, cut, lost, again: 0 }
+        Self { by, lines, sum, cut, lost, again: 0, removed: 0, whole_from: None }
     }
 }
 

@@ -42,16 +42,19 @@ pub(super) async fn open(
 /// Looks up in the store what was spent of budgets that are new: before the process began, or before a reload brought
 /// them.
 pub(super) async fn recall(store: &Store, shared: &Shared, setup: &mut Setup) {
+    #[expect(clippy::disallowed_methods, reason = "budgets renew by the calendar, which is the wall's")]
+    let now = SystemTime::now();
     let counted = shared.budgets.budgets();
     let is_new = |budget: &Budget| !counted.iter().any(|one| one.counts_as(budget));
     let new: Vec<_> = setup.budgets.iter().cloned().enumerate().filter(|(_, budget)| is_new(budget)).collect();
+    if !new.is_empty() {
+        store.flush().await;
+    }
+    store.count(&setup.budgets, now);
     if new.is_empty() {
         return;
     }
-    store.flush().await;
     let path = store.path().to_owned();
-    #[expect(clippy::disallowed_methods, reason = "budgets renew by the calendar, which is the wall's")]
-    let now = SystemTime::now();
     let look = move || {
         let spent = |(at, budget): (usize, Budget)| (budget.name.clone(), store::recall(&path, at, &budget, now));
         new.into_iter().map(spent).collect::<Vec<_>>()

@@ -21,7 +21,7 @@ pub(crate) use prices::PricesSpec;
 pub(crate) use provider::{BasePath, ProviderSpec, ProviderTransport};
 pub(crate) use route::{MemberSpec, RouteSpec, Rung};
 #[cfg(feature = "store")]
-pub(crate) use store::{EncryptionKey, HourlySpend, ReservedSpend, StoreSpec};
+pub(crate) use store::{EncryptionKey, PastSpend, ReservedSpend, StoreSpec};
 pub(crate) use target::{Stall, TargetSpec, Timers};
 
 use crate::policy::budget::Budget;
@@ -39,7 +39,7 @@ pub(crate) struct Setup {
     pub(crate) budgets: Vec<Budget>,
     /// The money already spent of budgets that are new to this process.
     #[cfg(feature = "store")]
-    pub(crate) spent: Vec<HourlySpend>,
+    pub(crate) spent: Vec<PastSpend>,
 }
 
 impl Setup {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::source::KeySource;
 use crate::words::{base64, hex};
@@ -17,8 +17,10 @@ pub(crate) struct StoreSpec {
     pub(crate) keep_totals: Duration,
     /// How long durable calls are kept after their end.
     pub(crate) durable_for: Duration,
-    /// The largest size of the file, in bytes.
+    /// The largest size of all but durable calls, in bytes.
     pub(crate) bytes_max: u64,
+    /// The largest size of durable calls.
+    pub(crate) durable_bytes_max: u64,
     /// Whether the state of providers is kept for the next process, too.
     pub(crate) warm: bool,
     /// Where the keys are that seal durable calls: the first seals, all open.
@@ -50,15 +52,15 @@ impl fmt::Debug for EncryptionKey {
     }
 }
 
-/// What was spent out of one account in one hour.
-#[derive(Clone, Debug)]
-pub(crate) struct HourlySpend {
+/// What was spent out of one account in one step of its budget's period.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PastSpend {
     /// The place of its budget.
     pub(crate) budget: usize,
     pub(crate) account: String,
     /// In the budget's unit.
     pub(crate) amount: i64,
-    pub(crate) at: SystemTime,
+    pub(crate) step: i64,
 }
 
 /// What attempts in flight may still cost out of one account, as another process tells it.

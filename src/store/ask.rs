@@ -1,7 +1,7 @@
 //! Questions: answered from the sums of hours, so that the number of entries does not matter.
 
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, Row, params};
 
@@ -62,7 +62,15 @@ fn statement(connection: &Connection, question: &Question) -> rusqlite::Result<S
         lines.reverse();
     }
     let statement = Statement::new(question.by.clone(), lines, cut, read_count(connection, "lost")?);
-    Ok(Statement { again: read_count(connection, "again")?, ..statement })
+    Ok(Statement {
+        again: read_count(connection, "again")?,
+        removed: read_count(connection, "removed")?.saturating_add(read_count(connection, "removed_sums")?),
+        whole_from: match read_count(connection, "whole_from")? {
+            0 => None,
+            hour => Some(UNIX_EPOCH + Duration::from_secs(hour.saturating_mul(HOUR.unsigned_abs()))),
+        },
+        ..statement
+    })
 }
 
 /// Returns a question in SQL: the time from ?1 to ?2, at most ?3 lines, the tag ?4.

@@ -29,6 +29,8 @@ pub(super) enum DurableWrite {
         durable: Durable,
         is_whole: bool,
         request: SealedBytes,
+        /// The most bytes of calls that have not ended, this one included.
+        bytes_max: u64,
     },
     Sent {
         id: CallId,
@@ -52,7 +54,7 @@ pub(super) struct CallEnd {
 }
 
 impl DurableWrite {
-    pub(super) fn accept(call: &KeptCall, sealer: &Sealer) -> Result<Self, OpenError> {
+    pub(super) fn accept(call: &KeptCall, sealer: &Sealer, bytes_max: u64) -> Result<Self, OpenError> {
         let request = &call.request;
         Ok(Self::Accept {
             id: call.id,
@@ -63,6 +65,7 @@ impl DurableWrite {
             durable: call.durable,
             is_whole: call.is_whole,
             request: sealer.seal(call.id, CallPart::Request, write_formed(&*call.request))?,
+            bytes_max,
         })
     }
 
@@ -85,13 +88,21 @@ impl DurableWrite {
         matches!(self, Self::Forget(_))
     }
 
-    /// Writes it. Returns how many calls that changed.
+    /// Writes it. Returns how many calls that changed; of a call that is accepted, 0 where it has no room.
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<usize> {
         let changed = match self {
-            Self::Accept { id, begun_at, client, key, tags, durable, is_whole, request } => {
-                let add = "INSERT OR IGNORE INTO kept (runtime, number, begun_at, client, key, tags, durable, whole, \
-                           request, seal) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+            Self::Accept { id, begun_at, client, key, tags, durable, is_whole, request, bytes_max } => {
                 let (runtime, number) = of(*id);
+                let is_there = "SELECT EXISTS (SELECT 1 FROM kept WHERE runtime = ?1 AND number = ?2)";
+                if connection.prepare_cached(is_there)?.query_row([runtime, number], |row| row.get(0))? {
+                    return Ok(1);
+                }
+                let long = request.bytes.len() as u64;
+                if bytes(connection, "WHERE ended_at IS NULL")?.saturating_add(long) > *bytes_max {
+                    return Ok(0);
+                }
+                let add = "INSERT INTO kept (runtime, number, begun_at, client, key, tags, durable, whole, request, seal, \
+                           bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
                 connection.prepare_cached(add)?.execute(params![
                     runtime,
                     number,
@@ -102,7 +113,8 @@ impl DurableWrite {
                     durable.name(),
                     is_whole,
                     request.bytes,
-                    request.mark
+                    request.mark,
+                    whole(long)
                 ])?
             }
             Self::Sent { id, processes } => {
@@ -114,10 +126,13 @@ impl DurableWrite {
                 let (runtime, number) = of(*id);
                 let add = "INSERT OR IGNORE INTO kept_item SELECT ?1, ?2, ?3, ?4, ?5 \
                            WHERE EXISTS (SELECT 1 FROM kept WHERE runtime = ?1 AND number = ?2 AND ended_at IS NULL)";
-                let mut add = connection.prepare_cached(add)?;
+                let (mut add, mut long) = (connection.prepare_cached(add)?, 0);
                 for (at, item) in (*at..).zip(items) {
-                    add.execute(params![runtime, number, whole(at as u64), item.bytes, item.mark])?;
+                    let added = add.execute(params![runtime, number, whole(at as u64), item.bytes, item.mark])?;
+                    long += if added == 0 { 0 } else { item.bytes.len() as u64 };
                 }
+                let set = "UPDATE kept SET bytes = bytes + ?3 WHERE runtime = ?1 AND number = ?2";
+                connection.prepare_cached(set)?.execute(params![runtime, number, whole(long)])?;
                 // A group that is written again finds its own items there, and not those of another writer.
                 let Some((last, at)) = items.last().zip((at + items.len()).checked_sub(1)) else { return Ok(0) };
                 let ours =
@@ -161,6 +176,13 @@ pub(super) fn count(connection: &Connection) -> rusqlite::Result<i64> {
 pub(super) fn forget(connection: &Connection, which: &str, params: impl rusqlite::Params) -> rusqlite::Result<usize> {
     // Their items go with them: a trigger of the file's.
     connection.prepare_cached(&format!("DELETE FROM kept WHERE {which}"))?.execute(params)
+}
+
+/// Returns how many bytes calls take, with what was told of them.
+pub(super) fn bytes(connection: &Connection, which: &str) -> rusqlite::Result<u64> {
+    let sum = format!("SELECT coalesce(sum(bytes), 0) FROM kept {which}");
+    let bytes: i64 = connection.prepare_cached(&sum)?.query_row((), |row| row.get(0))?;
+    Ok(u64::try_from(bytes).unwrap_or(0))
 }
 
 fn of(id: CallId) -> (i64, i64) {

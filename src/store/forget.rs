@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 
 use super::durable_writes;
-use super::hours::HOUR;
+use super::hours::{HOUR, whole};
+use super::ledger_file::read_count;
 use crate::spec::StoreSpec;
 
 /// Rows that go at once: some milliseconds' work.
@@ -15,6 +16,8 @@ const ROWS: i64 = 4_000;
 const AHEAD: i64 = 24 * 60 * 60 * 1_000;
 /// Pages that are given back to the disk at once.
 const PAGES: i64 = 2_000;
+/// How long a purse is kept after it no longer counts.
+const PURSES: Duration = Duration::from_secs(60 * 60);
 /// How long the state of a provider is kept after it is no longer configured.
 const MEMORY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -26,23 +29,41 @@ pub(super) fn some(connection: &mut Connection, spec: &StoreSpec, now: i64) -> r
     change.prepare_cached("DELETE FROM memory WHERE at < ?1")?.execute([before(MEMORY)])?;
     gone += durable_writes::forget(&change, "ended_at < ?1", [before(spec.durable_for)])?;
     gone += totals(&change, before(spec.keep_totals).div_euclid(1_000).div_euclid(HOUR))?;
-    if gone == 0 && used(&change)? > spec.bytes_max {
-        gone = older(&change, i64::MAX, i64::MAX)?;
-        if gone == 0 {
+    // A purse stays a while longer than it counts: the clock may be set back.
+    change.prepare_cached("DELETE FROM purse WHERE over < ?1")?.execute([before(PURSES)])?;
+    let mut told = Vec::new();
+    if gone == 0 {
+        let durable = durable_writes::bytes(&change, "")?;
+        if durable > spec.durable_bytes_max {
             let oldest = "(runtime, number) IN (SELECT runtime, number FROM kept WHERE ended_at IS NOT NULL \
                           ORDER BY ended_at LIMIT 100)";
-            gone = durable_writes::forget(&change, oldest, ())?;
+            let calls = durable_writes::forget(&change, oldest, ())?;
+            told.push(("durable calls", add(&change, "removed_calls", calls)?, spec.durable_bytes_max));
+            gone += calls;
         }
-        if gone == 0 {
-            // Only sums are left: the oldest tenth of their time goes.
-            let (first, last): (i64, i64) =
-                change.query_row("SELECT coalesce(min(hour), 0), coalesce(max(hour), 0) FROM hour", (), |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })?;
-            gone = totals(&change, first + (last - first) / 10 + 1)?;
+        if used(&change)?.saturating_sub(durable) > spec.bytes_max {
+            let entries = older(&change, i64::MAX, i64::MAX)?;
+            told.push(("entries", add(&change, "removed", entries)?, spec.bytes_max));
+            gone += entries;
+            if entries == 0 {
+                // Only sums are left: the oldest tenth of their time goes.
+                let (first, last): (i64, i64) =
+                    change.query_row("SELECT coalesce(min(hour), 0), coalesce(max(hour), 0) FROM hour", (), |row| {
+                        Ok((row.get(0)?, row.get(1)?))
+                    })?;
+                let sums = totals(&change, first + (last - first) / 10 + 1)?;
+                told.push(("sums of hours", add(&change, "removed_sums", sums)?, spec.bytes_max));
+                gone += sums;
+            }
         }
     }
     change.commit()?;
+    for (what, (before, count), bytes_max) in told {
+        // The first, and then less and less often.
+        if before.checked_ilog2() != count.checked_ilog2() {
+            tracing::warn!(what, count, bytes_max, path = %spec.path.display(), "the oldest were deleted for size");
+        }
+    }
     // Each step gives one page back.
     let mut back = connection.prepare(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
     let mut rows = back.query(())?;
@@ -74,14 +95,29 @@ fn older(connection: &Connection, before: i64, ahead: i64) -> rusqlite::Result<u
     Ok(gone)
 }
 
-/// Forgets the sums of the hours before one.
+/// Forgets the sums of the hours before one, and keeps that from then on they are whole.
 fn totals(connection: &Connection, before: i64) -> rusqlite::Result<usize> {
     let mut gone = 0;
     for table in ["hour", "call_hour"] {
         gone += connection.prepare_cached(&format!("DELETE FROM {table} WHERE hour < ?1"))?.execute([before])?;
     }
     let old = "DELETE FROM tag_hour WHERE hour < ?1 AND tag IN (SELECT DISTINCT tag FROM tag_hour)";
-    Ok(gone + connection.prepare_cached(old)?.execute([before])?)
+    gone += connection.prepare_cached(old)?.execute([before])?;
+    if gone > 0 {
+        let told = "INSERT INTO meta VALUES ('whole_from', ?1) \
+                    ON CONFLICT DO UPDATE SET value = max(value, excluded.value)";
+        connection.prepare_cached(told)?.execute([before])?;
+    }
+    Ok(gone)
+}
+
+/// Counts what was deleted for size. Returns how much that was before and is now, since the file was begun.
+fn add(connection: &Connection, name: &str, more: usize) -> rusqlite::Result<(u64, u64)> {
+    let before = read_count(connection, name)?;
+    let now = before.saturating_add(more as u64);
+    let told = "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value";
+    connection.prepare_cached(told)?.execute(params![name, whole(now)])?;
+    Ok((before, now))
 }
 
 /// Returns how long the file is, in bytes.

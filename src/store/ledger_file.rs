@@ -10,6 +10,7 @@ use super::durable_writes::{self, DurableWrite};
 use super::file::{self, OpenFile, WriteLock};
 use super::hours::{HOUR, Hours, KnownTags, money, whole};
 use super::memory::{self, PendingMemory};
+use super::purses::{CountedBudgets, Purses};
 use super::{OpenError, forget};
 use crate::policy::explain::Flight;
 use crate::policy::record::Record;
@@ -24,6 +25,7 @@ pub(super) struct LedgerFile {
     file: OpenFile,
     names: TextIds,
     known: KnownTags,
+    purses: Purses,
     /// The number of the next entry.
     next: i64,
     /// Lost records that the file knows of.
@@ -44,13 +46,19 @@ impl LedgerFile {
     pub(super) fn open(hold: &WriteLock) -> Result<Self, OpenError> {
         let file = hold.open()?;
         let (next, lost) = (last(&file.connection)? + 1, read_count(&file.connection, "lost")?);
+        let (names, known, purses) = (TextIds::default(), KnownTags::default(), Purses::default());
         // What a process before this one forgot may still be there.
-        Ok(Self { file, names: TextIds::default(), known: KnownTags::default(), next, lost, has_remains: true })
+        Ok(Self { file, names, known, purses, next, lost, has_remains: true })
     }
 
     /// Returns the number that the next entry gets.
     pub(super) const fn next(&self) -> i64 {
         self.next
+    }
+
+    /// Takes the budgets whose purses are kept from now on.
+    pub(super) fn count(&mut self, counted: Option<CountedBudgets>) {
+        self.purses.count(counted);
     }
 
     /// Tells whether it is still the file that it was.
@@ -75,7 +83,7 @@ impl LedgerFile {
         memories: impl IntoIterator<Item = &'a PendingMemory>,
         notes: &[DurableWrite],
     ) -> rusqlite::Result<Vec<usize>> {
-        let Self { file, names, known, .. } = self;
+        let Self { file, names, known, purses, .. } = self;
         if file.is_synced == notes.is_empty() {
             file.is_synced = !notes.is_empty();
             file.connection.pragma_update(None, "synchronous", if file.is_synced { "full" } else { "normal" })?;
@@ -83,6 +91,12 @@ impl LedgerFile {
         let change = file.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if group.is_empty() || last(&change)? < first {
             let mut hours = Hours::default();
+            purses.begin(&change)?;
+            let attempts = group.iter().filter_map(|record| match record {
+                Record::Attempt(attempt) => Some(&**attempt),
+                Record::Call(_) => None,
+            });
+            purses.pay(&change, attempts)?;
             for (id, record) in (first..).zip(group) {
                 match record {
                     Record::Attempt(attempt) => enter(&change, names, known, &mut hours, id, attempt)?,

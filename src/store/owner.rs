@@ -24,6 +24,7 @@ use super::durable_writes::{self, DurableWrite};
 use super::file::{self, OpenFile, WriteLock};
 use super::ledger_file::LedgerFile;
 use super::memory::PendingMemory;
+use super::purses::CountedBudgets;
 use super::seal::Sealer;
 use super::{Gauge, OpenError};
 use crate::policy::budget::Budget;
@@ -31,7 +32,7 @@ use crate::policy::durable_store::{CallSelector, DurableStore, Item, KeptCall, W
 use crate::policy::memory::{Memory, MemoryStore};
 use crate::policy::record::{Observer, Record};
 use crate::policy::store_health::{StoreGauge, StoreHealth};
-use crate::spec::{HourlySpend, ReservedSpend, StoreSpec};
+use crate::spec::{PastSpend, ReservedSpend, StoreSpec};
 use crate::words::CallId;
 
 /// How long a new process waits for the old one to free the file: it may just be stopping.
@@ -76,8 +77,10 @@ pub(crate) struct Store {
     sealer: Arc<Sealer>,
     memories: Arc<Mutex<Memories>>,
     standing: Arc<Standing>,
-    /// What others spent of each account of a budget, by its name, as far as it was read.
-    spent: Mutex<HashMap<(Arc<str>, String, SystemTime), i64>>,
+    /// What others spent of each account of a budget in each step, by its name, as far as it was read.
+    spent: Mutex<HashMap<(Arc<str>, String, i64), i64>>,
+    counted: Arc<Mutex<Option<CountedBudgets>>>,
+    durable_bytes_max: u64,
     owner: Option<JoinHandle<()>>,
 }
 
@@ -106,12 +109,15 @@ impl Store {
         let (gauge, standing) = (Gauge::new(StoreGauge::new(spec.path.clone())), Arc::<Standing>::default());
         let (opened, told) = oneshot::channel();
         let memories = Arc::<Mutex<Memories>>::default();
+        let counted = Arc::<Mutex<Option<CountedBudgets>>>::default();
+        let durable_bytes_max = spec.durable_bytes_max;
         let owner = Owner {
             spec,
             sealer: sealer.clone(),
             follows,
             gauge: gauge.clone(),
             memories: memories.clone(),
+            counted: counted.clone(),
             news: Memories::new(),
             known: Memories::new(),
             standing: standing.clone(),
@@ -125,15 +131,8 @@ impl Store {
             began_at: machine(),
         };
         let thread = thread::Builder::new().name("standin-store".into()).spawn(move || owner.begin(&jobs, opened))?;
-        let store = Self {
-            queue: Some(queue),
-            gauge,
-            sealer,
-            memories,
-            standing,
-            spent: Mutex::default(),
-            owner: Some(thread),
-        };
+        let (queue, owner, spent) = (Some(queue), Some(thread), Mutex::default());
+        let store = Self { queue, gauge, sealer, memories, standing, spent, counted, durable_bytes_max, owner };
         match told.await {
             Ok(result) => result.map(|()| store),
             Err(_) => Err(std::io::Error::other("its thread ended").into()),
@@ -143,6 +142,14 @@ impl Store {
     /// Returns its file.
     pub(crate) fn path(&self) -> &Path {
         self.gauge.path()
+    }
+
+    /// Keeps the purses of these budgets, and of no others, from now on.
+    pub(crate) fn count(&self, budgets: &[Budget], since: SystemTime) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.as_ref().is_none_or(|known| *known.budgets != *budgets) {
+            *counted = Some(CountedBudgets { budgets: budgets.into(), since });
+        }
     }
 
     /// Waits until everything given before is written, or was tried; not for long.
@@ -169,12 +176,12 @@ impl Store {
     }
 
     /// Adds up what others spent: returns what is new since the last time.
-    pub(crate) fn add_up(&self, budgets: &[Budget], spent: Vec<HourlySpend>) -> Vec<HourlySpend> {
+    pub(crate) fn add_up(&self, budgets: &[Budget], spent: Vec<PastSpend>) -> Vec<PastSpend> {
         let mut known = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         let news = spent.into_iter().filter_map(|one| {
-            let known = known.entry((budgets[one.budget].name.clone(), one.account.clone(), one.at)).or_default();
+            let known = known.entry((budgets[one.budget].name.clone(), one.account.clone(), one.step)).or_default();
             let more = one.amount - std::mem::replace(known, one.amount);
-            (more > 0).then_some(HourlySpend { amount: more, ..one })
+            (more > 0).then_some(PastSpend { amount: more, ..one })
         });
         news.collect()
     }
@@ -220,12 +227,15 @@ impl Store {
     }
 }
 
+/// The error where a new durable call has no room.
+const NO_ROOM: &str = "durable calls that have not ended take all of `store.durable_size_max`: raise it, or let some end";
 /// The error once nothing can be written any more.
 const GONE: &str = "the store writes no more";
 
 impl DurableStore for Store {
     fn accept(&self, call: &KeptCall) -> WriteFuture {
-        self.note(DurableWrite::accept(call, &self.sealer))
+        let kept = self.note(DurableWrite::accept(call, &self.sealer, self.durable_bytes_max));
+        Box::pin(async move { kept.await.and_then(|kept| if kept == 0 { Err(NO_ROOM.into()) } else { Ok(kept) }) })
     }
 
     fn sent(&self, id: CallId, processes: u32) -> WriteFuture {
@@ -312,6 +322,7 @@ struct Owner {
     gauge: Gauge,
     standing: Arc<Standing>,
     memories: Arc<Mutex<Memories>>,
+    counted: Arc<Mutex<Option<CountedBudgets>>>,
     /// States of providers that are not written yet.
     news: Memories,
     /// All kept states, for a new file if this one is gone.
@@ -620,6 +631,7 @@ impl Owner {
         }
         #[cfg(test)]
         super::tests::trouble(&self.spec.path, |sql| open.trouble(sql)).map_err(|error| super::told(&error))?;
+        open.count(self.counted.lock().unwrap_or_else(PoisonError::into_inner).clone());
         let (news, notes) = (self.news.values(), &self.notes);
         let changed = open.write(self.first, &self.group, lost, news, notes).map_err(|error| super::told(&error))?;
         self.gauge.written(self.group.len() as u64, open.bytes());

@@ -2,8 +2,9 @@
 //!
 //! An entry is an attempt or a call that ended; both count from one sequence, so that a gap or a double shows. `hour`
 //! and its like are sums over an hour, which questions are answered from: kept longer than entries, and as exact, for
-//! money is counted in billionths of a dollar. Names that come from a configuration stand once, in `name`. `memory`
-//! has what the last process knew of each provider. Durable calls are `kept`, with what was told of each in
+//! money is counted in billionths of a dollar. Names that come from a configuration stand once, in `name`. `purse` has
+//! what each account of each `budget` spent, step by step of its period. `memory` has what the last process knew of each
+//! provider. Durable calls are `kept`, with what was told of each in
 //! `kept_item`: the only words of callers and models that there are. `seal` is the mark of the key that sealed a row's
 //! bytes, if one did.
 
@@ -19,9 +20,11 @@ pub(super) const VERSION: usize = STEPS.len();
 pub(super) const ENDS: usize = 5;
 /// The first form that knows sealed rows.
 pub(super) const SEALS: usize = 6;
+/// The first form that keeps the purses of budgets.
+pub(super) const PURSES: usize = 7;
 
 /// The steps that turn each form into the next. A step that was released never changes.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
@@ -105,6 +108,22 @@ ALTER TABLE kept ADD COLUMN seal INTEGER;
 ALTER TABLE kept_item ADD COLUMN seal INTEGER;
 CREATE INDEX kept_seal ON kept (seal) WHERE seal IS NOT NULL;
 CREATE INDEX kept_item_seal ON kept_item (seal) WHERE seal IS NOT NULL;
+",
+    "
+CREATE TABLE budget (id INTEGER PRIMARY KEY, counts TEXT NOT NULL UNIQUE);
+CREATE TABLE purse (
+    budget INTEGER, account TEXT, step INTEGER, spent INTEGER NOT NULL, over INTEGER NOT NULL,
+    PRIMARY KEY (budget, account, step)
+) WITHOUT ROWID;
+CREATE INDEX purse_over ON purse (over);
+CREATE TRIGGER budget_gone AFTER DELETE ON budget BEGIN
+    DELETE FROM purse WHERE budget = old.id;
+END;
+ALTER TABLE kept ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+UPDATE kept SET bytes = length(request) + coalesce((SELECT sum(length(item)) FROM kept_item
+    WHERE kept_item.runtime = kept.runtime AND kept_item.number = kept.number), 0);
+DROP INDEX kept_ended;
+CREATE INDEX kept_ended ON kept (ended_at, bytes);
 ",
 ];
 

@@ -1,3 +1,5 @@
+mod purses;
+
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -23,7 +25,7 @@ use crate::policy::record::{Observer as _, Record};
 use crate::policy::statement::{GroupBy, Line, Question, Statement};
 use crate::policy::store_health::StoreHealth;
 use crate::policy::tokens::{TokenModel, Vocabulary};
-use crate::spec::{HourlySpend, StoreSpec};
+use crate::spec::{PastSpend, StoreSpec};
 use crate::words::{
     AttemptEnd, AttemptRecord, CallFacts, CallId, ChatRequest, Durable, Error, Failure, FailureClass, Price,
     ReplyEvent, TargetId, Usage,
@@ -78,6 +80,7 @@ impl Place {
             keep_totals: 30 * day,
             durable_for: day,
             bytes_max: 1 << 30,
+            durable_bytes_max: 1 << 30,
             warm: true,
             encryption_keys: Vec::new(),
         }
@@ -785,8 +788,7 @@ async fn what_a_process_spends_is_added_up_once_however_often_it_is_read() {
         unit: Unit::Tokens,
         on_spent: OnSpent::Refuse,
     };
-    let at = SystemTime::UNIX_EPOCH;
-    let spent = |budget, amount| vec![HourlySpend { budget, account: String::new(), amount, at }];
+    let spent = |budget, amount| vec![PastSpend { budget, account: String::new(), amount, step: 7 }];
     let both = [budget("a"), budget("b")];
     let news = |budgets: &[Budget], spent| store.add_up(budgets, spent).iter().map(|one| one.amount).sum::<i64>();
     assert_eq!((news(&both, spent(0, 5)), news(&both, spent(0, 5)), news(&both, spent(0, 7))), (5, 0, 2));

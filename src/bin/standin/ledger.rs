@@ -152,6 +152,13 @@ fn table(statement: &Value) {
              billed, too"
         );
     }
+    if let Some(from) = statement["whole_from"].as_str() {
+        say!("the sums are complete from {} on: earlier ones were deleted", printable(from));
+    }
+    let removed = number("/removed");
+    if removed > 0.0 {
+        say!("{removed} of the oldest record(s) were deleted before their time: the file was larger than `size_max`");
+    }
     let lost = number("/lost");
     if lost > 0.0 {
         say!("{lost} record(s) were lost since the file was made, and are in no line");

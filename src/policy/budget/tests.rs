@@ -1,6 +1,9 @@
-use super::*;
-use crate::words::CallId;
+use std::time::{Duration, UNIX_EPOCH};
 
+use super::*;
+use crate::words::{CallId, Date, Price};
+
+const DAY: u64 = 24 * 60 * 60;
 const DOLLAR: i64 = 1_000_000_000;
 const CENT: i64 = DOLLAR / 100;
 /// A Wednesday, an hour before midnight.
@@ -35,6 +38,22 @@ const fn costs(likely: i64, most: i64) -> Estimate {
 fn spend(money: &mut Budgets, about: &CallFacts, amount: i64, now: SystemTime) -> Result<Vec<Alert>, BudgetRefusal> {
     let taken = money.take(about, &costs(amount, amount), now)?;
     Ok(money.settle(about, taken, nanos(amount), now))
+}
+
+#[test]
+fn a_clock_that_was_ahead_for_a_moment_neither_locks_a_budget_nor_renews_it() {
+    for period in [Period::Day, Period::Window(Duration::from_secs(600))] {
+        let mut money = Budgets::new(vec![Budget { period, ..budget(DOLLAR, BudgetScope::All) }]);
+        let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
+        let ahead = now + Duration::from_secs(3 * DAY);
+        assert!(spend(&mut money, &call, 60 * CENT, now).is_ok());
+        assert!(spend(&mut money, &call, 30 * CENT, ahead).is_ok());
+        let why = spend(&mut money, &call, 20 * CENT, now).expect_err("90 cents are spent").why;
+        assert_eq!(why.spent, Amount::Dollars(0.9), "{period}");
+        let wait = why.renews_in.expect("there will be room");
+        assert!(wait <= Duration::from_secs(DAY), "{period}: {wait:?}");
+        assert!(spend(&mut money, &call, DOLLAR, now + wait).is_ok(), "{period}");
+    }
 }
 
 #[test]
@@ -165,7 +184,7 @@ fn an_event_is_published_at_half_at_four_fifths_and_when_all_is_spent_once_each(
     assert_eq!(shares(&mut money, 8, at("2026-11-26", 3)), [50], "another day");
     // Alerts for spending before a restart were published before it.
     let mut again = Budgets::new(money.budgets().to_vec());
-    again.recall(0, "", 60 * CENT, now);
+    again.recall(0, "", Period::Day.step(now), 60 * CENT, now);
     assert_eq!(shares(&mut again, 3, now), [80]);
 }
 

@@ -1,0 +1,71 @@
+//! What an attempt is expected to cost, and at most.
+
+use super::{Unit, nanos};
+use crate::words::{Price, Usage};
+
+/// An answer without a limit of its own is taken to be at most this many times as long as usual, and at least this many
+/// tokens.
+const ANSWER_MOST: (u32, u32) = (8, 4_096);
+
+/// A cost in both units; no dollars where the price is unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BudgetCost {
+    /// Billionths of a dollar.
+    pub nanos: Option<i64>,
+    /// Tokens.
+    pub tokens: i64,
+}
+
+impl BudgetCost {
+    /// Returns the cost of this many tokens at this price.
+    pub fn of(usage: &Usage, dollars: Option<f64>) -> Self {
+        let tokens = i64::try_from(usage.input.saturating_add(usage.output)).unwrap_or(i64::MAX);
+        Self { nanos: dollars.map(nanos), tokens }
+    }
+
+    pub(super) const fn in_unit(self, unit: Unit) -> Option<i64> {
+        match unit {
+            Unit::Nanodollars => self.nanos,
+            Unit::Tokens => Some(self.tokens),
+        }
+    }
+}
+
+/// The expected cost of an attempt, and the most that it can cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Estimate {
+    /// As usual.
+    pub likely: BudgetCost,
+    /// At most.
+    pub most: BudgetCost,
+}
+
+impl Estimate {
+    /// Returns the estimate for a prompt of this many tokens and an answer that is usually this long, and may be as
+    /// long as its caller or else its target says.
+    pub fn new(price: Option<Price>, input: u32, usual: u32, asked: Option<u32>, target_max: Option<u32>) -> Self {
+        let (times, least) = ANSWER_MOST;
+        let longest =
+            asked.unwrap_or_else(|| usual.saturating_mul(times).max(least)).min(target_max.unwrap_or(u32::MAX));
+        let usual = usual.min(longest);
+        let usage = |input: u32, output: u32| Usage { input: input.into(), output: output.into(), ..Usage::default() };
+        // Prompts are estimated, and may be an eighth over; tokens written to a cache may cost more than others.
+        let (likely, most) = (usage(input, usual), usage(input.saturating_add(input / 8), longest));
+        let dear = |price: Price| Price {
+            input: price.input.max(price.cache_write),
+            output: price.output.max(price.reasoning),
+            ..price
+        };
+        Self {
+            likely: BudgetCost::of(&likely, price.map(|price| price.cost_usd(&likely))),
+            most: BudgetCost::of(&most, price.map(|price| dear(price).cost_usd(&most))),
+        }
+    }
+}
+
+impl Estimate {
+    /// Returns what it is expected to cost, in dollars; `None` where no price is known.
+    pub fn likely_usd(&self) -> Option<f64> {
+        self.likely.in_unit(Unit::Nanodollars).map(|nanos| nanos as f64 / 1e9)
+    }
+}
