@@ -32,6 +32,7 @@ use crate::words::{Capabilities, ConfigError, ConfigErrors, Date, Durable, Model
 use crate::words::OnExhausted;
 use names::KnownNames;
 
+pub use crate::catalog::{PriceConfig, PriceTierConfig};
 pub use crate::policy::budget::{BudgetScope, OnSpent, Period};
 pub use crate::policy::hint::HintOptions;
 pub use crate::policy::probe::ProbeOptions;
@@ -41,7 +42,7 @@ pub(crate) use crate::transport::destination;
 pub use budget::BudgetConfig;
 pub use function::Answer;
 pub use key::{IssuedKey, KeyConfig, KeyFunction, KeySource};
-pub use model::{Ability, KindConfig, ModelConfig, PriceConfig};
+pub use model::{Ability, KindConfig, ModelConfig};
 pub use presets::{Preset, presets};
 pub use prices::PricesConfig;
 pub use provider::{DialectConfig, ProviderConfig};

@@ -73,11 +73,12 @@ async fn the_example_starts() {
 }
 
 /// Structs that a configuration consists of, and where they are.
-const CONFIGURED: [(&str, &[&str]); 17] = [
+const CONFIGURED: [(&str, &[&str]); 18] = [
     ("src/config.rs", &["Config"]),
     ("src/config/provider.rs", &["ProviderConfig"]),
     ("src/config/key.rs", &["KeyTable"]),
-    ("src/config/model.rs", &["ModelConfig", "PriceConfig"]),
+    ("src/config/model.rs", &["ModelConfig"]),
+    ("src/catalog/price.rs", &["PriceConfig", "PriceTierConfig"]),
     ("src/config/route.rs", &["RouteConfig", "MemberConfig"]),
     ("src/config/prices.rs", &["PricesConfig"]),
     ("src/config/budget.rs", &["BudgetConfig"]),

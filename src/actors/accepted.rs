@@ -15,7 +15,7 @@ use super::wait_notifier::WaitNotifier;
 use crate::policy::retry_budget::RetryBudget;
 use crate::policy::routing::Needs;
 use crate::spec::RouteSpec;
-use crate::words::{CallFacts, CallId};
+use crate::words::{CallFacts, CallId, OverBudget};
 
 /// A place among the calls in flight. When it is dropped it gives the place back, and tells the budget and the waiting
 /// calls.
@@ -53,6 +53,8 @@ pub(crate) struct Accepted {
     pub(crate) table: Arc<Table>,
     pub(crate) route: Arc<RouteSpec>,
     pub(crate) needs: Needs,
+    /// The spent budget that allows only cheap answers, if one does.
+    pub(crate) over: Option<Box<OverBudget>>,
     pub(crate) started: Instant,
     pub(crate) deadline: Instant,
     pub(crate) wanted: WantedReply,

@@ -19,7 +19,7 @@ use super::to_provider::ProviderMessage;
 use super::watchdog::Watchdog;
 use super::work::AttemptAnswer;
 use crate::policy::admission::Report;
-use crate::policy::budget::Alert;
+use crate::policy::budget::{Alert, PromptKind};
 use crate::policy::health::AttemptSummary;
 use crate::policy::hedge::Cost;
 use crate::policy::record::Record;
@@ -183,20 +183,26 @@ impl AttemptAccount {
         let (usage, estimated) = self.usage(brought.as_ref(), &end);
         if !estimated {
             self.target.provider.slot.learn(self.target.index, &self.prompt.size, usage.input);
+            let (route, target, grows) = (self.about.route.clone(), self.target.id().clone(), self.prompt.grows);
+            self.shared.budgets.learn(PromptKind { route, target, grows }, self.prompt.tokens, usage.input);
             self.permit.took(usage.input.saturating_add(usage.output));
         }
         let began = self.begun.unwrap_or(now);
         let ticket = self.permit.ticket();
-        let (key, price) = (&self.target.provider.spec.keys[ticket.key].name, self.target.price);
+        let key = &self.target.provider.spec.keys[ticket.key].name;
+        // The price of a prompt of this length; what the provider itself tells goes before it.
+        let price = self.target.price.map(|price| price.at(usage.input));
+        let bill = brought.as_ref().map(AttemptAnswer::bill).unwrap_or_default();
+        let billed = price.map(|price| price.billed(&usage, &bill));
         let record = Arc::new(AttemptRecord {
             model: brought.as_ref().and_then(AttemptAnswer::model).cloned(),
             started_after: began.saturating_duration_since(self.call_started),
             first_token: self.first_token.map(|at| at.saturating_duration_since(began)),
             took: now.saturating_duration_since(began),
             usage,
-            estimated,
+            estimated: estimated || billed.is_some_and(|(_, is_estimate)| is_estimate),
             price,
-            cost_usd: price.map(|price| price.cost_usd(&usage)),
+            cost_usd: billed.map(|(dollars, _)| dollars).or(bill.cost_usd),
             bytes_sent: self.sent,
             bytes_received: self.received,
             probe: ticket.probe,

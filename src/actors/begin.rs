@@ -107,6 +107,7 @@ fn start(
         table,
         route,
         needs,
+        over: soft_routing.over,
         started,
         deadline,
         wanted,

@@ -6,7 +6,8 @@ use std::time::SystemTime;
 
 use super::live_actor::lock;
 use crate::policy::budget::{
-    Alert, Budget, BudgetCost, BudgetHealth, BudgetRefusal, Budgets, Estimate, ReservedAmounts, SoftBudgetRouting,
+    Alert, Bills, Budget, BudgetCost, BudgetHealth, BudgetRefusal, Budgets, Estimate, PromptKind, PromptTokens,
+    ReservedAmounts, SoftBudgetRouting,
 };
 #[cfg(feature = "store")]
 use crate::spec::{PastSpend, ReservedSpend};
@@ -20,6 +21,7 @@ const TOLD_MAX: usize = 100;
 pub(crate) struct SharedBudgets {
     any: AtomicBool,
     money: Mutex<Budgets>,
+    bills: Mutex<Bills>,
 }
 
 impl SharedBudgets {
@@ -81,6 +83,18 @@ impl SharedBudgets {
         let (estimate, now) = (estimate(), wall());
         let taken = lock(&self.money).take(about, &estimate, now)?;
         Ok(Some(BudgetReservation { taken: Some(taken), budgets: self.clone() }))
+    }
+
+    /// Returns the tokens of a prompt that was estimated, for a model with this window.
+    pub(super) fn prompt(&self, kind: &PromptKind, estimated: u32, window: Option<u32>) -> PromptTokens {
+        lock(&self.bills).prompt(kind, estimated, window)
+    }
+
+    /// Takes in what was billed for a prompt. Where nothing is limited only what cannot be estimated is of use.
+    pub(super) fn learn(&self, kind: PromptKind, estimated: u32, billed: u64) {
+        if kind.grows || self.any.load(Relaxed) {
+            lock(&self.bills).learn(kind, estimated, billed);
+        }
     }
 
     /// Returns how a call is to be routed, by the soft budgets that are spent.

@@ -58,6 +58,7 @@ async fn run(job: Box<CallJob>, shared: Arc<Shared>) {
         table,
         route,
         needs,
+        over: _,
         started,
         deadline,
         wanted,

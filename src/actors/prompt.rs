@@ -18,6 +18,8 @@ pub(crate) struct MeasuredRequest {
     prompts: [OnceLock<Prompt>; Measure::COUNT],
     /// The parts of it that not every target can take.
     pub(super) demands: Vec<Demand>,
+    /// Whether more may be billed of its prompt than is sent: a part is only named, or its provider adds to it.
+    pub(super) grows: bool,
     /// The key of its answer, if its route keeps answers.
     pub(super) key: Option<QuestionKey>,
 }
@@ -28,7 +30,8 @@ impl MeasuredRequest {
             Work::Chat(request) => request.demands(),
             Work::Embed(request) => request.demands(),
         };
-        Self { work, by_message, prompts: Default::default(), demands, key: None }
+        let grows = demands.iter().any(Demand::grows);
+        Self { work, by_message, prompts: Default::default(), demands, grows, key: None }
     }
 
     /// Returns the request's size by a measure. It is counted once.
@@ -59,6 +62,8 @@ pub(crate) struct FittedPrompt {
     pub(crate) cut: Option<TrimRange>,
     /// The tokens of that.
     pub(crate) left_out: u32,
+    /// Whether more may be billed than is sent.
+    pub(crate) grows: bool,
 }
 
 impl Target {
@@ -98,7 +103,7 @@ impl Table {
         let spec = target.spec();
         let (weights, prompt) = (target.weights(), target.prompt(asked));
         let tokens = weights.tokens(&prompt.whole);
-        let uncut = FittedPrompt { size: prompt.whole, tokens, cut: None, left_out: 0 };
+        let uncut = FittedPrompt { size: prompt.whole, tokens, cut: None, left_out: 0, grows: asked.grows };
         let (can, (messages, output_max)) = (&spec.capabilities, asked.conversation());
         let output = can.answer_max(output_max);
         let window = can.context_tokens_max;
@@ -111,6 +116,6 @@ impl Table {
         };
         let size = cut.left_out(messages).fold(prompt.whole, |size, at| size - prompt.messages[at]);
         let left = weights.tokens(&size);
-        FittedPrompt { size, tokens: left, cut: Some(cut), left_out: tokens.saturating_sub(left) }
+        FittedPrompt { size, tokens: left, cut: Some(cut), left_out: tokens.saturating_sub(left), ..uncut }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::budgets::BudgetReservation;
 use super::clock::now;
 use super::driver::Driver;
-use crate::policy::budget::{BudgetRefusal, Estimate};
+use crate::policy::budget::{BudgetRefusal, Estimate, PromptKind};
 use crate::policy::explain::CallStep;
 use crate::policy::snapshot::{Gate, Refusal};
 use crate::words::{Amount, AttemptRecord, Error, OverBudget};
@@ -40,6 +40,7 @@ impl Driver {
             renews_in: Some(Duration::ZERO),
             reserved: Amount::Dollars(in_flight),
             unpriced: false,
+            expected: Some(Amount::Dollars(likely)),
         };
         Err(BudgetRefusal { why, passes: spent + likely <= most })
     }
@@ -53,7 +54,10 @@ impl Driver {
     fn estimate(&self, target: usize, prompt_tokens: u32) -> Estimate {
         let (target, asked) = (&self.table.targets[target], self.needs.output_tokens);
         let usual = self.state.output_tokens(asked);
-        Estimate::new(target.price, prompt_tokens, usual, asked, target.spec().capabilities.output_tokens_max)
+        let (can, grows) = (&target.spec().capabilities, self.asked.grows);
+        let kind = PromptKind { route: self.route.name.clone(), target: target.id().clone(), grows };
+        let prompt = self.shared.budgets.prompt(&kind, prompt_tokens, can.context_tokens_max);
+        Estimate::new(target.price, prompt, usual, asked, can.output_tokens_max)
     }
 
     /// Goes on without a target for which a budget has no room.

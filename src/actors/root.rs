@@ -27,13 +27,14 @@ use super::router::Router;
 use super::shared::Shared;
 use super::slot::ProviderStatus;
 use super::supervisor::Supervisor;
-use super::table::{Provider, Table};
+use super::table::{Provider, Table, Target};
 use super::task::{NoMessage, died};
 use super::to_provider::ProviderMessage;
 use super::to_root::{Child, RootMessage};
 use super::to_router::RouterCommand;
 use super::to_supervisor::SupervisorMessage;
 use super::wait_scheduler::WaitScheduler;
+use crate::policy::budget::Unit;
 use crate::policy::local_fault::MachineSleep;
 use crate::policy::restart::{Restart, Restarts};
 use crate::spec::Setup;
@@ -268,6 +269,7 @@ impl State {
             providers.push(provider);
         }
         self.noticed = None;
+        let counts_dollars = setup.budgets.iter().any(|budget| budget.unit == Unit::Nanodollars);
         self.shared.budgets.replace(setup.budgets);
         #[cfg(feature = "store")]
         self.shared.budgets.recall(&setup.spent);
@@ -275,6 +277,11 @@ impl State {
         self.shared.parking.wake_all();
         self.shared.router.send(RouterCommand::Retabled(old.clone()));
         let table = self.shared.table();
+        let unpriced = |target: &&Arc<Target>| target.price.is_none() && target.spec().named;
+        for target in table.targets.iter().filter(unpriced).filter(|_| counts_dollars) {
+            let (target, remedy) = (target.id(), "set its `price`");
+            tracing::warn!(target_id = %target, remedy, "budgets count dollars, and its price is not known");
+        }
         for (route, target) in self.shared.lift_pins(&table) {
             tracing::warn!(%route, target_id = %target, "a pin is lifted: the target is no longer one of the route's");
             self.shared.tell(Event::Unpinned { route, target });

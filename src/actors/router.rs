@@ -214,6 +214,12 @@ fn unservable(plan: &Plan, accepted: &Accepted) -> Option<Error> {
     if !plan.picks.is_empty() || !plan.skipped.iter().all(lacks) {
         return None;
     }
+    // Where the route would let it through it is the budget that has no room for the call.
+    let is_dear = |skip: &Skip| skip.why == SkipReason::Price;
+    let is_least = accepted.needs.price_max <= route.options.price_max || route.options.price_max.is_none();
+    if let Some(budget) = accepted.over.clone().filter(|_| is_least && plan.skipped.iter().any(is_dear)) {
+        return Some(Error::OverBudget { budget, attempts: Vec::new() });
+    }
     let why: Vec<String> =
         plan.skipped.iter().map(|skip| format!("{}: {}", table.targets[skip.target].id(), skip.why.text())).collect();
     let (route_name, why) = (route.name.to_string(), why.join("; "));

@@ -11,7 +11,7 @@ use super::blocking_pool::LONG_BYTES;
 use crate::spec::{ProviderSpec, TargetSpec};
 use crate::wire::{self, Embedded, Encoded, Ending, Verbatim};
 use crate::words::{
-    ChatRequest, CommitPolicy, Dialect, EmbedRequest, Error, Failure, Hedging, OnExhausted, Original, Priority,
+    Bill, ChatRequest, CommitPolicy, Dialect, EmbedRequest, Error, Failure, Hedging, OnExhausted, Original, Priority,
     ResponseFormat, Usage,
 };
 
@@ -205,7 +205,15 @@ impl AttemptAnswer {
         }
     }
 
-    /// Returns what it cost, where the provider said so.
+    /// Returns what its provider told of its bill beside the tokens.
+    pub(super) fn bill(&self) -> Bill {
+        match self {
+            Self::Answer(ending) => ending.bill,
+            Self::Vectors(_) => Bill::default(),
+        }
+    }
+
+    /// Returns its tokens, where the provider counted them.
     pub(super) fn usage(&self) -> Option<Usage> {
         match self {
             Self::Answer(ending) => ending.usage,

@@ -4,12 +4,14 @@
 //! advice: what a configuration says comes first, and a model that is not here is an unknown one, never an error. It
 //! reads no clock: a caller that asks whether a model is retired says what day it is.
 
+mod price;
 mod prices;
 
 use std::sync::LazyLock;
 
-use crate::words::{Capabilities, Date, ModelKind, Price, without_path};
+use crate::words::{Capabilities, Date, ModelKind, Price, PriceTier, without_path};
 
+pub use price::{PriceConfig, PriceTierConfig};
 pub(crate) use prices::Listing;
 pub use prices::PriceList;
 
@@ -126,10 +128,16 @@ fn parse(line: &'static str) -> Option<Model> {
     let [input, cached_input, cache_write, output] = dollars;
     let retires = Date::parse(next()?);
     let abilities: Vec<&str> = next()?.split(' ').collect();
+    // Most lines end here.
+    let [cache_write_1h, search] = [next(), next()].map(|column| column.and_then(|column| column.parse().ok()));
+    let tiers = next().unwrap_or_default();
     let has = |ability: &str| abilities.contains(&ability);
     let price = input.zip(output).map(|(input, output)| Price {
         cached_input: cached_input.unwrap_or(input),
         cache_write: cache_write.unwrap_or(input),
+        cache_write_1h,
+        search,
+        tiers: [tier(tiers, cache_write_1h.is_some()), None, None],
         ..Price::new(input, output)
     });
     let capabilities = Capabilities {
@@ -154,6 +162,24 @@ fn parse(line: &'static str) -> Option<Model> {
         samples: !has("-sampling"),
         chats: !has("-chat"),
         retires,
+    })
+}
+
+/// Reads the prices of long prompts: `above:input/cached_input/cache_write/output`; a write for an hour costs twice the
+/// prompt, where it has a price.
+fn tier(text: &str, has_hours: bool) -> Option<PriceTier> {
+    let (above, dollars) = text.split_once(':')?;
+    let dollars: Vec<Option<f64>> = dollars.split('/').map(|dollars| dollars.parse().ok()).collect();
+    let [input, cached_input, cache_write, output] = dollars[..] else { return None };
+    let (input, output) = input.zip(output)?;
+    Some(PriceTier {
+        above: above.parse().ok()?,
+        input,
+        cached_input: cached_input.unwrap_or(input),
+        cache_write: cache_write.unwrap_or(input),
+        output,
+        reasoning: output,
+        cache_write_1h: has_hours.then_some(2.0 * input),
     })
 }
 
@@ -202,6 +228,19 @@ mod tests {
         assert_eq!(writes.map(|price| price.cache_write), Some(1.25));
         assert_eq!(model.capabilities.context_tokens_max, Some(1_000_000));
         assert!(model.capabilities.tools && model.reasons && !model.samples);
+    }
+
+    #[test]
+    fn long_prompts_hours_and_searches_have_prices_of_their_own() {
+        let price = |name| find(name).and_then(|model| model.price).expect(name);
+        let pro = price("gemini-2.5-pro").at(200_001);
+        assert_eq!((pro.input, pro.cached_input, pro.output), (2.5, 0.25, 15.0));
+        let sonnet = price("claude-sonnet-5-5");
+        assert_eq!((sonnet.cache_write_1h, sonnet.search), (Some(2.0 * sonnet.input), Some(0.01)));
+        let lines = DATA.lines().filter(|line| !line.starts_with('#'));
+        let with_tiers = lines.filter(|line| line.split('\t').nth(12).is_some_and(|tiers| !tiers.is_empty()));
+        let read = models().iter().filter(|model| model.price.is_some_and(|price| price.tiers[0].is_some())).count();
+        assert!(read > 20 && with_tiers.count() == read, "{read}");
     }
 
     #[test]

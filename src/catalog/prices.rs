@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::words::Price;
+use super::PriceConfig;
+use crate::words::{Price, PriceTier, TIERS_MAX};
 
 /// Dollars for a million tokens beyond which a price is a mistake: a dollar a token.
 const DOLLARS_MAX: f64 = 1e6;
@@ -38,17 +39,6 @@ pub(crate) struct Listing {
     pub(crate) sellers: Option<Vec<String>>,
 }
 
-/// A price in our own words.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Own {
-    input: f64,
-    output: f64,
-    cached_input: Option<f64>,
-    cache_write: Option<f64>,
-    reasoning: Option<f64>,
-}
-
 impl PriceList {
     /// Reads a document.
     ///
@@ -63,15 +53,16 @@ impl PriceList {
             let wrong = |problem: &str| format!("`{}`: {problem}", name.escape_debug());
             let Value::Object(fields) = &value else { return Err(wrong("must be an object with a price in it")) };
             let listed = if fields.contains_key("input") || fields.contains_key("output") {
-                let own = Own::deserialize(&value).map_err(|error| wrong(&error.to_string()))?;
+                let own = PriceConfig::deserialize(&value).map_err(|error| wrong(&error.to_string()))?;
+                if own.tiers.len() > TIERS_MAX || !own.tiers.is_sorted_by(|one, other| one.above < other.above) {
+                    return Err(wrong("has more than three `tiers`, or they do not stand in the order of `above`"));
+                }
                 Some(Listed { price: own.price(), seller: None })
             } else {
                 of_litellm(fields)
             };
             let Some(listed) = listed else { continue };
-            let Price { input, cached_input, cache_write, output, reasoning } = listed.price;
-            let fine = |dollars: f64| (0.0..=DOLLARS_MAX).contains(&dollars);
-            if ![input, cached_input, cache_write, output, reasoning].into_iter().all(fine) {
+            if !is_fine(&listed.price) {
                 return Err(wrong(MUST));
             }
             list.insert(name, listed);
@@ -106,15 +97,16 @@ impl PriceList {
     }
 }
 
-impl Own {
-    fn price(&self) -> Price {
-        Price {
-            cached_input: self.cached_input.unwrap_or(self.input),
-            cache_write: self.cache_write.unwrap_or(self.input),
-            reasoning: self.reasoning.unwrap_or(self.output),
-            ..Price::new(self.input, self.output)
-        }
-    }
+/// Tells whether every price is one.
+fn is_fine(price: &Price) -> bool {
+    let Price { input, cached_input, cache_write, output, reasoning, cache_write_1h, search, tiers } = *price;
+    let of_tiers = tiers.into_iter().flatten().flat_map(|tier| {
+        let PriceTier { above: _, input, cached_input, cache_write, output, reasoning, cache_write_1h } = tier;
+        [Some(input), Some(cached_input), Some(cache_write), Some(output), Some(reasoning), cache_write_1h]
+    });
+    let flat = [input, cached_input, cache_write, output, reasoning].map(Some);
+    let all = flat.into_iter().chain([cache_write_1h, search]).chain(of_tiers).flatten();
+    all.into_iter().all(|dollars| (0.0..=DOLLARS_MAX).contains(&dollars))
 }
 
 /// Reads an entry of `LiteLLM`'s, if it has a price for tokens. It has 0 for both where something else is billed, or
@@ -133,12 +125,36 @@ fn of_litellm(fields: &Map<String, Value>) -> Option<Listed> {
     if input == 0.0 && output == 0.0 {
         return None;
     }
-    let price = Price {
+    let search = || fields.get("search_context_cost_per_query")?.get("search_context_size_medium")?.as_f64();
+    let mut price = Price {
         cached_input: dollars("cache_read_input_token_cost").unwrap_or(input),
         cache_write: dollars("cache_creation_input_token_cost").unwrap_or(input),
         reasoning: dollars("output_cost_per_reasoning_token").unwrap_or(output),
+        cache_write_1h: dollars("cache_creation_input_token_cost_above_1hr"),
+        search: search(),
         ..Price::new(input, output)
     };
+    // `input_cost_per_token_above_200k_tokens`; what is not listed of a tier stays as it is.
+    let length = |name: &str| {
+        let above = name.strip_prefix("input_cost_per_token_above_")?.strip_suffix("k_tokens")?;
+        above.parse::<u32>().ok()
+    };
+    let mut lengths: Vec<u32> = fields.keys().filter_map(|name| length(name)).collect();
+    lengths.sort_unstable();
+    for (tier, above) in price.tiers.iter_mut().zip(lengths) {
+        let of = |name: &str| dollars(&format!("{name}_above_{above}k_tokens"));
+        let (input, output) =
+            (of("input_cost_per_token").unwrap_or(input), of("output_cost_per_token").unwrap_or(output));
+        *tier = Some(PriceTier {
+            above: u64::from(above) * 1_000,
+            input,
+            cached_input: of("cache_read_input_token_cost").unwrap_or(price.cached_input),
+            cache_write: of("cache_creation_input_token_cost").unwrap_or(price.cache_write),
+            output,
+            reasoning: of("output_cost_per_reasoning_token").unwrap_or(output),
+            cache_write_1h: of("cache_creation_input_token_cost_above_1hr").or(price.cache_write_1h),
+        });
+    }
     Some(Listed { price, seller: text("litellm_provider").map(str::to_owned) })
 }
 
@@ -187,6 +203,41 @@ mod tests {
         assert_eq!(price(&["mine"], "qwen3", Some(&[])), Some(Price { reasoning: 3.0, ..Price::new(0.5, 1.0) }));
         assert_eq!(price(&["openai"], "embed", None), Some(Price::new(0.02, 0.0)));
         assert_eq!((price(&["openai"], "free", None), price(&["openai"], "image", None)), (None, None));
+    }
+
+    #[test]
+    fn prices_of_long_prompts_of_hours_and_of_searches_are_read_of_both_kinds_of_list() {
+        let list = read(
+            r#"{
+            "gemini/pro": {"litellm_provider": "gemini", "input_cost_per_token": 1.25e-6, "output_cost_per_token": 1e-5,
+                "cache_read_input_token_cost": 1.25e-7, "input_cost_per_token_above_200k_tokens": 2.5e-6,
+                "output_cost_per_token_above_200k_tokens": 1.5e-5, "cache_read_input_token_cost_above_200k_tokens": 2.5e-7,
+                "input_cost_per_token_above_128k_tokens": 2e-6, "input_cost_per_token_above_200k_tokens_batches": 1e-6},
+            "claude": {"litellm_provider": "anthropic", "input_cost_per_token": 2e-6, "output_cost_per_token": 1e-5,
+                "cache_creation_input_token_cost": 2.5e-6, "cache_creation_input_token_cost_above_1hr": 4e-6,
+                "search_context_cost_per_query": {"search_context_size_low": 0.02, "search_context_size_medium": 0.01}},
+            "mine/m": {"input": 1, "output": 2, "cached_input": 0.1, "cache_write_1h": 2, "search": 0.005,
+                "tiers": [{"above": 200000, "input": 2, "output": 3}]}
+            }"#,
+        )
+        .expect("a list");
+        let price = |place: &str, name: &str| list.price(&listing(&[place], &[name], None)).expect(name);
+        let pro = |tokens| {
+            let price = price("gemini", "pro").at(tokens);
+            (price.input, price.cached_input, price.output)
+        };
+        assert_eq!(
+            [pro(128_000), pro(200_000), pro(200_001)],
+            [(1.25, 0.125, 10.0), (2.0, 0.125, 10.0), (2.5, 0.25, 15.0)]
+        );
+        let claude = price("any", "claude");
+        assert_eq!((claude.cache_write, claude.cache_write_1h, claude.search), (2.5, Some(4.0), Some(0.01)));
+        let mine = price("mine", "m");
+        let long = mine.at(200_001);
+        assert_eq!((mine.search, long.search, long.input, long.output), (Some(0.005), Some(0.005), 2.0, 3.0));
+        assert_eq!((long.cached_input, long.cache_write_1h), (0.2, Some(4.0)), "they rise with the prompt");
+        let tiers = r#"{"a": {"input": 1, "output": 2, "tiers": [{"above": 2, "input": 1, "output": 1}, {"above": 1, "input": 1, "output": 1}]}}"#;
+        assert!(read(tiers).expect_err("out of order").starts_with("`a`: has more than three `tiers`"));
     }
 
     #[test]

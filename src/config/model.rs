@@ -7,11 +7,11 @@ use serde::{Deserialize, Deserializer};
 
 use super::check_time;
 use super::presets::{Bills, spellings};
-use crate::catalog::{self, Listing};
+use crate::catalog::{self, Listing, PriceConfig};
 use crate::policy::admission::TargetOptions;
 use crate::policy::tokens::Vocabulary;
 use crate::spec::{TargetSpec, Timers};
-use crate::words::{Capabilities, ConfigError, Date, ModelClass, ModelKind, Price, TargetId};
+use crate::words::{Capabilities, ConfigError, Date, ModelClass, ModelKind, Price, TIERS_MAX, TargetId};
 
 /// One model at a provider.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -121,25 +121,6 @@ pub enum KindConfig {
     Embedding,
 }
 
-/// Dollars per million tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PriceConfig {
-    /// Prompt tokens.
-    pub input: f64,
-    /// Answer tokens.
-    pub output: f64,
-    /// Prompt tokens read from the cache. Default: `input`.
-    #[serde(default)]
-    pub cached_input: Option<f64>,
-    /// Prompt tokens written to the cache. Default: `input`.
-    #[serde(default)]
-    pub cache_write: Option<f64>,
-    /// Answer tokens spent on reasoning. Default: `output`.
-    #[serde(default)]
-    pub reasoning: Option<f64>,
-}
-
 impl ModelConfig {
     pub(super) fn target_options(&self, class: ModelClass) -> TargetOptions {
         let default = TargetOptions::default();
@@ -178,7 +159,7 @@ impl ModelConfig {
         }
         let name = self.same_as.as_deref().unwrap_or(&id.model);
         let known = catalog::find(name);
-        let price = self.price.map(|price| price.check(&at("price"), errors));
+        let price = self.price.as_ref().map(|price| check_price(price, &at("price"), errors));
         let listing = price.is_none().then(|| host.listing(&id, [name].into_iter().chain(known.map(|model| model.id))));
         let price = price.or_else(|| host.bills.price(name));
         let usual = known.map(|model| model.capabilities).unwrap_or_default();
@@ -220,28 +201,36 @@ impl ModelConfig {
     }
 }
 
-impl PriceConfig {
-    /// Returns a price of the prompt and of the answer, the same for all kinds of tokens.
-    pub const fn new(input: f64, output: f64) -> Self {
-        Self { input, output, cached_input: None, cache_write: None, reasoning: None }
-    }
-
-    fn check(self, field: &str, errors: &mut Vec<ConfigError>) -> Price {
-        let fine = |dollars: f64| dollars.is_finite() && dollars >= 0.0;
-        let must = "must be dollars per million tokens, 0 or more, as 0.25";
+/// Checks a price.
+fn check_price(own: &PriceConfig, field: &str, errors: &mut Vec<ConfigError>) -> Price {
+    let fine = |dollars: f64| dollars.is_finite() && dollars >= 0.0;
+    let must = "must be dollars per million tokens, 0 or more, as 0.25";
+    let fields = [
+        ("input", fine(own.input), must),
+        ("output", fine(own.output), must),
+        ("cached_input", own.cached_input.is_none_or(fine), must),
+        ("cache_write", own.cache_write.is_none_or(fine), must),
+        ("reasoning", own.reasoning.is_none_or(fine), must),
+        ("cache_write_1h", own.cache_write_1h.is_none_or(fine), must),
+        ("search", own.search.is_none_or(fine), "must be dollars for one search, 0 or more, as 0.01"),
+        ("tiers", own.tiers.len() <= TIERS_MAX, "must be three at most"),
+        (
+            "tiers",
+            own.tiers.is_sorted_by(|one, other| one.above < other.above),
+            "must stand in the order of `above`, and no two of them have the same",
+        ),
+    ];
+    errors.extend(ConfigError::unless(field, fields));
+    for (at, tier) in own.tiers.iter().enumerate() {
         let fields = [
-            ("input", fine(self.input), must),
-            ("output", fine(self.output), must),
-            ("cached_input", self.cached_input.is_none_or(fine), must),
-            ("cache_write", self.cache_write.is_none_or(fine), must),
-            ("reasoning", self.reasoning.is_none_or(fine), must),
+            ("input", fine(tier.input), must),
+            ("output", fine(tier.output), must),
+            ("cached_input", tier.cached_input.is_none_or(fine), must),
+            ("cache_write", tier.cache_write.is_none_or(fine), must),
+            ("cache_write_1h", tier.cache_write_1h.is_none_or(fine), must),
+            ("reasoning", tier.reasoning.is_none_or(fine), must),
         ];
-        errors.extend(ConfigError::unless(field, fields));
-        Price {
-            cached_input: self.cached_input.unwrap_or(self.input),
-            cache_write: self.cache_write.unwrap_or(self.input),
-            reasoning: self.reasoning.unwrap_or(self.output),
-            ..Price::new(self.input, self.output)
-        }
+        errors.extend(ConfigError::unless(&format!("{field}.tiers[{at}]"), fields));
     }
+    own.price()
 }

@@ -688,8 +688,8 @@ fn host(url: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::PriceConfig;
     use super::*;
+    use crate::config::PriceConfig;
     use crate::words::{Date, ModelClass};
 
     fn checked(provider: ProviderConfig) -> Result<ProviderSpec, ConfigError> {

@@ -232,7 +232,10 @@ mod tests {
         let mut errors = Vec::new();
         ill.check(&mut errors);
         let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
-        assert!(fields.starts_with(&["store.path", "store.keep", "store.size_max", "store.durable_size_max"]), "{fields:?}");
+        assert!(
+            fields.starts_with(&["store.path", "store.keep", "store.size_max", "store.durable_size_max"]),
+            "{fields:?}"
+        );
         let hex = "0f".repeat(32);
         for (keys, problem) in [
             (format!("['{hex}', {{ env = 'STORE_KEY' }}, {{ file = 'key' }}, {{ command = ['pass', 'key'] }}]"), None),

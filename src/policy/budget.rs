@@ -15,6 +15,7 @@
 //! in billionths of a dollar, tokens one by one.
 
 mod account;
+mod bills;
 mod estimate;
 mod period;
 
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use account::BudgetAccount;
+pub use bills::{Bills, PromptKind, PromptTokens};
 pub use estimate::{BudgetCost, Estimate};
 pub use period::Period;
 
@@ -158,12 +160,14 @@ pub struct Alert {
 }
 
 /// How a call is routed when its soft budgets are spent.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SoftBudgetRouting {
     /// By the least cost.
     pub least_cost: bool,
     /// Only to targets whose answer is expected to cost no more dollars.
     pub price_max: Option<f64>,
+    /// The budget that says so.
+    pub over: Option<Box<OverBudget>>,
 }
 
 /// The state of one account.
@@ -245,6 +249,7 @@ impl Budgets {
                     why.renews_in = account.room_in(budget, needed, now);
                     why.reserved = amount(budget.unit, account.reserved);
                     why.unpriced = likely.is_none();
+                    why.expected = likely.map(|likely| amount(budget.unit, likely));
                     return Err(BudgetRefusal { why, passes });
                 }
             }
@@ -326,12 +331,16 @@ impl Budgets {
                 continue;
             }
             let Some(key) = self.key(at, about) else { continue };
-            let is_spent =
-                self.accounts.get(&key).is_some_and(|account| account.spent(budget.period, now) >= budget.limit);
+            let Some(account) = self.accounts.get_mut(&key) else { continue };
+            account.set_clock(budget.period, now);
+            if account.spent(budget.period, now) < budget.limit {
+                continue;
+            }
             match budget.on_spent {
-                OnSpent::LeastCost if is_spent => soft_routing.least_cost = true,
-                OnSpent::PriceMax(most) if is_spent => {
-                    soft_routing.price_max = Some(soft_routing.price_max.map_or(most, |known| known.min(most)));
+                OnSpent::LeastCost => soft_routing.least_cost = true,
+                OnSpent::PriceMax(most) if soft_routing.price_max.is_none_or(|known| most < known) => {
+                    soft_routing.price_max = Some(most);
+                    soft_routing.over = Some(Box::new(told(budget, &key.1, account, now)));
                 }
                 _ => {}
             }
@@ -407,6 +416,7 @@ fn told(budget: &Budget, of: &str, account: &BudgetAccount, now: SystemTime) -> 
         renews_in: account.room_in(budget, 1, now),
         reserved: amount(budget.unit, 0),
         unpriced: false,
+        expected: None,
     }
 }
 

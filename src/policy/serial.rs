@@ -142,6 +142,8 @@ fn attempt(record: &AttemptRecord) -> Value {
             "cache_write": price.cache_write,
             "output": price.output,
             "reasoning": price.reasoning,
+            "cache_write_1h": price.cache_write_1h,
+            "search": price.search,
         })),
         "cost_usd": record.cost_usd,
         "bytes_sent": record.bytes_sent,

@@ -15,7 +15,7 @@ use super::access::ClientKey;
 use super::document::{Document, LineColumn};
 use super::lenient::{self, DocumentError};
 use super::tls::{TlsConfig, acceptor};
-use crate::config::{Config, check_time, check_wait, destination, is_constant, presets};
+use crate::config::{BudgetScope, Config, check_time, check_wait, destination, is_constant, presets};
 use crate::words::names::fault;
 use crate::words::{ConfigError, ConfigErrors, Price, TargetId, nearest};
 
@@ -395,6 +395,16 @@ impl Settings {
                 .then(|| nearest(route, own.clone().chain(names.iter().map(String::as_str))));
             let meant = near.flatten().map_or(String::new(), |near| format!("; did you mean `{near}`?"));
             errors.push(ConfigError::new(field, format!("is no route, alias or `provider/model`{meant}")));
+        }
+        for (name, budget) in &self.runtime.budgets {
+            let BudgetScope::Client(Some(client)) = &budget.of else { continue };
+            let clients = || self.server.keys.iter().filter(|key| !key.operator).map(|key| key.name.as_str());
+            if !clients().any(|known| known == client) {
+                let meant =
+                    nearest(client, clients()).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+                let problem = format!("`{client}` is no name of `server.keys`{meant}");
+                errors.push(ConfigError::new(format!("budgets.{name}.of"), problem));
+            }
         }
         ConfigErrors::none(errors)?;
         Ok(targets)

@@ -179,7 +179,7 @@ impl TextIds {
     }
 
     fn price(&mut self, connection: &Connection, price: Price) -> rusqlite::Result<i64> {
-        let Price { input, cached_input, cache_write, output, reasoning } = price;
+        let Price { input, cached_input, cache_write, output, reasoning, .. } = price;
         let key = [input, cached_input, cache_write, output, reasoning].map(f64::to_bits);
         if let Some(id) = self.prices.get(&key) {
             return Ok(*id);

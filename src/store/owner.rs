@@ -228,7 +228,8 @@ impl Store {
 }
 
 /// The error where a new durable call has no room.
-const NO_ROOM: &str = "durable calls that have not ended take all of `store.durable_size_max`: raise it, or let some end";
+const NO_ROOM: &str =
+    "durable calls that have not ended take all of `store.durable_size_max`: raise it, or let some end";
 /// The error once nothing can be written any more.
 const GONE: &str = "the store writes no more";
 

@@ -3,10 +3,9 @@
 //! An entry is an attempt or a call that ended; both count from one sequence, so that a gap or a double shows. `hour`
 //! and its like are sums over an hour, which questions are answered from: kept longer than entries, and as exact, for
 //! money is counted in billionths of a dollar. Names that come from a configuration stand once, in `name`. `purse` has
-//! what each account of each `budget` spent, step by step of its period. `memory` has what the last process knew of each
-//! provider. Durable calls are `kept`, with what was told of each in
-//! `kept_item`: the only words of callers and models that there are. `seal` is the mark of the key that sealed a row's
-//! bytes, if one did.
+//! what each account of each `budget` spent, step by step of its period. `memory` has what the last process knew of
+//! each provider. Durable calls are `kept`, with what was told of each in `kept_item`: the only words of callers and
+//! models that there are. `seal` is the mark of the key that sealed a row's bytes, if one did.
 
 use rusqlite::{Connection, Transaction};
 

@@ -23,7 +23,8 @@ use super::thought_blocks::ThoughtBlocks;
 use super::tidy::tidy;
 use super::told::Told;
 use crate::words::{
-    AssistantPart, DriftKind, Failure, FailureClass, Piece, Proof, Reasoning, Scope, Source, StopReason, Text, Usage,
+    AssistantPart, Bill, DriftKind, Failure, FailureClass, Piece, Proof, Reasoning, Scope, Source, StopReason, Text,
+    Usage,
 };
 
 /// The most tool calls of one answer. OpenAI takes 128 tools; a model with more calls than that in one turn is out of
@@ -39,6 +40,8 @@ pub struct Ending {
     pub refuses: bool,
     /// Its tokens, if the provider counted them.
     pub usage: Option<Usage>,
+    /// What its provider told of its bill beside the tokens.
+    pub bill: Bill,
     /// The model's name as the provider spelled it.
     pub model: Option<Arc<str>>,
     /// The whole answer in the model's order, to be shown or sent back; its tool calls are complete. For an answer that
@@ -179,6 +182,8 @@ pub(super) struct Draft {
     /// The sources that it cites.
     pub(super) sources: Sources,
     pub(super) usage: Option<Usage>,
+    /// What its provider told of its bill beside the tokens.
+    pub(super) bill: Bill,
     /// Unknown events, fields and codes that came.
     pub(super) drifts: Drifts,
     model: Option<Arc<str>>,
@@ -754,7 +759,7 @@ impl Draft {
         }
         let counts = |flaw: &Failure| flaw.class == FailureClass::ContentPolicy && flaw.scope == Scope::Request;
         flaw.take_if(|flaw| self.filtered && counts(flaw));
-        let Self { usage, model, beyond, stop_sequence, sources, refused: refuses, .. } = self;
+        let Self { usage, bill, model, beyond, stop_sequence, sources, refused: refuses, .. } = self;
         let stop_sequence = stop_sequence.filter(|_| stop == StopReason::Stop);
         let (sources, unsaid) = sources.finish(&parts);
         let (verbatim, unfenced) = (None, false);
@@ -762,6 +767,7 @@ impl Draft {
             stop,
             refuses,
             usage,
+            bill,
             model,
             parts,
             verbatim,

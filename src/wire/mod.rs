@@ -43,6 +43,7 @@ mod thoughts;
 // Answers.
 mod partial_call;
 mod told;
+mod bill;
 mod draft;
 
 // The dialects.

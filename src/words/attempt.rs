@@ -137,11 +137,11 @@ pub struct AttemptRecord {
     pub took: Duration,
     /// Tokens as the provider counted them, or an estimate where it did not say.
     pub usage: Usage,
-    /// Whether `usage` is our estimate.
+    /// Whether `usage` is our estimate, or something of it is billed by a price that is not known.
     pub estimated: bool,
-    /// The price that was applied; `None` where it is unknown.
+    /// The target's price of a prompt of this length; `None` where it is unknown.
     pub price: Option<Price>,
-    /// Dollars; `None` where the target's price is unknown.
+    /// Dollars: what the provider told, else by the price; `None` where neither is known.
     pub cost_usd: Option<f64>,
     /// Bytes of the request's body; 0 where nothing was sent.
     pub bytes_sent: u64,

@@ -68,6 +68,12 @@ impl Demand {
         is_read && !is_message && !THE_REST.contains(&kind.as_str())
     }
 
+    /// Tells whether its provider may bill more tokens for it than are sent: what stands at an address, or is the
+    /// provider's own, as a file that it keeps or a search.
+    pub fn grows(&self) -> bool {
+        matches!(self.what, Demanded::Foreign(..) | Demanded::DocumentUrl)
+    }
+
     fn foreign(field: String, foreign: &Foreign) -> Option<Self> {
         let what = Demanded::Foreign(foreign.dialect, foreign.kind.clone());
         (!foreign.optional).then(|| Self { field, what, begin: begin(&foreign.json) })

@@ -69,6 +69,6 @@ pub use original::{Marks, Original, Unread};
 pub use payload::Payload;
 pub use reply::{Finished, Note, Piece, Reply, ReplyEvent, Source, StopReason, Usage};
 pub use rule::Rule;
-pub(crate) use target::without_path;
-pub use target::{Capabilities, Dialect, ModelClass, ModelKind, Price, Secret, TargetId};
+pub(crate) use target::{Bill, TIERS_MAX, without_path};
+pub use target::{Capabilities, Dialect, ModelClass, ModelKind, Price, PriceTier, Secret, TargetId};
 pub use text::Text;

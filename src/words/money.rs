@@ -63,6 +63,8 @@ pub struct OverBudget {
     pub reserved: Amount,
     /// Whether it refuses only because the targets' prices are not known.
     pub unpriced: bool,
+    /// What the call that is refused is expected to cost.
+    pub expected: Option<Amount>,
 }
 
 impl OverBudget {
@@ -74,7 +76,7 @@ impl OverBudget {
 
 impl fmt::Display for OverBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { budget, of, spent, limit, per, renews_in, reserved, unpriced } = self;
+        let Self { budget, of, spent, limit, per, renews_in, reserved, unpriced, expected } = self;
         write!(f, "budget `{budget}`")?;
         if !of.is_empty() {
             write!(f, " of {of}")?;
@@ -85,6 +87,15 @@ impl fmt::Display for OverBudget {
         write!(f, ": {spent} of {limit} {} {per} spent", limit.unit())?;
         if reserved.number() > 0.0 {
             write!(f, ", up to {reserved} reserved for calls in flight")?;
+        }
+        // Why it is refused while there is something left.
+        let has_left = limit.number() > spent.number() && !self.is_in_flight();
+        match expected.filter(|expected| expected.number() > 0.0 && has_left) {
+            Some(expected) if renews_in.is_none() => {
+                return write!(f, "; this call alone is expected to cost {expected}, more than all of it");
+            }
+            Some(expected) => write!(f, ", and this call is expected to cost {expected}")?,
+            None => {}
         }
         match renews_in {
             // Whole seconds are what people and headers can read.

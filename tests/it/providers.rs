@@ -134,7 +134,7 @@ async fn hosts(models: [&str; 3]) -> World {
     route.options.strategy = Strategy::Adaptive;
     let price = standin::config::PriceConfig::new(1.0, 5.0);
     for ((name, scripted), model) in ["a", "b", "c"].into_iter().zip(&providers).zip(models) {
-        let options = ModelConfig { price: Some(price), ..ModelConfig::default() };
+        let options = ModelConfig { price: Some(price.clone()), ..ModelConfig::default() };
         config.providers.insert(name.into(), provider(name, scripted).model_with(model, options));
         let mut member: standin::config::MemberConfig = format!("{name}/{model}").as_str().into();
         member.weight = f64::from(u8::from(name == "a"));

@@ -4,6 +4,7 @@ mod access;
 mod answers;
 mod background;
 mod begin;
+mod bills;
 mod bodies;
 mod careless;
 mod child;

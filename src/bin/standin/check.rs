@@ -38,6 +38,7 @@ pub async fn run(options: super::Check) -> ExitCode {
         say!("  warning: {warning}");
     }
     let today = Date::of(SystemTime::now());
+    let counts_dollars = config.budgets.values().any(|budget| budget.dollars.is_some());
     let members = config.routes.values().flat_map(|route| &route.targets).map(|member| member.target.as_str());
     let members: BTreeSet<&str> = members.collect();
     let mut by_provider: BTreeMap<&str, Vec<&Described>> = BTreeMap::new();
@@ -57,6 +58,13 @@ pub async fn run(options: super::Check) -> ExitCode {
         }
         for target in named.iter().filter(|target| ended(target, today)) {
             say!("  warning: {} has ended: name another model, or correct its last day (`retires`)", target.id);
+        }
+        for target in named.iter().filter(|target| counts_dollars && target.price.is_none()) {
+            say!(
+                "  warning: budgets count dollars, and the price of {} is not known: hard ones refuse its calls, others \
+                 count none; set its `price`",
+                target.id
+            );
         }
         let more = own.len() - named.len();
         if more > 0 {

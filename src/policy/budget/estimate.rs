@@ -1,6 +1,6 @@
 //! What an attempt is expected to cost, and at most.
 
-use super::{Unit, nanos};
+use super::{PromptTokens, Unit, nanos};
 use crate::words::{Price, Usage};
 
 /// An answer without a limit of its own is taken to be at most this many times as long as usual, and at least this many
@@ -41,20 +41,26 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Returns the estimate for a prompt of this many tokens and an answer that is usually this long, and may be as
+    /// Returns the estimate for a prompt of so many tokens and an answer that is usually this long, and may be as
     /// long as its caller or else its target says.
-    pub fn new(price: Option<Price>, input: u32, usual: u32, asked: Option<u32>, target_max: Option<u32>) -> Self {
+    pub fn new(
+        price: Option<Price>,
+        prompt: PromptTokens,
+        usual: u32,
+        asked: Option<u32>,
+        target_max: Option<u32>,
+    ) -> Self {
         let (times, least) = ANSWER_MOST;
         let longest =
             asked.unwrap_or_else(|| usual.saturating_mul(times).max(least)).min(target_max.unwrap_or(u32::MAX));
         let usual = usual.min(longest);
         let usage = |input: u32, output: u32| Usage { input: input.into(), output: output.into(), ..Usage::default() };
-        // Prompts are estimated, and may be an eighth over; tokens written to a cache may cost more than others.
-        let (likely, most) = (usage(input, usual), usage(input.saturating_add(input / 8), longest));
-        let dear = |price: Price| Price {
-            input: price.input.max(price.cache_write),
-            output: price.output.max(price.reasoning),
-            ..price
+        let (likely, most) = (usage(prompt.likely, usual), usage(prompt.most, longest));
+        // Tokens written to a cache may cost more than others.
+        let dear = |price: Price| {
+            let price = price.at(most.input);
+            let (input, output) = (price.input.max(price.cache_write), price.output.max(price.reasoning));
+            Price { input, output, ..price }
         };
         Self {
             likely: BudgetCost::of(&likely, price.map(|price| price.cost_usd(&likely))),

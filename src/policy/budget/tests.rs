@@ -34,6 +34,10 @@ const fn costs(likely: i64, most: i64) -> Estimate {
     Estimate { likely: nanos(likely), most: nanos(most) }
 }
 
+const fn exactly(tokens: u32) -> PromptTokens {
+    PromptTokens { likely: tokens, most: tokens }
+}
+
 /// Spends this much at once.
 fn spend(money: &mut Budgets, about: &CallFacts, amount: i64, now: SystemTime) -> Result<Vec<Alert>, BudgetRefusal> {
     let taken = money.take(about, &costs(amount, amount), now)?;
@@ -196,7 +200,10 @@ fn a_soft_budget_that_is_spent_changes_where_calls_go_and_refuses_none() {
     let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
     assert_eq!(money.soft_routing(&call, now), SoftBudgetRouting::default());
     assert!(spend(&mut money, &call, DOLLAR, now).is_ok());
-    assert_eq!(money.soft_routing(&call, now), SoftBudgetRouting { least_cost: true, price_max: Some(0.01) });
+    let SoftBudgetRouting { least_cost, price_max, over } = money.soft_routing(&call, now);
+    assert_eq!((least_cost, price_max), (true, Some(0.01)));
+    let over = over.expect("a budget says so").to_string();
+    assert!(over.starts_with("budget `b`: 1.00 of 1.00 dollars a day spent; there is room again in"), "{over}");
     assert!(spend(&mut money, &call, DOLLAR, now).is_ok());
     assert_eq!(money.soft_routing(&call, at("2026-11-26", 0)), SoftBudgetRouting::default());
 }
@@ -217,15 +224,15 @@ fn replaced_budgets_keep_their_counts() {
 #[test]
 fn an_estimate_is_what_is_usual_and_at_most_what_caller_or_target_allow() {
     let price = Some(Price::new(1_000.0, 10_000.0));
-    let most = |asked, target| Estimate::new(price, 800, 100, asked, target).most;
+    let most = |asked, target| Estimate::new(price, exactly(800), 100, asked, target).most;
     assert_eq!(
-        Estimate::new(price, 800, 100, None, None).likely,
+        Estimate::new(price, exactly(800), 100, None, None).likely,
         BudgetCost { nanos: Some(1_800_000_000), tokens: 900 }
     );
-    assert_eq!(most(Some(50), None).tokens, 950);
-    assert_eq!(most(None, Some(1_000)).tokens, 1_900);
-    assert_eq!(most(None, None).tokens, 900 + 4_096);
-    assert_eq!(Estimate::new(None, 1, 1, None, None).likely.nanos, None);
+    assert_eq!(most(Some(50), None).tokens, 850);
+    assert_eq!(most(None, Some(1_000)).tokens, 1_800);
+    assert_eq!(most(None, None).tokens, 800 + 4_096);
+    assert_eq!(Estimate::new(None, exactly(1), 1, None, None).likely.nanos, None);
 }
 
 #[test]
@@ -294,10 +301,10 @@ fn the_emptiest_purse_is_told_first_and_the_one_of_everything_before_anything_is
 #[test]
 fn an_answer_may_cost_most_by_the_dearest_kind_of_its_tokens() {
     let price = Price { cache_write: 2_000.0, reasoning: 20_000.0, ..Price::new(1_000.0, 10_000.0) };
-    let estimate = Estimate::new(Some(price), 800, 100, Some(100), None);
+    let estimate = Estimate::new(Some(price), PromptTokens { likely: 800, most: 900 }, 100, Some(100), None);
     assert_eq!(estimate.likely_usd(), Some(1.8));
     assert_eq!(estimate.most, BudgetCost { nanos: Some(3_800_000_000), tokens: 1_000 });
-    assert_eq!(Estimate::new(None, 1, 1, None, None).likely_usd(), None);
+    assert_eq!(Estimate::new(None, exactly(1), 1, None, None).likely_usd(), None);
 }
 
 proptest::proptest! {

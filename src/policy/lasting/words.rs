@@ -223,7 +223,7 @@ lasting!(struct AttemptRecord {
     end,
 });
 lasting!(struct CallFacts { id, started_at, route, session, tags, priority, dialect, client });
-lasting!(struct Price { input, cached_input, cache_write, output, reasoning });
+lasting!(struct Price { input, cached_input, cache_write, output, reasoning, cache_write_1h, search } anew { tiers });
 lasting!(
     enum AttemptEnd {
         Won,
@@ -275,7 +275,7 @@ lasting!(enum Error {
     Cancelled,
     NotDurable(why),
 });
-lasting!(struct OverBudget { budget, of, spent, limit, per, renews_in, reserved, unpriced });
+lasting!(struct OverBudget { budget, of, spent, limit, per, renews_in, reserved, unpriced, expected });
 lasting!(
     enum Amount {
         Dollars(dollars),

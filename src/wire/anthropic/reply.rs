@@ -5,11 +5,11 @@ use serde_json::value::RawValue;
 
 use super::proof::wrap;
 use super::shape::{BLOCKS, DELTAS, EVENT, EVENTS, MESSAGE, RESULT_SUFFIX};
-use crate::wire::classify;
 use crate::wire::draft::{Draft, Forwarding, Fragment, arguments, broken, cut};
 use crate::wire::edit::{Array, Edits, Object, find, quoted};
 use crate::wire::json::{Scalar, parse};
 use crate::wire::request::object;
+use crate::wire::{bill, classify};
 use crate::words::{DriftKind, Failure, Piece, Usage};
 
 /// Reads one event of a stream; tells whether it had content.
@@ -322,6 +322,28 @@ struct Tokens<'a> {
     output_tokens: Scalar<'a>,
     #[serde(borrow, default)]
     output_tokens_details: Option<Details<'a>>,
+    #[serde(borrow, default)]
+    cache_creation: Option<CacheWrites<'a>>,
+    #[serde(borrow, default)]
+    server_tool_use: Option<ServerTools<'a>>,
+    #[serde(borrow, default)]
+    service_tier: Scalar<'a>,
+    #[serde(borrow, default)]
+    speed: Scalar<'a>,
+}
+
+/// Tokens written to the cache, by how long they stay.
+#[derive(Deserialize, Default)]
+struct CacheWrites<'a> {
+    #[serde(borrow, default)]
+    ephemeral_1h_input_tokens: Scalar<'a>,
+}
+
+/// Work of the provider's own tools.
+#[derive(Deserialize, Default)]
+struct ServerTools<'a> {
+    #[serde(borrow, default)]
+    web_search_requests: Scalar<'a>,
 }
 
 #[derive(Deserialize, Default)]
@@ -334,6 +356,8 @@ impl Tokens<'_> {
     /// Counts them as this crate does: cached tokens are part of the input.
     fn count(self, draft: &mut Draft) {
         let before = draft.usage.unwrap_or_default();
+        bill::serve(&mut draft.bill, self.service_tier.text());
+        bill::serve(&mut draft.bill, self.speed.text());
         let total = |now: &Scalar<'_>, before: u64| now.count().unwrap_or(0).max(before);
         let cached = total(&self.cache_read_input_tokens, before.cached);
         let cache_write = total(&self.cache_creation_input_tokens, before.cache_write);
@@ -346,6 +370,10 @@ impl Tokens<'_> {
             cache_write,
             reasoning: total(&self.output_tokens_details.unwrap_or_default().thinking_tokens, before.reasoning),
         };
+        let hour = self.cache_creation.unwrap_or_default().ephemeral_1h_input_tokens;
+        draft.bill.cache_write_1h = total(&hour, draft.bill.cache_write_1h);
+        let searches = self.server_tool_use.unwrap_or_default().web_search_requests;
+        draft.bill.searches = total(&searches, draft.bill.searches);
         if usage != Usage::default() {
             draft.usage = Some(usage);
         }

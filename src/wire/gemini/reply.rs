@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::shape::CHUNK;
-use crate::wire::classify;
 use crate::wire::draft::{Draft, Forwarding, Fragment, arguments, broken, unusable};
 use crate::wire::json::{Content as Text, Scalar, parse, says_something};
 use crate::wire::stop_reason::is_word;
 use crate::wire::tidy::tidy;
+use crate::wire::{bill, classify};
 use crate::words::{Dialect, DriftKind, Failure, FailureClass, Piece, Proof, StopReason, Usage};
 
 /// Reads one event of a stream; tells whether it had content.
@@ -62,6 +62,10 @@ fn read(dialect: Dialect, draft: &mut Draft, text: &str, out: &mut Vec<Piece>) -
     draft.identify(chunk.response_id.text(), chunk.model_version.text());
     let usage = chunk.usage_metadata.and_then(|raw| serde_json::from_str::<Tokens<'_>>(raw.get()).ok());
     draft.usage = usage.as_ref().and_then(Tokens::normal).or(draft.usage);
+    if let Some(Tokens { service_tier, traffic_type, .. }) = &usage {
+        bill::serve(&mut draft.bill, service_tier.text());
+        bill::serve(&mut draft.bill, traffic_type.text().strip_prefix("ON_DEMAND_").unwrap_or_default());
+    }
     let candidates = chunk.candidates.unwrap_or_default();
     if let Some(candidate) = candidates.into_iter().find(|candidate| candidate.index.count().unwrap_or(0) == 0) {
         return candidate.read(dialect, draft, out);
@@ -177,6 +181,8 @@ impl Candidate<'_> {
         for part in self.content.and_then(|content| content.parts).into_iter().flatten() {
             content |= part.read(dialect, draft, out)?;
         }
+        // Its own search has a price of its own, which differs from model to model.
+        draft.bill.other_price |= self.grounding_metadata.is_some_and(|raw| raw.get().contains("webSearchQueries"));
         if let (Some(grounding), false) = (self.grounding_metadata, draft.verbatim) {
             draft.sources.grounding(grounding);
         }
@@ -266,6 +272,10 @@ struct Tokens<'a> {
     thoughts_token_count: Scalar<'a>,
     #[serde(borrow, default)]
     cached_content_token_count: Scalar<'a>,
+    #[serde(borrow, default)]
+    service_tier: Scalar<'a>,
+    #[serde(borrow, default)]
+    traffic_type: Scalar<'a>,
 }
 
 impl Tokens<'_> {

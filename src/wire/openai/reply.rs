@@ -9,12 +9,12 @@ use serde_json::value::RawValue;
 use super::call_patch::{CallPatch, as_delta, mended};
 use super::google;
 use super::shape::CHUNK;
-use crate::wire::classify;
 use crate::wire::draft::{Draft, Forwarding, Fragment, Voice, arguments, broken};
 use crate::wire::json::{Content, Scalar, parse, says_something};
 use crate::wire::stop_reason::{is_word, stop_reason};
 use crate::wire::thought_blocks::BLOCKS;
 use crate::wire::tidy::tidy;
+use crate::wire::{bill, classify};
 use crate::words::{DriftKind, Failure, FailureClass, Piece, Usage};
 
 /// Reads one event of a stream; tells whether it had content.
@@ -66,7 +66,10 @@ fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Res
     draft.drifts.look(&CHUNK, text, whole || ends || (usage.is_some() && bare));
     if let Some(usage) = usage.and_then(|raw| serde_json::from_str::<Tokens<'_>>(raw.get()).ok()) {
         draft.usage = usage.normal().or(draft.usage);
+        draft.bill.searches = draft.bill.searches.max(usage.searches());
     }
+    draft.bill.cost_usd = usage.and_then(|raw| bill::cost(raw.get())).or(draft.bill.cost_usd);
+    bill::serve(&mut draft.bill, chunk.service_tier.text());
     if bare && usage.is_some() {
         draft.forwarding = Forwarding::Usage;
         return Ok(false);
@@ -110,6 +113,8 @@ struct Chunk<'a> {
     choices: Vec<Choice<'a>>,
     #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    service_tier: Scalar<'a>,
     #[serde(borrow, default)]
     x_groq: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -526,6 +531,10 @@ struct Tokens<'a> {
     #[serde(borrow, default)]
     cache_read_input_tokens: Scalar<'a>,
     #[serde(borrow, default)]
+    num_search_queries: Scalar<'a>,
+    #[serde(borrow, default)]
+    server_tool_use: Option<ServerTools<'a>>,
+    #[serde(borrow, default)]
     prompt_tokens_details: Option<Details<'a>>,
     #[serde(borrow, default)]
     completion_tokens_details: Option<Details<'a>>,
@@ -542,7 +551,20 @@ struct Details<'a> {
     reasoning_tokens: Scalar<'a>,
 }
 
+/// Work of the provider's own tools.
+#[derive(Deserialize, Default)]
+struct ServerTools<'a> {
+    #[serde(borrow, default)]
+    web_search_requests: Scalar<'a>,
+}
+
 impl Tokens<'_> {
+    /// Returns how often the provider searched.
+    fn searches(&self) -> u64 {
+        let of_tools = self.server_tool_use.as_ref().and_then(|tools| tools.web_search_requests.count());
+        self.num_search_queries.count().or(of_tools).unwrap_or(0)
+    }
+
     /// Returns the usage in this crate's count; `None` where it says nothing.
     fn normal(&self) -> Option<Usage> {
         let largest = |counts: &[&Scalar<'_>]| counts.iter().filter_map(|count| count.count()).max().unwrap_or(0);

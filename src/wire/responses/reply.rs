@@ -6,12 +6,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::shape::{EVENT, EVENTS, ITEMS, RESPONSE, SERVED};
-use crate::wire::classify;
 use crate::wire::draft::{Draft, Forwarding, Fragment, arguments, broken, cut};
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::json::{Content, Scalar, parse, says_something};
 use crate::wire::seal::unissued;
 use crate::wire::stop_reason::stop_reason;
+use crate::wire::{bill, classify};
 use crate::words::{Dialect, DriftKind, Failure, FailureClass, Piece, Proof, StopReason, Usage};
 
 /// Reads one event of a stream; tells whether it had content.
@@ -201,6 +201,15 @@ struct Response<'a> {
     output: Option<Vec<&'a RawValue>>,
     #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    service_tier: Scalar<'a>,
+}
+
+/// The kind of an item.
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Scalar<'a>,
 }
 
 #[derive(Deserialize)]
@@ -229,6 +238,12 @@ impl Response<'_> {
         if let Some(usage) = self.usage.and_then(lax::<Tokens<'_>>) {
             draft.usage = usage.normal().or(draft.usage);
         }
+        draft.bill.cost_usd = self.usage.and_then(|raw| bill::cost(raw.get())).or(draft.bill.cost_usd);
+        bill::serve(&mut draft.bill, self.service_tier.text());
+        let is_search =
+            |raw: &&&RawValue| lax::<Kind<'_>>(raw).is_some_and(|item| item.kind.text() == "web_search_call");
+        let searches = self.output.iter().flatten().filter(is_search).count() as u64;
+        draft.bill.searches = draft.bill.searches.max(searches);
         let mut content = false;
         let items = self.output.iter().flatten().filter_map(|raw| Some((lax::<Item<'_>>(raw)?, raw)));
         if draft.is_empty() {

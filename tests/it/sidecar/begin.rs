@@ -602,6 +602,22 @@ fn late_errors_of_a_check_name_their_line_and_a_retired_model_is_reported() {
     assert!(words.contains("; ended 2024-01-31") && words.contains("warning: a/m has ended"), "{words}");
 }
 
+#[test]
+fn a_budget_of_dollars_over_a_model_without_a_price_is_warned_of() {
+    let (_, folder) = fresh("unpriced");
+    let check = |budget: &str| {
+        let text =
+            format!("[providers.a]\nbase_url = 'http://a/v1'\nmodels.own = {{}}\n[budgets.b]\nper = 'day'\n{budget}\n");
+        fs::write(folder.join("standin.toml"), text).expect("a file");
+        said(&run("unpriced", &["check"], &[]))
+    };
+    let words = check("dollars = 1.0");
+    assert!(words.contains("warning: budgets count dollars, and the price of a/own is not known"), "{words}");
+    assert!(!check("tokens = 1_000").contains("warning: "));
+    let words = check("dollars = 1.0\nof = 'client:red'");
+    assert!(words.contains("budgets.b.of: `red` is no name of `server.keys`"), "{words}");
+}
+
 #[tokio::test]
 async fn a_call_is_told_by_the_id_that_its_answer_and_its_line_in_the_log_have() {
     let mut served = Served::start("why", &["--drill", "--log", "json"], |command| {

@@ -115,6 +115,7 @@ fn items() -> Vec<Item> {
         renews_in: None,
         reserved: Amount::Dollars(0.0),
         unpriced: false,
+        expected: None,
     };
     vec![
         Ok(ReplyEvent::Waiting { back_in: Some(Duration::from_millis(5)), barred: barred.clone() }),

@@ -376,6 +376,7 @@ fn a_budget_that_is_spent_is_told_in_every_dialect() {
         renews_in: Some(Duration::from_secs(9_060)),
         reserved: Amount::Dollars(0.0),
         unpriced: false,
+        expected: None,
     };
     let error = Error::OverBudget { budget: Box::new(budget), attempts: Vec::new() };
     for (caller_dialect, status, kind) in [
@@ -408,6 +409,7 @@ fn a_budget_that_calls_in_flight_have_reserved_is_a_limit_of_the_moment() {
         renews_in: Some(Duration::ZERO),
         reserved: Amount::Dollars(4.0),
         unpriced: false,
+        expected: None,
     };
     let error = Error::OverBudget { budget: Box::new(budget), attempts: Vec::new() };
     for caller_dialect in
