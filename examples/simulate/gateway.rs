@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus as Luck;
 use standin::internals::policy::admission::{
-    Admission, AdmissionOptions, AdmissionRequest, BreakerOptions, Effect, HealthOptions, Outcome, Report,
+    Admission, AdmissionOptions, AdmissionRequest, BreakerOptions, Effect, HealthOptions, KeysInUse, Outcome, Report,
     TargetOptions, Ticket,
 };
 use standin::internals::policy::failover::{Failover, FailoverOptions, Planned, Step, Try};
 use standin::internals::policy::health::CancelReason;
 use standin::internals::policy::hedge::{self, Cost};
 use standin::internals::policy::local_fault::LocalFault;
+use standin::internals::policy::patience::CallerPatience;
 use standin::internals::policy::retry_budget::{BudgetNumbers, RetryBudget};
 use standin::internals::policy::routing::{
     self, Candidate, LabelSet, Needs, Pick, PickReason, RouteOptions, RouteState, Skip,
@@ -250,7 +251,7 @@ impl Standin {
                 Step::Reset(_) | Step::Commit(_) | Step::Silent => {}
                 Step::Cancel(number, why) => {
                     let attempt = self.attempt(call, number).expect("it runs");
-                    net.cancel(attempt, if why == CancelReason::Lost { "joined" } else { "ended" });
+                    net.cancel(attempt, if why == CancelReason::Ended { "ended" } else { "joined" });
                     self.settle(attempt, Outcome::Cancelled(why), net);
                 }
                 Step::Wait(until) => {
@@ -367,6 +368,8 @@ impl Standin {
             output_expected: 0,
             last_resort: this.last_resort,
             look: this.look,
+            in_use: KeysInUse::NONE,
+            other_key: this.other_key,
         };
         let of = &mut self.providers[provider];
         of.catch_up(net.now);
@@ -502,7 +505,8 @@ impl Standin {
 impl Gateway for Standin {
     fn start(&mut self, call: usize, net: &mut Net) {
         self.budget.call_started();
-        let machine = Failover::new(self.tuning.failover.clone(), CommitPolicy::Buffered, net.call(call).deadline);
+        let machine = Failover::new(self.tuning.failover.clone(), CommitPolicy::Buffered, net.call(call).deadline)
+            .with_caller(CallerPatience::Unknown(net.now));
         let (state, waits) = (RouteState::default(), Waits::default());
         self.calls.insert(call, Running { machine, live: Vec::new(), state, rng: None, alarm: 0, waits });
         self.stand_behind(call, net);

@@ -25,7 +25,7 @@ use crate::policy::hedge::Cost;
 use crate::policy::record::Record;
 use crate::wire::{self, Ending};
 use crate::words::{
-    AttemptEnd, AttemptRecord, CallFacts, Drift, Event, Failure, FailureClass, Note, RetryAfter, Secret, Usage,
+    AttemptEnd, AttemptRecord, CallFacts, Drift, Event, Failure, FailureClass, Note, RetryAfter, Scope, Secret, Usage,
 };
 
 /// This much of an answer may always be kept, however much is kept of others: only long answers are refused memory.
@@ -148,6 +148,13 @@ impl AttemptAccount {
         }
     }
 
+    /// Tells whether a refusal is about how many are in flight, though its status is that of a limit: it says neither
+    /// which limit nor for how long, and others are in flight and are answered.
+    fn is_about_places(&self, failure: &Failure) -> bool {
+        let is_bare = failure.retry_after.is_none() && wire::limits::named(&failure.message).is_none();
+        failure.class == FailureClass::RateLimited && is_bare && self.permit.ticket().is_crowded
+    }
+
     /// Returns a number that tells this try's answer from every other, those of other processes included.
     pub(super) fn salt(&self) -> u64 {
         let since = self.head.and_then(|(_, date)| date.duration_since(SystemTime::UNIX_EPOCH).ok());
@@ -168,6 +175,9 @@ impl AttemptAccount {
             Ok(brought) => (AttemptEnd::Won, None, Some(brought)),
             Err(mut failure) => {
                 let keys = self.target.provider.spec.keys.len();
+                if self.is_about_places(&failure) {
+                    (failure.class, failure.scope) = (FailureClass::Overloaded, Scope::Model);
+                }
                 failure.scope = failure.reach(keys, wire::classify::is_retirement(&failure));
                 let back = self.back(&failure);
                 let failure = redact::failure(&self.shared.table(), &self.secrets, failure);
@@ -218,6 +228,7 @@ impl AttemptAccount {
             streamed: self.first_token.map(|first| now.saturating_duration_since(first)),
             whole: self.permit.ticket().whole,
             back,
+            outlived: self.progress.is_outlived(),
         };
         self.permit.settle(course.outcome(&record.end, record.usage.output));
         if let AttemptEnd::Failed(failure) = &record.end

@@ -24,9 +24,10 @@ use super::stream::StreamMessage;
 use super::task;
 use super::to_router::RouterCommand;
 use super::wait_state::WaitState;
-use super::work::AttemptAnswer;
+use super::work::{AttemptAnswer, Work};
 use crate::policy::explain::CallStep;
 use crate::policy::failover::{Failover, FailoverOptions, GiveUp, Step};
+use crate::policy::patience::CallerPatience;
 use crate::policy::routing::{Plan, RouteState, Sticky};
 use crate::wire::{Embedded, Ending};
 use crate::words::{AttemptRecord, Degraded, Embeddings, Error, FailureClass, Finished, Hedging, UnavailableTarget};
@@ -89,7 +90,8 @@ async fn run(job: Box<CallJob>, shared: Arc<Shared>) {
     };
     let on_exhausted = asked.work.on_exhausted().unwrap_or(route.failover.on_exhausted);
     let is_due = asked.work.deadline().is_some();
-    let mut machine = Failover::new(FailoverOptions { on_exhausted, ..route.failover.clone() }, commit, deadline);
+    let mut machine = Failover::new(FailoverOptions { on_exhausted, ..route.failover.clone() }, commit, deadline)
+        .with_caller(caller_patience(&asked.work, started));
     machine.set_steps_down(route.steps_down());
     let mut driver = Driver {
         call_record,
@@ -116,6 +118,15 @@ async fn run(job: Box<CallJob>, shared: Arc<Shared>) {
     };
     driver.drive(caller).await;
     drop(place);
+}
+
+/// Returns how long a call's caller waits, as far as it or its client says.
+fn caller_patience(work: &Work, called: Instant) -> CallerPatience {
+    match (work.client_timeout(), work.deadline()) {
+        (Some(timeout), _) => called.checked_add(timeout).map_or(CallerPatience::Deadline, CallerPatience::Until),
+        (None, Some(_)) => CallerPatience::Deadline,
+        (None, None) => CallerPatience::Unknown(called),
+    }
 }
 
 /// Waits for a place among the calls in flight; returns why there is none, if it is not that the caller has left.

@@ -34,7 +34,7 @@ impl Permit {
     /// Takes a place in flight. Only the provider calls this, after it has checked the limit.
     pub(super) fn new(issuer: Arc<dyn PermitIssuer>, ticket: Ticket) -> Self {
         issuer.enter(ticket.target);
-        let progress = Arc::new(AttemptProgress::new(ticket.started));
+        let progress = Arc::new(AttemptProgress::new(ticket.started, ticket.key));
         Self { issuer, ticket, progress, used: false, settled: false }
     }
 

@@ -11,6 +11,8 @@ use futures_util::task::AtomicWaker;
 /// message. Also what became of its target meanwhile, which wakes the call: so no call needs to poll.
 pub(super) struct AttemptProgress {
     since: Instant,
+    key: usize,
+    outlived: AtomicBool,
     /// Milliseconds since then, and one more; 0 is never.
     last: AtomicU64,
     /// How often there was news, and the last of it in the lowest bit.
@@ -29,14 +31,30 @@ pub(super) enum TargetNews {
 }
 
 impl AttemptProgress {
-    pub(super) fn new(since: Instant) -> Self {
+    pub(super) fn new(since: Instant, key: usize) -> Self {
         Self {
             since,
+            key,
+            outlived: AtomicBool::default(),
             last: AtomicU64::new(0),
             news: AtomicU32::default(),
             over: AtomicBool::default(),
             call: AtomicWaker::new(),
         }
+    }
+
+    /// Returns the index of its key.
+    pub(super) fn key(&self) -> usize {
+        self.key
+    }
+
+    /// Notes that its call has an answer of an attempt that was begun later, because this one was late.
+    pub(super) fn outlive(&self) {
+        self.outlived.store(true, Release);
+    }
+
+    pub(super) fn is_outlived(&self) -> bool {
+        self.outlived.load(Acquire)
     }
 
     pub(super) fn note_content(&self, now: Instant) {

@@ -80,6 +80,16 @@ impl RunningAttempt {
         self.progress.last()
     }
 
+    /// Returns the key that it was sent with, by its index.
+    pub(super) fn key(&self) -> usize {
+        self.progress.key()
+    }
+
+    /// Notes that another attempt was faster though it had been asked later, because this one was late.
+    pub(super) fn outlived(&self) {
+        self.progress.outlive();
+    }
+
     /// Hands over its first content and the channel for the rest.
     pub(super) fn hand_over(&mut self) -> (Option<Piece>, Option<mpsc::Receiver<Piece>>) {
         (self.first.take(), self.pieces.take())

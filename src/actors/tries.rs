@@ -49,7 +49,7 @@ impl Driver {
                 let wait = refusal.until.map(|until| until.saturating_duration_since(now()));
                 let target = self.table.targets[this.target].id().clone();
                 // A call that waits may be refused many looks.
-                if this.look.is_none() {
+                if this.look.is_none() && !this.other_key {
                     self.call_record.note(CallStep::Refused { target, gate: refusal.gate, wait });
                 }
                 self.machine.refused(refusal, &self.shared.budget, now());
@@ -96,8 +96,20 @@ impl Driver {
         let whole = self.asked.work.is_whole(&target.provider.spec, target.spec());
         let output_max = self.needs.output_tokens;
         let output_expected = self.state.output_tokens(output_max);
-        let (target, Try { last_resort, look, .. }) = (target.index, this);
-        let ask = AdmissionRequest { target, prompt_tokens, whole, output_max, output_expected, last_resort, look };
+        let here = self.running.iter().filter(|running| running.target == *target.id());
+        let in_use = here.map(RunningAttempt::key).collect();
+        let (target, Try { last_resort, look, other_key, .. }) = (target.index, this);
+        let ask = AdmissionRequest {
+            target,
+            prompt_tokens,
+            whole,
+            output_max,
+            output_expected,
+            last_resort,
+            look,
+            in_use,
+            other_key,
+        };
         let asked = slot
             .provider
             .get()
@@ -216,8 +228,11 @@ impl Driver {
         let class = match why {
             CancelReason::Left => FailureClass::CallerLeft,
             CancelReason::Ended => FailureClass::CallEnded,
-            CancelReason::Lost => FailureClass::HedgeLost,
+            CancelReason::Lost | CancelReason::Outlived => FailureClass::HedgeLost,
         };
+        if why == CancelReason::Outlived {
+            self.running[at].outlived();
+        }
         let ended = self.running.swap_remove(at).cancel(class);
         if let Ok(Ok(ended)) = tokio::time::timeout(ANSWER_MAX, ended).await {
             self.call_record.count(&ended.record);

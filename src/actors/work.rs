@@ -85,6 +85,11 @@ impl Work {
         both!(self, request => request.deadline)
     }
 
+    /// Returns how long its caller's client waits, if that says so.
+    pub(super) fn client_timeout(&self) -> Option<Duration> {
+        both!(self, request => request.client_timeout)
+    }
+
     /// Returns the marks of the gateways that it came through.
     pub(super) fn via(&self) -> &[String] {
         both!(self, request => &request.via)

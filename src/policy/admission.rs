@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
+pub use self::keys::KeysInUse;
 use self::keys::TargetKey;
-use self::target::Target;
+use self::target::{KeyWait, Target};
 use crate::policy::breaker::{BreakerStamp, Transition, Verdict};
 use crate::policy::concurrency::Stamp;
 use crate::policy::detector::Evidence;
@@ -90,6 +91,11 @@ pub struct AdmissionRequest {
     pub last_resort: bool,
     /// The look that it is, where its call has silent attempts there already.
     pub look: Option<Look>,
+    /// The keys with which its call waits there: others go before them.
+    pub in_use: KeysInUse,
+    /// Whether it goes with another key than those, or not at all. Then it is no look: another key is asked as another
+    /// target is.
+    pub other_key: bool,
 }
 
 /// Permission to try. Plain data: its holder reports with it, with exactly one [`Report::Ended`].
@@ -131,6 +137,9 @@ pub struct Ticket {
     pub named: Option<NamedLimit>,
     /// How many attempts were in flight at its admission, and the generation of the limit.
     pub stamp: Stamp,
+    /// Whether others were in flight then, of which some are answered, and no limit of its key is known. Then a refusal
+    /// that names no limit and no time is about places.
+    pub is_crowded: bool,
 }
 
 /// An effect to publish.
@@ -294,10 +303,14 @@ impl Admission {
         if let Some(refusal) = gates.refusal(ask.last_resort, now) {
             return Err(refusal);
         }
+        let other = target.key(&self.keys, expected, ask.in_use, ask.other_key, now);
+        if ask.other_key && other.is_none() {
+            return Err(Refusal { gate: Gate::Paced, until: None });
+        }
         if let Some(Err(until)) = ask.look.map(|look| self.looks[ask.target].ask(look, now)) {
             return Err(Refusal { gate: Gate::Paced, until: Some(until) });
         }
-        let key = target.key(&self.keys, expected, now).or_else(|| target.look_key(&self.keys, now)).unwrap_or(0);
+        let key = other.or_else(|| target.look_key(&self.keys, now)).unwrap_or(0);
         target.breaker.look(now);
         for hold in [&mut target.hold, &mut target.keys[key].hold, &mut self.keys[key]].into_iter().flatten() {
             hold.look(now);
@@ -310,6 +323,7 @@ impl Admission {
         self.serial += 1;
         target.keys[key].record.admit(self.serial, now);
         let (pass, transition) = target.breaker.admit(self.serial, ask.last_resort, now);
+        let is_crowded = in_flight > 0 && target.concurrency.works() && !target.keys[key].headroom.is_known(now);
         let stamp = target.concurrency.admit(in_flight, now);
         let timers = target.health.timers(ask.prompt_tokens, ask.whole, ask.output_max, now);
         self.tell(ask.target, transition);
@@ -332,6 +346,7 @@ impl Admission {
             taken: None,
             named: None,
             stamp,
+            is_crowded,
         })
     }
 
@@ -350,9 +365,9 @@ impl Admission {
             offline,
         };
         let mut progress = self.progress.remove(&ticket.serial).unwrap_or_default();
-        let known = target.health.failure_rate_most(now);
+        let had_begun = progress.has_begun();
+        let known = (!had_begun).then(|| target.health.failure_rate_most(now));
         let is_whole = matches!(report, Report::Ended(Outcome::Success { .. }));
-        let had_begun = matches!(progress, Progress::Flowing | Progress::Stalled(_));
         let finding = target.health.report(&mut progress, circumstances, report, now);
         let (failure, hold) = match report {
             Report::Ended(Outcome::Failure { class, scope, retry_after }) => {
@@ -511,7 +526,9 @@ impl Admission {
             paced_until: gates.paced_until,
             room: target.room_now(&self.keys, now).requests,
             look_from: gates.look_from,
-            headroom: target.key(&self.keys, 0, now).and_then(|key| target.keys[key].headroom.share(now)),
+            headroom: target
+                .key(&self.keys, 0, KeysInUse::NONE, false, now)
+                .and_then(|key| target.keys[key].headroom.share(now)),
             hint,
             failure_rate: health.expected_failure_rate(hint.and_then(hint::prior), now),
             failure_rate_prior: health.failure_rate_prior(),
@@ -650,13 +667,12 @@ fn verdict(report: Report, offline: bool, hold: Option<Suspension>) -> Verdict {
 
 /// Returns how long an attempt has waited for its first content, where it came, or where the attempt ended without any.
 /// A failure that came soon says nothing of that.
-fn waited(report: Report, progress: Progress, ticket: &Ticket, now: Instant) -> Option<Duration> {
-    let is_silent = matches!(progress, Progress::Waiting | Progress::Overdue(_));
+fn waited(report: Report, progress: Progress, ticket: &Ticket, now: Instant) -> Option<KeyWait> {
     match report {
-        Report::Content { after } => Some(after),
+        Report::Content { after } => Some(KeyWait { lasted: after, in_vain: false }),
         Report::Ended(Outcome::Cancelled(_) | Outcome::Failure { class: FailureClass::NoFirstToken, .. }) => {
-            let age = now.saturating_duration_since(ticket.started);
-            (is_silent && age >= ticket.overdue_after / 2).then_some(age)
+            let lasted = now.saturating_duration_since(ticket.started);
+            (!progress.has_begun()).then_some(KeyWait { lasted, in_vain: true })
         }
         _ => None,
     }

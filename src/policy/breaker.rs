@@ -320,6 +320,10 @@ pub struct Breaker {
     run: Evidence,
     /// The failure rate that was known of the target when that began: a rate that is no worse is not evidence.
     known: Option<f64>,
+    /// The part of that evidence's failures that broke off after their beginning.
+    broke_off: f64,
+    /// Whether it opened for answers that broke off: then an answer proves itself by its end, and not by its beginning.
+    by_end: bool,
     /// Probes that must work, frozen at opening.
     needed: u32,
     /// The chance that this many work if it still fails as often as then.
@@ -348,6 +352,8 @@ impl Breaker {
             alarm,
             run: Evidence::NONE,
             known: None,
+            broke_off: 0.0,
+            by_end: false,
             needed,
             luck: 0.0,
             probe: None,
@@ -467,12 +473,14 @@ impl Breaker {
         (BreakerStamp { serial, admitted: now, generation: self.generation, probe, last_resort }, transition)
     }
 
-    /// Handles a report of an attempt, and makes the transition that follows, if any.
+    /// Handles a report of an attempt, and makes the transition that follows, if any. `known` is the failure rate that
+    /// is known of the target, where the evidence is of failures that others mask; those that broke off after their
+    /// beginning are masked by nobody, and no rate of them is usual.
     pub fn report(
         &mut self,
         pass: BreakerStamp,
         evidence: Evidence,
-        known: f64,
+        known: Option<f64>,
         verdict: Verdict,
         now: Instant,
         rng: &mut impl Rng,
@@ -505,7 +513,10 @@ impl Breaker {
                 }
             }
         }
-        if let (State::Ramp { load, .. }, Verdict::Content) = (&mut self.state, verdict) {
+        let proves = if self.by_end { Verdict::Success } else { Verdict::Content };
+        if let State::Ramp { load, .. } = &mut self.state
+            && verdict == proves
+        {
             load.content(pass.admitted, now);
         }
         let alarmed = self.listen(evidence, known, now);
@@ -551,7 +562,7 @@ impl Breaker {
     pub fn overhear(&mut self, evidence: Evidence, known: f64, now: Instant, rng: &mut impl Rng) -> Option<Transition> {
         let generation = self.generation;
         let pass = BreakerStamp { serial: 0, admitted: now, generation, probe: false, last_resort: false };
-        self.report(pass, evidence, known, Verdict::Pending, now, rng)
+        self.report(pass, evidence, Some(known), Verdict::Pending, now, rng)
     }
 
     /// Takes evidence back that counted since then; closes again if only that had opened it.
@@ -599,15 +610,21 @@ impl Breaker {
     }
 
     /// Adds evidence in the states that have an alarm, and tells whether it is raised.
-    fn listen(&mut self, evidence: Evidence, known: f64, now: Instant) -> bool {
+    fn listen(&mut self, evidence: Evidence, known: Option<f64>, now: Instant) -> bool {
         if !matches!(self.state, State::Closed | State::Ramp { .. }) {
             return false;
         }
         if self.alarm.value(now) == 0.0 {
-            (self.run, self.known) = (Evidence::NONE, None);
+            self.forget_run();
         }
         self.run += evidence;
-        self.alarm.add_beyond(*self.known.get_or_insert(known), evidence, now)
+        self.broke_off += if known.is_none() { evidence.failures } else { 0.0 };
+        let known = known.map_or(0.0, |known| *self.known.get_or_insert(known));
+        self.alarm.add_beyond(known, evidence, now)
+    }
+
+    fn forget_run(&mut self) {
+        (self.run, self.known, self.broke_off) = (Evidence::NONE, None, 0.0);
     }
 
     /// Returns the state after an alarm or a failed probe: Open, for a cooldown that grows with the length of the
@@ -663,6 +680,7 @@ impl Breaker {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it lies between 2 and 5")]
         let needed = needed as u32;
         (self.needed, self.luck) = (needed, (1.0 - self.run.rate()).powf(f64::from(needed)));
+        self.by_end = self.broke_off * 2.0 > self.run.failures;
     }
 
     /// Tells whether it is back: it carries all that it is asked for, and has done so for as long as its trouble
@@ -699,7 +717,7 @@ impl Breaker {
             State::Open { .. } | State::HalfOpen { .. } => return,
         }
         (self.alarmed, self.is_silent) = (None, false);
-        (self.run, self.known) = (Evidence::NONE, None);
+        self.forget_run();
     }
 }
 
@@ -713,7 +731,7 @@ lasting!(struct Outage as Trouble { began, ended });
 lasting!(struct OverdueProbe as Late { serial, successes });
 lasting!(struct Breaker {
     options, state, open_since, generation, trouble, alarmed, is_silent, alarm, run, known, needed, luck, hold,
-} anew { probe, flowing });
+} anew { probe, flowing, broke_off, by_end });
 
 #[cfg(test)]
 mod tests;

@@ -114,6 +114,11 @@ impl Concurrency {
         }
     }
 
+    /// Tells whether an attempt has had content that was admitted since the last cut.
+    pub const fn works(&self) -> bool {
+        self.worked > 0
+    }
+
     /// Takes in that an attempt was refused because too many were in flight.
     pub fn overloaded(&mut self, stamp: Stamp, now: Instant) {
         if stamp.generation != self.generation || stamp.in_flight < 2 {

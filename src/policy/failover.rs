@@ -36,7 +36,7 @@ use rand::Rng;
 use super::health::CancelReason;
 use super::hedge::{Cost, Join};
 use super::look_pace::Look;
-use super::patience::{TimeLeft, reached};
+use super::patience::{CallerPatience, TimeLeft, reached};
 use super::retry_budget::{RetryBudget, RetryKind};
 use super::snapshot::Refusal;
 use crate::words::{CommitPolicy, Failure, OnExhausted};
@@ -128,6 +128,8 @@ pub struct Try {
     pub first_token_max: Option<Duration>,
     /// The look that it is at a target that is silent.
     pub look: Option<Look>,
+    /// Whether it goes with another key than those with which the call waits there, or not at all.
+    pub other_key: bool,
     /// The attempt that it joins, and why.
     pub beside: Option<(u32, Join)>,
     /// Its expected cost, if it is asked for speed only.
@@ -187,6 +189,7 @@ pub struct Failover {
     options: FailoverOptions,
     commit: CommitPolicy,
     deadline: Instant,
+    caller: CallerPatience,
     targets: Vec<CallTarget>,
     /// Steps that an event caused and that `next` has not returned yet.
     said: VecDeque<Step>,
@@ -239,6 +242,7 @@ impl Failover {
             options,
             commit,
             deadline,
+            caller: CallerPatience::Deadline,
             targets: Vec::new(),
             said: VecDeque::new(),
             attempts: 0,
@@ -264,6 +268,12 @@ impl Failover {
             steps_down: false,
             ends: false,
         }
+    }
+
+    /// Returns it for a caller of which this is known.
+    #[must_use]
+    pub fn with_caller(self, caller: CallerPatience) -> Self {
+        Self { caller, ..self }
     }
 
     /// Returns how many attempts were started.
@@ -381,8 +391,12 @@ impl Failover {
         let Some((at, reason, paid, hedge)) = self.asked() else { return };
         let is_twin = reason == Reason::Beside;
         let is_look = reason.is_look();
+        let is_other_key = self.is_other_key(at, reason);
+        if is_other_key {
+            self.give_up_keys(at, 1);
+        }
         // One that is beside others is no attempt of its own.
-        let counts = hedge.is_none() && !(is_look && self.runs());
+        let counts = hedge.is_none() && !is_other_key && !(is_look && self.runs());
         let planned = self.targets[at].planned;
         let patience = match planned.overdue {
             // Others that come back are asked as if it were not there.
@@ -391,7 +405,9 @@ impl Failover {
             Some(overdue) if is_look || self.first_token_max(&planned, now).is_none() => planned.patience.min(overdue),
             _ => planned.patience,
         };
-        let patience = self.patience_with(at, patience, now);
+        let guessed = (!planned.measured).then_some(planned.needs);
+        let (left, least) = self.caller.left(self.deadline, patience, guessed, now);
+        let patience = self.patience_with(at, patience, left, now).max(least);
         let joined = is_twin.then_some(Join::Overdue);
         let again_after = self.again_after(at, now);
         self.note_hedge(hedge);
@@ -400,8 +416,10 @@ impl Failover {
         self.counted += u32::from(counts);
         self.patience = None;
         let number = self.attempts;
-        let hedge_after =
-            self.targets[at].planned.hedge_after.filter(|_| !is_twin && !self.hedged && !self.last_resort);
+        let hedge_after = self.targets[at]
+            .planned
+            .hedge_after
+            .filter(|_| !is_twin && !is_other_key && !self.hedged && !self.last_resort);
         self.targets[at].state =
             TargetState::Runs { reason, number, since: now, patience, hedge_after, again_after, joined, counts, paid };
         if let (true, Some(every)) = (is_look, again_after) {
@@ -413,7 +431,8 @@ impl Failover {
     /// Reports when an attempt was last heard of. It has had content, so that from now on its silence is a pause.
     pub fn heard(&mut self, number: u32, at: Instant) {
         let Some(index) = self.running(number) else { return };
-        let pause_max = self.patience_with(index, self.targets[index].planned.pause_max, at).max(PAUSE_LATE_MIN);
+        let left = TimeLeft::until(self.deadline, at);
+        let pause_max = self.patience_with(index, self.targets[index].planned.pause_max, left, at).max(PAUSE_LATE_MIN);
         if let TargetState::Runs { since, patience, hedge_after, again_after, .. } = &mut self.targets[index].state
             && at > *since
         {
@@ -429,6 +448,11 @@ impl Failover {
         }
         if let Some(cost) = hedge {
             budget.hedges.give_back(cost, now);
+        }
+        if self.is_other_key(at, reason) {
+            self.give_up_keys(at, u32::MAX);
+            self.targets.remove(at);
+            return;
         }
         // With nothing in flight a target that was told to rest is no silent one any more.
         let rests = refusal.is_word() && !self.runs();
@@ -662,11 +686,11 @@ impl Failover {
         waiting.chain(most.filter(|_| returns)).chain(most.filter(|_| self.steps_down()))
     }
 
-    /// Returns how long an attempt's silence is tolerated from now on: its usual time, unless the targets behind it
-    /// would then have too little time.
-    fn patience_with(&self, at: usize, patience: Duration, now: Instant) -> Duration {
-        let left = TimeLeft::until(self.deadline, now);
-        patience.min(left.share(self.targets[at].planned.needs, self.behind(patience, now)))
+    /// Returns how long an attempt's silence is tolerated from now on: its usual time, unless the targets and keys
+    /// behind it would then have too little of what is left.
+    fn patience_with(&self, at: usize, patience: Duration, left: TimeLeft, now: Instant) -> Duration {
+        let behind = self.behind(patience, now).chain(self.keys_behind());
+        patience.min(left.share(self.targets[at].planned.needs, behind))
     }
 
     /// Returns until when to wait for the first target that may be asked again, if that is near: by then another plan
@@ -761,9 +785,11 @@ impl Failover {
 
     fn cancel_all_but(&mut self, kept: u32, why: CancelReason) {
         for met in &mut self.targets {
-            if let TargetState::Runs { number, .. } = met.state
+            if let TargetState::Runs { number, joined, .. } = met.state
                 && number != kept
             {
+                let is_late = number < kept && matches!(joined, Some(Join::Overdue | Join::GivenUp));
+                let why = if is_late { CancelReason::Outlived } else { why };
                 met.state = TargetState::Spent { own: false, back: None };
                 self.said.push_back(Step::Cancel(number, why));
             }

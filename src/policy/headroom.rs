@@ -308,6 +308,11 @@ impl Headroom {
         all.into_iter().flatten().reduce(f64::min)
     }
 
+    /// Tells whether a limit is known, told or learnt.
+    pub fn is_known(&self, now: Instant) -> bool {
+        self.share(now).is_some() || self.taught.iter().any(|taught| taught.learnt(now).is_some())
+    }
+
     /// Returns whether there is room for one more request of this many tokens.
     pub fn room(&self, tokens: u64, now: Instant) -> Room {
         let requests = self.requests.and_then(|reading| reading.room(self.used.requests, 1, now));

@@ -180,6 +180,8 @@ pub struct AttemptSummary {
     pub whole: bool,
     /// When the target may be asked again, where it said so.
     pub back: Option<Instant>,
+    /// Whether the attempt that was faster had been asked later, because this one was late.
+    pub outlived: bool,
 }
 
 /// A reader that blocked the attempt for this long makes its time per token meaningless.
@@ -201,6 +203,7 @@ impl AttemptSummary {
                 Outcome::Cancelled(CancelReason::Left)
             }
             FailureClass::CallEnded => Outcome::Cancelled(CancelReason::Ended),
+            FailureClass::HedgeLost if self.outlived => Outcome::Cancelled(CancelReason::Outlived),
             FailureClass::HedgeLost => Outcome::Cancelled(CancelReason::Lost),
             FailureClass::Crashed | FailureClass::Lack => Outcome::Crashed,
             FailureClass::Cut if self.blocked >= BLOCKED_NO_FAULT => Outcome::Cancelled(CancelReason::Ended),
@@ -224,6 +227,8 @@ pub enum CancelReason {
     Ended,
     /// Another attempt of the call was faster.
     Lost,
+    /// The same, but that one was asked later, because this one had been silent for too long.
+    Outlived,
 }
 
 /// An attempt's progress, kept between its reports.
@@ -238,6 +243,13 @@ pub enum Progress {
     Flowing,
     /// Its content paused: it counts as a failure of this weight until it goes on.
     Stalled(f64),
+}
+
+impl Progress {
+    /// Tells whether it has had content: if it fails now, no other target can give the same answer unseen.
+    pub const fn has_begun(self) -> bool {
+        matches!(self, Self::Flowing | Self::Stalled(_))
+    }
 }
 
 /// The circumstances of a report.
@@ -306,7 +318,8 @@ pub struct TargetHealth {
     degraded: Cusum,
     slow: Cusum,
     failure_rate: DecayedMean,
-    /// The failure rate with past outages included: a rate that is no worse is not evidence.
+    /// The failure rate with past outages included: a rate that is no worse is not evidence. Only of failures before
+    /// content, which another target masks.
     known_rate: DecayedMean,
     detect: DecayedMean,
     ttft: LatencyHistory,
@@ -369,6 +382,7 @@ impl TargetHealth {
         now: Instant,
     ) -> ReportEvidence {
         let (mut siblings, mut silent) = (Evidence::NONE, false);
+        let had_begun = progress.has_begun();
         let own = match report {
             Report::Overdue => self.overdue(progress, attempt, now),
             Report::Content { after } => self.content(progress, attempt, Some(after), now),
@@ -406,19 +420,19 @@ impl TargetHealth {
             },
             Report::Ended(Outcome::Crashed | Outcome::Unused) => Evidence::NONE,
         };
-        self.count(own, now);
+        self.count(own, had_begun, now);
         let is_word =
             matches!(report, Report::Content { .. } | Report::GapEnded | Report::Ended(Outcome::Success { .. }));
         let refuted = self.guessed.take_if(|_| is_word);
         if let Some(guessed) = refuted {
-            self.count(guessed.evidence(), now);
+            self.count(guessed.evidence(), false, now);
         }
         ReportEvidence { own, siblings, silent, refuted }
     }
 
     /// Counts the failure of a sibling behind the same endpoint.
     pub fn overhear(&mut self, evidence: Evidence, class: FailureClass, now: Instant) {
-        self.count(evidence, now);
+        self.count(evidence, false, now);
         if class == FailureClass::Connect {
             self.remember(evidence.failures, now);
         }
@@ -428,7 +442,7 @@ impl TargetHealth {
     pub fn take_back(&mut self, since: Instant, now: Instant) -> Evidence {
         let weight: f64 = self.connects.drain(..).filter(|&(at, _)| at >= since).map(|(_, weight)| weight).sum();
         let evidence = Evidence::failure(-weight);
-        self.count(evidence, now);
+        self.count(evidence, false, now);
         evidence
     }
 
@@ -545,10 +559,12 @@ impl TargetHealth {
         if whole { &mut self.reply } else { &mut self.ttft }
     }
 
-    fn count(&mut self, evidence: Evidence, now: Instant) {
+    fn count(&mut self, evidence: Evidence, had_begun: bool, now: Instant) {
         self.degraded.add(evidence, now);
         self.failure_rate.add(evidence.failures, evidence.attempts, now);
-        self.known_rate.add(evidence.failures, evidence.attempts, now);
+        if !had_begun {
+            self.known_rate.add(evidence.failures, evidence.attempts, now);
+        }
     }
 
     fn overdue(&mut self, progress: &mut Progress, attempt: ReportContext, now: Instant) -> Evidence {
@@ -570,9 +586,12 @@ impl TargetHealth {
         let stands = matches!(progress, Progress::Overdue(standing) if standing > 0.0);
         let weight = if stands { 0.0 } else { self.silence(attempt, Silence::Cancelled(why), now) };
         let is_failure = stands || weight > 0.0;
+        // One that was asked later was faster: only if others were answered here meanwhile it was slow, and not silent.
+        let was_heard = self.heard.is_some_and(|at| at >= attempt.started);
+        let is_slow = why == CancelReason::Lost || (why == CancelReason::Outlived && was_heard);
         let tempo = self.tempo(attempt.whole);
         if tempo.baseline.is_exceeded(plain) {
-            if why == CancelReason::Lost && !is_failure && !tempo.latency(now).is_assumed() {
+            if is_slow && !is_failure && !tempo.latency(now).is_assumed() {
                 // A lower bound; to drop it would let the percentiles drift down. Where it counts as a failure it would
                 // let them drift up, and with them the time that a silence is tolerated.
                 tempo.window.record(plain, now);
@@ -602,7 +621,9 @@ impl TargetHealth {
         let pace = self.pace(attempt.prompt_tokens, attempt.whole, attempt.output_max, now);
         match why {
             CancelReason::Left => self.silence(attempt, Silence::Cancelled(why), now) >= 1.0,
-            CancelReason::Ended | CancelReason::Lost => reached(age(attempt, now), pace.first / PROBE_SILENCE),
+            CancelReason::Ended | CancelReason::Lost | CancelReason::Outlived => {
+                reached(age(attempt, now), pace.first / PROBE_SILENCE)
+            }
         }
     }
 
@@ -616,7 +637,9 @@ impl TargetHealth {
         if pace.measured {
             return match end {
                 Silence::GivenUp => counts(attempt.limited || lasted(pace.overdue()), 1.0),
-                Silence::Cancelled(CancelReason::Left) => counts(lasted(pace.outwaited()), 1.0),
+                Silence::Cancelled(CancelReason::Left | CancelReason::Outlived) => {
+                    counts(lasted(pace.outwaited()), 1.0)
+                }
                 Silence::Cancelled(_) => counts(lasted(pace.overdue()), 1.0),
             };
         }
@@ -631,6 +654,9 @@ impl TargetHealth {
         match end {
             Silence::GivenUp => 1.0,
             Silence::Cancelled(CancelReason::Left) if lasted(late) => 1.0,
+            // It never said anything, and in less time than it had another target was asked and has answered. For calls
+            // that can wait no longer the guess says nothing.
+            Silence::Cancelled(CancelReason::Outlived) if self.heard.is_none() => DOUBT,
             // It never said anything, and its caller left, or another target answered meanwhile.
             Silence::Cancelled(CancelReason::Left | CancelReason::Lost) if self.heard.is_none() => {
                 counts(lasted(pace.first.min(late)), DOUBT)

@@ -235,7 +235,9 @@ mod tests {
     use rand::rngs::StdRng;
 
     use super::*;
-    use crate::policy::admission::{AdmissionOptions, AdmissionRequest, BreakerOptions, HealthOptions, TargetOptions};
+    use crate::policy::admission::{
+        AdmissionOptions, AdmissionRequest, BreakerOptions, HealthOptions, KeysInUse, TargetOptions,
+    };
     use crate::policy::tokens::Vocabulary;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -295,6 +297,8 @@ mod tests {
             output_expected: 9,
             last_resort: false,
             look: None,
+            in_use: KeysInUse::NONE,
+            other_key: false,
         };
         admission.admit(ask, 0, now, &mut StdRng::seed_from_u64(1)).expect("all is well");
         let salt = [7; 16];

@@ -8,6 +8,11 @@ use std::time::{Duration, Instant};
 use super::snapshot::Latency;
 use super::window::P90_SAMPLES;
 
+/// A caller of which nothing is known is taken to wait for an answer for this long, …
+const CALLER_WAITS_MIN: Duration = Duration::from_secs(15);
+/// … or for this many times as long as an answer takes, if that is longer: who asks a slow model knows that.
+const CALLER_WAITS: u32 = 5;
+
 /// An answer's length before anything is known of it, in tokens: a tool call, or some sentences.
 const ANSWER_TOKENS: u32 = 100;
 /// No attempt is late before this.
@@ -57,6 +62,45 @@ impl TimeLeft {
         match self.0.checked_sub(others) {
             Some(rest) if rest >= own => rest,
             _ => self.0.mul_f64(own.as_secs_f64() / (own + others).as_secs_f64()),
+        }
+    }
+}
+
+/// How long a call's caller waits for content, as far as is known. It ends no call: its targets share time by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CallerPatience {
+    /// Until the deadline that it has set.
+    #[default]
+    Deadline,
+    /// Until then, as its client says.
+    Until(Instant),
+    /// Nobody says; it called then.
+    Unknown(Instant),
+}
+
+impl CallerPatience {
+    /// Returns what is left of a call's time for its first content, and the least that an attempt gets of it which is
+    /// borne for so long at most. `guessed` is the usual time to an answer where that is a guess; where it is measured,
+    /// no assumption about a caller lets another target be asked before this one is later than almost all answers. A
+    /// caller that still waits after its time has more.
+    pub fn left(
+        self,
+        deadline: Instant,
+        borne: Duration,
+        guessed: Option<Duration>,
+        now: Instant,
+    ) -> (TimeLeft, Duration) {
+        let (leaves, least) = match (self, guessed) {
+            (Self::Deadline, _) => (None, Duration::ZERO),
+            (Self::Until(at), _) => (Some(at), Duration::ZERO),
+            (Self::Unknown(since), Some(usual)) => {
+                (Some(since + usual.saturating_mul(CALLER_WAITS).max(CALLER_WAITS_MIN)), Duration::ZERO)
+            }
+            (Self::Unknown(since), None) => (Some(since + CALLER_WAITS_MIN), borne / 2),
+        };
+        match leaves.filter(|&at| at > now && at < deadline) {
+            Some(leaves) => (TimeLeft::until(leaves, now), least),
+            None => (TimeLeft::until(deadline, now), Duration::ZERO),
         }
     }
 }
@@ -226,6 +270,22 @@ mod tests {
         assert_eq!(pace(MS(100), false).again_after(), SECOND * 4);
         assert_eq!(pace(SECOND * 20, false).again_after(), SECOND * 80);
         assert_eq!(pace(SECOND, true).again_after(), SECOND * 24);
+    }
+
+    #[test]
+    fn a_caller_leaves_when_it_says_and_where_nobody_says_that_is_assumed_as_long_as_it_has_not_come() {
+        let now = Instant::now();
+        let left = |caller: CallerPatience, guessed: Option<u32>, passed: u32| {
+            let guessed = guessed.map(|seconds| SECOND * seconds);
+            let (TimeLeft(left), least) = caller.left(now + SECOND * 600, SECOND * 8, guessed, now + SECOND * passed);
+            (left.as_secs(), least.as_secs())
+        };
+        let unknown = CallerPatience::Unknown(now);
+        assert_eq!(left(CallerPatience::Deadline, Some(3), 0), (600, 0));
+        assert_eq!(left(CallerPatience::Until(now + SECOND * 20), Some(3), 5), (15, 0));
+        assert_eq!((left(unknown, Some(3), 5), left(unknown, Some(12), 5)), ((10, 0), (55, 0)));
+        assert_eq!(left(unknown, None, 5), (10, 4), "where it is measured, half of twice the 99th percentile is left");
+        assert_eq!((left(unknown, Some(3), 15), left(unknown, None, 16)), ((585, 0), (584, 0)), "it still waits");
     }
 
     #[test]

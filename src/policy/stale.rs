@@ -115,6 +115,7 @@ fn digest_of(request: &ChatRequest, digest: &mut impl Hasher) {
         rule: _,
         hedging: _,
         deadline: _,
+        client_timeout: _,
         on_exhausted: _,
         key: _,
         durable: _,

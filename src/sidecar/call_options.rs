@@ -23,11 +23,17 @@ pub(super) const OURS: &str = "x-standin-";
 /// The header of a caller's name for one call. Some SDKs send one of their own, which their retries repeat.
 const KEY: &str = "idempotency-key";
 
+/// The headers in which clients' libraries say how many seconds they wait: those of OpenAI's and Anthropic's SDKs for
+/// the next byte, and for all, and that of Google's.
+const CLIENT_TIMEOUTS: [&str; 3] = ["x-stainless-read-timeout", "x-stainless-timeout", "x-server-timeout"];
+
 /// The options of a call.
 #[derive(Debug, Default)]
 pub(super) struct CallOptions {
     pub(super) priority: Priority,
     pub(super) deadline: Option<Duration>,
+    /// How long its client waits, if that says so.
+    pub(super) client_timeout: Option<Duration>,
     pub(super) session: Option<String>,
     pub(super) labels: Vec<String>,
     pub(super) tags: BTreeMap<String, String>,
@@ -67,6 +73,10 @@ impl CallOptions {
                 extra.insert("metadata".to_owned(), Value::Object(metadata).into());
             }
         }
+        // What is no time there (`NOT_GIVEN`, 0) says nothing: no caller has written it.
+        let seconds = CLIENT_TIMEOUTS.iter().filter_map(|name| headers.get(*name)?.to_str().ok()?.trim().parse().ok());
+        let waits = seconds.filter_map(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        wishes.client_timeout = waits.filter(|waits| !waits.is_zero()).min();
         if let Some(key) = headers.get(KEY).filter(|key| !key.is_empty()) {
             let text = key.to_str().map_err(|_| bad(KEY, "is no text"))?;
             wishes.key = Some(in_short(text.to_owned()));
@@ -179,6 +189,22 @@ mod tests {
         assert_eq!((wishes.deadline, wishes.tags["team"].as_str()), (Some(Duration::from_secs(120)), "red"));
         assert!(wishes.in_request);
         assert_eq!(extra, serde_json::json!({"metadata": {"mine": "kept"}}));
+    }
+
+    #[test]
+    fn how_long_a_client_waits_is_read_where_its_library_says_so_and_is_no_deadline() {
+        for (headers, expected) in [
+            (&[("x-stainless-read-timeout", "12.5")][..], Some(12_500)),
+            (&[("x-stainless-timeout", "600"), ("x-stainless-read-timeout", "20.0")], Some(20_000)),
+            (&[("x-server-timeout", "30")], Some(30_000)),
+            (&[("x-stainless-timeout", "NOT_GIVEN")], None),
+            (&[("x-stainless-timeout", "0"), ("x-stainless-read-timeout", "-1")], None),
+            (&[], None),
+        ] {
+            let (wishes, _) = read(headers, serde_json::json!({})).expect("good ones");
+            let expected = expected.map(Duration::from_millis);
+            assert_eq!((wishes.client_timeout, wishes.deadline), (expected, None), "{headers:?}");
+        }
     }
 
     #[test]

@@ -63,6 +63,7 @@ pub(super) fn prepare(
     let wishes = CallOptions::read(&head.headers, &mut request.extra);
     let wishes = wishes.map_err(|bad| serve::refuse(caller_dialect, RefusalReason::Request(&bad)))?;
     let CallOptions { priority, deadline, session, labels, tags, rule, hedging, on_exhausted, .. } = wishes;
+    let client_timeout = wishes.client_timeout;
     let (streams, key, durable) = (wishes.streams, wishes.key, wishes.durable);
     let session = session.or_else(|| request.session.take()).map(in_short);
     let via = loop_marks::marks(&head.headers);
@@ -71,6 +72,7 @@ pub(super) fn prepare(
         rule,
         hedging,
         deadline,
+        client_timeout,
         on_exhausted,
         session,
         labels,
@@ -218,8 +220,9 @@ pub(super) async fn embed(
         return Err(serve::refuse(caller_dialect, RefusalReason::Request(&bad)));
     }
     let CallOptions { priority, deadline, labels, tags, rule, hedging, on_exhausted, .. } = wishes;
-    let via = loop_marks::marks(&head.headers);
-    request = EmbedRequest { priority, rule, hedging, deadline, on_exhausted, labels, tags, via, ..request };
+    let (via, client_timeout) = (loop_marks::marks(&head.headers), wishes.client_timeout);
+    request = EmbedRequest { priority, rule, hedging, deadline, client_timeout, ..request };
+    request = EmbedRequest { on_exhausted, labels, tags, via, ..request };
     request.client = client.map(|client| client.name.as_str().into());
     let mut record = record(state, client, caller_dialect, &request.route, false, place);
     let answer = state.runtime.call(request, WantedReply::Vectors, Some(&record.note())).await;

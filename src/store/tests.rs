@@ -15,7 +15,7 @@ use super::file::WriteLock;
 use super::ledger_file::LedgerFile;
 use super::{OpenError, Store, ask_file, recollect, verify_file};
 use crate::policy::admission::{
-    Admission, AdmissionOptions, AdmissionRequest, BreakerOptions, HealthOptions, TargetOptions,
+    Admission, AdmissionOptions, AdmissionRequest, BreakerOptions, HealthOptions, KeysInUse, TargetOptions,
 };
 use crate::policy::budget::{Budget, BudgetScope, OnSpent, Period, Unit, nanos};
 use crate::policy::durable_store::{CallSelector, DurableStore as _, KeptCall};
@@ -670,6 +670,8 @@ async fn what_is_known_is_kept_beside_records_and_replaced_by_the_next() {
             output_expected: 1,
             last_resort: false,
             look: None,
+            in_use: KeysInUse::NONE,
+            other_key: false,
         };
         for _ in 0..calls {
             admission.admit(ask, 0, now, &mut StdRng::seed_from_u64(1)).expect("all is well");

@@ -31,6 +31,9 @@ pub struct EmbedRequest {
     /// Time for the whole call, over all its attempts, from when the runtime accepts it; `None` takes the
     /// configured one.
     pub deadline: Option<Duration>,
+    /// How long the caller's client waits for a byte, where it says so: targets share the call's time by it, and no
+    /// call is ended by it. Never sent. A sidecar sets it.
+    pub client_timeout: Option<Duration>,
     /// How the call goes on if no target can answer now; `None` takes the route's.
     pub on_exhausted: Option<OnExhausted>,
     /// Labels a target must carry to serve this call. No target without all of them is ever asked.

@@ -15,7 +15,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 use standin::internals::policy::admission::{
-    Admission, AdmissionOptions, AdmissionRequest, Outcome, Report, TargetOptions,
+    Admission, AdmissionOptions, AdmissionRequest, KeysInUse, Outcome, Report, TargetOptions,
 };
 use standin::internals::policy::routing::{self, Candidate, LabelSet, Needs, RouteOptions, RouteState};
 use standin::internals::policy::tokens::{Measure, Prompt, TokenModel, Vocabulary};
@@ -233,6 +233,8 @@ fn candidates(count: usize, now: Instant) -> Vec<Candidate> {
                 output_expected: 0,
                 last_resort: false,
                 look: None,
+                in_use: KeysInUse::NONE,
+                other_key: false,
             };
             let Ok(ticket) = admission.admit(ask, 0, now, &mut rng) else { break };
             if rng.random_bool(loss) {

@@ -6,6 +6,7 @@
 //! `STANDIN_REAL_SECONDS` how long calls are begun (10 s).
 
 mod hedging;
+mod keys;
 mod parked;
 mod queue;
 mod scenarios;

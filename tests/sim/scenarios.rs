@@ -102,7 +102,7 @@ fn scenarios() -> Vec<Scenario> {
         Scenario::new("half of streams cut")
             .work(Work { words: 120, stream: true, every: 4 * SECOND, ..Work::default() })
             .plot(|world| sometimes(&world, [(0.5, Fault::CutAfter(100))]))
-            .at_most(1.18, 28, 16),
+            .at_most(1.19, 28, 16),
         Scenario::new("first token x5")
             .plot(|world| at_a(&world, &Fault::SlowFirst { factor: 5.0, plus: Duration::ZERO }))
             .at_most(1.01, 3, 2),

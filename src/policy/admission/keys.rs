@@ -24,8 +24,31 @@ const SLOW: f64 = 2.5;
 const WAITS: u32 = 16;
 /// Waits are told apart no finer than this: where all are answered at once no key is slow.
 pub(super) const WAIT_LEAST: Duration = Duration::from_millis(10);
+/// Of a key it is begun to be known how long calls wait once this many were answered. A silence of this many times as
+/// long with another key is none of the ordinary: it counts towards its failures in a row.
+const WAITS_FEW: u32 = 4;
+const SILENT: f64 = 4.0;
 /// No wait counts as more than this many times the usual one: a single hang is no slow key.
 const WAIT_MAX: f64 = 16.0;
+
+/// Keys of one target, by their indexes; of those beyond 64 two may count as one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeysInUse(u64);
+
+impl KeysInUse {
+    /// None.
+    pub const NONE: Self = Self(0);
+
+    pub(super) const fn has(self, key: usize) -> bool {
+        self.0 >> (key % 64) & 1 == 1
+    }
+}
+
+impl FromIterator<usize> for KeysInUse {
+    fn from_iter<T: IntoIterator<Item = usize>>(keys: T) -> Self {
+        Self(keys.into_iter().fold(0, |all, key| all | 1 << (key % 64)))
+    }
+}
 
 /// The combined hold of a target's keys.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +109,8 @@ impl TargetKey {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct KeyRecord {
     failed_in_a_row: u32,
+    /// The last of them, which counts once, by its serial.
+    failed: u64,
     /// How many waited for content, and for how long: the mean in parts of what is usual at the target.
     waits: u32,
     wait: f64,
@@ -108,6 +133,11 @@ impl KeyRecord {
         (self.waits >= WAITS && self.rest.is_none()).then_some(self.wait)
     }
 
+    /// Returns the same as far as it is known from a few calls.
+    pub(super) fn begun(&self) -> Option<f64> {
+        (self.waits >= WAITS_FEW && self.rest.is_none()).then_some(self.wait)
+    }
+
     /// Tells whether it comes after others.
     pub(super) fn is_behind(&self, now: Instant) -> bool {
         self.rest.is_some_and(|rest| now < rest.until)
@@ -125,13 +155,28 @@ impl KeyRecord {
     pub(super) fn heard(&mut self, serial: u64, own: Evidence, now: Instant) {
         if self.is_told(serial) {
             if own.failures > 0.0 {
-                self.failed_in_a_row = self.failed_in_a_row.saturating_add(1);
-                if self.rest.is_some() || self.failed_in_a_row >= FAILURES {
-                    self.put_behind(now);
-                }
+                self.failed(serial, now);
             } else if own.successes > 0.0 {
                 self.failed_in_a_row = 0;
             }
+        }
+    }
+
+    /// Notes that an attempt has waited in vain; `others` is how long calls wait with the quickest other key, as far as
+    /// that is begun to be known.
+    pub(super) fn silent(&mut self, serial: u64, wait: f64, others: Option<f64>, now: Instant) {
+        if self.rest.is_none() && self.is_told(serial) && others.is_some_and(|others| wait >= SILENT * others) {
+            self.failed(serial, now);
+        }
+    }
+
+    fn failed(&mut self, serial: u64, now: Instant) {
+        if std::mem::replace(&mut self.failed, serial) == serial {
+            return;
+        }
+        self.failed_in_a_row = self.failed_in_a_row.saturating_add(1);
+        if self.rest.is_some() || self.failed_in_a_row >= FAILURES {
+            self.put_behind(now);
         }
     }
 
@@ -175,5 +220,5 @@ impl KeyRecord {
 }
 
 lasting!(struct KeyRest { until, look });
-lasting!(struct KeyRecord { failed_in_a_row, waits, wait, rest, rests });
+lasting!(struct KeyRecord { failed_in_a_row, waits, wait, rest, rests } anew { failed });
 lasting!(struct TargetKey { hold, headroom, record });

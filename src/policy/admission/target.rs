@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::keys::{KeySuspensions, TargetKey, WAIT_LEAST, standing};
+use super::keys::{KeyRecord, KeySuspensions, KeysInUse, TargetKey, WAIT_LEAST, standing};
 use super::{AdmissionOptions, TargetOptions, Ticket};
 use crate::policy::breaker::Breaker;
 use crate::policy::concurrency::Concurrency;
@@ -14,6 +14,14 @@ use crate::policy::health::TargetHealth;
 use crate::policy::snapshot::{BreakerState, Disabled, Force, Gates};
 use crate::policy::suspension::Suspension;
 use crate::words::FailureClass;
+
+/// How long an attempt with a key has waited for its first content.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyWait {
+    pub(super) lasted: Duration,
+    /// Whether it ended without any.
+    pub(super) in_vain: bool,
+}
 
 /// One target, as its provider's admission knows it.
 #[derive(Clone, Debug)]
@@ -80,14 +88,24 @@ impl Target {
         }
     }
 
-    /// Notes how long an attempt with a key has waited for content, or has waited in vain.
-    pub(super) fn waited(&mut self, ticket: &Ticket, waited: Duration, now: Instant) {
+    /// Notes how long an attempt with a key has waited for content, or has waited in vain. What was in vain says
+    /// something once it took longer than with another key, or so long that it is nearly overdue: who leaves sooner
+    /// says nothing.
+    pub(super) fn waited(&mut self, ticket: &Ticket, waited: KeyWait, now: Instant) {
         let usual = self.health.pace(ticket.prompt_tokens, ticket.whole, ticket.output_max, now).first;
-        let others = self.keys.iter().enumerate().filter(|(key, _)| *key != ticket.key);
-        let others = others.filter_map(|(_, key)| key.record.usual()).reduce(f64::min);
-        if let Some(key) = self.keys.get_mut(ticket.key) {
-            key.record.waited(ticket.serial, (waited + WAIT_LEAST).div_duration_f64(usual + WAIT_LEAST), others, now);
+        let wait = (waited.lasted + WAIT_LEAST).div_duration_f64(usual + WAIT_LEAST);
+        let others = self.keys.iter().enumerate().filter(|(key, _)| *key != ticket.key).map(|(_, key)| key.record);
+        let least =
+            |known: fn(&KeyRecord) -> Option<f64>| others.clone().filter_map(|key| known(&key)).reduce(f64::min);
+        let (others, begun) = (least(KeyRecord::usual), least(KeyRecord::begun));
+        let Some(key) = self.keys.get_mut(ticket.key) else { return };
+        if waited.in_vain {
+            key.record.silent(ticket.serial, wait, begun, now);
+            if waited.lasted < ticket.overdue_after / 2 && begun.is_none_or(|begun| wait < begun) {
+                return;
+            }
         }
+        key.record.waited(ticket.serial, wait, others, now);
     }
 
     /// Returns its holds: those of each key, and its own.
@@ -104,15 +122,24 @@ impl Target {
 
     /// Returns the key to be used next for this many tokens: of the usable keys, the one with the most headroom. An
     /// unknown headroom counts as a full one; equals take turns. A key that is worse off comes after others, and one
-    /// that another call is just checking last: one check at a time is enough.
-    pub(super) fn key(&self, keys: &[Option<Suspension>], tokens: u64, now: Instant) -> Option<usize> {
+    /// that another call is just checking last: one check at a time is enough. So do those `in_use` with which the call
+    /// waits there already, or, if it is for another key `only`, none of them is used.
+    pub(super) fn key(
+        &self,
+        keys: &[Option<Suspension>],
+        tokens: u64,
+        in_use: KeysInUse,
+        only: bool,
+        now: Instant,
+    ) -> Option<usize> {
         let checked = |key: usize| [self.keys[key].hold, keys[key]].iter().flatten().any(|hold| hold.is_checked(now));
         let turns = (0..keys.len()).map(|turn| (self.key_next + turn) % keys.len());
-        let usable = turns.filter(|&key| self.key_held(key, keys, now).is_none());
+        let usable = turns.filter(|&key| self.key_held(key, keys, now).is_none() && !(only && in_use.has(key)));
         let rank = |key: usize| {
             let known = &self.keys[key];
             let has_room = known.headroom.room(tokens, now).until.is_none();
-            (has_room, !checked(key), !known.record.is_behind(now), known.headroom.share(now).unwrap_or(1.0))
+            let behind = (known.record.is_behind(now), in_use.has(key));
+            (has_room, !checked(key), !behind.0, !behind.1, known.headroom.share(now).unwrap_or(1.0))
         };
         usable
             .map(|key| (key, rank(key)))

@@ -109,6 +109,8 @@ const ASK: AdmissionRequest = AdmissionRequest {
     output_expected: 0,
     last_resort: false,
     look: None,
+    in_use: KeysInUse::NONE,
+    other_key: false,
 };
 
 fn options(targets: usize, keys: usize) -> AdmissionOptions {
@@ -413,6 +415,120 @@ fn a_key_that_is_slower_than_others_or_hangs_now_and_then_comes_after_them_and_r
     let mut bench = Bench::new(1, 3);
     let once = share_of_second(&mut bench, 300, |n, key| if n == 100 && key == 1 { MINUTE } else { usual(n) });
     assert!((0.3..0.37).contains(&once), "{once} after one hang");
+}
+
+#[test]
+fn answers_that_break_off_open_a_breaker_however_often_they_have_before_and_failures_that_others_mask_do_not() {
+    let opens = |bench: &mut Bench, begins: bool| {
+        let attempts = (0..40).find(|n| {
+            bench.now += SECOND / 2;
+            let ticket = bench.last_resort(0).unwrap();
+            if begins || n % 2 == 0 {
+                bench.report(&ticket, Report::Content { after: SECOND / 5 });
+            }
+            let cut = Report::Ended(failure(FailureClass::Cut));
+            bench.report(&ticket, if n % 2 == 0 { SUCCESS } else { cut });
+            matches!(bench.health(0).breaker, BreakerState::Open { .. })
+        });
+        bench.admission.reset(Some(0), None, bench.now);
+        attempts
+    };
+    let mut bench = Bench::new(1, 1);
+    let masked: Vec<_> = (0..9).map(|_| opens(&mut bench, false)).collect();
+    assert!(masked[0].is_some() && masked[8].is_none(), "half of all is usual there: {masked:?}");
+    let mut bench = Bench::new(1, 1);
+    let broke: Vec<_> = (0..9).map(|_| opens(&mut bench, true)).collect();
+    assert!(broke.iter().all(|attempts| attempts.is_some_and(|attempts| attempts < 12)), "{broke:?}");
+}
+
+#[test]
+fn on_the_way_back_from_answers_that_broke_off_an_answer_proves_itself_by_its_end() {
+    let pace = |began: bool| {
+        let mut bench = Bench::new(1, 1);
+        for _ in 0..4 {
+            bench.now += SECOND;
+            let Ok(ticket) = bench.admit(0) else { break };
+            if began {
+                bench.report(&ticket, Report::Content { after: SECOND / 5 });
+            }
+            bench.report(&ticket, Report::Ended(failure(FailureClass::Cut)));
+        }
+        while !matches!(bench.health(0).breaker, BreakerState::Ramp { .. }) {
+            bench.now += SECOND;
+            let ticket = bench.admit(0).unwrap();
+            bench.report(&ticket, Report::Content { after: SECOND / 5 });
+            bench.report(&ticket, SUCCESS);
+        }
+        let tickets = [bench.admit(0).unwrap(), bench.admit(0).unwrap()];
+        for ticket in &tickets {
+            bench.report(ticket, Report::Content { after: SECOND / 5 });
+        }
+        bench.now += SECOND;
+        let begun = bench.health(0).room;
+        tickets.iter().for_each(|ticket| drop(bench.report(ticket, SUCCESS)));
+        bench.now += SECOND;
+        (begun, bench.health(0).room)
+    };
+    assert_eq!((pace(false), pace(true)), ((Some(4), Some(4)), (Some(2), Some(4))));
+}
+
+#[test]
+fn a_key_that_is_silent_while_another_answers_comes_after_it_before_anything_is_overdue() {
+    let mut bench = Bench::new(1, 2);
+    let mut asked = |calls: u32| {
+        let keys = (0..calls).map(|_| {
+            bench.now += SECOND;
+            let ticket = bench.ask(AdmissionRequest { whole: true, ..ASK }).unwrap();
+            assert!(ticket.overdue_after > 10 * SECOND, "it is a guess");
+            bench.now += if ticket.key == 0 { 3 * SECOND } else { SECOND / 3 };
+            if ticket.key == 0 {
+                bench.report(&ticket, Report::Ended(Outcome::Cancelled(CancelReason::Ended)));
+            } else {
+                bench.report(&ticket, Report::Content { after: SECOND / 3 });
+                bench.report(&ticket, SUCCESS);
+            }
+            ticket.key
+        });
+        keys.filter(|key| *key == 0).count()
+    };
+    assert!(asked(12) <= 6);
+    assert_eq!(asked(6), 0, "two long ones in a row, beside four answers of the other key");
+}
+
+#[test]
+fn who_asks_for_another_key_gets_none_that_the_call_waits_with() {
+    let mut bench = Bench::new(1, 3);
+    let mut key = |in_use: &[usize], other_key| {
+        let in_use = in_use.iter().copied().collect();
+        bench.ask(AdmissionRequest { in_use, other_key, ..ASK }).map(|ticket| ticket.key)
+    };
+    assert_eq!((key(&[0], true), key(&[0, 2], true), key(&[1, 2], true)), (Ok(1), Ok(1), Ok(0)));
+    assert_eq!(gate(key(&[0, 1, 2], true)), Gate::Paced);
+    assert!(key(&[0, 1, 2], false).is_ok(), "any, where none is asked for");
+    assert!((0..6).all(|_| key(&[0, 2], false) == Ok(1)), "one that is not in use goes first");
+}
+
+#[test]
+fn a_refusal_that_names_nothing_is_about_places_where_others_are_in_flight_and_answer() {
+    let mut bench = Bench::new(1, 1);
+    let crowded = |bench: &mut Bench| bench.admit(0).unwrap().is_crowded;
+    bench.in_flight = 5;
+    assert!(!crowded(&mut bench), "nothing is known to be answered");
+    bench.succeed(0);
+    assert!(crowded(&mut bench));
+    bench.in_flight = 0;
+    assert!(!crowded(&mut bench), "it is alone");
+    bench.in_flight = 5;
+    let ticket = bench.admit(0).unwrap();
+    bench.left(&ticket, 40, None);
+    assert!(!crowded(&mut bench), "a limit is known");
+    let mut bench = Bench::new(1, 1);
+    bench.succeed(0);
+    bench.in_flight = 5;
+    let ticket = bench.admit(0).unwrap();
+    bench.report(&ticket, Report::Ended(failure(FailureClass::Overloaded)));
+    bench.in_flight = 2;
+    assert!(!crowded(&mut bench), "after a cut it must be answered anew: else it is a limit after all");
 }
 
 #[test]

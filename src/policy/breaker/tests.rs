@@ -53,7 +53,7 @@ impl Bench {
     }
 
     fn report(&mut self, pass: BreakerStamp, evidence: Evidence, verdict: Verdict) {
-        let transition = self.breaker.report(pass, evidence, 0.0, verdict, self.now, &mut self.rng);
+        let transition = self.breaker.report(pass, evidence, Some(0.0), verdict, self.now, &mut self.rng);
         self.note(transition);
     }
 

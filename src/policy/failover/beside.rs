@@ -9,6 +9,10 @@
 //! workers, may answer, or the target may be well again. That is a look. When a call looks next follows from how long
 //! it has waited there; whether it may is decided by the target, which has one pace for all its calls. So a look takes
 //! nothing from a budget, which only answers would fill. It keeps no other target from being asked.
+//!
+//! A key that the call has not used there is as good as another target: one of a provider's accounts may be silent
+//! while the others answer. It has a part of the call's time, and is asked once the attempt before it is late, at no
+//! pace and no cost.
 
 use std::time::{Duration, Instant};
 
@@ -180,6 +184,7 @@ impl Failover {
             target: planned.target,
             last_resort: self.last_resort,
             resend: reason == Reason::Resend,
+            other_key: self.is_other_key(at, reason),
             cuts: self.targets[at].cuts,
             // Another look ends a silent one.
             first_token_max: self.first_token_max(&planned, now).filter(|_| look.is_none()),
@@ -194,6 +199,44 @@ impl Failover {
     fn running_at(&self, at: usize) -> impl Iterator<Item = &CallTarget> {
         let target = self.targets[at].planned.target;
         self.targets.iter().filter(move |met| met.runs() && met.planned.target == target)
+    }
+
+    /// Tells whether a try for this reason is one with another key, beside silent ones at the same target.
+    pub(super) fn is_other_key(&self, at: usize, reason: Reason) -> bool {
+        reason == Reason::OtherKey && self.running_at(at).next().is_some()
+    }
+
+    /// Counts keys of a target as silent: the call asks there with others, if there are any.
+    pub(super) fn give_up_keys(&mut self, at: usize, more: u32) {
+        let target = self.targets[at].planned.target;
+        for met in self.targets.iter_mut().filter(|met| met.planned.target == target) {
+            met.keys_failed = met.keys_failed.saturating_add(more).min(met.planned.keys);
+        }
+    }
+
+    /// Returns with how many other keys a target of the list may be asked beside the attempts that it has.
+    fn other_keys(&self, at: usize) -> u32 {
+        let CallTarget { planned, keys_failed, .. } = self.targets[at];
+        planned.keys.min(self.options.attempts_max).saturating_sub(keys_failed.saturating_add(1))
+    }
+
+    /// Returns the time that the other keys of silent targets need.
+    pub(super) fn keys_behind(&self) -> impl Iterator<Item = Duration> {
+        let is_first = |at: usize| {
+            let target = self.targets[at].planned.target;
+            target != GONE && self.targets[..at].iter().all(|met| met.planned.target != target || !met.is_at_work())
+        };
+        let at_work = (0..self.targets.len()).filter(move |&at| self.targets[at].is_at_work() && is_first(at));
+        at_work.filter(|&at| self.targets[at].planned.overdue.is_some()).flat_map(|at| {
+            let planned = &self.targets[at].planned;
+            std::iter::repeat_n(planned.needs.min(planned.patience), self.other_keys(at) as usize)
+        })
+    }
+
+    /// Returns when a target is asked with another key: once its last attempt is late.
+    fn other_key_at(&self, at: usize) -> Option<Instant> {
+        let silent = self.running_at(at).filter(|met| met.again_at().is_some());
+        silent.filter_map(CallTarget::late_at).max().filter(|_| self.other_keys(at) > 0)
     }
 
     /// Returns after which time a target is asked again beside an attempt that starts there now.
@@ -216,7 +259,7 @@ impl Failover {
     }
 
     /// Returns when the first target may be asked again beside those that are silent: once the last attempt there is
-    /// overdue, too; or one that was silent and has none now, once it may.
+    /// late, with another key, and once it is overdue, with any; or one that was silent and has none now, once it may.
     pub(super) fn again(&self) -> Option<(Instant, usize)> {
         if !self.looks() {
             return None;
@@ -224,7 +267,7 @@ impl Failover {
         let due = |at: usize| {
             let last = self.running_at(at).filter_map(CallTarget::again_at).max();
             match self.targets[at].state {
-                TargetState::Runs { .. } => last,
+                TargetState::Runs { .. } => self.other_key_at(at).into_iter().chain(last).min(),
                 TargetState::Waits { reason: Reason::Silence, from } => last.max(Some(from)),
                 _ => None,
             }
@@ -240,8 +283,10 @@ impl Failover {
         if !self.targets[at].runs() {
             return Some(self.asking(at, Reason::Silence, None, None, now));
         }
+        let other_key = self.other_key_at(at).is_some_and(|due| due <= now);
+        let reason = if other_key { Reason::OtherKey } else { Reason::Beside };
         self.targets.push(self.targets[at]);
-        Some(self.asking(self.targets.len() - 1, Reason::Beside, None, None, now))
+        Some(self.asking(self.targets.len() - 1, reason, None, None, now))
     }
 
     /// Returns the look that a try at a silent target is.

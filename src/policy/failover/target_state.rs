@@ -74,7 +74,7 @@ pub(super) struct CallTarget {
     pub(super) state: TargetState,
     /// How often it found the conversation too long.
     pub(super) cuts: u32,
-    /// How many of its keys failed this call.
+    /// How many of its keys failed this call, or were silent.
     pub(super) keys_failed: u32,
     /// How often it was asked again before others were.
     pub(super) retries: u32,
@@ -90,6 +90,17 @@ impl CallTarget {
         if let TargetState::Waits { reason: reason @ Reason::Full, from } = &mut self.state {
             (*reason, *from) = (Reason::Deferred, now);
         }
+    }
+
+    /// Tells whether it has an attempt in flight, or is being asked for one.
+    pub(super) fn is_at_work(&self) -> bool {
+        matches!(self.state, TargetState::Runs { .. } | TargetState::Asked { .. })
+    }
+
+    /// Returns when its attempt, if one is in flight, is late.
+    pub(super) fn late_at(&self) -> Option<Instant> {
+        let TargetState::Runs { since, patience, .. } = self.state else { return None };
+        Some(since + patience)
     }
 
     /// Returns until when its attempt, if one is in flight, is not late.

@@ -1205,3 +1205,66 @@ fn a_call_behind_others_waits_for_a_place_and_asks_nothing() {
     call.machine.woken(call.now);
     assert_eq!(call.next(), Step::Plan);
 }
+
+#[test]
+fn a_key_that_was_not_asked_has_a_part_of_the_time_as_another_target_has() {
+    let begun = |deadline: u64, caller: fn(Instant) -> CallerPatience, keys| {
+        let now = Instant::now();
+        let options = FailoverOptions::default();
+        let machine = Failover::new(options, CommitPolicy::Buffered, now + Duration::from_secs(deadline));
+        let planned = Planned {
+            keys,
+            needs: Duration::from_secs(3),
+            patience: Duration::from_secs(12),
+            overdue: Some(Duration::from_secs(12)),
+            measured: false,
+            ..target("a").planned
+        };
+        let mut call = Call {
+            machine: machine.with_caller(caller(now)),
+            budget: RetryBudget::default(),
+            now,
+            rng: StdRng::seed_from_u64(1),
+        };
+        call.machine.planned([planned], [], false, now);
+        assert!(!call.tries().other_key);
+        let mut asked = Vec::new();
+        while (call.now - now).as_secs() < deadline.min(20) {
+            match call.next() {
+                Step::Plan => call.machine.planned([], [], false, call.now),
+                Step::Try(this) => {
+                    asked.push(((call.now - now).as_millis(), this.other_key));
+                    call.machine.admitted(call.now);
+                }
+                Step::Wait(until) | Step::Queue(until) => call.now = until,
+                step => panic!("{step:?}"),
+            }
+        }
+        asked
+    };
+    let own = |_: Instant| CallerPatience::Deadline;
+    assert_eq!(begun(3, own, 2), [(1_500, true)], "half of it");
+    assert_eq!(begun(3, own, 3), [(1_000, true), (2_000, true)]);
+    assert_eq!(begun(3, own, 9), [(1_000, true), (2_000, true)], "so many at most as a call makes attempts");
+    assert_eq!(begun(3, own, 1), []);
+    assert_eq!(begun(600, own, 2), [(12_000, true)]);
+    let unknown = begun(600, CallerPatience::Unknown, 2);
+    assert!((11_000..12_000).contains(&unknown[0].0) && unknown[0].1, "{unknown:?}");
+    let soon = begun(600, |now| CallerPatience::Until(now + Duration::from_secs(4)), 2);
+    assert!((1_900..2_100).contains(&soon[0].0), "as its client says, and it goes on: {soon:?}");
+}
+
+#[test]
+fn a_provider_without_another_key_refuses_it_once_and_is_looked_at_as_ever() {
+    let mut call = buffered(&["a#3"]);
+    call.machine.targets[0].planned.overdue = Some(Duration::from_secs(4));
+    call.tries();
+    call.now += Duration::from_millis(4_001);
+    let Step::Plan = call.next() else { panic!("{:?}", call.machine) };
+    call.machine.planned([], [], false, call.now);
+    let Step::Try(this) = call.next() else { panic!("{:?}", call.machine) };
+    assert!(this.other_key && this.look.is_none());
+    call.machine.refused(Refusal { gate: Gate::Paced, until: None }, &call.budget, call.now);
+    let Step::Try(this) = call.next() else { panic!("{:?}", call.machine) };
+    assert!(!this.other_key && this.look.is_some());
+}

@@ -72,7 +72,7 @@ lasting!(struct ChatRequest {
     via,
     model_as,
     original,
-});
+} anew { client_timeout });
 lasting!(
     enum Message {
         System(text),

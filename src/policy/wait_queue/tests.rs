@@ -133,7 +133,9 @@ fn a_target_that_was_only_limited_proves_nothing_and_its_calls_go_at_a_pace_that
 
 #[test]
 fn what_a_target_says_of_waiting_calls_is_what_it_says_of_a_call_that_has_no_other() {
-    use crate::policy::admission::{Admission, AdmissionOptions, AdmissionRequest, Outcome, Report, TargetOptions};
+    use crate::policy::admission::{
+        Admission, AdmissionOptions, AdmissionRequest, KeysInUse, Outcome, Report, TargetOptions,
+    };
     use crate::words::{FailureClass, Scope};
     use rand::SeedableRng;
 
@@ -152,6 +154,8 @@ fn what_a_target_says_of_waiting_calls_is_what_it_says_of_a_call_that_has_no_oth
         output_expected: 0,
         last_resort,
         look: None,
+        in_use: KeysInUse::NONE,
+        other_key: false,
     };
     let minute = 60 * SECOND;
     for (class, scope, told, look) in [

@@ -9,7 +9,7 @@ use rand::rngs::SmallRng;
 
 use super::*;
 use crate::policy::admission::{
-    Admission, AdmissionOptions, AdmissionRequest, Effect, Outcome, Report, TargetOptions, Ticket,
+    Admission, AdmissionOptions, AdmissionRequest, Effect, KeysInUse, Outcome, Report, TargetOptions, Ticket,
 };
 use crate::policy::admission::{BreakerOptions, HealthOptions};
 use crate::policy::routing::{
@@ -611,6 +611,8 @@ impl World {
             output_expected: 0,
             last_resort: this.last_resort,
             look: this.look,
+            in_use: KeysInUse::NONE,
+            other_key: this.other_key,
         };
         let answer = match down.filter(|&until| until > self.now) {
             Some(until) => Err(Refusal { gate: Gate::Down, until: Some(until) }),

@@ -11,8 +11,8 @@ use rand::rngs::SmallRng;
 
 use super::kit::*;
 use crate::policy::admission::{
-    Admission, AdmissionOptions, AdmissionRequest, BreakerOptions, HealthOptions, Outcome, Report, TargetOptions,
-    Ticket,
+    Admission, AdmissionOptions, AdmissionRequest, BreakerOptions, HealthOptions, KeysInUse, Outcome, Report,
+    TargetOptions, Ticket,
 };
 use crate::policy::routing::*;
 use crate::words::{Failure, FailureClass, Priority};
@@ -97,6 +97,8 @@ impl Lab {
             output_expected: 0,
             last_resort: false,
             look: None,
+            in_use: KeysInUse::NONE,
+            other_key: false,
         };
         self.machines[target].admit(ask, 0, self.bench.now, &mut self.rng).ok()
     }
