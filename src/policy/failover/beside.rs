@@ -217,7 +217,7 @@ impl Failover {
     /// Returns with how many other keys a target of the list may be asked beside the attempts that it has.
     fn other_keys(&self, at: usize) -> u32 {
         let CallTarget { planned, keys_failed, .. } = self.targets[at];
-        planned.keys.min(self.options.attempts_max).saturating_sub(keys_failed.saturating_add(1))
+        planned.keys.min(self.options.attempts()).saturating_sub(keys_failed.saturating_add(1))
     }
 
     /// Returns the time that the other keys of silent targets need.
