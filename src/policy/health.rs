@@ -5,6 +5,7 @@
 //! overdue attempt counts as failed until its token comes. It never admits, refuses or opens anything.
 
 mod bursts;
+mod summary;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -12,12 +13,15 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use self::bursts::Bursts;
+pub use self::summary::AttemptSummary;
+#[cfg(test)]
+use self::summary::BLOCKED_NO_FAULT;
 use crate::policy::detector::{Cusum, DetectorOptions, Evidence};
 use crate::policy::mean::{DecayedMean, Expected, Fade};
 use crate::policy::patience::{Pace, reached};
 use crate::policy::snapshot::Latency;
 use crate::policy::window::{Baseline, MODEL_P999, P90_SAMPLES, Scale, Window};
-use crate::words::{AttemptEnd, ConfigError, FailureClass, ModelClass, Scope};
+use crate::words::{ConfigError, FailureClass, ModelClass, Scope};
 
 /// The highest failure rate that is believed, so that no target is excluded for ever.
 const FAILURE_RATE_MAX: f64 = 0.999;
@@ -165,57 +169,6 @@ pub enum Outcome {
     Crashed,
     /// A permit was granted and nothing was ever sent.
     Unused,
-}
-
-/// How an attempt went, beside its end.
-#[derive(Clone, Copy, Debug)]
-pub struct AttemptSummary {
-    /// Whether anything was sent.
-    pub begun: bool,
-    /// The longest that the answer's reader kept it waiting.
-    pub blocked: Duration,
-    /// From its first content to its end, where there was any.
-    pub streamed: Option<Duration>,
-    /// Whether its answer comes in one burst.
-    pub whole: bool,
-    /// When the target may be asked again, where it said so.
-    pub back: Option<Instant>,
-    /// Whether the attempt that was faster had been asked later, because this one was late.
-    pub outlived: bool,
-}
-
-/// A reader that blocked the attempt for this long makes its time per token meaningless.
-const BLOCKED_NO_TPOT: Duration = Duration::from_millis(100);
-/// A reader that blocked for this long may itself be why the provider cut the stream.
-const BLOCKED_NO_FAULT: Duration = Duration::from_secs(5);
-/// Answers shorter than this say nothing about time per token.
-const TPOT_TOKENS_MIN: u64 = 16;
-
-impl AttemptSummary {
-    /// Returns what an end means for the target's health, after an answer of this many tokens.
-    pub fn outcome(&self, end: &AttemptEnd, output_tokens: u64) -> Outcome {
-        let AttemptEnd::Failed(failure) = end else {
-            return Outcome::Success { tpot: self.tpot(output_tokens) };
-        };
-        match failure.class {
-            class if !self.begun && (class.is_unwanted() || class == FailureClass::Crashed) => Outcome::Unused,
-            FailureClass::CallerLeft | FailureClass::Cancelled | FailureClass::Stopped => {
-                Outcome::Cancelled(CancelReason::Left)
-            }
-            FailureClass::CallEnded => Outcome::Cancelled(CancelReason::Ended),
-            FailureClass::HedgeLost if self.outlived => Outcome::Cancelled(CancelReason::Outlived),
-            FailureClass::HedgeLost => Outcome::Cancelled(CancelReason::Lost),
-            FailureClass::Crashed | FailureClass::Lack => Outcome::Crashed,
-            FailureClass::Cut if self.blocked >= BLOCKED_NO_FAULT => Outcome::Cancelled(CancelReason::Ended),
-            class => Outcome::Failure { class, scope: failure.scope, retry_after: self.back },
-        }
-    }
-
-    fn tpot(&self, output_tokens: u64) -> Option<Duration> {
-        let counts = output_tokens >= TPOT_TOKENS_MIN && self.blocked < BLOCKED_NO_TPOT && !self.whole;
-        let tokens = u32::try_from(output_tokens.saturating_sub(1)).ok()?;
-        counts.then(|| Some(self.streamed? / tokens))?
-    }
 }
 
 /// Why an attempt's answer is no longer wanted.

@@ -160,7 +160,8 @@ fn build(
         status,
         code: error.code().map(tidy),
         param: error.param.as_deref().map(tidy),
-        retry_after: wait(verdict.class).and_then(|wait| hint(error, wait)),
+        retry_after: wait(verdict.class)
+            .and_then(|wait| hint(error, wait).filter(|told| wait.is_meant(verdict.class, *told))),
         ..failure
     }
 }
@@ -172,6 +173,18 @@ enum Wait {
     Passes,
     /// The account is spent, or refused, at least until then: a wait that is shorter than the usual hold means nothing.
     Lasts,
+}
+
+impl Wait {
+    /// Tells whether a time that is told means what it says.
+    fn is_meant(self, class: FailureClass, told: RetryAfter) -> bool {
+        match told {
+            RetryAfter::After(told) if self == Self::Lasts => {
+                class.consequences().hold.is_none_or(|usual| told >= usual.time)
+            }
+            _ => true,
+        }
+    }
 }
 
 /// Returns what a wait beside a class of failures means, if anything.

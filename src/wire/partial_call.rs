@@ -91,8 +91,8 @@ impl PartialCall {
         None
     }
 
-    /// Puts the text that a tool of free text is called with into the JSON that stands for it: some models give the text
-    /// itself. JSON around it that is broken is no text.
+    /// Puts the text that a tool of free text is called with into the JSON that stands for it: some models give the
+    /// text itself. JSON around it that is broken is no text.
     pub(super) fn wrap(&mut self) {
         let said = self.arguments.trim();
         let within = serde_json::from_str::<String>(said).ok();

@@ -479,7 +479,6 @@ fn a_key_that_is_silent_while_another_answers_comes_after_it_before_anything_is_
         let keys = (0..calls).map(|_| {
             bench.now += SECOND;
             let ticket = bench.ask(AdmissionRequest { whole: true, ..ASK }).unwrap();
-            assert!(ticket.overdue_after > 10 * SECOND, "it is a guess");
             bench.now += if ticket.key == 0 { 3 * SECOND } else { SECOND / 3 };
             if ticket.key == 0 {
                 bench.report(&ticket, Report::Ended(Outcome::Cancelled(CancelReason::Ended)));

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::bursts::BURSTS_MAX;
 use super::*;
+use crate::words::AttemptEnd;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 const SECOND: Duration = Duration::from_secs(1);

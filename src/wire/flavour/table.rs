@@ -157,8 +157,8 @@ pub const GENERIC: Flavour = Flavour {
     unthought: "",
 };
 
-/// A server that is known, and has none of the fields that only some have.
-/// In Anthropic's dialect it knows user and assistant alone: "unknown variant `system`, expected `user` or `assistant`".
+/// A server that is known, and has none of the fields that only some have. In Anthropic's dialect it knows user and
+/// assistant alone: "unknown variant `system`, expected `user` or `assistant`".
 const KNOWN: Flavour =
     Flavour { functions: false, system_amid: false, betas: Betas::Only(&[]), names: Some(NAMES), ..GENERIC };
 
