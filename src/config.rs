@@ -37,7 +37,9 @@ pub use crate::policy::budget::{BudgetScope, OnSpent, Period};
 pub use crate::policy::hint::HintOptions;
 pub use crate::policy::probe::ProbeOptions;
 pub use crate::policy::stale::StaleOptions;
+#[cfg(feature = "sidecar")]
 pub(crate) use crate::source::{is_constant, is_path};
+#[cfg(feature = "sidecar")]
 pub(crate) use crate::transport::destination;
 pub use budget::BudgetConfig;
 pub use function::Answer;

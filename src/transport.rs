@@ -29,6 +29,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Returns the host and the port that an address leads to, read as a connection reads it: `http://2130706433` is
 /// `127.0.0.1`, 80. The host is in lower case; of an address in brackets it has none.
+#[cfg(feature = "sidecar")]
 pub(crate) fn destination(url: &str) -> Option<(String, u16)> {
     let url = Url::parse(url).ok()?;
     Some((url.host_str()?.trim_matches(['[', ']']).to_owned(), url.port_or_known_default()?))

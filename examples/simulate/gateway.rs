@@ -338,7 +338,7 @@ impl Standin {
         let target = pick.target;
         let health = self.health(target, net);
         let (tempo, hedging) = (health.pace(self.prompt, false, None), self.hedging());
-        let cost = Cost::expected(Some(self.prices[target]), self.prompt, self.state.output_tokens(None));
+        let cost = Cost::expected(Some(&self.prices[target]), self.prompt, self.state.output_tokens(None));
         Planned {
             target,
             context_tokens_max: None,

@@ -10,7 +10,7 @@ use crate::policy::budget::{
     ReservedAmounts, SoftBudgetRouting,
 };
 #[cfg(feature = "store")]
-use crate::spec::{PastSpend, ReservedSpend};
+use crate::spec::PastSpend;
 use crate::words::{AttemptRecord, CallFacts};
 
 /// The most accounts that health shows: the emptiest ones.
@@ -48,10 +48,10 @@ impl SharedBudgets {
     }
 
     /// Returns what attempts in flight may still cost, in a fixed order.
-    #[cfg(feature = "store")]
-    pub(crate) fn reserved(&self) -> Vec<ReservedSpend> {
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn reserved(&self) -> Vec<crate::spec::ReservedSpend> {
         let money = lock(&self.money);
-        let reserved = money.reserved().map(|(budget, account, amount)| ReservedSpend {
+        let reserved = money.reserved().map(|(budget, account, amount)| crate::spec::ReservedSpend {
             budget: budget.name.to_string(),
             account: account.to_owned(),
             amount,

@@ -166,7 +166,7 @@ impl Driver {
     /// Returns the expected cost of a hedge at a target; `None` where it is busy or not well.
     fn hedge_cost(&self, pick: &Pick, health: &Health, prompt_tokens: u32) -> Option<Cost> {
         let output = self.state.output_tokens(self.needs.output_tokens);
-        let price = self.table.targets[pick.target].price;
+        let price = self.table.targets[pick.target].price.as_ref();
         hedge::is_there(health).then(|| Cost::expected(price, prompt_tokens, output))
     }
 

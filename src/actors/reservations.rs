@@ -57,7 +57,7 @@ impl Driver {
         let (can, grows) = (&target.spec().capabilities, self.asked.grows);
         let kind = PromptKind { route: self.route.name.clone(), target: target.id().clone(), grows };
         let prompt = self.shared.budgets.prompt(&kind, prompt_tokens, can.context_tokens_max);
-        Estimate::new(target.price, prompt, usual, asked, can.output_tokens_max)
+        Estimate::new(target.price.as_ref(), prompt, usual, asked, can.output_tokens_max)
     }
 
     /// Goes on without a target for which a budget has no room.

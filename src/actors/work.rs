@@ -25,6 +25,7 @@ pub(crate) enum Work {
 }
 
 /// The result of an attempt.
+#[expect(clippy::large_enum_variant, reason = "there is one for each attempt, and nearly all are answers")]
 pub(super) enum AttemptAnswer {
     /// An answer.
     Answer(Ending),

@@ -201,7 +201,7 @@ mod tests {
                 |name, config| drop(config.routes.insert(name.into(), RouteConfig::new(["p/m"]))),
                 |name, config| drop(config.aliases.insert(name.into(), "p/m".into())),
                 |name, config| {
-                    drop(config.providers.insert(name.into(), ProviderConfig::new("http://q/v1").model("m")))
+                    drop(config.providers.insert(name.into(), ProviderConfig::new("http://q/v1").model("m")));
                 },
                 |name, config| {
                     let key = KeyConfig::value("k").named(name);

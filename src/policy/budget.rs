@@ -307,7 +307,7 @@ impl Budgets {
     }
 
     /// Returns what attempts in flight have taken: of which budget and account, and how much.
-    #[cfg(feature = "store")]
+    #[cfg(feature = "sidecar")]
     pub fn reserved(&self) -> impl Iterator<Item = (&Budget, &str, i64)> {
         let taken = self.accounts.iter().filter(|(_, account)| account.reserved > 0);
         taken.map(|((at, name), account)| (&self.budgets[*at], &**name, account.reserved))

@@ -717,10 +717,8 @@ impl Failover {
         });
         let timed = waiting.chain(self.back.filter(|&back| back <= patience)).min();
         // Who has waited in vain, for targets that were said to be back, looks less and less often.
-        let soonest = match beside {
-            true => (left / LOOKS_BESIDE).clamp(LOOK_BESIDE_MIN, LOOK_BESIDE_MAX),
-            false => waited / LOOKS_BESIDE,
-        };
+        let soonest =
+            if beside { (left / LOOKS_BESIDE).clamp(LOOK_BESIDE_MIN, LOOK_BESIDE_MAX) } else { waited / LOOKS_BESIDE };
         let timed = timed.map(|at| at.max(now + soonest));
         let queues = match self.uncertain {
             // A call that takes less rather than wait has the usual patience.

@@ -118,7 +118,7 @@ impl Cost {
     }
 
     /// Returns what an answer of this many tokens would cost.
-    pub fn expected(price: Option<Price>, input: u32, output: u32) -> Self {
+    pub fn expected(price: Option<&Price>, input: u32, output: u32) -> Self {
         let usage = Usage { input: input.into(), output: output.into(), ..Usage::default() };
         Self::of(price.map(|price| price.cost_usd(&usage)))
     }

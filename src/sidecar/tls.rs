@@ -43,11 +43,10 @@ fn text(path: &Path) -> io::Result<Vec<u8>> {
 /// Reads certificate and key.
 pub(super) fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, ConfigError> {
     let problem = |field: &str, path: &Path, what: String| {
-        let what = match is_path(path) {
-            true => format!("{}: {what}", path.display()),
-            false => {
-                format!("must be the path of a PEM file, not what is in it, as \"/etc/standin/{field}.pem\": {what}")
-            }
+        let what = if is_path(path) {
+            format!("{}: {what}", path.display())
+        } else {
+            format!("must be the path of a PEM file, not what is in it, as \"/etc/standin/{field}.pem\": {what}")
         };
         ConfigError::new(format!("server.tls.{field}"), what)
     };

@@ -12,10 +12,9 @@ use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 use super::hours::whole;
 use super::ledger_file::millis;
 use super::seal::{CallPart, SealedBytes, Sealer};
-use super::{OpenError, file, reserved};
+use super::{OpenError, file};
 use crate::policy::durable_store::{CallSelector, Item, KeptCall, is_last};
 use crate::policy::lasting::{read_formed, write_formed};
-use crate::spec::ReservedSpend;
 use crate::words::{CallId, Durable};
 
 /// Something to be written of a durable call.
@@ -44,7 +43,8 @@ pub(super) enum DurableWrite {
     },
     Forget(CallSelector),
     /// It is of no call: what attempts in flight may still cost, for the process that follows.
-    Reserved(Vec<ReservedSpend>),
+    #[cfg(feature = "sidecar")]
+    Reserved(Vec<crate::spec::ReservedSpend>),
 }
 
 /// How a call ended, and when.
@@ -161,7 +161,8 @@ impl DurableWrite {
                 forget(connection, which, params![name, value])?
             }
             Self::Forget(CallSelector::Before(time)) => forget(connection, "ended_at < ?1", params![millis(*time)])?,
-            Self::Reserved(reserved) => reserved::write(connection, reserved)?,
+            #[cfg(feature = "sidecar")]
+            Self::Reserved(reserved) => super::reserved::write(connection, reserved)?,
         };
         Ok(changed)
     }

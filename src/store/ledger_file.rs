@@ -178,8 +178,8 @@ impl TextIds {
         Ok(id)
     }
 
-    fn price(&mut self, connection: &Connection, price: Price) -> rusqlite::Result<i64> {
-        let Price { input, cached_input, cache_write, output, reasoning, .. } = price;
+    fn price(&mut self, connection: &Connection, price: &Price) -> rusqlite::Result<i64> {
+        let Price { input, cached_input, cache_write, output, reasoning, .. } = *price;
         let key = [input, cached_input, cache_write, output, reasoning].map(f64::to_bits);
         if let Some(id) = self.prices.get(&key) {
             return Ok(*id);
@@ -230,7 +230,7 @@ fn enter(
         name(attempt.end.name())?,
     ];
     let [route, provider, model, key, client, end] = place;
-    let price = attempt.price.map(|price| names.price(connection, price)).transpose()?;
+    let price = attempt.price.as_ref().map(|price| names.price(connection, price)).transpose()?;
     let status = match &attempt.end {
         AttemptEnd::Failed(failure) => failure.status,
         AttemptEnd::Won => None,

@@ -32,7 +32,7 @@ use crate::policy::durable_store::{CallSelector, DurableStore, Item, KeptCall, W
 use crate::policy::memory::{Memory, MemoryStore};
 use crate::policy::record::{Observer, Record};
 use crate::policy::store_health::{StoreGauge, StoreHealth};
-use crate::spec::{PastSpend, ReservedSpend, StoreSpec};
+use crate::spec::{PastSpend, StoreSpec};
 use crate::words::CallId;
 
 /// How long a new process waits for the old one to free the file: it may just be stopping.
@@ -68,6 +68,9 @@ enum Job {
     Finish(oneshot::Sender<()>),
 }
 
+/// What others spent, by a budget's name, its account and the step.
+type SpentByOthers = HashMap<(Arc<str>, String, i64), i64>;
+
 /// The store, for the code that gives it records and asks for its health. When it is dropped it writes what waits and
 /// frees the file.
 pub(crate) struct Store {
@@ -78,7 +81,7 @@ pub(crate) struct Store {
     memories: Arc<Mutex<Memories>>,
     standing: Arc<Standing>,
     /// What others spent of each account of a budget in each step, by its name, as far as it was read.
-    spent: Mutex<HashMap<(Arc<str>, String, i64), i64>>,
+    spent: Mutex<SpentByOthers>,
     counted: Arc<Mutex<Option<CountedBudgets>>>,
     durable_bytes_max: u64,
     owner: Option<JoinHandle<()>>,
@@ -187,11 +190,13 @@ impl Store {
     }
 
     /// Tells the process that follows what attempts in flight may still cost.
-    pub(crate) fn tell_reserved(&self, reserved: Vec<ReservedSpend>) -> WriteFuture {
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn tell_reserved(&self, reserved: Vec<crate::spec::ReservedSpend>) -> WriteFuture {
         self.note(Ok(DurableWrite::Reserved(reserved)))
     }
 
     /// Tells whether another process, which this one follows, still has the file.
+    #[cfg(any(test, feature = "sidecar"))]
     pub(crate) fn is_behind(&self) -> bool {
         self.standing.is_behind.load(Relaxed)
     }

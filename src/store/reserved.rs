@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::OptionalExtension as _;
 
 use super::{OpenError, file};
 use crate::spec::ReservedSpend;
 
 /// Puts this in the place of what was told before.
-pub(super) fn write(connection: &Connection, reserved: &[ReservedSpend]) -> rusqlite::Result<usize> {
+#[cfg(feature = "sidecar")]
+pub(super) fn write(connection: &rusqlite::Connection, reserved: &[ReservedSpend]) -> rusqlite::Result<usize> {
     let rows: Vec<_> = reserved.iter().map(|one| (&one.budget, &one.account, one.amount)).collect();
     let told = serde_json::to_string(&rows).unwrap_or_default();
     let put = "INSERT INTO meta VALUES ('reserved', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";

@@ -755,7 +755,7 @@ async fn of_two_processes_that_write_at_one_place_of_a_call_the_first_wins_and_t
     let first = place.open().await;
     let next = Store::open(place.spec(), true).await.expect("it does not wait");
     let (one, other) = (durable(1), durable(2));
-    let text = |text: &str| vec![Ok(ReplyEvent::Text(text.to_owned().into()))];
+    let text = |text: &str| vec![Ok(ReplyEvent::Text(text.to_owned()))];
     let cancelled = vec![Err(Error::Cancelled)];
     assert_eq!(first.accept(&one).await, Ok(1));
     assert_eq!(first.sent(one.id, 1).await, Ok(1));

@@ -427,7 +427,7 @@ async fn a_route_and_a_request_may_set_their_own_deadlines() {
 
 #[tokio::test(start_paused = true)]
 async fn a_burst_reply_is_joined_when_answers_of_its_length_would_be_late() {
-    for (limit, millis) in [(None, 12_115), (Some(10), 4_846), (Some(1), 4_119)] {
+    for (limit, millis) in [(None, 11_805), (Some(10), 4_846), (Some(1), 4_119)] {
         let world = world_with(2, Script::default(), |config| {
             config.providers.values_mut().for_each(|provider| provider.stream_upstream = Some(false));
         })

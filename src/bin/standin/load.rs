@@ -418,7 +418,9 @@ fn routes(targets: &[(TargetId, Option<Price>)]) -> BTreeMap<String, RouteConfig
         let members = providers.iter().filter_map(|provider| {
             let own = targets.iter().filter(|(id, _)| *id.provider == **provider);
             let same = own.clone().find(|(id, _)| id.model == wanted.model);
-            let near = own.min_by(|(_, a), (_, b)| apart(*a, *price).total_cmp(&apart(*b, *price)));
+            let near = own.min_by(|(_, a), (_, b)| {
+                apart(a.as_ref(), price.as_ref()).total_cmp(&apart(b.as_ref(), price.as_ref()))
+            });
             let (id, _) = same.or(near)?;
             Some(MemberConfig { target: id.to_string(), tier: u8::from(same.is_none()), weight: 1.0, degraded: false })
         });
@@ -430,7 +432,7 @@ fn routes(targets: &[(TargetId, Option<Price>)]) -> BTreeMap<String, RouteConfig
 }
 
 /// Returns the distance of two prices; unknown ones are far from all.
-fn apart(a: Option<Price>, b: Option<Price>) -> f64 {
-    let of = |price: Option<Price>| price.map(|price| price.output).filter(|dollars| *dollars > 0.0).map(f64::ln);
+fn apart(a: Option<&Price>, b: Option<&Price>) -> f64 {
+    let of = |price: Option<&Price>| price.map(|price| price.output).filter(|dollars| *dollars > 0.0).map(f64::ln);
     of(a).zip(of(b)).map_or(f64::MAX, |(a, b)| (a - b).abs())
 }

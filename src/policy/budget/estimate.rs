@@ -44,7 +44,7 @@ impl Estimate {
     /// Returns the estimate for a prompt of so many tokens and an answer that is usually this long, and may be as
     /// long as its caller or else its target says.
     pub fn new(
-        price: Option<Price>,
+        price: Option<&Price>,
         prompt: PromptTokens,
         usual: u32,
         asked: Option<u32>,
@@ -57,7 +57,7 @@ impl Estimate {
         let usage = |input: u32, output: u32| Usage { input: input.into(), output: output.into(), ..Usage::default() };
         let (likely, most) = (usage(prompt.likely, usual), usage(prompt.most, longest));
         // Tokens written to a cache may cost more than others.
-        let dear = |price: Price| {
+        let dear = |price: &Price| {
             let price = price.at(most.input);
             let (input, output) = (price.input.max(price.cache_write), price.output.max(price.reasoning));
             Price { input, output, ..price }

@@ -224,9 +224,9 @@ fn replaced_budgets_keep_their_counts() {
 #[test]
 fn an_estimate_is_what_is_usual_and_at_most_what_caller_or_target_allow() {
     let price = Some(Price::new(1_000.0, 10_000.0));
-    let most = |asked, target| Estimate::new(price, exactly(800), 100, asked, target).most;
+    let most = |asked, target| Estimate::new(price.as_ref(), exactly(800), 100, asked, target).most;
     assert_eq!(
-        Estimate::new(price, exactly(800), 100, None, None).likely,
+        Estimate::new(price.as_ref(), exactly(800), 100, None, None).likely,
         BudgetCost { nanos: Some(1_800_000_000), tokens: 900 }
     );
     assert_eq!(most(Some(50), None).tokens, 850);
@@ -301,7 +301,7 @@ fn the_emptiest_purse_is_told_first_and_the_one_of_everything_before_anything_is
 #[test]
 fn an_answer_may_cost_most_by_the_dearest_kind_of_its_tokens() {
     let price = Price { cache_write: 2_000.0, reasoning: 20_000.0, ..Price::new(1_000.0, 10_000.0) };
-    let estimate = Estimate::new(Some(price), PromptTokens { likely: 800, most: 900 }, 100, Some(100), None);
+    let estimate = Estimate::new(Some(&price), PromptTokens { likely: 800, most: 900 }, 100, Some(100), None);
     assert_eq!(estimate.likely_usd(), Some(1.8));
     assert_eq!(estimate.most, BudgetCost { nanos: Some(3_800_000_000), tokens: 1_000 });
     assert_eq!(Estimate::new(None, exactly(1), 1, None, None).likely_usd(), None);

@@ -260,7 +260,6 @@ impl Call<'_> {
 /// Usage, cumulative in a stream.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_field_names, reason = "the names are the wire's")]
 struct Tokens<'a> {
     #[serde(borrow, default)]
     prompt_token_count: Scalar<'a>,

@@ -116,10 +116,11 @@ async fn a_caller_hears_which_key_failed_and_nothing_of_where_it_is() {
         "{ file = '/no/such/secrets/tenant-7/openai.key' }",
         "{ command = ['/no/such/vault', '--token', 'sk-4uCkx7-T0pS3cr3t'] }",
     ];
-    let mut text = format!("[server]\nlisten = \"{address}\"\n");
-    for (at, source) in sources.iter().enumerate() {
-        text += &format!("[providers.p{at}]\nbase_url = 'http://127.0.0.1:1/v1'\nkeys = [{source}]\nmodels.m = {{}}\n");
-    }
+    let provider = |(at, source): (usize, &&str)| {
+        format!("[providers.p{at}]\nbase_url = 'http://127.0.0.1:1/v1'\nkeys = [{source}]\nmodels.m = {{}}\n")
+    };
+    let providers: Vec<String> = sources.iter().enumerate().map(provider).collect();
+    let text = format!("[server]\nlisten = \"{address}\"\n{}", providers.concat());
     fs::write(folder.join("served.toml"), text).expect("a file");
     let mut served = Served::start_at("secrets-heard", address, &["--config", "served.toml"], |command| {
         command.stderr(Stdio::piped()).env("RUST_LOG", "trace");

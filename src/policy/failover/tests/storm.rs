@@ -833,7 +833,7 @@ fn a_storm_in_which_calls_looked_a_thousand_times_a_second_looks_seldom() {
         within,
     };
     let script = Script {
-        seed: 178517355862818354,
+        seed: 178_517_355_862_818_354,
         calls: 77,
         every: 2_000,
         in_flight_max: 2_048,
