@@ -317,7 +317,8 @@ impl Budgets {
     #[cfg(feature = "store")]
     pub fn reserve(&mut self, budget: usize, account: &str, change: i64) {
         if budget < self.budgets.len() {
-            let account = self.accounts.entry((budget, account.into())).or_default();
+            let key = self.within((budget, account.into()));
+            let account = self.accounts.entry(key).or_default();
             account.reserved = account.reserved.saturating_add(change).max(0);
         }
     }

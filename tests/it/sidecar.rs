@@ -101,13 +101,13 @@ impl Stage {
     }
 }
 
-/// Waits until something is so.
 /// Returns a client's key for all routes; the key is the client's name.
 fn open_key(name: &str) -> ClientKey {
     let sha256 = Hash::of(name);
     ClientKey { name: name.into(), sha256, routes: Vec::new(), requests_per_minute: None, operator: false }
 }
 
+/// Waits until something is so.
 async fn until(is: impl Fn() -> bool) {
     let waiting = async {
         while !is() {

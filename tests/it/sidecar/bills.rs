@@ -4,9 +4,10 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use standin::config::{BudgetConfig, BudgetScope, OnSpent, Period, PriceConfig, PriceTierConfig};
-use standin::sidecar::{ClientKey, Hash, Settings};
+use standin::sidecar::{ClientKey, Settings};
 
 use super::http::{Caller, Response};
+use super::open_key;
 use super::parts::Scene;
 
 fn priced(settings: &mut Settings, price: &PriceConfig) {
@@ -135,13 +136,7 @@ fn a_budget_of_a_client_that_has_no_key_is_refused() {
     settings.runtime = standin::Config { budgets: [("reds".to_owned(), red)].into(), ..working() };
     let problem = settings.check().expect_err("there is no such client").to_string();
     assert!(problem.contains("budgets.reds.of: `red` is no name of `server.keys`"), "{problem}");
-    let key = |name: &str, operator| ClientKey {
-        name: name.into(),
-        sha256: Hash::of(name),
-        routes: Vec::new(),
-        requests_per_minute: None,
-        operator,
-    };
+    let key = |name, operator| ClientKey { operator, ..open_key(name) };
     settings.server.keys = vec![key("red", true), key("blue", false)];
     assert!(settings.check().is_err(), "an operator makes no calls");
     settings.server.keys.push(key("red-2", false));

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use serde_json::json;
 use standin::config::StoreConfig;
 use standin::runtime::{GroupBy, LedgerError, Question};
-use standin::sidecar::{ClientKey, Hash};
+use standin::sidecar::ClientKey;
 use standin::testing::{Fault, ProviderError, Script};
 
 use super::child::program;
 use super::http::{self, Caller, Exchange};
-use super::{Stage, stage, stage_with};
+use super::{Stage, open_key, stage, stage_with};
 
 /// A sidecar with a store in a new file.
 async fn keeping(name: &str) -> (Stage, PathBuf) {
@@ -21,13 +21,7 @@ async fn keeping(name: &str) -> (Stage, PathBuf) {
     let file = folder.join("kept.db");
     let stage = stage_with(2, Script::default(), |settings| {
         settings.runtime.store = Some(StoreConfig::new(&file));
-        let key = |name: &str, operator| ClientKey {
-            name: name.into(),
-            sha256: Hash::of(name),
-            routes: Vec::new(),
-            requests_per_minute: None,
-            operator,
-        };
+        let key = |name, operator| ClientKey { operator, ..open_key(name) };
         settings.server.keys = vec![key("agent", false), key("ops", true)];
     })
     .await;

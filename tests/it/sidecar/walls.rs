@@ -1,11 +1,11 @@
 //! Fields of a body that choose a target; and that the body sent on is the one that was read.
 
 use serde_json::{Value, json};
-use standin::sidecar::{ClientKey, Hash};
+use standin::sidecar::ClientKey;
 use standin::testing::Script;
 
 use super::http::{Caller, Exchange, Response};
-use super::{Stage, stage, stage_with};
+use super::{Stage, open_key, stage, stage_with};
 
 async fn post(stage: &Stage, key: &str, path: &str, body: &str) -> Response {
     let headers = [("x-api-key", key), ("content-type", "application/json")];
@@ -16,7 +16,7 @@ async fn post(stage: &Stage, key: &str, path: &str, body: &str) -> Response {
 async fn a_key_of_some_routes_chooses_no_target_behind_them() {
     let key = |name: &str, routes: &[&str]| {
         let routes = routes.iter().map(|route| (*route).to_owned()).collect();
-        ClientKey { name: name.into(), sha256: Hash::of(name), routes, requests_per_minute: None, operator: false }
+        ClientKey { routes, ..open_key(name) }
     };
     let stage = stage_with(3, Script::default(), |settings| {
         settings.server.keys = vec![key("some", &["smart", "a", "b", "c"]), key("all", &[])];
