@@ -142,6 +142,49 @@ fn disorder(order: &[String], file: &str, source: &str) -> Vec<(usize, String)> 
     problems
 }
 
+/// What may stand at the top, hidden files apart.
+const TOP: [&str; 15] = [
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "README.md",
+    "SECURITY.md",
+    "build.rs",
+    "deny.toml",
+    "docs",
+    "examples",
+    "rustfmt.toml",
+    "src",
+    "tests",
+];
+
+#[test]
+fn nothing_is_kept_that_was_added_by_mistake() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let kept = std::process::Command::new("git").current_dir(root).args(["ls-files", "-z"]).output();
+    let Some(kept) = kept.ok().filter(|kept| kept.status.success()) else {
+        println!("skipped: this is no checkout of git");
+        return;
+    };
+    let kept = String::from_utf8(kept.stdout).expect("names");
+    let mut problems = Vec::new();
+    for name in kept.split_terminator('\0') {
+        let top = name.split('/').next().expect("a name");
+        if !top.starts_with('.') && !TOP.contains(&top) {
+            problems.push(format!("{name} stands at the top"));
+        }
+        // What was deleted and not committed yet is no mistake.
+        let bytes = fs::metadata(root.join(name)).map_or(0, |file| file.len());
+        if bytes > 400_000 {
+            problems.push(format!("{name} has {bytes} bytes"));
+        }
+    }
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
 #[test]
 fn a_room_knows_only_what_comes_before_it() {
     for (place, room) in ROOMS.iter().enumerate() {
