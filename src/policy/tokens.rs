@@ -12,7 +12,7 @@
 //!
 //! It never sends, stores or remembers a text, never returns less than 0, and believes no single reply.
 
-#[cfg(feature = "exact-tokens")]
+#[cfg(any(test, feature = "exact-tokens"))]
 mod exact;
 mod size;
 #[cfg(test)]
@@ -52,16 +52,16 @@ pub enum Measure {
     #[default]
     Shape,
     /// By `OpenAI`'s vocabulary since GPT-4o.
-    #[cfg(feature = "exact-tokens")]
+    #[cfg(any(test, feature = "exact-tokens"))]
     O200k,
     /// By `OpenAI`'s vocabulary before.
-    #[cfg(feature = "exact-tokens")]
+    #[cfg(any(test, feature = "exact-tokens"))]
     Cl100k,
 }
 
 impl Measure {
     /// How many measures there are.
-    pub const COUNT: usize = if cfg!(feature = "exact-tokens") { 3 } else { 1 };
+    pub const COUNT: usize = if cfg!(any(test, feature = "exact-tokens")) { 3 } else { 1 };
 }
 
 impl Vocabulary {

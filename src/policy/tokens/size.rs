@@ -114,7 +114,7 @@ impl PromptSize {
     fn add_words(&mut self, text: &Text, measure: Measure) {
         match measure {
             Measure::Shape => self.add_shape(Shape::of_text(text)),
-            #[cfg(feature = "exact-tokens")]
+            #[cfg(any(test, feature = "exact-tokens"))]
             _ => self.add_text(text, measure),
         }
     }
@@ -127,7 +127,7 @@ impl PromptSize {
     fn add_text(&mut self, text: &str, measure: Measure) {
         match measure {
             Measure::Shape => self.add_shape(Shape::of(text)),
-            #[cfg(feature = "exact-tokens")]
+            #[cfg(any(test, feature = "exact-tokens"))]
             exact => self.put(Feature::Text, super::exact::count(text, exact) as f64),
         }
     }

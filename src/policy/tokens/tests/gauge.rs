@@ -24,7 +24,6 @@ const DIFFERENT_MIN: usize = 4;
 
 struct Case {
     model: String,
-    #[cfg_attr(not(feature = "exact-tokens"), expect(dead_code, reason = "only a real vocabulary counts it again"))]
     request: ChatRequest,
     size: PromptSize,
     bytes: usize,
@@ -310,7 +309,6 @@ fn estimates_follow_recorded_usage() {
 
 /// An agent's conversations as they grow, put together from what was recorded: system, tools, then messages of any
 /// kind. What OpenAI's vocabulary counts is the truth; the frame around messages and tools is as its cookbook has it.
-#[cfg(feature = "exact-tokens")]
 #[test]
 fn estimates_by_shape_follow_a_real_vocabulary_as_conversations_grow() {
     let Some((targets, _)) = recorded() else { return };
