@@ -39,7 +39,7 @@ pub(crate) fn destination(url: &str) -> Option<(String, u16)> {
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, TransportError>> + Send>>;
 
 /// The way out of one provider. A provider's actor makes a new one whenever it starts, so that a restart begins with
-/// fresh connections.
+/// fresh connections. What it returns is polled like all futures: it may always be ready, and must not block.
 pub trait Transport: Send + Sync + fmt::Debug + 'static {
     /// Sends a POST and returns the response's head as soon as it is there.
     ///
@@ -60,6 +60,7 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
 
 /// A POST.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct HttpRequest {
     /// The whole address.
     pub url: String,
@@ -71,7 +72,15 @@ pub struct HttpRequest {
     pub words: Option<Arc<ChatRequest>>,
 }
 
+impl HttpRequest {
+    /// Returns a request of bytes alone.
+    pub fn new(url: impl Into<String>, headers: HeaderMap, body: Payload) -> Self {
+        Self { url: url.into(), headers, body, words: None }
+    }
+}
+
 /// A response's head and the body that follows.
+#[non_exhaustive]
 pub struct HttpResponse {
     /// The HTTP status.
     pub status: u16,
@@ -82,6 +91,11 @@ pub struct HttpResponse {
 }
 
 impl HttpResponse {
+    /// Returns a response.
+    pub fn new(status: u16, headers: HeaderMap, body: Body) -> Self {
+        Self { status, headers, body }
+    }
+
     /// Returns the whole body, of at most this many bytes; else what is wrong with it, for a sentence.
     pub(crate) async fn whole(mut self, bytes_max: usize) -> Result<Vec<u8>, String> {
         let mut whole = Vec::new();

@@ -217,7 +217,7 @@ fn whole(ending: &Ending) -> Row {
             StopReason::Refusal => "refusal",
             _ => "other",
         }),
-        usage: ending.usage.map(|Usage { input, output, cached, cache_write, reasoning }| Counts {
+        usage: ending.usage.map(|Usage { input, output, cached, cache_write, reasoning, .. }| Counts {
             input,
             output,
             cached,

@@ -428,8 +428,11 @@ impl Net<'_> {
         let left = self.left(target, limit);
         let reset = Duration::from_secs_f64((limit - left).max(0.0) * 60.0 / limit);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some thousands")]
-        let gauge = Gauge { limit: limit.max(1.0) as u64, remaining: left as u64, reset: Some(reset) };
-        Limits { requests: Some(gauge), tokens: None }
+        let mut gauge = Gauge::new(limit.max(1.0) as u64, left as u64);
+        gauge.reset = Some(reset);
+        let mut limits = Limits::default();
+        limits.requests = Some(gauge);
+        limits
     }
 
     /// Takes a place of a limit by the minute.

@@ -127,6 +127,7 @@ pub fn look_every(overdue: Duration, lasted: Duration, measured: bool) -> Durati
 /// How long an answer takes at a target, as far as is known. A call's time is shared out by it, and silence is compared
 /// with it.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Pace {
     /// The median time to the first content; for a whole answer, to its end.
     pub first: Duration,

@@ -91,6 +91,7 @@ impl CallFacts {
 
 /// Why an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AttemptEnd {
     /// Its answer is the call's answer.
     Won,
@@ -102,6 +103,14 @@ impl AttemptEnd {
     /// Tells whether it was cancelled: its answer was not wanted any more, or another one was faster.
     pub const fn is_cancelled(&self) -> bool {
         matches!(self, Self::Failed(failure) if failure.class.is_unwanted())
+    }
+
+    /// Returns the failure, unless it won.
+    pub const fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Won => None,
+            Self::Failed(failure) => Some(failure),
+        }
     }
 
     /// Returns `won`, or the failure's class as metrics and logs spell it.

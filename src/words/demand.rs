@@ -6,6 +6,7 @@ use super::{
 
 /// A part of a request that not every target can take.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Demand {
     /// Its place: the request's field in the common form (`messages[2].content[0]`).
     pub field: String,

@@ -173,6 +173,7 @@ pub enum RetryAfter {
 
 /// One attempt's failure. Code branches on `class`; the rest is for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Failure {
     /// What kind of failure.
     pub class: FailureClass,

@@ -5,6 +5,7 @@ use std::time::Duration;
 /// What is left of a key's limits at a target, as its provider said with an answer. Advice, never a promise: some
 /// providers lie, and other processes may use the same key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Requests; of several limits the one with the least left.
     pub requests: Option<Gauge>,
@@ -30,6 +31,7 @@ pub struct NamedLimit {
 
 /// One limit and what is left of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Gauge {
     /// The most; above 0.
     pub limit: u64,
@@ -40,6 +42,11 @@ pub struct Gauge {
 }
 
 impl Gauge {
+    /// Returns a limit and what is left of it, of which no more is known.
+    pub const fn new(limit: u64, remaining: u64) -> Self {
+        Self { limit, remaining, reset: None }
+    }
+
     /// Returns the part that is left once this much more was used, 0 to 1.
     pub fn share(&self, used: u64) -> f64 {
         self.remaining.saturating_sub(used) as f64 / self.limit.max(1) as f64

@@ -10,6 +10,7 @@ use super::{Dialect, Note};
 /// needs something different, instead of a new body. So parts that the common form cannot express are kept. It must
 /// have the same content as the request beside it; code that changes the request must remove this.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Original {
     /// The dialect that the body is written in.
     pub dialect: Dialect,
@@ -40,6 +41,7 @@ pub struct Original {
 
 /// A part of a body that could not be read here.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Unread {
     /// The way to it in the body (`messages[2].content[0].text`).
     pub field: String,
@@ -49,6 +51,7 @@ pub struct Unread {
 
 /// What a body has somewhere that not every target takes as it is. Without a mark the body need not be searched for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Marks {
     /// A message has the role `developer`.
     pub developer: bool,

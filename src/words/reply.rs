@@ -143,6 +143,7 @@ pub struct Finished {
 
 /// A source that an answer cites.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Source {
     /// The address.
     pub url: String,
@@ -224,6 +225,7 @@ pub enum StopReason {
 
 /// Tokens of one answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Usage {
     /// All tokens of the prompt, cached ones included.
     pub input: u64,
@@ -235,4 +237,11 @@ pub struct Usage {
     pub cache_write: u64,
     /// Answer tokens spent on reasoning.
     pub reasoning: u64,
+}
+
+impl Usage {
+    /// Returns the tokens of a prompt and its answer; what is known beyond them is set in its field.
+    pub const fn new(input: u64, output: u64) -> Self {
+        Self { input, output, cached: 0, cache_write: 0, reasoning: 0 }
+    }
 }

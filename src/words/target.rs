@@ -201,6 +201,7 @@ impl Price {
 
 /// What a target can do. A call that needs more is never sent to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Capabilities {
     /// The kind of its work.
     pub kind: ModelKind,

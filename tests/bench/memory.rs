@@ -26,7 +26,7 @@ impl Transport for Canned {
         let status = if self.refuses && number % 10 == 9 { 503 } else { 200 };
         let body = stream::iter([Ok(Bytes::from_static(ANSWER.as_bytes()))]);
         let headers = http::HeaderMap::new();
-        Box::pin(async move { Ok(HttpResponse { status, headers, body: Box::pin(body) }) })
+        Box::pin(async move { Ok(HttpResponse::new(status, headers, Box::pin(body))) })
     }
 }
 

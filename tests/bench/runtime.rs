@@ -62,7 +62,7 @@ impl Transport for Canned {
             let chunk = chunks.get(at).cloned();
             async move { chunk.map(|chunk| (Ok(chunk), at + 1)) }
         });
-        Box::pin(async move { Ok(HttpResponse { status: 200, headers, body: Box::pin(body) }) })
+        Box::pin(async move { Ok(HttpResponse::new(200, headers, Box::pin(body))) })
     }
 }
 
@@ -128,12 +128,7 @@ async fn bare(transport: &Canned, request: &ChatRequest) -> usize {
     let (sender, mut receiver) = mpsc::channel::<String>(64);
     let (end, ended) = oneshot::channel();
     tokio::spawn(async move {
-        let request = HttpRequest {
-            url: "http://canned".into(),
-            headers: http::HeaderMap::new(),
-            body: body.into(),
-            words: None,
-        };
+        let request = HttpRequest::new("http://canned", http::HeaderMap::new(), body.into());
         let mut response = transport.send(request).await.expect("a response");
         while let Some(Ok(chunk)) = response.body.next().await {
             for line in chunk.split(|&byte| byte == b'\n').filter_map(|line| line.strip_prefix(b"data: ")) {

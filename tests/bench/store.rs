@@ -35,7 +35,7 @@ impl Transport for Canned {
     fn send(&self, _: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, TransportError>> {
         let body = stream::iter([Ok(Bytes::from_static(ANSWER.as_bytes()))]);
         let headers = http::HeaderMap::new();
-        Box::pin(async move { Ok(HttpResponse { status: 200, headers, body: Box::pin(body) }) })
+        Box::pin(async move { Ok(HttpResponse::new(200, headers, Box::pin(body))) })
     }
 }
 

@@ -25,7 +25,7 @@ impl Transport for Canned {
         self.asked.lock().expect("no panic").push((request.url, request.headers, body));
         let chunks = self.body.as_bytes().chunks(7).map(|chunk| Ok(Bytes::from_static(chunk)));
         let body = Box::pin(futures_util::stream::iter(chunks));
-        Box::pin(async { Ok(HttpResponse { status: 200, headers: HeaderMap::new(), body }) })
+        Box::pin(async { Ok(HttpResponse::new(200, HeaderMap::new(), body)) })
     }
 }
 

@@ -54,7 +54,7 @@ async fn a_function_is_asked_in_words_and_its_text_is_the_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_function_calls_tools_and_says_what_it_used() {
-    let usage = Usage { input: 11, output: 5, ..Usage::default() };
+    let usage = Usage::new(11, 5);
     let function = ProviderConfig::from_fn(move |_| async move {
         let call = Answer::tool_call("add", &json!({"a": 1}));
         Ok(call.and(ToolCall::new("add", &json!({"a": 2}))).and(AnswerPiece::Usage(usage)))
@@ -142,8 +142,9 @@ async fn a_function_that_fails_panics_or_hangs_is_left_and_its_breaker_opens() {
 #[tokio::test(start_paused = true)]
 async fn a_functions_failure_is_told_by_its_class_and_its_time_is_kept() {
     let function = ProviderConfig::from_fn(|_| async {
-        let wait = Some(RetryAfter::After(30 * S));
-        Err::<Answer, _>(Failure { retry_after: wait, ..Failure::new(FailureClass::RateLimited, "one at a time") })
+        let mut failure = Failure::new(FailureClass::RateLimited, "one at a time");
+        failure.retry_after = Some(RetryAfter::After(30 * S));
+        Err::<Answer, _>(failure)
     });
     let runtime = alone(function.model("m")).await;
     let error = runtime.chat(ask("hello").deadline(5 * S)).await.expect_err("nobody else");

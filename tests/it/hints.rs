@@ -46,7 +46,7 @@ impl Transport for Paged {
         Box::pin(async move {
             match status {
                 0 => Err(TransportError::Connect("nobody there".into())),
-                status => Ok(HttpResponse { status, headers: HeaderMap::new(), body }),
+                status => Ok(HttpResponse::new(status, HeaderMap::new(), body)),
             }
         })
     }

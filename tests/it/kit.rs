@@ -254,10 +254,7 @@ pub async fn stream(runtime: &Runtime, request: ChatRequest) -> Seen {
 
 /// The attempts of an end, like `a/m cut, b/m won`.
 pub fn path(attempts: &[standin::AttemptRecord]) -> String {
-    let step = |record: &standin::AttemptRecord| match &record.end {
-        standin::AttemptEnd::Won => format!("{} won", record.target),
-        standin::AttemptEnd::Failed(failure) => format!("{} {}", record.target, failure.class),
-    };
+    let step = |record: &standin::AttemptRecord| format!("{} {}", record.target, record.end.name());
     attempts.iter().map(step).collect::<Vec<_>>().join(", ")
 }
 

@@ -237,7 +237,7 @@ async fn a_reply_says_what_it_cost_waste_included_and_the_books_balance() {
     let text = words(40);
     let reply = world.runtime.chat(ask(&text)).await.expect("an answer");
     let plain = (40.0 * 1.0 + 40.0 * 10.0) / million;
-    assert_eq!(reply.finished.usage, Usage { input: 40, output: 40, ..Usage::default() });
+    assert_eq!(reply.finished.usage, Usage::new(40, 40));
     assert!((reply.finished.cost_usd.expect("known") - plain).abs() < 1e-12, "{:?}", reply.finished.cost_usd);
 
     world.providers[0].next(1, Fault::CutAfter(20));

@@ -67,7 +67,8 @@ fn assert_all_answered(scripted: &Scripted) {
 async fn text_comes_whole_and_as_a_stream() {
     for streams in [true, false] {
         let (scripted, runtime) = alone(SONNET, streams).await;
-        let usage = Usage { input: 100, output: 7, cached: 60, cache_write: 30, reasoning: 2 };
+        let mut usage = Usage::new(100, 7);
+        (usage.cached, usage.cache_write, usage.reasoning) = (60, 30, 2);
         scripted.say(Answer::text("Hello there, you.").usage(usage));
         let reply = runtime.chat(ask("Hi").system("Be brief.")).await.expect("an answer");
         assert_eq!((reply.text.as_str(), reply.finished.stop), ("Hello there, you.", StopReason::Stop));
@@ -252,10 +253,7 @@ fn class_of(error: ProviderError) -> Class {
 
 fn first_class(error: &Error) -> Class {
     let attempts = error.attempts();
-    match &attempts.first().expect("an attempt").end {
-        standin::AttemptEnd::Failed(failure) => failure.class,
-        standin::AttemptEnd::Won => panic!("won"),
-    }
+    attempts.first().expect("an attempt").end.failure().expect("it failed").class
 }
 
 #[tokio::test(start_paused = true)]

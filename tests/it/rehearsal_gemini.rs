@@ -53,10 +53,8 @@ fn bodies(world: &World) -> Vec<Value> {
 
 /// The class of the first attempt's failure; `None` if it won.
 fn first(attempts: &[AttemptRecord]) -> Option<(Class, AttemptRecord)> {
-    match &attempts.first().expect("an attempt").end {
-        AttemptEnd::Won => None,
-        AttemptEnd::Failed(failure) => Some((failure.class, attempts[0].clone())),
-    }
+    let first = attempts.first().expect("an attempt");
+    first.end.failure().map(|failure| (failure.class, first.clone()))
 }
 
 async fn first_failure(world: &World, request: ChatRequest) -> Option<(Class, AttemptRecord)> {

@@ -7,9 +7,8 @@ use serde_json::json;
 use standin::config::DialectConfig;
 use standin::testing::{Answer, Fault, Flavour, ProviderError as Sick, RetryHint, Script, Scripted};
 use standin::{
-    AttemptEnd, AttemptRecord, ChatRequest, Config, Failure, FailureClass as Class, Message, ModelConfig,
-    ProviderConfig, Reply, ResponseFormat, RetryAfter, RouteConfig, Runtime, StopReason, Strategy, Tool, ToolChoice,
-    Usage,
+    AttemptRecord, ChatRequest, Config, Failure, FailureClass as Class, Message, ModelConfig, ProviderConfig, Reply,
+    ResponseFormat, RetryAfter, RouteConfig, Runtime, StopReason, Strategy, Tool, ToolChoice, Usage,
 };
 
 use super::kit::{S, path, start, stream, words};
@@ -58,10 +57,7 @@ fn ask(text: &str) -> ChatRequest {
 
 /// How the first attempt ended.
 fn first(attempts: &[AttemptRecord]) -> Option<Failure> {
-    attempts.first().and_then(|attempt| match &attempt.end {
-        AttemptEnd::Won => None,
-        AttemptEnd::Failed(failure) => Some(failure.clone()),
-    })
+    attempts.first().and_then(|attempt| attempt.end.failure().cloned())
 }
 
 /// Asks once, for a stream or for a whole answer, and returns how the first attempt failed.
@@ -241,7 +237,8 @@ async fn an_answer_arrives_word_for_word_with_its_usage_and_its_end() {
         let who = format!("{dialect:?} {flavour:?} {upstream}");
         let scripted = speaking(flavour);
         let runtime = over(&scripted, dialect, flavour, upstream).await;
-        let usage = Usage { input: 20, output: 9, cached: 8, reasoning: 4, ..Usage::default() };
+        let mut usage = Usage::new(20, 9);
+        (usage.cached, usage.reasoning) = (8, 4);
         scripted.say(Answer::text("All is “well”.").usage(usage));
         let reply = whole(&runtime, ask("How is it?"), &who).await;
         assert_eq!((reply.text.as_str(), reply.finished.stop), ("All is “well”.", StopReason::Stop), "{who}");

@@ -482,7 +482,7 @@ impl Transport for Busy {
             Ok(chunk.into())
         });
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))]);
-        Box::pin(async { Ok(HttpResponse { status: 200, headers, body: Box::pin(body) }) })
+        Box::pin(async { Ok(HttpResponse::new(200, headers, Box::pin(body))) })
     }
 }
 

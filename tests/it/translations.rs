@@ -125,7 +125,7 @@ async fn recorded_requests_of_real_callers_are_taken_in_every_dialect() {
             let (url, mut headers) = (format!("{base}{}", encoded.path), encoded.headers);
             authorize(dialect, flavour, &key, &mut headers).expect("a good key");
             let body = encoded.body.whole();
-            match send(&scripted, HttpRequest { url, headers, body: encoded.body, words: None }).await {
+            match send(&scripted, HttpRequest::new(url, headers, encoded.body)).await {
                 (200, _) => {
                     taken += 1;
                     rich += usize::from(is_rich(request));

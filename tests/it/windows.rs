@@ -74,12 +74,8 @@ async fn each_target_learns_how_it_counts_and_keeps_that_when_it_restarts_or_its
 #[tokio::test(start_paused = true)]
 async fn a_few_wrong_token_counts_of_a_provider_change_no_window() {
     let lies = Answers::by(|question| {
-        let usage = Usage {
-            input: if question.user.contains("lie") { 900_000 } else { question.tokens },
-            output: 1,
-            ..Usage::default()
-        };
-        Answer { usage: Some(usage), ..Answer::text("yes") }
+        let input = if question.user.contains("lie") { 900_000 } else { question.tokens };
+        Answer { usage: Some(Usage::new(input, 1)), ..Answer::text("yes") }
     });
     let world = world_with(1, Script { answers: lies, ..Script::default() }, |config| {
         config.providers.get_mut("a").expect("a").models.insert("m".into(), window(1_000));

@@ -151,9 +151,9 @@ fn assert_failed(attempt: &AttemptRecord, class: FailureClass, status: u16) {
 }
 
 fn tried(attempts: &[AttemptRecord]) -> String {
-    let name = |attempt: &AttemptRecord| match &attempt.end {
-        AttemptEnd::Won => format!("{} answered", attempt.target.provider),
-        AttemptEnd::Failed(failure) => format!("{} {}", attempt.target.provider, failure.class),
+    let name = |attempt: &AttemptRecord| {
+        let end = attempt.end.failure().map_or("answered", |failure| failure.class.name());
+        format!("{} {end}", attempt.target.provider)
     };
     attempts.iter().map(name).collect::<Vec<_>>().join(", ")
 }
