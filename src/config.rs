@@ -47,7 +47,7 @@ pub use key::{IssuedKey, KeyConfig, KeyFunction, KeySource};
 pub use model::{Ability, KindConfig, ModelConfig};
 pub use presets::{Preset, presets};
 pub use prices::PricesConfig;
-pub use provider::{DialectConfig, ProviderConfig};
+pub use provider::{DialectConfig, ProviderConfig, header_name};
 pub use route::{MemberConfig, RouteConfig, RungConfig};
 pub use store::StoreConfig;
 

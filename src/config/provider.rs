@@ -24,7 +24,7 @@ use crate::spec::{BasePath, KeySpec, ProviderSpec, ProviderTransport, TargetSpec
 use crate::transport::{Http, Transport, TransportOptions};
 use crate::wire::authorize;
 use crate::wire::flavour::{Flavour, percent_encoded};
-use crate::words::{ChatRequest, ConfigError, Dialect, Failure, Secret, TargetId, meant};
+use crate::words::{ChatRequest, ConfigError, Dialect, Failure, Secret, TargetId, header, meant};
 
 /// One provider: an account at a base URL.
 #[derive(Clone, Deserialize)]
@@ -66,7 +66,8 @@ pub struct ProviderConfig {
     /// The company that runs it (a vendor, a cloud, an aggregator); failovers prefer another company. Default: the
     /// preset's, else the provider's name.
     pub domain: Option<String>,
-    /// Headers sent with every request. Not for keys: they would be printed.
+    /// Headers sent with every request. Not for keys: they would be printed. A header that frames the message or says
+    /// how a body is written is refused.
     pub headers: BTreeMap<String, String>,
     /// Whether a whole answer, too, is asked for as a stream: only then can a hanging provider be told from a long
     /// thought. Default: yes, except for a request that came to the sidecar in this provider's own dialect, which goes
@@ -442,11 +443,14 @@ impl ProviderConfig {
         let keys = self.named_keys(&at("keys"), errors);
         let mut headers = http::HeaderMap::new();
         for (header, value) in &self.headers {
-            let problem = |what| ConfigError::new(at(&format!("headers.{header}")), format!("is no header {what}"));
-            match (http::HeaderName::try_from(header), http::HeaderValue::try_from(value)) {
-                (Err(_), _) => errors.push(problem("name")),
-                (_, Err(_)) => errors.push(problem("value")),
-                (Ok(header), Ok(value)) => drop(headers.insert(header, value)),
+            let problem = |what: &str| ConfigError::new(at(&format!("headers.{header}")), what.to_owned());
+            match (header_name(header), http::HeaderValue::try_from(value)) {
+                (Err(what), _) => errors.push(problem(what)),
+                (_, Err(_)) => errors.push(problem("is no header value")),
+                (Ok(header), Ok(mut value)) => {
+                    value.set_sensitive(header::is_of_key(&header));
+                    headers.insert(header, value);
+                }
             }
         }
         if let Some(name) = flavour.and_then(|flavour| self.replaced_header(dialect, flavour)) {
@@ -673,6 +677,15 @@ impl ProviderConfig {
         }
         keys
     }
+}
+
+/// Returns the name of a header that a provider's configuration may set.
+///
+/// # Errors
+/// If it is none, or is not the user's to set: what is wrong with it.
+pub fn header_name(name: &str) -> Result<http::HeaderName, &'static str> {
+    let name = http::HeaderName::try_from(name).map_err(|_| "is no header name")?;
+    header::taken(&name).map_or(Ok(name), Err)
 }
 
 /// Returns the host of an address that can be a base: http or https, no credentials, no query.

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use serde_json::Value;
 
 use super::named::named;
-use super::{Dialect, Durable, Error, Hedging, Json, NAME_BYTES_MAX, OnExhausted, Original, Rule, Text, names};
+use super::{Dialect, Durable, Error, Hedging, Json, NAME_BYTES_MAX, OnExhausted, Original, Rule, Text, header, names};
 
 /// One request of a caller, in no provider's dialect.
 ///
@@ -89,7 +89,8 @@ pub struct ChatRequest {
     /// Provider-specific fields that are put into the request's body as they are: `into()` makes one of a
     /// `serde_json::Value`. A field the runtime itself writes (`model`, `messages`, `stream`, …) cannot be overridden.
     pub extra: BTreeMap<String, Json>,
-    /// Headers that belong to `extra`: those that ask for its features in advance (`anthropic-beta`). Not for keys.
+    /// Headers that belong to `extra`: those that ask for its features in advance (`anthropic-beta`). A header
+    /// that carries a key, frames the message or says how a body is written is refused.
     pub extra_headers: HeaderMap,
     /// The dialect that `extra` is written in: a target of another gets none of it. `None` sends it to all.
     pub extra_dialect: Option<Dialect>,
@@ -134,6 +135,7 @@ impl ChatRequest {
         if self.output_tokens_max == Some(0) {
             return invalid("output_tokens_max", "is 0; leave it out for no limit");
         }
+        header::check(&self.extra_headers)?;
         if let ToolChoice::Named(name) = &self.tool_choice
             && !self.tools.iter().any(|tool| tool.name == *name)
         {
@@ -446,6 +448,7 @@ pub struct Audio {
 
 /// An image, by reference or by value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Image {
     /// An address the provider fetches.
     Url(Text),
@@ -680,6 +683,7 @@ pub enum ToolChoice {
 
 /// The form of the answer's text.
 #[derive(Clone, Debug, Default, PartialEq, Hash)]
+#[non_exhaustive]
 pub enum ResponseFormat {
     /// Any text.
     #[default]

@@ -20,6 +20,7 @@ pub mod event;
 pub mod exhausted;
 pub mod failure;
 pub mod fnv;
+pub(crate) mod header;
 pub mod hedging;
 pub(crate) mod hex;
 pub mod hint;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use standin::config::presets;
+use standin::config::{header_name, presets};
 
 use super::given::InputValue;
 use super::hosts::{self, Host};
@@ -185,6 +185,8 @@ fn headers<'g>(
         let Some(text) = given.as_text() else { continue };
         if of_key.is_some_and(|of_key| name.eq_ignore_ascii_case(of_key)) {
             out.lost(given, "not taken: the key of this deployment is sent, in its own header; give one key");
+        } else if let Err(problem) = header_name(name) {
+            out.lost(given, format!("not taken: it {problem}"));
         } else {
             headers.insert(name.clone(), expanded(text));
             out.kept(given, "headers of its provider");

@@ -765,13 +765,17 @@ fn a_value_that_cannot_be_read_changes_nothing_and_is_told() {
         // A key in a header would be replaced by the key.
         Case(
             "model_list:\n- model_name: h\n  litellm_params: {model: openai/m, api_base: \"http://h/v1\", api_key: os.environ/A, \
-             extra_headers: {Authorization: Bearer other, x-ok: \"1\"}, headers: {x-second: \"2\"}}\n\
+             extra_headers: {Authorization: Bearer other, x-ok: \"1\"}, headers: {x-second: \"2\", Content-Type: text/plain}}\n\
              - model_name: i\n  litellm_params: {model: openai/m, api_base: \"http://i/v1\", extra_headers: {Authorization: os.environ/B}}\n",
             Some(&[
                 "headers = { \"x-ok\" = \"1\", \"x-second\" = \"2\" }",
                 "headers = { \"Authorization\" = \"${B}\" }",
             ]),
-            &["extra_headers.Authorization -- not taken", "headers.x-second => headers"],
+            &[
+                "extra_headers.Authorization -- not taken",
+                "headers.x-second => headers",
+                "headers.Content-Type -- not taken: it is written with the body",
+            ],
         ),
     ]);
     let (config, _) = imported(
