@@ -23,6 +23,7 @@
 pub(crate) mod clock;
 pub(crate) mod live_actor;
 pub(crate) mod task;
+mod yielding;
 mod progress;
 mod permit;
 pub(crate) mod wait_notifier;

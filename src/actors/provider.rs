@@ -19,6 +19,7 @@ use super::shared::{CrashHook, Shared};
 use super::slot::Slot;
 use super::table::Provider as Configured;
 use super::to_provider::{Crash, ProviderMessage};
+use super::yielding::Yielding;
 use crate::policy::admission::{Admission, AdmissionRequest, Effect, Report};
 use crate::policy::snapshot::{Barrier, BreakerState, Health, Refusal};
 use crate::words::fnv::{FNV1A, fnv1a};
@@ -69,7 +70,7 @@ impl Actor for Provider {
             return Err("start refused by the crash hook".into());
         }
         let slot = &configured.slot;
-        let transport = configured.spec.way.open()?;
+        let transport = Arc::new(Yielding(configured.spec.way.open()?));
         let incarnation = slot.incarnations.fetch_add(1, Relaxed) + 1;
         let checkpoint = lock(&slot.checkpoint).clone();
         let admission = match checkpoint {

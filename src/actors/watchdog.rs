@@ -7,6 +7,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::{Either, select};
+use tokio::task::coop::unconstrained;
 use tokio::time::{Sleep, sleep_until};
 
 use super::clock::now;
@@ -67,14 +69,15 @@ impl Watchdog {
         }
     }
 
-    /// Awaits a read, unless a timer ends the attempt first.
+    /// Awaits a read, unless a timer ends the attempt first. The timer is looked at even where reads have used up the
+    /// task's turn (`yielding`): a body that is always ready would else keep it from ever firing.
     pub(super) async fn guard<T>(&mut self, read: impl Future<Output = T>, permit: &Permit) -> Result<T, Failure> {
         let mut read = pin!(read);
         loop {
-            tokio::select! {
-                biased;
-                value = &mut read => return Ok(value),
-                () = self.timer.as_mut() => self.fired(permit, now())?,
+            // Not `tokio::select!`: it polls nothing in a turn that is used up.
+            match select(read.as_mut(), unconstrained(self.timer.as_mut())).await {
+                Either::Left((value, _)) => return Ok(value),
+                Either::Right(_) => self.fired(permit, now())?,
             }
         }
     }
