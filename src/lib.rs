@@ -32,10 +32,38 @@
 //! | [`RouterMessage`] | the same by message, for [ractor] actors |
 //! | [`ProviderConfig`], [`RouteConfig`], [`config`] | which targets may answer, and how a route chooses |
 //! | [`health`], [`routing`], [`models`], [`consequence`] | what is known of targets, how routes choose, prices and windows, what a failure means |
-//! | `testing`, `drill` (features) | scripted providers with every fault, in process or on sockets |
-//! | `sidecar` (feature) | the runtime served over HTTP: the program `standin` |
 //!
-//! The guide, every field of a configuration, and what exactly is promised are in the folder `docs` of the source.
+//! | feature | adds |
+//! |---|---|
+//! | `serialise` | serde's `Serialize` for records, statements, explanations and health |
+//! | `store` | a ledger, durable calls and health in one file that outlives the process ([keeping.md]) |
+//! | `exact-tokens` | OpenAI's own vocabularies to count prompts by, some 35 MB of program |
+//! | `testing`, `drill` | scripted providers with every fault, in process or on sockets ([drill.md]) |
+//! | `sidecar` | the program `standin`, the runtime over HTTP ([sidecar.md]); brings `drill`, `serialise`, `store` |
+//! | `async-trait`, `cluster` | ractor's features of these names, for a program that has them on |
+//!
+//! | chapter | tells |
+//! |---|---|
+//! | [guide.md] | ten minutes: a first answer, an outage, what happened |
+//! | [features.md] | what it does, and what it does not |
+//! | [configuration.md], [providers.md] | every field; the providers that are known by name |
+//! | [policy.md], [failures.md] | how a target is chosen; what each failure means |
+//! | [semantics.md] | what is promised, with the tests that hold it |
+//! | [security.md] | which clients may call, what is logged and kept |
+//! | [architecture.md] | how it is built |
+//!
+//! [architecture.md]: https://docs.rs/crate/standin/latest/source/docs/architecture.md
+//! [configuration.md]: https://docs.rs/crate/standin/latest/source/docs/configuration.md
+//! [drill.md]: https://docs.rs/crate/standin/latest/source/docs/drill.md
+//! [failures.md]: https://docs.rs/crate/standin/latest/source/docs/failures.md
+//! [features.md]: https://docs.rs/crate/standin/latest/source/docs/features.md
+//! [guide.md]: https://docs.rs/crate/standin/latest/source/docs/guide.md
+//! [keeping.md]: https://docs.rs/crate/standin/latest/source/docs/keeping.md
+//! [policy.md]: https://docs.rs/crate/standin/latest/source/docs/policy.md
+//! [providers.md]: https://docs.rs/crate/standin/latest/source/docs/providers.md
+//! [security.md]: https://docs.rs/crate/standin/latest/source/docs/security.md
+//! [semantics.md]: https://docs.rs/crate/standin/latest/source/docs/semantics.md
+//! [sidecar.md]: https://docs.rs/crate/standin/latest/source/docs/sidecar.md
 
 // Lints that tests need not obey.
 #![cfg_attr(

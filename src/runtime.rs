@@ -3,6 +3,8 @@
 #[cfg(feature = "store")]
 mod kept;
 mod page;
+#[cfg(feature = "serialise")]
+mod serial;
 
 use std::fmt;
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
@@ -199,6 +199,7 @@ fn hold(provider: &Provider, barrier: &Barrier) -> Hold {
 }
 
 /// Reads what is published; asks no actor.
+#[expect(clippy::disallowed_methods, reason = "who keeps a snapshot compares it with others by the wall clock")]
 pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
     let table = shared.table();
     let providers = table.providers.iter().map(|provider| {
@@ -218,6 +219,7 @@ pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
     let at = now();
     HealthSnapshot {
         at,
+        taken_at: SystemTime::now(),
         calls: shared.budget.calls(),
         draining: shared.draining.load(Relaxed),
         lack: shared.lack(),

@@ -1,7 +1,7 @@
 //! Health of all providers at one moment, as it is published.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::prices::PricesHealth;
 use super::slot::ProviderStatus;
@@ -16,6 +16,8 @@ use crate::words::{Date, Drift, Hint, Hold, TargetId, UnavailableTarget};
 pub struct HealthSnapshot {
     /// When it was taken, on the clock of its times.
     pub at: Instant,
+    /// When that was by the wall clock.
+    pub taken_at: SystemTime,
     /// Calls in flight.
     pub calls: usize,
     /// Whether the runtime takes no new calls.
@@ -98,6 +100,16 @@ impl HealthSnapshot {
     pub fn target(&self, id: &TargetId) -> Option<&Health> {
         let mut targets = self.providers.iter().flat_map(|provider| &provider.targets);
         targets.find(|(target, _)| target == id).map(|(_, health)| health)
+    }
+
+    /// Returns how old a target's health was when this was taken.
+    pub fn age(&self, health: &Health) -> Duration {
+        self.at.saturating_duration_since(health.published)
+    }
+
+    /// Returns when a target's health was published, by the wall clock.
+    pub fn published_at(&self, health: &Health) -> SystemTime {
+        self.taken_at.checked_sub(self.age(health)).unwrap_or(self.taken_at)
     }
 
     /// Returns a model's last day by the catalogue or the configuration, where one is known.

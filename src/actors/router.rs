@@ -163,6 +163,7 @@ impl State {
             hints: hints(skip.target),
         });
         Ok(Explanation {
+            at: now,
             route: route.name.clone(),
             planned: planned.collect(),
             skipped: skipped.collect(),

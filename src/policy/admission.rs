@@ -514,6 +514,7 @@ impl Admission {
         let health = &target.health;
         let hint = self.hint.filter(|(_, until)| *until > now).map(|(reported, _)| reported);
         Health {
+            published: now,
             breaker,
             generation: target.breaker.generation(),
             probe_free,

@@ -17,6 +17,8 @@ use crate::words::{
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Explanation {
+    /// When it was made, on the clock of its times.
+    pub at: Instant,
     /// The route.
     pub route: Arc<str>,
     /// Targets in the order they would be tried. The first is where the next call goes.

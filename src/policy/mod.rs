@@ -52,4 +52,4 @@ pub mod store_health;
 pub mod memory;
 pub mod durable_store;
 #[cfg(feature = "serialise")]
-mod serial;
+pub(crate) mod serial;

@@ -1,9 +1,10 @@
-//! Records and explanations as stores and pages read them: one form for every format.
+//! Records, explanations and health as stores and pages read them: one form for every format.
 //!
 //! Names are those of the fields; a target is `provider/model`, a duration is in seconds with `_s` behind its name, a
-//! moment is RFC 3339. The words themselves know no format.
+//! moment is RFC 3339, or in seconds from when the whole was taken: `_in_s` until it, `_s_ago` and `for_s` since. The
+//! words themselves know no format.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -11,9 +12,10 @@ use serde_json::{Value, json};
 use super::explain::{CallStep, Explanation, Flight};
 use super::record::Record;
 use super::routing::Score;
+use super::snapshot::{BreakerState, Disabled, Health, Latency};
 #[cfg(feature = "store")]
 use super::statement::{GroupBy, Line, Statement};
-use crate::words::{AttemptEnd, AttemptRecord, CallFacts, Dialect, Failure};
+use crate::words::{AttemptEnd, AttemptRecord, CallFacts, Dialect, Failure, Hint, Hold};
 
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -85,6 +87,74 @@ fn line(line: &Line, of_calls: bool) -> Value {
 
 fn seconds(time: Duration) -> Value {
     json!(time.as_secs_f64())
+}
+
+/// Returns the seconds from one moment to a later one.
+pub(crate) fn between(from: Instant, to: Instant) -> Value {
+    seconds(to.saturating_duration_since(from))
+}
+
+/// Returns a target's health as of a moment.
+pub(crate) fn health(health: &Health, now: Instant) -> Value {
+    let until = |until: Option<Instant>| until.map(|until| between(now, until));
+    let disabled = health.disabled.map(|disabled| match disabled {
+        Disabled::Verdict { class, until } => json!({ "why": class.name(), "back_in_s": between(now, until) }),
+        Disabled::Down { until: back } => json!({ "why": "down", "back_in_s": until(back) }),
+        Disabled::Operator { until: back } => json!({ "why": "operator", "back_in_s": until(back) }),
+    });
+    let cooldown = match health.breaker {
+        BreakerState::Open { until } => Some(between(now, until)),
+        _ => None,
+    };
+    json!({
+        "published_s_ago": between(health.published, now),
+        "breaker": health.breaker.name(),
+        "cooldown_s": cooldown,
+        "degraded": health.degraded,
+        "slow": health.slow,
+        "disabled": disabled,
+        "forced_on": health.forced_on,
+        "rate_limited_for_s": until(health.rate_limited_until.max(health.overloaded_until)),
+        "paced_for_s": until(health.paced_until),
+        "room": health.room,
+        "headroom": health.headroom,
+        "reported": health.hint.map(|hint| hint.name()),
+        "failure_rate": health.failure_rate,
+        "evidence": health.evidence,
+        "time_to_first_token_s": latency(&health.ttft),
+        "time_per_token_s": latency(&health.tpot),
+        "time_to_whole_answer_s": latency(&health.reply),
+        "in_flight": health.in_flight,
+        "in_flight_max": health.in_flight_max,
+        "admitted": health.admitted,
+        "failed": health.failed,
+        "used_s_ago": health.last_used.map(|used| between(used, now)),
+    })
+}
+
+fn latency(latency: &Latency) -> Value {
+    let Latency { mean, p50, p90, p95, p99, samples } = latency;
+    let assumed = latency.is_assumed();
+    let [mean, p50, p90, p95, p99] = [mean, p50, p90, p95, p99].map(|time| seconds(*time));
+    json!({ "mean": mean, "p50": p50, "p90": p90, "p95": p95, "p99": p99, "samples": samples, "assumed": assumed })
+}
+
+/// Returns the hints about a provider.
+pub(crate) fn hints(hints: &[Hint]) -> Value {
+    let one =
+        |hint: &Hint| json!({ "source": hint.source.text(), "reported": hint.reported.name(), "says": &*hint.says });
+    hints.iter().map(one).collect()
+}
+
+/// Returns a hold of a key or a target: its cause, its age, and its remaining time.
+pub(crate) fn hold(hold: &Hold, now: Instant) -> Value {
+    json!({
+        "model": hold.model.as_deref(),
+        "key": hold.key.as_deref(),
+        "why": hold.cause.name(),
+        "for_s": between(hold.since, now),
+        "back_in_s": hold.until.map(|until| between(now, until)),
+    })
 }
 
 /// Returns a call's facts, as the fields of a record that begins with them.
@@ -174,6 +244,7 @@ fn flight(flight: &Flight) -> Value {
         "attempts": flight.attempts,
         "cost_usd": flight.cost_usd,
         "wasted_usd": flight.wasted_usd,
+        "again": flight.again,
         "steps": flight.steps.iter().map(step).collect::<Vec<_>>(),
     });
     with(facts("call", &flight.about), fields)
@@ -244,13 +315,16 @@ fn step(happened: &CallStep) -> Value {
 }
 
 fn explanation(explanation: &Explanation) -> Value {
+    let health = |of: &Option<Health>| of.as_ref().map(|of| health(of, explanation.at));
     json!({
         "route": &*explanation.route,
         "planned": explanation.planned.iter().map(|one| json!({
             "target": one.target.to_string(), "why": one.why.text(), "score": score(one.score),
+            "health": health(&one.health), "hints": hints(&one.hints),
         })).collect::<Vec<_>>(),
         "skipped": explanation.skipped.iter().map(|one| json!({
             "target": one.target.to_string(), "why": one.why.text(), "back_in_s": one.back_in.map(seconds),
+            "health": health(&one.health), "hints": hints(&one.hints),
         })).collect::<Vec<_>>(),
         "last_resort": explanation.last_resort,
         "parked": explanation.parked,

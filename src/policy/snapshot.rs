@@ -44,6 +44,7 @@ impl BreakerState {
 
 /// Quantiles of one latency, for a prompt of no length (see [`Latency::at`]).
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Latency {
     /// Recent mean; each wait counts up to the age at which another attempt would join it.
     pub mean: Duration,
@@ -119,6 +120,9 @@ pub enum Force {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Health {
+    /// When it was published. What is read without a wait is newer: `in_flight`, `in_flight_max`, `admitted`, `room`,
+    /// `paced_until`, and whether its provider is down.
+    pub published: Instant,
     /// The breaker.
     pub breaker: BreakerState,
     /// Counts the breaker's transitions and the provider's restarts.
@@ -359,6 +363,7 @@ impl Health {
 
 /// Why a target does not admit an attempt now, and when it may.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Refusal {
     /// Which gate refused.
     pub gate: Gate,

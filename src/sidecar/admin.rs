@@ -8,13 +8,11 @@ use serde_json::{Value, json};
 
 use super::connection_slots::ConnectionSlots;
 use super::endpoint::unescaped;
-use crate::policy::snapshot::{BreakerState, Disabled, Health, Latency};
-use crate::runtime::{
-    BudgetHealth, CallSelector, Considered, Explanation, Flight, HealthSnapshot, ParkedCalls, ProviderHealth,
-    ProviderStatus, Question, Skipped,
-};
+use crate::policy::serial::hold;
+use crate::policy::snapshot::{BreakerState, Health};
+use crate::runtime::{CallSelector, Flight, HealthSnapshot, Question};
 use crate::wire::serve::call_of;
-use crate::words::{CallId, Date, Error, Hint, Hold, Reset, TargetId};
+use crate::words::{CallId, Date, Error, Hold, Reset, TargetId};
 
 /// Tells whether calls can be answered: some provider is reached, and some target admits them.
 pub(super) fn is_ready(snapshot: &HealthSnapshot) -> bool {
@@ -26,112 +24,24 @@ fn lets_through(health: &Health) -> bool {
     health.disabled.is_none() && (health.forced_on || !matches!(health.breaker, BreakerState::Open { .. }))
 }
 
-/// Returns the snapshot as JSON.
+/// Returns the snapshot as JSON, with what the sidecar knows beside it.
 pub(super) fn health(snapshot: &HealthSnapshot, places: &ConnectionSlots) -> Value {
     let (taken, max) = places.taken();
-    json!({
-        "status": if snapshot.draining { "draining" } else if is_ready(snapshot) { "ok" } else { "unavailable" },
-        "calls_in_flight": snapshot.calls,
-        "connections": {
-            "taken": taken,
-            "max": max,
-            "full_for_s": places.full_for().map(|time| time.as_secs_f64()),
-        },
-        "queued": snapshot.queued,
-        "parked": snapshot.parked.iter().map(|one| parked(one, snapshot.at)).collect::<Vec<_>>(),
-        "lack": snapshot.lack.as_ref().map(|lack| json!({
-            "what": lack.what,
-            "count": lack.count,
-            "ago_s": seconds(snapshot.at, lack.at),
-        })),
-        "unreached_for_s": snapshot.unreached.map(|since| seconds(snapshot.at, since)),
-        "prices": snapshot.prices.iter().map(|one| json!({
-            "from": &*one.from,
-            "listed": one.listed,
-            "taken_s_ago": one.taken_at.map(|at| seconds(snapshot.at, at)),
-            "problem": one.problem.as_deref(),
-        })).collect::<Vec<_>>(),
-        "unpriced": snapshot.unpriced.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "budgets": snapshot.budgets.iter().map(budget_account).collect::<Vec<_>>(),
-        "store": snapshot.store.as_ref().map(|store| json!({
-            "path": store.path.to_string_lossy(),
-            "problem": store.problem.as_deref(),
-            "waiting": store.waiting,
-            "written": store.written,
-            "lost": store.lost,
-            "bytes": store.bytes,
-        })),
-        "providers": snapshot.providers.iter().map(|one| provider(one, snapshot.at)).collect::<Vec<_>>(),
-    })
-}
-
-/// Returns the state of a budget, or of one of its accounts.
-fn budget_account(account: &BudgetHealth) -> Value {
-    let budget = &account.budget;
-    json!({
-        "budget": &*budget.budget,
-        "of": budget.of,
-        "unit": budget.limit.unit(),
-        "spent": budget.spent.number(),
-        "reserved": account.reserved.number(),
-        "limit": budget.limit.number(),
-        "per": budget.per,
-        "room_in_s": budget.renews_in.map(|wait| wait.as_secs_f64()),
-    })
-}
-
-/// Returns the calls of a route that are parked: how many, for how long the first has been, and what one of them waits
-/// for.
-fn parked(parked: &ParkedCalls, now: Instant) -> Value {
-    json!({
-        "route": &*parked.route,
-        "calls": parked.calls,
-        "for_s": seconds(now, parked.since),
-        "back_in_s": parked.until.map(|until| seconds(until, now)),
-        "waits_for": parked.barred.iter().map(|one| json!({
-            "target": one.target.to_string(), "why": one.cause.name(),
-        })).collect::<Vec<_>>(),
-    })
-}
-
-fn provider(provider: &ProviderHealth, now: Instant) -> Value {
-    let (status, back_in) = match provider.status {
-        ProviderStatus::Up => ("up", None),
-        ProviderStatus::Restarting(until) => ("restarting", Some(until)),
-        ProviderStatus::Resting(until) => ("resting", Some(until)),
-        ProviderStatus::Retired => ("retired", None),
+    let mut value = json!(snapshot);
+    let status = if snapshot.draining {
+        "draining"
+    } else if is_ready(snapshot) {
+        "ok"
+    } else {
+        "unavailable"
     };
-    json!({
-        "name": &*provider.name,
-        "status": status,
-        "back_in_s": back_in.map(|until| seconds(until, now)),
-        "incarnations": provider.incarnations,
-        "holds": provider.holds.iter().map(|one| hold(one, now)).collect::<Vec<_>>(),
-        "hints": said(&provider.hints),
-        "targets": provider.targets.iter().map(|(id, health)| {
-            let mut value = target(health, now);
-            value["model"] = json!(&*id.model);
-            value
-        }).collect::<Vec<_>>(),
-    })
-}
-
-/// Returns the hints about a provider.
-fn said(hints: &[Hint]) -> Vec<Value> {
-    let one =
-        |hint: &Hint| json!({"source": hint.source.text(), "reported": hint.reported.name(), "says": &*hint.says});
-    hints.iter().map(one).collect()
-}
-
-/// Returns a hold of a key or a target: its cause, its age, and its remaining time.
-fn hold(hold: &Hold, now: Instant) -> Value {
-    json!({
-        "model": hold.model.as_deref(),
-        "key": hold.key.as_deref(),
-        "why": hold.cause.name(),
-        "for_s": now.saturating_duration_since(hold.since).as_secs_f64(),
-        "back_in_s": hold.until.map(|until| seconds(until, now)),
-    })
+    value["status"] = json!(status);
+    value["connections"] = json!({
+        "taken": taken,
+        "max": max,
+        "full_for_s": places.full_for().map(|time| time.as_secs_f64()),
+    });
+    value
 }
 
 /// Reads a question to the ledger: `by`, `since`, `until` and `lines` of an address's query.
@@ -222,78 +132,7 @@ pub(super) fn lifted(lifted: &[Hold], now: Instant) -> Value {
     json!({"lifted": lifted.iter().map(one).collect::<Vec<_>>()})
 }
 
-fn target(health: &Health, now: Instant) -> Value {
-    let cooldown = match health.breaker {
-        BreakerState::Open { until } => Some(seconds(until, now)),
-        _ => None,
-    };
-    json!({
-        "breaker": health.breaker.name(),
-        "cooldown_s": cooldown,
-        "degraded": health.degraded,
-        "slow": health.slow,
-        "disabled": health.disabled.map(|disabled| match disabled {
-            Disabled::Verdict { class, until } => json!({"why": class.name(), "back_in_s": seconds(until, now)}),
-            Disabled::Down { until } => json!({"why": "down", "back_in_s": until.map(|until| seconds(until, now))}),
-            Disabled::Operator { until } => {
-                json!({"why": "operator", "back_in_s": until.map(|until| seconds(until, now))})
-            }
-        }),
-        "rate_limited_for_s": health.rate_limited_until.max(health.overloaded_until).map(|until| seconds(until, now)),
-        "failure_rate": health.failure_rate,
-        "time_to_first_token_s": latency(&health.ttft),
-        "time_per_token_s": latency(&health.tpot),
-        "time_to_whole_answer_s": latency(&health.reply),
-        "in_flight": health.in_flight,
-        "admitted": health.admitted,
-        "failed": health.failed,
-    })
-}
-
-fn latency(latency: &Latency) -> Value {
-    let Latency { mean, p50, p90, p95, p99, samples } = latency;
-    let assumed = latency.is_assumed();
-    let [mean, p50, p90, p95, p99] = [mean, p50, p90, p95, p99].map(std::time::Duration::as_secs_f64);
-    json!({"mean": mean, "p50": p50, "p90": p90, "p95": p95, "p99": p99, "samples": samples, "assumed": assumed})
-}
-
-fn seconds(until: Instant, now: Instant) -> f64 {
-    until.saturating_duration_since(now).as_secs_f64()
-}
-
-/// Returns an explanation as JSON.
-pub(super) fn explanation(explanation: &Explanation, now: Instant) -> Value {
-    let Explanation { route, planned, skipped, last_resort, parked } = explanation;
-    json!({
-        "route": &**route,
-        "last_resort": last_resort,
-        "parked": parked,
-        "planned": planned.iter().map(|one| considered(one, now)).collect::<Vec<_>>(),
-        "skipped": skipped.iter().map(|one| left_out(one, now)).collect::<Vec<_>>(),
-    })
-}
-
 /// Returns a call's page as JSON, and as text for people.
 pub(super) fn flight(flight: &Flight) -> Value {
     json!({"call": flight.call.to_string(), "told": flight.to_string(), "flight": flight})
-}
-
-fn considered(considered: &Considered, now: Instant) -> Value {
-    json!({
-        "target": considered.target.to_string(),
-        "why": considered.why.text(),
-        "share": considered.score.map(|score| score.share),
-        "health": considered.health.map(|health| target(&health, now)),
-        "hints": said(&considered.hints),
-    })
-}
-
-fn left_out(skipped: &Skipped, now: Instant) -> Value {
-    json!({
-        "target": skipped.target.to_string(),
-        "why": skipped.why.text(),
-        "back_in_s": skipped.back_in.map(|wait| wait.as_secs_f64()),
-        "health": skipped.health.map(|health| target(&health, now)),
-        "hints": said(&skipped.hints),
-    })
 }

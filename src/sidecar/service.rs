@@ -381,9 +381,8 @@ async fn count(
 }
 
 async fn explain(state: &State, route: String) -> Response<ReplyBody> {
-    let at = state.runtime.health().at;
     match state.runtime.explain(route.as_str()).await {
-        Ok(explanation) => json_response(StatusCode::OK, &admin::explanation(&explanation, at)),
+        Ok(explanation) => json_response(StatusCode::OK, &json!(explanation)),
         Err(error @ Error::Invalid { .. }) => {
             json_response(StatusCode::NOT_FOUND, &json!({"error": error.to_string()}))
         }

@@ -31,7 +31,7 @@ fn print(explained: &Value) {
         say!(
             "{:<40} {:>6} {:<10} {:<32} {:>7}  {}",
             text(&one["target"]),
-            percent(&one["share"]),
+            percent(&one["score"]["share"]),
             text(&health["breaker"]),
             latency(&health["time_to_first_token_s"]),
             percent(&health["failure_rate"]),

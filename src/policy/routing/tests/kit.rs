@@ -154,6 +154,7 @@ pub fn price(factor: f64) -> Option<Price> {
 
 pub fn health(now: Instant) -> Health {
     Health {
+        published: now,
         breaker: BreakerState::Closed,
         generation: 1,
         probe_free: true,
