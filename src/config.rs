@@ -3,15 +3,17 @@
 //! `Runtime::builder()` edits a [`Config`]; a file deserialises into one. Options of a machine are declared beside
 //! the machine. It reads no environment and no file: a key whose source is one is read when it is needed.
 
-mod address;
+mod times;
+mod dialect;
 mod budget;
 mod function;
 mod key;
-mod model;
-mod names;
 mod presets;
+mod address;
+mod model;
 mod prices;
 mod provider;
+mod names;
 mod route;
 mod slips;
 mod store;
@@ -26,11 +28,15 @@ use crate::policy::failover::FailoverOptions;
 use crate::policy::restart::RestartOptions;
 use crate::spec::{Layout, Limits, ProviderSpec, RouteSpec, Setup};
 use crate::wire::AnswerMax;
+use crate::words::names::fault;
 use crate::words::{Capabilities, ConfigError, ConfigErrors, Date, Durable, ModelClass, Price, TargetId};
 
 #[cfg(feature = "sidecar")]
 use crate::words::OnExhausted;
 use names::KnownNames;
+use route::check_failover;
+#[cfg(not(feature = "sidecar"))]
+use times::{check_time, check_wait};
 
 pub use crate::catalog::{PriceConfig, PriceTierConfig};
 pub use crate::policy::budget::{BudgetScope, OnSpent, Period};
@@ -42,21 +48,20 @@ pub(crate) use crate::source::{is_constant, is_path};
 #[cfg(feature = "sidecar")]
 pub(crate) use crate::transport::destination;
 pub use budget::BudgetConfig;
+pub use dialect::DialectConfig;
 pub use function::Answer;
 pub use key::{IssuedKey, KeyConfig, KeyFunction, KeySource};
 pub use model::{Ability, KindConfig, ModelConfig};
 pub use presets::{Preset, presets};
 pub use prices::PricesConfig;
-pub use provider::{DialectConfig, ProviderConfig, header_name};
+pub use provider::{ProviderConfig, header_name};
 pub use route::{MemberConfig, RouteConfig, RungConfig};
 pub use store::StoreConfig;
+#[cfg(feature = "sidecar")]
+pub(crate) use times::{check_time, check_wait};
 
-/// The shortest time that may be set: timers go by milliseconds.
-const TIME_MIN: Duration = Duration::from_millis(1);
 /// The most labels of one configuration.
 const LABELS_MAX: usize = 63;
-/// The longest time that can be set: no clock overflows with it.
-const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The most calls in flight that can be asked for: what a semaphore can count.
 const CALLS_MAX: usize = u32::MAX as usize;
 
@@ -192,6 +197,13 @@ impl Config {
             .collect())
     }
 
+    /// Returns what is probably a slip: a model's name that is nearly a known one, the name of a variable where a key
+    /// should be. Nothing of it is an error.
+    pub fn slips(&self) -> Vec<ConfigError> {
+        let priced = self.prices.file.is_some() || self.prices.url.is_some();
+        self.providers.iter().flat_map(|(name, provider)| slips::slips(name, provider, priced)).collect()
+    }
+
     /// Returns how calls by a name go on that no target can answer.
     #[cfg(feature = "sidecar")]
     pub(crate) fn on_exhausted(&self, name: &str) -> OnExhausted {
@@ -211,7 +223,7 @@ impl Config {
     /// file is corrected: `doubtful` tells.
     pub(crate) fn check_beside(&self, doubtful: &dyn Fn(&str) -> bool) -> Result<(Limits, Setup), ConfigErrors> {
         let mut errors = Vec::new();
-        names::check(self, &mut errors);
+        check_names(self, &mut errors);
         self.check_limits(&mut errors);
         if let Some(store) = &self.store {
             store.check(&mut errors);
@@ -317,16 +329,28 @@ impl Config {
     }
 }
 
-fn check_failover(field: &str, options: &FailoverOptions, errors: &mut Vec<ConfigError>) {
-    if options.attempts_max == Some(0) {
-        errors.push(ConfigError::new(format!("{field}.attempts_max"), "must be 1 or more"));
+/// Refuses names that nobody could ask for, or that a log could not show, wherever the configuration gives one. An
+/// empty one is its own field, as the table around it.
+fn check_names(config: &Config, errors: &mut Vec<ConfigError>) {
+    let mut see = |table: &str, own: &str, name: &str| {
+        let field = if own.is_empty() { table.to_owned() } else { format!("{table}.{own}") };
+        errors.extend(fault(name).map(|fault| ConfigError::new(field, fault)));
+    };
+    for (name, provider) in &config.providers {
+        see("providers", name, name);
+        for model in provider.models.keys() {
+            // Callers ask for it by both names.
+            let full = if model.is_empty() { String::new() } else { format!("{name}/{model}") };
+            let full = if model.trim() == model { full } else { model.clone() };
+            see(&format!("providers.{name}.models"), model, &full);
+        }
+        for (at, key) in provider.keys.iter().enumerate() {
+            key.name.iter().for_each(|own| see(&format!("providers.{name}.keys[{at}]"), "name", own));
+        }
     }
-    if !(0.0..=1.0).contains(&options.hedge_share_max) {
-        errors.push(ConfigError::new(format!("{field}.hedge_share_max"), "must lie between 0 and 1, as 0.05"));
-    }
-    errors.extend(check_wait(&format!("{field}.wait_max"), options.wait_max).err());
-    errors.extend(check_time(&format!("{field}.deadline"), options.deadline).err());
-    errors.extend(check_time(&format!("{field}.wait_deadline"), options.wait_deadline).err());
+    config.routes.keys().for_each(|name| see("routes", name, name));
+    config.aliases.keys().for_each(|name| see("aliases", name, name));
+    config.budgets.keys().for_each(|name| see("budgets", name, name));
 }
 
 fn check_labels(providers: &[ProviderSpec]) -> Option<ConfigError> {
@@ -336,15 +360,4 @@ fn check_labels(providers: &[ProviderSpec]) -> Option<ConfigError> {
     labels.dedup();
     let problem = || format!("there are {} labels; the most is {LABELS_MAX}", labels.len());
     (labels.len() > LABELS_MAX).then(|| ConfigError::new("providers.*.labels", problem()))
-}
-
-/// Checks the longest time of something.
-pub(crate) fn check_time(field: &str, time: Duration) -> Result<(), ConfigError> {
-    let fine = time >= TIME_MIN && time <= TIME_MAX;
-    if fine { Ok(()) } else { Err(ConfigError::new(field, "must be at least 1 ms and at most a year, as \"5s\"")) }
-}
-
-/// Checks a time that may be 0.
-pub(crate) fn check_wait(field: &str, time: Duration) -> Result<(), ConfigError> {
-    if time <= TIME_MAX { Ok(()) } else { Err(ConfigError::new(field, "must be at most a year, as \"5s\"")) }
 }

@@ -125,9 +125,10 @@ pub mod health {
     pub use crate::policy::breaker::BreakerOptions;
     pub use crate::policy::detector::DetectorOptions;
     pub use crate::policy::health::HealthOptions;
+    pub use crate::policy::latency::Latency;
     pub use crate::policy::patience::Pace;
     pub use crate::policy::restart::RestartOptions;
-    pub use crate::policy::snapshot::{BreakerState, Disabled, Force, Gate, Gates, Health, Latency, Refusal};
+    pub use crate::policy::snapshot::{BreakerState, Disabled, Force, Gate, Gates, Health, Refusal};
 }
 
 /// How a route chooses and how long a call tries, and the reason for a target's place in a plan.

@@ -665,6 +665,30 @@ impl Runtime {
         reading.await.map_err(|_| StartError::Stopped)
     }
 
+    /// Tells the process that is to follow, as long as this one lives, what attempts in flight may still cost. Returns
+    /// when that was told once, or could not be.
+    #[cfg(feature = "sidecar")]
+    pub(crate) async fn hands_over(&self) {
+        let Some(store) = &self.store else { return };
+        let telling = kept::tell_reserved(store, &self.shared).await;
+        #[expect(clippy::disallowed_methods, reason = "it ends with the runtime")]
+        self.within(|| drop(tokio::spawn(telling)));
+    }
+
+    /// Answers a question about what was spent, from the file that everything is kept in: the answer holds all that had
+    /// ended before it was asked.
+    ///
+    /// # Errors
+    /// If nothing is kept, or the file cannot be read.
+    #[cfg(feature = "store")]
+    pub async fn ledger(&self, question: Question) -> Result<Statement, LedgerError> {
+        let store = self.store.clone().ok_or(LedgerError::NotKept)?;
+        let asking = kept::ask(store, self.shared.clone(), question);
+        #[expect(clippy::disallowed_methods, reason = "whoever asked waits for its answer, on whatever executor")]
+        let asking = self.within(|| tokio::spawn(asking));
+        asking.await.unwrap_or(Err(LedgerError::NotKept))
+    }
+
     /// Takes no new calls, waits until those in flight have ended or the deadline has passed, then stops all actors
     /// in order. Returns how many calls were cut off.
     pub async fn drain(&self, deadline: Duration) -> usize {

@@ -15,13 +15,14 @@ use standin::internals::policy::admission::{
 use standin::internals::policy::failover::{Failover, FailoverOptions, Planned, Step, Try};
 use standin::internals::policy::health::CancelReason;
 use standin::internals::policy::hedge::{self, Cost};
+use standin::internals::policy::latency::Latency;
 use standin::internals::policy::local_fault::LocalFault;
 use standin::internals::policy::patience::CallerPatience;
 use standin::internals::policy::retry_budget::{BudgetNumbers, RetryBudget};
 use standin::internals::policy::routing::{
     self, Candidate, LabelSet, Needs, Pick, PickReason, RouteOptions, RouteState, Skip,
 };
-use standin::internals::policy::snapshot::{BreakerState, Health, Latency};
+use standin::internals::policy::snapshot::{BreakerState, Health};
 use standin::internals::policy::wait_queue::WaitQueues;
 use standin::{Capabilities, CommitPolicy, Failure, FailureClass, Hedging, Price, Priority};
 

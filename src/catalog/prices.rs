@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::PriceConfig;
+use super::price::PriceConfig;
 use crate::words::{Price, PriceTier, TIERS_MAX};
 
 /// Dollars for a million tokens beyond which a price is a mistake: a dollar a token.

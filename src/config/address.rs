@@ -4,8 +4,8 @@
 //! meant, where a part of it lacks. The check of a configuration, the import of another gateway's, and the error of a
 //! request that was not found all ask here.
 
+use super::dialect::DialectConfig;
 use super::presets::{Preset, presets};
-use super::provider::DialectConfig;
 use crate::spec::BasePath;
 
 /// Paths at hosts whose preset speaks another dialect, or that have none.

@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::check_time;
+use super::times::check_time;
 use crate::source::{fault, is_constant};
 use crate::spec::KeySpec;
 use crate::words::{ConfigError, Secret};

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::check_time;
 use super::presets::{Bills, spellings};
+use super::times::check_time;
 use crate::catalog::{self, Listing, PriceConfig};
 use crate::policy::admission::TargetOptions;
 use crate::policy::tokens::Vocabulary;

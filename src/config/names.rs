@@ -7,34 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Display;
 use std::sync::Arc;
 
-use super::{Config, ProviderConfig};
+use super::provider::ProviderConfig;
 use crate::spec::{Layout, ProviderSpec, Setup};
-use crate::words::names::fault;
 use crate::words::{ConfigError, TargetId, meant};
-
-/// Refuses names that nobody could ask for, or that a log could not show, wherever the configuration gives one. An
-/// empty one is its own field, as the table around it.
-pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
-    let mut see = |table: &str, own: &str, name: &str| {
-        let field = if own.is_empty() { table.to_owned() } else { format!("{table}.{own}") };
-        errors.extend(fault(name).map(|fault| ConfigError::new(field, fault)));
-    };
-    for (name, provider) in &config.providers {
-        see("providers", name, name);
-        for model in provider.models.keys() {
-            // Callers ask for it by both names.
-            let full = if model.is_empty() { String::new() } else { format!("{name}/{model}") };
-            let full = if model.trim() == model { full } else { model.clone() };
-            see(&format!("providers.{name}.models"), model, &full);
-        }
-        for (at, key) in provider.keys.iter().enumerate() {
-            key.name.iter().for_each(|own| see(&format!("providers.{name}.keys[{at}]"), "name", own));
-        }
-    }
-    config.routes.keys().for_each(|name| see("routes", name, name));
-    config.aliases.keys().for_each(|name| see("aliases", name, name));
-    config.budgets.keys().for_each(|name| see("budgets", name, name));
-}
 
 /// Gives each alias the route that it leads to; `doubtful` tells names that may become valid once other errors are
 /// corrected.
@@ -160,7 +135,7 @@ fn field(provider: &str, model: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{KeyConfig, RouteConfig};
+    use crate::config::{Config, KeyConfig, RouteConfig};
 
     #[test]
     fn models_that_a_user_named_are_told_from_those_of_the_catalogue() {

@@ -5,10 +5,7 @@
 //! host does not tell. It reads no environment: the name of the variable that usually holds a key is data, for
 //! programs.
 
-use std::collections::BTreeMap;
-
-use super::model::ModelConfig;
-use super::provider::DialectConfig;
+use super::dialect::DialectConfig;
 use crate::catalog;
 use crate::words::Price;
 use crate::words::nearest;
@@ -196,12 +193,13 @@ impl Preset {
 
     /// Returns the models that are its own and were not retired when the catalogue was written, as far as they speak a
     /// dialect. What retires later stays, and is reported.
-    pub(super) fn models(&self, dialect: DialectConfig) -> BTreeMap<String, ModelConfig> {
-        let speaks = |model: &catalog::Model| model.chats || dialect == DialectConfig::OpenaiResponses;
+    pub(super) fn models(&self, dialect: DialectConfig) -> impl Iterator<Item = &'static str> {
+        let speaks = move |model: &catalog::Model| model.chats || dialect == DialectConfig::OpenaiResponses;
         let lives = |model: &catalog::Model| model.retires.is_none_or(|last| Some(last) >= catalog::as_of());
-        let own = catalog::models().iter().filter(|model| Some(model.vendor) == self.serves);
-        let own = own.filter(|model| speaks(model) && lives(model) && model.capabilities.context_tokens_max.is_some());
-        own.map(|model| (model.id.to_owned(), ModelConfig::default())).collect()
+        let own = catalog::models().iter().filter(move |model| Some(model.vendor) == self.serves);
+        let own =
+            own.filter(move |model| speaks(model) && lives(model) && model.capabilities.context_tokens_max.is_some());
+        own.map(|model| model.id)
     }
 }
 
@@ -235,6 +233,8 @@ pub(super) fn known(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::wire::Flavour;
 
@@ -262,14 +262,14 @@ mod tests {
     fn a_vendors_models_are_those_that_are_not_retired_and_speak_the_dialect() {
         let models = |preset: &str| {
             let preset = Preset::named(preset).expect("it is there");
-            preset.models(preset.dialect)
+            preset.models(preset.dialect).collect::<BTreeSet<_>>()
         };
         let chat = models("openai");
-        assert!(chat.contains_key("gpt-5-mini") && chat.contains_key("gpt-6-sol"));
-        assert!(!chat.contains_key("o1") && !chat.contains_key("gpt-5.4-pro") && !chat.contains_key("gpt-5.5-cyber"));
-        assert!(models("openai-responses").contains_key("gpt-5.4-pro"));
-        assert!(models("gemini").contains_key("gemini-2.5-flash") && models("vertex") == models("gemini"));
-        assert!(models("deepseek").keys().all(|model| model.starts_with("deepseek-")));
+        assert!(chat.contains("gpt-5-mini") && chat.contains("gpt-6-sol"));
+        assert!(!chat.contains("o1") && !chat.contains("gpt-5.4-pro") && !chat.contains("gpt-5.5-cyber"));
+        assert!(models("openai-responses").contains("gpt-5.4-pro"));
+        assert!(models("gemini").contains("gemini-2.5-flash") && models("vertex") == models("gemini"));
+        assert!(models("deepseek").iter().all(|model| model.starts_with("deepseek-")));
         assert!(models("groq").is_empty() && models("azure").is_empty() && models("ollama").is_empty());
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::check_time;
+use super::times::check_time;
 use crate::policy::hint::is_address;
 use crate::spec::PricesSpec;
 use crate::transport::{Http, TransportOptions};

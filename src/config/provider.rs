@@ -9,11 +9,12 @@ use ractor::{ActorRef, Message, RpcReplyPort};
 use serde::Deserialize;
 
 use super::address;
+use super::dialect::DialectConfig;
 use super::function::{Answer, Function, ask};
 use super::key::KeyConfig;
 use super::model::{HostOfModels, ModelConfig};
 use super::presets::{Bills, Preset, known};
-use super::{check_time, check_wait};
+use super::times::{check_time, check_wait};
 use crate::policy::admission::AdmissionOptions;
 use crate::policy::breaker::BreakerOptions;
 use crate::policy::health::HealthOptions;
@@ -24,7 +25,7 @@ use crate::spec::{BasePath, KeySpec, ProviderSpec, ProviderTransport, TargetSpec
 use crate::transport::{Http, Transport, TransportOptions};
 use crate::wire::authorize;
 use crate::wire::flavour::{Flavour, percent_encoded};
-use crate::words::{ChatRequest, ConfigError, Dialect, Failure, Secret, TargetId, header, meant};
+use crate::words::{ChatRequest, ConfigError, Failure, Secret, TargetId, header, meant};
 
 /// One provider: an account at a base URL.
 #[derive(Clone, Deserialize)]
@@ -150,43 +151,6 @@ impl PartialEq for ProviderConfig {
             && self.health == other.health
             && self.hints == other.hints
             && self.probe == other.probe
-    }
-}
-
-/// How a provider's HTTP speaks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum DialectConfig {
-    /// OpenAI's chat completions, which most providers speak.
-    #[default]
-    OpenaiChat,
-    /// OpenAI's responses, without state at the provider.
-    OpenaiResponses,
-    /// Anthropic's messages.
-    Anthropic,
-    /// Google's `generateContent` at AI Studio, with an API key.
-    Gemini,
-    /// Google's `generateContent` at Vertex AI, with an access token.
-    Vertex,
-    /// Ollama's own chat; the base URL is without `/v1`.
-    Ollama,
-    /// A function of this program ([`ProviderConfig::from_fn`]): no file can hold one.
-    #[serde(skip)]
-    Function,
-}
-
-impl From<DialectConfig> for Dialect {
-    fn from(dialect: DialectConfig) -> Self {
-        match dialect {
-            DialectConfig::OpenaiChat => Self::OpenAiChat,
-            DialectConfig::OpenaiResponses => Self::OpenAiResponses,
-            DialectConfig::Anthropic => Self::AnthropicMessages,
-            DialectConfig::Gemini => Self::Gemini,
-            DialectConfig::Vertex => Self::Vertex,
-            DialectConfig::Ollama => Self::Ollama,
-            DialectConfig::Function => Self::Function,
-        }
     }
 }
 
@@ -614,7 +578,10 @@ impl ProviderConfig {
         const NAME_THEM: &str = "as `models.\"NAME\" = {}`: each by its name there";
         let problem = match (preset, Preset::named(name)) {
             _ if !self.models.is_empty() => return Ok(Cow::Borrowed(&self.models)),
-            (Some(preset), _) if preset.serves.is_some() => return Ok(Cow::Owned(preset.models(dialect))),
+            (Some(preset), _) if preset.serves.is_some() => {
+                let own = preset.models(dialect).map(|id| (id.to_owned(), ModelConfig::default()));
+                return Ok(Cow::Owned(own.collect()));
+            }
             (Some(preset), _) => format!("is empty; `{}` serves only models that are named, {NAME_THEM}", preset.name),
             (None, Some(preset)) if preset.serves.is_some() => format!(
                 "is empty; name what this `base_url` serves, {NAME_THEM}; or set `preset = \"{name}\"`, if it serves the \

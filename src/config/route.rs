@@ -8,8 +8,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::check_failover;
 use super::names::KnownNames;
+use super::times::{check_time, check_wait};
 use crate::policy::failover::FailoverOptions;
 use crate::policy::routing::{ForeignParts, RouteOptions};
 use crate::policy::stale::StaleOptions;
@@ -322,4 +322,17 @@ impl RouteConfig {
             errors.push(ConfigError::new(at("failover.on_exhausted"), problem));
         }
     }
+}
+
+/// Checks how long and how often calls may try.
+pub(super) fn check_failover(field: &str, options: &FailoverOptions, errors: &mut Vec<ConfigError>) {
+    if options.attempts_max == Some(0) {
+        errors.push(ConfigError::new(format!("{field}.attempts_max"), "must be 1 or more"));
+    }
+    if !(0.0..=1.0).contains(&options.hedge_share_max) {
+        errors.push(ConfigError::new(format!("{field}.hedge_share_max"), "must lie between 0 and 1, as 0.05"));
+    }
+    errors.extend(check_wait(&format!("{field}.wait_max"), options.wait_max).err());
+    errors.extend(check_time(&format!("{field}.deadline"), options.deadline).err());
+    errors.extend(check_time(&format!("{field}.wait_deadline"), options.wait_deadline).err());
 }

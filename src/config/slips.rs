@@ -6,7 +6,7 @@
 
 use super::key::KeySource;
 use super::presets::Preset;
-use super::{Config, ProviderConfig};
+use super::provider::ProviderConfig;
 use crate::catalog;
 use crate::source::is_constant;
 use crate::words::{ConfigError, nearest};
@@ -14,16 +14,8 @@ use crate::words::{ConfigError, nearest};
 /// How variables end that hold keys.
 const ENDS: [&str; 3] = ["_KEY", "_TOKEN", "_SECRET"];
 
-impl Config {
-    /// Returns what is probably a slip: a model's name that is nearly a known one, the name of a variable where a key
-    /// should be. Nothing of it is an error.
-    pub fn slips(&self) -> Vec<ConfigError> {
-        let priced = self.prices.file.is_some() || self.prices.url.is_some();
-        self.providers.iter().flat_map(|(name, provider)| slips(name, provider, priced)).collect()
-    }
-}
-
-fn slips(name: &str, provider: &ProviderConfig, priced: bool) -> Vec<ConfigError> {
+/// Returns what is probably a slip in one provider; `priced` tells whether prices are listed elsewhere.
+pub(super) fn slips(name: &str, provider: &ProviderConfig, priced: bool) -> Vec<ConfigError> {
     let preset = Preset::named(provider.preset.as_deref().unwrap_or(name));
     let vendor = preset.filter(|_| provider.preset.is_some() || provider.base_url.is_none()).and_then(|it| it.serves);
     let mut slips = Vec::new();
@@ -73,8 +65,7 @@ fn digits(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{KeyConfig, ModelConfig, ProviderConfig};
-    use super::*;
+    use crate::config::{Config, KeyConfig, ModelConfig, ProviderConfig};
 
     #[test]
     fn a_name_that_is_nearly_a_known_one_is_doubted_and_a_newer_one_is_not() {

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::Phase;
+use super::phase::Phase;
 use super::request::{self, HEAD_MAX, Unreadable};
 use crate::testing::{End, Head, ResponseRun, Scripted};
 

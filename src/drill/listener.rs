@@ -9,8 +9,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::Phase;
 use super::connection::Connection;
+use super::phase::Phase;
 use crate::testing::Scripted;
 
 /// Connections the operating system keeps for us until we accept them.

@@ -28,15 +28,18 @@
 //! # }
 //! ```
 
+mod phase;
+mod request;
 mod connection;
 mod listener;
-mod request;
 
 use std::io;
 use std::net::SocketAddr;
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
+
+use phase::Phase;
 
 use crate::testing::{Record, Script, Scripted};
 
@@ -49,17 +52,6 @@ pub struct Drill {
     phase: watch::Receiver<Phase>,
     stop: Option<oneshot::Sender<()>>,
     listener: JoinHandle<()>,
-}
-
-/// The listener's state, for the connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Accepts.
-    Open,
-    /// Is closed; connections that wait for a request close, too.
-    Refusing,
-    /// Is closed for good; endless answers end.
-    Stopping,
 }
 
 impl Drill {

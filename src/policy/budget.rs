@@ -14,10 +14,10 @@
 //! Time is the wall's: budgets renew by the calendar, in UTC, or slide over a window in sixty steps. Money is counted
 //! in billionths of a dollar, tokens one by one.
 
-mod account;
 mod bills;
 mod estimate;
 mod period;
+mod account;
 
 use std::collections::HashMap;
 use std::fmt;

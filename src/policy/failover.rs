@@ -41,11 +41,11 @@ use super::retry_budget::{RetryBudget, RetryKind};
 use super::snapshot::Refusal;
 use crate::words::{CommitPolicy, Failure, OnExhausted};
 
+mod options;
+mod target_state;
 mod after;
 mod again;
 mod beside;
-mod options;
-mod target_state;
 
 use after::{Consequence, is_own, telling};
 pub use options::FailoverOptions;

@@ -17,10 +17,10 @@ pub use self::summary::AttemptSummary;
 #[cfg(test)]
 use self::summary::BLOCKED_NO_FAULT;
 use crate::policy::detector::{Cusum, DetectorOptions, Evidence};
+use crate::policy::latency::{Latency, MODEL_P999, P90_SAMPLES};
 use crate::policy::mean::{DecayedMean, Expected, Fade};
 use crate::policy::patience::{Pace, reached};
-use crate::policy::snapshot::Latency;
-use crate::policy::window::{Baseline, MODEL_P999, P90_SAMPLES, Scale, Window};
+use crate::policy::window::{Baseline, Scale, Window};
 use crate::words::{ConfigError, FailureClass, ModelClass, Scope};
 
 /// The highest failure rate that is believed, so that no target is excluded for ever.

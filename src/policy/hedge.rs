@@ -9,7 +9,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::snapshot::{BreakerState, Health, Latency};
+use super::latency::Latency;
+use super::snapshot::{BreakerState, Health};
 use crate::words::{Hedging, Price, Priority, Usage};
 
 /// No second target is asked sooner than this, however quick the first one usually is.

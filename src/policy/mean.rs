@@ -6,8 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::policy::snapshot::Latency;
-use crate::policy::window::MODEL_MEAN;
+use crate::policy::latency::{Latency, MODEL_MEAN};
 
 /// No mean is below this part of what is usual.
 const LEAST: f64 = 0.01;

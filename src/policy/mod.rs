@@ -13,10 +13,10 @@ macro_rules! lasting {
     ($($parts:tt)*) => {};
 }
 
-pub mod snapshot;
-
+pub mod latency;
 pub mod window;
 pub mod patience;
+pub mod snapshot;
 pub mod hint;
 pub mod detector;
 mod mean;

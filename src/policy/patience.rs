@@ -5,8 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::snapshot::Latency;
-use super::window::P90_SAMPLES;
+use super::latency::{Latency, P90_SAMPLES};
 
 /// A caller of which nothing is known is taken to wait for an answer for this long, …
 const CALLER_WAITS_MIN: Duration = Duration::from_secs(15);

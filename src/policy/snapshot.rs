@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::latency::{Latency, MODEL_P999, P90_SAMPLES};
 use super::patience::{self, Pace};
-use super::window::{MODEL_P999, P50_SAMPLES, P90_SAMPLES};
 use crate::words::{Cause, FailureClass, Reported};
 
 /// No pause within an answer is long before this: models think between two words, too.
@@ -40,25 +40,6 @@ impl BreakerState {
             Self::Ramp { .. } => "ramp",
         }
     }
-}
-
-/// Quantiles of one latency, for a prompt of no length (see [`Latency::at`]).
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Latency {
-    /// Recent mean; each wait counts up to the age at which another attempt would join it.
-    pub mean: Duration,
-    /// Median.
-    pub p50: Duration,
-    /// 90th percentile.
-    pub p90: Duration,
-    /// 95th percentile.
-    pub p95: Duration,
-    /// 99th percentile.
-    pub p99: Duration,
-    /// Samples in the window. p90 is measured from 29, p95 from 59, p99 from 299, p50 from 8 samples on; below
-    /// that the number is the model's.
-    pub samples: u32,
 }
 
 /// Why a target is out, whatever the state of its breaker.
@@ -422,22 +403,4 @@ impl Gate {
     }
 }
 
-impl Latency {
-    /// Tells whether there are too few samples for a median: then all of this is what models of its class usually take.
-    pub const fn is_assumed(&self) -> bool {
-        self.samples < P50_SAMPLES
-    }
-
-    /// Returns a quantile for a prompt of this many tokens: reading a prompt takes time in proportion to its length.
-    pub fn at(quantile: Duration, prompt_tokens: u32) -> Duration {
-        quantile.mul_f64(Self::prompt_factor(prompt_tokens))
-    }
-
-    /// Returns the factor by which a prompt lengthens the time to the first token: 1 + tokens / 20 000.
-    pub fn prompt_factor(prompt_tokens: u32) -> f64 {
-        1.0 + f64::from(prompt_tokens) / 20_000.0
-    }
-}
-
 lasting!(enum Force { Off { until }, On { until }, Auto });
-lasting!(struct Latency { mean, p50, p90, p95, p99, samples });

@@ -9,29 +9,13 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use super::latency::{Latency, P50_SAMPLES, P90_SAMPLES, P95_SAMPLES, P99_SAMPLES};
 #[cfg(feature = "store")]
 use crate::policy::lasting::{Form, Lasting, Reader, Writer};
-use crate::policy::snapshot::Latency;
 
-/// Quantiles of the log-normal model in medians, exp(.6 z): the answer times of language models spread by about .6 in
-/// the logarithm at any median.
-pub(super) const MODEL_MEAN: f64 = 1.197_2;
-const MODEL_P90: f64 = 2.157_4;
-const MODEL_P95: f64 = 2.682_9;
-const MODEL_P99: f64 = 4.038_4;
 /// How far the higher quantiles of any log-normal are from the median, measured by the 90th: z95 / z90 and z99 / z90.
 const P95_BY_P90: f64 = 1.283_5;
 const P99_BY_P90: f64 = 1.815_2;
-/// The model's q99.9 in medians: past it, something is wrong rather than slow.
-pub const MODEL_P999: f64 = 6.385_7;
-
-/// Samples from which a quantile is measured: enough that it is below the largest one with 95 % certainty, ln .05 / ln
-/// q (29 for p90, 59 for p95, 299 for p99); 8 do for a median.
-pub(super) const P50_SAMPLES: u32 = 8;
-pub(super) const P90_SAMPLES: u32 = 29;
-const P95_SAMPLES: u32 = 59;
-const P99_SAMPLES: u32 = 299;
-
 /// No spread is believed to be wider: a 99th percentile of a thousand medians is an hour.
 const SPREAD_MAX: f64 = 1_000.0;
 
@@ -164,15 +148,6 @@ impl Distribution {
         let (p95, p99) = (p95.max(p90), p99.max(p95).max(p90));
         let mean = guess.mean;
         self.latency = Latency { mean, p50, p90, p95, p99, samples };
-    }
-}
-
-impl Latency {
-    /// Returns the model's quantiles around a median.
-    pub fn around(p50: Duration) -> Self {
-        let times = |factor| p50.mul_f64(factor);
-        let mean = times(MODEL_MEAN);
-        Self { mean, p50, p90: times(MODEL_P90), p95: times(MODEL_P95), p99: times(MODEL_P99), samples: 0 }
     }
 }
 
@@ -568,7 +543,7 @@ mod tests {
         assert_eq!(baseline.latency().samples, 121);
         baseline.record(SECOND * 3, now + day * 4);
         assert_eq!(baseline.latency().samples, 16);
-        assert!(!baseline.is_measured() && near(baseline.latency().p95, (SECOND * 3).mul_f64(MODEL_P95)));
+        assert!(!baseline.is_measured() && near(baseline.latency().p95, Latency::around(SECOND * 3).p95));
         baseline.record(SECOND * 3, now + day * 400);
         assert_eq!((baseline.latency().p50, baseline.latency().samples), (SECOND, 1));
     }

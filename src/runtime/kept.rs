@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
-use super::Runtime;
 use crate::actors::carried_state::CarriedState;
 use crate::actors::clock::now;
 use crate::actors::root::Recalled;
@@ -209,45 +208,29 @@ pub(super) fn resume(shared: &Shared, served: Vec<ServedSession>) {
     }
 }
 
-impl Runtime {
-    /// Tells the process that is to follow, as long as this one lives, what attempts in flight may still cost. Returns
-    /// when that was told once, or could not be.
-    #[cfg(feature = "sidecar")]
-    pub(crate) async fn hands_over(&self) {
-        let Some(store) = self.store.clone() else { return };
-        let mut told = self.shared.budgets.reserved();
-        let _ = tokio::time::timeout(TOLD_MAX, store.tell_reserved(told.clone())).await;
-        let (store, shared) = (Arc::downgrade(&store), Arc::downgrade(&self.shared));
-        let telling = async move {
-            loop {
-                tokio::time::sleep(LOOK).await;
-                let (Some(store), Some(shared)) = (store.upgrade(), shared.upgrade()) else { return };
-                let reserved = shared.budgets.reserved();
-                if reserved != told && store.tell_reserved(reserved.clone()).await.is_ok() {
-                    told = reserved;
-                }
+/// Tells the process that is to follow what attempts in flight may still cost. Returns what goes on telling it, as long
+/// as the runtime lives.
+#[cfg(feature = "sidecar")]
+pub(super) async fn tell_reserved(store: &Arc<Store>, shared: &Arc<Shared>) -> impl Future<Output = ()> + use<> {
+    let mut told = shared.budgets.reserved();
+    let _ = tokio::time::timeout(TOLD_MAX, store.tell_reserved(told.clone())).await;
+    let (store, shared) = (Arc::downgrade(store), Arc::downgrade(shared));
+    async move {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let (Some(store), Some(shared)) = (store.upgrade(), shared.upgrade()) else { return };
+            let reserved = shared.budgets.reserved();
+            if reserved != told && store.tell_reserved(reserved.clone()).await.is_ok() {
+                told = reserved;
             }
-        };
-        #[expect(clippy::disallowed_methods, reason = "it ends with the runtime")]
-        self.within(|| drop(tokio::spawn(telling)));
+        }
     }
+}
 
-    /// Answers a question about what was spent, from the file that everything is kept in: the answer holds all that had
-    /// ended before it was asked.
-    ///
-    /// # Errors
-    /// If nothing is kept, or the file cannot be read.
-    pub async fn ledger(&self, question: Question) -> Result<Statement, LedgerError> {
-        let store = self.store.clone().ok_or(LedgerError::NotKept)?;
-        let shared = self.shared.clone();
-        let asking = async move {
-            store.flush().await;
-            shared.blocking_pool.run(true, move || crate::store::ask_file(store.path(), &question)).await
-        };
-        #[expect(clippy::disallowed_methods, reason = "whoever asked waits for its answer, on whatever executor")]
-        let asking = self.within(|| tokio::spawn(asking));
-        asking.await.unwrap_or(Err(LedgerError::NotKept))
-    }
+/// Answers a question with all that had ended before it was asked.
+pub(super) async fn ask(store: Arc<Store>, shared: Arc<Shared>, question: Question) -> Result<Statement, LedgerError> {
+    store.flush().await;
+    shared.blocking_pool.run(true, move || crate::store::ask_file(store.path(), &question)).await
 }
 
 #[cfg(test)]
@@ -259,6 +242,7 @@ mod tests {
     use super::*;
     use crate::config::{ProviderConfig, RouteConfig, StoreConfig};
     use crate::policy::snapshot::Health;
+    use crate::runtime::Runtime;
     use crate::words::{ChatRequest, Failure, FailureClass};
 
     async fn start(file: &Path) -> Runtime {

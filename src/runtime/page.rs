@@ -3,8 +3,11 @@
 use std::fmt::{self, Display, Formatter};
 use std::time::{Duration, Instant};
 
-use super::{Considered, Explanation, HealthSnapshot, ProviderHealth, ProviderStatus, Skipped};
-use crate::policy::snapshot::{BreakerState, Disabled, Health, Latency};
+use crate::actors::health::{HealthSnapshot, ProviderHealth};
+use crate::actors::slot::ProviderStatus;
+use crate::policy::explain::{Considered, Explanation, Skipped};
+use crate::policy::latency::Latency;
+use crate::policy::snapshot::{BreakerState, Disabled, Health};
 use crate::words::Hold;
 
 /// Samples from which on the median is measured.

@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, Row, params};
 
-use super::hours::HOUR;
-use super::ledger_file::{millis, read_count};
+use super::error::{LedgerError, OpenError};
+use super::file;
+use super::numbers::{HOUR, millis, read_count};
 use super::schema::ENDS;
-use super::{LedgerError, OpenError, file};
 use crate::policy::statement::{GroupBy, Line, Question, Statement, waste};
 use crate::words::{FailureClass, Usage};
 

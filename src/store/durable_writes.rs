@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
-use super::hours::whole;
-use super::ledger_file::millis;
+use super::error::OpenError;
+use super::file;
+use super::numbers::{millis, whole};
 use super::seal::{CallPart, SealedBytes, Sealer};
-use super::{OpenError, file};
 use crate::policy::durable_store::{CallSelector, Item, KeptCall, is_last};
 use crate::policy::lasting::{read_formed, write_formed};
 use crate::words::{CallId, Durable};

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{OpenError, schema};
+use super::error::OpenError;
+use super::schema;
 
 /// How long a write waits for another process that has the file: a backup, or a shell.
 const BUSY_WAIT: Duration = Duration::from_secs(1);

@@ -6,8 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 
 use super::durable_writes;
-use super::hours::{HOUR, whole};
-use super::ledger_file::read_count;
+use super::numbers::{HOUR, read_count, whole};
 use crate::spec::StoreSpec;
 
 /// Rows that go at once: some milliseconds' work.

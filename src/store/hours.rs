@@ -5,11 +5,10 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
-use crate::policy::budget::{OTHERS, nanos};
+use super::numbers::{money, whole};
+use crate::policy::budget::OTHERS;
 use crate::words::AttemptRecord;
 
-/// Seconds in an hour.
-pub(super) const HOUR: i64 = 3_600;
 /// The most values of a tag, and the most tags, that an hour has sums of. A tag that is different in every call is no
 /// account; its calls are in the entries, and what they cost in the sum of the others.
 const VALUES_MAX: usize = 128;
@@ -54,17 +53,6 @@ impl Sum {
         let Self { attempts, unpriced, input, cached, cache_write, output, reasoning, cost, estimated } = *self;
         [attempts, unpriced, input, cached, cache_write, output, reasoning, cost, estimated]
     }
-}
-
-/// Returns a count as the file has it.
-pub(super) fn whole(count: u64) -> i64 {
-    // Providers count their tokens themselves; sums of wrong counts must not overflow.
-    i64::try_from(count).unwrap_or(i64::MAX).min(1 << 40)
-}
-
-/// Returns dollars as the file has them; more than a million counts as a million.
-pub(super) fn money(dollars: f64) -> i64 {
-    nanos(dollars).clamp(0, nanos(1e6))
 }
 
 /// The sums of one group.

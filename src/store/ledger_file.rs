@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
-use rusqlite::{Connection, OptionalExtension as _, Params, TransactionBehavior, params};
+use rusqlite::{Connection, Params, TransactionBehavior, params};
 
 use super::durable_writes::{self, DurableWrite};
+use super::error::OpenError;
 use super::file::{self, OpenFile, WriteLock};
-use super::hours::{HOUR, Hours, KnownTags, money, whole};
+use super::forget;
+use super::hours::{Hours, KnownTags};
 use super::memory::{self, PendingMemory};
+use super::numbers::{HOUR, millis, money, read_count, whole};
 use super::purses::{CountedBudgets, Purses};
-use super::{OpenError, forget};
 use crate::policy::explain::Flight;
 use crate::policy::record::Record;
 use crate::spec::StoreSpec;
@@ -161,12 +163,6 @@ fn last(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached(last)?.query_row((), |row| row.get(0))
 }
 
-/// Returns the count under a name so far.
-pub(super) fn read_count(connection: &Connection, name: &str) -> rusqlite::Result<u64> {
-    let count = connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional()?;
-    Ok(count.map_or(0, |count: i64| u64::try_from(count).unwrap_or(0)))
-}
-
 impl TextIds {
     fn name(&mut self, connection: &Connection, text: &str) -> rusqlite::Result<i64> {
         if let Some(id) = self.names.get(text) {
@@ -313,9 +309,4 @@ fn tags(about: &CallFacts) -> Option<String> {
 
 fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// Returns a moment as the file has it: milliseconds since 1970.
-pub(super) fn millis(time: SystemTime) -> i64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

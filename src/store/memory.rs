@@ -6,8 +6,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, params};
 
-use super::ledger_file::millis;
-use super::{OpenError, file};
+use super::error::OpenError;
+use super::file;
+use super::numbers::millis;
 use crate::policy::memory::{Memory, Uptime, WallMoment};
 
 /// Where Linux tells the number of the machine's run, and how long it has been running.

@@ -21,12 +21,12 @@ use rusqlite::TransactionBehavior;
 use tokio::sync::oneshot;
 
 use super::durable_writes::{self, DurableWrite};
+use super::error::{OpenError, told};
 use super::file::{self, OpenFile, WriteLock};
 use super::ledger_file::LedgerFile;
 use super::memory::PendingMemory;
 use super::purses::CountedBudgets;
 use super::seal::Sealer;
-use super::{Gauge, OpenError};
 use crate::policy::budget::Budget;
 use crate::policy::durable_store::{CallSelector, DurableStore, Item, KeptCall, WriteFuture};
 use crate::policy::memory::{Memory, MemoryStore};
@@ -34,6 +34,9 @@ use crate::policy::record::{Observer, Record};
 use crate::policy::store_health::{StoreGauge, StoreHealth};
 use crate::spec::{PastSpend, StoreSpec};
 use crate::words::CallId;
+
+/// The store's counters, for health.
+type Gauge = Arc<StoreGauge>;
 
 /// How long a new process waits for the old one to free the file: it may just be stopping.
 const HOLD_WAIT: Duration = Duration::from_secs(1);
@@ -636,10 +639,10 @@ impl Owner {
             self.first = open.next();
         }
         #[cfg(test)]
-        super::tests::trouble(&self.spec.path, |sql| open.trouble(sql)).map_err(|error| super::told(&error))?;
+        super::tests::trouble(&self.spec.path, |sql| open.trouble(sql)).map_err(|error| told(&error))?;
         open.count(self.counted.lock().unwrap_or_else(PoisonError::into_inner).clone());
         let (news, notes) = (self.news.values(), &self.notes);
-        let changed = open.write(self.first, &self.group, lost, news, notes).map_err(|error| super::told(&error))?;
+        let changed = open.write(self.first, &self.group, lost, news, notes).map_err(|error| told(&error))?;
         self.gauge.written(self.group.len() as u64, open.bytes());
         self.group.clear();
         self.known.append(&mut self.news);

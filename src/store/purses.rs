@@ -11,10 +11,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::hours::{HOUR, money, whole};
-use super::ledger_file::millis;
+use super::error::OpenError;
+use super::file;
+use super::numbers::{HOUR, millis, money, whole};
 use super::schema::{self, PURSES};
-use super::{OpenError, file};
 use crate::policy::budget::{Budget, BudgetScope, Period, Unit};
 use crate::spec::PastSpend;
 use crate::words::{AttemptRecord, CallFacts, CallId};

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use rusqlite::OptionalExtension as _;
 
-use super::{OpenError, file};
+use super::error::OpenError;
+use super::file;
 use crate::spec::ReservedSpend;
 
 /// Puts this in the place of what was told before.

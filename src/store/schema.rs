@@ -9,7 +9,7 @@
 
 use rusqlite::{Connection, Transaction};
 
-use super::OpenError;
+use super::error::OpenError;
 
 /// Tells our files from those of others: `stdn`.
 pub(super) const APPLICATION: i64 = 0x7374_646e;

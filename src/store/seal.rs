@@ -11,7 +11,8 @@ use aws_lc_rs::error::Unspecified;
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 
-use super::{OpenError, file, schema};
+use super::error::OpenError;
+use super::{file, schema};
 use crate::source::KeySource;
 use crate::spec::EncryptionKey;
 use crate::words::CallId;

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::hours::HOUR;
-use super::{LedgerError, OpenError, file};
+use super::error::{LedgerError, OpenError};
+use super::file;
+use super::numbers::{HOUR, read_count};
 
 /// The result of checking a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,6 +78,6 @@ fn verify(connection: &Connection) -> rusqlite::Result<Verified> {
             problems.push(format!("{found} {what}"));
         }
     }
-    let lost = super::ledger_file::read_count(connection, "lost")?;
+    let lost = read_count(connection, "lost")?;
     Ok(Verified { attempts: number(attempts), calls: number(calls), lost, problems })
 }

@@ -7,6 +7,9 @@ use crate::words::{Tool, ToolCall, Usage};
 /// Bytes of a tool call's arguments in one token, about; a character is never split.
 const ARGUMENTS_TOKEN: usize = 8;
 
+/// Unix time of a scripted provider's answers, 2026-01-01, and a second more for each: its bytes depend on no clock.
+pub(crate) const BIRTH: u64 = 1_767_225_600;
+
 /// A chat request as the provider understood it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Question {

@@ -1,14 +1,14 @@
 //! A provider's dialect, for the rest of the scripted provider: requests in, bytes out.
 
-mod anthropic;
 mod fields;
-mod gemini;
 mod hint;
 mod json;
+mod anthropic;
+mod gemini;
 mod openai;
+mod responses;
 #[cfg(test)]
 mod recorded;
-mod responses;
 
 use std::time::Duration;
 
@@ -17,9 +17,10 @@ use http::{HeaderMap, Method};
 use serde_json::Value;
 
 use super::answer::{Piece, Question};
+use super::body_recorder::BodyRecorder;
 use super::embed_question::EmbedQuestion;
 use super::fault::{ProviderError, RetryHint};
-use super::response_plan::BodyRecorder;
+use super::gauge::Allowance;
 use super::script::Flavour;
 use crate::words::Usage;
 
@@ -201,15 +202,6 @@ pub(crate) struct AnswerHead<'a> {
     pub(crate) tokens: Allowance,
     /// Whether the answer is a refusal.
     pub(crate) is_refused: bool,
-}
-
-/// A rate limit and what is left of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Allowance {
-    pub(crate) limit: u32,
-    pub(crate) remaining: u32,
-    /// Until all of it is there again.
-    pub(crate) reset: Duration,
 }
 
 /// The request that a path stands for.

@@ -2,10 +2,17 @@
 
 use std::time::Duration;
 
-use super::dialects::Allowance;
-
 /// The time a bucket refills in.
 const MINUTE: f64 = 60.0;
+
+/// A rate limit and what is left of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Allowance {
+    pub(crate) limit: u32,
+    pub(crate) remaining: u32,
+    /// Until all of it is there again.
+    pub(crate) reset: Duration,
+}
 
 /// A rate limit and how much of it is used.
 #[derive(Debug)]

@@ -46,18 +46,19 @@
 //! ```
 
 mod answer;
+mod body_recorder;
 mod actor_counts;
 mod crash;
 mod fault;
 mod gauge;
-mod response_run;
-mod player;
-mod provider;
 mod record;
-mod response_plan;
 mod script;
-mod dialects;
 mod embed_question;
+mod dialects;
+mod response_plan;
+mod response_run;
+mod provider;
+mod player;
 
 pub use actor_counts::{ActorCounts, actor_counts};
 pub use answer::{Answer, Form, Question};

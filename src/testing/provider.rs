@@ -17,21 +17,19 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::answer::{Answer, Question};
+use super::answer::{Answer, BIRTH, Question};
+use super::body_recorder::BodyRecorder;
 use super::dialects::{self, Address, AnswerHead, AnswerParts, Finish, Headers, Refusal, RequestKind, ScriptedDialect};
 use super::fault::{Fault, ProviderError, RetryHint, Schedule, When};
 use super::gauge::{Gauge, whole_seconds};
-use super::record::{Counts, Log, Outcome, Record};
-use super::response_plan::{BodyRecorder, End, Head, ResponsePlan};
+use super::record::{Counts, Outcome, Record, SharedLog};
+use super::response_plan::{End, Head, ResponsePlan};
 use super::response_run::{LogTicket, ResponseRun};
 use super::script::{Script, scaled};
 use crate::words::Usage;
 
 /// Headers that mark repetitions of one call, the strongest first.
 const MARKERS: [&str; 3] = ["idempotency-key", "x-client-request-id", "x-session-id"];
-
-/// Unix time of a scripted provider's answers, 2026-01-01, and a second more for each: its bytes depend on no clock.
-pub(crate) const BIRTH: u64 = 1_767_225_600;
 
 /// The shortest time between two keep-alives, so that they do not become a flood.
 const KEEP_ALIVE_MIN: Duration = Duration::from_millis(1);
@@ -46,6 +44,8 @@ struct Inner {
     script: Script,
     born: Instant,
     state: Mutex<State>,
+    /// Locked after the state, where both are.
+    log: SharedLog,
     /// Notifies the socket's listener that faults were switched.
     switched: watch::Sender<()>,
 }
@@ -55,7 +55,6 @@ struct State {
     rules: Vec<Rule>,
     switches: u64,
     queue: VecDeque<Answer>,
-    log: Log,
     requests: Gauge,
     tokens: Gauge,
 }
@@ -105,11 +104,12 @@ impl Scripted {
             rules: Vec::new(),
             switches: 0,
             queue: VecDeque::new(),
-            log: Log::new(script.log_max),
             requests: Gauge::new(script.requests_per_minute),
             tokens: Gauge::new(script.tokens_per_minute),
         };
-        let inner = Inner { script, born: Instant::now(), state: Mutex::new(state), switched: watch::Sender::new(()) };
+        let log = SharedLog::new(script.log_max);
+        let (state, switched) = (Mutex::new(state), watch::Sender::new(()));
+        let inner = Inner { script, born: Instant::now(), state, log, switched };
         Self(Arc::new(inner))
     }
 
@@ -170,17 +170,17 @@ impl Scripted {
 
     /// Returns the records of the last requests, oldest first.
     pub fn log(&self) -> Vec<Record> {
-        self.state().log.records()
+        self.0.log.lock().records()
     }
 
     /// Returns the records and forgets them. The outcomes of requests that are still open show in the counts only.
     pub fn take_log(&self) -> Vec<Record> {
-        self.state().log.take()
+        self.0.log.lock().take()
     }
 
     /// Returns the numbers of requests by outcome, since the start.
     pub fn counts(&self) -> Counts {
-        self.state().log.counts
+        self.0.log.lock().counts
     }
 
     /// Returns how many requests were received.
@@ -203,12 +203,13 @@ impl Scripted {
         let mut draws = self.draws(serial);
         let faults = state.faults(age, &mut draws.rng);
         if faults.contains(&Fault::Refuse) {
-            state.log.counts.refused += 1;
+            self.0.log.lock().counts.refused += 1;
             let outcome = Outcome::Fault(Fault::Refuse.name());
             return ResponseRun::new(ResponsePlan::silent(End::Refuse, outcome), now, None);
         }
-        let is_full = self.0.script.in_flight_max.is_some_and(|max| state.log.counts.in_flight >= u64::from(max));
-        state.log.open(Record {
+        let mut log = self.0.log.lock();
+        let is_full = self.0.script.in_flight_max.is_some_and(|max| log.counts.in_flight >= u64::from(max));
+        log.open(Record {
             serial,
             at: age,
             ended: None,
@@ -219,8 +220,9 @@ impl Scripted {
             outcome: Outcome::Open,
             tokens: 0,
         });
+        drop(log);
         drop(state);
-        let ticket = LogTicket::new(self.clone(), serial);
+        let ticket = LogTicket::new(self.0.log.clone(), self.0.born, serial);
         let score = PlanWriter { provider: self, age, faults, draws, is_full }.score(&arrival);
         ResponseRun::new(score, now, Some(ticket))
     }
@@ -239,15 +241,6 @@ impl Scripted {
     #[cfg(feature = "drill")]
     pub(crate) fn switched(&self) -> watch::Receiver<()> {
         self.0.switched.subscribe()
-    }
-
-    pub(crate) fn settle(&self, serial: u64, outcome: Outcome, tokens: u64) {
-        self.state().log.settle(serial, outcome, tokens);
-    }
-
-    pub(crate) fn close(&self, serial: u64) {
-        let age = self.age();
-        self.state().log.close(serial, age);
     }
 
     fn draws(&self, serial: u64) -> RandomDraws {

@@ -1,6 +1,7 @@
 //! The records of requests that a scripted provider received.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -128,6 +129,21 @@ impl Log {
     fn find(&mut self, serial: u64) -> Option<&mut Record> {
         let at = self.records.binary_search_by_key(&serial, |record| record.serial).ok()?;
         self.records.get_mut(at)
+    }
+}
+
+/// A log that the provider and the answers under way write to.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedLog(Arc<Mutex<Log>>);
+
+impl SharedLog {
+    pub(crate) fn new(records_max: usize) -> Self {
+        Self(Arc::new(Mutex::new(Log::new(records_max))))
+    }
+
+    /// No change under the lock is left half done, so a panic elsewhere does not harm the data.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Log> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::body_recorder::TimedPiece;
 use super::dialects::ScriptedDialect;
 use super::fault::{Fault, RetryHint};
 use super::record::Outcome;
@@ -33,16 +34,6 @@ pub(crate) struct Head {
     pub(crate) headers: HeaderMap,
     /// Length of the body as the head promises it; `None` is a stream, of which every piece goes out by itself.
     pub(crate) length: Option<usize>,
-}
-
-/// A piece of a body.
-#[derive(Clone, Debug)]
-pub(crate) struct TimedPiece {
-    /// From the piece before it, or from the head.
-    pub(crate) wait: Duration,
-    pub(crate) bytes: Bytes,
-    /// Tokens of content in it.
-    pub(crate) tokens: u32,
 }
 
 /// What happens after a response's last piece.
@@ -174,41 +165,5 @@ fn lie(headers: &mut HeaderMap, dialect: &dyn ScriptedDialect) {
             let value = HeaderValue::try_from(value).expect("a dialect's own headers are ASCII");
             headers.insert(HeaderName::from_static(name), value);
         }
-    }
-}
-
-/// Writes a body down and marks where its pieces end.
-#[derive(Debug, Default)]
-pub(crate) struct BodyRecorder {
-    pub(crate) bytes: Vec<u8>,
-    marks: Vec<(usize, u32)>,
-}
-
-impl BodyRecorder {
-    /// Ends a piece that has this number of tokens of content.
-    pub(crate) fn mark(&mut self, tokens: u32) {
-        self.marks.push((self.bytes.len(), tokens));
-    }
-
-    /// Returns the pieces: the first token comes after `first`, each later one `per_token` after the one before, and a
-    /// piece of several with its last; a piece without content comes at once.
-    pub(crate) fn pieces(self, first: Duration, per_token: Duration) -> Vec<TimedPiece> {
-        let mut rest = Bytes::from(self.bytes);
-        let mut begin = 0;
-        let mut wait_next = first;
-        self.marks
-            .into_iter()
-            .map(|(end, tokens)| {
-                let bytes = rest.split_to(end - begin);
-                begin = end;
-                let wait = match tokens.checked_sub(1) {
-                    None => Duration::ZERO,
-                    Some(more) => {
-                        std::mem::replace(&mut wait_next, per_token).saturating_add(per_token.saturating_mul(more))
-                    }
-                };
-                TimedPiece { wait, bytes, tokens }
-            })
-            .collect()
     }
 }

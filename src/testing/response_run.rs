@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::provider::Scripted;
-use super::record::Outcome;
-use super::response_plan::{End, Head, ResponsePlan, TimedPiece};
+use super::body_recorder::TimedPiece;
+use super::record::{Outcome, SharedLog};
+use super::response_plan::{End, Head, ResponsePlan};
 
 /// One request being answered.
 #[derive(Debug)]
@@ -98,20 +98,22 @@ fn later(from: Instant, wait: Duration) -> Instant {
 /// A request's place in the log and among those in flight, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct LogTicket {
-    provider: Scripted,
+    log: SharedLog,
+    /// When the provider was made.
+    born: Instant,
     serial: u64,
     tokens: u64,
     is_settled: bool,
 }
 
 impl LogTicket {
-    pub(crate) fn new(provider: Scripted, serial: u64) -> Self {
-        Self { provider, serial, tokens: 0, is_settled: false }
+    pub(crate) fn new(log: SharedLog, born: Instant, serial: u64) -> Self {
+        Self { log, born, serial, tokens: 0, is_settled: false }
     }
 
     fn settle(&mut self, outcome: Outcome) {
         if !std::mem::replace(&mut self.is_settled, true) {
-            self.provider.settle(self.serial, outcome, self.tokens);
+            self.log.lock().settle(self.serial, outcome, self.tokens);
         }
     }
 }
@@ -119,6 +121,6 @@ impl LogTicket {
 impl Drop for LogTicket {
     fn drop(&mut self) {
         self.settle(Outcome::ClientLeft);
-        self.provider.close(self.serial);
+        self.log.lock().close(self.serial, self.born.elapsed());
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt as _};
 
-use super::{Answer, Question};
+use super::answer::{Answer, Question};
 
 /// The longest time a [`Latency`] yields: the tail of a log-normal is unbounded.
 const LATENCY_MAX: Duration = Duration::from_secs(3_600);

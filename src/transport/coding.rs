@@ -14,7 +14,7 @@ use futures_util::{Stream, StreamExt};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 
-use super::TransportError;
+use super::error::TransportError;
 
 /// This much is decompressed at once, and goes on before the next is.
 const PIECE_BYTES: usize = 4 << 10;

@@ -5,15 +5,13 @@
 //! of models takes. Reading is tolerant: every field is optional, unknown ones are skipped. The caller says what is to
 //! be cached of a prompt, by a `cache_control` among the request's extra fields.
 
-mod amid;
-mod edit;
 mod models;
 pub(super) mod proof;
-mod reply;
-mod request;
 mod schema;
 mod shape;
+mod reply;
 mod turns;
+mod request;
 
 pub(super) use models::maker;
 pub(super) use reply::{read_event, read_whole};

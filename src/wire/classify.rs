@@ -9,10 +9,9 @@ mod body;
 mod codes;
 mod fault;
 mod overflow;
-mod quotes;
-mod rules;
-mod inabilities;
 mod tables;
+mod inabilities;
+mod rules;
 
 use std::time::SystemTime;
 

@@ -4,12 +4,11 @@
 //! judged. The two differ in the key's header, in that Vertex knows no ids of tool calls, and in that neither can read
 //! the other's proofs. A stream has no terminal marker: it is whole when a chunk gave the reason of its end.
 
-mod conversation;
-mod edit;
 mod family;
-mod reply;
+mod conversation;
 mod request;
 mod shape;
+mod reply;
 
 pub(super) use reply::{read_event, read_whole};
 pub(super) use request::{encode, path, resource};

@@ -4,13 +4,12 @@
 //! judged. Reading is tolerant: every field is optional, unknown ones are skipped, kinds may vary.
 
 mod arrange;
-mod edit;
 mod call_patch;
 mod google;
 mod messages;
-mod reply;
 mod request;
 mod shape;
+mod reply;
 
 pub(super) use messages::{FileData, UNNAMED, WireAudio, format};
 pub(super) use reply::{read_event, read_whole};

@@ -5,10 +5,9 @@
 //! judged. Nothing is stored at a provider. The last event alone is enough: everything that other events leave out is
 //! taken from it.
 
-mod edit;
-mod reply;
 mod request;
 mod shape;
+mod reply;
 
 pub(super) use reply::{read_event, read_whole};
 pub(super) use request::encode;

@@ -7,24 +7,24 @@
 //!
 //! An answer that breaks off is never ended as if it were whole. Nothing here may know a socket, a route or a policy.
 
-mod anthropic;
-mod skipped_parts;
-mod embed;
-mod gemini;
 mod in_words;
 mod lists;
 mod lone;
-mod node;
-mod openai;
-mod original;
 mod out;
-mod parse;
-mod reading;
 mod refusal;
-mod responses;
+mod encoder;
 mod seal;
 mod twins;
+mod node;
+mod original;
+mod reading;
+mod embed;
+mod openai;
+mod anthropic;
+mod gemini;
+mod responses;
 mod unread;
+mod skipped_parts;
 mod writer;
 
 pub use embed::{ParsedEmbedRequest, read_embed, write_embed};
@@ -308,7 +308,7 @@ fn read_once(
 
 /// Returns how many values of a body are read at most, without reading it.
 pub fn values_max(body: &[u8]) -> usize {
-    node::values_max(body.len()).min(parse::begun(body))
+    node::values_max(body.len()).min(node::begun(body))
 }
 
 /// Returns a body as the text that it must be.

@@ -1,6 +1,8 @@
 //! The answer of a provider that is a function, piece by piece.
 
-use super::{StopReason, ToolCall, Usage};
+use super::chat::ToolCall;
+use super::reply::StopReason;
+use super::usage::Usage;
 
 /// One piece of a function's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

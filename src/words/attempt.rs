@@ -6,7 +6,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{Brief, Dialect, Failure, Price, Priority, TargetId, Usage};
+use super::brief::Brief;
+use super::failure::Failure;
+use super::priority::Priority;
+use super::target::{Dialect, Price, TargetId};
+use super::usage::Usage;
 
 /// Identifies a call among all calls of all processes: by the runtime that accepted it, and its number there.
 ///

@@ -8,8 +8,18 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde_json::Value;
 
-use super::named::named;
-use super::{Dialect, Durable, Error, Hedging, Json, NAME_BYTES_MAX, OnExhausted, Original, Rule, Text, header, names};
+use super::durable::Durable;
+use super::error::Error;
+use super::exhausted::OnExhausted;
+use super::header;
+use super::hedging::Hedging;
+use super::json::Json;
+use super::names::{self, NAME_BYTES_MAX};
+use super::original::Original;
+use super::priority::Priority;
+use super::rule::Rule;
+use super::target::Dialect;
+use super::text::Text;
 
 /// One request of a caller, in no provider's dialect.
 ///
@@ -753,22 +763,6 @@ impl Effort {
         }
     }
 }
-
-/// How much a second is worth to the caller; also the order under load.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Priority {
-    /// Work in the background: no person waits for it.
-    Batch,
-    /// An agent at work.
-    #[default]
-    Default,
-    /// A person waits for it.
-    Interactive,
-    /// Must not fail; never used to probe a target after an outage.
-    Critical,
-}
-
-named!(Priority { Batch = "batch", Default = "default", Interactive = "interactive", Critical = "critical" });
 
 /// What to do when an answer breaks off after its first content reached the caller. Before that, failover is
 /// always invisible.

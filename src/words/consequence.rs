@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{FailureClass, Scope};
+use super::failure::{FailureClass, Scope};
 
 /// Whose fault a failure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! The demands of a request on its target: parts that not every target can take, each with its place.
 
-use super::{
-    AssistantPart, ChatRequest, Dialect, Document, DocumentSource, EmbedRequest, Foreign, Message, ToolChoice, UserPart,
-};
+use super::chat::{AssistantPart, ChatRequest, Document, DocumentSource, Foreign, Message, ToolChoice, UserPart};
+use super::embed::EmbedRequest;
+use super::target::Dialect;
 
 /// A part of a request that not every target can take.
 #[derive(Clone, Debug, PartialEq, Eq)]

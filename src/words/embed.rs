@@ -4,10 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{
-    AttemptRecord, CallId, Degraded, Dialect, Error, Hedging, Json, Note, OnExhausted, Priority, Rule, TargetId, Usage,
-    names,
-};
+use super::attempt::{AttemptRecord, CallId};
+use super::error::Error;
+use super::exhausted::{Degraded, OnExhausted};
+use super::hedging::Hedging;
+use super::json::Json;
+use super::names;
+use super::note::Note;
+use super::priority::Priority;
+use super::rule::Rule;
+use super::target::{Dialect, TargetId};
+use super::usage::Usage;
 
 /// Texts to be embedded, in no provider's dialect.
 #[derive(Clone, Debug, Default, PartialEq)]

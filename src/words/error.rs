@@ -3,7 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{AttemptEnd, AttemptRecord, Brief, CallId, Failure, OverBudget, UnavailableTarget};
+use super::attempt::{AttemptEnd, AttemptRecord, CallId};
+use super::brief::Brief;
+use super::failure::Failure;
+use super::hold::UnavailableTarget;
+use super::money::OverBudget;
 
 /// Why a call has no answer. Every variant says whose fault it is and whether anything was sent.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -3,7 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CallId, Cause, Date, DriftKind, FailureClass, OverBudget, TargetId};
+use super::attempt::CallId;
+use super::date::Date;
+use super::drift::DriftKind;
+use super::failure::FailureClass;
+use super::hold::Cause;
+use super::money::OverBudget;
+use super::target::TargetId;
 
 /// Something that operators should know, published as it happens.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,7 +5,7 @@
 
 use http::{HeaderMap, HeaderName};
 
-use super::Error;
+use super::error::Error;
 
 /// Headers of the connection (RFC 9110, 7.6.1) and of the message on it.
 const OF_CONNECTION: [&str; 13] = [

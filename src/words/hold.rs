@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{FailureClass, TargetId};
+use super::failure::FailureClass;
+use super::target::TargetId;
 
 /// Why something is not asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

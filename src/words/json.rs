@@ -12,7 +12,7 @@ use bytestring::ByteString;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Text;
+use super::text::Text;
 
 /// The most values of a schema that rules look into: some five megabytes, for one schema at a time.
 const TREE_VALUES_MAX: usize = 16 * 1024;

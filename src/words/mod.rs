@@ -4,47 +4,50 @@
 //! clock, or knows any provider's wire format: wire formats live in `wire`, decisions in `policy`. No serde on these
 //! types, so no wire format can leak into them.
 
-pub mod attempt;
 pub(crate) mod base64;
 mod brief;
-pub mod chat;
 mod conceal;
-pub mod consequence;
 pub mod date;
-pub mod demand;
 pub mod drift;
-pub mod durable;
-pub mod embed;
-pub mod error;
-pub mod event;
-pub mod exhausted;
 pub mod failure;
+pub mod consequence;
 pub mod fnv;
-pub(crate) mod header;
-pub mod hedging;
 pub(crate) mod hex;
-pub mod hint;
-pub mod hold;
-mod json;
 mod money;
 pub mod limits;
 mod named;
-pub mod names;
+pub mod durable;
+pub mod exhausted;
+pub mod hedging;
+pub mod hint;
+mod note;
 mod near;
-pub mod original;
 pub mod payload;
-pub mod reply;
+mod priority;
 pub mod rule;
-pub mod answer_piece;
-pub mod target;
 pub mod text;
+mod json;
+mod usage;
+pub mod target;
+pub mod attempt;
+pub mod hold;
+pub mod error;
+pub(crate) mod header;
+pub mod event;
+pub mod names;
+pub mod embed;
+pub mod original;
+pub mod chat;
+pub mod demand;
+pub mod reply;
+pub mod answer_piece;
 
 pub use answer_piece::AnswerPiece;
 pub use attempt::{AttemptEnd, AttemptRecord, CallFacts, CallId, NoCallId};
 pub use brief::Brief;
 pub use chat::{
-    AssistantPart, Audio, ChatRequest, CommitPolicy, Document, DocumentSource, Effort, Foreign, Image, Message,
-    Priority, Proof, Reasoning, ResponseFormat, Sampling, Tool, ToolCall, ToolChoice, ToolResult, UserPart,
+    AssistantPart, Audio, ChatRequest, CommitPolicy, Document, DocumentSource, Effort, Foreign, Image, Message, Proof,
+    Reasoning, ResponseFormat, Sampling, Tool, ToolCall, ToolChoice, ToolResult, UserPart,
 };
 pub(crate) use conceal::conceal;
 pub use date::Date;
@@ -66,10 +69,13 @@ pub use named::UnknownName;
 pub use names::NAME_BYTES_MAX;
 pub use near::meant;
 pub(crate) use near::nearest;
+pub use note::Note;
 pub use original::{Marks, Original, Unread};
 pub use payload::Payload;
-pub use reply::{Finished, Note, Piece, Reply, ReplyEvent, Source, StopReason, Usage};
+pub use priority::Priority;
+pub use reply::{Finished, Piece, Reply, ReplyEvent, Source, StopReason};
 pub use rule::Rule;
 pub(crate) use target::{Bill, TIERS_MAX, without_path};
 pub use target::{Capabilities, Dialect, ModelClass, ModelKind, Price, PriceTier, Secret, TargetId};
 pub use text::Text;
+pub use usage::Usage;

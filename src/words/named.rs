@@ -40,12 +40,12 @@ macro_rules! named {
         }
 
         impl std::str::FromStr for $type {
-            type Err = $crate::words::UnknownName;
+            type Err = $crate::words::named::UnknownName;
 
             fn from_str(name: &str) -> Result<Self, Self::Err> {
                 match name {
                     $($name => Ok(Self::$variant),)+
-                    _ => Err($crate::words::UnknownName { known: &[$($name),+] }),
+                    _ => Err($crate::words::named::UnknownName { known: &[$($name),+] }),
                 }
             }
         }

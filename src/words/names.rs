@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Error;
+use super::error::Error;
 
 /// The longest name that a caller gives anything: a route, a session, a label, a tag or its value; in bytes.
 pub const NAME_BYTES_MAX: usize = 256;

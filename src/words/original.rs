@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{Dialect, Note};
+use super::note::Note;
+use super::target::Dialect;
 
 /// A request in a provider's dialect, as it came. A target that speaks that dialect gets these bytes, edited where it
 /// needs something different, instead of a new body. So parts that the common form cannot express are kept. It must

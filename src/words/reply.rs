@@ -6,9 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{
-    AssistantPart, AttemptRecord, CallId, Degraded, Failure, Message, Proof, TargetId, ToolCall, UnavailableTarget,
-};
+use super::attempt::{AttemptRecord, CallId};
+use super::chat::{AssistantPart, Message, Proof, ToolCall};
+use super::exhausted::Degraded;
+use super::failure::Failure;
+use super::hold::UnavailableTarget;
+use super::note::Note;
+use super::target::TargetId;
+use super::usage::Usage;
 
 /// A piece of an answer's content as it arrives from one attempt. Tool calls are no pieces: they come whole, with the
 /// answer's end, so that no caller acts on half an answer.
@@ -155,23 +160,6 @@ pub struct Source {
     pub place: Range<usize>,
 }
 
-/// A part of a conversation that a target could not take as it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Note {
-    /// Left out: the request's field or part, or the part of the `answer` that the common form cannot express.
-    Dropped(&'static str),
-    /// Sent in another form: the request's field or part.
-    Converted(&'static str),
-    /// The oldest messages were left out, because the target's window does not hold all.
-    Trimmed {
-        /// How many messages.
-        messages: u32,
-        /// How many tokens they were, by our estimate.
-        tokens: u32,
-    },
-}
-
 /// A whole answer.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -221,27 +209,4 @@ pub enum StopReason {
     Refusal,
     /// The provider gave a reason this crate does not know.
     Other,
-}
-
-/// Tokens of one answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Usage {
-    /// All tokens of the prompt, cached ones included.
-    pub input: u64,
-    /// All tokens of the answer, reasoning included.
-    pub output: u64,
-    /// Prompt tokens read from the provider's cache.
-    pub cached: u64,
-    /// Prompt tokens written to the provider's cache.
-    pub cache_write: u64,
-    /// Answer tokens spent on reasoning.
-    pub reasoning: u64,
-}
-
-impl Usage {
-    /// Returns the tokens of a prompt and its answer; what is known beyond them is set in its field.
-    pub const fn new(input: u64, output: u64) -> Self {
-        Self { input, output, cached: 0, cache_write: 0, reasoning: 0 }
-    }
 }

@@ -1,14 +1,14 @@
 //! `standin import`: converts another gateway's configuration, and reports for each of its settings what became of it.
 
 mod given;
-mod groups;
 mod hosts;
-mod litellm;
-mod model;
 mod outcome;
-mod portkey;
+mod groups;
+mod model;
 mod provider;
+mod portkey;
 mod reasons;
+mod litellm;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;

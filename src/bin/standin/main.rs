@@ -12,26 +12,26 @@ macro_rules! say {
     }};
 }
 
-mod check;
-mod operator;
 mod explain;
 mod forget;
 mod handover;
-mod import;
-mod init;
 mod json;
 mod key;
 mod ledger;
 mod load;
+mod check;
+mod operator;
 mod log;
 mod manual;
 mod reconcile;
-mod rehearse;
 mod reset;
-mod serve;
 mod stage;
+mod rehearse;
+mod serve;
 mod why;
 mod write;
+mod import;
+mod init;
 
 use std::fmt::Display;
 use std::io::{self, Write as _};

@@ -15,8 +15,7 @@
 use std::time::Duration;
 
 use super::{Candidate, Eligibility, Entrant, Needs, RouteOptions, RouteState, Sticky};
-use crate::policy::snapshot::Latency;
-use crate::policy::window::P50_SAMPLES;
+use crate::policy::latency::{Latency, P50_SAMPLES};
 
 /// Share of a session's prompt that its own target has cached: a turn of an agent adds about a tenth to its history.
 const CACHED_SHARE: f64 = 0.9;

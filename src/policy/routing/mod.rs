@@ -17,13 +17,13 @@
 //! never waits, and never draws more randomness than it uses: to explain a choice, plan on a clone of the route's
 //! memory and of the random source.
 
-mod adaptive;
-mod classic;
-mod cost;
 mod explore;
 mod memory;
 mod options;
+mod classic;
 mod sessions;
+mod cost;
+mod adaptive;
 #[cfg(test)]
 mod tests;
 
@@ -42,8 +42,9 @@ use rand::{Rng, RngExt};
 use self::cost::ExpectedAnswer;
 use self::explore::ExploreAllowance;
 use super::hint;
+use super::latency::Latency;
 use super::patience::{Pace, TimeLeft};
-use super::snapshot::{BreakerState, Gate, Health, Latency, Refusal};
+use super::snapshot::{BreakerState, Gate, Health, Refusal};
 use super::trim::fits;
 use crate::words::{Capabilities, ModelKind, Price, Priority, Rule};
 

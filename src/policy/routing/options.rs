@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::snapshot::Latency;
+use super::super::latency::Latency;
 use crate::words::{ConfigError, Priority, Rule};
 
 /// The longest time to a first token that can be asked for.

@@ -1,8 +1,8 @@
 //! The bytes of Anthropic's messages, as recorded traffic has them: at Anthropic itself and at Google's Vertex AI,
 //! where the model is in the path and some refusals are Google's.
 
-mod check;
 mod refusals;
+mod check;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::json::{put, quote};
 use super::{Address, AnswerHead, AnswerParts, Finish, Headers, Refusal, RequestKind, RequestSummary, ScriptedDialect};
 use crate::testing::answer::{Piece, Question};
+use crate::testing::body_recorder::BodyRecorder;
 use crate::testing::fault::{ProviderError, RetryHint};
-use crate::testing::response_plan::BodyRecorder;
 use crate::words::Usage;
 use crate::words::fnv::{FNV1A, fnv1a};
 

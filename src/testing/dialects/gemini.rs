@@ -2,12 +2,12 @@
 //!
 //! Which host speaks, and in which framing, is in the address: each pair is a dialect of its own here.
 
-mod check;
-mod embeddings;
-mod error;
 mod family;
 mod proof;
+mod check;
+mod embeddings;
 mod reply;
+mod error;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
@@ -15,9 +15,9 @@ use http::{HeaderMap, Method};
 
 use super::{Address, AnswerHead, AnswerParts, Headers, Refusal, RequestKind, RequestSummary, ScriptedDialect};
 use crate::testing::answer::Question;
+use crate::testing::body_recorder::BodyRecorder;
 use crate::testing::embed_question::EmbedQuestion;
 use crate::testing::fault::{ProviderError, RetryHint};
-use crate::testing::response_plan::BodyRecorder;
 
 /// Google's generateContent.
 pub(crate) struct Gemini {

@@ -1,7 +1,7 @@
 //! The bytes of OpenAI's chat completions, as recorded traffic has them, in the flavour of the provider that is played.
 
-pub(super) mod flavour;
 mod check;
+pub(super) mod flavour;
 mod embeddings;
 
 use bytes::Bytes;
@@ -11,9 +11,9 @@ use http::{HeaderMap, Method};
 use super::json::{fill, filled, put, quote};
 use super::{Address, AnswerHead, AnswerParts, Finish, Headers, Refusal, ScriptedDialect};
 use crate::testing::answer::{Piece, Question};
+use crate::testing::body_recorder::BodyRecorder;
 use crate::testing::embed_question::EmbedQuestion;
 use crate::testing::fault::{ProviderError, RetryHint};
-use crate::testing::response_plan::BodyRecorder;
 use crate::testing::script::Flavour;
 use crate::words::{ToolCall, Usage};
 use flavour::{ProviderFlavour, Shapes, THOUGHT_MARK, UsageChunk, uuid};

@@ -1,8 +1,8 @@
 //! The bytes of OpenAI's responses, as recorded traffic has them. Nothing is stored: the whole conversation comes with
 //! each request, and thoughts come encrypted.
 
-mod check;
 mod proof;
+mod check;
 mod writer;
 
 use bytes::Bytes;
@@ -13,8 +13,8 @@ use super::openai::flavour::{OPENAI_RESPONSES, ProviderFlavour};
 use super::openai::{key, list};
 use super::{Address, AnswerHead, AnswerParts, Finish, Headers, Refusal, ScriptedDialect};
 use crate::testing::answer::Question;
+use crate::testing::body_recorder::BodyRecorder;
 use crate::testing::fault::{ProviderError, RetryHint};
-use crate::testing::response_plan::BodyRecorder;
 use crate::testing::script::Flavour;
 use writer::{End, EventWriter, Response};
 

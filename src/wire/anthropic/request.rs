@@ -1,5 +1,7 @@
 //! Writes requests: the settings besides the conversation, and the body around both.
 
+mod edit;
+
 use std::cell::LazyCell;
 use std::collections::BTreeMap;
 
@@ -8,7 +10,6 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::edit;
 use super::models::{SamplingForm, ThinkingForm, Traits, may_rest, traits};
 use super::schema::{Closed, InputSchema, can_be_closed, can_be_held};
 use super::turns::{Block, Turns};

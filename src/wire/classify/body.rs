@@ -1,10 +1,13 @@
 //! Reads error bodies of all shapes.
 
+pub(super) mod quotes;
+
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::quotes::{self, Parted};
+use quotes::Parted;
+
 use crate::wire::when::{self, Zone};
 use crate::words::RetryAfter;
 

@@ -2,8 +2,7 @@
 //!
 //! As in all tables, the first rule that matches decides.
 
-use super::rules::Rule;
-use super::tables::{CALLER, MISUSE};
+use super::tables::{CALLER, MISUSE, Rule};
 use crate::words::FailureClass;
 
 /// Inabilities of one model or server, in texts that weigh more than the code beside them: that code may be used for

@@ -8,23 +8,12 @@
 //! before the caller's fault. An error that no rule matches is judged by its status, in doubt as a refusal that proves
 //! nothing.
 
-use std::ops::RangeInclusive;
-
 use super::body::ErrorBody;
 use super::codes::PLAIN;
 use super::inabilities::LIMITS;
-use super::tables::{ACCOUNT, HEADS, HOST_FILTERS, HOST_WORDS, LOAD, REQUEST, TARGET};
+use super::tables::{ACCOUNT, HEADS, HOST_FILTERS, HOST_WORDS, LOAD, REQUEST, Rule, TARGET};
 use super::{Sent, Verdict, fault, overflow};
 use crate::words::{FailureClass, Scope};
-
-/// A class, and the statuses, codes and texts that mean it. Without codes and texts the status alone means it; with
-/// them, an error inside a 200 that names no status fits any.
-pub(super) struct Rule {
-    pub(super) class: FailureClass,
-    pub(super) statuses: RangeInclusive<u16>,
-    pub(super) codes: &'static [&'static str],
-    pub(super) texts: &'static [&'static str],
-}
 
 /// Tells whether a code is known: to a rule, or as one that tells nothing. Numbers are statuses.
 pub(super) fn knows(code: &str) -> bool {

@@ -5,8 +5,16 @@
 
 use std::ops::RangeInclusive;
 
-use super::rules::Rule;
 use crate::words::FailureClass;
+
+/// A class, and the statuses, codes and texts that mean it. Without codes and texts the status alone means it; with
+/// them, an error inside a 200 that names no status fits any.
+pub(super) struct Rule {
+    pub(super) class: FailureClass,
+    pub(super) statuses: RangeInclusive<u16>,
+    pub(super) codes: &'static [&'static str],
+    pub(super) texts: &'static [&'static str],
+}
 
 const ANY: RangeInclusive<u16> = 0..=999;
 /// Statuses that blame the caller's side.

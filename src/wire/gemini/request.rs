@@ -1,6 +1,8 @@
 //! Writes requests. Long texts borrow from the caller's request and go straight into one buffer; only the settings are
 //! values, so that the caller's own can be joined to them.
 
+mod edit;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -9,7 +11,6 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::conversation::{Conversation, Part};
-use super::edit::{self, Wants};
 use super::family::Family;
 use crate::wire::encoded::Encoded;
 use crate::wire::flavour::NameForm;
@@ -24,6 +25,8 @@ use crate::wire::request::{
 use crate::words::{
     ChatRequest, Dialect, Failure, FailureClass, Json, ResponseFormat, Sampling, Text, Tool, ToolChoice,
 };
+
+use edit::Wants;
 
 /// The most stop sequences that Gemini takes.
 const STOP_MAX: usize = 5;

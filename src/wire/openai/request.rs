@@ -1,5 +1,7 @@
 //! Writes requests: the dialect as it is, except what the provider's flavour says.
 
+mod edit;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -7,7 +9,6 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::edit;
 use super::messages::Messages;
 use crate::wire::encoded::Encoded;
 use crate::wire::flavour::{Flavour, NameForm, Template, takes_max_tokens};

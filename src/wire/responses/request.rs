@@ -1,5 +1,7 @@
 //! Writes requests: the conversation as a list of items, of which one message of an assistant may become several.
 
+mod edit;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -7,7 +9,6 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::edit;
 use crate::wire::conversation::{AssistantTurn, CallResult, Media, Part, Step, steps};
 use crate::wire::edit::{Member, members};
 use crate::wire::encoded::Encoded;

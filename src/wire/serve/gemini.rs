@@ -1,7 +1,7 @@
 //! Google's `generateContent`, as callers speak it: with the names of either of its two spellings.
 
-mod read;
 mod schema;
+mod read;
 mod write;
 
 pub(super) use read::read;

@@ -3,6 +3,8 @@
 //! Input: a body. Output: typed fields, or a [`BadRequest`] that names the field by its path. What is not taken out of
 //! an object is left in it, to be passed on.
 
+mod parse;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -11,7 +13,9 @@ use bytestring::ByteString;
 use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 use serde_json::{Number, Value};
 
-use super::parse::{Parser, begun};
+use parse::Parser;
+pub(super) use parse::begun;
+
 use super::{BadRequest, twins};
 use crate::wire::outgoing_text::{OutgoingText, raw};
 use crate::words::{Json, Text};

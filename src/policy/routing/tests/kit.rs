@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
+use crate::policy::latency::Latency;
 use crate::policy::routing::*;
-use crate::policy::snapshot::{BreakerState, Health, Latency};
+use crate::policy::snapshot::{BreakerState, Health};
 use crate::words::{Capabilities, Price};
 
 pub const SECOND: Duration = Duration::from_secs(1);

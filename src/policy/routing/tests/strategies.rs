@@ -4,8 +4,8 @@ use std::mem::discriminant;
 use std::time::Duration;
 
 use super::kit::*;
+use crate::policy::latency::Latency;
 use crate::policy::routing::*;
-use crate::policy::snapshot::Latency;
 use crate::words::Priority;
 
 /// Asserts that the property holds under this strategy and under no other.

@@ -6,12 +6,13 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use super::{LimitNames, REQUESTS};
+use crate::testing::answer::BIRTH;
 use crate::testing::dialects::hint::retry_after;
 use crate::testing::dialects::json::{go_duration, put, quote};
-use crate::testing::dialects::{Allowance, Headers, Refusal};
+use crate::testing::dialects::{Headers, Refusal};
 use crate::testing::fault::{ProviderError, RetryHint};
+use crate::testing::gauge::Allowance;
 use crate::testing::gauge::whole_seconds;
-use crate::testing::provider::BIRTH;
 
 /// The farthest reset from the provider's start: dates have four digits for the year.
 const RESET_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);

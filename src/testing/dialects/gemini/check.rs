@@ -1,8 +1,8 @@
 //! Checks a request as Google would, and reads its question. Refusals are in Google's words, as far as recorded traffic
 //! and users' reports have them.
 
-mod fields;
 mod proto;
+mod fields;
 mod schema;
 mod turns;
 

@@ -13,8 +13,8 @@ use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 use super::family::Family;
 use super::{Framing, Host, proof};
 use crate::testing::answer::Piece;
+use crate::testing::body_recorder::BodyRecorder;
 use crate::testing::dialects::{AnswerParts, Finish};
-use crate::testing::response_plan::BodyRecorder;
 use crate::words::{ToolCall, Usage};
 
 #[derive(Serialize)]

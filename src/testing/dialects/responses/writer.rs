@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::proof::seal;
 use crate::testing::answer::Piece;
+use crate::testing::body_recorder::BodyRecorder;
 use crate::testing::dialects::json::{put, quote};
 use crate::testing::dialects::{AnswerParts, Finish};
-use crate::testing::response_plan::BodyRecorder;
 use crate::words::{ToolCall, Usage};
 
 /// The error of a failed response, as JSON.

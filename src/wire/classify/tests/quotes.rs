@@ -1,6 +1,6 @@
 //! Words that a refusal quotes: those of its caller, and whole errors of other providers.
 
-use super::super::quotes::{Parted, part};
+use super::super::body::quotes::{Parted, part};
 use super::*;
 
 /// Status, body, class: refusals that quote words about keys, money, limits and models which their callers wrote.

@@ -7,10 +7,10 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::REDACTED;
+use crate::wire::serve::encoder::AnswerEncoder;
 use crate::wire::serve::out::{between, event, json, object};
 use crate::wire::serve::refusal::Fault;
 use crate::wire::serve::seal::{self, Proves};
-use crate::wire::serve::writer::AnswerEncoder;
 use crate::wire::serve::{CallerDialect, Form};
 use crate::words::{AssistantPart, Dialect, Finished, Proof, Reasoning, Source, StopReason, ToolCall, Usage};
 

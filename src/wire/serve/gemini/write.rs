@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::wire::serve::encoder::AnswerEncoder;
 use crate::wire::serve::out::{between, data, json, line, object};
 use crate::wire::serve::refusal::Fault;
 use crate::wire::serve::seal::{self, Proves};
-use crate::wire::serve::writer::AnswerEncoder;
 use crate::wire::serve::{CallerDialect, Form};
 use crate::words::{AssistantPart, Dialect, Finished, Proof, Source, StopReason, ToolCall, Usage};
 

@@ -9,11 +9,11 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::wire::responses::THOUGHT;
+use crate::wire::serve::encoder::AnswerEncoder;
 use crate::wire::serve::out::{event, json};
 use crate::wire::serve::reading::free_input;
 use crate::wire::serve::refusal::{Fault, Kind};
 use crate::wire::serve::seal::{self, Proves};
-use crate::wire::serve::writer::AnswerEncoder;
 use crate::wire::serve::{Form, out};
 use crate::words::{AssistantPart, Dialect, Finished, Proof, Source, StopReason, ToolCall, Usage};
 

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use super::body;
+use super::is_error;
 
 /// Marks of quotes, and what ends them.
 const MARKS: [(char, char); 8] =
@@ -68,15 +68,15 @@ const DEPTH_MAX: usize = 32;
 
 /// A text in two parts.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Parted {
+pub(in crate::wire::classify) struct Parted {
     /// The provider's own words. Of a quote only the marks are left.
-    pub(super) own: String,
+    pub(in crate::wire::classify) own: String,
     /// Errors that are quoted as a whole, written as JSON or as Python writes it.
-    pub(super) errors: Vec<Value>,
+    pub(in crate::wire::classify) errors: Vec<Value>,
 }
 
 /// Parts a text into the provider's own words and the errors that it quotes.
-pub(super) fn part(text: &str) -> Parted {
+pub(in crate::wire::classify) fn part(text: &str) -> Parted {
     let mut parted = Parted { own: String::with_capacity(text.len()), errors: Vec::new() };
     let mut objects = 0;
     let mut at = 0;
@@ -130,7 +130,7 @@ fn is_object(value: &Value) -> bool {
 fn is_quoted_error(value: &Value) -> bool {
     let first = value.get(0).unwrap_or(value);
     let is_finding = first.get("msg").is_some() && first.get("loc").is_some();
-    is_finding || (body::is_error(value) && first.get("role").is_none())
+    is_finding || (is_error(value) && first.get("role").is_none())
 }
 
 /// Tells whether the words before a quote speak of an error of another provider, and the last ones not of a part of the

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use bytestring::ByteString;
 
-use super::node::{Node, Object, Quote};
+use super::{Node, Object, Quote};
 use crate::words::Text;
 use crate::words::text::escape;
 
@@ -325,7 +325,7 @@ impl<'a> Parser<'a> {
 }
 
 /// Returns how many values may begin in a text: each follows one of these.
-pub(super) fn begun(text: &[u8]) -> usize {
+pub(in crate::wire::serve) fn begun(text: &[u8]) -> usize {
     // In bytes, as far as one holds the count: so it is done sixteen at a time.
     let count = |bytes: &[u8]| bytes.iter().map(|byte| u8::from(matches!(byte, b',' | b'[' | b'{'))).sum::<u8>();
     text.chunks(usize::from(u8::MAX)).map(|bytes| usize::from(count(bytes))).sum()

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::edit::without_scope;
+use super::without_scope;
 use crate::wire::edit::{Array, Edits, find, quoted, text};
 use crate::wire::request::Notes;
 

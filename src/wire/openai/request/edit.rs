@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::arrange;
-use super::google;
-use super::messages::BRIDGE;
-use super::request::Body;
+use super::super::arrange;
+use super::super::google;
+use super::super::messages::BRIDGE;
+use super::Body;
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::flavour::Flavour;
 use crate::wire::names::Names;

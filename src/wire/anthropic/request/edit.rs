@@ -1,10 +1,11 @@
 //! Edits requests that came in this dialect, block by block: blocks that the target accepts stay unchanged.
 
-use super::amid;
-use super::models::{hears_amid, maker, may_rest};
-use super::proof::{REDACTED, parted};
-use super::request::Body;
-use super::{INVOICE as INVOICE_KIND, SYSTEM};
+mod amid;
+
+use super::super::models::{hears_amid, maker, may_rest};
+use super::super::proof::{REDACTED, parted};
+use super::super::{INVOICE as INVOICE_KIND, SYSTEM};
+use super::Body;
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::original::{self, Draft, INVOICE, Setting, without_invoice};
 use crate::wire::request::Notes;

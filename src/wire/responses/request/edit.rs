@@ -1,7 +1,7 @@
 //! Edits requests that came in this dialect, item by item: items that the target accepts stay unchanged.
 
-use super::THOUGHT;
-use super::request::{Body, CALL_ID, nameless, visible};
+use super::super::THOUGHT;
+use super::{Body, CALL_ID, nameless, visible};
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::names::Names;
 use crate::wire::original::{self, Draft, Setting, without_invoice};

@@ -1,7 +1,7 @@
 //! Edits requests that came in this dialect, part by part: parts that the target accepts stay unchanged.
 
-use super::family::Family;
-use super::request::resource;
+use super::super::family::Family;
+use super::resource;
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::model::Model;
 use crate::wire::names::Names;
