@@ -63,10 +63,6 @@ const BANS: [(u8, &[&str], &str); 7] = [
     (u8::MAX, &["unsafe"], "nothing here needs it"),
 ];
 
-/// The rooms whose files stand in an order, too: that of their `mod` lines, from the ground up. A file knows only those
-/// that stand before its own, and nothing of the file that lists them.
-const ORDERED: [&str; 4] = ["spec", "actors", "wire", "sidecar"];
-
 /// The most lines of code in one file, tests and comments apart.
 const LINES_MAX: usize = 600;
 /// The same where a room has a bound of its own.
@@ -85,21 +81,98 @@ fn the_house_keeps_its_floors() {
 }
 
 #[test]
-fn the_files_of_a_room_stand_in_an_order_and_know_only_those_below() {
+fn the_files_of_a_folder_stand_in_an_order_and_know_only_those_below() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let read = |file: &Path| blank_tests(&blank(&fs::read_to_string(file).expect("a readable source")));
+    let name_of = |file: &Path| file.strip_prefix(&root).expect("below the root").to_string_lossy().replace('\\', "/");
+    let files: Vec<_> = sources(&root).iter().map(|file| (name_of(file), read(file))).collect();
     let mut problems = Vec::new();
-    for room in ORDERED {
-        let top = [format!("{room}/mod.rs"), format!("{room}.rs")];
-        let top = top.iter().find_map(|name| fs::read_to_string(root.join(name)).ok()).expect("the room's own file");
-        let order = modules(&blank_tests(&blank(&top)));
-        for file in sources(&root.join(room)) {
-            let name = file.strip_prefix(&root).expect("below the root").to_string_lossy().replace('\\', "/");
-            let source = fs::read_to_string(&file).expect("a readable source");
-            let found = disorder(&order, &name, &source).into_iter();
+    for (own, code) in files.iter().filter(|(name, _)| name != "lib.rs") {
+        let folder = Folder::of(own, code);
+        // Its files, and those in folders of theirs.
+        let within = format!("{}/", folder.path.join("/"));
+        for (name, code) in files.iter().filter(|(name, _)| name.starts_with(&within) && name != own) {
+            let found = folder.disorder(name, code).into_iter();
             problems.extend(found.map(|(line, what)| format!("src/{name}:{line}: {what}")));
         }
     }
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+/// Returns the path of the module that a file is.
+fn module_of(file: &str) -> Vec<&str> {
+    let name = file.trim_end_matches(".rs").trim_end_matches("/mod").trim_end_matches("/main");
+    name.split('/').filter(|part| !part.is_empty()).collect()
+}
+
+/// A folder's files in the order of their `mod` lines, from the ground up. A file knows only those before its own; the
+/// folder of its own is one with it. In a room it knows nothing of the file that lists them, either: deeper down the
+/// files are parts of that one.
+struct Folder<'a> {
+    path: Vec<&'a str>,
+    order: Vec<String>,
+    /// What the folder's own file takes from its files: the name, and the file that it lives in.
+    taken: Vec<(String, String)>,
+}
+
+impl<'a> Folder<'a> {
+    /// Reads a folder's own file, blanked.
+    fn of(file: &'a str, code: &str) -> Self {
+        let order = modules(code);
+        let mut taken = Vec::new();
+        for (at, _) in code.match_indices("use ") {
+            let tree = code[at + 4..].split(';').next().unwrap_or_default();
+            for path in paths(tree) {
+                let mut segments = path.text.split("::").skip_while(|segment| *segment == "self");
+                if let (Some(first), Some(last)) = (segments.next(), segments.last())
+                    && order.iter().any(|known| known == first)
+                {
+                    taken.push((last.to_owned(), first.to_owned()));
+                }
+            }
+        }
+        Self { path: module_of(file), order, taken }
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        self.order.iter().position(|known| known == name)
+    }
+
+    /// Checks that a file below the folder names none above it.
+    fn disorder(&self, file: &str, code: &str) -> Vec<(usize, String)> {
+        let (depth, module) = (self.path.len(), module_of(file));
+        if module.contains(&"tests") {
+            return Vec::new();
+        }
+        let (own, own_place) = (module[depth], self.place(module[depth]));
+        let folder = self.path.join("::");
+        let mut problems = Vec::new();
+        for path in paths(code) {
+            let segments: Vec<&str> = path.text.split("::").collect();
+            let supers = segments.iter().take_while(|segment| **segment == "super").count();
+            let named: Vec<&str> = match segments[..] {
+                ["crate", ..] => segments[1..].to_vec(),
+                // `pub(super)` alone names nothing.
+                _ if supers > 0 && supers < segments.len() => {
+                    let above = &module[..module.len().saturating_sub(supers)];
+                    [above, &segments[supers..]].concat()
+                }
+                _ => continue,
+            };
+            let Some(entered) = named.strip_prefix(&self.path[..]).and_then(|rest| rest.first()) else { continue };
+            let lives = self.taken.iter().find(|(name, _)| name == entered).map(|(_, file)| &**file);
+            let problem = match self.place(entered).or_else(|| self.place(lives?).filter(|_| depth > 1)) {
+                Some(at) if Some(at) <= own_place => continue,
+                Some(_) => format!("`{entered}` stands above `{own}` in `{folder}`"),
+                None if depth > 1 => continue,
+                None => {
+                    format!("`{entered}` is of `{folder}`'s own file, which stands above: name the file it lives in")
+                }
+            };
+            problems.push((code[..path.at].matches('\n').count() + 1, problem));
+        }
+        problems
+    }
 }
 
 /// Returns the names of the modules that a file declares, in its order.
@@ -110,36 +183,6 @@ fn modules(code: &str) -> Vec<String> {
         before.is_empty() || before.starts_with("pub")
     });
     declared.map(|(_, name)| name.to_owned()).collect()
-}
-
-/// Checks that a file of a room names none above it, given the order of the room's files. Its own folder is one with
-/// it.
-fn disorder(order: &[String], file: &str, source: &str) -> Vec<(usize, String)> {
-    let module: Vec<&str> = file.trim_end_matches(".rs").trim_end_matches("/mod").split('/').collect();
-    let [room, own, ..] = module[..] else { return Vec::new() };
-    if module.contains(&"tests") {
-        return Vec::new();
-    }
-    let place = |name: &str| order.iter().position(|known| known == name);
-    let own_place = place(own);
-    let mut problems = Vec::new();
-    for path in paths(&blank_tests(&blank(source))) {
-        let segments: Vec<&str> = path.text.split("::").collect();
-        let supers = segments.iter().take_while(|segment| **segment == "super").count();
-        let entered = match segments[..] {
-            ["crate", first, second, ..] if first == room => second,
-            // `pub(super)` alone names nothing.
-            _ if supers > 0 && supers + 1 == module.len() && supers < segments.len() => segments[supers],
-            _ => continue,
-        };
-        let problem = match place(entered) {
-            Some(at) if Some(at) <= own_place => continue,
-            Some(_) => format!("`{entered}` stands above `{own}` in `{room}`"),
-            None => format!("`{entered}` is of `{room}`'s own file, which stands above: name the file it lives in"),
-        };
-        problems.push((source[..path.at].matches('\n').count() + 1, problem));
-    }
-    problems
 }
 
 /// What may stand at the top, hidden files apart.
@@ -212,8 +255,7 @@ fn sources(folder: &Path) -> Vec<std::path::PathBuf> {
 
 /// Checks one file, named by its path below `src`. Returns its faults with their lines.
 fn check(file: &str, source: &str) -> Vec<(usize, String)> {
-    let module: Vec<&str> =
-        file.trim_end_matches(".rs").trim_end_matches("/mod").split('/').filter(|part| !part.is_empty()).collect();
+    let module = module_of(file);
     let code = blank(source);
     let is_test = module.contains(&"tests");
     let own = if is_test { code.clone() } else { blank_tests(&code) };
@@ -497,22 +539,31 @@ mod tests {
 
     #[test]
     fn a_file_that_names_one_above_it_is_found_and_one_below_it_is_not() {
-        let order: Vec<String> = ["sse", "json", "openai"].map(str::to_owned).into();
-        for (file, source, expected) in [
-            ("wire/json.rs", "use super::sse::SseItem;", ""),
-            ("wire/json.rs", "use crate::wire::openai::encode;", "`openai` stands above `json` in `wire`"),
-            ("wire/json.rs", "use super::{sse, openai};", "`openai` stands above `json` in `wire`"),
-            ("wire/openai/edit.rs", "use super::super::json; use super::shape; use crate::words::Error;", ""),
+        let room = ("wire.rs", "mod sse;\nmod json;\nmod openai;\npub use openai::Chat;\n");
+        let deep =
+            ("wire/openai.rs", "mod shape;\nmod edit;\npub(super) use self::edit::{Edit, self as e};\nfn g() {}\n");
+        for ((own, declared), file, source, expected) in [
+            (room, "wire/json.rs", "use super::sse::SseItem;", ""),
+            (room, "wire/json.rs", "use crate::wire::openai::encode;", "`openai` stands above `json` in `wire`"),
+            (room, "wire/json.rs", "use super::{sse, openai};", "`openai` stands above `json` in `wire`"),
+            (room, "wire/openai/edit.rs", "use super::super::json; use super::shape; use crate::words::Error;", ""),
             (
+                room,
                 "wire/json/parse.rs",
                 "fn f() -> super::super::openai::Reply {}",
                 "`openai` stands above `json` in `wire`",
             ),
-            ("wire/json.rs", "use super::Model;", "`Model` is of `wire`'s own file"),
-            ("wire/json.rs", "pub(super) fn f() { super::g() }", "`g` is of `wire`'s own file"),
-            ("wire/json.rs", "#[cfg(test)]\nmod tests { use super::super::openai; }", ""),
+            (room, "wire/json.rs", "use super::Model;", "`Model` is of `wire`'s own file"),
+            (room, "wire/openai.rs", "use super::Chat;", "`Chat` is of `wire`'s own file"),
+            (room, "wire/json.rs", "pub(super) fn f() { super::g() }", "`g` is of `wire`'s own file"),
+            (room, "wire/json.rs", "#[cfg(test)]\nmod tests { use super::super::openai; }", ""),
+            // Deeper down the folder's own file is one with its files.
+            (deep, "wire/openai/edit.rs", "use super::shape::Shape; use super::g; use super::super::json;", ""),
+            (deep, "wire/openai/shape.rs", "use super::g; use super::edit;", "`edit` stands above `shape`"),
+            (deep, "wire/openai/shape.rs", "use crate::wire::openai::Edit;", "`Edit` stands above `shape`"),
         ] {
-            let found: Vec<String> = disorder(&order, file, source).into_iter().map(|(_, what)| what).collect();
+            let found = Folder::of(own, declared).disorder(file, &blank_tests(&blank(source)));
+            let found: Vec<String> = found.into_iter().map(|(_, what)| what).collect();
             let fits = match expected {
                 "" => found.is_empty(),
                 expected => found.len() == 1 && found[0].starts_with(expected),

@@ -6,7 +6,9 @@ use std::time::Instant;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::{BudgetHealth, HealthSnapshot, ParkedCalls, ProviderHealth, ProviderStatus};
+use crate::actors::health::{HealthSnapshot, ParkedCalls, ProviderHealth};
+use crate::actors::slot::ProviderStatus;
+use crate::policy::budget::BudgetHealth;
 use crate::policy::serial::{between, health, hints, hold};
 
 impl Serialize for HealthSnapshot {
