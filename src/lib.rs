@@ -31,7 +31,8 @@
 //! | [`Reply`], [`ReplyEvent`], [`Error`] | answers: whole, as a stream, or an error |
 //! | [`RouterMessage`] | the same by message, for [ractor] actors |
 //! | [`ProviderConfig`], [`RouteConfig`], [`config`] | which targets may answer, and how a route chooses |
-//! | [`health`], [`routing`], [`models`], [`consequence`] | what is known of targets, how routes choose, prices and windows, what a failure means |
+//! | [`health`], [`routing`] | what is known of targets, and how routes choose |
+//! | [`models`], [`consequence`] | prices and windows of models, and what a failure means |
 //!
 //! | feature | adds |
 //! |---|---|

@@ -660,7 +660,7 @@ impl Runtime {
             }
             setup
         };
-        #[expect(clippy::disallowed_methods, reason = "whoever reconfigures waits for its end, on whatever executor")]
+        #[expect(clippy::disallowed_methods, reason = "its caller waits for its end, on any executor")]
         let reading = self.within(|| tokio::spawn(reading));
         reading.await.map_err(|_| StartError::Stopped)
     }

@@ -221,7 +221,7 @@ impl Version {
     }
 }
 
-/// Reads a file of at most so many bytes, unless it is the version that is known.
+/// Reads a file of at most this many bytes, unless it is the version that is known.
 ///
 /// # Errors
 /// What went wrong, in words for people.

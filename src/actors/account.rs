@@ -162,7 +162,7 @@ impl AttemptAccount {
         nanos ^ self.about.id.runtime ^ self.about.id.number.rotate_left(32) ^ u64::from(self.number)
     }
 
-    /// Returns the class of an end that nobody asked for: the runtime stops or, if it does not, another.
+    /// Returns the class of an end that was not asked for: the runtime stops or, if it does not, another.
     pub(super) fn stopped_or(&self, other: FailureClass) -> FailureClass {
         if self.shared.draining.load(Relaxed) { FailureClass::Stopped } else { other }
     }

@@ -2,7 +2,7 @@
 //!
 //! A task of its own: one async function, then it stops. Pieces of the answer go into its own bounded channel, whose
 //! receiver may be the caller's. Its call cancels it by a word through `unwanted`, or by dying. It keeps its own
-//! timers and ends in one way, by its account's [`settle`](super::account::Account::settle).
+//! timers and ends in one way, by its account's [`settle`](super::account::AttemptAccount::settle).
 
 use std::time::{Duration, SystemTime};
 

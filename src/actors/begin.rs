@@ -52,7 +52,7 @@ pub(super) fn call(shared: &Arc<Shared>, named: Option<CallIdentity>, work: Work
         };
         shared.blocking_pool.run(is_long, move || begin(&own, named, work, said, wanted)).await;
     };
-    #[expect(clippy::disallowed_methods, reason = "whoever asked waits for its answer; dropped, that says so")]
+    #[expect(clippy::disallowed_methods, reason = "the caller waits for its answer; dropped, that says so")]
     tokio::spawn(beginning.in_current_span());
 }
 

@@ -24,7 +24,7 @@ impl CallJournal {
         Self { durable_store, id, sent: 0 }
     }
 
-    /// Returns the journal of a call that was about to be sent in so many processes before this one.
+    /// Returns the journal of a call that was about to be sent in `sent` processes before this one.
     pub(super) fn sent_before(&self, sent: u32) -> Self {
         Self { sent, ..self.clone() }
     }

@@ -57,8 +57,8 @@ impl CallRecord {
         self.flight.count(attempt);
     }
 
-    /// Ends a call for which nobody waits any more: its caller left, or a holder cancelled it. Returns the class of its
-    /// attempts' ends.
+    /// Ends a call that no caller waits for any more: its caller left, or a holder cancelled it. Returns the class of
+    /// its attempts' ends.
     pub(super) fn left(&mut self) -> FailureClass {
         let is_cancelled = self.held.as_ref().is_some_and(|held| held.borrow().is_cancelled);
         let (how, class) = if is_cancelled {

@@ -10,7 +10,7 @@
 //! │    ├── provider           error kernel: owns health, breakers, keys; no I/O
 //! │    ├── attempt ×k         one try: encode, send, decode
 //! │    ├── hint poller        looks at what is said of it beside its calls, and asks what is out for a word
-//! │    └── reading            one look at a key's source, while somebody needs it
+//! │    └── reading            one look at a key's source, while an attempt needs it
 //! └── calls
 //!      └── call ×m            drives one failover machine to its end
 //! ```

@@ -105,8 +105,8 @@ impl Driver {
         left.iter().find_map(|rung| self.words_of(rung))
     }
 
-    /// Returns what a call gets in the end that nobody answers, and that takes less: what a rung of its route has to
-    /// say by itself.
+    /// Returns the last resort of a call that no target answered and that takes less: what a rung of its route says
+    /// without a target.
     pub(super) fn last_words(&mut self, caller: &CallerChannel, attempts: &[AttemptRecord]) -> Option<CallResult> {
         let (answer, rung) = self.words_left(caller)?;
         let call = self.call_record.about().id;

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! One process at a time works on a call. All others read what it tells, and may end or forget it: at each place of its
-//! answer the file keeps what was written there first, and whoever comes second hears of it.
+//! answer the file keeps what was written there first, and the process that comes second is told so.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

@@ -24,7 +24,7 @@ pub struct PriceList(HashMap<String, Listed>);
 #[derive(Clone, Debug, PartialEq)]
 struct Listed {
     price: Price,
-    /// The provider that asks this price, in the document's words; everybody, where it names none.
+    /// The provider that asks this price, in the document's words; `None` where it names none: then it holds for all.
     seller: Option<String>,
 }
 

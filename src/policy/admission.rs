@@ -297,7 +297,8 @@ impl Admission {
         let offline = self.offline(now);
         let target = &mut self.targets[ask.target];
         let expected = u64::from(ask.prompt_tokens) + u64::from(ask.output_expected);
-        // A look has the place of those that it is beside: what may be lost keeps nobody from finding out.
+        // A look has the place of those that it is beside: an attempt that may be lost keeps no call from finding
+        // that out.
         let others = in_flight.saturating_sub(ask.look.map_or(0, |look| look.beside));
         let gates = target.gates(&self.keys, offline, others, expected, now);
         if let Some(refusal) = gates.refusal(ask.last_resort, now) {

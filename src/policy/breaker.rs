@@ -38,7 +38,7 @@ const RAMP_MAX: Duration = Duration::from_secs(60);
 /// Each time that a trouble has lasted this long, the window grows by its own length, up to this many times.
 const WINDOW_OUTAGE: Duration = Duration::from_secs(60);
 const WINDOWS_MAX: f64 = 3.0;
-/// Of so many windows it is known how many of their attempts had content.
+/// The windows of which it is known how many of their attempts had content.
 const WINDOWS: u32 = 8;
 
 /// Constants of the breakers that should need no tuning; the simulator shows the effect of each.
@@ -475,7 +475,7 @@ impl Breaker {
 
     /// Handles a report of an attempt, and makes the transition that follows, if any. `known` is the failure rate that
     /// is known of the target, where the evidence is of failures that others mask; those that broke off after their
-    /// beginning are masked by nobody, and no rate of them is usual.
+    /// beginning are masked by no target, and no rate of them is usual.
     pub fn report(
         &mut self,
         pass: BreakerStamp,

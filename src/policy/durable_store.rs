@@ -53,8 +53,8 @@ pub enum CallSelector {
 pub trait DurableStore: Send + Sync + 'static {
     /// Keeps a call of which nothing was delivered yet.
     fn accept(&self, call: &KeptCall) -> WriteFuture;
-    /// Keeps that a call is about to be sent, in so many processes by now. Changes nothing where it has ended or was
-    /// forgotten.
+    /// Keeps that a call is about to be sent, and by how many `processes` until now. Changes nothing where it has ended
+    /// or was forgotten.
     fn sent(&self, call: CallId, processes: u32) -> WriteFuture;
     /// Keeps items of a call, the first of which has this place. The last ends it, and counts it if it was to be sent
     /// in more than one process. Changes nothing where the call has ended or was forgotten, or another item has the

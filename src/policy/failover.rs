@@ -8,7 +8,8 @@
 //!                    | +------------------+-----> spent <----+
 //!                    +------------ again, for a reason ------+
 //!
-//!  the call:  a target waits and is due: Try.  None does: Plan.  A plan does not help: Wait.  Nothing to wait for: GiveUp.
+//!  the call:  a target waits and is due: Try.  None does: Plan.  A plan does not help: Wait.
+//!             Nothing to wait for: GiveUp.
 //! ```
 //!
 //! Input: plans, refusals, contents and ends of attempts, and the time. Output: [`Step`]s. The caller asks

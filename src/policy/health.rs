@@ -237,8 +237,8 @@ pub struct ReportEvidence {
     pub refuted: Option<GuessedFailures>,
 }
 
-/// Failures that are none if the guess was wrong that made them: calls that nobody waited for any longer, where it is
-/// not known how long an answer takes.
+/// Failures that may be none: calls that were given up as late by a guess, because it is not known how long an answer
+/// takes. If the guess was wrong, they do not count.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GuessedFailures {
     /// When the first of them counted.

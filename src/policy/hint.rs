@@ -86,7 +86,8 @@ impl HintOptions {
     }
 }
 
-/// Returns a time give or take a fifth of it, given a number from 0 to 1: what recurs must not meet everybody else's.
+/// Returns a time give or take a fifth of it, given a number from 0 to 1: what recurs must not come at the same
+/// moment in all processes.
 pub fn spread(every: Duration, drawn: f64) -> Duration {
     every.mul_f64(1.0 - JITTER / 2.0 + JITTER * drawn.clamp(0.0, 1.0))
 }

@@ -88,7 +88,7 @@ impl LocalFault {
     }
 
     /// Returns since when no provider is reached, while calls find it so: it is forgotten once none has tried for
-    /// [`LOCAL_FAULT_MAX`], or nobody who sends calls only where all is well would ever send one again.
+    /// [`LOCAL_FAULT_MAX`]. Else a caller that sends calls only while all is well would never send one again.
     pub fn unreached(&self, now: Instant) -> Option<Instant> {
         let tried = self.run.as_ref().is_some_and(|run| now.saturating_duration_since(run.last) < LOCAL_FAULT_MAX);
         self.unreached.filter(|_| tried)

@@ -4,7 +4,8 @@
 //! again is a question about the target, and one answer is enough for all its calls: so the pace is the target's, and
 //! no call's and no budget's. It knows two cases, as the repair of lost packets does (RFC 8985):
 //!
-//! - Nothing that was sent later was answered. Then nobody knows, and one call looks for all, at growing intervals.
+//! - Nothing that was sent later was answered. Then nothing is proven, and one call looks for all, at growing
+//!   intervals.
 //! - What was sent later was answered in time. Then what was sent before is lost, and is sent again: some at once, and
 //!   each second at most twice as many as in the one before.
 //!

@@ -73,7 +73,7 @@ pub enum CallerPatience {
     Deadline,
     /// Until then, as its client says.
     Until(Instant),
-    /// Nobody says; it called then.
+    /// Its client does not say; the time is that of its call.
     Unknown(Instant),
 }
 

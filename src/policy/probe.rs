@@ -29,7 +29,7 @@ const fn every() -> Duration {
 }
 
 impl ProbeOptions {
-    /// Returns probes at the usual pace for so many dollars a day.
+    /// Returns probes at the usual pace for this many dollars a day.
     pub const fn new(dollars: f64) -> Self {
         Self { every: every(), dollars }
     }

@@ -3,9 +3,9 @@
 //! One bucket for all calls of a runtime, in thousandths of a token. Input: calls, attempts and successes. Output:
 //! permission. Atomics and `&self`: no lock, and no owner that could crash with it.
 //!
-//! A call's first failover to a target that admits it is always allowed (when a provider dies, every call in flight
-//! must be able to move) and takes nothing. So attempts stay under 2 + 0.5 a call plus the 20 of the bucket, and
-//! close to calls + failures while one target is healthy.
+//! A call's first move to another target is always allowed: when a provider dies, every call in flight must be able to
+//! go. So is its first visit to a target that is not known to be ill; what bounds these visits are the breakers. These
+//! visits apart, attempts stay below 2.5 a call plus the 20 of the bucket.
 
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
@@ -24,7 +24,8 @@ const PER_SUCCESS: i64 = TOKEN / 5;
 /// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryKind {
-    /// A second or later move of a call, to another target or another key.
+    /// A second or later move of a call, to a target whose breaker is not closed. First visits to targets that are
+    /// well, and to another key, are free.
     Failover,
     /// The same target again.
     SameTarget,

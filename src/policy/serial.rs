@@ -10,9 +10,10 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::explain::{CallStep, Explanation, Flight};
+use super::latency::Latency;
 use super::record::Record;
 use super::routing::Score;
-use super::snapshot::{BreakerState, Disabled, Health, Latency};
+use super::snapshot::{BreakerState, Disabled, Health};
 #[cfg(feature = "store")]
 use super::statement::{GroupBy, Line, Statement};
 use crate::words::{AttemptEnd, AttemptRecord, CallFacts, Dialect, Failure, Hint, Hold};

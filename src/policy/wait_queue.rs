@@ -12,8 +12,8 @@
 //! no call waits for ever. Where many callers leave before they are answered, and the first in line has already waited
 //! for half as long as they do, the newest goes first among those whose callers set no deadline: in the order of
 //! arrival each place would go to a call whose caller is about to leave. A target that is well and full takes the next
-//! call for each that leaves. One that failed proves itself to its breaker, which counts all of its attempts, whoever
-//! asked for them: here is no second account of that. One that was out for another reason, such as a limit, was never
+//! call for each that leaves. One that failed proves itself to its breaker, which counts all of its attempts, parked
+//! calls or not: nothing is counted a second time here. One that was out for another reason, such as a limit, was never
 //! ill and need not prove anything: its calls go at a pace that doubles. So a thousand calls that wait for one target
 //! do not meet it at once. It never waits and knows no call.
 
@@ -33,7 +33,8 @@ pub use awaited::{AwaitedTargets, look_at};
 const SECOND: Duration = Duration::from_secs(1);
 /// How far one look may run ahead of the pace: timers are no finer.
 const TICK: Duration = Duration::from_millis(10);
-/// After one that found no place the next one goes a tick later, and so many times after twice as long.
+/// After a call that found no place the next one goes a tick later. That pause doubles with each such call, this many
+/// times at most.
 const REFUSALS_DOUBLED: u32 = 6;
 /// What a target is taken to carry in a second before any call has gone there.
 const CARRIED_FIRST: u32 = 4;
@@ -55,9 +56,9 @@ const AGED: u32 = 8;
 const GONE_MIN: u32 = 4;
 /// How long departures count: those of a longer time count half.
 const GONE_SPAN: Duration = Duration::from_secs(10);
-/// So many callers must have left …
+/// That callers leave matters once this many have left …
 const LEFT_MIN: u32 = 3;
-/// … and at least one for each so many calls that went, before it matters that they leave.
+/// … and at least one in this many calls that went.
 const LEFT_SHARE: u32 = 4;
 /// How long callers that left count: those of a longer time count half.
 const LEFT_SPAN: Duration = Duration::from_secs(60);

@@ -40,7 +40,7 @@ pub(super) async fn begin(
         return Err(serve::refuse(CALLER_DIALECT, RefusalReason::Request(&bad)));
     }
     request.durable.get_or_insert(Durable::Again);
-    // Nobody waits for it: it has all its time to wait for a target, unless its route takes less instead.
+    // No caller waits for it: it has all its time to wait for a target, unless its route takes less instead.
     if !current.degrades(&request.route) {
         request.on_exhausted.get_or_insert(OnExhausted::Wait);
     }

@@ -1,8 +1,8 @@
 //! Calls whose callers have left and may be back: an SDK that no longer waits asks again at once, and has no key.
 //!
 //! Input: calls for whole answers of clients that count their retries. Output: their answers; a retry that asks for the
-//! same work as a call whose caller has just left gets the answer of that call. It costs nothing as long as nobody
-//! leaves.
+//! same work as a call whose caller has just left gets the answer of that call. It costs nothing as long as no
+//! caller leaves.
 
 use std::future::Future;
 use std::pin::Pin;

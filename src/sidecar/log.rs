@@ -123,7 +123,7 @@ fn write(sink: &mut impl Write, lines: &[u8]) -> u64 {
     memchr_iter(b'\n', rest).count() as u64
 }
 
-#[expect(clippy::disallowed_methods, reason = "on the log's own thread nobody waits")]
+#[expect(clippy::disallowed_methods, reason = "no call waits for the log's own thread")]
 fn nap(time: Duration) {
     std::thread::sleep(time);
 }

@@ -246,7 +246,7 @@ impl Metrics {
         let failing = "Lists of prices that could not be taken in anew: what they gave before holds";
         registry.register("standin_prices_failing", failing, metrics.prices_failing.clone());
         registry.register("standin_store_bytes", "How long the store's file is", metrics.store_bytes.clone());
-        let lost = "Lines of the log that nobody took in time";
+        let lost = "Lines of the log that were not taken in time";
         registry.register("standin_log_lines_lost", lost, metrics.log_lines_lost.clone());
         let refusals = "Requests refused before they were read";
         registry.register("standin_refusals", refusals, metrics.refusals.clone());

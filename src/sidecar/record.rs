@@ -71,7 +71,7 @@ impl Record {
         self.heard = Some(target.clone());
     }
 
-    /// Writes down how a call ended well.
+    /// Writes down the end of a call that was answered.
     pub(super) fn finished(
         &mut self,
         call: CallId,

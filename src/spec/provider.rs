@@ -80,7 +80,7 @@ pub(crate) enum BasePath {
 
 impl ProviderSpec {
     /// Returns a failure with what is to be said of the address of a path, where there was nothing at it. One that is
-    /// known to lack its own path is wrong until somebody corrects it.
+    /// known to lack its own path is wrong until its configuration is corrected.
     pub(crate) fn placed(&self, path: &str, failure: Failure) -> Failure {
         if failure.class != FailureClass::Server || !matches!(failure.status, Some(404 | 405)) {
             return failure;

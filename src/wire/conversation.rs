@@ -143,7 +143,7 @@ pub(super) fn steps<'a>(
     let mut talk = ConversationOrder { dialect, media, takes, mends, steps, calls, said, ids, calls_made };
     for message in &request.messages {
         match message {
-            // One that says nothing is refused by some, and is a turn of nobody's for all.
+            // An empty one is refused by some providers, and says nothing to any.
             Message::System(text) if mends && text.is_blank() => {}
             Message::System(text) => talk.said.push(Step::System(text)),
             Message::User(parts) => talk.user(parts),

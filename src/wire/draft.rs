@@ -31,7 +31,7 @@ use crate::words::{
 /// control.
 const TOOL_CALLS_MAX: usize = 128;
 
-/// How an answer ended well.
+/// The end of a whole answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ending {
     /// Why the model stopped.
@@ -721,7 +721,7 @@ impl Draft {
             }
         }
         parts.extend(said);
-        // A call that there are no words for, or none at all: nobody is to wait for its result.
+        // A call of a tool that the common form cannot express, or none at all: its caller must not wait for one.
         if stop == StopReason::ToolCalls && called == 0 && !self.verbatim {
             stop = StopReason::Stop;
         }

@@ -36,7 +36,7 @@ fn find(json: &str, begin: &str) -> Option<String> {
     }
 }
 
-/// Returns the beginning of JSON as it is written here, at least so many bytes of it: without blanks, and its texts
+/// Returns the beginning of JSON as it is written here, at least this many bytes of it: without blanks, and its texts
 /// without escapes that they do not need.
 fn compact(json: &str, bytes: usize) -> String {
     let (mut out, mut rest) = (String::with_capacity(bytes), json);

@@ -108,7 +108,7 @@ pub enum ReplyEvent {
     Finished(Box<Finished>),
 }
 
-/// How a call ended well.
+/// The end of a call that was answered.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Finished {

@@ -12,9 +12,9 @@ use crate::policy::headroom::Headroom;
 use crate::policy::suspension::Suspension;
 use crate::words::FailureClass;
 
-/// For so long a key comes after others that is worse off than they are, and each further time for twice as long …
+/// A key that is worse off than the others comes after them for this long, each further time for twice as long …
 const REST: Duration = Duration::from_secs(10);
-/// … so many times at most.
+/// … this many times at most.
 const DOUBLED_MAX: u32 = 4;
 /// A key with this many failures in a row is worse off.
 const FAILURES: u32 = 2;

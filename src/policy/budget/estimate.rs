@@ -41,7 +41,7 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Returns the estimate for a prompt of so many tokens and an answer that is usually this long, and may be as
+    /// Returns the estimate for a prompt of this many tokens and an answer that is usually this long, and may be as
     /// long as its caller or else its target says.
     pub fn new(
         price: Option<&Price>,

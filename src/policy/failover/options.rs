@@ -69,7 +69,7 @@ impl Default for FailoverOptions {
 const ATTEMPTS: (u32, u32) = (3, 8);
 
 impl FailoverOptions {
-    /// Returns the options as they are for a route of so many targets.
+    /// Returns the options as they are for a route of this many targets.
     pub(crate) fn of_route(self, targets: usize) -> Self {
         let usual = u32::try_from(targets).unwrap_or(u32::MAX).clamp(ATTEMPTS.0, ATTEMPTS.1);
         Self { attempts_max: self.attempts_max.or(Some(usual)), ..self }

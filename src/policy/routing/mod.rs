@@ -5,7 +5,7 @@
 //! reason.
 //!
 //! ```text
-//! candidates ── eligible? ── admissible? ── strategy: who is first ── fallbacks ── a probe goes before all
+//! candidates ── eligible? ── admissible? ── strategy: the first ── fallbacks ── a probe goes before all
 //!                  └─ skipped   └─ skipped      └─ a session keeps its target
 //! ```
 //!
@@ -497,7 +497,7 @@ impl<'a> SortedCandidates<'a> {
     }
 }
 
-/// Returns a need of the call that the target does not meet, walls first.
+/// Returns a need of the call that the target does not meet, labels first.
 fn unfit(candidate: &Candidate, needs: &Needs) -> Option<SkipReason> {
     let can = &candidate.capabilities;
     let output = can.answer_max(needs.output_tokens);

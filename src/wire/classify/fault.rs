@@ -4,7 +4,7 @@
 //! The last must be told: by a field that the error names, or by words that say what is wrong with one of the request's
 //! own parts. What tells nothing is [`FailureClass::Declined`](crate::words::FailureClass::Declined). Each provider
 //! speaks of its own rules alone: of schemas, numbers, the form of contents, the order of turns. So the next target is
-//! asked in any case, except where nobody can answer: where nothing was said.
+//! asked in any case, except where none can answer: where nothing was said.
 
 use super::Sent;
 use super::body::ErrorBody;

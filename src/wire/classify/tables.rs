@@ -243,7 +243,7 @@ pub(super) const ACCOUNT: &[Rule] = &[
 /// What the refusal of an account begins with. The first words are always the provider's own, so that they count even
 /// where a field is blamed, whose value may be quoted behind them.
 pub(super) const HEADS: &[(FailureClass, &[&str])] = &[
-    // OpenAI, of models and streams for which it asks to be shown who somebody is.
+    // OpenAI, of models and streams for which it asks an organisation to prove its identity.
     (FailureClass::Forbidden, &["your organization must be verified to"]),
     // LiteLLM; Cloudflare; DeepSeek; Z.ai.
     (

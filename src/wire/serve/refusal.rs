@@ -118,7 +118,7 @@ fn is_code(code: &str) -> bool {
     !code.ends_with("_error") && code.starts_with(|first: char| first.is_ascii_lowercase())
 }
 
-/// Tells whether what failed may be well again in a moment, without anybody's doing.
+/// Tells whether what failed may be well again in a moment, by itself.
 fn passes(class: FailureClass) -> bool {
     matches!(class.consequences().next, Next::Resend | Next::Pause | Next::Silence)
 }
@@ -205,7 +205,7 @@ impl Fault {
             Error::Exhausted { retry_after, barred, .. } => {
                 let class = error.last_class();
                 let kind = Kind::of_all(barred, class);
-                // Until somebody has acted the next answer is the same, and nobody knows when that will be.
+                // Until an operator has acted the next answer is the same, and when that will be is not known.
                 if kind == Kind::NeedsOperator {
                     return Self::new(kind, message);
                 }

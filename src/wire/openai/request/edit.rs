@@ -436,8 +436,8 @@ impl<'b, 'a> MessageEdits<'b, 'a> {
         rename(tool, self.body.names, edits);
     }
 
-    /// Edits reasoning: sealed proofs belong to whoever issued them, and a target that needs reasoning back needs
-    /// it in its own field. Returns the field that was renamed to that one.
+    /// Edits reasoning: sealed proofs belong to the provider that issued them, and a target that needs reasoning back
+    /// needs it in its own field. Returns the field that was renamed to that one.
     fn thoughts<'m>(
         &self,
         message: &mut Object<'m>,
