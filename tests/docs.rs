@@ -1,16 +1,20 @@
 //! Holds the documents to the code: examples parse and start, every field is documented, named tests exist, links lead
-//! somewhere, printed commands work (`printed`), and the public interface is as docs/public.md lists it (`public`).
+//! somewhere, printed commands work (`printed`), what is named is there (`named`, `house`), and the public interface is
+//! as docs/public.md lists it (`public`).
 //! Snippets of Rust are doc-tests of the crate.
 
-#[expect(dead_code, reason = "an example's `main` is for whoever runs it")]
+#[expect(dead_code, reason = "an example's `main` is for its reader")]
 #[path = "../examples/tools.rs"]
 mod tools;
 
 #[path = "docs/columns.rs"]
 mod columns;
-#[expect(dead_code, reason = "the other half is for `architecture`")]
+#[path = "docs/house.rs"]
+mod house;
 #[path = "architecture/literals.rs"]
 mod literals;
+#[path = "docs/named.rs"]
+mod named;
 #[path = "docs/public.rs"]
 mod public;
 
@@ -264,16 +268,28 @@ fn every_test_that_a_promise_names_exists() {
     assert!(promises > 190 && named > promises, "{promises} promises, {named} tests");
 }
 
+/// Returns the names by which links lead to a document's headings.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let outside = text.split("```").step_by(2).flat_map(str::lines);
+    let headings = outside.filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    let kept = |letter: &char| letter.is_alphanumeric() || " -_".contains(*letter);
+    headings.map(|heading| heading.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")).collect()
+}
+
 #[test]
 fn links_lead_somewhere() {
     let pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(|page| root().join(page));
     let documents = files(&root().join("docs"), ".md").into_iter().chain(pages);
     for document in documents {
         let text = fs::read_to_string(&document).expect("a readable document");
-        let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
-        for link in links.filter(|link| !link.is_empty() && !link.contains("://")) {
-            let target = document.parent().expect("a folder").join(link);
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.contains("://")) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = document.parent().expect("a folder").join(file);
+            let target = if file.is_empty() { document.clone() } else { target };
             assert!(target.exists(), "{}: no {link}", document.display());
+            let leads = || anchors(&fs::read_to_string(&target).expect("a readable document")).contains(heading);
+            assert!(heading.is_empty() || leads(), "{}: no heading for {link}", document.display());
         }
     }
 }
