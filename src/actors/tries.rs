@@ -135,7 +135,8 @@ impl Driver {
         let (end, ended) = oneshot::channel();
         let (unwanted, wanted) = oneshot::channel();
         let progress = permit.progress().clone();
-        let span = tracing::info_span!(target: CALLS, "attempt", number = this.number, target = %target.id(), trimmed = tracing::field::Empty);
+        let span = tracing::info_span!(target: CALLS, "attempt", number = this.number, target = %target.id(),
+            trimmed = tracing::field::Empty);
         let supervisor = target.provider.slot.supervisor();
         let (id, prompt_tokens) = (target.id().clone(), fitted.tokens);
         let runs_on = if self.asked.work.runs_on(&target.provider.spec, target.spec()) {

@@ -179,7 +179,8 @@ mod tests {
     #[test]
     fn options_are_read_from_headers_and_metadata_and_headers_hold() {
         let metadata = serde_json::json!({"metadata": {
-            "x-standin-priority": "batch", "x-standin-strategy": "least-cost", "x-standin-tag-team": "red", "mine": "kept",
+            "x-standin-priority": "batch", "x-standin-strategy": "least-cost", "x-standin-tag-team": "red",
+            "mine": "kept",
             "x-standin-hedging": "race",
         }});
         let headers = [("x-standin-priority", "critical"), ("x-standin-deadline", "2m"), ("x-other", "1")];

@@ -519,7 +519,8 @@ impl Owner {
                 let waiting = jobs.try_iter().filter(|job| matches!(job, Job::Record(_))).count();
                 let lost = (self.group.len() + waiting) as u64;
                 self.gauge.given_up(lost);
-                tracing::error!(path = %self.spec.path.display(), %error, lost, "the store has no file; records are lost");
+                let path = self.spec.path.display();
+                tracing::error!(%path, %error, lost, "the store has no file; records are lost");
             }
         }
     }

@@ -52,10 +52,12 @@ const NAMES: [Names; 14] = [
     names(Kind::Tokens, "anthropic-ratelimit-output-tokens-remaining", "anthropic-ratelimit-output-tokens-limit",
         "anthropic-ratelimit-output-tokens-reset"),
     // Mistral, which gives the reset of the oldest of these only.
-    names(Kind::Requests, "x-ratelimit-remaining-req-minute", "x-ratelimit-limit-req-minute", "x-ratelimit-reset-req-minute"),
+    names(Kind::Requests, "x-ratelimit-remaining-req-minute", "x-ratelimit-limit-req-minute",
+        "x-ratelimit-reset-req-minute"),
     names(Kind::Tokens, "x-ratelimit-remaining-tokens-minute", "x-ratelimit-limit-tokens-minute",
         "x-ratelimit-reset-tokens-minute"),
-    names(Kind::Tokens, "x-ratelimitbysize-remaining-minute", "x-ratelimitbysize-limit-minute", "ratelimitbysize-reset"),
+    names(Kind::Tokens, "x-ratelimitbysize-remaining-minute", "x-ratelimitbysize-limit-minute",
+        "ratelimitbysize-reset"),
     names(Kind::Tokens, "ratelimitbysize-remaining", "ratelimitbysize-limit", "ratelimitbysize-reset"),
     // Together, OpenRouter.
     names(Kind::Requests, "x-ratelimit-remaining", "x-ratelimit-limit", "x-ratelimit-reset"),

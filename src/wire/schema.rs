@@ -214,17 +214,21 @@ mod tests {
         for (schema, expected) in [
             (
                 json!({"description": "d", "anyOf": [
-                    {"type": "object", "properties": {"a": {"type": "string"}, "k": {"const": 1}}, "required": ["a", "k"]},
-                    {"type": "object", "properties": {"b": {"type": "string"}, "k": {"const": 2}}, "required": ["k"]}]}),
+                    {"type": "object", "properties": {"a": {"type": "string"}, "k": {"const": 1}},
+                        "required": ["a", "k"]},
+                    {"type": "object", "properties": {"b": {"type": "string"}, "k": {"const": 2}},
+                        "required": ["k"]}]}),
                 json!({"description": "d", "type": "object", "required": ["k"], "properties": {
                     "a": {"type": "string"}, "b": {"type": "string"}, "k": {"anyOf": [{"const": 1}, {"const": 2}]}}}),
             ),
             (
-                json!({"allOf": [{"properties": {"a": {}}, "required": ["a"]}, {"properties": {"b": {}}, "required": ["b"]}]}),
+                json!({"allOf": [{"properties": {"a": {}}, "required": ["a"]},
+                    {"properties": {"b": {}}, "required": ["b"]}]}),
                 json!({"type": "object", "properties": {"a": {}, "b": {}}, "required": ["a", "b"]}),
             ),
             (
-                json!({"$ref": "#/$defs/X", "$defs": {"X": {"oneOf": [{"$ref": "#/$defs/Y"}]}, "Y": {"properties": {"y": {}}}}}),
+                json!({"$ref": "#/$defs/X",
+                    "$defs": {"X": {"oneOf": [{"$ref": "#/$defs/Y"}]}, "Y": {"properties": {"y": {}}}}}),
                 json!({"type": "object", "properties": {"y": {}},
                     "$defs": {"X": {"oneOf": [{"$ref": "#/$defs/Y"}]}, "Y": {"properties": {"y": {}}}}}),
             ),

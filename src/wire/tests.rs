@@ -169,7 +169,10 @@ fn what_says_nothing_between_events_fails_nothing_in_any_dialect() {
     ];
     let chat =
         |delta: Value, reason: Value| json!({"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]});
-    let candidate = |text: &str, reason: Value| json!({"candidates": [{"content": {"parts": [{"text": text}]}, "finishReason": reason}]});
+    let candidate = |text: &str, reason: Value| {
+        json!({"candidates": [{"content": {"parts": [{"text": text}]},
+            "finishReason": reason}]})
+    };
     let answer = json!({"id": "r", "model": "m", "status": "completed", "output": []});
     for (dialect, events) in [
         (

@@ -83,7 +83,10 @@ mod tests {
 
     #[test]
     fn blocks_in_pieces_are_put_together_and_proven_by_their_signature() {
-        let text = |text: &str, signature: Value| json!([{"type": "reasoning.text", "index": 0, "text": text, "signature": signature}]);
+        let text = |text: &str, signature: Value| {
+            json!([{"type": "reasoning.text", "index": 0, "text": text,
+                "signature": signature}])
+        };
         let whole = json!({"type": "reasoning.text", "index": 0, "text": "so, hm", "signature": "S"});
         let summary = json!({"type": "reasoning.summary", "index": 0, "summary": "s"});
         let sealed = json!({"type": "reasoning.encrypted", "index": 1, "data": "E"});

@@ -186,7 +186,8 @@ mod tests {
             (
                 Dialect::AnthropicMessages,
                 "messages",
-                json!([user, {"role": "assistant", "content": [{"type": "thinking", "thinking": "", "signature": "S"}, tool]},
+                json!([user, {"role": "assistant",
+                    "content": [{"type": "thinking", "thinking": "", "signature": "S"}, tool]},
                     {"role": "assistant", "content": [{"type": "redacted_thinking", "data": "S"}]}]),
                 json!([user, {"role": "assistant", "content": [tool]}]),
             ),

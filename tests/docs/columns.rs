@@ -1,12 +1,12 @@
-//! No line has more than 120 columns. Lines that cannot be broken stay as they are: tables, blocks of code, links,
-//! literals.
+//! No line has more than 120 columns, except those that cannot be broken: a row of a document's table, an address, and
+//! a literal of a source that has its line for itself.
 //!
 //! `WRAP=write cargo test --test docs columns` wraps the paragraphs of documents and comments that have longer lines.
 
 use std::path::PathBuf;
 use std::{env, fs};
 
-use super::literals::blank_literals;
+use super::literals::{blank_literals, is_word};
 use super::{files, root};
 
 const COLUMNS: usize = 120;
@@ -122,16 +122,35 @@ fn is_too_long(line: &str) -> bool {
     width(line) > COLUMNS
 }
 
+/// Tells whether a line of a source is one literal or a part of one, alone or behind the name that it is given to. In
+/// `code` literals are blanks.
+fn is_one_literal(line: &str, code: &str) -> bool {
+    let (mut start, mut longest) = (0, 0..0);
+    for (at, byte) in code.bytes().enumerate() {
+        if byte != b' ' {
+            start = at + 1;
+        } else if at + 1 - start > longest.len() {
+            longest = start..at + 1;
+        }
+    }
+    let (before, after) = (&line[..longest.start], &line[longest.end..]);
+    let has_words = |text: &str| text.bytes().any(is_word);
+    line != code && !has_words(after) && (!has_words(before) || before.ends_with(['=', ':']))
+}
+
 /// Returns the numbers of a document's lines that are too long.
 fn long_lines(text: &str, is_source: bool) -> Vec<usize> {
-    let (mut long, mut in_code) = (Vec::new(), false);
+    let mut long = Vec::new();
     let code = code(text, is_source);
     for (at, (line, code)) in text.lines().zip(code.lines()).enumerate() {
-        let (prefix, inner) = if is_source { comment(line) } else { ("", line) };
-        in_code ^= inner.trim_start().starts_with("```");
-        let is_prose = !is_source || !prefix.is_empty();
-        let stays = is_prose && (in_code || inner.trim_start().starts_with('|') || words(inner).len() < 2);
-        if is_too_long(line) && line == code && !stays {
+        let stays = if is_source && line != code {
+            is_one_literal(line, code)
+        } else {
+            let (prefix, inner) = if is_source { comment(line) } else { ("", line) };
+            let is_row = !is_source && inner.trim_start().starts_with('|');
+            is_row || ((!is_source || !prefix.is_empty()) && words(inner).len() < 2)
+        };
+        if is_too_long(line) && !stays {
             long.push(at + 1);
         }
     }
@@ -193,7 +212,6 @@ fn a_paragraph_is_wrapped_where_it_may_be() {
     }
     for (is_source, text) in [
         (false, format!("| {long} and more |\n")),
-        (false, format!("```text\n{long} and more\n```\n")),
         (false, format!("{}/{}\n", "x".repeat(60), "y".repeat(60))),
         (true, format!("let a = r\"\n// {long} and more\n\";\n")),
         (true, format!("let x = \"{}\";\n", "x".repeat(120))),
@@ -201,5 +219,13 @@ fn a_paragraph_is_wrapped_where_it_may_be() {
         assert_eq!(wrapped(&text, is_source), text);
         assert_eq!(long_lines(&text, is_source), [] as [usize; 0], "{text}");
     }
-    assert_eq!(long_lines(&format!("let {} = 1;\n", "x".repeat(120)), true), [1]);
+    let literal = "x".repeat(120);
+    for text in [
+        format!("let {literal} = 1;\n"),
+        format!("f(1, \"{literal}\");\n"),
+        format!("    \"a\", \"{literal}\",\n"),
+        format!("/// | {long} and more |\n"),
+    ] {
+        assert_eq!(long_lines(&text, true), [1], "{text}");
+    }
 }

@@ -179,7 +179,8 @@ fn tools() -> Vec<Tool> {
 }
 
 fn schema() -> Value {
-    json!({"type": "object", "properties": {"town": {"type": "string"}}, "required": ["town"], "additionalProperties": false})
+    json!({"type": "object", "properties": {"town": {"type": "string"}}, "required": ["town"],
+        "additionalProperties": false})
 }
 
 /// One attempt's request as it arrived, and the same request in the common form.

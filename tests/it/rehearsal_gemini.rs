@@ -199,7 +199,8 @@ async fn thoughts_are_shown_and_their_signatures_kept_over_turns() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_has_the_schema_that_was_asked_for() {
-    let schema = json!({"type": "object", "properties": {"n": {"type": "integer", "minimum": 3}, "s": {"type": "string"}},
+    let schema = json!({"type": "object",
+        "properties": {"n": {"type": "integer", "minimum": 3}, "s": {"type": "string"}},
         "required": ["n", "s"], "additionalProperties": false});
     for dialect in [STUDIO, VERTEX] {
         for streams in [true, false] {

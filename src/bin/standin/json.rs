@@ -133,7 +133,8 @@ mod tests {
     fn a_line_has_the_same_fields_as_the_subscribers_own_format() {
         let (ours, theirs) = (Sink::default(), Sink::default());
         let say = || {
-            tracing::info!(text = "a \"b\"\n é", shown = %"x\\y", none = None::<&str>, count = 7, low = -1, part = 0.5, yes = true, "said {}", 1);
+            tracing::info!(text = "a \"b\"\n é", shown = %"x\\y", none = None::<&str>, count = 7, low = -1, part = 0.5,
+                yes = true, "said {}", 1);
             let outer = tracing::info_span!("outer", number = 1, empty = tracing::field::Empty);
             let _outer = outer.enter();
             let _inner = tracing::info_span!("inner").entered();

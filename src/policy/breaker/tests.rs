@@ -462,7 +462,8 @@ fn options_read_as_people_write_them_and_are_checked_by_name() {
 proptest! {
     #[test]
     fn no_sequence_confuses_the_breaker(words in prop::collection::vec(prop::sample::select(vec![
-        "ok", "fail", "c:fail", "429", "bad", "hold9", "last:ok", "last:fail", "last:take", "take", "held:ok", "held:fail",
+        "ok", "fail", "c:fail", "429", "bad", "hold9", "last:ok", "last:fail", "last:take", "take", "held:ok",
+        "held:fail",
         "held:content", "held:overdue", "+1s", "+4s", "+7s", "+15m",
     ]), 0..120)) {
         let mut bench = Bench::new();

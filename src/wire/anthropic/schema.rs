@@ -238,8 +238,10 @@ mod tests {
             json!({"type": "object", "properties": properties, "required": if required { names } else { vec![] }})
         };
         let (plain, union) = (json!({"type": "string"}), json!({"type": ["string", "null"]}));
-        let circle = json!({"$ref": "#/$defs/A", "$defs": {"A": {"properties": {"a": {"items": {"$ref": "#/$defs/A"}}}, "required": ["a"]}}});
-        let twice = json!({"properties": {"a": {"$ref": "#/$defs/A"}, "b": {"$ref": "#/$defs/A"}}, "required": ["a", "b"], "$defs": {"A": {"type": "string"}}});
+        let circle = json!({"$ref": "#/$defs/A",
+            "$defs": {"A": {"properties": {"a": {"items": {"$ref": "#/$defs/A"}}}, "required": ["a"]}}});
+        let twice = json!({"properties": {"a": {"$ref": "#/$defs/A"}, "b": {"$ref": "#/$defs/A"}},
+            "required": ["a", "b"], "$defs": {"A": {"type": "string"}}});
         for (schemas, held) in [
             (vec![fields(24, plain.clone(), false)], true),
             (vec![fields(13, plain.clone(), false), fields(12, plain.clone(), false)], false),

@@ -81,8 +81,10 @@ const LACKS: &[(u16, &str)] = &[
 fn what_one_server_cannot_do_is_asked_of_the_next() {
     for (status, message) in LACKS {
         for body in [
-            serde_json::json!({"error": {"message": message, "type": "invalid_request_error", "param": null, "code": null}}),
-            serde_json::json!({"object": "error", "message": message, "type": "BadRequestError", "param": "messages", "code": status}),
+            serde_json::json!({"error": {"message": message, "type": "invalid_request_error", "param": null,
+                "code": null}}),
+            serde_json::json!({"object": "error", "message": message, "type": "BadRequestError", "param": "messages",
+                "code": status}),
             serde_json::json!({"error": {"message": message, "param": "image", "code": "invalid_value"}}),
             serde_json::json!({"error": {"message": "Provider returned error", "code": status, "metadata": {
                 "raw": serde_json::json!({"error": {"message": message, "code": status}}).to_string(),
@@ -128,8 +130,10 @@ const NARROW: &[&str] = &[
 fn what_one_model_or_host_takes_less_than_others_is_asked_of_the_next() {
     for message in NARROW {
         for body in [
-            serde_json::json!({"error": {"message": message, "type": "invalid_request_error", "param": "input", "code": null}}),
-            serde_json::json!({"error": {"message": message, "type": "invalid_request_error", "code": "invalid_value"}}),
+            serde_json::json!({"error": {"message": message, "type": "invalid_request_error", "param": "input",
+                "code": null}}),
+            serde_json::json!({"error": {"message": message, "type": "invalid_request_error",
+                "code": "invalid_value"}}),
             serde_json::json!({"type": "error", "error": {"type": "invalid_request_error", "message": message}}),
             serde_json::json!({"error": {"message": "Provider returned error", "code": 400, "metadata": {
                 "raw": serde_json::json!({"error": {"message": message, "param": "input"}}).to_string(),

@@ -404,7 +404,8 @@ fn calls_that_others_made_say_that_they_have_no_proof_where_one_is_wanted() {
 fn the_callers_own_settings_are_added_and_override_none_of_ours() {
     let extra = json!({
         "safetySettings": [{"category": "X"}], "contents": "ours", "cachedContent": "c",
-        "generationConfig": {"topK": 5, "temperature": 2, "thinkingConfig": {"includeThoughts": true, "thinkingBudget": 1}},
+        "generationConfig": {"topK": 5, "temperature": 2,
+            "thinkingConfig": {"includeThoughts": true, "thinkingBudget": 1}},
         "toolConfig": {"functionCallingConfig": {"mode": "VALIDATED", "x": 1}, "retrievalConfig": {}},
     });
     let request = ChatRequest {

@@ -221,7 +221,8 @@ proptest::proptest! {
             "/message/tool_calls/0", "/message/tool_calls/0/function", "/message/tool_calls/0/function/arguments",
             "/done", "/done_reason", "/eval_count",
         ][..]),
-        value in proptest::sample::select(&["null", "true", "-1", "1e99", "\"\"", "\"x\"", "[]", "{}", "[[]]", "[{}]"][..]),
+        value in proptest::sample::select(&["null", "true", "-1", "1e99", "\"\"", "\"x\"", "[]", "{}", "[[]]",
+            "[{}]"][..]),
     ) {
         let mut line = json!({
             "model": "m", "created_at": "t", "done": true, "done_reason": "stop", "eval_count": 1,

@@ -23,7 +23,8 @@ fn body(request: &ChatRequest, model: &str, streaming: bool) -> Value {
 }
 
 fn closed() -> Value {
-    json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": false})
+    json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"],
+        "additionalProperties": false})
 }
 
 fn weather() -> Tool {
@@ -488,7 +489,10 @@ fn passes_over_what_it_does_not_know() {
 
 #[test]
 fn of_delta_and_message_the_fitting_one_counts() {
-    let both = |delta: &str, message: &str| json!({"choices": [{"delta": {"content": delta}, "message": {"content": message}, "finish_reason": "stop"}]});
+    let both = |delta: &str, message: &str| {
+        json!({"choices": [{"delta": {"content": delta},
+            "message": {"content": message}, "finish_reason": "stop"}]})
+    };
     assert_eq!(stream(&[both("a", "a"), both("b", "ab")]).0, [Piece::Text("ab".to_owned())]);
     assert_eq!(decode(&both("", "whole").to_string()).0, [Piece::Text("whole".to_owned())]);
     let message = json!({"choices": [{"message": {"content": "x"}}]});
@@ -534,7 +538,10 @@ fn a_message_that_ends_a_stream_and_repeats_all_of_it_says_nothing_twice() {
     }
     // It is all that comes, or what takes the place of deltas.
     assert_eq!(stream(&[last(answer, &all, "stop")]).0, pieces);
-    let piece = |text: &str, reason: Option<&str>| json!({"choices": [{"message": {"content": text}, "finish_reason": reason}]});
+    let piece = |text: &str, reason: Option<&str>| {
+        json!({"choices": [{"message": {"content": text},
+            "finish_reason": reason}]})
+    };
     let (told, _) = stream(&[piece("a", None), piece("a", None), piece("b", Some("stop"))]);
     assert_eq!(told, [Piece::Text("aab".to_owned())]);
 }

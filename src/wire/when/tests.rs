@@ -141,7 +141,8 @@ fn an_hour_more_in_summer_is_known_where_it_is_kept() {
 
 proptest! {
     #[test]
-    fn any_words_are_read(text in r"(try again|reset|at|in|[0-9]{1,4}|:|pm|am|h|m|s|utc|dec|tomorrow|-|\.|\PC| ){0,40}") {
+    fn any_words_are_read(text in
+        r"(try again|reset|at|in|[0-9]{1,4}|:|pm|am|h|m|s|utc|dec|tomorrow|-|\.|\PC| ){0,40}") {
         in_words(&text, Some(now()), Zone::BEIJING);
         in_words(&text, None, Zone::UTC);
         parse(&text);

@@ -313,7 +313,10 @@ async fn texts_that_become_one_are_not_held_as_one() {
     let parts = |count: usize| vec![json!({"text": lines(LONG / count)}); count];
     let hi = json!([{"role": "user", "content": "hi"}]);
     let system = json!({"max_tokens": 9, "system": blocks(20_000), "messages": hi});
-    let told = |content: Value| json!({"messages": [{"role": "system", "content": content}, {"role": "user", "content": "hi"}]});
+    let told = |content: Value| {
+        json!({"messages": [{"role": "system", "content": content},
+            {"role": "user", "content": "hi"}]})
+    };
     let call = json!({"id": "c", "type": "function", "function": {"name": "t", "arguments": "{}"}});
     let result = json!({
         "messages": [
@@ -407,12 +410,18 @@ fn schema(fields: usize, bytes: usize) -> Value {
 async fn schemas_are_parts_of_their_body_in_every_dialect() {
     let hi = json!([{"role": "user", "content": "hi"}]);
     let chat = |schemas: Vec<Value>| {
-        let function = |(at, schema): (usize, Value)| json!({"name": format!("t{at}"), "description": "does", "parameters": schema});
+        let function = |(at, schema): (usize, Value)| {
+            json!({"name": format!("t{at}"), "description": "does",
+                "parameters": schema})
+        };
         let tool = |it: (usize, Value)| json!({"type": "function", "function": function(it)});
         json!({"messages": hi, "tools": schemas.into_iter().enumerate().map(tool).collect::<Vec<_>>()})
     };
     let messages = |schemas: Vec<Value>| {
-        let tool = |(at, schema): (usize, Value)| json!({"name": format!("t{at}"), "description": "does", "input_schema": schema});
+        let tool = |(at, schema): (usize, Value)| {
+            json!({"name": format!("t{at}"), "description": "does",
+                "input_schema": schema})
+        };
         let tools: Vec<_> = schemas.into_iter().enumerate().map(tool).collect();
         json!({"max_tokens": 9, "messages": hi, "tools": tools})
     };
@@ -422,9 +431,13 @@ async fn schemas_are_parts_of_their_body_in_every_dialect() {
         json!({"input": "hi", "tools": schemas.into_iter().enumerate().map(tool).collect::<Vec<_>>()})
     };
     let gemini = |schemas: Vec<Value>| {
-        let tool = |(at, schema): (usize, Value)| json!({"name": format!("t{at}"), "description": "does", "parameters": schema});
+        let tool = |(at, schema): (usize, Value)| {
+            json!({"name": format!("t{at}"), "description": "does",
+                "parameters": schema})
+        };
         let declared: Vec<_> = schemas.into_iter().enumerate().map(tool).collect();
-        json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}], "tools": [{"functionDeclarations": declared}]})
+        json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}],
+            "tools": [{"functionDeclarations": declared}]})
     };
     // Many as agents send them, and one with very many fields.
     let many = || vec![schema(4, 800); LONG / 3_600];

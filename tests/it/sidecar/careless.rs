@@ -126,15 +126,13 @@ async fn whole_answers_are_sound_when_anything_in_them_is_missing_null_or_of_ano
     let chat = bodies(&[
         choice(json!({})),
         choice(json!({"index": "0", "logprobs": null, "finish_reason": "weird"})),
-        choice(
-            json!({"message": {"role": null, "content": SAID, "tool_calls": null, "function_call": null, "refusal": null}}),
-        ),
+        choice(json!({"message": {"role": null, "content": SAID, "tool_calls": null, "function_call": null,
+                "refusal": null}})),
         choice(json!({"message": {"role": 7, "content": SAID, "tool_calls": [], "refusal": false}})),
         choice(json!({"finish_reason": "STOP"})),
         beside(json!({"id": null, "model": null, "created": "1", "usage": null, "error": null, "object": 7})),
-        beside(
-            json!({"id": 5, "model": {}, "usage": {"prompt_tokens": "5", "completion_tokens": null, "total_tokens": 1.5}}),
-        ),
+        beside(json!({"id": 5, "model": {},
+                "usage": {"prompt_tokens": "5", "completion_tokens": null, "total_tokens": 1.5}})),
         beside(json!({"usage": 7, "error": {}})),
         beside(json!({"usage": [], "base_resp": {"status_code": 0, "status_msg": ""}, "error_code": 0})),
     ]);
@@ -144,7 +142,8 @@ async fn whole_answers_are_sound_when_anything_in_them_is_missing_null_or_of_ano
     let loose = bodies(&[
         json!({"choices": [{"message": {"content": SAID}}]}),
         json!({"choices": [{"message": {"content": SAID}, "finish_reason": null}]}),
-        json!({"choices": [{"message": {"content": [{"type": "text", "text": "hello "}, {"text": "there"}]}, "finish_reason": ""}]}),
+        json!({"choices": [{"message": {"content": [{"type": "text", "text": "hello "}, {"text": "there"}]},
+            "finish_reason": ""}]}),
         json!({"choices": [{"message": {"content": {"text": SAID}}, "finish_reason": 1}]}),
     ]);
     plays(Caller::Chat, &loose, false, &others, &[SAID]).await;
@@ -195,13 +194,34 @@ async fn streams_are_sound_when_anything_in_them_is_missing_null_or_of_another_k
     let bare = json!({"choices": [{"delta": {"content": SAID}}]});
     let chat: Vec<String> = [
         vec![bare.clone(), json!({"choices": [{"delta": {}, "finish_reason": "stop"}]}), done.clone()],
-        vec![chunk(json!({"role": "assistant", "content": null}), Value::Null), said.clone(), end.clone(), done.clone()],
+        vec![
+            chunk(json!({"role": "assistant", "content": null}), Value::Null),
+            said.clone(),
+            end.clone(),
+            done.clone(),
+        ],
         vec![json!({"choices": [], "prompt_filter_results": []}), said.clone(), end.clone()],
         vec![json!({"choices": null}), json!({"id": "x"}), said.clone(), end.clone(), done.clone()],
         vec![said.clone(), json!({"choices": [{"index": "0", "delta": null, "finish_reason": "stop"}]}), done.clone()],
-        vec![json!({"id": 7, "model": [], "choices": [{"delta": {"content": SAID}, "finish_reason": ""}], "usage": null}), end.clone(), done.clone()],
-        vec![said.clone(), chunk(json!({"content": ""}), json!("weird")), json!({"choices": [], "usage": {"prompt_tokens": "5"}}), done.clone()],
-        vec![json!(""), said.clone(), json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "base_resp": {"status_code": 0}}), done],
+        vec![
+            json!({"id": 7, "model": [], "choices": [{"delta": {"content": SAID}, "finish_reason": ""}],
+                "usage": null}),
+            end.clone(),
+            done.clone(),
+        ],
+        vec![
+            said.clone(),
+            chunk(json!({"content": ""}), json!("weird")),
+            json!({"choices": [], "usage": {"prompt_tokens": "5"}}),
+            done.clone(),
+        ],
+        vec![
+            json!(""),
+            said.clone(),
+            json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
+                "base_resp": {"status_code": 0}}),
+            done,
+        ],
     ]
     .iter()
     .map(|all| events(all))
@@ -311,7 +331,10 @@ fn call(caller: Caller, streams: bool, reply: &Response) -> (String, String, Val
 
 #[tokio::test]
 async fn calls_of_whole_answers_arrive_with_an_id_a_name_and_an_object() {
-    let answer = |calls: Value| json!({"choices": [{"message": {"content": null, "tool_calls": calls}, "finish_reason": "stop"}]});
+    let answer = |calls: Value| {
+        json!({"choices": [{"message": {"content": null, "tool_calls": calls},
+            "finish_reason": "stop"}]})
+    };
     let function = json!({"name": "f", "arguments": "{\"x\":1}"});
     let chat = bodies(&[
         answer(json!([{"id": "a", "type": "function", "function": {"name": "f", "arguments": {"x": 1}}}])),
@@ -381,7 +404,10 @@ async fn calls_of_streams_arrive_with_an_id_a_name_and_an_object() {
     calls(Caller::Chat, &chat, true, &Caller::ALL).await;
 
     let stream = |block: Value, deltas: &[&str]| {
-        let delta = |part: &&str| json!({"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": part}});
+        let delta = |part: &&str| {
+            json!({"type": "content_block_delta", "index": 0,
+                "delta": {"type": "input_json_delta", "partial_json": part}})
+        };
         let mut all = vec![json!({"type": "message_start", "message": {"content": []}})];
         all.push(json!({"type": "content_block_start", "index": 0, "content_block": block}));
         all.extend(deltas.iter().map(delta));
@@ -404,8 +430,10 @@ async fn an_error_in_the_place_of_an_answer_goes_to_the_next_target_in_any_shape
         json!({"error": {"message": "boom", "code": 500}}),
         json!({"error": "boom"}),
         json!({"code": "Throttling.RateQuota", "message": "Requests rate limit exceeded", "request_id": "1"}),
-        json!({"id": "", "choices": null, "usage": null, "base_resp": {"status_code": 1002, "status_msg": "rate limit"}}),
-        json!({"choices": [{"message": {"content": "half an answer"}, "finish_reason": "stop"}], "base_resp": {"status_code": 1027, "status_msg": "output new_sensitive"}}),
+        json!({"id": "", "choices": null, "usage": null,
+            "base_resp": {"status_code": 1002, "status_msg": "rate limit"}}),
+        json!({"choices": [{"message": {"content": "half an answer"}, "finish_reason": "stop"}],
+            "base_resp": {"status_code": 1027, "status_msg": "output new_sensitive"}}),
         json!({"error_code": 336_100, "error_msg": "try again", "id": "as-1"}),
         json!({"code": 500, "msg": "404 NOT_FOUND", "success": false}),
         json!({"object": "error", "message": "x", "code": 500}),

@@ -67,25 +67,41 @@ impl Scene {
 pub(super) fn stream(caller: Caller, text: &str) -> String {
     let events = match caller {
         Caller::Chat => vec![
-            ("", format!(r#"{{"id":"c1","model":"m","choices":[{{"index":0,"delta":{{"role":"assistant","content":"{text}"}},"finish_reason":null}}]}}"#)),
+            ("", format!(
+                r#"{{"id":"c1","model":"m","choices":[{{"index":0,"delta":{{"role":"assistant","content":"{text}"}},"finish_reason":null}}]}}"#)),
             ("", r#"{"id":"c1","model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#.to_owned()),
             ("", "[DONE]".to_owned()),
         ],
         Caller::Responses => vec![
-            ("response.created", r#"{"type":"response.created","response":{"id":"resp_1","model":"m","status":"in_progress","output":[]}}"#.to_owned()),
-            ("response.output_text.delta", format!(r#"{{"type":"response.output_text.delta","output_index":0,"delta":"{text}"}}"#)),
-            ("response.completed", r#"{"type":"response.completed","response":{"id":"resp_1","model":"m","status":"completed","output":[]}}"#.to_owned()),
+            ("response.created",
+                r#"{"type":"response.created","response":{"id":"resp_1","model":"m","status":"in_progress","output":[]}}"#
+                .to_owned()),
+            ("response.output_text.delta", format!(
+                r#"{{"type":"response.output_text.delta","output_index":0,"delta":"{text}"}}"#)),
+            ("response.completed",
+                r#"{"type":"response.completed","response":{"id":"resp_1","model":"m","status":"completed","output":[]}}"#
+                .to_owned()),
         ],
         Caller::Anthropic => vec![
-            ("message_start", r#"{"type":"message_start","message":{"id":"msg_1","model":"m","content":[],"usage":{"input_tokens":5,"output_tokens":1}}}"#.to_owned()),
-            ("content_block_start", r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#.to_owned()),
-            ("content_block_delta", format!(r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"{text}"}}}}"#)),
-            ("message_delta", r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#.to_owned()),
+            ("message_start",
+                r#"{"type":"message_start","message":{"id":"msg_1","model":"m","content":[],"usage":{"input_tokens":5,"output_tokens":1}}}"#
+                .to_owned()),
+            ("content_block_start",
+                r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#
+                .to_owned()),
+            ("content_block_delta", format!(
+                r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"{text}"}}}}"#)),
+            ("message_delta",
+                r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#
+                .to_owned()),
             ("message_stop", r#"{"type":"message_stop"}"#.to_owned()),
         ],
         Caller::Gemini => vec![
-            ("", format!(r#"{{"candidates":[{{"content":{{"parts":[{{"text":"{text}"}}],"role":"model"}},"index":0}}],"modelVersion":"m"}}"#)),
-            ("", r#"{"candidates":[{"content":{"parts":[{"text":""}],"role":"model"},"finishReason":"STOP","index":0}],"modelVersion":"m"}"#.to_owned()),
+            ("", format!(
+                r#"{{"candidates":[{{"content":{{"parts":[{{"text":"{text}"}}],"role":"model"}},"index":0}}],"modelVersion":"m"}}"#)),
+            ("",
+                r#"{"candidates":[{"content":{"parts":[{"text":""}],"role":"model"},"finishReason":"STOP","index":0}],"modelVersion":"m"}"#
+                .to_owned()),
         ],
     };
     events.iter().map(|(name, data)| event(name, data)).collect()
@@ -134,15 +150,23 @@ pub(super) fn rich(caller: Caller) -> (String, String) {
                 "service_tier":"flex","x_new":1.0,"usage":{"input_tokens":5,"output_tokens":2,"total_tokens":7,"input_tokens_details":{"cached_tokens":1}}}"#
                 .to_owned(),
             [
-                ("response.created", r#"{"type":"response.created","sequence_number":0,"response":{"id":"resp_9","model":"m-of-the-provider","status":"in_progress","output":[]}}"#),
-                ("response.output_item.added", r#"{"type":"response.output_item.added","output_index":0,"item":{"type":"web_search_call","id":"ws_1","status":"in_progress"}}"#),
-                ("response.web_search_call.searching", r#"{"type":"response.web_search_call.searching","output_index":0,"item_id":"ws_1"}"#),
-                ("response.output_item.done", r#"{"type":"response.output_item.done","output_index":0,"item":{"type":"web_search_call","id":"ws_1","status":"completed","action":{"query":"q"}}}"#),
-                ("response.output_item.added", r#"{"type":"response.output_item.added","output_index":1,"item":{"type":"message","id":"msg_1","phase":"final_answer","content":[]}}"#),
-                ("response.output_text.delta", r#"{"type":"response.output_text.delta","output_index":1,"delta":"é","logprobs":[],"obfuscation":"xyz"}"#),
-                ("response.output_text.annotation.added", r#"{"type":"response.output_text.annotation.added","annotation":{"type":"url_citation"}}"#),
+                ("response.created",
+                    r#"{"type":"response.created","sequence_number":0,"response":{"id":"resp_9","model":"m-of-the-provider","status":"in_progress","output":[]}}"#),
+                ("response.output_item.added",
+                    r#"{"type":"response.output_item.added","output_index":0,"item":{"type":"web_search_call","id":"ws_1","status":"in_progress"}}"#),
+                ("response.web_search_call.searching",
+                    r#"{"type":"response.web_search_call.searching","output_index":0,"item_id":"ws_1"}"#),
+                ("response.output_item.done",
+                    r#"{"type":"response.output_item.done","output_index":0,"item":{"type":"web_search_call","id":"ws_1","status":"completed","action":{"query":"q"}}}"#),
+                ("response.output_item.added",
+                    r#"{"type":"response.output_item.added","output_index":1,"item":{"type":"message","id":"msg_1","phase":"final_answer","content":[]}}"#),
+                ("response.output_text.delta",
+                    r#"{"type":"response.output_text.delta","output_index":1,"delta":"é","logprobs":[],"obfuscation":"xyz"}"#),
+                ("response.output_text.annotation.added",
+                    r#"{"type":"response.output_text.annotation.added","annotation":{"type":"url_citation"}}"#),
                 ("response.x_new", r#"{"type":"response.x_new","a":1.0}"#),
-                ("response.completed", r#"{"type":"response.completed","response":{"id":"resp_9","model":"m-of-the-provider","status":"completed","output":[{"type":"message","phase":"final_answer","content":[{"type":"output_text","text":"é"}]}],"usage":{"input_tokens":5,"output_tokens":2,"cost":0.1}}}"#),
+                ("response.completed",
+                    r#"{"type":"response.completed","response":{"id":"resp_9","model":"m-of-the-provider","status":"completed","output":[{"type":"message","phase":"final_answer","content":[{"type":"output_text","text":"é"}]}],"usage":{"input_tokens":5,"output_tokens":2,"cost":0.1}}}"#),
             ]
             .map(|(name, data)| event(name, data))
             .concat(),
@@ -870,7 +894,8 @@ fn judged(caller: Caller, thinks: bool, pieces: &[&str]) -> String {
                 "",
                 &format!(r#"{{"type":"response.output_text.done","output_index":0,"text":"{whole}"}}"#),
             ));
-            all.push(event("", &format!(r#"{{"type":"response.completed","response":{{"status":"completed","output":[{{"type":"message","content":[{{"type":"output_text","text":"{whole}"}}]}}]}}}}"#)));
+            all.push(event("", &format!(
+                r#"{{"type":"response.completed","response":{{"status":"completed","output":[{{"type":"message","content":[{{"type":"output_text","text":"{whole}"}}]}}]}}}}"#)));
         }
         _ => {
             let delta = |kind: &str, field: &str, text: &str| {

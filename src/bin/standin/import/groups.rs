@@ -83,7 +83,8 @@ pub fn strategy(router: Option<&InputValue>, weighed: bool, out: &mut Outcome) -
     if same {
         out.kept(given, format!("options.strategy = {shown}, within each tier"));
     } else {
-        out.changed(given, format!("options.strategy = {shown}: usage is not counted ahead; the key with most left of its limits goes first"));
+        let said = "usage is not counted ahead; the key with most left of its limits goes first";
+        out.changed(given, format!("options.strategy = {shown}: {said}"));
     }
     ours
 }

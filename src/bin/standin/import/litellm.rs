@@ -395,7 +395,9 @@ fn general_settings(general: &InputValue, environment: &dyn Fn(&str) -> Option<S
         match (key, variable) {
             (Some(key), _) => {
                 out.clients.push(("master".to_owned(), Hash::of(&key).to_string()));
-                out.changed(given, "[[server.keys]], by its hash: it makes calls; for operators make one by `standin key NAME --operator`");
+                let said = "[[server.keys]], by its hash: it makes calls; for operators make one by \
+                            `standin key NAME --operator`";
+                out.changed(given, said);
             }
             (None, Some(variable)) => out.lost(
                 given,

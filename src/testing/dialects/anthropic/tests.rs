@@ -293,7 +293,8 @@ async fn vertex_serves_the_model_in_the_path_to_the_bearer() {
     let (whole, stream) = (path(MODEL, "rawPredict"), path(MODEL, "streamRawPredict"));
     let bearer = [("authorization", "Bearer secret")];
     let mut body = json!({"anthropic_version": "vertex-2023-10-16", "max_tokens": 9,
-        "messages": [{"role": "user", "content": "call:f({})"}], "tools": [{"name": "f", "input_schema": {"type": "object"}}]});
+        "messages": [{"role": "user", "content": "call:f({})"}],
+        "tools": [{"name": "f", "input_schema": {"type": "object"}}]});
     let (status, headers, said) = exchange(&vertex, &whole, &bearer, &body).await;
     let said: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((status, &said["model"]), (200, &json!("claude-sonnet-4-5-20250929")));

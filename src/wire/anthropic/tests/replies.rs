@@ -48,7 +48,8 @@ fn said(index: u32, text: &str) -> [Value; 3] {
 }
 
 fn stop(reason: &str) -> Value {
-    json!({"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": null}, "usage": {"output_tokens": 9}})
+    json!({"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": null},
+        "usage": {"output_tokens": 9}})
 }
 
 fn thought(text: &str, data: &str) -> AssistantPart {

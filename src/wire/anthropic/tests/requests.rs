@@ -626,7 +626,8 @@ proptest! {
             let results: Vec<_> = content.iter().filter(|block| block["type"] == "tool_result").collect();
             prop_assert_eq!(results.iter().map(|block| &block["tool_use_id"]).collect::<Vec<_>>(), open);
             prop_assert!(content.iter().take(results.len()).all(|block| block["type"] == "tool_result"));
-            prop_assert!(content.iter().all(|b| b["type"] != "text" || !b["text"].as_str().unwrap_or("").trim().is_empty()));
+            let is_blank = |block: &Value| block["text"].as_str().unwrap_or("").trim().is_empty();
+            prop_assert!(content.iter().all(|block| block["type"] != "text" || !is_blank(block)));
             open = content.iter().filter(|block| block["type"] == "tool_use").map(|block| &block["id"]).collect();
             prop_assert!(open.iter().all(|id| ids.insert((*id).clone())), "no id comes twice");
         }

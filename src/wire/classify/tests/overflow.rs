@@ -119,8 +119,10 @@ const OVERFLOWS: &[(&str, u16, &str)] = &[
 fn a_conversation_that_is_too_long_is_recognised_in_the_words_of_every_server() {
     for (provider, status, message) in OVERFLOWS {
         let shapes = [
-            serde_json::json!({"error": {"message": message, "type": "invalid_request_error", "param": "messages", "code": null}}),
-            serde_json::json!({"object": "error", "message": message, "type": "BadRequestError", "param": null, "code": status}),
+            serde_json::json!({"error": {"message": message, "type": "invalid_request_error", "param": "messages",
+                "code": null}}),
+            serde_json::json!({"object": "error", "message": message, "type": "BadRequestError", "param": null,
+                "code": status}),
             serde_json::json!({"error": message}),
             serde_json::json!({"error": {"code": status, "message": "Provider returned error", "metadata": {
                 "raw": serde_json::json!({"error": {"message": message}}).to_string(), "provider_name": provider,

@@ -210,7 +210,8 @@ fn an_error_of_another_provider_that_a_gateway_quotes_whole_is_understood() {
     ] {
         for body in [
             serde_json::json!({"error": {"message": message, "type": null, "param": null, "code": status.to_string()}}),
-            serde_json::json!({"error": {"message": "Provider returned error", "code": status, "metadata": {"raw": message}}}),
+            serde_json::json!({"error": {"message": "Provider returned error", "code": status,
+                "metadata": {"raw": message}}}),
         ] {
             let found = failure(status, &body.to_string());
             assert_eq!(found.class, class, "{body}: {found}");

@@ -59,9 +59,8 @@ fn reads_thoughts_texts_calls_and_their_proofs_in_order() {
     let chunks = [
         said(json!([{"text": "Hm", "thought": true}])),
         said(json!([{"text": ".", "thought": true, "thoughtSignature": "p1"}, {"text": "So "}])),
-        said(
-            json!([{"text": "be it."}, {"executableCode": {"code": "1"}}, {"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "p2"}]),
-        ),
+        said(json!([{"text": "be it."}, {"executableCode": {"code": "1"}},
+                {"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "p2"}])),
         said(
             json!([{"functionCall": {"id": "own", "name": "f", "args": {"a": [1]}}}, {"functionCall": {"name": "f"}}]),
         ),
@@ -214,9 +213,11 @@ fn finds_errors_inside_of_answers() {
 fn passes_over_what_it_does_not_know() {
     let body = format!(
         ": alive\n\nevent: ping\ndata: no JSON\n\ndata:\n\ndata: {{}}\n\ndata: {}\n\ndata: {}\n\ndata: {}\n\n",
-        json!({"candidates": [{"index": 0, "new": 1, "content": {"parts": [{"text": "a", "new": {}}, {"new": 1}]}}], "error": null, "new": []}),
+        json!({"candidates": [{"index": 0, "new": 1, "content": {"parts": [{"text": "a", "new": {}}, {"new": 1}]}}],
+            "error": null, "new": []}),
         json!({"candidates": [{"index": 1, "content": {"parts": [{"text": "other"}]}}], "usageMetadata": {}}),
-        json!({"candidates": [{"content": null, "finishReason": "STOP"}], "usageMetadata": {"trafficType": "ON_DEMAND"}}),
+        json!({"candidates": [{"content": null, "finishReason": "STOP"}],
+            "usageMetadata": {"trafficType": "ON_DEMAND"}}),
     );
     let (pieces, ending) = decode(&body);
     assert_eq!(pieces, [Piece::Text("a".to_owned())]);
@@ -254,7 +255,8 @@ proptest! {
     #[test]
     fn any_json_in_the_place_of_any_field_is_taken(
         field in prop::sample::select(&[
-            "/responseId", "/modelVersion", "/candidates", "/candidates/0", "/candidates/0/index", "/candidates/0/content",
+            "/responseId", "/modelVersion", "/candidates", "/candidates/0", "/candidates/0/index",
+            "/candidates/0/content",
             "/candidates/0/content/parts", "/candidates/0/content/parts/0", "/candidates/0/content/parts/0/text",
             "/candidates/0/content/parts/0/thought", "/candidates/0/content/parts/0/thoughtSignature",
             "/candidates/0/content/parts/1/functionCall", "/candidates/0/content/parts/1/functionCall/name",
@@ -276,14 +278,16 @@ proptest! {
         *chunk.pointer_mut(field).expect("a field") = serde_json::from_str(value).expect("JSON");
         let (_, result) = stream(&[chunk, finish("STOP")]);
         // Odd kinds of what names and counts cost nothing.
-        let counts = ["responseId", "modelVersion", "text", "thought", "thoughtSignature", "usageMetadata", "promptTokenCount", "blockReason"];
+        let counts = ["responseId", "modelVersion", "text", "thought", "thoughtSignature", "usageMetadata",
+            "promptTokenCount", "blockReason"];
         if counts.iter().any(|name| field.ends_with(name)) {
             prop_assert!(result.is_ok(), "{} {} {:?}", field, value, result);
         }
     }
 
     #[test]
-    fn any_arguments_and_results_make_a_body_that_is_json(arguments in ".{0,20}", content in ".{0,20}", is_error: bool) {
+    fn any_arguments_and_results_make_a_body_that_is_json(arguments in ".{0,20}", content in ".{0,20}",
+        is_error: bool) {
         let made = ToolCall { arguments: arguments.into(), ..call("1", "f") };
         let answer = Message::Tool(tool_result(&made, &content, is_error));
         for model in [MODEL, "gemini-3.6-flash"] {

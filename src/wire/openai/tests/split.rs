@@ -22,7 +22,10 @@ fn a_message_at_a_streams_end_adds_what_its_pieces_did_not_say() {
         let (pieces, ending) = stream(&chunks);
         assert_eq!((spoken(&pieces), ending.expect("an answer").text()), (expected.into(), expected.into()));
     }
-    let call = |arguments: &str| json!({"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": arguments}}]});
+    let call = |arguments: &str| {
+        json!({"tool_calls": [{"index": 0, "id": "c",
+            "function": {"name": "f", "arguments": arguments}}]})
+    };
     for begun in ["", "{}", "{\"q\":"] {
         assert_eq!(
             calls_of(&[delta(call(begun)), last(call("{\"q\":1}"))]),

@@ -78,7 +78,8 @@ fn reads_reasoning_text_and_their_proof() {
         json!({"type": "response.output_text.done", "text": "Hello"}),
         json!({"type": "response.output_item.done", "item": {"type": "message", "content": [{"text": "Hello"}]}}),
         json!({"type": "response.completed", "response": {"output": [{"type": "message", "content": []}], "usage": {
-            "input_tokens": 10, "output_tokens": 5, "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2},
+            "input_tokens": 10, "output_tokens": 5,
+            "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2},
             "output_tokens_details": {"reasoning_tokens": 3}}}}),
     ]);
     let issued = Piece::Proof(Proof::new(Dialect::OpenAiResponses, item.to_string()));
@@ -103,7 +104,10 @@ fn gathers_parallel_calls_in_their_place() {
         json!({"type": "response.output_item.added", "output_index": index, "item":
             {"type": "function_call", "id": format!("fc_{id}"), "call_id": id, "name": name, "arguments": ""}})
     };
-    let delta = |index: u32, delta: &str| json!({"type": "response.function_call_arguments.delta", "output_index": index, "delta": delta});
+    let delta = |index: u32, delta: &str| {
+        json!({"type": "response.function_call_arguments.delta", "output_index": index,
+            "delta": delta})
+    };
     let done = |index: u32, id: &str, name: &str, arguments: &str| {
         json!({"type": "response.output_item.done", "output_index": index, "item":
             {"type": "function_call", "id": format!("fc_{id}"), "call_id": id, "name": name, "arguments": arguments}})
@@ -131,7 +135,8 @@ fn gathers_parallel_calls_in_their_place() {
         [delta(0, "{\"x\":1}"), only_whole[0].clone(), delta(1, "{}"), only_whole[1].clone(), completed()];
     assert_eq!(calls_of(stream(&unannounced)), expected);
     // The arguments of another item are no call that the caller has to make.
-    let served = json!({"type": "response.output_item.done", "output_index": 2, "item": {"type": "mcp_call", "arguments": "{}"}});
+    let served = json!({"type": "response.output_item.done", "output_index": 2,
+        "item": {"type": "mcp_call", "arguments": "{}"}});
     let beside =
         [added(0, "a", "f"), delta(0, "{\"x\":1}"), delta(2, "{}"), served, done(1, "b", "g", "{}"), completed()];
     assert_eq!(calls_of(stream(&beside)), expected);
@@ -143,7 +148,10 @@ fn gathers_parallel_calls_in_their_place() {
 
 #[test]
 fn calls_of_one_id_are_several_calls_and_a_repeated_one_is_one() {
-    let item = |name: &str, arguments: &str| json!({"type": "function_call", "id": format!("fc_{name}"), "call_id": "c", "name": name, "arguments": arguments});
+    let item = |name: &str, arguments: &str| {
+        json!({"type": "function_call", "id": format!("fc_{name}"), "call_id": "c",
+            "name": name, "arguments": arguments})
+    };
     let response = json!({"status": "completed", "output": [item("f", "{\"x\":1}"), item("g", "{}")]});
     let done =
         |index: u32, item: &Value| json!({"type": "response.output_item.done", "output_index": index, "item": item});
@@ -169,13 +177,17 @@ fn reads_streams_that_leave_out_fields() {
         json!({"type": "response.output_item.added", "item":
             {"arguments": "", "call_id": id, "name": "f", "type": "function_call", "status": "in_progress"}})
     };
-    let delta = |id: &str, delta: &str| json!({"type": "response.function_call_arguments.delta", "delta": delta, "item_id": id});
+    let delta = |id: &str, delta: &str| {
+        json!({"type": "response.function_call_arguments.delta", "delta": delta,
+            "item_id": id})
+    };
     let done = |id: &str, arguments: &str| {
         json!({"type": "response.output_item.done", "item":
             {"arguments": arguments, "call_id": id, "name": "f", "type": "function_call", "status": "completed"}})
     };
     let events = [
-        json!({"type": "response.created", "response": {"id": "resp_1", "object": "response", "status": "in_progress"}}),
+        json!({"type": "response.created",
+            "response": {"id": "resp_1", "object": "response", "status": "in_progress"}}),
         json!({"type": "response.output_item.added", "item": {"id": "rs_1", "summary": [], "type": "reasoning"}}),
         json!({"type": "response.reasoning_text.delta", "delta": "Hm", "item_id": "rs_1"}),
         json!({"type": "response.output_text.delta", "item_id": "msg_1", "delta": "Hi"}),
@@ -260,7 +272,10 @@ fn a_refusal_is_text_with_a_reason_of_its_own() {
 
 #[test]
 fn finds_errors_inside_of_answers() {
-    let failed = |code: &str, message: &str| json!({"type": "response.failed", "response": {"status": "failed", "error": {"code": code, "message": message}}});
+    let failed = |code: &str, message: &str| {
+        json!({"type": "response.failed",
+            "response": {"status": "failed", "error": {"code": code, "message": message}}})
+    };
     let too_large = "Request too large for gpt-4o on tokens per min (TPM): Limit 1, Requested 30.";
     for (event, class) in [
         (failed("rate_limit_exceeded", too_large), FailureClass::RequestExceedsLimit),
@@ -330,8 +345,11 @@ proptest! {
     fn arbitrary_bytes_never_panic(bytes: Vec<u8>, kind in "[a-z_.]{0,40}", delta in ".{0,20}") {
         let events = [
             bytes,
-            json!({"type": kind, "delta": delta, "item": {"type": delta}, "response": {"output": [delta]}}).to_string().into(),
-            format!("data: {{\"type\":\"response.{kind}\",\"item\":{{\"type\":\"function_call\",\"arguments\":{delta:?}}}}}\n\n").into(),
+            json!({"type": kind, "delta": delta, "item": {"type": delta},
+                "response": {"output": [delta]}}).to_string().into(),
+            format!(
+                "data: {{\"type\":\"response.{kind}\",\"item\":{{\"type\":\"function_call\",\"arguments\":{delta:?}}}}}\n\n")
+                .into(),
         ];
         for bytes in events {
             let mut decoder = Decoder::new(Dialect::OpenAiResponses, true);
@@ -345,9 +363,16 @@ proptest! {
 
 #[test]
 fn the_end_of_a_part_adds_what_its_pieces_did_not_say() {
-    let item = |arguments: &str| json!({"type": "function_call", "id": "fc", "call_id": "c", "name": "f", "arguments": arguments});
-    let about = |kind: &str, item: Value| json!({"type": format!("response.output_item.{kind}"), "output_index": 0, "item": item});
-    let done = json!({"type": "response.function_call_arguments.done", "item_id": "fc", "output_index": 0, "arguments": "{\"q\":1}"});
+    let item = |arguments: &str| {
+        json!({"type": "function_call", "id": "fc", "call_id": "c", "name": "f",
+            "arguments": arguments})
+    };
+    let about = |kind: &str, item: Value| {
+        json!({"type": format!("response.output_item.{kind}"), "output_index": 0,
+            "item": item})
+    };
+    let done = json!({"type": "response.function_call_arguments.done", "item_id": "fc", "output_index": 0,
+        "arguments": "{\"q\":1}"});
     let named = json!({"type": "response.function_call_arguments.done", "output_index": 0, "arguments": "{\"q\":1}",
         "name": "f", "call_id": "c"});
     let piece =

@@ -282,7 +282,10 @@ impl<'a> Detail<'a> {
 
 /// Returns sources as annotations of the text.
 fn annotations(sources: &[Source]) -> Vec<Value> {
-    let cited = |Source { url, title, place, .. }: &Source| json!({"url": url, "title": title, "start_index": place.start, "end_index": place.end});
+    let cited = |Source { url, title, place, .. }: &Source| {
+        json!({"url": url, "title": title, "start_index": place.start,
+            "end_index": place.end})
+    };
     sources.iter().map(|source| json!({"type": "url_citation", "url_citation": cited(source)})).collect()
 }
 

@@ -452,7 +452,10 @@ const ID: &[u8] = b"\"id\":";
 
 /// Returns sources as annotations of a message's text.
 fn annotations(sources: &[Source]) -> Vec<Value> {
-    let cited = |Source { url, title, place, .. }: &Source| json!({"type": "url_citation", "url": url, "title": title, "start_index": place.start, "end_index": place.end});
+    let cited = |Source { url, title, place, .. }: &Source| {
+        json!({"type": "url_citation", "url": url, "title": title,
+            "start_index": place.start, "end_index": place.end})
+    };
     sources.iter().map(cited).collect()
 }
 

@@ -52,7 +52,8 @@ fn nothing_within_a_message_or_a_tool_is_lost_in_silence() {
         {"role": "user", "content": [{"type": "text", "text": "x"},
             {"type": "image", "source": {"type": "url", "url": "https://x.test/i.png"}}]},
         {"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "f", "input": {}}]},
-        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": [{"type": "text", "text": "r"}]}]}],
+        {"role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": "c", "content": [{"type": "text", "text": "r"}]}]}],
         "tools": [{"name": "f", "input_schema": object}]});
     let gemini = json!({"contents": [
         {"role": "user", "parts": [{"text": "x"}]},

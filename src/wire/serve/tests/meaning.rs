@@ -168,7 +168,8 @@ fn a_prompt_of_the_system_that_says_nothing_goes_to_no_other_dialect() {
     let responses = json!({"model": "m", "store": false, "input": "u", "instructions": " "});
     let messages = json!({"model": "m", "max_tokens": 9, "system": "", "messages": [{"role": "user", "content": "u"},
         {"role": "system", "content": [], "output_config": {"effort": "low"}}, {"role": "user", "content": "v"}]});
-    let gemini = json!({"systemInstruction": {"parts": [{"text": ""}]}, "contents": [{"role": "user", "parts": [{"text": "u"}]}]});
+    let gemini = json!({"systemInstruction": {"parts": [{"text": ""}]},
+        "contents": [{"role": "user", "parts": [{"text": "u"}]}]});
     for (caller_dialect, body) in [
         (CallerDialect::OpenAiChat, chat),
         (CallerDialect::OpenAiResponses, responses),

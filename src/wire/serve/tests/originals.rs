@@ -248,7 +248,8 @@ fn a_message_that_must_go_first_moves_and_nothing_else_changes() {
 fn neighbours_become_one_message_with_all_that_either_holds() {
     let body = json!({"model": "m", "messages": [
         {"role": "user", "name": "ann", "content": "a"},
-        {"role": "user", "name": "bob", "odd": 1, "content": [{"type": "video_url", "video_url": {"url": "https://x.test/v"}}]},
+        {"role": "user", "name": "bob", "odd": 1,
+            "content": [{"type": "video_url", "video_url": {"url": "https://x.test/v"}}]},
         {"role": "assistant", "content": "b"}, {"role": "assistant", "content": "c", "odd": 2},
         {"role": "system", "content": "s"}, {"role": "user", "content": "d"}]});
     let (sent, notes) = sent(CallerDialect::OpenAiChat, &body, (Dialect::OpenAiChat, "perplexity", "sonar"), false);
@@ -397,7 +398,10 @@ fn to_think_not_at_all_is_said_where_there_is_a_way_to_though_the_model_was_name
 #[test]
 fn an_effort_in_words_of_another_dialect_is_the_nearest_step_of_the_model_though_it_was_named() {
     let messages = json!([{"role": "user", "content": "Hi"}]);
-    let theirs = |model: &str, effort: &str| json!({"model": model, "max_tokens": 90, "messages": messages, "output_config": {"effort": effort}});
+    let theirs = |model: &str, effort: &str| {
+        json!({"model": model, "max_tokens": 90, "messages": messages,
+            "output_config": {"effort": effort}})
+    };
     let gemini = |level: &str| {
         json!({"contents": [{"role": "user", "parts": [{"text": "Hi"}]}],
         "generationConfig": {"thinkingConfig": {"thinkingLevel": level}}})
@@ -646,7 +650,8 @@ fn silence_about_strictness_means_the_same_everywhere() {
     let closed = json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"],
         "additionalProperties": false});
     for (schema, strict) in [(&open, Value::Null), (&closed, json!(true))] {
-        let body = json!({"model": "smart", "input": "Hi", "tools": [{"type": "function", "name": "f", "parameters": schema}]});
+        let body = json!({"model": "smart", "input": "Hi",
+            "tools": [{"type": "function", "name": "f", "parameters": schema}]});
         let (chat, _) = sent(CallerDialect::OpenAiResponses, &body, (Dialect::OpenAiChat, "openai", "gpt-4o"), false);
         assert_eq!(chat["tools"][0]["function"]["strict"], strict, "{schema}");
     }
@@ -663,7 +668,8 @@ fn messages_of_anthropic_go_to_each_host_as_it_takes_them() {
     let rules = json!({"type": "text", "text": "Be brief.", "cache_control": mark});
     let body = json!({"model": "smart", "max_tokens": 9, "stream": true, "system": [line, rules],
         "context_management": {"edits": []}, "mcp_servers": [], "new_field": 1,
-        "tools": [{"name": "f", "input_schema": {"type": "object"}}, {"type": "web_search_20250305", "name": "web_search"}],
+        "tools": [{"name": "f", "input_schema": {"type": "object"}},
+            {"type": "web_search_20250305", "name": "web_search"}],
         "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi", "new": {"x": 1}}]}]});
     let to =
         |flavour, model| sent(CallerDialect::Anthropic, &body, (Dialect::AnthropicMessages, flavour, model), true).0;
@@ -799,7 +805,8 @@ fn a_thought_that_nobody_signed_goes_to_no_server_that_checks_signatures() {
         ("minimax", "MiniMax-M2", true),
     ] {
         for thought in &thoughts {
-            let body = json!({"model": "smart", "max_tokens": 4000, "thinking": {"type": "enabled", "budget_tokens": 2000},
+            let body = json!({"model": "smart", "max_tokens": 4000,
+                "thinking": {"type": "enabled", "budget_tokens": 2000},
                 "tools": [{"name": "f", "input_schema": {"type": "object"}}],
                 "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": [thought, said]},
                     {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_1", "content": "r"}]}]});
@@ -872,7 +879,8 @@ fn items_of_responses_are_edited_one_by_one() {
     let body = json!({"model": "smart", "temperature": 1, "prompt_cache_key": "k", "metadata": {"a": "b"},
         "reasoning": {"effort": "xhigh", "summary": "auto"},
         "tools": [{"type": "namespace", "name": "n", "tools": []}, {"type": "custom", "name": "apply_patch"}],
-        "input": [{"role": "developer", "content": "Be brief."}, own, sealed("standin:thought:gemini:x"), sealed(kept), search, call]});
+        "input": [{"role": "developer", "content": "Be brief."}, own, sealed("standin:thought:gemini:x"), sealed(kept),
+            search, call]});
     let (sent, _) = sent(CallerDialect::OpenAiResponses, &body, (Dialect::OpenAiResponses, "openai", "gpt-5.1"), false);
     let mut expected = body.clone();
     expected["model"] = "gpt-5.1".into();
@@ -1018,7 +1026,10 @@ fn a_chat_that_was_cut_loses_what_was_left_out_and_the_rest_stays_as_it_came() {
 
 #[test]
 fn what_is_meant_for_the_sidecar_goes_to_no_provider() {
-    let body = |metadata: Value| json!({"model": "smart", "metadata": metadata, "messages": [{"role": "user", "content": "Hi"}]});
+    let body = |metadata: Value| {
+        json!({"model": "smart", "metadata": metadata,
+            "messages": [{"role": "user", "content": "Hi"}]})
+    };
     for (metadata, left) in [
         (json!({"x-standin-priority": "batch", "a": "b", "x-standin-session": "s"}), json!({"a": "b"})),
         (json!({"x-standin-priority": "batch"}), Value::Null),
@@ -1079,7 +1090,8 @@ fn the_scope_of_a_mark_stays_where_it_is_known_and_the_mark_stays_everywhere() {
         json!({"max_tokens": 9, "system": [text], "tools": [{"name": "f", "cache_control": mark(scoped),
             "input_schema": {"type": "object", "properties": {"scope": {"type": "string"}}}}], "messages": [
             {"role": "user", "content": [text]},
-            {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"scope": "x"}}]},
+            {"role": "assistant",
+                "content": [{"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"scope": "x"}}]},
             {"role": "user", "content": [result]}]})
     };
     for (flavour, model, stays) in [
@@ -1109,7 +1121,8 @@ fn marks_of_what_is_to_be_cached_stay_where_they_stand_in_every_dialect_that_has
     let called = json!({"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}});
     let result = json!({"type": "tool_result", "tool_use_id": "toolu_1", "content": "r"});
     let body = json!({"model": "smart", "max_tokens": 9, "system": [mark(&text("s")), text("t")],
-        "tools": [{"name": "e", "input_schema": {"type": "object"}}, mark(&json!({"name": "f", "input_schema": {"type": "object"}}))],
+        "tools": [{"name": "e", "input_schema": {"type": "object"}},
+            mark(&json!({"name": "f", "input_schema": {"type": "object"}}))],
         "messages": [{"role": "user", "content": "go"}, {"role": "assistant", "content": [called]},
             {"role": "user", "content": [mark(&result), mark(&text("go"))]}]});
     let to = |flavour| {
@@ -1148,7 +1161,8 @@ fn marks_of_what_is_to_be_cached_stay_where_they_stand_in_every_dialect_that_has
     assert_eq!(back.to_string().matches("cache_control").count(), 4);
     // Of several texts that become one, that one is marked.
     let parts = json!([mark(&text("long")), text("short")]);
-    let body = json!({"model": "smart", "messages": [{"role": "system", "content": parts}, {"role": "user", "content": "Hi"}]});
+    let body = json!({"model": "smart",
+        "messages": [{"role": "system", "content": parts}, {"role": "user", "content": "Hi"}]});
     assert_eq!(sent(CallerDialect::OpenAiChat, &body, home, false).0["system"][0]["cache_control"], kept);
 }
 

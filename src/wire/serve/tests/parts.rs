@@ -27,7 +27,8 @@ fn with(caller_dialect: CallerDialect, part: Option<&str>, tool: Option<&str>, f
     let parts = |text: Value| [Some(text), block.clone()].into_iter().flatten().collect::<Vec<_>>();
     let mut body = match caller_dialect {
         CallerDialect::OpenAiChat | CallerDialect::Anthropic => {
-            json!({"model": "m", "messages": [{"role": "user", "content": parts(json!({"type": "text", "text": "x"}))}]})
+            json!({"model": "m",
+                "messages": [{"role": "user", "content": parts(json!({"type": "text", "text": "x"}))}]})
         }
         CallerDialect::OpenAiResponses => {
             json!({"model": "m", "input": parts(json!({"role": "user", "content": "x"}))})
@@ -115,7 +116,8 @@ fn the_line_for_an_invoice_goes_to_claude_alone() {
     let line = "x-anthropic-billing-header: cc_version=2.1; cch=74943;";
     let asked = asked(
         CallerDialect::Anthropic,
-        &json!({"model": "m", "max_tokens": 9, "system": [{"type": "text", "text": line}, {"type": "text", "text": "You are."}],
+        &json!({"model": "m", "max_tokens": 9,
+            "system": [{"type": "text", "text": line}, {"type": "text", "text": "You are."}],
             "messages": [{"role": "user", "content": "x"}]}),
     );
     for (dialect, model, expected) in [

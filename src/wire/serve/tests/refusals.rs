@@ -437,7 +437,8 @@ fn the_field_that_a_provider_names_reaches_callers_of_openais_dialects() {
             assert_eq!(body["error"]["param"].as_str(), param);
         }
     }
-    let body = br#"{"error":{"message":"Unsupported parameter: 'max_tokens'.","code":"unsupported_parameter","param":"max_tokens"}}"#;
+    let body =
+        br#"{"error":{"message":"Unsupported parameter: 'max_tokens'.","code":"unsupported_parameter","param":"max_tokens"}}"#;
     let read = crate::wire::classify(400, &http::HeaderMap::new(), body, crate::wire::Sent::default());
     assert_eq!(read.param.as_deref(), Some("max_tokens"));
 }

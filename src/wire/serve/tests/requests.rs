@@ -348,7 +348,8 @@ fn what_is_malformed_is_named_by_its_path_and_set_aside_unless_it_must_be_known(
         ),
         (
             CallerDialect::Anthropic,
-            json!({"model": "m", "messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text"}]}]}]}),
+            json!({"model": "m", "messages": [{"role": "user",
+                "content": [{"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text"}]}]}]}),
             "messages[0].content[0].content[0].text",
         ),
         (CallerDialect::Anthropic, json!({"model": "m", "messages": [user], "thinking": {"type": 5}}), "thinking.type"),
@@ -390,10 +391,12 @@ fn a_chat_as_agents_send_it_is_understood() {
         CallerDialect::OpenAiChat,
         &json!({
             "model": "smart", "stream": true, "stream_options": {"include_usage": true}, "n": 1, "stop": "END",
-            "max_completion_tokens": 50, "max_tokens": 40, "reasoning_effort": "xhigh", "user": "u", "prompt_cache_key": "k",
+            "max_completion_tokens": 50, "max_tokens": 40, "reasoning_effort": "xhigh", "user": "u",
+            "prompt_cache_key": "k",
             "tool_choice": {"type": "function", "function": {"name": "f"}}, "parallel_tool_calls": false, "seed": -3,
             "tools": [
-                {"type": "function", "function": {"name": "f", "description": "d", "strict": true, "parameters": {"type": "object"}}},
+                {"type": "function",
+                    "function": {"name": "f", "description": "d", "strict": true, "parameters": {"type": "object"}}},
                 {"type": "web_search"},
             ],
             "messages": [
@@ -406,7 +409,8 @@ fn a_chat_as_agents_send_it_is_understood() {
                 {"role": "assistant", "content": null, "reasoning_content": "Hm", "tool_calls": [
                     {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}},
                 ]},
-                {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "21C"}, {"type": "image_url", "image_url": {"url": "https://x/z.png"}}]},
+                {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "21C"},
+                    {"type": "image_url", "image_url": {"url": "https://x/z.png"}}]},
                 {"role": "assistant", "content": null, "function_call": {"name": "g", "arguments": "{}"}},
                 {"role": "function", "name": "g", "content": "ok"},
                 {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
@@ -476,7 +480,8 @@ fn a_message_as_claude_code_sends_it_is_understood() {
                     {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}},
                 ]},
                 {"role": "user", "content": [
-                    {"type": "tool_result", "tool_use_id": "t1", "is_error": true, "content": [{"type": "text", "text": "no"}, {"type": "text", "text": "file"}]},
+                    {"type": "tool_result", "tool_use_id": "t1", "is_error": true,
+                        "content": [{"type": "text", "text": "no"}, {"type": "text", "text": "file"}]},
                     {"type": "text", "text": "Try again"},
                 ]},
             ],
@@ -532,10 +537,13 @@ fn responses_as_codex_sends_them_are_understood() {
         &json!({
             "model": "gpt-5", "instructions": "You are a coding agent.", "store": false, "stream": true,
             "include": ["reasoning.encrypted_content"], "reasoning": {"effort": "medium", "summary": "auto"},
-            "text": {"verbosity": "low"}, "parallel_tool_calls": false, "prompt_cache_key": "session-1", "tool_choice": "auto",
+            "text": {"verbosity": "low"}, "parallel_tool_calls": false, "prompt_cache_key": "session-1",
+            "tool_choice": "auto",
             "tools": [
-                {"type": "function", "name": "shell", "description": "d", "strict": false, "parameters": {"type": "object"}},
-                {"type": "custom", "name": "apply_patch", "description": "Edits.", "format": {"type": "grammar", "syntax": "lark", "definition": "start: x"}},
+                {"type": "function", "name": "shell", "description": "d", "strict": false,
+                    "parameters": {"type": "object"}},
+                {"type": "custom", "name": "apply_patch", "description": "Edits.",
+                    "format": {"type": "grammar", "syntax": "lark", "definition": "start: x"}},
                 {"type": "local_shell"},
             ],
             "input": [
@@ -544,9 +552,11 @@ fn responses_as_codex_sends_them_are_understood() {
                 encrypted,
                 {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Wait."}]},
                 {"type": "function_call", "name": "shell", "arguments": "{}", "call_id": "c1"},
-                {"type": "custom_tool_call", "name": "apply_patch", "input": "*** x", "call_id": "c2", "status": "completed"},
+                {"type": "custom_tool_call", "name": "apply_patch", "input": "*** x", "call_id": "c2",
+                    "status": "completed"},
                 {"type": "function_call_output", "call_id": "c1", "output": "ok"},
-                {"type": "custom_tool_call_output", "call_id": "c2", "output": [{"type": "input_text", "text": "done"}]},
+                {"type": "custom_tool_call_output", "call_id": "c2",
+                    "output": [{"type": "input_text", "text": "done"}]},
                 {"type": "web_search_call", "status": "completed"},
             ],
         }),
@@ -579,7 +589,8 @@ fn responses_as_codex_sends_them_are_understood() {
     assert_eq!(own["text"], json!({"verbosity": "low"}));
 
     let answer = finished(vec![call("c3", "apply_patch", r#"{"input":"*** y"}"#, None)], StopReason::ToolCalls);
-    let item = json!({"type": "custom_tool_call", "id": "ctc_00000000000000070000", "status": "completed", "call_id": "c3", "name": "apply_patch", "input": "*** y"});
+    let item = json!({"type": "custom_tool_call", "id": "ctc_00000000000000070000", "status": "completed",
+        "call_id": "c3", "name": "apply_patch", "input": "*** y"});
     assert_eq!(whole(&asked.form, &answer)["output"], json!([item]), "a tool that takes a text gets a text");
     let kinds: Vec<Value> = data(&streamed(&asked.form, &answer)).iter().map(|event| event["type"].clone()).collect();
     assert_eq!(kinds[3..5], ["response.custom_tool_call_input.delta", "response.custom_tool_call_input.done"]);
@@ -589,17 +600,23 @@ fn responses_as_codex_sends_them_are_understood() {
 fn gemini_is_understood_in_both_its_spellings() {
     let camel = json!({
         "systemInstruction": {"parts": [{"text": "Be brief."}], "role": "user"},
-        "tools": [{"functionDeclarations": [{"name": "f", "parameters": {"type": "OBJECT", "properties": {"a": {"type": "STRING"}}}}]}],
+        "tools": [{"functionDeclarations": [{"name": "f",
+            "parameters": {"type": "OBJECT", "properties": {"a": {"type": "STRING"}}}}]}],
         "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["f"]}},
         "safetySettings": [{"category": "X", "threshold": "Y"}],
-        "generationConfig": {"temperature": 0.5, "topP": 0.9, "topK": 40, "maxOutputTokens": 9.0, "stopSequences": ["X"],
+        "generationConfig": {"temperature": 0.5, "topP": 0.9, "topK": 40, "maxOutputTokens": 9.0,
+            "stopSequences": ["X"],
             "responseMimeType": "application/json", "responseSchema": {"type": "STRING"},
             "thinkingConfig": {"thinkingBudget": 1024, "includeThoughts": true}},
         "contents": [
-            {"role": "user", "parts": [{"text": "Look"}, {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}, {"fileData": {"fileUri": "https://x.dev/a", "mimeType": "image/jpeg"}}]},
-            {"role": "model", "parts": [{"text": "H", "thought": true}, {"text": "m", "thought": true, "thoughtSignature": "p1"},
-                {"text": "So "}, {"text": "be it."}, {"functionCall": {"name": "f", "args": {"a": 1}}, "thoughtSignature": "p2"}, {"functionCall": {"name": "f"}}]},
-            {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"output": "21C"}}}, {"functionResponse": {"name": "f", "response": {"error": "no"}}}]},
+            {"role": "user", "parts": [{"text": "Look"}, {"inlineData": {"mimeType": "image/png", "data": "AAAA"}},
+                {"fileData": {"fileUri": "https://x.dev/a", "mimeType": "image/jpeg"}}]},
+            {"role": "model",
+                "parts": [{"text": "H", "thought": true}, {"text": "m", "thought": true, "thoughtSignature": "p1"},
+                {"text": "So "}, {"text": "be it."}, {"functionCall": {"name": "f", "args": {"a": 1}},
+                    "thoughtSignature": "p2"}, {"functionCall": {"name": "f"}}]},
+            {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"output": "21C"}}},
+                {"functionResponse": {"name": "f", "response": {"error": "no"}}}]},
         ],
     });
     let names = [

@@ -131,7 +131,8 @@ fn sources_that_another_provider_found_do_not_go_to_anthropic() {
     let mut said = whole(&form(CallerDialect::Anthropic), &answer)["content"].clone();
     said.as_array_mut().expect("blocks").push(json!({"type": "text", "text": "so", "citations": [own]}));
     let body = json!({"model": "m", "max_tokens": 9, "messages": [
-        {"role": "user", "content": "Hi"}, {"role": "assistant", "content": said}, {"role": "user", "content": "And?"}]});
+        {"role": "user", "content": "Hi"}, {"role": "assistant", "content": said},
+        {"role": "user", "content": "And?"}]});
     let asked = asked(CallerDialect::Anthropic, &body);
     let flavour = crate::wire::Flavour::named("generic").expect("a flavour");
     let target = TargetId::new("p", "claude-sonnet-4-5");

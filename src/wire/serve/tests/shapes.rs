@@ -17,14 +17,16 @@ fn answer() -> Finished {
 fn a_chat_is_streamed_in_chunks_and_ends_with_usage_and_done() {
     let chunk = |delta: Value| {
         json!({
-            "id": "chatcmpl-0000000000000007", "object": "chat.completion.chunk", "created": 1_700_000_000, "model": "m",
+            "id": "chatcmpl-0000000000000007", "object": "chat.completion.chunk", "created": 1_700_000_000,
+            "model": "m",
             "choices": [{"index": 0, "delta": delta, "logprobs": null, "finish_reason": null}], "usage": null,
         })
     };
     let usage = json!({
         "prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120,
         "prompt_tokens_details": {"cached_tokens": 30, "cache_write_tokens": 10, "audio_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": 5, "audio_tokens": 0, "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 5, "audio_tokens": 0, "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0},
     });
     let mut end = chunk(json!({}));
     end["choices"][0]["finish_reason"] = "tool_calls".into();
@@ -36,18 +38,15 @@ fn a_chat_is_streamed_in_chunks_and_ends_with_usage_and_done() {
         [
             chunk(json!({"role": "assistant", "content": "", "refusal": null})),
             chunk(json!({"reasoning_content": "Hm"})),
-            chunk(
-                json!({"reasoning_details": [{"type": "reasoning.text", "index": 0, "text": "Hm", "signature": sealed("thought", "anthropic")}]})
-            ),
+            chunk(json!({"reasoning_details": [{"type": "reasoning.text", "index": 0, "text": "Hm",
+                    "signature": sealed("thought", "anthropic")}]})),
             chunk(json!({"content": "It "})),
             chunk(json!({"content": "rai"})),
             chunk(json!({"content": "ns."})),
-            chunk(
-                json!({"reasoning_details": [{"type": "reasoning.encrypted", "index": 1, "id": "c1", "data": sealed("call", "gemini")}]})
-            ),
-            chunk(
-                json!({"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": "{\"a\":1}"}}]})
-            ),
+            chunk(json!({"reasoning_details": [{"type": "reasoning.encrypted", "index": 1, "id": "c1",
+                    "data": sealed("call", "gemini")}]})),
+            chunk(json!({"tool_calls": [{"index": 0, "id": "c1", "type": "function",
+                    "function": {"name": "f", "arguments": "{\"a\":1}"}}]})),
             end,
             last,
             json!("[DONE]"),
@@ -81,7 +80,8 @@ fn a_whole_chat_has_every_field() {
 
 #[test]
 fn a_caller_of_functions_gets_function_calls() {
-    let body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "functions": [{"name": "f"}], "function_call": {"name": "f"}});
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "functions": [{"name": "f"}],
+        "function_call": {"name": "f"}});
     let form = asked(CallerDialect::OpenAiChat, &body).form;
     let body = whole(&form, &answer());
     assert_eq!(body["choices"][0]["message"]["function_call"], json!({"name": "f", "arguments": "{\"a\":1}"}));
@@ -96,7 +96,8 @@ fn a_caller_of_functions_gets_function_calls() {
 fn a_message_is_streamed_block_by_block() {
     let usage = |input: u64, write: u64, read: u64, output: u64| {
         json!({
-            "input_tokens": input, "cache_creation_input_tokens": write, "cache_read_input_tokens": read, "output_tokens": output,
+            "input_tokens": input, "cache_creation_input_tokens": write, "cache_read_input_tokens": read,
+            "output_tokens": output,
         })
     };
     let mut total = usage(60, 10, 30, 20);
@@ -108,7 +109,8 @@ fn a_message_is_streamed_block_by_block() {
     assert_eq!(
         data(&streamed(&form(CallerDialect::Anthropic), &answer())),
         [
-            json!({"type": "message_start", "message": {"id": "msg_0000000000000007", "type": "message", "role": "assistant",
+            json!({"type": "message_start",
+                "message": {"id": "msg_0000000000000007", "type": "message", "role": "assistant",
                 "model": "m", "content": [], "stop_reason": null, "stop_sequence": null, "usage": usage(0, 0, 0, 0)}}),
             start(0, json!({"type": "thinking", "thinking": "", "signature": ""})),
             delta(0, json!({"type": "thinking_delta", "thinking": "Hm"})),
@@ -124,7 +126,8 @@ fn a_message_is_streamed_block_by_block() {
             start(3, json!({"type": "tool_use", "id": "c1", "name": "f", "input": {}})),
             delta(3, json!({"type": "input_json_delta", "partial_json": "{\"a\":1}"})),
             stop(3),
-            json!({"type": "message_delta", "delta": {"stop_reason": "tool_use", "stop_sequence": null}, "usage": total}),
+            json!({"type": "message_delta", "delta": {"stop_reason": "tool_use", "stop_sequence": null},
+                "usage": total}),
             json!({"type": "message_stop"}),
         ]
     );
@@ -222,7 +225,8 @@ fn a_response_is_streamed_item_by_item_and_its_events_are_numbered() {
     );
     assert_eq!(
         *done[3],
-        json!({"type": "function_call", "id": ids[3], "status": "completed", "call_id": "c1", "name": "f", "arguments": "{\"a\":1}"})
+        json!({"type": "function_call", "id": ids[3], "status": "completed", "call_id": "c1", "name": "f",
+            "arguments": "{\"a\":1}"})
     );
     assert_eq!(
         last["usage"],

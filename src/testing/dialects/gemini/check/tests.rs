@@ -85,11 +85,13 @@ fn an_ordinary_request_is_understood_in_either_spelling() {
         let body = json!({
             system: {"parts": {"text": "be brief"}},
             "contents": [
-                {"parts": [{"text": "one two"}, {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}, {"text": " three"}]},
+                {"parts": [{"text": "one two"}, {"inlineData": {"mimeType": "image/png", "data": "AAAA"}},
+                    {"text": " three"}]},
                 model(json!([signed("f"), call("g")])),
                 results(&["f", "g"]),
             ],
-            "tools": [{tools: [{"name": "f", "description": null}, {"name": "g", "parametersJsonSchema": {"type": "object"}}]}],
+            "tools": [{tools: [{"name": "f", "description": null},
+                {"name": "g", "parametersJsonSchema": {"type": "object"}}]}],
             parallel: {"functionCallingConfig": {"mode": "any", "allowedFunctionNames": ["g"]}},
             config: {tokens: 7, "temperature": 1, "topK": 40.0, "seed": "3"},
             "safetySettings": [{"category": 10, "threshold": "BLOCK_NONE"}],
@@ -509,7 +511,8 @@ proptest! {
         field in proptest::sample::select(fields::REQUEST.fields.iter().map(|field| field.1).collect::<Vec<_>>()),
         value in proptest::sample::select(vec![
             json!(null), json!(0), json!(-1e300), json!(""), json!([]), json!({}), json!([null]), json!([{}]),
-            json!([[]]), json!(true), json!([{"functionDeclarations": [null, {"parameters": {"type": 6, "items": {}}}]}]),
+            json!([[]]), json!(true),
+            json!([{"functionDeclarations": [null, {"parameters": {"type": 6, "items": {}}}]}]),
             json!([{"role": "model", "parts": [{"functionCall": {}}, {"functionResponse": {}}]}]), json!({"parts": {}}),
             json!({"functionCallingConfig": {"mode": 99}}), json!({"thinkingConfig": {"thinkingBudget": "x"}}),
         ]),

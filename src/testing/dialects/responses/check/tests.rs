@@ -375,7 +375,8 @@ proptest! {
             json!([{}]), json!([[]]), json!(true), json!({"type": "function"}), json!({"format": {"type": []}}),
             json!([{"type": "reasoning", "id": "rs", "summary": [null]}]), json!([{"type": "function_call_output"}]),
             json!([{"type": "reasoning", "summary": [], "encrypted_content": "gAAAAABä=="}]),
-            json!([{"type": "reasoning", "id": "rs_äöüäöüäöüäöüäöü", "summary": []}, {"role": "assistant", "content": []}]),
+            json!([{"type": "reasoning", "id": "rs_äöüäöüäöüäöüäöü", "summary": []},
+                {"role": "assistant", "content": []}]),
         ]),
         is_official: bool,
     ) {

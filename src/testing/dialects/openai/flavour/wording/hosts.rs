@@ -137,7 +137,9 @@ pub(crate) const OPENROUTER: Wording = Wording {
                  (2500021 of text input). Please reduce the length of either one, or use the context-compression \
                  plugin to compress your prompt automatically.",
             )
-            .body(r#"{"error":{"message":$message,"code":$status,"metadata":{"provider_name":null}},"user_id":"user_drill"}"#),
+            .body(
+                r#"{"error":{"message":$message,"code":$status,"metadata":{"provider_name":null}},"user_id":"user_drill"}"#,
+            ),
         ),
         (
             Error::Unauthorised,

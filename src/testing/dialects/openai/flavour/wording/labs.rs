@@ -6,8 +6,14 @@ use crate::testing::fault::ProviderError as Error;
 pub(crate) const AZURE: Wording = Wording {
     body: r#"{"error":{"code":$code,"message":$message}}"#,
     errors: &[
-        (Error::Server, no(500, "", "The server had an error while processing your request.").code("InternalServerError")),
-        (Error::Unavailable, no(503, "", "The service is temporarily unable to process your request.").code("ServiceUnavailable")),
+        (
+            Error::Server,
+            no(500, "", "The server had an error while processing your request.").code("InternalServerError"),
+        ),
+        (
+            Error::Unavailable,
+            no(503, "", "The service is temporarily unable to process your request.").code("ServiceUnavailable"),
+        ),
         (
             Error::Unauthorised,
             no(
@@ -45,7 +51,10 @@ pub(crate) const AZURE: Wording = Wording {
             ),
         ),
         (Error::Timeout, no(408, "", "The operation was timeout.").code("Timeout")),
-        (Error::ContextTooLong, no(400, INVALID, TOO_LONG).param("messages").code("context_length_exceeded").body(OPENAI.body)),
+        (
+            Error::ContextTooLong,
+            no(400, INVALID, TOO_LONG).param("messages").code("context_length_exceeded").body(OPENAI.body),
+        ),
     ],
     malformed: no(400, INVALID, "").body(OPENAI.body),
     nothing: no(404, "", "Resource not found").code("404"),
