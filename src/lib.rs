@@ -111,14 +111,14 @@ pub use runtime::{ReplyStream, Report, RouterMessage, Runtime};
 pub use transport::{Body, BoxFuture, Http, HttpRequest, HttpResponse, Transport, TransportError, TransportOptions};
 pub use words::consequence;
 pub use words::{
-    Amount, AnswerPiece, AssistantPart, AttemptEnd, AttemptRecord, Audio, CallFacts, CallId, Capabilities, Cause,
+    Amount, AnswerPiece, AssistantPart, AttemptEnd, AttemptRecord, Audio, Bill, CallFacts, CallId, Capabilities, Cause,
     ChatRequest, CommitPolicy, ConfigError, ConfigErrors, Date, Degraded, Demand, Demanded, Dialect, Document,
     DocumentSource, Drift, DriftKind, Durable, Effort, EmbedRequest, Embeddings, Error, Event, Failure, FailureClass,
     Finished, Foreign, Gauge, Hedging, Hint, HintSource, Hold, Image, Json, Limits, Marks, Message, ModelClass,
-    ModelKind, NAME_BYTES_MAX, NoCallId, Note, OnExhausted, Original, OverBudget, Payload, Piece, Price, Priority,
-    Proof, Reasoning, Reply, ReplyEvent, Reported, Reset, ResponseFormat, RetryAfter, Rule, Sampling, Scope, Secret,
-    Source, StopReason, TargetId, Text, Tool, ToolCall, ToolChoice, ToolResult, UnavailableTarget, UnknownName, Unread,
-    Usage, UserPart,
+    ModelKind, NAME_BYTES_MAX, NoCallId, Note, OnExhausted, Original, OverBudget, Payload, Piece, Price, PriceTier,
+    Priority, Proof, Rates, Reasoning, Reply, ReplyEvent, Reported, Reset, ResponseFormat, RetryAfter, Rule, Sampling,
+    Scope, Secret, Source, StopReason, TargetId, Text, Tool, ToolCall, ToolChoice, ToolResult, UnavailableTarget,
+    UnknownName, Unread, Usage, UserPart,
 };
 
 /// The health of targets: breakers, gates, measured times; and the options that they are judged by.

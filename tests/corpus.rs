@@ -104,7 +104,7 @@ fn every_case_reads_as_its_author_expects() {
 fn every_failure_that_an_answer_can_show_has_a_case() {
     let cases = all();
     let seen: BTreeSet<&str> = cases.iter().filter_map(|case| case["expect"]["failure"].as_str()).collect();
-    for class in FailureClass::ALL {
+    for &class in FailureClass::ALL {
         let reason = UNSEEN.iter().find(|(unseen, _)| *unseen == class);
         assert_ne!(seen.contains(class.name()), reason.is_some(), "{class}: {reason:?}");
     }

@@ -27,7 +27,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use standin::config::{DialectConfig, presets};
-use standin::consequence::{CallerStatus, FaultOwner, HoldRule, Next};
+use standin::consequence::{CallerStatus, FaultOwner, HoldRule, Next, Remedy};
 use standin::internals::wire::Flavour;
 use standin::{Config, FailureClass, Runtime, Scope};
 
@@ -363,10 +363,18 @@ fn failures() -> String {
             _ => "?",
         };
         let next = if it.heeds { format!("{next}; comes back when told") } else { next.to_owned() };
-        let rest = it.hold.map_or("nothing".to_owned(), |HoldRule { whole_key, time, passes }| {
+        let rest = it.hold.map_or("nothing".to_owned(), |HoldRule { whole_key, time, remedy }| {
             let (what, time) = (if whole_key { "the key" } else { "key or model" }, time.as_secs());
             let time = if time < 60 { format!("{time} s") } else { format!("{} min", time / 60) };
-            format!("{what}, {time}{}", if passes { "" } else { ", until an operator acts" })
+            let until = remedy.map(|remedy| match remedy {
+                Remedy::ReplaceKey => ", until an operator replaces it",
+                Remedy::AddCredit => ", until an operator pays",
+                Remedy::HaveAllowed => ", until an operator has it allowed",
+                Remedy::NameAnother => ", until an operator names another model",
+                Remedy::CorrectAddress => ", until an operator corrects the address",
+                _ => "?",
+            });
+            format!("{what}, {time}{}", until.unwrap_or_default())
         });
         let told = match it.status {
             CallerStatus::Invalid | CallerStatus::ContextTooLong | CallerStatus::ContentPolicy => "400",
@@ -378,10 +386,11 @@ fn failures() -> String {
             CallerStatus::Internal => "500",
             _ => "?",
         };
-        format!("| `{class}` | {whose} | {scope} | {} | {next} | {rest} | {told} |", it.weight)
+        format!("| `{class}` | {whose} | {scope} | {} | {next} | {rest} | {told} | {} |", it.weight, it.waste)
     };
-    let head = "| class | whose | reaches | weighs | the call | rests | status |\n|---|---|---|---|---|---|---|";
-    let rows: Vec<String> = FailureClass::ALL.into_iter().map(row).collect();
+    let head =
+        "| class | whose | reaches | weighs | the call | rests | status | waste |\n|---|---|---|---|---|---|---|---|";
+    let rows: Vec<String> = FailureClass::ALL.iter().copied().map(row).collect();
     format!("{head}\n{}\n", rows.join("\n"))
 }
 

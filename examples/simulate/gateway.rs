@@ -230,7 +230,7 @@ impl Standin {
             model: 0,
             prompt_tokens: self.prompt,
             whole: false,
-            price: (of.price != (0.0, 0.0)).then_some(price),
+            price: (of.price != (0.0, 0.0)).then_some(price.rates),
             obstacle: None,
             capabilities: Capabilities::default(),
             labels: LabelSet::default(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
+use standin::consequence::HoldRule;
 use standin::internals::policy::routing::{self, Candidate};
 use standin::internals::policy::snapshot::Health;
 use standin::internals::policy::wait_queue::{self, AwaitedTargets, QueueRank};
@@ -152,7 +153,7 @@ impl Standin {
             if let Some(refusal) = health.refusal(false, net.now) {
                 barred.push((health.cause(refusal.gate).passes(), refusal.until));
             } else if let Some((_, class, back)) = self.calls[&call].waits.failed.iter().find(|it| it.0 == target) {
-                let rest = class.consequences().hold.filter(|rest| rest.passes).map(|rest| net.now + rest.time);
+                let rest = class.consequences().hold.filter(HoldRule::passes).map(|rest| net.now + rest.time);
                 barred.push((standin::Cause::Failure(*class).passes(), back.or(rest)));
             }
         }

@@ -10,7 +10,6 @@ use tokio::sync::oneshot;
 use super::budgets::BudgetReservation;
 use super::clock::now;
 use super::permit::Permit;
-use super::progress::AttemptProgress;
 use super::prompt::FittedPrompt;
 use super::redact;
 use super::shared::Shared;
@@ -25,7 +24,7 @@ use crate::policy::hedge::Cost;
 use crate::policy::record::Record;
 use crate::wire::{self, Ending};
 use crate::words::{
-    AttemptEnd, AttemptRecord, CallFacts, Drift, Event, Failure, FailureClass, Note, RetryAfter, Scope, Secret, Usage,
+    AttemptEnd, AttemptRecord, CallFacts, Drift, Event, Failure, FailureClass, Note, RetryAfter, Secret, Usage,
 };
 
 /// This much of an answer may always be kept, however much is kept of others: only long answers are refused memory.
@@ -42,27 +41,16 @@ pub(super) struct AttemptOutcome {
     pub(super) notes: Vec<Note>,
 }
 
-/// The result of the try so far. If it is dropped unsettled, it reports that the try crashed or never began.
-pub(super) struct AttemptAccount {
-    pub(super) permit: Permit,
+/// What is known of a try before it begins.
+pub(super) struct PlannedAttempt {
     pub(super) target: Arc<Target>,
     pub(super) about: Arc<CallFacts>,
     pub(super) number: u32,
     pub(super) call_started: Instant,
-    pub(super) shared: Arc<Shared>,
-    pub(super) end: Option<oneshot::Sender<AttemptOutcome>>,
     /// How the request goes to this target.
     pub(super) prompt: FittedPrompt,
     /// Tokens of the answer that its provider bills though it was cancelled before they came.
     pub(super) runs_on: u32,
-    pub(super) begun: Option<Instant>,
-    /// When the last response's head came, and the provider's own time then.
-    pub(super) head: Option<(Instant, SystemTime)>,
-    pub(super) first_token: Option<Instant>,
-    pub(super) content_bytes: usize,
-    /// Bytes of the request's body and of the answer's, as they were sent.
-    pub(super) sent: u64,
-    pub(super) received: u64,
     /// Whether it joined another attempt of its call.
     pub(super) hedge: bool,
     /// Its expected cost, where it joined only for speed.
@@ -71,39 +59,76 @@ pub(super) struct AttemptAccount {
     pub(super) purchase: Option<BudgetReservation>,
     /// Whether its target is marked as degraded.
     pub(super) degraded: bool,
+}
+
+/// The result of the try so far. If it is dropped unsettled, it reports that the try crashed or never began.
+pub(super) struct AttemptAccount {
+    pub(super) planned: PlannedAttempt,
+    pub(super) permit: Permit,
+    pub(super) shared: Arc<Shared>,
+    /// Takes its end; `None` once it is settled.
+    end: Option<oneshot::Sender<AttemptOutcome>>,
+    begun: Option<Instant>,
+    /// When the last response's head came, and the provider's own time then.
+    pub(super) head: Option<(Instant, SystemTime)>,
+    pub(super) first_token: Option<Instant>,
+    pub(super) content_bytes: usize,
+    /// Bytes of the request's body and of the answer's, as they were sent.
+    pub(super) sent: u64,
+    pub(super) received: u64,
     /// Bytes of the answer that are kept in memory.
-    pub(super) kept: usize,
+    kept: usize,
     pub(super) blocked: Duration,
     pub(super) notes: Vec<Note>,
     /// The secret that was sent, and the one before it, if that was refused.
     pub(super) secrets: [Option<Secret>; 2],
     /// The parts of the answer that are not known here.
     pub(super) drift: Vec<Drift>,
-    /// Notes when it has content.
-    pub(super) progress: Arc<AttemptProgress>,
     /// An answer that came whole and that its provider calls a failure, for a caller that gets no other answer.
     pub(super) flawed: Option<Ending>,
 }
 
-/// Returns the end of a try that no call waits for any more.
-pub(super) fn unwanted(class: FailureClass) -> Failure {
-    let why = match class {
-        FailureClass::CallerLeft => "the caller left",
-        FailureClass::Cancelled => "a holder of the call ended it",
-        FailureClass::HedgeLost => "another attempt was faster",
-        FailureClass::Stopped => "the runtime stopped",
-        _ => "the call ended",
-    };
-    Failure::new(class, why)
-}
-
 impl AttemptAccount {
+    /// Returns the account of a try that has not begun, and where its end is told.
+    pub(super) fn new(
+        planned: PlannedAttempt,
+        permit: Permit,
+        shared: Arc<Shared>,
+    ) -> (Self, oneshot::Receiver<AttemptOutcome>) {
+        let (end, ended) = oneshot::channel();
+        let account = Self {
+            planned,
+            permit,
+            shared,
+            end: Some(end),
+            begun: None,
+            head: None,
+            first_token: None,
+            content_bytes: 0,
+            sent: 0,
+            received: 0,
+            kept: 0,
+            blocked: Duration::ZERO,
+            notes: Vec::new(),
+            secrets: [const { None }; 2],
+            drift: Vec::new(),
+            flawed: None,
+        };
+        (account, ended)
+    }
+
     /// Says that something is being sent, and starts the timers.
     pub(super) fn begin(&mut self, first_token_max: Option<Duration>) -> Watchdog {
         let now = now();
         self.permit.begin(now);
         self.begun.get_or_insert(now);
-        Watchdog::new(self.permit.ticket(), first_token_max, self.target.spec().stall(), self.progress.clone(), now)
+        Watchdog::new(
+            self.permit.ticket(),
+            first_token_max,
+            self.planned.target.spec().stall(),
+            self.permit.progress().clone(),
+            now,
+        )
     }
 
     /// Counts content: the first ends the first-token timer, and each restarts the stall timer.
@@ -148,18 +173,14 @@ impl AttemptAccount {
         }
     }
 
-    /// Tells whether a refusal is about how many are in flight, though its status is that of a limit: it says neither
-    /// which limit nor for how long, and others are in flight and are answered.
-    fn is_about_places(&self, failure: &Failure) -> bool {
-        let is_bare = failure.retry_after.is_none() && wire::limits::named(&failure.message).is_none();
-        failure.class == FailureClass::RateLimited && is_bare && self.permit.ticket().is_crowded
-    }
-
     /// Returns a number that tells this try's answer from every other, those of other processes included.
     pub(super) fn salt(&self) -> u64 {
         let since = self.head.and_then(|(_, date)| date.duration_since(SystemTime::UNIX_EPOCH).ok());
         let nanos = since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
-        nanos ^ self.about.id.runtime ^ self.about.id.number.rotate_left(32) ^ u64::from(self.number)
+        nanos
+            ^ self.planned.about.id.runtime
+            ^ self.planned.about.id.number.rotate_left(32)
+            ^ u64::from(self.planned.number)
     }
 
     /// Returns the class of an end that was not asked for: the runtime stops or, if it does not, another.
@@ -173,82 +194,99 @@ impl AttemptAccount {
         let now = now();
         let (end, back, brought) = match result {
             Ok(brought) => (AttemptEnd::Won, None, Some(brought)),
-            Err(mut failure) => {
-                let keys = self.target.provider.spec.keys.len();
-                if self.is_about_places(&failure) {
-                    (failure.class, failure.scope) = (FailureClass::Overloaded, Scope::Model);
-                }
-                failure.scope = failure.reach(keys, wire::classify::is_retirement(&failure));
+            Err(failure) => {
                 let back = self.back(&failure);
-                let failure = redact::failure(&self.shared.table(), &self.secrets, failure);
-                (AttemptEnd::Failed(failure), back, self.flawed.take().map(AttemptAnswer::Answer))
+                (AttemptEnd::Failed(self.judged(failure)), back, self.flawed.take().map(AttemptAnswer::Answer))
             }
         };
-        if let AttemptEnd::Failed(failure) = &end
-            && failure.class == FailureClass::RateLimited
-        {
+        self.tell_drift(&end);
+        if let Some(usage) = brought.as_ref().and_then(AttemptAnswer::usage) {
+            self.learn(&usage);
+        }
+        let record = Arc::new(self.record(end, brought.as_ref(), now));
+        self.tell_provider(&record, back, now);
+        self.pay(&record, now);
+        self.shared.sink.tell(&Record::Attempt(record.clone()));
+        let notes = std::mem::take(&mut self.notes);
+        // The call waits no longer than the provider's hold lasts.
+        let honoured = now + self.planned.target.provider.spec.admission.breaker.retry_after_max;
+        let back = back.map(|back| back.min(honoured));
+        let _ = tell.send(AttemptOutcome { record, back, brought, notes });
+    }
+
+    /// Returns a failure as it counts at this target, without anything secret.
+    fn judged(&mut self, failure: Failure) -> Failure {
+        if failure.class == FailureClass::RateLimited {
             self.permit.refused_by(wire::limits::named(&failure.message));
         }
-        self.tell_drift(&end);
-        let (usage, estimated) = self.usage(brought.as_ref(), &end);
-        if !estimated {
-            self.target.provider.slot.learn(self.target.index, &self.prompt.size, usage.input);
-            let (route, target, grows) = (self.about.route.clone(), self.target.id().clone(), self.prompt.grows);
-            self.shared.budgets.learn(PromptKind { route, target, grows }, self.prompt.tokens, usage.input);
-            self.permit.took(usage.input.saturating_add(usage.output));
-        }
+        let (keys, is_retirement) =
+            (self.planned.target.provider.spec.keys.len(), wire::classify::is_retirement(&failure));
+        let failure = self.permit.ticket().judged(failure, keys, is_retirement);
+        redact::failure(&self.shared.table(), &self.secrets, failure)
+    }
+
+    /// Learns from the tokens as the provider counted them.
+    fn learn(&mut self, usage: &Usage) {
+        let PlannedAttempt { target, about, prompt, .. } = &self.planned;
+        target.provider.slot.learn(target.index, &prompt.size, usage.input);
+        let kind = PromptKind { route: about.route.clone(), target: target.id().clone(), grows: prompt.grows };
+        self.shared.budgets.learn(kind, prompt.tokens, usage.input);
+        self.permit.took(usage.input.saturating_add(usage.output));
+    }
+
+    /// Returns the record of the try.
+    fn record(&self, end: AttemptEnd, brought: Option<&AttemptAnswer>, now: Instant) -> AttemptRecord {
+        let (usage, is_estimate) = self.usage(brought, &end);
+        let bill = brought.map(AttemptAnswer::bill).unwrap_or_default();
+        let price = self.planned.target.price.as_ref().map(|price| price.at(usage.input));
+        let billed = price.map(|price| price.billed(&usage, &bill));
         let began = self.begun.unwrap_or(now);
         let ticket = self.permit.ticket();
-        let key = &self.target.provider.spec.keys[ticket.key].name;
-        // The price of a prompt of this length; what the provider itself tells goes before it.
-        let price = self.target.price.map(|price| price.at(usage.input));
-        let bill = brought.as_ref().map(AttemptAnswer::bill).unwrap_or_default();
-        let billed = price.map(|price| price.billed(&usage, &bill));
-        let record = Arc::new(AttemptRecord {
-            model: brought.as_ref().and_then(AttemptAnswer::model).cloned(),
-            started_after: began.saturating_duration_since(self.call_started),
+        let PlannedAttempt { target, about, number, .. } = &self.planned;
+        let key = target.provider.spec.keys[ticket.key].name.clone();
+        AttemptRecord {
+            model: brought.and_then(AttemptAnswer::model).cloned(),
+            started_after: began.saturating_duration_since(self.planned.call_started),
             first_token: self.first_token.map(|at| at.saturating_duration_since(began)),
             took: now.saturating_duration_since(began),
             usage,
-            estimated: estimated || billed.is_some_and(|(_, is_estimate)| is_estimate),
+            estimated: is_estimate || billed.is_some_and(|(_, is_estimate)| is_estimate),
+            bill,
             price,
             cost_usd: billed.map(|(dollars, _)| dollars).or(bill.cost_usd),
             bytes_sent: self.sent,
             bytes_received: self.received,
             probe: ticket.probe,
             last_resort: ticket.last_resort,
-            hedge: self.hedge,
-            degraded: self.degraded,
+            hedge: self.planned.hedge,
+            degraded: self.planned.degraded,
             end,
-            ..AttemptRecord::new(self.about.clone(), self.number, self.target.id().clone(), key.clone())
-        });
+            ..AttemptRecord::new(about.clone(), *number, target.id().clone(), key)
+        }
+    }
+
+    /// Tells the provider what the end means for the target's health.
+    fn tell_provider(&mut self, record: &AttemptRecord, back: Option<Instant>, now: Instant) {
         let course = AttemptSummary {
             begun: self.begun.is_some(),
             blocked: self.blocked,
             streamed: self.first_token.map(|first| now.saturating_duration_since(first)),
             whole: self.permit.ticket().whole,
             back,
-            outlived: self.progress.is_outlived(),
+            outlived: self.permit.progress().is_outlived(),
         };
         self.permit.settle(course.outcome(&record.end, record.usage.output));
         if let AttemptEnd::Failed(failure) = &record.end
             && wire::classify::is_retirement(failure)
         {
-            self.shared.retiring(self.target.spec(), None);
+            self.shared.retiring(self.planned.target.spec(), None);
         }
-        self.shared.budget.hedges.ended(self.reserved.take(), Cost::of(record.cost_usd), now);
-        self.tell_of_budgets(&record);
-        self.shared.sink.tell(&Record::Attempt(record.clone()));
-        let notes = std::mem::take(&mut self.notes);
-        // The call waits no longer than the provider's hold lasts.
-        let honoured = now + self.target.provider.spec.admission.breaker.retry_after_max;
-        let back = back.map(|back| back.min(honoured));
-        let _ = tell.send(AttemptOutcome { record, back, brought, notes });
     }
 
     /// Charges the attempt to the budgets, and tells of budgets that are nearly spent.
-    fn tell_of_budgets(&mut self, record: &AttemptRecord) {
-        let alerts = self.purchase.take().map_or_else(Vec::new, |purchase| purchase.settle(record));
+    fn pay(&mut self, record: &AttemptRecord, now: Instant) {
+        self.shared.budget.hedges.ended(self.planned.reserved.take(), Cost::of(record.cost_usd), now);
+        let alerts = self.planned.purchase.take().map_or_else(Vec::new, |purchase| purchase.settle(record));
         for Alert { budget, share } in alerts {
             tracing::warn!(share, %budget, "a budget is spent, or soon will be");
             self.shared.tell(Event::Budget { budget, share });
@@ -260,7 +298,7 @@ impl AttemptAccount {
         if let AttemptEnd::Failed(failure) = end {
             self.drift.extend(wire::unknown_code(failure));
         }
-        let provider = &self.target.provider;
+        let provider = &self.planned.target.provider;
         redact::names(&self.shared.table(), &self.secrets, &mut self.drift);
         for Drift { kind, name } in self.drift.drain(..).filter_map(|drift| provider.slot.drifted(drift)) {
             let (provider, what) = (provider.spec.name.clone(), kind);
@@ -281,8 +319,8 @@ impl AttemptAccount {
             return (Usage::default(), true);
         }
         let output = u64::try_from(self.content_bytes.div_ceil(4)).unwrap_or(u64::MAX);
-        let output = if is_cancelled { output.max(self.runs_on.into()) } else { output };
-        (Usage { input: self.prompt.tokens.into(), output, ..Usage::default() }, true)
+        let output = if is_cancelled { output.max(self.planned.runs_on.into()) } else { output };
+        (Usage { input: self.planned.prompt.tokens.into(), output, ..Usage::default() }, true)
     }
 }
 
@@ -296,7 +334,7 @@ impl Drop for AttemptAccount {
         let how = if self.begun.is_some() { "crashed or was killed" } else { "never started" };
         self.settle(Err(match class {
             FailureClass::Crashed => Failure::new(class, format!("the attempt's actor {how}")),
-            _ => unwanted(class),
+            _ => Failure::unwanted(class),
         }));
     }
 }

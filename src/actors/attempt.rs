@@ -11,7 +11,6 @@ use ractor::{ActorCell, SpawnErr};
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
-use super::account::unwanted;
 use super::clock::now;
 use super::job::AttemptJob;
 use super::prompt::FittedPrompt;
@@ -53,7 +52,7 @@ async fn run(mut job: Box<AttemptJob>, wanted: oneshot::Receiver<FailureClass>) 
         result = job.answer() => Ok(result),
     };
     let result = result.unwrap_or_else(|class| {
-        Err(unwanted(class.unwrap_or_else(|| job.account.stopped_or(FailureClass::CallEnded))))
+        Err(Failure::unwanted(class.unwrap_or_else(|| job.account.stopped_or(FailureClass::CallEnded))))
     });
     // The channel closes before the end is reported, so that a reader that drained it has everything.
     let AttemptJob { pieces, mut account, rest, .. } = *job;
@@ -91,9 +90,9 @@ impl AttemptJob {
 
     /// Asks with this request, and with another key if the key's source has one by then.
     async fn ask(&mut self, work: Work) -> Result<AttemptAnswer, Failure> {
-        let provider = self.account.target.provider.clone();
+        let provider = self.account.planned.target.provider.clone();
         let spec = &provider.spec;
-        let (target, meant) = (self.account.target.clone(), self.meant);
+        let (target, meant) = (self.account.planned.target.clone(), self.meant);
         let encode = move || work.encode(&target.provider.spec, target.spec(), meant);
         let encoded = self.account.shared.blocking_pool.run(self.work.is_long(), encode).await?;
         for note in encoded.notes {
@@ -134,7 +133,7 @@ impl AttemptJob {
         secret: Option<&Secret>,
         (path, names, stops): (&str, &Names, &[Text]),
     ) -> Result<AttemptAnswer, Failure> {
-        let provider = self.account.target.provider.clone();
+        let provider = self.account.planned.target.provider.clone();
         if let Some(secret) = secret {
             wire::authorize(provider.spec.dialect, provider.spec.flavour, secret, &mut request.headers)?;
             self.account.secrets[1] = self.account.secrets[0].replace(secret.clone());
@@ -171,7 +170,7 @@ impl AttemptJob {
     /// Returns the request without the parts that do not fit this target's window, if there are any, and notes them.
     fn trim(&mut self) -> Option<Work> {
         let Work::Chat(request) = &self.work else { return None };
-        let FittedPrompt { cut, left_out: tokens, .. } = self.account.prompt;
+        let FittedPrompt { cut, left_out: tokens, .. } = self.account.planned.prompt;
         let trimmed = cut?.apply(request);
         let left_out = request.messages.len() - trimmed.messages.len();
         let messages = u32::try_from(left_out).unwrap_or(u32::MAX);
@@ -196,8 +195,8 @@ impl AttemptJob {
         // The head decides; the part of the body that has come adds details.
         let _ = watchdog.guard(tokio::time::timeout(ERROR_BODY_WAIT, read), &self.account.permit).await?;
         self.account.received += received;
-        let (model, prompt_tokens) = (&*self.account.target.id().model, self.account.prompt.tokens);
-        let home = self.account.target.provider.spec.flavour.home;
+        let (model, prompt_tokens) = (&*self.account.planned.target.id().model, self.account.planned.prompt.tokens);
+        let home = self.account.planned.target.provider.spec.flavour.home;
         let sent = Sent { model, prompt_tokens, now: self.account.head.map(|(_, date)| date), home };
         Ok(wire::classify(response.status, &response.headers, &bytes, sent))
     }
@@ -218,7 +217,7 @@ impl AttemptJob {
         }
         if class == FailureClass::Connect
             && let Some(since) =
-                self.account.shared.unreachable(&self.account.target.provider.spec.host, &message, now())
+                self.account.shared.unreachable(&self.account.planned.target.provider.spec.host, &message, now())
         {
             self.account.tell_all(|| ProviderMessage::LocalFault(since));
         }

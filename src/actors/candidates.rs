@@ -99,15 +99,16 @@ impl Table {
             let target = &self.targets[at];
             let spec = target.spec();
             let Some(health) = target.provider.slot.health(target.index) else { continue };
+            let prompt_tokens = self.fit(at, route, asked, 0).tokens;
             candidates.push(Candidate {
                 target: at,
                 tier: member.tier,
                 weight: member.weight,
                 domain: target.place.domain,
                 model: target.place.model,
-                prompt_tokens: self.fit(at, route, asked, 0).tokens,
+                prompt_tokens,
                 whole: asked.work.is_whole(&target.provider.spec, spec),
-                price: target.price,
+                price: target.price.as_ref().map(|price| price.at(prompt_tokens.into())),
                 capabilities: spec.capabilities,
                 obstacle: asked.demands.iter().find_map(|demand| target.obstacle(route, asked, demand)),
                 labels: target.place.labels,

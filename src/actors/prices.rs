@@ -101,8 +101,8 @@ impl Prices {
 
     /// Returns what a target costs: as configured, else as listed, else by the catalogue.
     pub(super) fn of(&self, spec: &TargetSpec) -> Option<Price> {
-        let Some(listing) = &spec.listing else { return spec.price };
-        lock(&self.0).iter().find_map(|source| source.list.price(listing)).or(spec.price)
+        let Some(listing) = &spec.listing else { return spec.price.clone() };
+        lock(&self.0).iter().find_map(|source| source.list.price(listing)).or_else(|| spec.price.clone())
     }
 
     /// Returns how the sources fare.

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
-use super::account::unwanted;
 use super::clock::now;
 use super::job::AttemptJob;
 use super::shared::CrashHook;
@@ -35,7 +34,7 @@ impl AttemptJob {
         response: HttpResponse,
         watchdog: &mut Watchdog,
     ) -> Result<Ending, Failure> {
-        let spec = &self.account.target.provider.spec;
+        let spec = &self.account.planned.target.provider.spec;
         let streaming = wire::is_event_stream(&response.headers);
         let verbatim = self.work.verbatim(spec, self.buffered, self.signed, self.filtered);
         let verbatim = verbatim.map(|how| Verbatim { kept: self.kept, ..how });
@@ -249,7 +248,7 @@ impl AttemptJob {
 /// Returns the end of a try whose answer is no longer read. Its call knows why, and says so first.
 async fn no_reader() -> Failure {
     tokio::time::sleep(WORD_MAX).await;
-    unwanted(FailureClass::CallerLeft)
+    Failure::unwanted(FailureClass::CallerLeft)
 }
 
 /// Judges a whole answer by its provider's end and by the request.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::account::AttemptAccount;
+use super::account::{AttemptAccount, PlannedAttempt};
 use super::attempt;
 use super::budgets::BudgetReservation;
 use super::caller_channel::CallerChannel;
@@ -132,7 +132,6 @@ impl Driver {
     ) -> RunningAttempt {
         let target = self.table.targets[this.target].clone();
         let (pieces, receiver) = mpsc::channel(PIECES_MAX);
-        let (end, ended) = oneshot::channel();
         let (unwanted, wanted) = oneshot::channel();
         let progress = permit.progress().clone();
         let span = tracing::info_span!(target: CALLS, "attempt", number = this.number, target = %target.id(),
@@ -144,37 +143,22 @@ impl Driver {
         } else {
             0
         };
-        let account = AttemptAccount {
-            permit,
+        let planned = PlannedAttempt {
             target,
             about: self.call_record.about().clone(),
             number: this.number,
             call_started: self.started,
-            shared: self.shared.clone(),
-            end: Some(end),
             prompt: fitted,
             runs_on,
-            begun: None,
-            head: None,
-            first_token: None,
-            content_bytes: 0,
-            sent: 0,
-            received: 0,
             hedge: this.beside.is_some(),
             reserved: this.hedge,
             purchase,
             degraded: self.is_degraded,
-            kept: 0,
-            blocked: Duration::ZERO,
-            notes: Vec::new(),
-            secrets: [const { None }; 2],
-            drift: Vec::new(),
-            progress: progress.clone(),
-            flawed: None,
         };
+        let (account, ended) = AttemptAccount::new(planned, permit, self.shared.clone());
         let work = self.asked.work.clone();
         let meant = self.table.layout.is_only_model(&self.route, this.target);
-        let signed = self.table.has_several_issuers(&self.route, account.target.provider.spec.dialect);
+        let signed = self.table.has_several_issuers(&self.route, account.planned.target.provider.spec.dialect);
         let job = Box::new(AttemptJob {
             work,
             resend: this.resend,

@@ -9,8 +9,9 @@ mod prices;
 
 use std::sync::LazyLock;
 
-use crate::words::{Capabilities, Date, ModelKind, Price, PriceTier, without_path};
+use crate::words::{Capabilities, Date, ModelKind, Price, PriceTier, Rates, without_path};
 
+pub(crate) use price::WrittenRates;
 pub use price::{PriceConfig, PriceTierConfig};
 pub(crate) use prices::Listing;
 pub use prices::PriceList;
@@ -132,13 +133,15 @@ fn parse(line: &'static str) -> Option<Model> {
     let [cache_write_1h, search] = [next(), next()].map(|column| column.and_then(|column| column.parse().ok()));
     let tiers = next().unwrap_or_default();
     let has = |ability: &str| abilities.contains(&ability);
-    let price = input.zip(output).map(|(input, output)| Price {
-        cached_input: cached_input.unwrap_or(input),
-        cache_write: cache_write.unwrap_or(input),
-        cache_write_1h,
-        search,
-        tiers: [tier(tiers, cache_write_1h.is_some()), None, None],
-        ..Price::new(input, output)
+    let price = input.zip(output).map(|(input, output)| {
+        let rates = Rates {
+            cached_input: cached_input.unwrap_or(input),
+            cache_write: cache_write.unwrap_or(input),
+            cache_write_1h,
+            search,
+            ..Rates::new(input, output)
+        };
+        Price { rates, tiers: tier(tiers, &rates).into_iter().collect() }
     });
     let capabilities = Capabilities {
         kind: kind(id),
@@ -167,20 +170,19 @@ fn parse(line: &'static str) -> Option<Model> {
 
 /// Reads the prices of long prompts: `above:input/cached_input/cache_write/output`; a write for an hour costs twice the
 /// prompt, where it has a price.
-fn tier(text: &str, has_hours: bool) -> Option<PriceTier> {
+fn tier(text: &str, first: &Rates) -> Option<PriceTier> {
     let (above, dollars) = text.split_once(':')?;
     let dollars: Vec<Option<f64>> = dollars.split('/').map(|dollars| dollars.parse().ok()).collect();
     let [input, cached_input, cache_write, output] = dollars[..] else { return None };
     let (input, output) = input.zip(output)?;
-    Some(PriceTier {
-        above: above.parse().ok()?,
-        input,
+    let rates = Rates {
         cached_input: cached_input.unwrap_or(input),
         cache_write: cache_write.unwrap_or(input),
-        output,
-        reasoning: output,
-        cache_write_1h: has_hours.then_some(2.0 * input),
-    })
+        cache_write_1h: first.cache_write_1h.map(|_| 2.0 * input),
+        search: first.search,
+        ..Rates::new(input, output)
+    };
+    Some(PriceTier { above: above.parse().ok()?, rates })
 }
 
 #[cfg(test)]
@@ -223,23 +225,27 @@ mod tests {
     #[test]
     fn a_row_holds_prices_windows_and_what_the_model_cannot() {
         let model = find("claude-haiku-5-5").expect("a known model");
-        assert_eq!(model.price.map(|price| (price.input, price.cached_input, price.output)), Some((0.1, 0.01, 0.5)));
-        let writes = find("claude-haiku-4-5").and_then(|model| model.price);
-        assert_eq!(writes.map(|price| price.cache_write), Some(1.25));
+        assert_eq!(
+            model.price.as_ref().map(|it| (it.rates.input, it.rates.cached_input, it.rates.output)),
+            Some((0.1, 0.01, 0.5))
+        );
+        let writes = find("claude-haiku-4-5").and_then(|model| model.price.as_ref());
+        assert_eq!(writes.map(|price| price.rates.cache_write), Some(1.25));
         assert_eq!(model.capabilities.context_tokens_max, Some(1_000_000));
         assert!(model.capabilities.tools && model.reasons && !model.samples);
     }
 
     #[test]
     fn long_prompts_hours_and_searches_have_prices_of_their_own() {
-        let price = |name| find(name).and_then(|model| model.price).expect(name);
+        let price = |name| find(name).and_then(|model| model.price.as_ref()).expect(name);
         let pro = price("gemini-2.5-pro").at(200_001);
         assert_eq!((pro.input, pro.cached_input, pro.output), (2.5, 0.25, 15.0));
-        let sonnet = price("claude-sonnet-5-5");
+        let sonnet = price("claude-sonnet-5-5").rates;
         assert_eq!((sonnet.cache_write_1h, sonnet.search), (Some(2.0 * sonnet.input), Some(0.01)));
         let lines = DATA.lines().filter(|line| !line.starts_with('#'));
         let with_tiers = lines.filter(|line| line.split('\t').nth(12).is_some_and(|tiers| !tiers.is_empty()));
-        let read = models().iter().filter(|model| model.price.is_some_and(|price| price.tiers[0].is_some())).count();
+        let read =
+            models().iter().filter(|model| model.price.as_ref().is_some_and(|price| !price.tiers.is_empty())).count();
         assert!(read > 20 && with_tiers.count() == read, "{read}");
     }
 
@@ -266,8 +272,10 @@ mod tests {
 
     #[test]
     fn a_model_that_two_sell_has_the_price_of_the_one_that_is_asked() {
-        let price =
-            |vendors: &[&str]| find_at(vendors, "deepseek-v4-pro").and_then(|model| model.price).map(|it| it.input);
+        let price = |vendors: &[&str]| {
+            let price = find_at(vendors, "deepseek-v4-pro").and_then(|model| model.price.as_ref());
+            price.map(|price| price.rates.input)
+        };
         assert_eq!((price(&["deepseek"]), price(&["qwen"]), price(&["openai"])), (Some(1.32), Some(2.4), None));
     }
 

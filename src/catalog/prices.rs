@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::price::PriceConfig;
-use crate::words::{Price, PriceTier, TIERS_MAX};
+use crate::words::{Price, PriceTier, Rates, TIERS_MAX};
 
 /// Dollars for a million tokens beyond which a price is a mistake: a dollar a token.
 const DOLLARS_MAX: f64 = 1e6;
@@ -93,20 +93,15 @@ impl PriceList {
         };
         let placed = placed.find_map(|name| self.0.get(&name));
         let listed = placed.or_else(|| names.iter().filter_map(|name| self.0.get(name)).find(sells))?;
-        Some(listed.price)
+        Some(listed.price.clone())
     }
 }
 
 /// Tells whether every price is one.
 fn is_fine(price: &Price) -> bool {
-    let Price { input, cached_input, cache_write, output, reasoning, cache_write_1h, search, tiers } = *price;
-    let of_tiers = tiers.into_iter().flatten().flat_map(|tier| {
-        let PriceTier { above: _, input, cached_input, cache_write, output, reasoning, cache_write_1h } = tier;
-        [Some(input), Some(cached_input), Some(cache_write), Some(output), Some(reasoning), cache_write_1h]
-    });
-    let flat = [input, cached_input, cache_write, output, reasoning].map(Some);
-    let all = flat.into_iter().chain([cache_write_1h, search]).chain(of_tiers).flatten();
-    all.into_iter().all(|dollars| (0.0..=DOLLARS_MAX).contains(&dollars))
+    let all = std::iter::once(&price.rates).chain(price.tiers.iter().map(|tier| &tier.rates));
+    let mut dollars = all.flat_map(Rates::named).filter_map(|(_, dollars)| dollars);
+    dollars.all(|dollars| (0.0..=DOLLARS_MAX).contains(&dollars))
 }
 
 /// Reads an entry of `LiteLLM`'s, if it has a price for tokens. It has 0 for both where something else is billed, or
@@ -126,13 +121,13 @@ fn of_litellm(fields: &Map<String, Value>) -> Option<Listed> {
         return None;
     }
     let search = || fields.get("search_context_cost_per_query")?.get("search_context_size_medium")?.as_f64();
-    let mut price = Price {
+    let rates = Rates {
         cached_input: dollars("cache_read_input_token_cost").unwrap_or(input),
         cache_write: dollars("cache_creation_input_token_cost").unwrap_or(input),
         reasoning: dollars("output_cost_per_reasoning_token").unwrap_or(output),
         cache_write_1h: dollars("cache_creation_input_token_cost_above_1hr"),
         search: search(),
-        ..Price::new(input, output)
+        ..Rates::new(input, output)
     };
     // `input_cost_per_token_above_200k_tokens`; what is not listed of a tier stays as it is.
     let length = |name: &str| {
@@ -141,20 +136,21 @@ fn of_litellm(fields: &Map<String, Value>) -> Option<Listed> {
     };
     let mut lengths: Vec<u32> = fields.keys().filter_map(|name| length(name)).collect();
     lengths.sort_unstable();
-    for (tier, above) in price.tiers.iter_mut().zip(lengths) {
+    let tier = |above: u32| {
         let of = |name: &str| dollars(&format!("{name}_above_{above}k_tokens"));
         let (input, output) =
             (of("input_cost_per_token").unwrap_or(input), of("output_cost_per_token").unwrap_or(output));
-        *tier = Some(PriceTier {
-            above: u64::from(above) * 1_000,
-            input,
-            cached_input: of("cache_read_input_token_cost").unwrap_or(price.cached_input),
-            cache_write: of("cache_creation_input_token_cost").unwrap_or(price.cache_write),
-            output,
+        let rates = Rates {
+            cached_input: of("cache_read_input_token_cost").unwrap_or(rates.cached_input),
+            cache_write: of("cache_creation_input_token_cost").unwrap_or(rates.cache_write),
             reasoning: of("output_cost_per_reasoning_token").unwrap_or(output),
-            cache_write_1h: of("cache_creation_input_token_cost_above_1hr").or(price.cache_write_1h),
-        });
-    }
+            cache_write_1h: of("cache_creation_input_token_cost_above_1hr").or(rates.cache_write_1h),
+            search: rates.search,
+            ..Rates::new(input, output)
+        };
+        PriceTier { above: u64::from(above) * 1_000, rates }
+    };
+    let price = Price { rates, tiers: lengths.into_iter().take(TIERS_MAX).map(tier).collect() };
     Some(Listed { price, seller: text("litellm_provider").map(str::to_owned) })
 }
 
@@ -193,14 +189,14 @@ mod tests {
         assert_eq!(list.len(), 5);
         let price =
             |places: &[&str], name: &str, sellers: Option<&[&str]>| list.price(&listing(places, &[name], sellers));
-        let mini = Price { cached_input: 0.025, ..Price::new(0.25, 2.0) };
-        assert_eq!(price(&["openai"], "gpt-5.4-mini", Some(&["openai"])), Some(mini));
+        let mini = Price::from(Rates { cached_input: 0.025, ..Rates::new(0.25, 2.0) });
+        assert_eq!(price(&["openai"], "gpt-5.4-mini", Some(&["openai"])), Some(mini.clone()));
         assert_eq!(price(&["east", "azure"], "gpt-5.4-mini", Some(&["azure", "openai"])), Some(Price::new(0.3, 2.2)));
-        assert_eq!(price(&["cloud"], "gpt-5.4-mini", Some(&["openai"])), Some(mini), "its vendor's own price");
+        assert_eq!(price(&["cloud"], "gpt-5.4-mini", Some(&["openai"])), Some(mini.clone()), "its vendor's own price");
         assert_eq!(price(&["cloud"], "gpt-5.4-mini", Some(&["cloud"])), None, "a host of others' models has its own");
         assert_eq!(price(&["any"], "gpt-5.4-mini", None), Some(mini));
         assert_eq!(price(&["groq"], "qwen3", Some(&["groq"])), Some(Price::new(0.1, 0.4)));
-        assert_eq!(price(&["mine"], "qwen3", Some(&[])), Some(Price { reasoning: 3.0, ..Price::new(0.5, 1.0) }));
+        assert_eq!(price(&["mine"], "qwen3", Some(&[])), Some(Rates { reasoning: 3.0, ..Rates::new(0.5, 1.0) }.into()));
         assert_eq!(price(&["openai"], "embed", None), Some(Price::new(0.02, 0.0)));
         assert_eq!((price(&["openai"], "free", None), price(&["openai"], "image", None)), (None, None));
     }
@@ -230,11 +226,11 @@ mod tests {
             [pro(128_000), pro(200_000), pro(200_001)],
             [(1.25, 0.125, 10.0), (2.0, 0.125, 10.0), (2.5, 0.25, 15.0)]
         );
-        let claude = price("any", "claude");
+        let claude = price("any", "claude").rates;
         assert_eq!((claude.cache_write, claude.cache_write_1h, claude.search), (2.5, Some(4.0), Some(0.01)));
         let mine = price("mine", "m");
         let long = mine.at(200_001);
-        assert_eq!((mine.search, long.search, long.input, long.output), (Some(0.005), Some(0.005), 2.0, 3.0));
+        assert_eq!((mine.rates.search, long.search, long.input, long.output), (Some(0.005), Some(0.005), 2.0, 3.0));
         assert_eq!((long.cached_input, long.cache_write_1h), (0.2, Some(4.0)), "they rise with the prompt");
         let tiers = r#"{"a": {"input": 1, "output": 2, "tiers": [{"above": 2, "input": 1, "output": 1}, {"above": 1, "input": 1, "output": 1}]}}"#;
         assert!(read(tiers).expect_err("out of order").starts_with("`a`: has more than three `tiers`"));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::presets::{Bills, spellings};
 use super::times::check_time;
-use crate::catalog::{self, Listing, PriceConfig};
+use crate::catalog::{self, Listing, PriceConfig, WrittenRates};
 use crate::policy::admission::TargetOptions;
 use crate::policy::tokens::Vocabulary;
 use crate::spec::{TargetSpec, Timers};
@@ -203,16 +203,18 @@ impl ModelConfig {
 
 /// Checks a price.
 fn check_price(own: &PriceConfig, field: &str, errors: &mut Vec<ConfigError>) -> Price {
-    let fine = |dollars: f64| dollars.is_finite() && dollars >= 0.0;
-    let must = "must be dollars per million tokens, 0 or more, as 0.25";
+    let check = |field: &str, rates: WrittenRates, errors: &mut Vec<ConfigError>| {
+        let fields = rates.named().map(|(name, dollars)| {
+            let must = match name {
+                "search" => "must be dollars for one search, 0 or more, as 0.01",
+                _ => "must be dollars per million tokens, 0 or more, as 0.25",
+            };
+            (name, dollars.is_none_or(|dollars| dollars.is_finite() && dollars >= 0.0), must)
+        });
+        errors.extend(ConfigError::unless(field, fields));
+    };
+    check(field, own.written(), errors);
     let fields = [
-        ("input", fine(own.input), must),
-        ("output", fine(own.output), must),
-        ("cached_input", own.cached_input.is_none_or(fine), must),
-        ("cache_write", own.cache_write.is_none_or(fine), must),
-        ("reasoning", own.reasoning.is_none_or(fine), must),
-        ("cache_write_1h", own.cache_write_1h.is_none_or(fine), must),
-        ("search", own.search.is_none_or(fine), "must be dollars for one search, 0 or more, as 0.01"),
         ("tiers", own.tiers.len() <= TIERS_MAX, "must be three at most"),
         (
             "tiers",
@@ -222,15 +224,7 @@ fn check_price(own: &PriceConfig, field: &str, errors: &mut Vec<ConfigError>) ->
     ];
     errors.extend(ConfigError::unless(field, fields));
     for (at, tier) in own.tiers.iter().enumerate() {
-        let fields = [
-            ("input", fine(tier.input), must),
-            ("output", fine(tier.output), must),
-            ("cached_input", tier.cached_input.is_none_or(fine), must),
-            ("cache_write", tier.cache_write.is_none_or(fine), must),
-            ("cache_write_1h", tier.cache_write_1h.is_none_or(fine), must),
-            ("reasoning", tier.reasoning.is_none_or(fine), must),
-        ];
-        errors.extend(ConfigError::unless(&format!("{field}.tiers[{at}]"), fields));
+        check(&format!("{field}.tiers[{at}]"), tier.written(), errors);
     }
     own.price()
 }

@@ -216,8 +216,8 @@ impl Bills {
     /// Returns what a model costs here, as far as that is known without being told.
     pub(super) fn price(self, model: &str) -> Option<Price> {
         match self {
-            Self::As(vendors) => catalog::find_at(vendors, model)?.price,
-            Self::AsVendor => catalog::find(model)?.price,
+            Self::As(vendors) => catalog::find_at(vendors, model)?.price.clone(),
+            Self::AsVendor => catalog::find(model)?.price.clone(),
             Self::Own => None,
             Self::Nothing => Some(Price::FREE),
         }

@@ -747,7 +747,7 @@ mod tests {
         let price = |preset: &str, model: &str, options: ModelConfig| {
             let provider = ProviderConfig::preset(preset).key("k").model_with(model, options);
             let provider = ProviderConfig { resource: (preset == "azure").then(|| "r".into()), ..provider };
-            checked(provider).expect(preset).targets.remove(0).price.map(|price| price.input)
+            checked(provider).expect(preset).targets.remove(0).price.map(|price| price.rates.input)
         };
         let plain = ModelConfig::default;
         let mini = || ModelConfig { same_as: Some("gpt-5-mini".into()), ..plain() };

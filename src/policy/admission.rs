@@ -10,6 +10,7 @@
 //! earlier generation, or of a predecessor that crashed) are allowed: they count in statistics and cause no transition.
 
 mod holds;
+mod judge;
 mod keys;
 mod target;
 

@@ -48,14 +48,14 @@ impl Serialize for Explanation {
 #[cfg(feature = "store")]
 impl Serialize for Statement {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { by, lines, sum, cut, lost, again, removed, whole_from } = self;
+        let Self { by, lines, sum, cut, lost, again, removed, unknown_hours, whole_from } = self;
         let of_calls = *by == GroupBy::Outcome;
         let lines: Vec<Value> = lines.iter().map(|it| line(it, of_calls)).collect();
         let (by, sum) = (by.to_string(), line(sum, of_calls));
         let whole_from = whole_from.map(|from| humantime::format_rfc3339_seconds(from).to_string());
         let value = json!({
             "by": by, "lines": lines, "sum": sum, "cut": cut, "lost": lost, "again": again, "removed": removed,
-            "whole_from": whole_from,
+            "unknown_hours": unknown_hours, "whole_from": whole_from,
         });
         value.serialize(serializer)
     }
@@ -169,15 +169,7 @@ fn facts(kind: &str, about: &CallFacts) -> Value {
         "session": about.session,
         "tags": about.tags,
         "priority": about.priority.name(),
-        "dialect": about.dialect.map(|dialect| match dialect {
-            Dialect::OpenAiChat => "openai-chat",
-            Dialect::OpenAiResponses => "openai-responses",
-            Dialect::AnthropicMessages => "anthropic",
-            Dialect::Gemini => "gemini",
-            Dialect::Vertex => "vertex",
-            Dialect::Ollama => "ollama",
-            Dialect::Function => "function",
-        }),
+        "dialect": about.dialect.map(Dialect::name),
     })
 }
 
@@ -207,15 +199,15 @@ fn attempt(record: &AttemptRecord) -> Value {
             "reasoning": usage.reasoning,
             "estimated": record.estimated,
         },
-        "price": record.price.map(|price| json!({
-            "input": price.input,
-            "cached_input": price.cached_input,
-            "cache_write": price.cache_write,
-            "output": price.output,
-            "reasoning": price.reasoning,
-            "cache_write_1h": price.cache_write_1h,
-            "search": price.search,
-        })),
+        "bill": {
+            "cost_usd": record.bill.cost_usd,
+            "cache_write_1h": record.bill.cache_write_1h,
+            "searches": record.bill.searches,
+            "other_price": record.bill.other_price,
+        },
+        "price": record.price.map(|rates| {
+            rates.named().into_iter().map(|(name, dollars)| (name.to_owned(), json!(dollars))).collect::<Value>()
+        }),
         "cost_usd": record.cost_usd,
         "bytes_sent": record.bytes_sent,
         "bytes_received": record.bytes_received,

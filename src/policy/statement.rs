@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::SystemTime;
 
 use super::budget::dollars;
-use crate::words::{FailureClass, Usage};
+use crate::words::Usage;
 
 /// What each line of a statement is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -230,6 +230,9 @@ pub struct Statement {
     /// Entries, and sums of hours, that were deleted before their time since the file was begun, for it was too large.
     /// The sums of entries stay.
     pub removed: u64,
+    /// Of a statement by a tag: hours in which more tags were used than have sums, of which this one may be, and whose
+    /// entries are deleted. What it had there is in no line.
+    pub unknown_hours: u64,
     /// From when on the lines are complete: earlier sums were deleted, for their age or for size. `None` is from the
     /// beginning.
     pub whole_from: Option<SystemTime>,
@@ -242,21 +245,7 @@ impl Statement {
         for line in &lines {
             sum.add(line);
         }
-        Self { by, lines, sum, cut, lost, again: 0, removed: 0, whole_from: None }
-    }
-}
-
-/// Returns why an attempt that ended so bought no answer.
-pub const fn waste(class: FailureClass) -> &'static str {
-    match class {
-        FailureClass::HedgeLost => "slower of two",
-        FailureClass::CallerLeft => "abandoned",
-        FailureClass::Cancelled => "cancelled",
-        FailureClass::CallEnded => "call ended",
-        FailureClass::Stopped => "stopped",
-        FailureClass::Cut | FailureClass::Stalled => "cut off",
-        FailureClass::Empty | FailureClass::Unusable => "drawn again",
-        _ => "failed",
+        Self { by, lines, sum, cut, lost, again: 0, removed: 0, unknown_hours: 0, whole_from: None }
     }
 }
 
@@ -292,25 +281,6 @@ mod tests {
         let statement = Statement::new(GroupBy::Route, vec![line, answered], false, 0);
         assert_eq!(statement.sum.answer_usd(), Some(0.5));
         assert_eq!((statement.sum.attempts, statement.sum.wasted_usd()), (3, 0.5));
-    }
-
-    #[test]
-    fn each_way_to_end_without_an_answer_is_a_kind_of_waste() {
-        use FailureClass as C;
-        for (classes, name) in [
-            (&[C::HedgeLost][..], "slower of two"),
-            (&[C::CallerLeft], "abandoned"),
-            (&[C::Cancelled], "cancelled"),
-            (&[C::CallEnded], "call ended"),
-            (&[C::Stopped], "stopped"),
-            (&[C::Cut, C::Stalled], "cut off"),
-            (&[C::Empty, C::Unusable], "drawn again"),
-            (&[C::Server, C::RateLimited], "failed"),
-        ] {
-            for class in classes {
-                assert_eq!(waste(*class), name, "{class:?}");
-            }
-        }
     }
 
     #[test]

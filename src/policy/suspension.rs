@@ -94,7 +94,7 @@ impl Suspension {
     pub fn first_look(rest: HoldRule, told: Option<Duration>) -> Duration {
         let guess = look_after(rest.time);
         match told {
-            Some(told) if rest.passes || told > rest.time => told.min(LOOK_EVERY),
+            Some(told) if rest.passes() || told > rest.time => told.min(LOOK_EVERY),
             _ => guess,
         }
     }

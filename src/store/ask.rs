@@ -1,4 +1,5 @@
-//! Questions: answered from the sums of hours, so that the number of entries does not matter.
+//! Questions: answered from the sums of hours, so that the number of entries does not matter; but for a tag that has no
+//! sums in an hour, because others took all places: that hour's entries are read.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,9 +8,11 @@ use rusqlite::{Connection, Row, params};
 
 use super::error::{LedgerError, OpenError};
 use super::file;
+use super::hours::{lacking, of_tag};
 use super::numbers::{HOUR, millis, read_count};
 use super::schema::ENDS;
-use crate::policy::statement::{GroupBy, Line, Question, Statement, waste};
+use crate::policy::statement::{GroupBy, Line, Question, Statement};
+use crate::words::consequence::Waste;
 use crate::words::{FailureClass, Usage};
 
 /// The most lines by default.
@@ -64,6 +67,7 @@ fn statement(connection: &Connection, question: &Question) -> rusqlite::Result<S
     let statement = Statement::new(question.by.clone(), lines, cut, read_count(connection, "lost")?);
     Ok(Statement {
         again: read_count(connection, "again")?,
+        unknown_hours: if tag.is_empty() { 0 } else { unknown_hours(connection, since, until, tag)? },
         removed: read_count(connection, "removed")?.saturating_add(read_count(connection, "removed_sums")?),
         whole_from: match read_count(connection, "whole_from")? {
             0 => None,
@@ -71,6 +75,22 @@ fn statement(connection: &Connection, question: &Question) -> rusqlite::Result<S
         },
         ..statement
     })
+}
+
+/// Counts the hours of a time in which a tag may have been used, without sums of it, and of which entries are deleted.
+fn unknown_hours(connection: &Connection, since: i64, until: i64, tag: &str) -> rusqlite::Result<u64> {
+    let first = "SELECT min(id), ended_at FROM (SELECT * FROM (SELECT id, ended_at FROM attempt ORDER BY id LIMIT 1) \
+                 UNION ALL SELECT * FROM (SELECT id, ended_at FROM call ORDER BY id LIMIT 1))";
+    let first: (Option<i64>, Option<i64>) = connection.query_row(first, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    // Of the hour of the first entry some may be deleted; where it is the first of all, none is.
+    let kept_from = match first {
+        (Some(1), _) => i64::MIN,
+        (_, Some(ended_at)) => ended_at.div_euclid(1_000).div_euclid(HOUR) + 1,
+        _ => i64::MAX,
+    };
+    let count = format!("SELECT count(*) FROM ({}) WHERE hour < ?4", lacking("?3", "?1", "?2"));
+    let count: i64 = connection.query_row(&count, params![since, until, tag, kept_from], |row| row.get(0))?;
+    Ok(count.unsigned_abs())
 }
 
 /// Returns a question in SQL: the time from ?1 to ?2, at most ?3 lines, the tag ?4.
@@ -84,10 +104,10 @@ fn sql(by: &GroupBy) -> String {
         }
         GroupBy::Tag(_) => {
             return format!(
-                "WITH few AS (SELECT value, end AS ending, {INNER} FROM tag_hour WHERE tag = ?4 AND hour >= ?1 \
-                 AND hour < ?2 GROUP BY value, end), \
+                "WITH few AS (SELECT value, end AS ending, {INNER} FROM ({}) GROUP BY value, end), \
                  named AS (SELECT few.*, {END} FROM few JOIN name ON name.id = ending) \
-                 SELECT value, {SUMS} FROM named GROUP BY 1 ORDER BY sum(cost) DESC, 1 LIMIT ?3"
+                 SELECT value, {SUMS} FROM named GROUP BY 1 ORDER BY sum(cost) DESC, 1 LIMIT ?3",
+                of_tag("?4", "?1", "?2")
             );
         }
         GroupBy::All => "'all'".to_owned(),
@@ -130,8 +150,9 @@ fn of(column: &str) -> String {
 
 /// Returns the SQL for the reason of waste, by how an attempt ended.
 fn reasons() -> String {
-    let reason = |class: &FailureClass| format!("WHEN '{}' THEN '{}'", class.name(), waste(*class));
-    format!("CASE end {} ELSE 'failed' END", FailureClass::ALL.iter().map(reason).collect::<Vec<_>>().join(" "))
+    let reason = |class: &FailureClass| format!("WHEN '{class}' THEN '{}'", class.consequences().waste);
+    let reasons: Vec<String> = FailureClass::ALL.iter().map(reason).collect();
+    format!("CASE end {} ELSE '{}' END", reasons.join(" "), Waste::Failed)
 }
 
 fn line(row: &Row<'_>) -> rusqlite::Result<Line> {

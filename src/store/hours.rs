@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
-use super::numbers::{money, whole};
+use super::numbers::{HOUR, money, whole};
 use crate::policy::budget::OTHERS;
 use crate::words::AttemptRecord;
 
@@ -157,6 +157,29 @@ impl Hours {
 
 const SUMS: [&str; 9] =
     ["attempts", "unpriced", "input", "cached", "cache_write", "output", "reasoning", "cost", "estimated"];
+
+/// Returns the SQL of the hours of a time in which a tag has no sums, because others took all places.
+pub(super) fn lacking(tag: &str, since: &str, until: &str) -> String {
+    format!(
+        "SELECT hour FROM tag_hour WHERE hour >= {since} AND hour < {until} \
+         GROUP BY hour HAVING count(DISTINCT tag) >= {TAGS_MAX} EXCEPT SELECT hour FROM tag_hour WHERE tag = {tag}"
+    )
+}
+
+/// Returns the SQL of a tag's sums, as `tag_hour` has them. Of the hours that lack them the entries are read.
+pub(super) fn of_tag(tag: &str, since: &str, until: &str) -> String {
+    let (lacking, sums) = (lacking(tag, since, until), SUMS.join(", "));
+    format!(
+        "WITH lacking AS MATERIALIZED ({lacking}) \
+         SELECT hour, value, end, {sums} FROM tag_hour WHERE tag = {tag} AND hour >= {since} AND hour < {until} \
+         UNION ALL \
+         SELECT entry.ended_at / 1000 / {HOUR} AS at, tag.value, entry.end, count(*), sum(entry.cost IS NULL), \
+         sum(entry.input), sum(entry.cached), sum(entry.cache_write), sum(entry.output), sum(entry.reasoning), \
+         sum(coalesce(entry.cost, 0)), sum(iif(entry.flags & 1, coalesce(entry.cost, 0), 0)) \
+         FROM attempt AS entry, json_each(entry.tags) AS tag \
+         WHERE EXISTS (SELECT 1 FROM lacking) AND at IN lacking AND tag.key = {tag} GROUP BY 1, 2, 3"
+    )
+}
 
 /// Returns the statement that adds to the sums of a place, or makes them.
 fn adding(table: &str, keys: &[&str], sums: &[&str]) -> String {

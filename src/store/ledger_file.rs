@@ -17,7 +17,7 @@ use super::purses::{CountedBudgets, Purses};
 use crate::policy::explain::Flight;
 use crate::policy::record::Record;
 use crate::spec::StoreSpec;
-use crate::words::{AttemptEnd, AttemptRecord, CallFacts, Price};
+use crate::words::{AttemptEnd, AttemptRecord, Bill, CallFacts, Dialect, Failure, Rates, Usage};
 
 /// The most names that are remembered: configurations have fewer.
 const NAMES_MAX: usize = 10_000;
@@ -40,7 +40,7 @@ pub(super) struct LedgerFile {
 #[derive(Default)]
 struct TextIds {
     names: HashMap<Box<str>, i64>,
-    prices: HashMap<[u64; 5], i64>,
+    prices: HashMap<[Option<u64>; 7], i64>,
 }
 
 impl LedgerFile {
@@ -174,17 +174,16 @@ impl TextIds {
         Ok(id)
     }
 
-    fn price(&mut self, connection: &Connection, price: &Price) -> rusqlite::Result<i64> {
-        let Price { input, cached_input, cache_write, output, reasoning, .. } = *price;
-        let key = [input, cached_input, cache_write, output, reasoning].map(f64::to_bits);
+    fn price(&mut self, connection: &Connection, rates: &Rates) -> rusqlite::Result<i64> {
+        let values = rates.named().map(|(_, dollars)| dollars);
+        let key = values.map(|dollars| dollars.map(f64::to_bits));
         if let Some(id) = self.prices.get(&key) {
             return Ok(*id);
         }
-        let values = [input, cached_input, cache_write, output, reasoning];
-        let add = "INSERT INTO price (input, cached_input, cache_write, output, reasoning) VALUES (?1, ?2, ?3, ?4, ?5) \
-                   ON CONFLICT DO NOTHING";
+        let add = "INSERT INTO price (input, cached_input, cache_write, output, reasoning, cache_write_1h, search) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
         let find = "SELECT id FROM price WHERE input = ?1 AND cached_input = ?2 AND cache_write = ?3 AND output = ?4 \
-                    AND reasoning = ?5";
+                    AND reasoning = ?5 AND cache_write_1h IS ?6 AND search IS ?7";
         let id = number(connection, add, find, values)?;
         remember(&mut self.prices, key, id);
         Ok(id)
@@ -205,7 +204,7 @@ fn remember<K: Eq + Hash>(known: &mut HashMap<K, i64>, key: K, id: i64) {
     known.insert(key, id);
 }
 
-/// Enters an attempt.
+/// Enters an attempt: all of its record, so that a new field does not compile before it is kept or left out here.
 fn enter(
     connection: &Connection,
     names: &mut TextIds,
@@ -214,61 +213,96 @@ fn enter(
     id: i64,
     attempt: &AttemptRecord,
 ) -> rusqlite::Result<()> {
-    let AttemptRecord { about, target, usage, .. } = attempt;
-    let ended_at = millis(attempt.started_at() + attempt.took);
+    let AttemptRecord {
+        call,
+        about,
+        attempt: number,
+        target,
+        model: model_told,
+        key,
+        started_after,
+        first_token,
+        took,
+        usage: Usage { input, output, cached, cache_write, reasoning },
+        estimated,
+        bill: Bill { cost_usd: told, cache_write_1h, searches, other_price },
+        price,
+        cost_usd,
+        bytes_sent,
+        bytes_received,
+        probe,
+        last_resort,
+        degraded,
+        hedge,
+        end,
+    } = attempt;
+    // When the call began follows from when the attempt ended.
+    let CallFacts { id: _, started_at: _, route, session, tags: _, priority, dialect, client } = &**about;
+    let failure = match end {
+        AttemptEnd::Won => None,
+        // What a provider says may repeat the prompt, and so may the name of a field. When to come back is kept with
+        // the state of the provider, as long as it means something.
+        AttemptEnd::Failed(Failure { class: _, scope, status, code, param: _, message: _, retry_after: _ }) => {
+            Some((scope.name(), *status, code.as_deref()))
+        }
+    };
+    let ended_at = millis(attempt.started_at() + *took);
     let mut name = |text: &str| names.name(connection, text);
     let place = [
-        name(&about.route)?,
+        name(route)?,
         name(&target.provider)?,
         name(&target.model)?,
-        name(&attempt.key)?,
-        name(about.client.as_deref().unwrap_or_default())?,
-        name(attempt.end.name())?,
+        name(key)?,
+        name(client.as_deref().unwrap_or_default())?,
+        name(end.name())?,
     ];
     let [route, provider, model, key, client, end] = place;
-    let price = attempt.price.as_ref().map(|price| names.price(connection, price)).transpose()?;
-    let status = match &attempt.end {
-        AttemptEnd::Failed(failure) => failure.status,
-        AttemptEnd::Won => None,
-    };
-    let flags = [attempt.estimated, attempt.probe, attempt.last_resort, attempt.degraded, attempt.hedge];
+    let price = price.as_ref().map(|rates| names.price(connection, rates)).transpose()?;
+    let flags = [*estimated, *probe, *last_resort, *degraded, *hedge, told.is_some(), *other_price];
     let flags = flags.iter().enumerate().fold(0_i64, |all, (bit, is)| all | i64::from(*is) << bit);
-    let add = "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
-               ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let add = "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+               ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     connection.prepare_cached(add)?.execute(params![
         id,
         ended_at,
-        about.id.runtime.cast_signed(),
-        whole(about.id.number),
-        attempt.attempt,
+        call.runtime.cast_signed(),
+        whole(call.number),
+        number,
         route,
         provider,
         model,
         key,
         client,
         end,
-        status,
-        about.session,
+        failure.and_then(|(_, status, _)| status),
+        session,
         tags(about),
-        about.priority.name(),
+        priority.name(),
         flags,
-        micros(attempt.started_after),
-        attempt.first_token.map(micros),
-        micros(attempt.took),
-        whole(usage.input),
-        whole(usage.cached),
-        whole(usage.cache_write),
-        whole(usage.output),
-        whole(usage.reasoning),
+        micros(*started_after),
+        first_token.map(micros),
+        micros(*took),
+        whole(*input),
+        whole(*cached),
+        whole(*cache_write),
+        whole(*output),
+        whole(*reasoning),
         price,
-        attempt.cost_usd.map(money),
-        whole(attempt.bytes_sent),
-        whole(attempt.bytes_received),
+        cost_usd.map(money),
+        whole(*bytes_sent),
+        whole(*bytes_received),
+        dialect.map(Dialect::name),
+        model_told.as_deref(),
+        failure.map(|(scope, ..)| scope),
+        failure.and_then(|(.., code)| code),
+        whole(*cache_write_1h),
+        whole(*searches),
     ])?;
     hours.attempt(connection, known, ended_at.div_euclid(1_000).div_euclid(HOUR), place, attempt)
 }
 
-/// Enters a call.
+/// Enters a call: all of its record but its steps, which are told by `why` as long as the process lives, and of which
+/// the attempts stand in entries of their own.
 fn end(
     connection: &Connection,
     names: &mut TextIds,
@@ -276,28 +310,32 @@ fn end(
     id: i64,
     flight: &Flight,
 ) -> rusqlite::Result<()> {
-    let about = &flight.about;
-    let ended_at = millis(about.started_at + flight.took);
+    let Flight { call, about, steps: _, took, attempts, cost_usd, wasted_usd, again } = flight;
+    let CallFacts { id: _, started_at, route, session, tags: _, priority, dialect, client } = &**about;
+    let ended_at = millis(*started_at + *took);
     let mut name = |text: &str| names.name(connection, text);
-    let place = [name(&about.route)?, name(about.client.as_deref().unwrap_or_default())?, name(flight.outcome())?];
+    let place = [name(route)?, name(client.as_deref().unwrap_or_default())?, name(flight.outcome())?];
     let [route, client, outcome] = place;
-    let (cost, wasted) = (money(flight.cost_usd), money(flight.wasted_usd));
-    let add = "INSERT INTO call VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let (cost, wasted) = (money(*cost_usd), money(*wasted_usd));
+    let add = "INSERT INTO call VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     connection.prepare_cached(add)?.execute(params![
         id,
         ended_at,
-        about.id.runtime.cast_signed(),
-        whole(about.id.number),
+        call.runtime.cast_signed(),
+        whole(call.number),
         route,
         client,
         outcome,
-        about.session,
+        session,
         tags(about),
-        micros(flight.took),
-        flight.attempts,
+        micros(*took),
+        attempts,
         cost,
         wasted,
         flight.age().map(micros),
+        dialect.map(Dialect::name),
+        priority.name(),
+        again,
     ])?;
     hours.call(ended_at.div_euclid(1_000).div_euclid(HOUR), place, cost, wasted);
     Ok(())

@@ -13,6 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::error::OpenError;
 use super::file;
+use super::hours::of_tag;
 use super::numbers::{HOUR, millis, money, whole};
 use super::schema::{self, PURSES};
 use crate::policy::budget::{Budget, BudgetScope, Period, Unit};
@@ -225,8 +226,8 @@ fn hours(connection: &Connection, budget: &Budget, now: SystemTime) -> rusqlite:
         BudgetScope::Client(one) => (named("client"), one, ""),
         BudgetScope::Tag(tag, one) => {
             let sql = format!(
-                "SELECT value, hour, {amount} FROM tag_hour \
-                 WHERE hour >= ?1 AND ?2 IN ('', value) AND tag = ?3 GROUP BY 1, 2 ORDER BY 2"
+                "SELECT value, hour, {amount} FROM ({}) WHERE ?2 IN ('', value) GROUP BY 1, 2 ORDER BY 2",
+                of_tag("?3", "?1", "9223372036854775807")
             );
             (sql, one, tag.as_str())
         }

@@ -23,7 +23,7 @@ pub(super) const SEALS: usize = 6;
 pub(super) const PURSES: usize = 7;
 
 /// The steps that turn each form into the next. A step that was released never changes.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
@@ -124,6 +124,28 @@ UPDATE kept SET bytes = length(request) + coalesce((SELECT sum(length(item)) FRO
 DROP INDEX kept_ended;
 CREATE INDEX kept_ended ON kept (ended_at, bytes);
 ",
+    // Prices that differ in writes for an hour or in searches were one. Of entries before, what is new is not known.
+    "
+CREATE TABLE price_8 (
+    id INTEGER PRIMARY KEY, input REAL NOT NULL, cached_input REAL NOT NULL, cache_write REAL NOT NULL,
+    output REAL NOT NULL, reasoning REAL NOT NULL, cache_write_1h REAL, search REAL
+);
+INSERT INTO price_8 SELECT id, input, cached_input, cache_write, output, reasoning, NULL, NULL FROM price;
+DROP TABLE price;
+ALTER TABLE price_8 RENAME TO price;
+CREATE UNIQUE INDEX price_once ON price (
+    input, cached_input, cache_write, output, reasoning, coalesce(cache_write_1h, -1), coalesce(search, -1)
+);
+ALTER TABLE attempt ADD COLUMN dialect TEXT;
+ALTER TABLE attempt ADD COLUMN model_told TEXT;
+ALTER TABLE attempt ADD COLUMN scope TEXT;
+ALTER TABLE attempt ADD COLUMN code TEXT;
+ALTER TABLE attempt ADD COLUMN cache_write_1h INTEGER;
+ALTER TABLE attempt ADD COLUMN searches INTEGER;
+ALTER TABLE call ADD COLUMN dialect TEXT;
+ALTER TABLE call ADD COLUMN priority TEXT;
+ALTER TABLE call ADD COLUMN again INTEGER;
+",
 ];
 
 /// Returns the form of a file, which is none yet where it is empty.
@@ -182,6 +204,29 @@ mod tests {
             let (calls, age) = connection.query_row(calls, (), |row| Ok((row.get(0)?, row.get(1)?))).expect("a row");
             assert_eq!((calls, age), (i64::from(old > 0), None::<i64>), "of form {old}");
         }
+    }
+
+    #[test]
+    fn an_entry_of_the_form_before_keeps_its_price_and_what_it_did_not_keep_is_unknown() {
+        let mut connection = Connection::open_in_memory().expect("a database");
+        for step in &STEPS[..7] {
+            connection.execute_batch(step).expect("a step");
+        }
+        let before = "INSERT INTO price VALUES (3, 1.0, 0.1, 1.25, 5.0, 5.0);
+            INSERT INTO attempt VALUES (1, 0, 7, 1, 1, 1, 3, 3, 3, 3, 1, 429, NULL, NULL, 'default', 9, 0, NULL, 0, \
+                1000, 0, 0, 10, 0, 3, 1050000, 0, 0);";
+        connection.execute_batch(before).expect("what was kept");
+        connection.pragma_update(None, "application_id", APPLICATION).expect("ours");
+        connection.pragma_update(None, "user_version", 7).expect("its form");
+        migrate(&mut connection).expect("it is ours");
+        let find = "SELECT price.input, price.output, price.search, dialect, model_told, code, searches, cost \
+                    FROM attempt JOIN price ON price.id = attempt.price";
+        let found = connection.query_row(find, (), |row| {
+            let unknown = (2..7).map(|at| row.get_ref(at).map(|value| value == rusqlite::types::ValueRef::Null));
+            let is_unknown = unknown.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().all(|is| is);
+            Ok((row.get::<_, f64>(0)?, row.get::<_, f64>(1)?, is_unknown, row.get::<_, i64>(7)?))
+        });
+        assert_eq!(found.expect("the entry"), (1.0, 5.0, true, 1_050_000));
     }
 
     #[test]

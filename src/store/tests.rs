@@ -1,3 +1,4 @@
+mod entries;
 mod purses;
 
 use std::collections::HashMap;
@@ -27,7 +28,7 @@ use crate::policy::store_health::StoreHealth;
 use crate::policy::tokens::{TokenModel, Vocabulary};
 use crate::spec::{PastSpend, StoreSpec};
 use crate::words::{
-    AttemptEnd, AttemptRecord, CallFacts, CallId, ChatRequest, Durable, Error, Failure, FailureClass, Price,
+    AttemptEnd, AttemptRecord, CallFacts, CallId, ChatRequest, Durable, Error, Failure, FailureClass, Rates,
     ReplyEvent, TargetId, Usage,
 };
 
@@ -122,7 +123,7 @@ fn about(call: u64, route: &str, team: &str) -> Arc<CallFacts> {
 
 fn attempt(about: &Arc<CallFacts>, number: u32, provider: &str, end: Option<FailureClass>) -> AttemptRecord {
     let usage = Usage { input: 1_000, cached: 400, output: 100, ..Usage::default() };
-    let price = Price::new(1.0, 10.0);
+    let price = Rates::new(1.0, 10.0);
     AttemptRecord {
         usage,
         price: Some(price),

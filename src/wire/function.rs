@@ -93,7 +93,7 @@ struct Call<'a> {
 struct Failed<'a> {
     #[serde(borrow)]
     class: Cow<'a, str>,
-    /// Its place in [`SCOPES`].
+    /// Its place among all scopes.
     scope: usize,
     status: Option<u16>,
     code: Option<String>,
@@ -103,7 +103,6 @@ struct Failed<'a> {
     at: Option<SystemTime>,
 }
 
-const SCOPES: [Scope; 4] = [Scope::Request, Scope::Key, Scope::Model, Scope::Endpoint];
 /// Why an answer stops, as it is written.
 const STOPS: [(StopReason, &str); 6] = [
     (StopReason::Stop, "stop"),
@@ -141,7 +140,7 @@ pub fn failed(failure: &Failure) -> Bytes {
     };
     written(&Event::Failed(Failed {
         class: failure.class.name().into(),
-        scope: SCOPES.iter().position(|scope| *scope == failure.scope).unwrap_or_default(),
+        scope: Scope::ALL.iter().position(|scope| *scope == failure.scope).unwrap_or_default(),
         status: failure.status,
         code: failure.code.clone(),
         message: (&failure.message).into(),
@@ -186,10 +185,9 @@ pub(super) fn read(draft: &mut Draft, data: &str, out: &mut Vec<Piece>) -> Resul
 
 impl From<Failed<'_>> for Failure {
     fn from(failed: Failed<'_>) -> Self {
-        let class = FailureClass::ALL.into_iter().find(|class| class.name() == failed.class);
         let retry_after = failed.after.map(RetryAfter::After).or(failed.at.map(RetryAfter::At));
-        let failure = Failure::new(class.unwrap_or(FailureClass::Server), tidy(&failed.message));
-        let scope = SCOPES.get(failed.scope).copied().unwrap_or(failure.scope);
+        let failure = Failure::new(failed.class.parse().unwrap_or(FailureClass::Server), tidy(&failed.message));
+        let scope = Scope::ALL.get(failed.scope).copied().unwrap_or(failure.scope);
         Failure { scope, status: failed.status, code: failed.code, retry_after, ..failure }
     }
 }
@@ -242,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_failure_of_every_class_arrives_as_it_is() {
-        for class in FailureClass::ALL {
+        for &class in FailureClass::ALL {
             let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
             for retry_after in [None, Some(RetryAfter::After(Duration::from_millis(1_500))), Some(RetryAfter::At(at))] {
                 let failure = Failure { retry_after, status: Some(503), ..Failure::new(class, "no \"room\"") };

@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use super::brief::Brief;
 use super::failure::Failure;
+use super::price::{Bill, Rates};
 use super::priority::Priority;
-use super::target::{Dialect, Price, TargetId};
+use super::target::{Dialect, TargetId};
 use super::usage::Usage;
 
 /// Identifies a call among all calls of all processes: by the runtime that accepted it, and its number there.
@@ -152,8 +153,10 @@ pub struct AttemptRecord {
     pub usage: Usage,
     /// Whether `usage` is our estimate, or something of it is billed by a price that is not known.
     pub estimated: bool,
+    /// What its provider told of the bill beside the tokens.
+    pub bill: Bill,
     /// The target's price of a prompt of this length; `None` where it is unknown.
-    pub price: Option<Price>,
+    pub price: Option<Rates>,
     /// Dollars: what the provider told, else by the price; `None` where neither is known.
     pub cost_usd: Option<f64>,
     /// Bytes of the request's body; 0 where nothing was sent.
@@ -187,6 +190,7 @@ impl AttemptRecord {
             took: Duration::ZERO,
             usage: Usage::default(),
             estimated: false,
+            bill: Bill::default(),
             price: None,
             cost_usd: None,
             bytes_sent: 0,

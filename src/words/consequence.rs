@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use super::failure::{FailureClass, Scope};
+use super::failure_class::{FailureClass, Scope};
+use super::named::named;
 
 /// Whose fault a failure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +52,64 @@ pub struct HoldRule {
     pub whole_key: bool,
     /// How long. Then it is tried again; earlier only by a call that has no other target.
     pub time: Duration,
-    /// Whether it ends by itself; else an operator has to act.
-    pub passes: bool,
+    /// What an operator has to do before it ends; `None` where it ends by itself.
+    pub remedy: Option<Remedy>,
 }
+
+impl HoldRule {
+    /// Tells whether it ends by itself; else an operator has to act.
+    pub const fn passes(&self) -> bool {
+        self.remedy.is_none()
+    }
+}
+
+/// What an operator has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// Replace the key.
+    ReplaceKey,
+    /// Pay, or raise the account's limit.
+    AddCredit,
+    /// Have the key's account allowed to use the target.
+    HaveAllowed,
+    /// Name another model, or have it opened to the account.
+    NameAnother,
+    /// Correct the provider's address.
+    CorrectAddress,
+}
+
+/// Why what was paid for an attempt bought no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Waste {
+    /// Its provider said so, or it came to nothing here.
+    Failed,
+    /// Its answer broke off, or paused for too long.
+    CutOff,
+    /// Its answer was empty or unusable.
+    DrawnAgain,
+    /// Another attempt of its call was faster.
+    SlowerOfTwo,
+    /// Its caller left, or read no more.
+    Abandoned,
+    /// A holder ended its call.
+    Cancelled,
+    /// Its call ended before it did.
+    CallEnded,
+    /// The runtime stopped.
+    Stopped,
+}
+named!(Waste {
+    Failed = "failed",
+    CutOff = "cut off",
+    DrawnAgain = "drawn again",
+    SlowerOfTwo = "slower of two",
+    Abandoned = "abandoned",
+    Cancelled = "cancelled",
+    CallEnded = "call ended",
+    Stopped = "stopped",
+});
 
 /// The status for a caller of the sidecar if no target answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,63 +156,97 @@ pub struct Consequences {
     pub telling: Option<u8>,
     /// The status for the caller if no target answered.
     pub status: CallerStatus,
+    /// Why what was paid for it bought no answer.
+    pub waste: Waste,
 }
 
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const KEY_10: Option<HoldRule> = Some(HoldRule { whole_key: true, time: MINUTE.saturating_mul(10), passes: false });
-const KEY_15: Option<HoldRule> = Some(HoldRule { whole_key: true, time: MINUTE.saturating_mul(15), passes: false });
-const HERE_10: Option<HoldRule> = Some(HoldRule { whole_key: false, time: MINUTE.saturating_mul(10), passes: false });
-const HERE_60: Option<HoldRule> = Some(HoldRule { whole_key: false, time: MINUTE.saturating_mul(60), passes: false });
-const LIMIT: Option<HoldRule> = Some(HoldRule { whole_key: false, time: SECOND.saturating_mul(5), passes: true });
+/// Returns the rule that holds a key at all targets for so many minutes, until an operator acts.
+const fn key(minutes: u64, remedy: Remedy) -> Option<HoldRule> {
+    Some(HoldRule { whole_key: true, time: Duration::from_secs(60 * minutes), remedy: Some(remedy) })
+}
+
+/// Returns the rule that holds a target, or a key at it, for so many minutes, until an operator acts.
+const fn here(minutes: u64, remedy: Remedy) -> Option<HoldRule> {
+    Some(HoldRule { whole_key: false, time: Duration::from_secs(60 * minutes), remedy: Some(remedy) })
+}
+
+const KEY: Option<HoldRule> = key(10, Remedy::ReplaceKey);
+const MONEY: Option<HoldRule> = key(15, Remedy::AddCredit);
+const PERMIT: Option<HoldRule> = here(10, Remedy::HaveAllowed);
+const MODEL: Option<HoldRule> = here(60, Remedy::NameAnother);
+const PLACE: Option<HoldRule> = here(10, Remedy::CorrectAddress);
+const LIMIT: Option<HoldRule> = Some(HoldRule { whole_key: false, time: Duration::from_secs(5), remedy: None });
 
 impl FailureClass {
+    /// Tells whether it is no failure: no call wanted the answer any more.
+    pub const fn is_unwanted(self) -> bool {
+        matches!(self.consequences().next, Next::End)
+    }
+
     /// Returns everything that follows from the class.
     #[expect(clippy::match_same_arms, reason = "each class has a row of its own")]
     pub const fn consequences(self) -> Consequences {
         use CallerStatus::{
-            ContentPolicy, ContextTooLong, Internal, Invalid, NeedsOperator, NoAnswer, RateLimited, TooLarge,
-            Unavailable,
+            ContentPolicy as Policy, ContextTooLong as TooLong, Internal, Invalid, NeedsOperator as Operator, NoAnswer,
+            RateLimited, TooLarge, Unavailable,
         };
         use FailureClass as C;
-        use FaultOwner as W;
+        use FaultOwner::{Account, NotAFault, Ours, Provider, Request as Caller};
         use Next::{End, Leave, Pause, Redraw, Reject, Resend, Shorter, Silence};
         use Scope::{Endpoint, Key, Model, Request};
+        use Waste::{Abandoned, CallEnded, Cancelled, CutOff, DrawnAgain, Failed, SlowerOfTwo, Stopped};
         const YES: bool = true;
         const NO: bool = false;
         #[rustfmt::skip]
-        let (owner, scope, weight, heeds, next, hold, telling, status) = match self {
-            C::Unsent              => (W::NotAFault,   Request,  0.0,  NO,  Resend,  None,    None,    Unavailable),
-            C::Connect             => (W::Provider, Endpoint, 1.0,  NO,  Pause,   None,    None,    Unavailable),
-            C::Server              => (W::Provider, Model,    1.0,  YES, Pause,   None,    None,    Unavailable),
-            C::Overloaded          => (W::Provider, Endpoint, 1.0,  YES, Pause,   None,    None,    Unavailable),
-            C::RateLimited         => (W::Account,  Key,      0.0,  YES, Leave,   LIMIT,   None,    RateLimited),
-            C::RequestExceedsLimit => (W::Request,  Request,  0.0,  NO,  Leave,   None,    Some(2), TooLarge),
-            C::OutOfMoney          => (W::Account,  Key,      0.0,  NO,  Leave,   KEY_15,  None,    NeedsOperator),
-            C::Unauthorised        => (W::Account,  Key,      0.0,  NO,  Leave,   KEY_10,  None,    NeedsOperator),
-            C::Forbidden           => (W::Account,  Key,      0.0,  NO,  Leave,   HERE_10, None,    NeedsOperator),
-            C::ModelGone           => (W::Provider, Model,    0.0,  NO,  Leave,   HERE_60, None,    NeedsOperator),
-            C::WrongAddress        => (W::Ours,     Endpoint, 0.0,  NO,  Leave,   HERE_10, None,    NeedsOperator),
-            C::BadRequest          => (W::Request,  Request,  0.0,  NO,  Reject,  None,    Some(4), Invalid),
+        let (owner, scope, weight, heeds, next, hold, telling, status, waste) = match self {
+            C::Unsent         => (NotAFault, Request,  0.0,  NO,  Resend,  None,   None,    Unavailable, Failed),
+            C::Connect        => (Provider,  Endpoint, 1.0,  NO,  Pause,   None,   None,    Unavailable, Failed),
+            C::Server         => (Provider,  Model,    1.0,  YES, Pause,   None,   None,    Unavailable, Failed),
+            C::Overloaded     => (Provider,  Endpoint, 1.0,  YES, Pause,   None,   None,    Unavailable, Failed),
+            C::RateLimited    => (Account,   Key,      0.0,  YES, Leave,   LIMIT,  None,    RateLimited, Failed),
+            C::RequestExceedsLimit => (Caller, Request, 0.0, NO, Leave, None, Some(2), TooLarge, Failed),
+            C::OutOfMoney     => (Account,   Key,      0.0,  NO,  Leave,   MONEY,  None,    Operator,    Failed),
+            C::Unauthorised   => (Account,   Key,      0.0,  NO,  Leave,   KEY,    None,    Operator,    Failed),
+            C::Forbidden      => (Account,   Key,      0.0,  NO,  Leave,   PERMIT, None,    Operator,    Failed),
+            C::ModelGone      => (Provider,  Model,    0.0,  NO,  Leave,   MODEL,  None,    Operator,    Failed),
+            C::WrongAddress   => (Ours,      Endpoint, 0.0,  NO,  Leave,   PLACE,  None,    Operator,    Failed),
+            C::BadRequest     => (Caller,    Request,  0.0,  NO,  Reject,  None,   Some(4), Invalid,     Failed),
             // One unusual request proves nothing against a target; a target that refuses everything without an
             // explanation is out of order.
-            C::Declined            => (W::Request,  Request,  0.25, NO,  Leave,   None,    Some(0), Invalid),
-            C::Unsupported         => (W::Request,  Request,  0.0,  NO,  Leave,   None,    Some(1), Invalid),
-            C::ContextTooLong      => (W::Request,  Request,  0.0,  NO,  Shorter, None,    Some(5), ContextTooLong),
-            C::ContentPolicy       => (W::Request,  Request,  0.0,  NO,  Reject,  None,    Some(3), ContentPolicy),
-            C::NoFirstToken        => (W::Provider, Model,    1.0,  NO,  Silence, None,    None,    Unavailable),
-            C::Stalled             => (W::Provider, Model,    1.0,  NO,  Silence, None,    None,    Unavailable),
-            C::Cut                 => (W::Provider, Model,    1.0,  NO,  Pause,   None,    None,    Unavailable),
-            C::Empty               => (W::Provider, Request,  1.0,  NO,  Redraw,  None,    None,    NoAnswer),
-            C::Unusable            => (W::Provider, Request,  0.5,  NO,  Redraw,  None,    None,    NoAnswer),
-            C::Crashed             => (W::Ours,     Request,  0.0,  NO,  Pause,   None,    None,    Internal),
-            C::Lack                => (W::Ours,     Request,  0.0,  NO,  Pause,   None,    None,    Unavailable),
-            C::CallerLeft          => (W::NotAFault,   Request,  0.0,  NO,  End,     None,    None,    Unavailable),
-            C::Cancelled           => (W::NotAFault,   Request,  0.0,  NO,  End,     None,    None,    Unavailable),
-            C::CallEnded           => (W::NotAFault,   Request,  0.0,  NO,  End,     None,    None,    Unavailable),
-            C::Stopped             => (W::NotAFault,   Request,  0.0,  NO,  End,     None,    None,    Unavailable),
-            C::HedgeLost           => (W::NotAFault,   Request,  0.0,  NO,  End,     None,    None,    Unavailable),
+            C::Declined       => (Caller,    Request,  0.25, NO,  Leave,   None,   Some(0), Invalid,     Failed),
+            C::Unsupported    => (Caller,    Request,  0.0,  NO,  Leave,   None,   Some(1), Invalid,     Failed),
+            C::ContextTooLong => (Caller,    Request,  0.0,  NO,  Shorter, None,   Some(5), TooLong,     Failed),
+            C::ContentPolicy  => (Caller,    Request,  0.0,  NO,  Reject,  None,   Some(3), Policy,      Failed),
+            C::NoFirstToken   => (Provider,  Model,    1.0,  NO,  Silence, None,   None,    Unavailable, Failed),
+            C::Stalled        => (Provider,  Model,    1.0,  NO,  Silence, None,   None,    Unavailable, CutOff),
+            C::Cut            => (Provider,  Model,    1.0,  NO,  Pause,   None,   None,    Unavailable, CutOff),
+            C::Empty          => (Provider,  Request,  1.0,  NO,  Redraw,  None,   None,    NoAnswer,    DrawnAgain),
+            C::Unusable       => (Provider,  Request,  0.5,  NO,  Redraw,  None,   None,    NoAnswer,    DrawnAgain),
+            C::Crashed        => (Ours,      Request,  0.0,  NO,  Pause,   None,   None,    Internal,    Failed),
+            C::Lack           => (Ours,      Request,  0.0,  NO,  Pause,   None,   None,    Unavailable, Failed),
+            C::CallerLeft     => (NotAFault, Request,  0.0,  NO,  End,     None,   None,    Unavailable, Abandoned),
+            C::Cancelled      => (NotAFault, Request,  0.0,  NO,  End,     None,   None,    Unavailable, Cancelled),
+            C::CallEnded      => (NotAFault, Request,  0.0,  NO,  End,     None,   None,    Unavailable, CallEnded),
+            C::Stopped        => (NotAFault, Request,  0.0,  NO,  End,     None,   None,    Unavailable, Stopped),
+            C::HedgeLost      => (NotAFault, Request,  0.0,  NO,  End,     None,   None,    Unavailable, SlowerOfTwo),
         };
-        Consequences { owner, scope, weight, heeds, next, hold, telling, status }
+        Consequences { owner, scope, weight, heeds, next, hold, telling, status, waste }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_call_wants_any_more_is_nobodys_fault_and_every_lasting_hold_says_what_to_do() {
+        for class in FailureClass::ALL {
+            let it = class.consequences();
+            assert!(!class.is_unwanted() || it.owner == FaultOwner::NotAFault, "{class}");
+            let is_of_answer = matches!(it.waste, Waste::Failed | Waste::CutOff | Waste::DrawnAgain);
+            assert_eq!(class.is_unwanted(), !is_of_answer, "{class}");
+            let needs_operator = it.hold.is_some_and(|rule| !rule.passes());
+            assert_eq!(it.status == CallerStatus::NeedsOperator, needs_operator, "{class}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::attempt::CallId;
 use super::date::Date;
 use super::drift::DriftKind;
-use super::failure::FailureClass;
+use super::failure_class::FailureClass;
 use super::hold::Cause;
 use super::money::OverBudget;
 use super::target::TargetId;

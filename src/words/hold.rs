@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::failure::FailureClass;
+use super::consequence::Remedy;
+use super::failure_class::FailureClass;
 use super::target::TargetId;
 
 /// Why something is not asked.
@@ -39,7 +40,7 @@ impl Cause {
     pub const fn passes(self) -> bool {
         match self {
             Self::Failure(class) => match class.consequences().hold {
-                Some(rest) => rest.passes,
+                Some(rest) => rest.passes(),
                 None => true,
             },
             Self::Operator => false,
@@ -84,23 +85,20 @@ impl UnavailableTarget {
             keys if keys.len() <= KEYS_MAX => format!("keys `{}`", keys.join("`, `")),
             keys => format!("all {} keys", keys.len()),
         };
-        let (act, what) = match self.cause {
-            Cause::Failure(FailureClass::Unauthorised) if self.keys.is_empty() => {
-                ("give it a key that is good".to_owned(), None)
-            }
-            Cause::Failure(FailureClass::Unauthorised) => (format!("replace {keys}"), None),
-            Cause::Failure(FailureClass::OutOfMoney) => (format!("add credit for {keys}"), None),
-            Cause::Failure(FailureClass::Forbidden) => (format!("have it allowed to {keys}"), Some(&self.target)),
-            Cause::Failure(FailureClass::ModelGone) => {
-                (format!("name another model, or have it opened to {keys}"), Some(&self.target))
-            }
-            Cause::Failure(FailureClass::WrongAddress) => {
-                return Some(format!("correct providers.{provider}.base_url"));
-            }
+        let rule = match self.cause {
+            Cause::Failure(class) => class.consequences().hold?,
             Cause::Operator => return Some(format!("`standin reset {}` puts it back", self.target)),
-            Cause::Failure(_) | Cause::Breaker | Cause::Full | Cause::Down => return None,
+            Cause::Breaker | Cause::Full | Cause::Down => return None,
         };
-        let reset = what.map_or_else(|| provider.to_string(), ToString::to_string);
+        let act = match rule.remedy? {
+            Remedy::ReplaceKey if self.keys.is_empty() => "give it a key that is good".to_owned(),
+            Remedy::ReplaceKey => format!("replace {keys}"),
+            Remedy::AddCredit => format!("add credit for {keys}"),
+            Remedy::HaveAllowed => format!("have it allowed to {keys}"),
+            Remedy::NameAnother => format!("name another model, or have it opened to {keys}"),
+            Remedy::CorrectAddress => return Some(format!("correct providers.{provider}.base_url")),
+        };
+        let reset = if rule.whole_key { provider.to_string() } else { self.target.to_string() };
         Some(format!("{act}, then `standin reset {reset}`"))
     }
 }

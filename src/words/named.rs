@@ -1,4 +1,4 @@
-//! Enums whose variants are chosen by name, in configurations, headers and requests.
+//! Enums whose variants have names: in configurations, headers and requests, in metrics, logs and statements.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ macro_rules! named {
             /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// Returns its name in configurations, headers and requests.
+            /// Returns its name, wherever it is written.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name),+
@@ -52,4 +52,4 @@ macro_rules! named {
     };
 }
 
-pub(super) use named;
+pub(crate) use named;

@@ -21,7 +21,7 @@ use standin::internals::policy::routing::{self, Candidate, LabelSet, Needs, Rout
 use standin::internals::policy::tokens::{Measure, Prompt, TokenModel, Vocabulary};
 use standin::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
 use standin::{
-    Capabilities, ChatRequest, Config, Failure, FailureClass, Message, Price, ProviderConfig, ReplyEvent, RouteConfig,
+    Capabilities, ChatRequest, Config, Failure, FailureClass, Message, ProviderConfig, Rates, ReplyEvent, RouteConfig,
     Runtime, UserPart,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -252,7 +252,7 @@ fn candidates(count: usize, now: Instant) -> Vec<Candidate> {
             model: 0,
             prompt_tokens: 1_000,
             whole: false,
-            price: Some(Price::new(price, 4.0 * price)),
+            price: Some(Rates::new(price, 4.0 * price)),
             obstacle: None,
             capabilities: Capabilities::default(),
             labels: LabelSet::default(),

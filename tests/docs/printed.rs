@@ -61,7 +61,10 @@ fn all_blocks() -> Vec<Block> {
 #[test]
 fn every_block_has_a_language_that_is_tested() {
     for block in all_blocks() {
+        // Queries are run by the store's own tests, which read one page.
+        let is_query = block.language == "sql" && block.place.starts_with("docs/keeping.md:");
         let known = ["sh", "toml", "json", "rust", "rust,no_run", "python", "js", "text"].contains(&&*block.language);
+        let known = known || is_query;
         assert!(known, "{}: nothing is done with `{}`", block.place, block.language);
     }
 }

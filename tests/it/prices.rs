@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use standin::config::{PriceConfig, PricesConfig};
 use standin::testing::{Script, Scripted};
-use standin::{Config, ModelConfig, Price, ProviderConfig, Runtime};
+use standin::{Config, ModelConfig, ProviderConfig, Rates, Runtime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::kit::{Folder, MS, S, ask, config, start};
@@ -41,7 +41,7 @@ fn two(file: &Path) -> Config {
 }
 
 /// Returns the price that the next attempt at a target is booked with.
-async fn booked(runtime: &Runtime, target: &str) -> Option<Price> {
+async fn booked(runtime: &Runtime, target: &str) -> Option<Rates> {
     let mut request = ask("hello");
     request.route = target.into();
     let reply = runtime.chat(request).await.expect("an answer");
@@ -74,10 +74,10 @@ async fn a_list_of_prices_goes_before_the_catalogue_and_behind_the_configuration
         "gpt-5-mini": {"litellm_provider": "openai", "input_cost_per_token": 5e-7, "output_cost_per_token": 4e-6}}"#,
     );
     let runtime = start(config).await;
-    assert_eq!(booked(&runtime, "a/m").await, Some(Price::new(1.0, 2.0)), "from the first call on");
-    assert_eq!(booked(&runtime, "b/m").await, Some(Price::new(7.0, 9.0)), "what is configured stays");
-    assert_eq!(booked(&runtime, "openai/gpt-5-mini").await, Some(Price::new(0.5, 4.0)));
-    let nano = standin::models::find("gpt-5-nano").and_then(|model| model.price);
+    assert_eq!(booked(&runtime, "a/m").await, Some(Rates::new(1.0, 2.0)), "from the first call on");
+    assert_eq!(booked(&runtime, "b/m").await, Some(Rates::new(7.0, 9.0)), "what is configured stays");
+    assert_eq!(booked(&runtime, "openai/gpt-5-mini").await, Some(Rates::new(0.5, 4.0)));
+    let nano = standin::models::find("gpt-5-nano").and_then(|model| model.price.as_ref()).map(|price| price.rates);
     assert_eq!(booked(&runtime, "openai/gpt-5-nano").await, nano, "what is not listed is the catalogue's");
     assert!(runtime.health().unpriced.is_empty());
 }
@@ -93,13 +93,13 @@ async fn a_list_that_changes_is_taken_in_while_calls_run_and_the_books_keep_what
     let runs = runtime.clone();
     let seen = || async { booked(&runs, "a/m").await };
     let begun = Instant::now();
-    while seen().await != Some(Price::new(3.0, 4.0)) {
+    while seen().await != Some(Rates::new(3.0, 4.0)) {
         assert!(begun.elapsed() < 20 * S, "it is seen");
         tokio::time::sleep(50 * MS).await;
     }
     let attempts = runtime.attempts(first);
     let then = attempts.iter().find(|attempt| &*attempt.target.provider == "a").expect("it was asked");
-    assert_eq!(then.price, Some(Price::new(1.0, 2.0)), "what was booked stays booked");
+    assert_eq!(then.price, Some(Rates::new(1.0, 2.0)), "what was booked stays booked");
     let health = runtime.health();
     assert_eq!(health.providers[0].incarnations, 1, "no actor was started again");
     assert!(health.providers[0].targets[0].1.admitted > admitted, "nothing was forgotten");
@@ -121,16 +121,16 @@ async fn a_wrong_list_leaves_the_prices_as_they_were_and_health_says_so() {
     ] {
         place.write(list);
         until(told, || problem(&runtime).is_some_and(|problem| problem.starts_with(told))).await;
-        assert_eq!(booked(&runtime, "a/m").await, Some(Price::new(1.0, 2.0)), "{list}");
+        assert_eq!(booked(&runtime, "a/m").await, Some(Rates::new(1.0, 2.0)), "{list}");
         assert!(runtime.health().to_string().contains("prices.json stay as they were: it "));
     }
     std::fs::remove_file(place.file()).expect("it was there");
     until("gone", || problem(&runtime).is_some_and(|problem| problem.starts_with("cannot be read"))).await;
-    assert_eq!(booked(&runtime, "a/m").await, Some(Price::new(1.0, 2.0)));
+    assert_eq!(booked(&runtime, "a/m").await, Some(Rates::new(1.0, 2.0)));
     // A reload looks at once, and what is right again is taken in.
     place.write(r#"{"a/m": {"input": 5.0, "output": 6.0}}"#);
     runtime.reconfigure(two(&place.file())).await.expect("it is right");
-    assert_eq!((problem(&runtime), booked(&runtime, "a/m").await), (None, Some(Price::new(5.0, 6.0))));
+    assert_eq!((problem(&runtime), booked(&runtime, "a/m").await), (None, Some(Rates::new(5.0, 6.0))));
     // Without a list nothing of it holds.
     runtime.reconfigure(Config { prices: PricesConfig::default(), ..two(&place.file()) }).await.expect("it is right");
     assert_eq!(booked(&runtime, "a/m").await, None);
@@ -145,7 +145,7 @@ async fn a_start_goes_on_without_a_list_that_is_not_there() {
     assert_eq!(booked(&runtime, "a/m").await, None);
     place.write(r#"{"a/m": {"input": 1.0, "output": 2.0}}"#);
     tokio::time::sleep(3 * S).await;
-    assert_eq!(booked(&runtime, "a/m").await, Some(Price::new(1.0, 2.0)));
+    assert_eq!(booked(&runtime, "a/m").await, Some(Rates::new(1.0, 2.0)));
 }
 
 #[tokio::test]
@@ -174,14 +174,14 @@ async fn a_list_at_an_address_is_asked_for_and_what_the_file_lists_goes_before_i
     config.providers.insert("c".into(), c);
     config.prices.url = Some(format!("http://{address}/prices.json?token=hidden"));
     let runtime = start(config.clone()).await;
-    assert_eq!(booked(&runtime, "a/m").await, Some(Price::new(8.0, 9.0)));
-    assert_eq!(booked(&runtime, "c/m").await, Some(Price::new(2.0, 2.0)));
+    assert_eq!(booked(&runtime, "a/m").await, Some(Rates::new(8.0, 9.0)));
+    assert_eq!(booked(&runtime, "c/m").await, Some(Rates::new(2.0, 2.0)));
     let told = runtime.health().prices[1].from.to_string();
     assert_eq!(told, format!("http://{address}/prices.json"), "what follows the path may be a key");
     // At a reload it is asked again, and no reload waits for it; what it says now is no list.
     runtime.reconfigure(config).await.expect("it is right");
     until("it is asked again", || runtime.health().prices[1].problem.is_some()).await;
-    assert_eq!(booked(&runtime, "c/m").await, Some(Price::new(2.0, 2.0)));
+    assert_eq!(booked(&runtime, "c/m").await, Some(Rates::new(2.0, 2.0)));
     let heads = server.await.expect("no panic");
     assert!(heads.iter().all(|head| head.starts_with("GET /prices.json?token=hidden ") && !head.contains("secret")));
 }

@@ -89,7 +89,7 @@ fn about(target: &Described, today: Date) -> String {
     let Described { id, price, capabilities, reasons, retires, .. } = target;
     let price = price.as_ref().map_or_else(
         || "price unknown".to_owned(),
-        |price| format!("${} in, ${} out a million tokens", dollars(price.input), dollars(price.output)),
+        |price| format!("${} in, ${} out a million tokens", dollars(price.rates.input), dollars(price.rates.output)),
     );
     let tokens = |count: Option<u32>| count.map_or_else(|| "unknown".to_owned(), grouped);
     let window = format!(
@@ -169,7 +169,7 @@ fn chosen<'t>(
 
 /// Returns the most that a word of a target costs, in dollars.
 fn cost(target: &Described) -> Option<f64> {
-    let price = target.price?;
+    let price = target.price.as_ref()?.rates;
     let answer = if target.capabilities.kind == ModelKind::Chat { f64::from(WORD_TOKENS) } else { 0.0 };
     Some((price.input * f64::from(QUESTION_TOKENS) + price.output * answer) / 1e6)
 }

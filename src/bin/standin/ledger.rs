@@ -155,6 +155,13 @@ fn table(statement: &Value) {
     if let Some(from) = statement["whole_from"].as_str() {
         say!("the sums are complete from {} on: earlier ones were deleted", printable(from));
     }
+    let unknown = number("/unknown_hours");
+    if unknown > 0.0 {
+        say!(
+            "in {unknown} hour(s) more tags were used than have sums, and their entries are deleted: what this one had \
+             there, if it had something, is in no line"
+        );
+    }
     let removed = number("/removed");
     if removed > 0.0 {
         say!("{removed} of the oldest record(s) were deleted before their time: the file was larger than `size_max`");

@@ -433,6 +433,7 @@ fn routes(targets: &[(TargetId, Option<Price>)]) -> BTreeMap<String, RouteConfig
 
 /// Returns the distance of two prices; unknown ones are far from all.
 fn apart(a: Option<&Price>, b: Option<&Price>) -> f64 {
-    let of = |price: Option<&Price>| price.map(|price| price.output).filter(|dollars| *dollars > 0.0).map(f64::ln);
+    let of =
+        |price: Option<&Price>| price.map(|price| price.rates.output).filter(|dollars| *dollars > 0.0).map(f64::ln);
     of(a).zip(of(b)).map_or(f64::MAX, |(a, b)| (a - b).abs())
 }

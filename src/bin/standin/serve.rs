@@ -119,7 +119,7 @@ fn trial(settings: &Settings, address: SocketAddr) -> Option<String> {
     let price = |name: &str| {
         let target = runtime.routes.get(name).and_then(|route| route.targets.first());
         let target = target.and_then(|member| known.iter().find(|one| one.id.to_string() == member.target));
-        target.and_then(|target| target.price).map_or(f64::MAX, |price| price.output)
+        target.and_then(|target| target.price.as_ref()).map_or(f64::MAX, |price| price.rates.output)
     };
     let first = || known.iter().find(|one| one.capabilities.kind == standin::ModelKind::Chat);
     let cheapest = || runtime.routes.keys().filter(chats).min_by(|a, b| price(a).total_cmp(&price(b)));

@@ -127,7 +127,7 @@ impl Admission {
     ) {
         let Some(rest) = class.consequences().hold else { return };
         // A limit whose end was told is no guess.
-        let guess = if rest.passes && told.is_some() { Duration::ZERO } else { rest.time };
+        let guess = if rest.passes() && told.is_some() { Duration::ZERO } else { rest.time };
         let guess = Suspension::guessed(class, guess, now);
         let word = told.filter(|told| told.until > guess.until).unwrap_or(guess);
         let (index, key) = (ticket.target, ticket.key);
@@ -143,7 +143,7 @@ impl Admission {
         let is_news = Suspension::pass(slot, word, answers_look, now);
         let after = self.targets[index].held(&self.keys, now);
         match rest {
-            HoldRule { passes: true, .. } => {
+            HoldRule { remedy: None, .. } => {
                 let until = after.filter(|held| held.class == class).map(|held| held.until);
                 if let Some(until) = until.filter(|&until| before.is_none_or(|held| held.until != until)) {
                     self.effects.push(Effect::RateLimited { target: index, until });

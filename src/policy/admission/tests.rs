@@ -1173,7 +1173,7 @@ fn a_ticket_of_a_target_that_is_gone_is_harmless() {
     bench.admit(0).unwrap();
     let ticket = bench.admit(1).unwrap();
     bench.admission = Admission::new(options(1, 1), bench.now);
-    for class in FailureClass::ALL {
+    for &class in FailureClass::ALL {
         assert_eq!(bench.report(&ticket, Report::Ended(failure(class))), []);
         bench.left(&ticket, 7, None);
         let ticket = Ticket { target: 0, generation: 9, ..ticket };
@@ -1490,7 +1490,7 @@ impl Model {
         let now = self.bench.now;
         let (ticket, _) = self.live[index];
         // What no call wanted any more is no failure. The number has no factor of the reports' below.
-        let failures: Vec<_> = FailureClass::ALL.into_iter().filter(|class| !class.is_unwanted()).collect();
+        let failures: Vec<_> = FailureClass::ALL.iter().copied().filter(|class| !class.is_unwanted()).collect();
         let class = failures[what % 24 % failures.len()];
         let later = (seconds > 50).then(|| now + Duration::from_secs(seconds));
         let scope = if what.is_multiple_of(2) { Scope::Endpoint } else { Scope::Key };

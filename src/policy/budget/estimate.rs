@@ -1,7 +1,7 @@
 //! What an attempt is expected to cost, and at most.
 
 use super::{PromptTokens, Unit, nanos};
-use crate::words::{Price, Usage};
+use crate::words::{Price, Rates, Usage};
 
 /// An answer without a limit of its own is taken to be at most this many times as long as usual, and at least this many
 /// tokens.
@@ -60,7 +60,7 @@ impl Estimate {
         let dear = |price: &Price| {
             let price = price.at(most.input);
             let (input, output) = (price.input.max(price.cache_write), price.output.max(price.reasoning));
-            Price { input, output, ..price }
+            Rates { input, output, ..price }
         };
         Self {
             likely: BudgetCost::of(&likely, price.map(|price| price.cost_usd(&likely))),

@@ -1,7 +1,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
-use crate::words::{CallId, Date, Price};
+use crate::words::{CallId, Date, Price, Rates};
 
 const DAY: u64 = 24 * 60 * 60;
 const DOLLAR: i64 = 1_000_000_000;
@@ -300,7 +300,7 @@ fn the_emptiest_purse_is_told_first_and_the_one_of_everything_before_anything_is
 
 #[test]
 fn an_answer_may_cost_most_by_the_dearest_kind_of_its_tokens() {
-    let price = Price { cache_write: 2_000.0, reasoning: 20_000.0, ..Price::new(1_000.0, 10_000.0) };
+    let price = Price::from(Rates { cache_write: 2_000.0, reasoning: 20_000.0, ..Rates::new(1_000.0, 10_000.0) });
     let estimate = Estimate::new(Some(&price), PromptTokens { likely: 800, most: 900 }, 100, Some(100), None);
     assert_eq!(estimate.likely_usd(), Some(1.8));
     assert_eq!(estimate.most, BudgetCost { nanos: Some(3_800_000_000), tokens: 1_000 });

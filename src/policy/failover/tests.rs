@@ -86,7 +86,7 @@ fn place(letter: &str) -> usize {
 }
 
 fn class(name: &str) -> FailureClass {
-    FailureClass::ALL.into_iter().find(|class| class.name() == name).unwrap_or_else(|| panic!("no class: {name}"))
+    name.parse().unwrap_or_else(|_| panic!("no class: {name}"))
 }
 
 fn target(word: &str) -> Target {

@@ -138,7 +138,7 @@ fn a_failure_after_content_counts_without_a_second_attempt() {
 #[test]
 fn each_class_weighs_what_the_table_says() {
     use FailureClass as C;
-    for class in C::ALL {
+    for &class in C::ALL {
         let mut bench = Bench::new();
         let mut attempt = bench.start();
         let weight = match class {

@@ -14,7 +14,7 @@ use super::{Form, Lasting, Reader, Writer};
 use crate::words::{
     Amount, AssistantPart, AttemptEnd, AttemptRecord, Audio, CallFacts, CallId, Cause, ChatRequest, CommitPolicy,
     Degraded, Dialect, Document, DocumentSource, Durable, Effort, Error, Failure, FailureClass, Finished, Foreign,
-    Hedging, Image, Json, Marks, Message, Note, OnExhausted, Original, OverBudget, Price, Priority, Proof, Reasoning,
+    Hedging, Image, Json, Marks, Message, Note, OnExhausted, Original, OverBudget, Priority, Proof, Rates, Reasoning,
     ReplyEvent, ResponseFormat, RetryAfter, Rule, Sampling, Scope, Source, StopReason, TargetId, Text, Tool, ToolCall,
     ToolChoice, ToolResult, UnavailableTarget, Unread, Usage, UserPart,
 };
@@ -221,9 +221,9 @@ lasting!(struct AttemptRecord {
     degraded,
     hedge,
     end,
-});
+} anew { bill });
 lasting!(struct CallFacts { id, started_at, route, session, tags, priority, dialect, client });
-lasting!(struct Price { input, cached_input, cache_write, output, reasoning, cache_write_1h, search } anew { tiers });
+lasting!(struct Rates as Price { input, cached_input, cache_write, output, reasoning, cache_write_1h, search });
 lasting!(
     enum AttemptEnd {
         Won,

@@ -82,7 +82,7 @@ impl ExpectedAnswer {
     }
 
     fn dollars(&self, candidate: &Candidate, cached_share: f64) -> Option<f64> {
-        let price = candidate.price?.at(candidate.prompt_tokens.into());
+        let price = candidate.price?;
         let prompt = price.input + cached_share * (price.cached_input - price.input);
         let output = price.output * f64::from(self.output_tokens);
         Some((prompt * f64::from(candidate.prompt_tokens) + output) / TOKENS_PRICED)

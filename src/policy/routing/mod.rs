@@ -46,7 +46,7 @@ use super::latency::Latency;
 use super::patience::{Pace, TimeLeft};
 use super::snapshot::{BreakerState, Gate, Health, Refusal};
 use super::trim::fits;
-use crate::words::{Capabilities, ModelKind, Price, Priority, Rule};
+use crate::words::{Capabilities, ModelKind, Priority, Rates, Rule};
 
 /// A target that could be probed but was not for this long is probed by the next call.
 const PROBE_OVERDUE: Duration = Duration::from_secs(60);
@@ -114,8 +114,8 @@ pub struct Candidate {
     pub prompt_tokens: u32,
     /// Whether the answer would come whole, in one burst.
     pub whole: bool,
-    /// Its price; `None` is unknown.
-    pub price: Option<Price>,
+    /// Its price of a prompt of this length; `None` is unknown.
+    pub price: Option<Rates>,
     /// Its abilities.
     pub capabilities: Capabilities,
     /// The parts of the call that it cannot take, in any dialect.

@@ -39,6 +39,7 @@ async fn a_cost_that_the_provider_tells_goes_before_the_price_and_a_long_prompt_
         cached_input: None,
         cache_write: None,
         cache_write_1h: None,
+        search: None,
         reasoning: None,
     };
     let price = PriceConfig { tiers: vec![tier], ..PriceConfig::new(1.0, 2.0) };

@@ -72,7 +72,7 @@ fn weather() -> impl Strategy<Value = Weather> {
         1 => (0_u64..1_500).prop_map(|millis| Some(Duration::from_millis(millis))),
         1 => (2_u64..40).prop_map(|seconds| Some(Duration::from_secs(seconds))),
     ];
-    let class = prop::sample::select(FailureClass::ALL.to_vec())
+    let class = prop::sample::select(FailureClass::ALL)
         .prop_filter("a reader's doing, not a provider's", |class| !class.is_unwanted());
     let percent = prop_oneof![Just(100_u32), 0_u32..100];
     (0_u64..120, 0..TARGETS, percent, class, any::<bool>(), wait, 1_u64..9_000).prop_map(

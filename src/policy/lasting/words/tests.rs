@@ -8,7 +8,7 @@ use crate::policy::lasting::{read_formed as read, write_formed as write};
 use crate::words::{
     Amount, AssistantPart, AttemptEnd, AttemptRecord, Audio, CallFacts, CallId, Cause, ChatRequest, Degraded, Dialect,
     Document, Durable, Effort, Error, Failure, FailureClass, Finished, Foreign, Hedging, Image, Marks, Message, Note,
-    OnExhausted, Original, OverBudget, Price, Priority, Proof, Reasoning, ReplyEvent, ResponseFormat, RetryAfter, Rule,
+    OnExhausted, Original, OverBudget, Priority, Proof, Rates, Reasoning, ReplyEvent, ResponseFormat, RetryAfter, Rule,
     Sampling, Source, StopReason, TargetId, Tool, ToolCall, ToolChoice, UnavailableTarget, Unread, Usage, UserPart,
 };
 
@@ -87,7 +87,7 @@ fn items() -> Vec<Item> {
     let about = Arc::new(CallFacts::new(CallId::new(u64::MAX, 2), SystemTime::UNIX_EPOCH, "smart"));
     let mut lost = AttemptRecord::new(about.clone(), 1, target.clone(), "key");
     (lost.end, lost.price, lost.cost_usd) =
-        (AttemptEnd::Failed(failure.clone()), Some(Price::new(1.0, 2.0)), Some(0.5));
+        (AttemptEnd::Failed(failure.clone()), Some(Rates::new(1.0, 2.0)), Some(0.5));
     let attempts = vec![lost, AttemptRecord::new(about, 2, target.clone(), "key")];
     let finished = Finished {
         call: CallId::new(1, 2),

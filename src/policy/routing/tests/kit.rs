@@ -9,7 +9,7 @@ use rand::rngs::SmallRng;
 use crate::policy::latency::Latency;
 use crate::policy::routing::*;
 use crate::policy::snapshot::{BreakerState, Health};
-use crate::words::{Capabilities, Price};
+use crate::words::{Capabilities, Rates};
 
 pub const SECOND: Duration = Duration::from_secs(1);
 pub const MINUTE: Duration = Duration::from_secs(60);
@@ -149,8 +149,8 @@ pub fn latency(p50: Duration) -> Latency {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "what candidates hold")]
-pub fn price(factor: f64) -> Option<Price> {
-    Some(Price { cached_input: 0.1 * factor, ..Price::new(factor, 4.0 * factor) })
+pub fn price(factor: f64) -> Option<Rates> {
+    Some(Rates { cached_input: 0.1 * factor, ..Rates::new(factor, 4.0 * factor) })
 }
 
 pub fn health(now: Instant) -> Health {

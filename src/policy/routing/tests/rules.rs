@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::kit::*;
 use crate::policy::routing::*;
 use crate::policy::snapshot::{BreakerState, Disabled, Gate, Health};
-use crate::words::{Capabilities, FailureClass, ModelKind, Price, Priority};
+use crate::words::{Capabilities, FailureClass, ModelKind, Priority, Rates};
 
 const EU: LabelSet = LabelSet(0b01);
 const ZERO_RETENTION: LabelSet = LabelSet(0b10);
@@ -444,7 +444,7 @@ fn answers_that_cost_nothing_at_all_are_drawn_evenly() {
     let mut bench = Bench::of(2);
     bench.options.second_value = SecondValue { batch: 0.0, default: 0.0, interactive: 0.0 };
     for target in &mut bench.targets {
-        target.price = Some(Price::FREE);
+        target.price = Some(Rates::new(0.0, 0.0));
     }
     let scores = bench.scores();
     assert!(near(scores[&0].share, 0.5) && near(scores[&1].share, 0.5));
