@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::words::named;
+
 /// The time between two lines of one reason.
 const QUIET: Duration = Duration::from_secs(10);
 
@@ -37,37 +39,19 @@ pub(super) enum Reason {
     Loop,
 }
 
-impl Reason {
-    const ALL: [Self; 11] = [
-        Self::Host,
-        Self::Page,
-        Self::Content,
-        Self::Key,
-        Self::Route,
-        Self::Limit,
-        Self::Address,
-        Self::Bodies,
-        Self::Places,
-        Self::Sockets,
-        Self::Loop,
-    ];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Host => "host",
-            Self::Page => "page",
-            Self::Content => "content",
-            Self::Key => "key",
-            Self::Route => "route",
-            Self::Limit => "limit",
-            Self::Address => "address",
-            Self::Bodies => "bodies",
-            Self::Places => "places",
-            Self::Sockets => "sockets",
-            Self::Loop => "loop",
-        }
-    }
-}
+named!(Reason {
+    Host = "host",
+    Page = "page",
+    Content = "content",
+    Key = "key",
+    Route = "route",
+    Limit = "limit",
+    Address = "address",
+    Bodies = "bodies",
+    Places = "places",
+    Sockets = "sockets",
+    Loop = "loop",
+});
 
 /// All requests that were turned away.
 #[derive(Debug, Default)]
@@ -103,7 +87,7 @@ impl Refusals {
     /// Returns how many there were of each reason.
     pub(super) fn counts(&self) -> [(&'static str, u64); Reason::ALL.len()] {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Reason::ALL.map(|reason| (reason.name(), all[reason as usize].all))
+        std::array::from_fn(|at| (Reason::ALL[at].name(), all[at].all))
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use http::HeaderMap;
 use rand::{Rng, RngExt as _};
 
+use crate::words::named;
+
 /// A fault. Several may be on at once.
 ///
 /// [`Refuse`](Self::Refuse) goes before all. Of the other faults that replace the whole answer (down to
@@ -140,47 +142,23 @@ pub enum ProviderError {
     Timeout,
 }
 
-impl ProviderError {
-    /// Every one of them.
-    pub const ALL: [Self; 15] = [
-        Self::Server,
-        Self::BadGateway,
-        Self::Unavailable,
-        Self::Overloaded,
-        Self::ContextTooLong,
-        Self::Unauthorised,
-        Self::OutOfMoney,
-        Self::ModelGone,
-        Self::ModelRetired,
-        Self::Forbidden,
-        Self::Filtered,
-        Self::RequestExceedsLimit,
-        Self::BadRequest,
-        Self::Unsupported,
-        Self::Timeout,
-    ];
-
-    /// Returns its name, as the log spells it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Server => "server",
-            Self::BadGateway => "bad_gateway",
-            Self::Unavailable => "unavailable",
-            Self::Overloaded => "overloaded",
-            Self::ContextTooLong => "context_too_long",
-            Self::Unauthorised => "unauthorised",
-            Self::OutOfMoney => "out_of_money",
-            Self::ModelGone => "model_gone",
-            Self::ModelRetired => "model_retired",
-            Self::Forbidden => "forbidden",
-            Self::Filtered => "filtered",
-            Self::RequestExceedsLimit => "request_exceeds_limit",
-            Self::BadRequest => "bad_request",
-            Self::Unsupported => "unsupported",
-            Self::Timeout => "timeout",
-        }
-    }
-}
+named!(ProviderError {
+    Server = "server",
+    BadGateway = "bad_gateway",
+    Unavailable = "unavailable",
+    Overloaded = "overloaded",
+    ContextTooLong = "context_too_long",
+    Unauthorised = "unauthorised",
+    OutOfMoney = "out_of_money",
+    ModelGone = "model_gone",
+    ModelRetired = "model_retired",
+    Forbidden = "forbidden",
+    Filtered = "filtered",
+    RequestExceedsLimit = "request_exceeds_limit",
+    BadRequest = "bad_request",
+    Unsupported = "unsupported",
+    Timeout = "timeout",
+});
 
 /// How a 429 says when to come back. A provider that does not have this form leaves it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

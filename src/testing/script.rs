@@ -7,6 +7,7 @@ use std::time::Duration;
 use rand::{Rng, RngExt as _};
 
 use super::answer::{Answer, Question};
+use crate::words::named;
 
 /// The longest time a [`Latency`] yields: the tail of a log-normal is unbounded.
 const LATENCY_MAX: Duration = Duration::from_secs(3_600);
@@ -101,43 +102,21 @@ pub enum Flavour {
     LlamaCpp,
 }
 
-impl Flavour {
-    /// Every one of them.
-    pub const ALL: [Self; 13] = [
-        Self::OpenAi,
-        Self::Azure,
-        Self::DeepSeek,
-        Self::Mistral,
-        Self::Qwen,
-        Self::Groq,
-        Self::Xai,
-        Self::Together,
-        Self::OpenRouter,
-        Self::Perplexity,
-        Self::Vllm,
-        Self::Ollama,
-        Self::LlamaCpp,
-    ];
-
-    /// Returns its name, as a provider's `flavour` spells it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::OpenAi => "openai",
-            Self::Azure => "azure",
-            Self::DeepSeek => "deepseek",
-            Self::Mistral => "mistral",
-            Self::Qwen => "qwen",
-            Self::Groq => "groq",
-            Self::Xai => "xai",
-            Self::Together => "together",
-            Self::OpenRouter => "openrouter",
-            Self::Perplexity => "perplexity",
-            Self::Vllm => "vllm",
-            Self::Ollama => "ollama",
-            Self::LlamaCpp => "llamacpp",
-        }
-    }
-}
+named!(Flavour {
+    OpenAi = "openai",
+    Azure = "azure",
+    DeepSeek = "deepseek",
+    Mistral = "mistral",
+    Qwen = "qwen",
+    Groq = "groq",
+    Xai = "xai",
+    Together = "together",
+    OpenRouter = "openrouter",
+    Perplexity = "perplexity",
+    Vllm = "vllm",
+    Ollama = "ollama",
+    LlamaCpp = "llamacpp",
+});
 
 /// A duration, fixed or random.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -258,7 +258,7 @@ fn first_class(error: &Error) -> Class {
 
 #[tokio::test(start_paused = true)]
 async fn each_error_has_its_class() {
-    for error in ProviderError::ALL {
+    for &error in ProviderError::ALL {
         for streams in [true, false] {
             let (scripted, runtime) = alone(SONNET, streams).await;
             scripted.always(Fault::Error(error));

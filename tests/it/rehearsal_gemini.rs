@@ -251,7 +251,7 @@ const fn classes(error: ProviderError) -> [Class; 2] {
 
 #[tokio::test(start_paused = true)]
 async fn every_error_is_of_its_class_whole_and_streamed() {
-    for error in ProviderError::ALL {
+    for &error in ProviderError::ALL {
         for (dialect, expected) in [STUDIO, VERTEX].into_iter().zip(classes(error)) {
             for streams in [true, false] {
                 let world = world(dialect, OLD, streams).await;

@@ -104,7 +104,7 @@ fn meanings() -> [Meaning; Sick::ALL.len()] {
 async fn every_error_of_every_flavour_has_its_class() {
     let mut wrong = Vec::new();
     for (error, class, others) in meanings() {
-        for flavour in Flavour::ALL {
+        for &flavour in Flavour::ALL {
             let expected = others.iter().find(|(other, _)| *other == flavour).map_or(class, |(_, class)| *class);
             for (dialect, streamed) in [(CHAT, true), (CHAT, false), (RESPONSES, true), (RESPONSES, false)] {
                 let scripted = speaking(flavour);
@@ -141,7 +141,7 @@ async fn a_429_is_a_limit_and_its_wait_is_read_where_the_provider_tells_one() {
         ("reset", RetryHint::Reset(wait)),
         ("text", RetryHint::Text(wait)),
     ];
-    for flavour in Flavour::ALL {
+    for &flavour in Flavour::ALL {
         for (form, hint) in forms {
             let scripted = speaking(flavour);
             let runtime = over(&scripted, CHAT, flavour, true).await;
@@ -172,7 +172,7 @@ async fn every_fault_within_an_answer_is_noticed_in_every_flavour() {
         (Fault::InvalidJson, Class::Cut),
         (Fault::Empty, Class::Empty),
     ];
-    for flavour in Flavour::ALL {
+    for &flavour in Flavour::ALL {
         for (dialect, streamed) in [(CHAT, true), (CHAT, false), (RESPONSES, true), (RESPONSES, false)] {
             for (fault, expected) in &faults {
                 let scripted = speaking(flavour);
@@ -227,7 +227,7 @@ async fn whole(runtime: &Runtime, request: ChatRequest, who: &str) -> Reply {
 /// The flavours and dialects that run tools, each with answers streamed and whole.
 fn stages() -> Vec<(DialectConfig, Flavour, bool)> {
     let of = |(dialect, flavour)| [(dialect, flavour, true), (dialect, flavour, false)];
-    let chats = Flavour::ALL.into_iter().map(|flavour| (CHAT, flavour));
+    let chats = Flavour::ALL.iter().map(|&flavour| (CHAT, flavour));
     chats.chain([(RESPONSES, Flavour::OpenAi), (RESPONSES, Flavour::Azure)]).flat_map(of).collect()
 }
 

@@ -284,7 +284,7 @@ async fn every_fault_shows_in_every_framing() {
 
 #[tokio::test(start_paused = true)]
 async fn every_error_is_in_the_framing_that_was_asked_for() {
-    for error in ProviderError::ALL {
+    for &error in ProviderError::ALL {
         for models in [STUDIO, VERTEX] {
             for method in METHODS {
                 let provider = Scripted::new(Script::default());

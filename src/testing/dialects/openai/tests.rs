@@ -54,7 +54,7 @@ fn is_beyond(case: &Case, body: &Value) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn recorded_requests_that_were_answered_are_taken() {
-    for flavour in Flavour::ALL {
+    for &flavour in Flavour::ALL {
         for case in recorded(flavour).iter().filter(|case| case.status == 200) {
             let Some(body) = case.request.as_ref().filter(|body| !is_beyond(case, body)) else { continue };
             let (status, _, text) = exchange(flavour, &speaking(flavour), body).await;
@@ -144,7 +144,7 @@ fn is_known_otherwise(flavour: Flavour, path: &str) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn answers_have_the_fields_of_recorded_ones() {
-    for flavour in Flavour::ALL {
+    for &flavour in Flavour::ALL {
         for is_stream in [true, false] {
             let theirs = recorded(flavour);
             let theirs = theirs.iter().filter(|case| case.status == 200 && case.is_stream == is_stream);
