@@ -95,12 +95,32 @@ pub(crate) struct Store {
 struct Standing {
     /// Nothing more will come.
     is_closing: AtomicBool,
-    /// The file is this process's own.
-    has_file: AtomicBool,
-    /// Another process, which this one follows, still has the file.
-    is_behind: AtomicBool,
+    /// Who has the file.
+    holder: Mutex<FileHolder>,
     /// What others spent is being read: nothing of this process's own is written before.
     is_read: AtomicBool,
+}
+
+impl Standing {
+    fn holder(&self) -> FileHolder {
+        *self.holder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held_by(&self, holder: FileHolder) {
+        *self.holder.lock().unwrap_or_else(PoisonError::into_inner) = holder;
+    }
+}
+
+/// Who has the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum FileHolder {
+    /// Nobody yet: it is being opened, or its disk takes nothing.
+    #[default]
+    Nobody,
+    /// Another process, which this one follows.
+    Another,
+    /// This process.
+    This,
 }
 
 /// The latest state of each provider.
@@ -201,7 +221,7 @@ impl Store {
     /// Tells whether another process, which this one follows, still has the file.
     #[cfg(any(test, feature = "sidecar"))]
     pub(crate) fn is_behind(&self) -> bool {
-        self.standing.is_behind.load(Relaxed)
+        self.standing.holder() == FileHolder::Another
     }
 }
 
@@ -260,7 +280,7 @@ impl DurableStore for Store {
     }
 
     fn is_heir(&self) -> bool {
-        self.standing.has_file.load(Relaxed)
+        self.standing.holder() == FileHolder::This
     }
 
     fn told(&self, call: CallId, from: usize) -> Result<Option<Vec<Item>>, Arc<str>> {
@@ -361,7 +381,7 @@ impl Owner {
         };
         self.gauge.written(0, book.bytes());
         self.lost_before = book.lost();
-        self.standing.has_file.store(true, Relaxed);
+        self.standing.held_by(FileHolder::This);
         let until = machine() + FLUSH_MAX;
         while self.standing.is_read.load(Relaxed) && machine() < until {
             thread::park_timeout(GATHER);
@@ -392,10 +412,7 @@ impl Owner {
         let (mut wait, mut beside) = (AGAIN.0, None);
         loop {
             let error = match self.try_take() {
-                Ok(taken) => {
-                    self.standing.is_behind.store(false, Relaxed);
-                    return Ok(taken);
-                }
+                Ok(taken) => return Ok(taken),
                 Err(error) => error,
             };
             let is_behind = self.follows && matches!(error, OpenError::Taken(_));
@@ -403,7 +420,7 @@ impl Owner {
             if self.standing.is_closing.load(Relaxed) || !may_wait {
                 return Err(error);
             }
-            self.standing.is_behind.store(is_behind, Relaxed);
+            self.standing.held_by(if is_behind { FileHolder::Another } else { FileHolder::Nobody });
             if self.gauge.fares(Some(&error.to_string())) && !is_behind {
                 tracing::error!(path = %self.spec.path.display(), %error, "the store cannot write; records wait");
             }
