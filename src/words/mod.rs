@@ -13,7 +13,7 @@ pub mod fnv;
 pub(crate) mod hex;
 mod money;
 pub mod limits;
-mod named;
+pub(crate) mod named;
 pub mod failure_class;
 pub mod consequence;
 pub mod failure;
