@@ -22,7 +22,7 @@ use flavour::{ProviderFlavour, Shapes, THOUGHT_MARK, UsageChunk, uuid};
 #[derive(Clone, Copy)]
 pub(crate) struct OpenAiChat(&'static ProviderFlavour);
 
-/// One for each flavour, in the order of [`Flavour::ALL`].
+/// One for each flavour, in their order.
 static CHATS: [OpenAiChat; Flavour::ALL.len()] = {
     let mut chats = [OpenAiChat(&flavour::OPENAI); Flavour::ALL.len()];
     let mut at = 0;

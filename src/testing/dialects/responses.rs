@@ -22,7 +22,7 @@ use writer::{End, EventWriter, Response};
 #[derive(Clone, Copy)]
 pub(crate) struct Responses(&'static ProviderFlavour);
 
-/// One for each flavour, in the order of [`Flavour::ALL`].
+/// One for each flavour, in their order.
 static RESPONSES: [Responses; Flavour::ALL.len()] = {
     let mut responses = [Responses(&OPENAI_RESPONSES); Flavour::ALL.len()];
     let mut at = 1;
