@@ -119,7 +119,7 @@ pub(crate) fn health(health: &Health, now: Instant) -> Value {
         "paced_for_s": until(health.paced_until),
         "room": health.room,
         "headroom": health.headroom,
-        "reported": health.hint.map(|hint| hint.name()),
+        "reported": health.hint.map(Hint::name),
         "failure_rate": health.failure_rate,
         "evidence": health.evidence,
         "time_to_first_token_s": latency(&health.ttft),

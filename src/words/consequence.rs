@@ -161,20 +161,20 @@ pub struct Consequences {
 }
 
 /// Returns the rule that holds a key at all targets for so many minutes, until an operator acts.
-const fn key(minutes: u64, remedy: Remedy) -> Option<HoldRule> {
-    Some(HoldRule { whole_key: true, time: Duration::from_secs(60 * minutes), remedy: Some(remedy) })
+const fn key(minutes: u64, remedy: Remedy) -> HoldRule {
+    HoldRule { whole_key: true, time: Duration::from_secs(60 * minutes), remedy: Some(remedy) }
 }
 
 /// Returns the rule that holds a target, or a key at it, for so many minutes, until an operator acts.
-const fn here(minutes: u64, remedy: Remedy) -> Option<HoldRule> {
-    Some(HoldRule { whole_key: false, time: Duration::from_secs(60 * minutes), remedy: Some(remedy) })
+const fn here(minutes: u64, remedy: Remedy) -> HoldRule {
+    HoldRule { whole_key: false, time: Duration::from_secs(60 * minutes), remedy: Some(remedy) }
 }
 
-const KEY: Option<HoldRule> = key(10, Remedy::ReplaceKey);
-const MONEY: Option<HoldRule> = key(15, Remedy::AddCredit);
-const PERMIT: Option<HoldRule> = here(10, Remedy::HaveAllowed);
-const MODEL: Option<HoldRule> = here(60, Remedy::NameAnother);
-const PLACE: Option<HoldRule> = here(10, Remedy::CorrectAddress);
+const KEY: Option<HoldRule> = Some(key(10, Remedy::ReplaceKey));
+const MONEY: Option<HoldRule> = Some(key(15, Remedy::AddCredit));
+const PERMIT: Option<HoldRule> = Some(here(10, Remedy::HaveAllowed));
+const MODEL: Option<HoldRule> = Some(here(60, Remedy::NameAnother));
+const PLACE: Option<HoldRule> = Some(here(10, Remedy::CorrectAddress));
 const LIMIT: Option<HoldRule> = Some(HoldRule { whole_key: false, time: Duration::from_secs(5), remedy: None });
 
 impl FailureClass {
@@ -184,7 +184,6 @@ impl FailureClass {
     }
 
     /// Returns everything that follows from the class.
-    #[expect(clippy::match_same_arms, reason = "each class has a row of its own")]
     pub const fn consequences(self) -> Consequences {
         use CallerStatus::{
             ContentPolicy as Policy, ContextTooLong as TooLong, Internal, Invalid, NeedsOperator as Operator, NoAnswer,
