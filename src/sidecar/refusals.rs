@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::words::named;
+use crate::words::named::named;
 
 /// The time between two lines of one reason.
 const QUIET: Duration = Duration::from_secs(10);

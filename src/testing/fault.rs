@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use rand::{Rng, RngExt as _};
 
-use crate::words::named;
+use crate::words::named::named;
 
 /// A fault. Several may be on at once.
 ///

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand::{Rng, RngExt as _};
 
 use super::answer::{Answer, Question};
-use crate::words::named;
+use crate::words::named::named;
 
 /// The longest time a [`Latency`] yields: the tail of a log-normal is unbounded.
 const LATENCY_MAX: Duration = Duration::from_secs(3_600);

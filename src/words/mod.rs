@@ -69,7 +69,6 @@ pub use json::Json;
 pub use limits::{Gauge, Limits, NamedLimit};
 pub use money::{Amount, OverBudget};
 pub use named::UnknownName;
-pub(crate) use named::named;
 pub use names::NAME_BYTES_MAX;
 pub use near::meant;
 pub(crate) use near::nearest;
