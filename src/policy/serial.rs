@@ -16,7 +16,7 @@ use super::routing::Score;
 use super::snapshot::{BreakerState, Disabled, Health};
 #[cfg(feature = "store")]
 use super::statement::{GroupBy, Line, Statement};
-use crate::words::{AttemptEnd, AttemptRecord, CallFacts, Dialect, Failure, Hint, Hold};
+use crate::words::{AttemptEnd, AttemptRecord, CallFacts, Dialect, Failure, Hint, Hold, Reported};
 
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -119,7 +119,7 @@ pub(crate) fn health(health: &Health, now: Instant) -> Value {
         "paced_for_s": until(health.paced_until),
         "room": health.room,
         "headroom": health.headroom,
-        "reported": health.hint.map(Hint::name),
+        "reported": health.hint.map(Reported::name),
         "failure_rate": health.failure_rate,
         "evidence": health.evidence,
         "time_to_first_token_s": latency(&health.ttft),

@@ -191,7 +191,7 @@ fn every_file_and_every_name_in_backticks_is_there() {
     for path in documents.chain(beside).chain(files(&root().join("src"), ".rs")) {
         let name = path.strip_prefix(root()).expect("below the root").to_string_lossy().into_owned();
         let text = read(&name);
-        for (line, quoted) in quoted(&text, name.ends_with(".rs")) {
+        for (line, quoted) in quoted(&text, path.extension().is_some_and(|end| end == "rs")) {
             if FOREIGN.contains(&quoted) {
                 continue;
             }
