@@ -143,7 +143,7 @@ impl Transport for Noting {
 #[tokio::test(start_paused = true)]
 async fn a_header_of_the_connection_of_the_body_or_of_a_key_is_refused_and_each_goes_out_once() {
     let (scripted, noted) = (Scripted::new(Script::default()), Arc::default());
-    let mut config = config(&[scripted.clone()]);
+    let mut config = config(std::slice::from_ref(&scripted));
     let a = config.providers.remove("a").expect("a").key("secret");
     let mut a = ProviderConfig { custom: Some(Arc::new(Noting(scripted, Arc::clone(&noted)))), ..a };
     a.headers.insert("x-api-key".into(), "the gateway's".into());
