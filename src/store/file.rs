@@ -1,12 +1,16 @@
 //! The file: made for its owner alone, held by one process, opened for its writer and for readers.
 //!
-//! Its process has an exclusive lock on a file beside it, which the system frees at every end of the process. The lock
-//! is `SQLite`'s own, so that it also keeps apart two runtimes of one process.
+//! Its process has two locks, which the system frees at every end of the process. One is on a file beside it, and is of
+//! the place: it holds while the file itself is moved away and made anew. The other is on the file itself, and holds
+//! for every name of it, and when what is beside it is deleted.
 
-use std::fs::{self, OpenOptions};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
@@ -16,22 +20,25 @@ use super::schema;
 
 /// How long a write waits for another process that has the file: a backup, or a shell.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
+/// How often the lock on the file is tried.
+const LOCK_LOOK: Duration = Duration::from_millis(5);
 
 /// The right to write a file, as long as it lives.
 pub(super) struct WriteLock {
     path: PathBuf,
+    wait: Duration,
     _lock: Connection,
 }
 
 impl WriteLock {
     /// Takes the file for this process; waits up to this long for another process that has it.
     pub(super) fn take(path: &Path, wait: Duration) -> Result<Self, OpenError> {
-        let beside = beside(path, "-lock");
+        let beside = beside(&resolved(path), "-lock");
         make(&beside)?;
         let lock = Connection::open_with_flags(&beside, FLAGS)?;
         lock.busy_timeout(wait)?;
         match lock.execute_batch("PRAGMA journal_mode = memory; BEGIN EXCLUSIVE") {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), wait, _lock: lock }),
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => {
                 Err(OpenError::Taken(holder(path)))
             }
@@ -42,6 +49,8 @@ impl WriteLock {
     /// Opens the file to write it: in its present form, and durable to the last group at any end of the process.
     pub(super) fn open(&self) -> Result<OpenFile, OpenError> {
         make(&self.path)?;
+        // Before it is opened: under another name of the file `SQLite` would keep another journal beside it.
+        let lock = FileLock::take(&self.path, self.wait)?;
         let mut connection = Connection::open_with_flags(&self.path, FLAGS)?;
         connection.busy_timeout(BUSY_WAIT)?;
         // In this order: the way in which the file gives room back must be set before its first page.
@@ -61,7 +70,7 @@ impl WriteLock {
         let told = "INSERT INTO meta VALUES ('pid', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
         connection.execute(told, [std::process::id()])?;
         connection.set_prepared_statement_cache_capacity(32);
-        Ok(OpenFile { connection, is_synced: false, identity: identity(&self.path) })
+        Ok(OpenFile { connection, is_synced: false, identity: identity(&self.path), _lock: Some(lock) })
     }
 
     /// Tells whether the file is still the one that was opened: it may have been moved or deleted.
@@ -79,7 +88,7 @@ pub(super) fn beside_writer(path: &Path) -> Result<OpenFile, OpenError> {
     }
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "secure_delete", "on")?;
-    Ok(OpenFile { connection, is_synced: true, identity: identity(path) })
+    Ok(OpenFile { connection, is_synced: true, identity: identity(path), _lock: None })
 }
 
 /// Empties the journal beside the file, which has in it what was since forgotten. Tells whether it could.
@@ -92,7 +101,9 @@ pub(super) struct OpenFile {
     pub(super) connection: Connection,
     /// Whether a commit waits for the disk itself.
     pub(super) is_synced: bool,
-    identity: Option<(u64, u64)>,
+    identity: Option<FileId>,
+    /// Given back when the connection is closed.
+    _lock: Option<FileLock>,
 }
 
 impl OpenFile {
@@ -136,6 +147,66 @@ fn holder(path: &Path) -> Option<u32> {
     read(path).ok()?.query_row("SELECT value FROM meta WHERE name = 'pid'", (), |row| row.get(0)).ok()
 }
 
-fn identity(path: &Path) -> Option<(u64, u64)> {
+/// Returns a file's path without links: where there is no file yet, that of its folder.
+fn resolved(path: &Path) -> PathBuf {
+    let in_folder = || {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(fs::canonicalize(folder).ok()?.join(path.file_name()?))
+    };
+    fs::canonicalize(path).ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
+}
+
+/// The device of a file, and its number there.
+type FileId = (u64, u64);
+
+/// The lock on a file itself. It is `flock`'s, which knows nothing of `SQLite`'s own locks.
+struct FileLock(FileId);
+
+/// The files that this process has opened to lock them. One that another process has stays here: to close a file takes
+/// back all locks that `SQLite` has on it for this process.
+static LOCK_FILES: Mutex<BTreeMap<FileId, LockFile>> = Mutex::new(BTreeMap::new());
+
+struct LockFile {
+    file: File,
+    /// Whether a runtime of this process has the lock.
+    is_held: bool,
+}
+
+impl FileLock {
+    /// Takes the lock; waits up to this long for another process that has it.
+    fn take(path: &Path, wait: Duration) -> Result<Self, OpenError> {
+        let mut left = wait;
+        loop {
+            if let Some(lock) = Self::try_take(path)? {
+                return Ok(lock);
+            }
+            left = left.checked_sub(LOCK_LOOK).ok_or_else(|| OpenError::Taken(holder(path)))?;
+            thread::park_timeout(LOCK_LOOK);
+        }
+    }
+
+    fn try_take(path: &Path) -> io::Result<Option<Self>> {
+        let id = identity(path).ok_or(io::ErrorKind::NotFound)?;
+        let mut files = LOCK_FILES.lock().unwrap_or_else(PoisonError::into_inner);
+        if !files.contains_key(&id) {
+            files.insert(id, LockFile { file: File::open(path)?, is_held: false });
+        }
+        let Some(LockFile { file, is_held }) = files.get_mut(&id).filter(|it| !it.is_held) else { return Ok(None) };
+        *is_held = match file.try_lock() {
+            Err(TryLockError::WouldBlock) => false,
+            // Some file systems have no such locks.
+            Ok(()) | Err(TryLockError::Error(_)) => true,
+        };
+        Ok(is_held.then(|| Self(id)))
+    }
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        LOCK_FILES.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+    }
+}
+
+fn identity(path: &Path) -> Option<FileId> {
     fs::metadata(path).ok().map(|data| (data.dev(), data.ino()))
 }
