@@ -77,14 +77,12 @@ impl CallJournal {
     /// Reads what was told from a place on; `None` where the call was forgotten.
     pub(super) async fn told(&self, pool: &BlockingPool, from: usize) -> Result<Option<Vec<Item>>, Error> {
         let (durable_store, id) = (self.durable_store.clone(), self.id);
-        let told = pool.run(true, move || durable_store.told(id, from)).await;
-        told.map_err(|why| Error::NotDurable(why.to_string()))
+        Ok(pool.run(true, move || durable_store.told(id, from)).await?)
     }
 
     /// Reads the call; `None` where it was forgotten.
     pub(super) async fn call(&self, pool: &BlockingPool) -> Result<Option<KeptCall>, Error> {
         let (durable_store, id) = (self.durable_store.clone(), self.id);
-        let call = pool.run(true, move || durable_store.call(id)).await;
-        call.map_err(|why| Error::NotDurable(why.to_string()))
+        Ok(pool.run(true, move || durable_store.call(id)).await?)
     }
 }

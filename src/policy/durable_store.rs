@@ -37,6 +37,26 @@ pub struct KeptCall {
 /// where it never will be.
 pub type WriteFuture = Pin<Box<dyn Future<Output = Result<usize, Arc<str>>> + Send>>;
 
+/// Why what is kept cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// Nothing can be read now.
+    #[error("{0}")]
+    Disk(String),
+    /// It is there and does not open: what is wrong with it, and the remedy.
+    #[error("what is kept of the call {0}")]
+    Unopened(String),
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Disk(why) => Self::NotDurable(why),
+            ReadError::Unopened(why) => Self::Unopened(why),
+        }
+    }
+}
+
 /// Which calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -69,20 +89,20 @@ pub trait DurableStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// Why nothing can be read.
-    fn told(&self, call: CallId, from: usize) -> Result<Option<Vec<Item>>, Arc<str>>;
+    fn told(&self, call: CallId, from: usize) -> Result<Option<Vec<Item>>, ReadError>;
     /// Returns a call by its id.
     ///
     /// # Errors
     /// Why nothing can be read.
-    fn call(&self, call: CallId) -> Result<Option<KeptCall>, Arc<str>>;
+    fn call(&self, call: CallId) -> Result<Option<KeptCall>, ReadError>;
     /// Returns the call of a client's key.
     ///
     /// # Errors
     /// Why nothing can be read.
-    fn keyed(&self, client: Option<&str>, key: &str) -> Result<Option<KeptCall>, Arc<str>>;
+    fn keyed(&self, client: Option<&str>, key: &str) -> Result<Option<KeptCall>, ReadError>;
     /// Returns the calls that have not ended.
     ///
     /// # Errors
     /// Why nothing can be read.
-    fn unfinished(&self) -> Result<Vec<CallId>, Arc<str>>;
+    fn unfinished(&self) -> Result<Vec<CallId>, ReadError>;
 }

@@ -104,6 +104,7 @@ impl Record {
                 | Error::NoTargetTakes { .. }
                 | Error::OverBudget { .. }
                 | Error::NotDurable(_)
+                | Error::Unopened(_)
         );
         self.write(error.name(), None, None, error.attempts(), ours.then(|| error.to_string()));
     }

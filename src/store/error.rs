@@ -28,7 +28,7 @@ pub(crate) enum OpenError {
     #[error(
         "holds durable calls that the key {by} sealed, and {}: list that key in `store.encryption_keys`, behind the one \
          that is to seal; if it is lost, move the file away",
-        if .given.is_empty() { "no key is given".to_owned() } else { format!("given is {}", .given.join(", ")) }
+        given_keys(.given)
     )]
     Sealed { by: String, given: Vec<String> },
     /// What was sealed was changed since.
@@ -45,7 +45,23 @@ pub(crate) enum OpenError {
     Database(#[from] rusqlite::Error),
 }
 
+fn given_keys(keys: &[String]) -> String {
+    if keys.is_empty() { "no key is given".to_owned() } else { format!("given is {}", keys.join(", ")) }
+}
+
 impl OpenError {
+    /// Returns what is wrong with the one call that was read, and the remedy, if it is only that call.
+    pub(super) fn of_call(&self) -> Option<String> {
+        match self {
+            Self::Sealed { by, given: keys } => Some(format!(
+                "was sealed by the key {by}, and {}: list that key in `store.encryption_keys`, or have it forgotten",
+                given_keys(keys)
+            )),
+            Self::Unopened => Some("was damaged, changed or moved since it was sealed: have it forgotten".into()),
+            _ => None,
+        }
+    }
+
     /// Tells whether a disk is the reason, and not what was configured: it has no room or cannot be written now.
     pub(super) fn is_of_disk(&self, path: &Path) -> bool {
         use rusqlite::ErrorCode as Code;

@@ -28,7 +28,7 @@ use super::memory::PendingMemory;
 use super::purses::CountedBudgets;
 use super::seal::Sealer;
 use crate::policy::budget::Budget;
-use crate::policy::durable_store::{CallSelector, DurableStore, Item, KeptCall, WriteFuture};
+use crate::policy::durable_store::{CallSelector, DurableStore, Item, KeptCall, ReadError, WriteFuture};
 use crate::policy::memory::{Memory, MemoryStore};
 use crate::policy::record::{Observer, Record};
 use crate::policy::store_health::{StoreGauge, StoreHealth};
@@ -250,8 +250,11 @@ impl Store {
         })
     }
 
-    fn read<T>(&self, read: impl FnOnce(&Path) -> Result<T, OpenError>) -> Result<T, Arc<str>> {
-        read(self.path()).map_err(|error| format!("{} cannot be read: {error}", self.path().display()).into())
+    fn read<T>(&self, read: impl FnOnce(&Path) -> Result<T, OpenError>) -> Result<T, ReadError> {
+        read(self.path()).map_err(|error| match error.of_call() {
+            Some(why) => ReadError::Unopened(why),
+            None => ReadError::Disk(format!("{} cannot be read: {error}", self.path().display())),
+        })
     }
 }
 
@@ -283,19 +286,19 @@ impl DurableStore for Store {
         self.standing.holder() == FileHolder::This
     }
 
-    fn told(&self, call: CallId, from: usize) -> Result<Option<Vec<Item>>, Arc<str>> {
+    fn told(&self, call: CallId, from: usize) -> Result<Option<Vec<Item>>, ReadError> {
         self.read(|path| durable_writes::told(path, &self.sealer, call, from))
     }
 
-    fn call(&self, call: CallId) -> Result<Option<KeptCall>, Arc<str>> {
+    fn call(&self, call: CallId) -> Result<Option<KeptCall>, ReadError> {
         self.read(|path| durable_writes::call(path, &self.sealer, call))
     }
 
-    fn keyed(&self, client: Option<&str>, key: &str) -> Result<Option<KeptCall>, Arc<str>> {
+    fn keyed(&self, client: Option<&str>, key: &str) -> Result<Option<KeptCall>, ReadError> {
         self.read(|path| durable_writes::keyed(path, &self.sealer, client.unwrap_or_default(), key))
     }
 
-    fn unfinished(&self) -> Result<Vec<CallId>, Arc<str>> {
+    fn unfinished(&self) -> Result<Vec<CallId>, ReadError> {
         self.read(durable_writes::unfinished)
     }
 }

@@ -77,12 +77,13 @@ pub enum Error {
         /// Every attempt, in order.
         attempts: Vec<AttemptRecord>,
     },
-    /// The answer broke off after content had reached the caller, and it was not replaced.
-    #[error("answer broke off: {failure}")]
+    /// The answer broke off after content had reached the caller, and it was not replaced; or the process that worked
+    /// on a durable call ended, and it is not sent again.
+    #[error("interrupted: {}", broke(.failure, .attempts))]
     Interrupted {
         /// Why it broke off.
         failure: Failure,
-        /// Every attempt, in order.
+        /// Every attempt, in order; empty where the process that made them has ended.
         attempts: Vec<AttemptRecord>,
     },
     /// The runtime is at its limit of calls, and no place would come in time. Nothing was sent.
@@ -102,6 +103,9 @@ pub enum Error {
     /// It was to be durable, and cannot be kept. The configuration's or the disk's fault; nothing was sent.
     #[error("durable: {0}")]
     NotDurable(String),
+    /// It is kept, and cannot be opened. The operator's fault, or the disk's; nothing was sent.
+    #[error("unopened: what is kept of the call {0}")]
+    Unopened(String),
     /// The call was ended from outside.
     #[error("cancelled: a holder of the call ended it")]
     Cancelled,
@@ -134,6 +138,7 @@ impl Error {
             Self::KeyConflict => "key_conflict",
             Self::NotKept(_) => "not_kept",
             Self::NotDurable(_) => "not_durable",
+            Self::Unopened(_) => "unopened",
             Self::Cancelled => "cancelled",
             Self::Draining => "draining",
             Self::Unavailable => "unavailable",
@@ -145,7 +150,7 @@ impl Error {
     /// Tells whether it is the end of a process, or of its store, and not the call's own: the next process goes on with
     /// a call that is durable.
     pub(crate) const fn is_of_process(&self) -> bool {
-        matches!(self, Self::Draining | Self::Unavailable | Self::NotDurable(_))
+        matches!(self, Self::Draining | Self::Unavailable | Self::NotDurable(_) | Self::Unopened(_))
     }
 
     /// Returns the attempts that were made before the call failed.
@@ -168,6 +173,10 @@ fn soon(retry_after: Option<Duration>) -> String {
 
 fn last(attempts: &[AttemptRecord]) -> String {
     attempts.last().map_or_else(|| "none was admitted".to_owned(), ToString::to_string)
+}
+
+fn broke(failure: &Failure, attempts: &[AttemptRecord]) -> String {
+    if attempts.is_empty() { failure.message.clone() } else { format!("the answer broke off: {failure}") }
 }
 
 fn tail(attempts: &[AttemptRecord]) -> String {

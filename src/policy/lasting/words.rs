@@ -274,6 +274,7 @@ lasting!(enum Error {
     NotKept(call),
     Cancelled,
     NotDurable(why),
+    Unopened(why),
 });
 lasting!(struct OverBudget { budget, of, spent, limit, per, renews_in, reserved, unpriced, expected });
 lasting!(

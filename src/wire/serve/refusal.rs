@@ -230,6 +230,7 @@ impl Fault {
                 Self { field: Some("idempotency-key".to_owned()), ..Self::new(Kind::Conflict, message) }
             }
             Error::NotDurable(_) => Self::new(Kind::Unavailable, message),
+            Error::Unopened(_) => Self::new(Kind::NeedsOperator, message),
             Error::NotKept(_) => Self::new(Kind::NotKept, message),
             Error::Cancelled => Self::new(Kind::Cancelled, message),
             Error::Crashed => Self::new(Kind::Internal, message),
