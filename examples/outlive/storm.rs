@@ -110,6 +110,8 @@ pub struct Books {
     /// The accepted calls, and their ids.
     pub accepted: BTreeMap<u64, String>,
     pub answered: BTreeMap<u64, String>,
+    /// What was heard of answers that are told as they come.
+    pub heard: BTreeMap<u64, String>,
     /// In how many processes each call reached the provider.
     runs: BTreeMap<u64, u32>,
     /// Calls that a kill left unfinished, and noted as sent.
@@ -209,6 +211,8 @@ impl Books {
             let before = match what {
                 "accepted" => self.accepted.insert(number, said),
                 "answered" => self.answered.insert(number, said),
+                // More each time.
+                "heard" => self.heard.insert(number, said).filter(|_| false),
                 _ => panic!("no call fails: {line}"),
             };
             assert_eq!(before, None, "{line}: twice");
@@ -231,15 +235,17 @@ impl Books {
     /// Takes what the provider saw.
     fn see(&mut self, drill: &Drill) -> BTreeSet<u64> {
         let log = drill.handle().take_log();
-        let numbers = log.iter().filter_map(|record| {
-            let body = String::from_utf8_lossy(&record.body).into_owned();
-            body.split("call ").nth(1)?.split('.').next()?.parse().ok()
-        });
-        let seen: BTreeSet<u64> = numbers.collect();
+        let seen: BTreeSet<u64> = log.iter().filter_map(|record| number_in(&record.body)).collect();
         for number in &seen {
             *self.runs.entry(*number).or_default() += 1;
         }
         seen
+    }
+
+    /// Leaves out calls that failed and were sent once: what broke off behind its first words is not sent again.
+    pub fn leave_out_failed(&mut self, file: &Path) {
+        let failed = failed_calls(file);
+        self.noted.retain(|number| failed.get(number).is_none_or(|sent| *sent > 1));
     }
 
     /// Takes the answer of a call, at last. Who had one before had this one.
@@ -271,6 +277,20 @@ fn open_calls(file: &Path) -> Vec<(u64, u32)> {
     let mut open = file.prepare("SELECT key, sent FROM kept WHERE ended_at IS NULL").expect("its form");
     let open = open.query_map((), |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).expect("rows");
     open.map(|row| row.map(|(key, sent)| (key.parse().expect("a number"), sent)).expect("a row")).collect()
+}
+
+/// Returns the calls that failed, whose keys are free again, and in how many processes each is noted as sent.
+fn failed_calls(file: &Path) -> BTreeMap<u64, u32> {
+    let file = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the file");
+    let mut failed = file.prepare("SELECT request, sent FROM kept WHERE key IS NULL").expect("its form");
+    let failed = failed.query_map((), |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?))).expect("rows");
+    let failed = failed.map(|row| row.expect("a row"));
+    failed.map(|(request, sent)| (number_in(&request).expect("a number"), sent)).collect()
+}
+
+/// Returns the number of the call that a request asks for.
+fn number_in(request: &[u8]) -> Option<u64> {
+    String::from_utf8_lossy(request).split("call ").nth(1)?.split('.').next()?.parse().ok()
 }
 
 /// Waits until every call has ended, those as well whose askers did not hear that they were accepted.

@@ -28,7 +28,7 @@ use super::stream::{ReplyStream, cut_off};
 use super::successor;
 use super::work::Work;
 use crate::policy::durable_store::{CallSelector, Item, KeptCall, is_last};
-use crate::words::{CallId, ChatRequest, Durable, Error, ReplyEvent};
+use crate::words::{CallId, ChatRequest, CommitPolicy, Durable, Error, ReplyEvent};
 
 /// How long a call without a holder goes on: a client that lost its connection is back by then.
 const LINGER: Duration = Duration::from_secs(2);
@@ -101,7 +101,7 @@ pub(crate) fn resume(shared: &Arc<Shared>, id: CallId, mut wanted: Responder<Cal
 async fn recall(shared: &Arc<Shared>, id: CallId) -> Result<LogShare, Error> {
     let durable_store = shared.durable_store.clone().ok_or(Error::NotKept(id))?;
     let found = shared.blocking_pool.run(true, move || durable_store.call(id)).await;
-    match found.map_err(|why| Error::NotDurable(why.to_string()))? {
+    match found? {
         Some(call) => Ok(take_up(shared, call)),
         None => Err(Error::NotKept(id)),
     }
@@ -176,7 +176,7 @@ async fn find(shared: &Arc<Shared>, request: Arc<ChatRequest>, form: Form, own: 
     {
         let client = request.client.clone();
         let found = shared.blocking_pool.run(true, move || durable_store.keyed(client.as_deref(), &key)).await;
-        if let Some(call) = found.map_err(|why| Error::NotDurable(why.to_string()))? {
+        if let Some(call) = found? {
             take_up(shared, call);
         }
     }
@@ -293,7 +293,7 @@ async fn play(shared: &Arc<Shared>, script: &LoggedCall) -> Result<Vec<Item>, Er
         Some(own) if *is_restored => {
             let Some(call) = successor::follow(shared, log, own).await? else { return Ok(Vec::new()) };
             let own = own.sent_before(call.sent);
-            let Some(asked) = successor::again(log, &call, *form == Form::Stream, &own).await? else {
+            let Some(asked) = successor::again(log, &call, &own).await? else {
                 return Ok(Vec::new());
             };
             // In the ledger the part before a restart has the old id: here it is a new call.
@@ -325,8 +325,9 @@ async fn play(shared: &Arc<Shared>, script: &LoggedCall) -> Result<Vec<Item>, Er
     begin::call(shared, Some(named), Work::Chat(request), wanted);
     let mut stream = answer.await.unwrap_or(Err(Error::Unavailable))?;
     log.begin();
+    let is_whole = *form == Form::Whole || log.request().commit == CommitPolicy::Buffered;
     loop {
-        let batch = batch(&mut stream).await.ok_or_else(|| cut_off(&shared.draining))?;
+        let batch = batch(&mut stream, is_whole).await.ok_or_else(|| cut_off(&shared.draining))?;
         if batch.last().is_some_and(is_last) {
             return Ok(batch);
         }
@@ -339,15 +340,20 @@ async fn play(shared: &Arc<Shared>, script: &LoggedCall) -> Result<Vec<Item>, Er
     }
 }
 
-/// Returns the events that have come. A tool call comes together with the answer's end, so it is never delivered twice.
-async fn batch(stream: &mut ReplyStream) -> Option<Vec<Item>> {
+/// Returns the events that have come. A tool call comes together with the answer's end, and so does all of an answer
+/// that is told when it is whole: nothing is kept of either that a restart could not tell again.
+async fn batch(stream: &mut ReplyStream, is_whole: bool) -> Option<Vec<Item>> {
     let mut batch = vec![stream.next().await?];
     while batch.last().is_some_and(|item| !is_last(item)) {
-        let has_call = batch.iter().any(|item| matches!(item, Ok(ReplyEvent::ToolCall(_))));
+        let waits = batch.iter().any(|item| match item {
+            Ok(ReplyEvent::ToolCall(_)) => true,
+            Ok(ReplyEvent::Started { .. }) => is_whole,
+            _ => false,
+        });
         let more = match stream.next().now_or_never() {
-            _ if batch.len() >= BATCH_MAX && !has_call => break,
+            _ if batch.len() >= BATCH_MAX && !waits => break,
             Some(more) => more,
-            None if has_call => stream.next().await,
+            None if waits => stream.next().await,
             None => break,
         };
         batch.push(more?);

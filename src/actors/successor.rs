@@ -87,7 +87,6 @@ pub(super) async fn follow(shared: &Shared, log: &CallLog, journal: &CallJournal
 pub(super) async fn again(
     log: &CallLog,
     call: &KeptCall,
-    is_stream: bool,
     journal: &CallJournal,
 ) -> Result<Option<Arc<ChatRequest>>, Error> {
     let KeptCall { request, durable, sent, items, .. } = call;
@@ -96,17 +95,17 @@ pub(super) async fn again(
         Ok(ReplyEvent::Reset(_)) => Some(false),
         _ => None,
     });
-    let failure = Failure::new(FailureClass::Crashed, "the process that worked on it ended");
-    let interrupted = || Error::Interrupted { failure: failure.clone(), attempts: Vec::new() };
+    let ended = |then: &str| Failure::new(FailureClass::Crashed, format!("the process that worked on it ended{then}"));
+    let interrupted = |then| Error::Interrupted { failure: ended(then), attempts: Vec::new() };
     if *sent > 0 && *durable == Durable::Once {
-        return Err(interrupted());
+        return Err(interrupted(" once it was sent, and it is to be sent once"));
     }
     // Its readers have the beginning of an answer.
     if is_told == Some(true) {
-        if is_stream && request.commit == CommitPolicy::Fail {
-            return Err(interrupted());
+        if request.commit == CommitPolicy::Fail {
+            return Err(interrupted(" in the middle of its answer"));
         }
-        let reset = vec![Ok(ReplyEvent::Reset(failure.clone()))];
+        let reset = vec![Ok(ReplyEvent::Reset(ended("")))];
         if !journal.tell(log.length(), &reset).await? {
             return Ok(None);
         }

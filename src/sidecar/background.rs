@@ -19,7 +19,7 @@ use super::record::Record;
 use super::state::{Current, State};
 use crate::runtime::{CallHandle, CallSelector, CallStatus, Form as CallForm};
 use crate::wire::serve::{self, BadRequest, CallerDialect, Form, ParsedRequest, Refusal, RefusalReason, Writer};
-use crate::words::{ChatRequest, CommitPolicy, Durable, Error, OnExhausted};
+use crate::words::{ChatRequest, Durable, Error, OnExhausted};
 
 const CALLER_DIALECT: CallerDialect = CallerDialect::OpenAiResponses;
 /// How long the end of a call is waited for that was just ended.
@@ -44,7 +44,6 @@ pub(super) async fn begin(
     if !current.degrades(&request.route) {
         request.on_exhausted.get_or_insert(OnExhausted::Wait);
     }
-    request.commit = CommitPolicy::Buffered;
     let mut record = chat::record(state, client, CALLER_DIALECT, &request.route, stream, place);
     let (request, runtime) = (Arc::new(request), state.runtime.clone());
     // It goes on, and its end is written down, also where its caller leaves before it is accepted.
@@ -201,17 +200,27 @@ impl BackgroundAnswer {
 
     /// Returns it as it is just now.
     async fn response(&self, is_new: bool) -> Response<ReplyBody> {
-        let writer = self.writer(None);
+        let mut writer = self.writer(None);
         let mut whole = None;
         let body = match self.call.status() {
             CallStatus::Running if !is_new => writer.unfinished("in_progress"),
             CallStatus::Running | CallStatus::Waiting => writer.unfinished("queued"),
-            CallStatus::Answered | CallStatus::Failed | CallStatus::Cancelled => match self.call.wait().await {
-                Ok(reply) => writer.whole(whole.insert(reply)),
-                // The process ends, and not the call.
-                Err(error) if error.is_of_process() => writer.unfinished("in_progress"),
-                Err(error) => writer.unanswered(&error),
-            },
+            CallStatus::Answered | CallStatus::Failed | CallStatus::Cancelled => {
+                match chat::whole(self.call.stream_from(0), None, None).await {
+                    Ok(reply) => writer.whole(whole.insert(reply)),
+                    // The process ends, and not the call.
+                    Err(error) if error.is_of_process() => writer.unfinished("in_progress"),
+                    // As the last of its events tells it.
+                    Err(error) => {
+                        let (mut events, mut told) = (self.call.stream_from(0), Vec::new());
+                        while let Some(Ok(event)) = events.next().await {
+                            writer.event(&event, &mut told);
+                            told.clear();
+                        }
+                        writer.unanswered(&error)
+                    }
+                }
+            }
         };
         let mut response = bytes(StatusCode::OK, "application/json", body);
         if let Some(reply) = whole {

@@ -52,6 +52,7 @@ pub(super) fn prepare(
     client: Option<&Client>,
     asked: ParsedRequest,
 ) -> Result<Prepared, Refusal> {
+    let is_in_background = asked.is_in_background();
     let ParsedRequest { mut request, stream, mut form, .. } = asked;
     let caller_dialect = form.caller_dialect();
     if current.server.model == ModelNames::Asked {
@@ -91,9 +92,10 @@ pub(super) fn prepare(
         let asked_for = head.headers.get_all(&BETA).iter().map(|value| (BETA, value.clone()));
         request.extra_headers.extend(asked_for);
     }
-    let streams = streams.unwrap_or(current.server.streams);
-    // Of a durable call nothing is told that a restart could not tell again.
-    if streams == Streams::Buffered || state.runtime.is_durable(&request) {
+    // To an answer in the background that is not streamed nobody listens.
+    let usual = if stream || !is_in_background { current.server.streams } else { Streams::Buffered };
+    let streams = streams.unwrap_or(usual);
+    if streams == Streams::Buffered {
         request.commit = CommitPolicy::Buffered;
     }
     Ok(Prepared { request, stream, form, streams })
@@ -145,7 +147,7 @@ enum Call {
 
 /// An answer that goes on as it came, to a caller that asks for it in the other form: it is read into words.
 #[derive(Clone, Copy)]
-struct OtherForm {
+pub(super) struct OtherForm {
     caller_dialect: CallerDialect,
     came_as_stream: bool,
 }
@@ -361,8 +363,9 @@ async fn buffered(
     Ok(event_stream(headers, Streaming::buffered(reply, waits, told, writer, keep_alive, record)))
 }
 
-/// Reads a stream to its end; tells what it waits for on the way. What came in another form is read into words.
-async fn whole(
+/// Reads a stream to its end; tells what it waits for on the way. What goes on as it came is put together, and what
+/// came in another form is read into words.
+pub(super) async fn whole(
     mut stream: ReplyStream,
     tell: Option<&watch::Sender<Option<WaitNotice>>>,
     other: Option<OtherForm>,
@@ -376,13 +379,14 @@ async fn whole(
                 say(None);
                 came.clear();
             }
-            ReplyEvent::Verbatim(events) if other.is_some() => came.extend_from_slice(&events),
-            ReplyEvent::Finished(finished) => {
-                let Some((OtherForm { caller_dialect, came_as_stream }, rest)) = other.zip(finished.verbatim.clone())
-                else {
+            ReplyEvent::Verbatim(events) => came.extend_from_slice(&events),
+            ReplyEvent::Finished(mut finished) => {
+                let Some(rest) = &finished.verbatim else { return Ok((*finished).into()) };
+                came.extend_from_slice(rest);
+                let Some(OtherForm { caller_dialect, came_as_stream }) = other else {
+                    finished.verbatim = Some(came.into());
                     return Ok((*finished).into());
                 };
-                came.extend_from_slice(&rest);
                 let attempts = finished.attempts.clone();
                 let words = serve::in_words(caller_dialect, came_as_stream, &came, *finished);
                 return words.map(Reply::from).map_err(|failure| Error::Rejected { failure, attempts });

@@ -13,7 +13,7 @@ use super::body_builder::spliced;
 use super::edit::{Edits, Object, find, quoted};
 use super::model::Model;
 use super::request::Notes;
-use crate::words::{ChatRequest, Dialect, Original, Payload, without_path};
+use crate::words::{ChatRequest, CommitPolicy, Dialect, Original, Payload, without_path};
 
 /// The prefix of a billing text that clients put into the prompt for Anthropic. It changes with every request.
 pub(super) const INVOICE: &str = "x-anthropic-billing-header:";
@@ -29,16 +29,16 @@ pub(super) fn of(request: &ChatRequest, dialect: Dialect) -> Option<&Original> {
     request.original.as_ref().filter(|original| dialect.shares_fields(original.dialect))
 }
 
-/// Tells whether two requests ask for the same work. How it is to be done does not count: whole or as a stream, by
-/// when, how urgently, by which strategy, in which session, under which tags; nor how the JSON of a body is spaced and
-/// ordered.
+/// Tells whether two requests ask for the same work. How it is to be done does not count: whole or as a stream, live or
+/// buffered, by when, how urgently, by which strategy, in which session, under which tags; nor how the JSON of a body
+/// is spaced and ordered. An answer that may be taken back is no answer for who cannot take it back.
 pub fn asks_the_same(one: &ChatRequest, other: &ChatRequest) -> bool {
     let is_of = |other: &ChatRequest| {
         let ChatRequest { route, labels, key, client, commit, extra_headers, extra_dialect, model_as, .. } = one;
         *route == other.route
             && *labels == other.labels
             && (key, client) == (&other.key, &other.client)
-            && *commit == other.commit
+            && (*commit == CommitPolicy::Reset) == (other.commit == CommitPolicy::Reset)
             && *extra_headers == other.extra_headers
             && (extra_dialect, model_as) == (&other.extra_dialect, &other.model_as)
     };
@@ -61,6 +61,7 @@ fn bare(request: &ChatRequest) -> ChatRequest {
     (request.priority, request.rule, request.hedging) = Default::default();
     (request.deadline, request.on_exhausted, request.durable) = Default::default();
     (request.session, request.tags, request.via) = Default::default();
+    request.commit = CommitPolicy::default();
     request
 }
 

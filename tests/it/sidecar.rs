@@ -16,6 +16,7 @@ mod flaws;
 mod handover;
 mod http;
 mod ledger;
+mod live;
 mod log;
 mod misspelt;
 mod neighbours;

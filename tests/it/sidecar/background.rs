@@ -20,9 +20,9 @@ use super::verbatim::{event, rich, scene_with};
 use super::{Stage, open_key, stage_with};
 use crate::kit::Folder;
 
-const SAID: &str = "one two three four five";
+pub(super) const SAID: &str = "one two three four five";
 
-async fn stage_on(folder: &Folder, script: Script, edit: impl FnOnce(&mut Settings)) -> Stage {
+pub(super) async fn stage_on(folder: &Folder, script: Script, edit: impl FnOnce(&mut Settings)) -> Stage {
     let store = StoreConfig::new(folder.file("standin.db"));
     stage_with(1, script, |settings| {
         settings.runtime.store = Some(store);
@@ -32,26 +32,26 @@ async fn stage_on(folder: &Folder, script: Script, edit: impl FnOnce(&mut Settin
 }
 
 /// Sends a request in the background, with these fields besides.
-async fn post(to: SocketAddr, headers: &[(&str, &str)], more: Value) -> Response {
+pub(super) async fn post(to: SocketAddr, headers: &[(&str, &str)], more: Value) -> Response {
     Exchange::begin(to, "POST", "/v1/responses", headers, &body(more).to_string()).await.end().await
 }
 
-fn body(more: Value) -> Value {
+pub(super) fn body(more: Value) -> Value {
     let mut body = json!({"model": "smart", "input": SAID, "background": true});
     more.as_object().expect("fields").iter().for_each(|(name, value)| body[name] = value.clone());
     body
 }
 
-async fn ask(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
+pub(super) async fn ask(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
     Exchange::begin(to, method, &format!("/v1/responses/{path}"), headers, "").await.end().await
 }
 
-async fn get(to: SocketAddr, path: &str) -> Response {
+pub(super) async fn get(to: SocketAddr, path: &str) -> Response {
     ask(to, "GET", path, &[]).await
 }
 
 /// Waits until an answer has ended, and returns it.
-async fn ended(to: SocketAddr, id: &str) -> Value {
+pub(super) async fn ended(to: SocketAddr, id: &str) -> Value {
     let waiting = async {
         loop {
             let reply = get(to, id).await;
@@ -72,7 +72,7 @@ async fn ended(to: SocketAddr, id: &str) -> Value {
 }
 
 /// Reads the events of an answer from each place on: each time they are the same bytes. Returns all of them.
-async fn read_from_everywhere(to: SocketAddr, id: &str) -> String {
+pub(super) async fn read_from_everywhere(to: SocketAddr, id: &str) -> String {
     let all = get(to, &format!("{id}?stream=true")).await;
     assert_eq!((all.status, all.is_whole), (200, true), "{all:?}");
     assert_eq!(all.header("content-type"), Some("text/event-stream; charset=utf-8"));
@@ -90,7 +90,7 @@ async fn read_from_everywhere(to: SocketAddr, id: &str) -> String {
     all
 }
 
-fn id(response: &Response) -> String {
+pub(super) fn id(response: &Response) -> String {
     assert_eq!(response.status, 200, "{response:?}");
     response.json()["id"].as_str().expect("an id").to_owned()
 }
@@ -374,21 +374,25 @@ async fn what_a_provider_of_responses_says_goes_on_as_it_came_under_the_id_that_
     .await;
     let to = scene.sidecar.address();
     let asked = json!({"model": "r", "x_new": 1.0});
-    let answers = |body: String| scene.first.answers(Bytes { body, piece: 10_000, cut: false, stream: true });
-    answers(rich(Caller::Responses).1);
-    let id = id(&post(to, &[], asked.clone()).await);
-    let whole = ended(to, &id).await;
-    let sent: Value = serde_json::from_str(&scene.first.asked()[0]).expect("JSON");
-    assert_eq!(sent, json!({"model": "m", "input": SAID, "stream": true, "x_new": 1.0}));
-    assert_eq!((&whole["model"], &whole["usage"]["cost"]), (&json!("m-of-the-provider"), &json!(0.1)), "{whole}");
-    assert_eq!(whole["output"][0]["phase"], "final_answer");
-    let events = http::events(&read_from_everywhere(to, &id).await);
-    let of = |kind: &str| events.iter().find(|event| event["type"] == kind).unwrap_or_else(|| panic!("no {kind}"));
-    assert_eq!(of("response.web_search_call.searching")["item_id"], "ws_1");
-    assert_eq!(of("response.output_text.delta")["obfuscation"], "xyz");
-    assert_eq!(of("response.x_new")["a"], 1.0);
-    assert_eq!(of("response.completed")["response"], whole);
-    assert_eq!(events.iter().filter(|event| event["type"] == "response.created").count(), 1);
+    let answers = |body: String| scene.first.answers(Bytes { body, piece: 64, cut: false, stream: true });
+    // Told when it is whole, or as it comes.
+    let ways = [&[][..], &[("x-standin-stream", "live")]];
+    for (at, headers) in ways.into_iter().enumerate() {
+        answers(rich(Caller::Responses).1);
+        let id = id(&post(to, headers, asked.clone()).await);
+        let whole = ended(to, &id).await;
+        let sent: Value = serde_json::from_str(&scene.first.asked()[at]).expect("JSON");
+        assert_eq!(sent, json!({"model": "m", "input": SAID, "stream": true, "x_new": 1.0}));
+        assert_eq!((&whole["model"], &whole["usage"]["cost"]), (&json!("m-of-the-provider"), &json!(0.1)), "{whole}");
+        assert_eq!(whole["output"][0]["phase"], "final_answer");
+        let events = http::events(&read_from_everywhere(to, &id).await);
+        let of = |kind: &str| events.iter().find(|event| event["type"] == kind).unwrap_or_else(|| panic!("no {kind}"));
+        assert_eq!(of("response.web_search_call.searching")["item_id"], "ws_1");
+        assert_eq!(of("response.output_text.delta")["obfuscation"], "xyz");
+        assert_eq!(of("response.x_new")["a"], 1.0);
+        assert_eq!(of("response.completed")["response"], whole);
+        assert_eq!(events.iter().filter(|event| event["type"] == "response.created").count(), 1);
+    }
     // A server that does not repeat at the end what it said is repeated, by its items or by its words.
     let end = ("response.completed", r#"{"type":"response.completed","response":{"model":"m"}}"#);
     let item = r#"{"type":"response.output_item.done","output_index":0,"item":{"type":"message","id":"m1","x_new":1,"content":[{"type":"output_text","text":"fin"}]}}"#;
@@ -398,13 +402,12 @@ async fn what_a_provider_of_responses_says_goes_on_as_it_came_under_the_id_that_
     {
         let told = [("response.output_text.delta", delta), told];
         let told = if has_item { &told[..] } else { &told[1..] };
-        answers(told.iter().chain([&end]).map(|(name, data)| event(name, data)).collect());
-        let whole = ended(to, &self::id(&post(to, &[], asked.clone()).await)).await;
-        assert_eq!(
-            (&whole["status"], Caller::Responses.text(&whole)),
-            (&json!("completed"), "fin".to_owned()),
-            "{whole}"
-        );
-        assert_eq!(whole["output"][0]["x_new"] == 1, has_item, "{whole}");
+        let told: String = told.iter().chain([&end]).map(|(name, data)| event(name, data)).collect();
+        for headers in ways {
+            answers(told.clone());
+            let whole = ended(to, &self::id(&post(to, headers, asked.clone()).await)).await;
+            assert_eq!((&whole["status"], &*Caller::Responses.text(&whole)), (&json!("completed"), "fin"), "{whole}");
+            assert_eq!(whole["output"][0]["x_new"] == 1, has_item, "{whole}");
+        }
     }
 }
