@@ -5,6 +5,7 @@
 //! texts weigh more than the status: invalid keys, missing models and empty accounts come with 400, misuse with 500,
 //! rate limits with 200. What follows from a class is not known here.
 
+mod accounts;
 mod body;
 mod codes;
 mod fault;
@@ -50,7 +51,7 @@ pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], sent: Sent<'_>) -
     let hint = |error: &ErrorBody, wait| {
         let said = headers::stated(headers)
             .or(error.retry_after)
-            .or_else(|| when::in_words(&error.text, sent.now, error.home))
+            .or_else(|| when::in_words(error.spoken(), sent.now, error.home))
             .or(error.reset);
         // Beside an account that is spent these are of other limits, or guesses.
         let of_limits =
@@ -153,14 +154,20 @@ fn build(
     } else {
         &error.message
     };
-    let failure = Failure::new(verdict.class, tidy(said));
+    let retry_after =
+        wait(verdict.class).and_then(|wait| hint(error, wait).filter(|told| wait.is_meant(verdict.class, *told)));
+    // An account that is spent until a time is at a limit that time mends.
+    let class = match verdict.class {
+        FailureClass::OutOfMoney if retry_after.is_some() => FailureClass::RateLimited,
+        class => class,
+    };
+    let failure = Failure::new(class, tidy(said));
     Failure {
         scope: verdict.scope.unwrap_or(failure.scope),
         status,
         code: error.code().map(tidy),
         param: error.param.as_deref().map(tidy),
-        retry_after: wait(verdict.class)
-            .and_then(|wait| hint(error, wait).filter(|told| wait.is_meant(verdict.class, *told))),
+        retry_after,
         ..failure
     }
 }

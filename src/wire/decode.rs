@@ -14,7 +14,6 @@ use super::classify;
 use super::draft::{Draft, Ending, cut, unusable};
 use super::function;
 use super::gemini;
-use super::halves;
 use super::json::Nesting;
 use super::ollama;
 use super::openai;
@@ -22,6 +21,7 @@ use super::responses;
 use super::sse::{SseItem, SseParser, TooLong};
 use super::stops::Stops;
 use super::verbatim::{Relay, Verbatim};
+use super::{halves, numbers};
 use crate::words::{Dialect, Drift, DriftKind, Failure, FailureClass, Piece, Scope, Text};
 
 /// The longest event of a stream. Whole tool calls and images come in one event; text is some hundred bytes.
@@ -365,6 +365,9 @@ fn read_event(
         draft.drifts.note(DriftKind::Event, if name.is_empty() { "data" } else { name });
         return Ok(false);
     }
+    if let Some(finite) = numbers::finite(data) {
+        return read_event(dialect, draft, name, &finite, out);
+    }
     if let Some(mended) = halves::mark(data) {
         draft.halves = true;
         return read_data(dialect, draft, name, &mended, out);
@@ -422,6 +425,9 @@ fn read_data(
 fn read_whole(dialect: Dialect, draft: &mut Draft, body: &str, out: &mut Vec<Piece>) -> Result<bool, Failure> {
     match read_body(dialect, draft, body, out) {
         Err(failure) if failure.class == FailureClass::Cut => {
+            if let Some(finite) = numbers::finite(body) {
+                return read_whole(dialect, draft, &finite, out);
+            }
             let mended = halves::mark(body).ok_or(failure)?;
             draft.halves = true;
             read_body(dialect, draft, &mended, out)

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, DATE, HeaderName};
 
-use super::when::{WAIT_MAX, parse, wait};
+use super::time_field::{Meaning, TimeField};
+use super::when::{WAIT_MAX, Zone, parse, wait};
 use crate::words::RetryAfter;
 
 /// Tells whether a response says that its body is an event stream.
@@ -30,8 +31,24 @@ pub(super) fn stated(headers: &HeaderMap) -> Option<RetryAfter> {
     let get = |name: &'static str| text(headers, &HeaderName::from_static(name));
     let millis = ["retry-after-ms", "x-ms-retry-after-ms"].into_iter().filter_map(get);
     let millis = millis.filter_map(|value| value.parse::<f64>().ok()).find_map(|millis| wait(millis / 1e3));
-    let others = || ["retry-after", "x-retry-after", "retry-after-seconds"].into_iter().filter_map(get).find_map(first);
-    millis.or_else(others)
+    millis.or_else(|| get("retry-after").and_then(first)).or_else(|| by_name(headers))
+}
+
+/// Returns the wait from a header that has such a name by its parts, behind that of who sends it: `x-retry-in`,
+/// `msh-cooldown-seconds`, `cf-retry-after`.
+fn by_name(headers: &HeaderMap) -> Option<RetryAfter> {
+    const LEADS: [&str; 4] = ["retry-", "cooldown", "backoff", "wait-"];
+    headers.iter().find_map(|(name, value)| {
+        let name = name.as_str();
+        let begins = |at: &usize| *at == 0 || name[..*at].ends_with('-');
+        let at = LEADS.iter().filter_map(|lead| name.find(lead).filter(begins)).min()?;
+        let field = TimeField::by(&name[at..]).filter(|field| field.meaning == Meaning::Wait)?;
+        let value = value.to_str().ok()?.trim();
+        match value.parse::<f64>() {
+            Ok(number) => field.read(&number.into(), Zone::UTC),
+            Err(_) => first(value),
+        }
+    })
 }
 
 /// Reads a value, or the first of several that proxies have joined; dates have commas of their own.

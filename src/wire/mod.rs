@@ -6,6 +6,7 @@
 // Tools of all dialects.
 pub mod sse;
 mod when;
+mod time_field;
 pub mod headers;
 pub mod limits;
 mod json;
@@ -14,6 +15,7 @@ mod tidy;
 mod drift;
 pub mod classify;
 mod halves;
+mod numbers;
 mod stops;
 mod stop_reason;
 mod body_builder;

@@ -4,10 +4,12 @@
 //! time, or a date too far to wait for, gives `None`; a wait that is too long is cut. A clock without a zone is read in
 //! its provider's zone, which is UTC unless another is known; a day without a year is the next of its name.
 
+mod words;
 mod zone;
 
 use std::time::{Duration, SystemTime};
 
+use self::words::{FILL, LEADS, TRAILS, UNITS};
 pub use self::zone::Zone;
 use self::zone::zone;
 use crate::words::{Date, RetryAfter};
@@ -78,122 +80,14 @@ fn at(seconds: i64) -> Option<RetryAfter> {
     SystemTime::UNIX_EPOCH.checked_add(since).map(RetryAfter::At)
 }
 
-/// The words before a time in a sentence.
-const LEADS: &[&str] = &[
-    "try again",
-    "retry after",
-    "retry-after",
-    "retry_after",
-    "retry in",
-    "retry at",
-    "retry your request",
-    "retrying",
-    "reset",
-    "available again",
-    "available in",
-    "available at",
-    "available after",
-    "come back",
-    "wait",
-    "renew",
-    "refresh",
-    "replenish",
-    "refill",
-    "restored",
-    "lifted",
-    "regain access",
-    "unlock",
-    "resume",
-    "blocked until",
-    "limited until",
-    "exhausted until",
-    // "usage limit reached|1795957200".
-    "reached|",
-    "again in",
-    "again at",
-    // "Will at", "will by", "please in", "please at", "please wait", "time of recovery", "time of the reset".
-    "将在",
-    "将于",
-    "请在",
-    "请于",
-    "请等待",
-    "恢复时间",
-    "重置时间",
-];
-/// The words that may be between the two.
-const FILL: &[&str] = &[
-    "in",
-    "after",
-    "at",
-    "on",
-    "for",
-    "about",
-    "approximately",
-    "approx",
-    "around",
-    "roughly",
-    "is",
-    "are",
-    "was",
-    "will",
-    "be",
-    "the",
-    "a",
-    "again",
-    "until",
-    "till",
-    "within",
-    "next",
-    "by",
-    "from",
-    "now",
-    "your",
-    "you",
-    "can",
-    "limit",
-    "limits",
-    "quota",
-    "usage",
-    "time",
-    "request",
-    "requests",
-    "and",
-    "seconds",
-    "access",
-    "least",
-    "s",
-    "ed",
-    "ing",
-    "please",
-    "then",
-    "to",
-    "it",
-    "resets",
-    "reset",
-    "available",
-    "before",
-    "only",
-    "another",
-    "than",
-    "more",
-    "date",
-    "cooldown",
-    "sending",
-    "making",
-    "retrying",
-    "use",
-    "model",
-    "this",
-    "up",
-];
 /// The most words between the two.
 const FILL_MAX: usize = 7;
 
 /// Reads when to come back out of a message like "Please try again in 1m2.5s. Visit …" or "resets 9:20pm (UTC)". Times
 /// of a clock need the time as it is now.
 pub(super) fn in_words(message: &str, now: Option<SystemTime>, home: Zone) -> Option<RetryAfter> {
-    let mut message = message.to_ascii_lowercase();
-    if is_chinese(&message) {
+    let mut message = message.to_lowercase();
+    if !message.is_ascii() {
         message = parted(&UNITS.iter().fold(message, |message, (unit, name)| message.replace(unit, name)));
     }
     let mut places: Vec<usize> =
@@ -206,35 +100,48 @@ pub(super) fn in_words(message: &str, now: Option<SystemTime>, home: Zone) -> Op
         let lead = message[..place].rsplit(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
         Words::of(&message[place..], home).time(now, named, lead)
     });
-    found.next()
+    found.next().or_else(|| before_a_mark(&message, home))
 }
 
-/// Units of time, and the marks of a date, in Chinese.
-const UNITS: [(&str, &str); 8] = [
-    ("毫秒", " ms "),
-    ("秒", " s "),
-    ("分钟", " min "),
-    ("小时", " h "),
-    ("天", " d "),
-    ("年", "-"),
-    ("月", "-"),
-    ("日", " "),
-];
+/// Reads a duration that stands before its mark. The last one counts: others are of limits.
+fn before_a_mark(message: &str, home: Zone) -> Option<RetryAfter> {
+    let is_near = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    let marks = TRAILS.iter().filter(|(_, near)| is_near(near)).flat_map(|(marks, _)| *marks);
+    let mut places: Vec<usize> = marks.flat_map(|mark| message.match_indices(mark).map(|(at, _)| at)).collect();
+    places.sort_unstable();
+    places.into_iter().rev().find_map(|place| {
+        // A duration is at most as long as this.
+        let mut from = place.saturating_sub(60);
+        while !message.is_char_boundary(from) {
+            from += 1;
+        }
+        let words = Words::of(&message[from..place], home);
+        let end = words.0.len();
+        let whole = (0..end).find_map(|first| words.duration_to(first).filter(|(_, at)| *at == end));
+        plausible(whole?.0)
+    })
+}
 
 /// Tells whether a text is Chinese: a clock in it is Beijing's.
 pub(super) fn is_chinese(text: &str) -> bool {
-    text.contains(is_han)
+    text.contains(is_han) && !text.contains(|letter| is_dense(letter) && !is_han(letter))
 }
 
 fn is_han(letter: char) -> bool {
     ('\u{4e00}'..='\u{9fff}').contains(&letter)
 }
 
-/// Returns a text with a blank between Chinese and all else, because Chinese needs none there.
+/// Tells whether a letter is of a writing that puts no blanks between words.
+fn is_dense(letter: char) -> bool {
+    is_han(letter) || ('\u{3040}'..='\u{30ff}').contains(&letter) || ('\u{ac00}'..='\u{d7a3}').contains(&letter)
+}
+
+/// Returns a text with a blank between such a writing and all else, because it needs none there.
 fn parted(text: &str) -> String {
     let (mut parted, mut before) = (String::with_capacity(text.len() + 16), false);
     for letter in text.chars() {
-        if std::mem::replace(&mut before, is_han(letter)) != before {
+        let is_blank = letter.is_whitespace() || parted.ends_with(char::is_whitespace);
+        if std::mem::replace(&mut before, is_dense(letter)) != before && !is_blank {
             parted.push(' ');
         }
         parted.push(letter);
@@ -289,6 +196,11 @@ impl<'a> Words<'a> {
 
     /// Reads `1h2m3s`, `17 seconds`, `1 hour and 5 minutes`, `an hour`.
     fn duration(&self, first: usize) -> Option<Duration> {
+        self.duration_to(first).map(|(sum, _)| sum)
+    }
+
+    /// The same, and the word behind it.
+    fn duration_to(&self, first: usize) -> Option<(Duration, usize)> {
         let mut sum = Duration::ZERO;
         let mut at = first;
         let mut any = false;
@@ -303,7 +215,7 @@ impl<'a> Words<'a> {
         }
         // "1 day, 3:00:00", as Python writes it.
         let rest = Some(self.get(at)).filter(|_| any).and_then(span).map_or(Duration::ZERO, |(rest, _)| rest);
-        any.then(|| sum.checked_add(rest))?
+        any.then(|| sum.checked_add(rest).map(|sum| (sum, at)))?
     }
 
     /// Reads `0:05:00` behind a word like "in": hours, minutes and seconds, or of two numbers minutes and seconds. What
@@ -522,10 +434,14 @@ fn iso(word: &str) -> Option<Duration> {
 fn unit(name: &str) -> Option<f64> {
     Some(match name {
         "ms" | "msec" | "msecs" | "millisecond" | "milliseconds" | "millis" => 1e-3,
-        "s" | "sec" | "secs" | "second" | "seconds" | "second(s" => 1.0,
-        "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
-        "h" | "hr" | "hrs" | "hour" | "hours" => 3600.0,
-        "d" | "day" | "days" => 86_400.0,
+        "s" | "sec" | "secs" | "second" | "seconds" | "second(s" | "sekunde" | "sekunden" | "seconde" | "secondes"
+        | "segundo" | "segundos" | "секунд" | "секунды" | "секунду" | "сек" => 1.0,
+        "m" | "min" | "mins" | "minute" | "minutes" | "minuten" | "minuto" | "minutos" | "минут" | "минуты"
+        | "минуту" | "мин" => 60.0,
+        "h" | "hr" | "hrs" | "hour" | "hours" | "stunde" | "stunden" | "heure" | "heures" | "hora" | "horas"
+        | "час" | "часа" | "часов" | "時間" | "시간" => 3600.0,
+        "d" | "day" | "days" | "tag" | "tage" | "tagen" | "jour" | "jours" | "día" | "días" | "dia" | "dias"
+        | "день" | "дня" | "дней" => 86_400.0,
         "w" | "week" | "weeks" => 604_800.0,
         _ => return None,
     })

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use quotes::Parted;
-
+use crate::wire::time_field::{Meaning, TimeField};
 use crate::wire::when::{self, Zone};
 use crate::words::RetryAfter;
+use quotes::Parted;
 
 /// How long a quota of a whole day is held. Google names a wait of seconds beside it, which means nothing, and its day
 /// ends at midnight in California, which cannot be known here: 24 failed requests a day are acceptable.
@@ -98,6 +98,8 @@ pub(super) struct ErrorBody {
     pub(super) retry_after: Option<RetryAfter>,
     /// When a limit is reset, used up or not.
     pub(super) reset: Option<RetryAfter>,
+    /// The words of a page, in lower case.
+    page: String,
     /// It is an HTML page: from a gateway or firewall, not from the provider's API.
     pub(super) is_page: bool,
     /// It is plain text, which no provider's API sends.
@@ -121,7 +123,8 @@ impl ErrorBody {
         }
         let is_markup = |letter: char| letter.is_ascii_alphabetic() || matches!(letter, '!' | '?');
         if body.strip_prefix('<').is_some_and(|rest| rest.starts_with(is_markup)) {
-            return Self { message: page_title(body), is_page: true, home, ..Self::default() };
+            let page = page_text(body).to_lowercase();
+            return Self { message: page_title(body), page, is_page: true, home: home_of(body), ..Self::default() };
         }
         let mut error = Self { is_plain: !body.is_empty(), home: home_of(body), ..Self::default() };
         error.say(body, 0);
@@ -133,6 +136,11 @@ impl ErrorBody {
     fn lower(&mut self) {
         self.text.make_ascii_lowercase();
         self.whole.make_ascii_lowercase();
+    }
+
+    /// Returns the words that may say when to come back: its own, or those of a page, which prove nothing else.
+    pub(super) fn spoken(&self) -> &str {
+        if self.is_page { &self.page } else { &self.text }
     }
 
     /// Tells whether one of these codes is among the error's.
@@ -184,11 +192,12 @@ impl ErrorBody {
         fields.all(&WORDS).for_each(|words| self.read(words, depth));
         let hidden = fields.all(&HIDES).filter(|value| value.is_object() || value.is_array());
         hidden.for_each(|value| self.read(value, depth));
-        for (name, value) in &fields.0 {
-            match TimeField::by(name) {
-                Some(TimeField::Wait) => self.retry_after = later(self.retry_after, time(name, value, self.home)),
-                Some(TimeField::Reset) => self.reset = later(self.reset, time(name, value, self.home)),
-                None => {}
+        for (name, value) in object {
+            let Some(field) = TimeField::by(name) else { continue };
+            let told = field.read(value, self.home);
+            match field.meaning {
+                Meaning::Wait => self.retry_after = later(self.retry_after, told),
+                Meaning::Reset => self.reset = later(self.reset, told),
             }
         }
         // Google's names of quotas.
@@ -227,77 +236,6 @@ impl ErrorBody {
                 self.read(error, depth + 1);
             }
         }
-    }
-}
-
-/// The meaning of a field's value, by its name.
-enum TimeField {
-    /// When to ask again.
-    Wait,
-    /// When a limit is reset.
-    Reset,
-}
-
-impl TimeField {
-    /// Reads a plain name: that of `retry_after`, `retryDelay`, `resets_in_seconds`, `X-RateLimit-Reset`.
-    fn by(name: &str) -> Option<Self> {
-        const WAITS: [&str; 15] = [
-            "retryafter",
-            "retrydelay",
-            "retryin",
-            "retryat",
-            "resetsat",
-            "resetat",
-            "resetsin",
-            "resetin",
-            "resetafter",
-            "resetsafter",
-            "quotareset",
-            "availableat",
-            "availablein",
-            "waitseconds",
-            "waittime",
-        ];
-        if name.contains("ratelimitreset") || matches!(name, "reset" | "resettime" | "resetdate") {
-            return Some(Self::Reset);
-        }
-        WAITS.iter().any(|told| name.contains(told)).then_some(Self::Wait)
-    }
-}
-
-/// The units that a field's name may end with, in seconds; the first that fits.
-const UNITS: [(&str, f64); 10] = [
-    ("milliseconds", 1e-3),
-    ("millisecond", 1e-3),
-    ("millis", 1e-3),
-    ("msecs", 1e-3),
-    ("msec", 1e-3),
-    ("ms", 1e-3),
-    ("minutes", 60.0),
-    ("mins", 60.0),
-    ("hours", 3600.0),
-    ("days", 86_400.0),
-];
-
-/// Reads a field's value as a time: a text, a number, or Google's object of seconds. A number's unit is in the field's
-/// plain name; without one it is in seconds, or a date.
-fn time(name: &str, value: &Value, home: Zone) -> Option<RetryAfter> {
-    let unit = UNITS.iter().find(|(unit, _)| name.ends_with(unit)).map(|(_, seconds)| *seconds);
-    let number = match value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.trim().parse().ok(),
-        _ => None,
-    };
-    match (value, number) {
-        (_, Some(number)) => match unit {
-            Some(unit) if !when::is_date(number) => when::wait(number * unit),
-            _ => when::number_of(number),
-        },
-        (Value::String(text), None) => {
-            when::parse_at(text, home).or_else(|| when::in_words(&format!("retry after {text}"), None, home))
-        }
-        (Value::Object(parts), None) => when::wait(parts.get("seconds")?.as_f64()?),
-        _ => None,
     }
 }
 
@@ -411,6 +349,19 @@ fn says_something(value: &Value) -> bool {
         Value::Object(fields) => !fields.is_empty(),
         Value::Number(_) => true,
     }
+}
+
+/// The most of a page that is looked at for a time.
+const PAGE_MAX: usize = 16 << 10;
+
+/// Returns what a page shows, in one line: its text without its tags.
+fn page_text(page: &str) -> String {
+    let mut end = page.len().min(PAGE_MAX);
+    while !page.is_char_boundary(end) {
+        end -= 1;
+    }
+    let texts = page[..end].split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text));
+    texts.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
 }
 
 fn page_title(page: &str) -> String {

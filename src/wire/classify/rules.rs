@@ -12,7 +12,7 @@ use super::body::ErrorBody;
 use super::codes::PLAIN;
 use super::inabilities::LIMITS;
 use super::tables::{ACCOUNT, HEADS, HOST_FILTERS, HOST_WORDS, LOAD, REQUEST, Rule, TARGET};
-use super::{Sent, Verdict, fault, overflow};
+use super::{Sent, Verdict, accounts, fault, overflow};
 use crate::words::{FailureClass, Scope};
 
 /// Tells whether a code is known: to a rule, or as one that tells nothing. Numbers are statuses.
@@ -61,6 +61,7 @@ fn by_words(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>) -> Option<Fa
         |rules: &[Rule]| rules.iter().find(|rule| rule.matches(status, error, is_blamed)).map(|rule| rule.class);
     ruled(ACCOUNT)
         .or_else(|| overflow::is_overflow(status, error, sent).then_some(C::ContextTooLong))
+        .or_else(|| if is_blamed { None } else { of_account(status, error) })
         .or_else(|| ruled(LOAD))
         .or_else(|| (!is_blamed && fault::is_gone(status, error, sent)).then_some(C::ModelGone))
         .or_else(|| ruled(TARGET))
@@ -69,6 +70,18 @@ fn by_words(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>) -> Option<Fa
         .or_else(|| ruled(REQUEST))
         .or_else(|| (refuses && fault::passes(error)).then_some(C::Server))
         .or_else(|| (refuses && fault::names_part(error)).then_some(C::BadRequest))
+}
+
+/// Returns what the shape of an error's words or codes says of a key or an account, with any status.
+fn of_account(status: Option<u16>, error: &ErrorBody) -> Option<FailureClass> {
+    let of_codes = || error.codes.iter().find_map(|code| accounts::verdict_of_code(code));
+    accounts::verdict(own_words(status, error)).or_else(of_codes)
+}
+
+/// Returns the words of an error that may accuse a key: without what they quote, except in refusals of a key, which
+/// quote no request.
+fn own_words(status: Option<u16>, error: &ErrorBody) -> &str {
+    if matches!(status, Some(401..=403 | 429)) { &error.whole } else { &error.text }
 }
 
 /// Returns the class of what a refusal begins with, behind what `LiteLLM` puts before another's words.
@@ -105,10 +118,8 @@ impl Rule {
         let is_about_request = matches!(self.class, FailureClass::Unsupported | FailureClass::BadRequest);
         let text = match status {
             _ if is_about_request => &*error.whole,
-            // Refusals of a key, which quote no request.
-            Some(401..=403 | 429) => &error.whole,
-            _ if is_blamed && self.class != FailureClass::ContentPolicy => "",
-            _ => &error.text,
+            Some(400 | 422) if is_blamed && self.class != FailureClass::ContentPolicy => "",
+            status => own_words(status, error),
         };
         fits != Some(false)
             && (error.has_code(self.codes)

@@ -2,6 +2,7 @@ mod accounts;
 mod fault;
 mod overflow;
 mod quotes;
+mod shapes;
 mod small_hosts;
 mod table;
 
@@ -589,14 +590,35 @@ fn says_until_when_an_account_is_spent_where_its_provider_does() {
         (401, "", C::Unauthorised),
         (403, "", C::Forbidden),
     ] {
-        assert_eq!(header(status, told, "7200", body), (class, hours), "{status} {body}");
+        // A spent account that has an end is at a limit, which time mends.
+        let until = if class == C::OutOfMoney { C::RateLimited } else { class };
+        assert_eq!(header(status, told, "7200", body), (until, hours), "{status} {body}");
         // Of another limit, as long as it is.
         assert_eq!(header(status, "x-ratelimit-reset-requests", "2h", body), (class, None), "{status} {body}");
     }
     let words = r#"{"type":"error","error":{"type":"invalid_request_error","message":"You have reached your specified API usage limits. You will regain access on 2026-12-03 at 00:00 UTC."}}"#;
-    let failure = classify(400, &HeaderMap::new(), words.as_bytes(), SENT);
-    assert_eq!(failure.class, C::OutOfMoney);
-    assert!(matches!(failure.retry_after, Some(RetryAfter::At(_))), "{failure:?}");
+    for status in [400, 402, 403, 429] {
+        let failure = classify(status, &HeaderMap::new(), words.as_bytes(), SENT);
+        assert_eq!((failure.class, failure.scope), (C::RateLimited, Scope::Key), "{status}");
+        assert!(matches!(failure.retry_after, Some(RetryAfter::At(_))), "{failure:?}");
+    }
+}
+
+#[test]
+fn a_page_tells_when_to_come_back() {
+    for (page, expected) in [
+        ("<html><body>Too many requests. Retry after 3600 seconds.</body></html>", Some(3600)),
+        (
+            "<html><head><title>429</title></head><body><p>Please try again in <b>5</b> minutes</p></body></html>",
+            Some(300),
+        ),
+        ("<html><body>请求过于频繁，请3600秒后再试</body></html>", Some(3600)),
+        ("<html><body>Too many requests</body></html>", None),
+    ] {
+        let failure = classify(429, &HeaderMap::new(), page.as_bytes(), SENT);
+        let expected = expected.map(|seconds| RetryAfter::After(Duration::from_secs(seconds)));
+        assert_eq!((failure.class, failure.retry_after), (C::RateLimited, expected), "{page}");
+    }
 }
 
 #[test]

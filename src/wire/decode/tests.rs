@@ -767,3 +767,30 @@ fn a_reason_to_stop_is_known_in_every_dialect_however_it_is_written() {
         }
     }
 }
+
+#[test]
+fn an_event_that_tells_its_kind_by_its_name_alone_is_read_and_one_that_is_done_ends_a_response() {
+    let event = |name: &str, data: &str| format!("event: {name}\ndata: {data}\n\n");
+    let messages = [
+        event("message_start", r#"{"message":{"id":"m","model":"x","content":[]}}"#),
+        event("content_block_start", r#"{"index":0,"content_block":{"type":"text","text":""}}"#),
+        event("content_block_delta", r#"{"index":0,"delta":{"type":"text_delta","text":"hi"}}"#),
+        event("content_block_stop", r#"{"index":0}"#),
+        event("message_delta", r#"{"delta":{"stop_reason":"end_turn"}}"#),
+        event("message_stop", "{}"),
+    ]
+    .concat();
+    let done = r#"{"type":"response.done","response":{"id":"r","status":"completed","output":[]}}"#;
+    let delta = r#"{"type":"response.output_text.delta","output_index":0,"delta":"hi"}"#;
+    let responses = event("", delta) + &event("", done);
+    let named = event("response.output_text.delta", r#"{"output_index":0,"delta":"hi"}"#)
+        + &event("response.completed", r#"{"response":{"id":"r","status":"completed","output":[]}}"#);
+    for (dialect, body) in [
+        (Dialect::AnthropicMessages, messages),
+        (Dialect::OpenAiResponses, responses),
+        (Dialect::OpenAiResponses, named),
+    ] {
+        let (text, ending) = read(dialect, &body, 1 << 20);
+        assert_eq!((text.as_str(), ending.expect("whole").stop), ("hi", StopReason::Stop), "{body}");
+    }
+}

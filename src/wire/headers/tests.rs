@@ -59,6 +59,30 @@ fn reads_every_form_of_retry_after() {
 }
 
 #[test]
+fn a_header_for_a_wait_is_known_by_the_parts_of_its_name() {
+    for (name, value, expected) in [
+        ("x-ratelimit-retry-after", "90", after(90_000)),
+        ("x-retry-in", "90", after(90_000)),
+        ("cf-retry-after", "90", after(90_000)),
+        ("msh-cooldown-seconds", "90", after(90_000)),
+        ("x-cooldown", "90", after(90_000)),
+        ("x-backoff-ms", "90000", after(90_000)),
+        ("x-wait-seconds", "90", after(90_000)),
+        ("retry-after-seconds", "90", after(90_000)),
+        ("x-foo-retry-after-ms", "1500", after(1_500)),
+        ("x-retry-at", "2025-06-02T15:14:45Z", at(1_748_877_285)),
+        ("x-retry-count", "3", None),
+        ("x-retry-attempts", "3", None),
+        ("x-should-retry", "true", None),
+        ("x-retry-limit", "3", None),
+        ("x-await-time", "90", None),
+        ("x-cooldown-id", "90", None),
+    ] {
+        assert_eq!(stated(&headers(&[(name, value)])), expected, "{name}");
+    }
+}
+
+#[test]
 fn prefers_milliseconds_then_seconds_then_the_reset_of_what_is_used_up() {
     let reset = [("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "6m0s")];
     for (more, expected) in [

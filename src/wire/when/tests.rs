@@ -59,6 +59,48 @@ fn a_wait_in_words_is_understood_from_every_provider() {
 }
 
 #[test]
+fn a_wait_before_its_mark_and_in_other_languages_is_understood() {
+    for (message, expected) in [
+        ("请3600秒后再试", H),
+        ("请求过于频繁，3600秒后重试", H),
+        ("请稍后再试，剩余等待时间：3600秒", H),
+        ("请 5 分钟后重试", 5 * M),
+        ("请求过多，1小时30分钟后再试", 90 * M),
+        ("将于30秒后解除限制", 30),
+        ("请等待大约 5 分钟", 5 * M),
+        ("冷却时间：120秒", 120),
+        ("还需等待45秒", 45),
+        ("請於30秒後重試", 30),
+        ("3600秒後に再試行してください", H),
+        ("30分後にもう一度お試しください", 30 * M),
+        ("1時間30分後に再試行してください", 90 * M),
+        ("待機時間: 90秒", 90),
+        ("3600초 후에 다시 시도하세요", H),
+        ("30분 후 다시 시도해 주세요", 30 * M),
+        ("대기 시간: 90초", 90),
+        ("cooldown: 3600 seconds remaining", H),
+        ("Rate limited, 90 seconds remaining", 90),
+        ("You are blocked: 12 minutes left", 12 * M),
+        ("Next request allowed in 3600 s", H),
+        ("Your next request is possible in 5 minutes", 5 * M),
+        ("Cooldown of 90 seconds", 90),
+        ("Too fast: back off for 20s", 20),
+        ("2 minutes until reset", 2 * M),
+        ("Time remaining: 1h2m", 62 * M),
+        ("Bitte versuchen Sie es in 30 Sekunden erneut", 30),
+        ("Bitte warten Sie 2 Minuten", 2 * M),
+        ("Veuillez réessayer dans 30 secondes", 30),
+        ("Inténtelo de nuevo en 5 minutos", 5 * M),
+        ("Por favor, espere 30 segundos", 30),
+        ("Tente novamente em 2 horas", 2 * H),
+        ("Повторите попытку через 30 секунд", 30),
+        ("Подождите 5 минут", 5 * M),
+    ] {
+        assert_eq!(seconds(message), Some(expected), "{message}");
+    }
+}
+
+#[test]
 fn a_date_or_a_clock_in_words_is_understood_to_the_minute() {
     for (message, expected) in [
         ("Your limit will reset at 2026-11-30T00:00:00Z", 12 * H),
@@ -109,6 +151,14 @@ fn text_without_a_time_gives_none() {
         "Upgrade for 20x more usage and resume",
         "try again in ",
         "wait",
+        // Of limits, usage and other times.
+        "10 requests are allowed in 60 seconds",
+        "Requests remaining: 0, limit 100 per 60 s",
+        "5 requests left, then wait",
+        "Your trial has 3 days left",
+        "令牌30天后过期",
+        "每 60 秒最多 10 次请求，剩余 0 次",
+        "还剩 0 次",
     ] {
         assert_eq!(seconds(message), None, "{message}");
     }

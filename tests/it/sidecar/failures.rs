@@ -33,6 +33,36 @@ async fn an_error_comes_in_the_callers_dialect_with_its_status_and_when_to_come_
 }
 
 #[tokio::test]
+async fn a_spent_account_whose_end_is_told_is_a_limit_every_time_in_every_dialect() {
+    let stage = stage(1).await;
+    for (status, body) in [
+        (
+            429,
+            r#"{"error":{"message":"You have reached your specified API usage limits. You will regain access in 3 hours.","type":"rate_limit_error"}}"#,
+        ),
+        (402, r#"{"error":{"message":"Insufficient credits"},"retry_after":7200}"#),
+        (
+            400,
+            r#"{"error":{"message":"Your free quota is exhausted. Resets in 2 hours.","type":"invalid_request_error"}}"#,
+        ),
+    ] {
+        stage.drills[0].handle().clear();
+        let reply = Fault::Reply { status, headers: ::http::HeaderMap::default(), body: body.into() };
+        stage.drills[0].handle().always(reply);
+        stage.sidecar.runtime().reset(Reset::All).await.expect("it may");
+        for caller in Caller::ALL {
+            for streams in [false, true] {
+                let reply = http::ask(stage.sidecar.address(), caller, "smart", SAID, streams).await;
+                assert_eq!(reply.status, 429, "{caller:?} {body}: {reply:?}");
+                let seconds = reply.header("retry-after").and_then(|seconds| seconds.parse::<u64>().ok());
+                assert!(seconds.is_some_and(|seconds| (3_000..=10_800).contains(&seconds)), "{caller:?}: {reply:?}");
+                assert!(!caller.message(&reply.json()).contains("add credit"), "{reply:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_call_that_tried_all_it_could_tells_sdks_not_to_try_again() {
     let stage = stage(1).await;
     for (fault, openai, anthropic) in [
