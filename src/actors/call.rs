@@ -324,14 +324,26 @@ impl Driver {
     }
 
     fn give_up(&mut self, why: GiveUp, caller: CallerChannel) {
-        // For a caller of the same dialect, the provider's own failed answer is more useful than an error of ours.
+        // The provider's own answer, failed as it is, is more useful than an error of ours.
         let says_more = match &why {
             GiveUp::Exhausted(_) => true,
             GiveUp::Rejected(failure) => failure.class == FailureClass::ContentPolicy,
             GiveUp::Deadline | GiveUp::Interrupted(_) => false,
         };
         let flawed = self.ended.iter().rfind(|ended| ended.brought.is_some()).filter(|_| says_more);
-        if let Some(number) = flawed.map(|ended| ended.record.attempt) {
+        if let Some(ended) = flawed {
+            let (number, brought) = (ended.record.attempt, ended.brought.as_ref());
+            let first = brought.map(pieces_of).unwrap_or_default();
+            if !first.is_empty() {
+                caller.say(StreamMessage::Segment {
+                    call: self.call_record.about().id,
+                    target: ended.record.target.clone(),
+                    attempt: number,
+                    prompt_tokens: ended.record.usage.input,
+                    first,
+                    rest: None,
+                });
+            }
             return self.finish(number, caller);
         }
         let attempts = self.attempts();

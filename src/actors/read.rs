@@ -54,13 +54,19 @@ impl AttemptJob {
         ending.call_by_own_names(names);
         let text = if self.unfence.is_some() { ending.text() } else { String::new() };
         let json = wire::unfenced(&text).map(str::to_owned);
-        // A caller that has seen the beginning gets the end, too; a caller that gets no better answer gets all of it
-        // unchanged.
-        if !ending.told
+        // A caller that has seen the beginning gets the end, too; a caller that gets no better answer gets all of it,
+        // unchanged or in words of its own dialect.
+        let translates = ending.verbatim.is_none() && request.original.is_some();
+        let told = ending.told || (translates && !self.buffered && self.account.content_bytes > 0);
+        if (!told || translates)
             && let Err(failure) = judge(request, &mut ending, json.as_deref())
         {
-            self.account.flawed = Some(ending).filter(|ending| ending.verbatim.is_some());
-            return Err(failure);
+            let objects = translates && failure.class == FailureClass::Unusable;
+            self.account.notes.extend(objects.then(|| verify::missed(request)));
+            if !told {
+                self.account.flawed = Some(ending).filter(|ending| translates || ending.verbatim.is_some());
+                return Err(failure);
+            }
         }
         if ending.cut {
             self.account.notes.push(Note::Dropped("tool_calls"));

@@ -3,7 +3,7 @@
 //! Input: the request and the answer. Output: the first objection of a list of validators. A validator in the list
 //! holds for every dialect. Nothing here changes an answer.
 
-use crate::words::{AssistantPart, ChatRequest, Failure, FailureClass, ResponseFormat, StopReason, ToolChoice};
+use crate::words::{AssistantPart, ChatRequest, Failure, FailureClass, Note, ResponseFormat, StopReason, ToolChoice};
 
 /// The answer, as far as it is judged.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,11 @@ pub fn verify(request: &ChatRequest, answer: &JudgedAnswer<'_>) -> Result<(), Fa
     }
 }
 
+/// Returns the note of an answer that reaches its caller although it is not in the form that was asked for.
+pub fn missed(request: &ChatRequest) -> Note {
+    Note::Dropped(if asks_for_a_tool(request) { "tool_choice" } else { "response_format" })
+}
+
 /// Tells whether a fixed text is in the form that was asked for.
 pub fn fits(request: &ChatRequest, text: &str) -> bool {
     let parts = [AssistantPart::Text(text.to_owned().into())];
@@ -51,9 +56,13 @@ fn is_json(request: &ChatRequest, answer: &JudgedAnswer<'_>) -> Option<&'static 
 
 /// A tool is called where one was required. Some servers ignore what they cannot enforce.
 fn calls_a_tool(request: &ChatRequest, answer: &JudgedAnswer<'_>) -> Option<&'static str> {
-    let asked = matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
+    let asked = asks_for_a_tool(request);
     let calls = answer.untold || answer.parts.iter().any(|part| part.as_tool_call().is_some());
     (asked && answer.stop == StopReason::Stop && !calls).then_some("no tool was called, and one was required")
+}
+
+fn asks_for_a_tool(request: &ChatRequest) -> bool {
+    matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_))
 }
 
 #[cfg(test)]
@@ -95,6 +104,8 @@ mod tests {
         assert_eq!(objection(&request, &[AssistantPart::ToolCall(call)], |_| {}), None);
         assert_eq!(objection(&request, &[], |answer| answer.untold = true), None);
         assert_eq!(objection(&request, &[], |answer| answer.stop = StopReason::Refusal), None);
+        assert_eq!(missed(&request), Note::Dropped("tool_choice"));
+        assert_eq!(missed(&asks(ResponseFormat::Json, ToolChoice::Auto)), Note::Dropped("response_format"));
     }
 
     #[test]

@@ -62,8 +62,8 @@ pub struct Ending {
     pub sources: Vec<Source>,
     /// Whether some sources could not be read into words.
     pub unsaid: bool,
-    /// Why it is a failure although it is whole and passes unchanged: its provider says so by its own word. It is for a
-    /// caller that gets no other answer.
+    /// Why it is a failure although it is whole: its provider says so by its own word and it passes unchanged, or it is
+    /// of thoughts alone. It is for a caller that gets no other answer.
     pub flaw: Option<Failure>,
     /// Whether its reader has seen its beginning.
     pub told: bool,
@@ -732,7 +732,7 @@ impl Draft {
                 stop = StopReason::Refusal;
             }
         }
-        let mut flaw = self.flaw;
+        let (mut flaw, mut thoughts) = (self.flaw, None);
         if flaw.is_none() && !self.spoke && called == 0 && !(self.beyond && self.verbatim) {
             let empty = || Failure::new(FailureClass::Empty, "neither text nor tool call");
             match stop {
@@ -751,6 +751,7 @@ impl Draft {
                 // An empty answer that ended by itself is valid for a caller that gets it unchanged: after a tool's
                 // result some models have nothing to add.
                 _ if self.verbatim && self.stop.is_some() => flaw = Some(empty()),
+                _ if self.shows && self.stop.is_some() => thoughts = Some(empty()),
                 _ => return Err(empty()),
             }
         }
@@ -777,7 +778,7 @@ impl Draft {
             stop_sequence,
             sources,
             unsaid,
-            flaw,
+            flaw: flaw.or(thoughts),
             told: false,
         })
     }

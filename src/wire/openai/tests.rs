@@ -434,7 +434,8 @@ fn a_refusal_is_text_with_a_reason_of_its_own() {
 #[test]
 fn an_answer_without_content_is_empty_filtered_or_too_short() {
     assert_eq!(failed(&[finish("stop")]), FailureClass::Empty);
-    assert_eq!(failed(&[delta(json!({"reasoning": "only"})), finish("stop")]), FailureClass::Empty);
+    let thoughts = stream(&[delta(json!({"reasoning": "only"})), finish("stop")]).1.expect("thoughts").flaw;
+    assert_eq!(thoughts.map(|flaw| flaw.class), Some(FailureClass::Empty), "it is for who gets nothing better");
     assert_eq!(failed(&[]), FailureClass::Empty);
     assert_eq!(failed(&[finish("content_filter")]), FailureClass::ContentPolicy);
     assert!(stream(&[finish("length")]).1.is_ok());

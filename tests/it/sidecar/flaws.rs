@@ -156,3 +156,110 @@ async fn words_where_a_call_or_json_was_asked_for_reach_a_caller_with_nothing_be
         }
     }
 }
+
+/// A request of a caller that must get a call.
+fn forced(caller: Caller, streams: bool) -> (String, serde_json::Value) {
+    let (path, mut asked) = caller.ask("r", "hello", streams);
+    let schema = json!({"type": "object"});
+    let more = match caller {
+        Caller::Chat => {
+            let tool = json!({"type": "function", "function": {"name": "f", "parameters": schema}});
+            json!({"tools": [tool], "tool_choice": "required"})
+        }
+        Caller::Responses => {
+            let tool = json!({"type": "function", "name": "f", "parameters": schema});
+            json!({"tools": [tool], "tool_choice": "required", "store": false})
+        }
+        Caller::Anthropic => {
+            json!({"tools": [{"name": "f", "input_schema": schema}], "tool_choice": {"type": "any"}})
+        }
+        Caller::Gemini => json!({
+            "tools": [{"functionDeclarations": [{"name": "f", "parameters": schema}]}],
+            "toolConfig": {"functionCallingConfig": {"mode": "ANY"}},
+        }),
+    };
+    asked.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    (path, asked)
+}
+
+#[tokio::test]
+async fn words_where_a_call_was_required_reach_a_caller_of_another_dialect_that_gets_nothing_better() {
+    let all = [Caller::Chat, Caller::Responses, Caller::Anthropic, Caller::Gemini];
+    for provider in all {
+        for caller in all.into_iter().filter(|caller| *caller != provider) {
+            for streams in [false, true] {
+                let scene = scene_with(provider, alone).await;
+                let body = stream(provider, "I cannot");
+                scene.first.answers(Bytes { body, piece: 10_000, cut: false, stream: true });
+                let (path, asked) = forced(caller, streams);
+                let to = scene.sidecar.address();
+                let reply = Exchange::begin(to, "POST", &path, &[], &asked.to_string()).await.end().await;
+                assert_eq!((reply.status, reply.is_whole), (200, true), "{provider:?} {caller:?} {streams}: {reply:?}");
+                let text = if streams { caller.streamed(&reply.body) } else { caller.text(&reply.json()) };
+                assert_eq!(text, "I cannot", "{provider:?} {caller:?} {streams}: {reply:?}");
+                // A caller that has heard it keeps it; else it is drawn once more.
+                assert_eq!(scene.first.asked().len(), if streams { 1 } else { 2 });
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn thoughts_alone_reach_a_caller_of_another_dialect_that_gets_nothing_better() {
+    let whole =
+        r#"{"choices":[{"index":0,"message":{"content":"","reasoning_content":"I think"},"finish_reason":"stop"}]}"#;
+    let chunk = r#"{"choices":[{"index":0,"delta":{"reasoning_content":"I think"},"finish_reason":null}]}"#;
+    let last = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    let streamed = event("", chunk) + &event("", last) + &event("", "[DONE]");
+    for caller in [Caller::Responses, Caller::Anthropic, Caller::Gemini] {
+        for body in [whole, &streamed] {
+            let scene = scene_with(Caller::Chat, alone).await;
+            scene.first.answers(Bytes { body: body.to_owned(), piece: 10_000, cut: false, stream: body != whole });
+            for streams in [false, true] {
+                let (path, mut asked) = caller.ask("r", "hello", streams);
+                match caller {
+                    Caller::Anthropic => {
+                        asked["max_tokens"] = 4_000.into();
+                        asked["thinking"] = json!({"type": "enabled", "budget_tokens": 1_024});
+                    }
+                    Caller::Gemini => {
+                        asked["generationConfig"] = json!({"thinkingConfig": {"includeThoughts": true}});
+                    }
+                    Caller::Chat | Caller::Responses => {}
+                }
+                let to = scene.sidecar.address();
+                let reply = Exchange::begin(to, "POST", &path, &[], &asked.to_string()).await.end().await;
+                assert_eq!((reply.status, reply.is_whole), (200, true), "{caller:?} {streams} {body}: {reply:?}");
+                let thoughts = reply.body.contains("I think") || reply.body.contains(r#""I"#);
+                assert!(thoughts, "{caller:?} {streams} {body}: {reply:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn numbers_that_json_has_no_words_for_pass_in_their_own_dialect_and_fail_nothing() {
+    let odd = r#""logprobs":{"content":[{"token":"a","logprob":-Infinity,"top":NaN}]}"#;
+    let whole =
+        format!(r#"{{"choices":[{{"index":0,"message":{{"content":"I can"}},"finish_reason":"stop",{odd}}}]}}"#);
+    let chunk = format!(r#"{{"choices":[{{"index":0,"delta":{{"content":"I can"}},"finish_reason":null,{odd}}}]}}"#);
+    let last = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    let streamed = event("", &chunk) + &event("", last) + &event("", "[DONE]");
+    for caller in Caller::ALL {
+        for (streams, body) in [(false, &whole), (true, &streamed)] {
+            let scene = scene_with(Caller::Chat, alone).await;
+            scene.first.answers(Bytes { body: body.clone(), piece: 10_000, cut: false, stream: streams });
+            let (path, asked) = caller.ask("r", "hello", streams);
+            let to = scene.sidecar.address();
+            let reply = Exchange::begin(to, "POST", &path, &[], &asked.to_string()).await.end().await;
+            assert_eq!((reply.status, reply.is_whole), (200, true), "{caller:?} {streams}: {reply:?}");
+            assert_eq!(scene.first.asked().len(), 1, "{caller:?} {streams}");
+            if caller == Caller::Chat {
+                assert_eq!(&reply.body, body, "it goes on as it came");
+            } else {
+                let text = if streams { caller.streamed(&reply.body) } else { caller.text(&reply.json()) };
+                assert_eq!(text, "I can", "{caller:?} {streams}: {reply:?}");
+            }
+        }
+    }
+}

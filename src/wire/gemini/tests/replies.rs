@@ -141,7 +141,8 @@ fn knows_every_reason_to_stop() {
 fn an_answer_without_content_is_empty_blocked_or_unusable() {
     assert_eq!(failed(&[finish("STOP")]), FailureClass::Empty);
     assert_eq!(failed(&[finish("OTHER")]), FailureClass::Empty);
-    assert_eq!(failed(&[said(json!([{"text": "hm", "thought": true}])), finish("STOP")]), FailureClass::Empty);
+    let thoughts = stream(&[said(json!([{"text": "hm", "thought": true}])), finish("STOP")]).1.expect("thoughts").flaw;
+    assert_eq!(thoughts.map(|flaw| flaw.class), Some(FailureClass::Empty), "it is for who gets nothing better");
     assert_eq!(failed(&[finish("SAFETY")]), FailureClass::ContentPolicy);
     assert!(stream(&[finish("MAX_TOKENS")]).1.is_ok());
     for reason in ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS"] {
