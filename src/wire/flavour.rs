@@ -13,11 +13,11 @@ pub use table::GENERIC;
 use super::conversation::is_prefilled;
 use super::ids::IdForm;
 use super::model::Model;
-use super::request::{Notes, is_own, unsupported};
+use super::request::{Notes, inline, is_own, unsupported};
 use super::when::Zone;
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Effort, Failure, FailureClass, Image, Message, ResponseFormat, ToolChoice,
-    UserPart, without_path,
+    AssistantPart, ChatRequest, Dialect, Effort, Failure, FailureClass, Message, ResponseFormat, ToolChoice, UserPart,
+    without_path,
 };
 use table::{
     BLANK, BLANKING, CHAT_FIELDS, CHAT_PLAIN, GENERATIONS, MESSAGES_FIELDS, NONE, OPENAI_MODELS, PLAIN, REMEMBERING,
@@ -349,7 +349,7 @@ impl Flavour {
             for part in parts {
                 match part {
                     UserPart::Image(_) if lacks("messages.image") => return Err(unsupported("messages.image")),
-                    UserPart::Image(Image::Url(_)) if lacks("messages.image.url") => {
+                    UserPart::Image(image) if lacks("messages.image.url") && inline(image).is_err() => {
                         return Err(unsupported("messages.image.url"));
                     }
                     _ => {}
@@ -424,6 +424,14 @@ impl Flavour {
             notes.converted("effort");
         }
         word
+    }
+
+    /// Returns the name of an effort where the dialect has a field for that. A flavour's own words that are no efforts
+    /// (a switch) belong into fields of its own in another dialect.
+    pub(super) fn effort_step(&self, model: Model<'_>, effort: Effort, notes: &mut Notes) -> &'static str {
+        let is_step = |word: &&str| word.is_empty() || PLAIN.contains(word);
+        let row = self.efforts.iter().find(|(models, _)| models.has(model.family)).map_or(&PLAIN, |(_, words)| words);
+        if row.iter().all(is_step) { self.effort_word(model, effort, notes) } else { effort.word() }
     }
 }
 

@@ -251,9 +251,19 @@ pub(super) fn object(text: &str) -> Option<&RawValue> {
 pub(super) fn inline(image: &Image) -> Result<(&str, &str), &str> {
     let (said, data): (&str, &str) = match image {
         Image::Base64 { media_type, data } => (media_type, data),
-        Image::Url(url) => url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")).ok_or(&**url)?,
+        Image::Url(url) => data_url(url).ok_or(&**url)?,
     };
     Ok((image_type(said, data), data))
+}
+
+/// Takes a `data:` address apart: its type, and its content in Base64. Its marks may be in capitals.
+pub(super) fn data_url(url: &str) -> Option<(&str, &str)> {
+    let (mark, rest) = url.split_at_checked("data:".len())?;
+    let (head, data) = rest.split_once(',')?;
+    let (head, base64) = head.split_at_checked(head.len().checked_sub(";base64".len())?)?;
+    let is_one = mark.eq_ignore_ascii_case("data:") && base64.eq_ignore_ascii_case(";base64");
+    // Behind the type there may be parameters.
+    is_one.then(|| (head.split(';').next().unwrap_or(head), data))
 }
 
 /// Names for kinds of images, in lower case, and the registered ones.

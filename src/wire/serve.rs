@@ -117,6 +117,8 @@ pub struct Form {
     functions: bool,
     /// Names of tools that take a text instead of JSON.
     free_tools: Vec<String>,
+    /// Tools of namespaces: what each is called where no names have spaces, its namespace and its own name.
+    spaces: Vec<[String; 3]>,
     /// Fields of the request that every answer repeats: JSON, between an object's braces.
     echo: Text,
     /// The field by which a gateway behind a target would choose another model than was asked for, if there is one.
@@ -126,8 +128,8 @@ pub struct Form {
 impl Form {
     fn new(caller_dialect: CallerDialect, model: String) -> Self {
         let (as_asked, usage, thoughts, functions) = (false, false, true, false);
-        let (free_tools, echo, chooses) = (Vec::new(), Text::default(), None);
-        Self { caller_dialect, model, as_asked, usage, thoughts, functions, free_tools, echo, chooses }
+        let (free_tools, spaces, echo, chooses) = (Vec::new(), Vec::new(), Text::default(), None);
+        Self { caller_dialect, model, as_asked, usage, thoughts, functions, free_tools, spaces, echo, chooses }
     }
 
     /// Returns the dialect of the caller.

@@ -37,13 +37,16 @@ pub(in crate::wire) fn read_event(
             }
         },
     };
-    let kind = event.kind.text();
+    // Some servers tell an event's kind by its name alone.
+    let kind = match event.kind.text() {
+        "" if is_ours(name) => classify::recognise(data).map_or(Ok(name), Err)?,
+        kind => kind,
+    };
     if matches!(kind, "message_start" | "message_delta") {
         draft.drifts.look(&EVENT, data, true);
     }
     let begun = !matches!(kind, "content_block_delta" | "ping") && draft.say_begun("", out);
     let content = match kind {
-        "" if is_ours(name) => classify::recognise(data).map_or(Ok(false), Err),
         "message_start" => event.message.unwrap_or_default().read(draft, &mut Vec::new(), out),
         "content_block_start" => {
             let block = event.content_block.unwrap_or_default();

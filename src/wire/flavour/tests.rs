@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::wire::{Encoded, authorize, encode};
 use crate::words::{
-    Dialect, FailureClass, Json, Note, Proof, Reasoning, ResponseFormat, Sampling, Secret, TargetId, Tool, ToolCall,
-    ToolChoice, ToolResult,
+    Dialect, FailureClass, Image, Json, Note, Proof, Reasoning, ResponseFormat, Sampling, Secret, TargetId, Tool,
+    ToolCall, ToolChoice, ToolResult,
 };
 
 fn target(model: &str) -> TargetId {
@@ -472,6 +472,10 @@ fn requests_that_a_provider_cannot_serve_go_elsewhere() {
         ("deepseek", inline(), Some("messages.image:")),
         ("ollama", url(), Some("messages.image.url:")),
         ("ollama", inline(), None),
+        // An address may hold all of it, in letters of any case.
+        ("ollama", image(Image::Url("data:image/png;base64,AAAA".into())), None),
+        ("ollama", image(Image::Url("DATA:image/png;name=a;BASE64,AAAA".into())), None),
+        ("ollama", image(Image::Url("data:image/png,AAAA".into())), Some("messages.image.url:")),
         ("openai", url(), None),
         ("perplexity", hello().tool(weather()), Some("tools:")),
         ("perplexity", result, Some("tools:")),

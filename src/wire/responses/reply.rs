@@ -92,7 +92,12 @@ struct Event<'a> {
 impl Event<'_> {
     fn read(self, draft: &mut Draft, name: &str, data: &str, out: &mut Vec<Piece>) -> Result<bool, Failure> {
         let index = self.output_index.count();
-        match self.kind.text() {
+        // Some servers tell an event's kind by its name alone.
+        let kind = match self.kind.text() {
+            "" => name,
+            kind => kind,
+        };
+        match kind {
             "response.output_text.delta" => Ok(draft.text(self.delta.text, out)),
             "response.output_text.annotation.added" => {
                 if let (Some(annotation), false) = (self.annotation, draft.verbatim) {
@@ -144,9 +149,10 @@ impl Event<'_> {
                 }
                 Ok(false)
             }
-            "response.completed" | "response.incomplete" | "response.failed" => {
+            "response.completed" | "response.incomplete" | "response.failed" | "response.done" => {
                 draft.drifts.look(&EVENT, data, true);
-                let status = self.kind.text().strip_prefix("response.");
+                // What is only done says in itself how it ended.
+                let status = kind.strip_prefix("response.").filter(|status| *status != "done");
                 let response = self.response.unwrap_or(RawValue::NULL).get();
                 let response = parse::<Option<Response<'_>>>(response).map_err(|problem| broken(data, &problem))?;
                 let content = response.unwrap_or_default().read(draft, status, out)?;
@@ -157,7 +163,7 @@ impl Event<'_> {
             _ if self.error.is_some_and(says_something) => Err(classify::in_band(data)),
             kind => {
                 if !EVENTS.contains(&kind) {
-                    draft.drifts.note(DriftKind::Event, if kind.is_empty() { name } else { kind });
+                    draft.drifts.note(DriftKind::Event, kind);
                 }
                 Ok(false)
             }

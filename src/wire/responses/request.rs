@@ -122,7 +122,7 @@ impl<'a> Body<'a> {
         let top_p = flavour.taken(model, "sampling.top_p", sampling.top_p, notes);
         let parallel_tool_calls = flavour.taken(model, "parallel_tool_calls", request.parallel_tool_calls, notes);
         let effort = flavour.taken(model, "effort", request.effort, notes);
-        let effort = effort.map(|effort| flavour.effort_word(model, effort, notes)).filter(|word| !word.is_empty());
+        let effort = effort.map(|effort| flavour.effort_step(model, effort, notes)).filter(|word| !word.is_empty());
         let given = output_tokens_max(request, model, notes);
         // For a caller of this dialect the provider itself checks the minimum.
         let least = if is_own(request, OWN) { 0 } else { OUTPUT_TOKENS_MIN };

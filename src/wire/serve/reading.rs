@@ -108,13 +108,6 @@ pub(super) fn block(dialect: Dialect, block: Object<'_>) -> Read<Foreign> {
     }
 }
 
-/// Takes a `data:` address apart: its type, and its content in Base64.
-pub(super) fn data_url(url: &str) -> Option<(&str, &str)> {
-    let (kind, data) = url.strip_prefix("data:")?.split_once(";base64,")?;
-    // Behind the type there may be parameters.
-    Some((kind.split(';').next().unwrap_or(kind), data))
-}
-
 /// Tells whether the common form can express a file of a type.
 pub(super) fn has_words(media_type: &str) -> bool {
     !media_type.is_empty() && !media_type.starts_with("video/")

@@ -93,8 +93,8 @@ const RESPONSES: KnownMembers = &[
         "input",
         Each(&[
             Kind(&["message", ""], &[("content", Each(RESPONSES_PARTS))]),
-            Kind(&["function_call"], &[("call_id", All), ("name", All), ("arguments", All)]),
-            Kind(&["custom_tool_call"], &[("call_id", All), ("name", All), ("input", All)]),
+            Kind(&["function_call"], &[("call_id", All), ("name", All), ("namespace", All), ("arguments", All)]),
+            Kind(&["custom_tool_call"], &[("call_id", All), ("name", All), ("namespace", All), ("input", All)]),
             Kind(
                 &["function_call_output", "custom_tool_call_output"],
                 &[("call_id", All), ("output", Each(RESPONSES_PARTS))],

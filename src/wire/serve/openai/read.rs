@@ -1,10 +1,11 @@
 //! Reads requests.
 
 use crate::wire::openai::SPOKEN;
+use crate::wire::request::data_url;
 use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::reading::{
-    AssistantParts, block, data_url, effort, file, foreign, free_arguments, has_words, image, joined, model,
-    no_arguments, note, parts,
+    AssistantParts, block, effort, file, foreign, free_arguments, has_words, image, joined, model, no_arguments, note,
+    parts,
 };
 use crate::wire::serve::seal;
 use crate::wire::serve::{BadRequest, CallerDialect, Form, ParsedRequest};
@@ -293,8 +294,9 @@ impl Reader<'_> {
         }
         match role {
             Role::System => Ok(Message::System(joined(self.content(&mut message)?).unwrap_or_default())),
+            // An empty list says as little as an empty text.
             Role::User => match self.content(&mut message)? {
-                parts if parts.is_empty() => Err(BadRequest::new("content", "is empty; must have a part")),
+                parts if parts.is_empty() => Ok(Message::User(vec![UserPart::Text(Text::default())])),
                 parts => Ok(Message::User(parts)),
             },
             Role::Assistant => Ok(Message::Assistant(self.assistant(message)?)),

@@ -33,7 +33,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     let mut notes = Vec::new();
     let model = model(&mut body, path_model)?;
     let mut tools = Tools::default();
-    let listed = each("tools", body.list("tools")?, |node| tools.read(node.object("")?))?;
+    let listed = each("tools", body.list("tools")?, |node| tools.read(node.object("")?, ""))?;
     let mut listed: Vec<Tool> = listed.into_iter().flatten().collect();
     let tool_choice = tool_choice(&mut body, &mut listed, &mut notes)?;
     let tool_choice = fits("tool_choice", tool_choice, &listed, &tools.others)?;
@@ -73,7 +73,8 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         ..ChatRequest::default()
     };
     let echo = echo(&request, instructions.as_ref(), background);
-    let form = Form { free_tools: tools.free, echo, ..Form::new(CallerDialect::OpenAiResponses, model) };
+    let form =
+        Form { free_tools: tools.free, spaces: tools.spaces, echo, ..Form::new(CallerDialect::OpenAiResponses, model) };
     Ok((ParsedRequest { request, stream, form, values: 0 }, notes))
 }
 
@@ -122,24 +123,58 @@ fn reasoning(body: &mut Object<'_>, notes: &mut Vec<Note>) -> Read<Option<Effort
 struct Tools {
     /// Names of those that take a text.
     free: Vec<String>,
+    /// Those of namespaces.
+    spaces: Vec<[String; 3]>,
     /// Those that the common form cannot express.
     others: Vec<Foreign>,
 }
 
+/// Returns the name of a tool of a namespace where no names have spaces.
+fn joined_name(namespace: &str, name: String) -> String {
+    match namespace {
+        "" => name,
+        namespace if namespace.ends_with('_') => format!("{namespace}{name}"),
+        namespace => format!("{namespace}__{name}"),
+    }
+}
+
+/// Tells whether a namespace holds tools, and only such as have words here.
+fn is_told(namespace: &Object<'_>) -> bool {
+    let mut tools = namespace.objects("tools").peekable();
+    !namespace.peek("name").is_empty()
+        && tools.peek().is_some()
+        && tools.all(|tool| matches!(tool.peek("type"), "function" | "custom" | ""))
+}
+
 impl Tools {
-    /// Reads a tool; `None` where it is one that the common form cannot express.
-    fn read(&mut self, mut tool: Object<'_>) -> Read<Option<Tool>> {
+    /// Reads a tool of a namespace or of none, or a namespace: no tools where it is what the common form cannot
+    /// express.
+    fn read(&mut self, mut tool: Object<'_>, space: &str) -> Read<Vec<Tool>> {
         let kind = tool.peek("type").to_owned();
         match kind.as_str() {
+            "namespace" if space.is_empty() && is_told(&tool) => {
+                let space = tool.need_text("name")?;
+                let what = tool.words("description")?.unwrap_or_default();
+                let listed = each("tools", tool.list("tools")?, |node| self.read(node.object("")?, &space))?;
+                let mut listed: Vec<Tool> = listed.into_iter().flatten().collect();
+                // What is said of all of them stands once, before what is said of the first.
+                if let (Some(first), false) = (listed.first_mut(), what.is_empty()) {
+                    let own = std::mem::take(&mut first.description);
+                    first.description = Text::row(vec![what, own], "\n\n");
+                }
+                Ok(listed)
+            }
             "function" | "" => {
                 let mut tool = declared(tool)?;
+                tool.name = self.spaced(space, tool.name);
                 // A missing value means yes in this dialect, for a schema that allows it.
                 tool.strict = tool.strict.or_else(|| is_strict(&tool.parameters).then_some(true));
-                Ok(Some(tool))
+                Ok(vec![tool])
             }
             "custom" => {
                 let mut tool = tool.object("custom")?.unwrap_or(tool);
                 let name = tool.need_text("name")?;
+                let name = self.spaced(space, name);
                 let mut description = tool.words("description")?.unwrap_or_default();
                 if let Some(mut format) = tool.object("format")?
                     && let Some(grammar) = format.words("definition").map_err(|bad| bad.within("format"))?
@@ -148,14 +183,29 @@ impl Tools {
                     description.push(grammar);
                 }
                 self.free.push(name.clone());
-                Ok(Some(free_tool(name, description)))
+                Ok(vec![free_tool(name, description)])
             }
             _ => {
                 self.others.push(foreign(OWN, &kind, tool)?);
-                Ok(None)
+                Ok(Vec::new())
             }
         }
     }
+
+    /// Returns the name of a tool of a namespace or of none, and takes note of it.
+    fn spaced(&mut self, space: &str, name: String) -> String {
+        let joined = joined_name(space, name.clone());
+        if !space.is_empty() {
+            self.spaces.push([joined.clone(), space.to_owned(), name]);
+        }
+        joined
+    }
+}
+
+/// Returns the name of a called tool, which may be of a namespace.
+fn called(item: &mut Object<'_>) -> Read<String> {
+    let space = item.text("namespace")?.unwrap_or_default();
+    Ok(joined_name(&space, item.need_text("name")?))
 }
 
 fn tool_choice(body: &mut Object<'_>, tools: &mut Vec<Tool>, notes: &mut Vec<Note>) -> Read<ToolChoice> {
@@ -172,7 +222,7 @@ fn tool_choice(body: &mut Object<'_>, tools: &mut Vec<Tool>, notes: &mut Vec<Not
         kind @ ("function" | "custom") => {
             let kind = kind.to_owned();
             let mut inner = choice.object(&kind).map_err(|bad| bad.within(key))?.unwrap_or(choice);
-            named(key, inner.need_text("name").map_err(|bad| bad.within(key))?, tools)
+            named(key, called(&mut inner).map_err(|bad| bad.within(key))?, tools)
         }
         word @ ("auto" | "none" | "required" | "any") => choice_word(key, word),
         "" => Err(BadRequest::new(key, "must be none, auto, required, or an object that names a tool")),
@@ -226,12 +276,14 @@ impl Items<'_> {
             "reasoning" => self.reasoning(item),
             "function_call" => {
                 let arguments = item.words("arguments")?.unwrap_or_else(|| "{}".into());
-                self.said.call(item.need_text("call_id")?, item.need_text("name")?, arguments);
+                let name = called(&mut item)?;
+                self.said.call(item.need_text("call_id")?, name, arguments);
                 Ok(())
             }
             "custom_tool_call" => {
                 let input = item.need_words("input")?;
-                self.said.call(item.need_text("call_id")?, item.need_text("name")?, free_arguments(&input));
+                let name = called(&mut item)?;
+                self.said.call(item.need_text("call_id")?, name, free_arguments(&input));
                 Ok(())
             }
             "function_call_output" | "custom_tool_call_output" => self.output(item),
@@ -280,7 +332,7 @@ impl Items<'_> {
         }
         self.close();
         self.messages.push(match role.as_str() {
-            "user" if parts.is_empty() => return Err(BadRequest::new("content", "is empty; must have a part")),
+            "user" if parts.is_empty() => Message::User(vec![UserPart::Text(Text::default())]),
             "user" => Message::User(parts),
             _ => Message::System(joined(parts).unwrap_or_default()),
         });

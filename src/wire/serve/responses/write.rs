@@ -356,15 +356,25 @@ impl AnswerEncoder for Responses {
         };
         let given = if free { free_input(&call.arguments) } else { call.arguments.as_str().to_owned() };
         let id = self.id(if free { "ctc" } else { "fc" });
+        let spaced = self.form.spaces.iter().find(|[joined, ..]| *joined == call.name).cloned();
+        let (space, name) = match &spaced {
+            Some([_, space, name]) => (Some(space.as_str()), name.as_str()),
+            None => (None, call.name.as_str()),
+        };
         let item = |status: &str, given: &str| {
-            let ToolCall { id: call_id, name, .. } = call;
-            json!({"type": kind, "id": id, "status": status, "call_id": call_id, "name": name, field: given})
+            let call_id = &call.id;
+            let mut item =
+                json!({"type": kind, "id": id, "status": status, "call_id": call_id, "name": name, field: given});
+            if let Some(space) = space {
+                item["namespace"] = space.into();
+            }
+            item
         };
         self.added(&item("in_progress", ""), out);
         self.tell(&format!("{event}.delta"), &id, json!({"delta": given}), out);
         let mut done = json!({field: given});
         if !free {
-            done["name"] = call.name.as_str().into();
+            done["name"] = name.into();
         }
         self.tell(&format!("{event}.done"), &id, done, out);
         self.done(&item("completed", &given), out);

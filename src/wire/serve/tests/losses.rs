@@ -87,7 +87,6 @@ fn nothing_within_a_message_or_a_tool_is_lost_in_silence() {
                 ("/input/0/content/0/odd", said),
                 ("/input/1/content/0/odd", said),
                 ("/input/1/content/0/detail", detail),
-                ("/input/2/namespace", said),
                 ("/input/3/odd", said),
                 ("/input/3/output/0/odd", said),
                 ("/tools/0/defer_loading", tools),

@@ -116,6 +116,39 @@ fn an_effort_in_words_arrives_at_a_model_that_takes_it_and_at_one_that_is_not_kn
 }
 
 #[test]
+fn an_effort_is_a_word_in_responses_at_flavours_whose_chats_have_a_switch() {
+    let own = |effort: &str| json!({"model": "r", "input": "x", "reasoning": {"effort": effort, "summary": "auto"}});
+    for (flavour, model) in
+        [("qwen", "qwen3-max"), ("kimi", "kimi-k2.5"), ("zai", "glm-4.6"), ("groq", "qwen/qwen3-32b")]
+    {
+        let to = (Dialect::OpenAiResponses, flavour, model);
+        for effort in ["none", "low", "high", "xhigh"] {
+            let (sent, notes) = sent(CallerDialect::OpenAiResponses, &own(effort), to);
+            assert_eq!(sent["reasoning"], own(effort)["reasoning"], "{flavour}");
+            assert!(!notes.contains(&Note::Converted("effort")), "{flavour} {notes:?}");
+        }
+        let body = json!({"model": "r", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}],
+            "output_config": {"effort": "high"}});
+        let (sent, _) = sent(CallerDialect::Anthropic, &body, to);
+        assert_eq!(sent["reasoning"]["effort"], "high", "{flavour} {model}");
+    }
+}
+
+#[test]
+fn a_turn_of_the_user_that_says_nothing_is_one_in_an_empty_list_too() {
+    let chat = json!({"model": "r", "messages": [{"role": "user", "content": []}, {"role": "user", "content": "y"}]});
+    let responses = json!({"model": "r", "input": [{"role": "user", "content": []}, {"role": "user", "content": "y"}]});
+    for (caller, body) in [(CallerDialect::OpenAiChat, chat), (CallerDialect::OpenAiResponses, responses)] {
+        let (sent, _) = sent(caller, &body, (Dialect::AnthropicMessages, "anthropic", "claude-sonnet-4-5"));
+        assert_eq!(
+            sent["messages"],
+            json!([{"role": "user", "content": [{"type": "text", "text": "y"}]}]),
+            "{caller:?}"
+        );
+    }
+}
+
+#[test]
 fn fields_of_responses_stay_away_from_chats_and_from_ollama() {
     let body = json!({"model": "smart", "store": false, "input": "hello", "client_metadata": {"a": "b"},
         "prompt_cache_key": "k", "truncation": "auto"});

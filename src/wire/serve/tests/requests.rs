@@ -597,6 +597,54 @@ fn responses_as_codex_sends_them_are_understood() {
 }
 
 #[test]
+fn tools_of_a_namespace_go_to_other_dialects_by_one_name_and_come_back_in_their_own() {
+    let function = |name: &str| json!({"type": "function", "name": name, "description": name, "strict": false, "parameters": {"type": "object"}});
+    let asked = asked(
+        CallerDialect::OpenAiResponses,
+        &json!({
+            "model": "smart",
+            "tools": [
+                {"type": "namespace", "name": "docs", "description": "Documents.", "tools": [function("find"), function("open")]},
+                {"type": "namespace", "name": "mcp__git__", "tools": [function("log"), {"type": "custom", "name": "edit", "description": "e"}]},
+                function("find"),
+            ],
+            "tool_choice": {"type": "function", "namespace": "docs", "name": "open"},
+            "input": [
+                {"role": "user", "content": "Go"},
+                {"type": "function_call", "namespace": "docs", "name": "find", "arguments": "{}", "call_id": "c1"},
+                {"type": "function_call_output", "call_id": "c1", "output": "ok"},
+            ],
+        }),
+    );
+    let request = &asked.request;
+    let names: Vec<&str> = request.tools.iter().map(|tool| &*tool.name).collect();
+    assert_eq!(names, ["docs__find", "docs__open", "mcp__git__log", "mcp__git__edit", "find"]);
+    assert_eq!(request.tools[0].description, "Documents.\n\nfind");
+    assert_eq!((&request.foreign_tools[..], lost(&asked)), (&[][..], vec![]));
+    let (sent, _) = encoded(&asked, Dialect::OpenAiChat, "m");
+    assert_eq!(sent["tool_choice"]["function"]["name"], "docs__open");
+    assert_eq!(sent["messages"][1]["tool_calls"][0]["function"]["name"], "docs__find");
+    let (sent, _) = encoded(&asked, Dialect::OpenAiResponses, "m");
+    assert_eq!(sent["tools"][0]["type"], "namespace", "its own dialect gets it as it came");
+
+    let calls = ["docs__find", "mcp__git__edit", "find"].map(|name| call(name, name, r#"{"input":"x"}"#, None));
+    let answer = finished(calls.to_vec(), StopReason::ToolCalls);
+    let told = |item: &Value| (item["type"].clone(), item["namespace"].clone(), item["name"].clone());
+    let expected = [
+        ("function_call".into(), "docs".into(), "find".into()),
+        ("custom_tool_call".into(), "mcp__git__".into(), "edit".into()),
+        ("function_call".into(), Value::Null, "find".into()),
+    ];
+    let items = whole(&asked.form, &answer)["output"].clone();
+    assert_eq!(items.as_array().expect("items").iter().map(told).collect::<Vec<_>>(), expected);
+    let events = data(&streamed(&asked.form, &answer));
+    for kind in ["response.output_item.added", "response.output_item.done"] {
+        let items = events.iter().filter(|event| event["type"] == kind).map(|event| told(&event["item"]));
+        assert_eq!(items.collect::<Vec<_>>(), expected, "{kind}");
+    }
+}
+
+#[test]
 fn gemini_is_understood_in_both_its_spellings() {
     let camel = json!({
         "systemInstruction": {"parts": [{"text": "Be brief."}], "role": "user"},
