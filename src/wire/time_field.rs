@@ -29,23 +29,21 @@ pub struct TimeField {
 /// Parts of names that mean a wait.
 const WAITS: [&str; 7] = ["backoff", "cooldown", "until", "unlock", "unlocks", "wait", "waiting"];
 /// Parts that do beside one that says when.
-const EVENTS: [&str; 6] = ["available", "blocked", "lifted", "resume", "resumes", "retry"];
-const WHEN: [&str; 13] =
-    ["after", "again", "at", "date", "datetime", "delay", "in", "left", "on", "period", "time", "timestamp", "until"];
+const EVENTS: [&str; 10] =
+    ["allowed", "available", "blocked", "left", "lifted", "next", "remaining", "resume", "resumes", "retry"];
+const WHEN: [&str; 12] =
+    ["after", "again", "at", "date", "datetime", "delay", "in", "on", "period", "time", "timestamp", "until"];
 const RESETS: [&str; 6] = ["refill", "renew", "renews", "replenish", "reset", "resets"];
 /// Parts that change nothing.
-const PLAIN: [&str; 18] = [
+const PLAIN: [&str; 15] = [
     "a",
-    "allowed",
     "cool",
     "down",
     "duration",
     "for",
-    "next",
     "quota",
     "rate",
     "ratelimit",
-    "remaining",
     "request",
     "rl",
     "to",
@@ -72,7 +70,7 @@ const JOINED: [&str; 13] = [
 ];
 
 /// Units as parts of names, in seconds.
-const UNITS: [(&str, f64); 16] = [
+const UNITS: [(&str, f64); 15] = [
     ("milliseconds", 1e-3),
     ("millisecond", 1e-3),
     ("millis", 1e-3),
@@ -86,7 +84,6 @@ const UNITS: [(&str, f64); 16] = [
     ("s", 1.0),
     ("minutes", 60.0),
     ("mins", 60.0),
-    ("min", 60.0),
     ("hours", 3600.0),
     ("days", 86_400.0),
 ];
@@ -203,6 +200,10 @@ mod tests {
             ("next_available_at", date.clone(), (Meaning::Wait, 90)),
             ("seconds_until_retry", 90.into(), (Meaning::Wait, 90)),
             ("next_retry_in", 90.into(), (Meaning::Wait, 90)),
+            ("next_allowed_at", date.clone(), (Meaning::Wait, 90)),
+            ("next_request_in", 90.into(), (Meaning::Wait, 90)),
+            ("time_remaining", 90.into(), (Meaning::Wait, 90)),
+            ("secondsLeft", 90.into(), (Meaning::Wait, 90)),
             ("seconds_until_reset", 90.into(), (Meaning::Reset, 90)),
             ("time_to_reset", 90.into(), (Meaning::Reset, 90)),
             ("timeUntilResetMs", 90_000.into(), (Meaning::Reset, 90)),
@@ -232,6 +233,9 @@ mod tests {
             "timestamp",
             "period",
             "seconds",
+            "remaining_requests",
+            "next_page",
+            "remaining_min",
             "used",
             "until_model",
             "next",

@@ -8,8 +8,8 @@
 mod words;
 
 use self::words::{
-    BARRED, BETWEEN, COUNTED, DOUBTED, DUE, FOREIGN, FOREIGN_OTHERS, KEYS, KINDS, LACKING, MARKED, MONEY, ONCE, OTHERS,
-    OWNERS, PAYMENTS, QUOTAS, SPENT, SUPPOSED, THINGS, USED_UP, WEAK,
+    BARRED, BETWEEN, COUNTED, DOUBTED, DUE, FOREIGN, FOREIGN_OTHERS, KEYS, KINDS, LACKING, LIMITS, MARKED, MET, MONEY,
+    ONCE, OTHERS, OWNERS, PAYMENTS, QUOTAS, SPENT, SUPPOSED, THINGS, USED_UP, WEAK,
 };
 use crate::words::FailureClass;
 
@@ -79,7 +79,10 @@ impl<'a> Sentence<'a> {
                 || (is_short && (self.says(&["token", "user"], DOUBTED) || self.leads(BARRED, WEAK)))
         };
         let is_spent = self.accuses(MONEY, SPENT) || self.accuses(PAYMENTS, DUE) || self.leads(LACKING, COUNTED);
-        let is_used_up = || self.accuses(QUOTAS, USED_UP) || self.leads(LACKING, QUOTAS);
+        let is_used_up = || {
+            (self.accuses(QUOTAS, USED_UP) || self.leads(LACKING, QUOTAS))
+                || (self.accuses(LIMITS, MET) || self.leads(MET, LIMITS))
+        };
         // Who is suspended for lack of money lacks money.
         if is_spent {
             Some(FailureClass::OutOfMoney)

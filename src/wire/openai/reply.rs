@@ -304,6 +304,12 @@ impl Choice<'_> {
         {
             draft.forwarding = Forwarding::Replace(mended);
         }
+        // vLLM and SGLang name the sequence; some gateways have the reason of another dialect there.
+        if one == 0 {
+            let named = [self.matched_stop.text(), self.stop_reason.text()];
+            let is_name = |name: &&str| stop_reason(name).is_none() || name.bytes().any(|it| it.is_ascii_uppercase());
+            named.into_iter().filter(is_name).for_each(|name| draft.stopped_at(name));
+        }
         let is = |reason: &str, words: &[&str]| words.iter().any(|word| is_word(reason, word));
         match self.finish_reason.text() {
             "" | "null" => {}
@@ -322,14 +328,7 @@ impl Choice<'_> {
                 let problem = "the model made a call that is none";
                 draft.failed(Failure { code: Some(tidy(reason)), ..Failure::new(FailureClass::Unusable, problem) })?;
             }
-            reason => {
-                draft.stopped_by_word(reason);
-                // vLLM and SGLang name the sequence; some gateways have the reason of another dialect there.
-                let named = [self.matched_stop.text(), self.stop_reason.text()];
-                let is_name =
-                    |name: &&str| stop_reason(name).is_none() || name.bytes().any(|it| it.is_ascii_uppercase());
-                named.into_iter().filter(is_name).for_each(|name| draft.stopped_at(name));
-            }
+            reason => draft.stopped_by_word(reason),
         }
         Ok(content)
     }

@@ -4,6 +4,11 @@ use crate::words::FailureClass;
 
 /// Words for a key. Their verdicts may be any.
 pub(super) const KEYS: &[&str] = &[
+    "authentication token",
+    "authorization token",
+    "auth key",
+    "service key",
+    "subscription key",
     "api key",
     "api keys",
     "api_key",
@@ -16,13 +21,31 @@ pub(super) const KEYS: &[&str] = &[
     "secret key",
 ];
 /// Words for who it belongs to.
-pub(super) const OWNERS: &[&str] =
-    &["account", "credential", "credentials", "organization", "organisation", "project", "team", "tenant", "workspace"];
+pub(super) const OWNERS: &[&str] = &[
+    "your access",
+    "account",
+    "credential",
+    "credentials",
+    "organization",
+    "organisation",
+    "project",
+    "team",
+    "tenant",
+    "workspace",
+];
 /// Words that have other meanings, too: only what can be said of nothing else is a verdict on them.
 pub(super) const WEAK: &[&str] = &["client", "customer", "key", "license", "membership", "token", "user"];
 
 /// What only becomes of a key or an account. The words of one verdict follow each other.
 pub(super) const BARRED: &[&str] = &[
+    "compromised",
+    "invalidated",
+    "leaked",
+    "not verified",
+    "on hold",
+    "rotated",
+    "under review",
+    "unverified",
     "archived",
     "banned",
     "blacklisted",
@@ -48,6 +71,13 @@ pub(super) const BARRED: &[&str] = &[
 ];
 /// What may be said of other things, too.
 pub(super) const DOUBTED: &[&str] = &[
+    "not authorised",
+    "not authorized",
+    "not available",
+    "not provided",
+    "not specified",
+    "not validate",
+    "unavailable",
     "closed",
     "denied",
     "does not exist",
@@ -93,6 +123,7 @@ pub(super) const MONEY: &[&str] = &[
 ];
 /// What becomes of money, said behind it.
 pub(super) const SPENT: &[&str] = &[
+    "exceeded",
     "all used",
     "cancelled",
     "canceled",
@@ -137,13 +168,27 @@ pub(super) const LACKING: &[&str] = &[
 ];
 pub(super) const COUNTED: &[&str] = &["balance", "credit", "credits", "funds", "invoice", "invoices"];
 /// What becomes of a payment.
-pub(super) const PAYMENTS: &[&str] = &["payment", "payment method", "payments"];
+pub(super) const PAYMENTS: &[&str] = &["card", "payment", "payment method", "payments"];
 pub(super) const DUE: &[&str] = &["declined", "failed", "overdue", "past due", "required"];
 
 /// Words for a quota, and what becomes of one. What is exceeded is a matter of the status.
 pub(super) const QUOTAS: &[&str] = &["quota", "quotas"];
-pub(super) const USED_UP: &[&str] =
-    &["all used", "consumed", "depleted", "exhausted", "insufficient", "ran out", "run out", "used up"];
+pub(super) const USED_UP: &[&str] = &[
+    "not enough",
+    "not sufficient",
+    "all used",
+    "consumed",
+    "depleted",
+    "exhausted",
+    "insufficient",
+    "ran out",
+    "run out",
+    "used up",
+];
+/// Limits that a time brings back, and what becomes of them.
+pub(super) const LIMITS: &[&str] =
+    &["daily limit", "hourly limit", "monthly limit", "weekly limit", "usage limit", "usage cap"];
+pub(super) const MET: &[&str] = &["exceeded", "exhausted", "hit", "reached", "used up"];
 /// Words by which a quota is one that no time brings back.
 pub(super) const ONCE: &[&str] =
     &["api key", "free", "prepaid", "the token", "this key", "this token", "trial", "user", "your token"];
@@ -322,6 +367,7 @@ pub(super) const FOREIGN: &[(FailureClass, &[&str], &[&str])] = &[
             "错误",
             "錯誤",
             "不合法",
+            "不可用",
             "欠费",
         ],
     ),

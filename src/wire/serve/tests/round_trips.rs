@@ -161,6 +161,11 @@ fn a_stop_sequence_is_named_where_the_dialect_has_a_word_for_it() {
         choice.as_object_mut().expect("an object").extend(named.as_object().expect("fields").clone());
         let ending = decoded(CallerDialect::OpenAiChat, &json!({"choices": [choice]}).to_string());
         assert_eq!(ending.stop_sequence.as_deref(), expected, "{named}");
+        // Or before the event that ends the answer.
+        choice["finish_reason"] = Value::Null;
+        let last = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]});
+        let body = format!("data: {}\n\ndata: {last}\n\ndata: [DONE]\n\n", json!({"choices": [choice]}));
+        assert_eq!(decoded(CallerDialect::OpenAiChat, &body).stop_sequence.as_deref(), expected, "{named}");
     }
 }
 
