@@ -5,6 +5,7 @@
 //! for every name of it, and when what is beside it is deleted.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -188,10 +189,13 @@ impl FileLock {
     fn try_take(path: &Path) -> io::Result<Option<Self>> {
         let id = identity(path).ok_or(io::ErrorKind::NotFound)?;
         let mut files = LOCK_FILES.lock().unwrap_or_else(PoisonError::into_inner);
-        if !files.contains_key(&id) {
-            files.insert(id, LockFile { file: File::open(path)?, is_held: false });
+        let LockFile { file, is_held } = match files.entry(id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(free) => free.insert(LockFile { file: File::open(path)?, is_held: false }),
+        };
+        if *is_held {
+            return Ok(None);
         }
-        let Some(LockFile { file, is_held }) = files.get_mut(&id).filter(|it| !it.is_held) else { return Ok(None) };
         *is_held = match file.try_lock() {
             Err(TryLockError::WouldBlock) => false,
             // Some file systems have no such locks.
