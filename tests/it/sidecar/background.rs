@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use standin::config::{RungConfig, StoreConfig};
+use standin::config::{BudgetConfig, Period, RungConfig, StoreConfig};
 use standin::drill::Drill;
 use standin::routing::FailoverOptions;
 use standin::sidecar::{Settings, Sidecar};
@@ -215,6 +215,23 @@ async fn what_fails_in_the_background_says_so_and_what_waits_is_queued() {
         (&short["status"], &short["incomplete_details"]["reason"]),
         (&json!("incomplete"), &json!("max_output_tokens"))
     );
+}
+
+#[tokio::test]
+async fn an_answer_in_the_background_fails_for_a_budget_with_the_code_that_it_has_in_the_foreground() {
+    let folder = Folder::new();
+    let stage = stage_on(&folder, Script::default(), |settings| {
+        settings.runtime.budgets.insert("all".to_owned(), BudgetConfig::tokens(1, Period::Day));
+    })
+    .await;
+    let to = stage.sidecar.address();
+    let whole = ended(to, &id(&post(to, &[], json!({})).await)).await;
+    assert_eq!(
+        (&whole["status"], &whole["error"]["code"]),
+        (&json!("failed"), &json!("insufficient_quota")),
+        "{whole}"
+    );
+    assert!(whole["error"]["message"].as_str().is_some_and(|text| text.contains("budget `all`")), "{whole}");
 }
 
 #[tokio::test]

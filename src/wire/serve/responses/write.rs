@@ -101,9 +101,11 @@ impl Responses {
     fn lost(&self, fault: &Fault) -> State<'static> {
         let code = match fault.kind {
             Kind::Cancelled if self.background => return State::without("cancelled"),
-            Kind::RateLimited => "rate_limit_exceeded",
             Kind::Invalid | Kind::ContentPolicy | Kind::ContextTooLong | Kind::TooLarge => "invalid_prompt",
-            _ => "server_error",
+            kind => {
+                let (kind, code) = kind.openai();
+                code.unwrap_or(kind)
+            }
         };
         State { error: Some(json!({"code": code, "message": fault.message})), ..State::without("failed") }
     }
