@@ -323,10 +323,8 @@ impl Reader<'_> {
             file.either("fileUri", "file_uri").ok_or_else(|| BadRequest::new("fileData.fileUri", "is missing"))?;
         let uri = uri.words("fileUri")?;
         Ok(match media_type {
-            Some(kind) if !kind.starts_with("image/") => {
-                UserPart::Document(Document { title, ..Document::new(DocumentSource::Url(uri)) })
-            }
-            _ => UserPart::Image(Image::Url(uri)),
+            Some(kind) if kind.starts_with("image/") => UserPart::Image(Image::Url(uri)),
+            _ => UserPart::Document(Document { title, ..Document::new(DocumentSource::Url(uri)) }),
         })
     }
 
@@ -408,10 +406,10 @@ fn has_known_type(data: &Object<'_>) -> bool {
 }
 
 /// Tells whether there are words for a file that is elsewhere: an image or a document at an address that every provider
-/// can read.
+/// can read. Without a type it may be anything, as a video at an address that only Google knows.
 fn is_elsewhere(file: &Object<'_>) -> bool {
     let uri = [file.peek("fileUri"), file.peek("file_uri")].concat();
     let media_type = [file.peek("mimeType"), file.peek("mime_type")].concat();
-    let is_page = matches!(media_type.as_str(), "" | "application/pdf") || media_type.starts_with("image/");
+    let is_page = media_type == "application/pdf" || media_type.starts_with("image/");
     is_page && !KEPT_FILES.iter().any(|begin| uri.starts_with(begin))
 }

@@ -597,6 +597,24 @@ fn responses_as_codex_sends_them_are_understood() {
 }
 
 #[test]
+fn a_file_at_an_address_is_what_its_type_says_and_without_one_its_dialects_own() {
+    let part = |file: Value| {
+        let body = json!({"contents": [{"role": "user", "parts": [{"text": "Look"}, {"fileData": file}]}]});
+        match asked(CallerDialect::Gemini, &body).request.messages.remove(0) {
+            Message::User(mut parts) => parts.remove(1),
+            other => panic!("{other:?}"),
+        }
+    };
+    let at = "https://x.dev/a";
+    assert!(matches!(part(json!({"fileUri": at, "mimeType": "image/webp"})), UserPart::Image(Image::Url(_))));
+    assert!(matches!(part(json!({"fileUri": at, "mimeType": "application/pdf"})), UserPart::Document(_)));
+    for file in [json!({"fileUri": at}), json!({"fileUri": at, "mimeType": ""}), json!({"file_uri": at})] {
+        assert!(matches!(part(file.clone()), UserPart::Foreign(_)), "{file}");
+    }
+    assert!(matches!(part(json!({"fileUri": at, "mimeType": "video/mp4"})), UserPart::Foreign(_)));
+}
+
+#[test]
 fn tools_of_a_namespace_go_to_other_dialects_by_one_name_and_come_back_in_their_own() {
     let function = |name: &str| json!({"type": "function", "name": name, "description": name, "strict": false, "parameters": {"type": "object"}});
     let asked = asked(
