@@ -18,11 +18,11 @@ use super::to_provider::ProviderMessage;
 use super::watchdog::Watchdog;
 use super::work::AttemptAnswer;
 use crate::policy::admission::Report;
-use crate::policy::budget::{Alert, PromptKind};
+use crate::policy::budget::{Alert, PromptKind, PromptSizing};
 use crate::policy::health::AttemptSummary;
 use crate::policy::hedge::Cost;
 use crate::policy::record::Record;
-use crate::wire::{self, Ending};
+use crate::wire::{self, Ending, Tally};
 use crate::words::{
     AttemptEnd, AttemptRecord, CallFacts, Drift, Event, Failure, FailureClass, Note, RetryAfter, Secret, Usage,
 };
@@ -84,6 +84,8 @@ pub(super) struct AttemptAccount {
     pub(super) secrets: [Option<Secret>; 2],
     /// The parts of the answer that are not known here.
     pub(super) drift: Vec<Drift>,
+    /// What the provider has told so far of its bill.
+    pub(super) tally: Tally,
     /// An answer that came whole and that its provider calls a failure, for a caller that gets no other answer.
     pub(super) flawed: Option<Ending>,
 }
@@ -112,6 +114,7 @@ impl AttemptAccount {
             notes: Vec::new(),
             secrets: [const { None }; 2],
             drift: Vec::new(),
+            tally: Tally::default(),
             flawed: None,
         };
         (account, ended)
@@ -200,10 +203,8 @@ impl AttemptAccount {
             }
         };
         self.tell_drift(&end);
-        if let Some(usage) = brought.as_ref().and_then(AttemptAnswer::usage) {
-            self.learn(&usage);
-        }
         let record = Arc::new(self.record(end, brought.as_ref(), now));
+        self.learn(&record.usage);
         self.tell_provider(&record, back, now);
         self.pay(&record, now);
         self.shared.sink.tell(&Record::Attempt(record.clone()));
@@ -225,20 +226,28 @@ impl AttemptAccount {
         redact::failure(&self.shared.table(), &self.secrets, failure)
     }
 
-    /// Learns from the tokens as the provider counted them.
+    /// Learns from what the provider told of the prompt. What it adds to one comes after its first count.
     fn learn(&mut self, usage: &Usage) {
-        let PlannedAttempt { target, about, prompt, .. } = &self.planned;
-        target.provider.slot.learn(target.index, &prompt.size, usage.input);
-        let kind = PromptKind { route: about.route.clone(), target: target.id().clone(), grows: prompt.grows };
-        self.shared.budgets.learn(kind, prompt.tokens, usage.input);
+        let (Some(told), is_whole) = (self.tally.told(), self.tally.is_whole) else { return };
+        let PlannedAttempt { target, prompt, .. } = &self.planned;
+        if is_whole || prompt.sizing != PromptSizing::Grows {
+            target.provider.slot.learn(target.index, &prompt.size, told.input);
+        }
+        self.shared.budgets.learn(self.kind(), prompt.length(), told.input, is_whole);
         self.permit.took(usage.input.saturating_add(usage.output));
+    }
+
+    /// Returns the kind of its prompt.
+    fn kind(&self) -> PromptKind {
+        let PlannedAttempt { target, about, prompt, .. } = &self.planned;
+        PromptKind { route: about.route.clone(), target: target.id().clone(), sizing: prompt.sizing }
     }
 
     /// Returns the record of the try.
     fn record(&self, end: AttemptEnd, brought: Option<&AttemptAnswer>, now: Instant) -> AttemptRecord {
-        let (usage, is_estimate) = self.usage(brought, &end);
-        let bill = brought.map(AttemptAnswer::bill).unwrap_or_default();
+        let (usage, is_estimate) = self.usage(brought.is_some(), &end);
         let price = self.planned.target.price.as_ref().map(|price| price.at(usage.input));
+        let bill = self.tally.bill(&usage, price.as_ref());
         let billed = price.map(|price| price.billed(&usage, &bill));
         let began = self.begun.unwrap_or(now);
         let ticket = self.permit.ticket();
@@ -307,20 +316,26 @@ impl AttemptAccount {
         }
     }
 
-    /// Returns the tokens as the provider counted them; else an estimate, for the answer at four bytes a token. A try
-    /// that failed before any content is taken to have cost nothing. A cancelled one has cost its prompt, and also an
-    /// answer where the provider does not stop for that.
-    fn usage(&self, brought: Option<&AttemptAnswer>, end: &AttemptEnd) -> (Usage, bool) {
-        if let Some(usage) = brought.and_then(AttemptAnswer::usage) {
+    /// Returns the tokens that are booked, and whether they are an estimate: as the provider counted them; of an answer
+    /// that did not come whole, what it had told and at least what was seen, at four bytes a token. A try of which
+    /// nothing was told and that failed before any content is taken to have cost nothing. A cancelled one has cost its
+    /// prompt, and also an answer where the provider does not stop for that.
+    fn usage(&self, is_brought: bool, end: &AttemptEnd) -> (Usage, bool) {
+        let told = self.tally.told();
+        if let Some(usage) = told.filter(|_| self.tally.is_whole) {
             return (usage, false);
         }
         let is_cancelled = self.begun.is_some() && end.is_cancelled();
-        if brought.is_none() && self.first_token.is_none() && !is_cancelled {
+        if !is_brought && told.is_none() && self.first_token.is_none() && !is_cancelled {
             return (Usage::default(), true);
         }
         let output = u64::try_from(self.content_bytes.div_ceil(4)).unwrap_or(u64::MAX);
         let output = if is_cancelled { output.max(self.planned.runs_on.into()) } else { output };
-        (Usage { input: self.planned.prompt.tokens.into(), output, ..Usage::default() }, true)
+        let told = told.unwrap_or_else(|| {
+            let input = self.shared.budgets.unbilled(&self.kind(), self.planned.prompt.length());
+            Usage { input: input.into(), ..Usage::default() }
+        });
+        (Usage { output: told.output.max(output), ..told }, true)
     }
 }
 

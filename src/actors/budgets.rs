@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use super::live_actor::lock;
 use crate::policy::budget::{
-    Alert, Bills, Budget, BudgetCost, BudgetHealth, BudgetRefusal, Budgets, Estimate, PromptKind, PromptTokens,
-    ReservedAmounts, SoftBudgetRouting,
+    Alert, Bills, Budget, BudgetCost, BudgetHealth, BudgetRefusal, Budgets, Estimate, PromptKind, PromptLength,
+    PromptSizing, PromptTokens, ReservedAmounts, SoftBudgetRouting,
 };
 #[cfg(feature = "store")]
 use crate::spec::PastSpend;
@@ -85,15 +85,22 @@ impl SharedBudgets {
         Ok(Some(BudgetReservation { taken: Some(taken), budgets: self.clone() }))
     }
 
-    /// Returns the tokens of a prompt that was estimated, for a model with this window.
-    pub(super) fn prompt(&self, kind: &PromptKind, estimated: u32, window: Option<u32>) -> PromptTokens {
-        lock(&self.bills).prompt(kind, estimated, window)
+    /// Returns the tokens of a prompt that is to be sent.
+    pub(super) fn prompt(&self, kind: &PromptKind, length: PromptLength) -> PromptTokens {
+        lock(&self.bills).prompt(kind, length)
+    }
+
+    /// Returns the tokens that are booked for a prompt whose bill never came. Where nothing is limited that is what is
+    /// expected, and not the most.
+    pub(super) fn unbilled(&self, kind: &PromptKind, length: PromptLength) -> u32 {
+        let bills = lock(&self.bills);
+        if self.any.load(Relaxed) { bills.unbilled(kind, length) } else { bills.prompt(kind, length).likely }
     }
 
     /// Takes in what was billed for a prompt. Where nothing is limited only what cannot be estimated is of use.
-    pub(super) fn learn(&self, kind: PromptKind, estimated: u32, billed: u64) {
-        if kind.grows || self.any.load(Relaxed) {
-            lock(&self.bills).learn(kind, estimated, billed);
+    pub(super) fn learn(&self, kind: PromptKind, length: PromptLength, billed: u64, is_whole: bool) {
+        if kind.sizing != PromptSizing::Counted || self.any.load(Relaxed) {
+            lock(&self.bills).learn(kind, length, billed, is_whole);
         }
     }
 

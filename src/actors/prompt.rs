@@ -4,8 +4,9 @@ use std::sync::OnceLock;
 
 use super::table::{Table, Target};
 use super::work::Work;
+use crate::policy::budget::{PromptLength, PromptSizing};
 use crate::policy::stale::QuestionKey;
-use crate::policy::tokens::{Measure, Prompt, PromptSize, Weights};
+use crate::policy::tokens::{Measure, Prompt, PromptSize, Shown, Weights};
 use crate::policy::trim::{OverWindow, TrimRange, budget, fits};
 use crate::spec::RouteSpec;
 use crate::words::{Demand, Message};
@@ -18,20 +19,22 @@ pub(crate) struct MeasuredRequest {
     prompts: [OnceLock<Prompt>; Measure::COUNT],
     /// The parts of it that not every target can take.
     pub(super) demands: Vec<Demand>,
-    /// Whether more may be billed of its prompt than is sent: a part is only named, or its provider adds to it.
-    pub(super) grows: bool,
+    /// The parts of it that are no text.
+    shown: Shown,
+    /// Whether more may be billed of its prompt than is sent, at any target.
+    grows: bool,
     /// The key of its answer, if its route keeps answers.
     pub(super) key: Option<QuestionKey>,
 }
 
 impl MeasuredRequest {
     fn new(work: Work, by_message: bool) -> Self {
-        let demands = match &work {
-            Work::Chat(request) => request.demands(),
-            Work::Embed(request) => request.demands(),
+        let (demands, shown) = match &work {
+            Work::Chat(request) => (request.demands(), Shown::of(request)),
+            Work::Embed(request) => (request.demands(), Shown::default()),
         };
         let grows = demands.iter().any(Demand::grows);
-        Self { work, by_message, prompts: Default::default(), demands, grows, key: None }
+        Self { work, by_message, prompts: Default::default(), demands, shown, grows, key: None }
     }
 
     /// Returns the request's size by a measure. It is counted once.
@@ -62,14 +65,39 @@ pub(crate) struct FittedPrompt {
     pub(crate) cut: Option<TrimRange>,
     /// The tokens of that.
     pub(crate) left_out: u32,
-    /// Whether more may be billed than is sent.
-    pub(crate) grows: bool,
+    /// How well its length is known.
+    pub(crate) sizing: PromptSizing,
+    /// The most tokens of its parts that are no text.
+    shown: u32,
+    window: Option<u32>,
+}
+
+impl FittedPrompt {
+    /// Returns its length, as far as it is known.
+    pub(crate) fn length(&self) -> PromptLength {
+        PromptLength { estimated: self.tokens, shown: self.shown, window: self.window }
+    }
 }
 
 impl Target {
     /// Returns what a prompt's features cost here, as far as is known now.
     fn weights(&self) -> Weights {
         self.provider.slot.weights(self.index)
+    }
+
+    /// Returns how well the length of a request's prompt is known here, and the most tokens of its parts that are no
+    /// text.
+    pub(super) fn sizing(&self, asked: &MeasuredRequest) -> (PromptSizing, u32) {
+        let shown = asked.shown.tokens_max(self.spec().vocabulary);
+        let adds = |request| self.provider.spec.flavour.adds(request, &self.id().model);
+        let sizing = if asked.grows || matches!(&asked.work, Work::Chat(request) if adds(request)) {
+            PromptSizing::Grows
+        } else if shown > 0 {
+            PromptSizing::Shows
+        } else {
+            PromptSizing::Counted
+        };
+        (sizing, shown)
     }
 
     /// Returns a request's size by this target's measure.
@@ -103,10 +131,11 @@ impl Table {
         let spec = target.spec();
         let (weights, prompt) = (target.weights(), target.prompt(asked));
         let tokens = weights.tokens(&prompt.whole);
-        let uncut = FittedPrompt { size: prompt.whole, tokens, cut: None, left_out: 0, grows: asked.grows };
         let (can, (messages, output_max)) = (&spec.capabilities, asked.conversation());
         let output = can.answer_max(output_max);
         let window = can.context_tokens_max;
+        let (sizing, shown) = target.sizing(asked);
+        let uncut = FittedPrompt { size: prompt.whole, tokens, cut: None, left_out: 0, sizing, shown, window };
         if route.over_window == OverWindow::Skip || (cuts == 0 && fits(tokens, output, window)) {
             return uncut;
         }

@@ -13,7 +13,7 @@ use super::shared::CrashHook;
 use super::watchdog::Watchdog;
 use crate::policy::verify;
 use crate::transport::{Body, HttpResponse, TransportError};
-use crate::wire::{self, Decoder, EMBED_BYTES_MAX, Embedded, Ending, Names, Unfence, Verbatim};
+use crate::wire::{self, Decoder, EMBED_BYTES_MAX, Embedded, Ending, Names, Tally, Unfence, Verbatim};
 use crate::words::{
     AssistantPart, ChatRequest, EmbedRequest, Failure, FailureClass, Note, Piece, ResponseFormat, Text,
 };
@@ -123,7 +123,9 @@ impl AttemptJob {
             self.account.keep(whole.len() + chunk.len())?;
             whole.extend_from_slice(&chunk);
         }
-        wire::decode_embed(&whole, request)
+        let embedded = wire::decode_embed(&whole, request)?;
+        self.account.tally = Tally { usage: embedded.usage, is_whole: true, ..Tally::default() };
+        Ok(embedded)
     }
 
     /// Reads an answer's body to its end, and hands on what it says.
@@ -153,6 +155,7 @@ impl AttemptJob {
                 },
                 None => decoder.end(&mut said),
             };
+            self.account.tally = decoder.tally();
             self.account.keep(decoder.kept())?;
             self.account.content_bytes = decoder.content_bytes();
             match &progress {

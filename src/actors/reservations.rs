@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::budgets::BudgetReservation;
 use super::clock::now;
 use super::driver::Driver;
-use crate::policy::budget::{BudgetRefusal, Estimate, PromptKind};
+use crate::policy::budget::{BudgetRefusal, Estimate, PromptKind, PromptLength};
 use crate::policy::explain::CallStep;
 use crate::policy::snapshot::{Gate, Refusal};
 use crate::words::{Amount, AttemptRecord, Error, OverBudget};
@@ -54,9 +54,10 @@ impl Driver {
     fn estimate(&self, target: usize, prompt_tokens: u32) -> Estimate {
         let (target, asked) = (&self.table.targets[target], self.needs.output_tokens);
         let usual = self.state.output_tokens(asked);
-        let (can, grows) = (&target.spec().capabilities, self.asked.grows);
-        let kind = PromptKind { route: self.route.name.clone(), target: target.id().clone(), grows };
-        let prompt = self.shared.budgets.prompt(&kind, prompt_tokens, can.context_tokens_max);
+        let (can, (sizing, shown)) = (&target.spec().capabilities, target.sizing(&self.asked));
+        let kind = PromptKind { route: self.route.name.clone(), target: target.id().clone(), sizing };
+        let length = PromptLength { estimated: prompt_tokens, shown, window: can.context_tokens_max };
+        let prompt = self.shared.budgets.prompt(&kind, length);
         Estimate::new(target.price.as_ref(), prompt, usual, asked, can.output_tokens_max)
     }
 

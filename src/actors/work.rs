@@ -11,8 +11,8 @@ use super::blocking_pool::LONG_BYTES;
 use crate::spec::{ProviderSpec, TargetSpec};
 use crate::wire::{self, Embedded, Encoded, Ending, Verbatim};
 use crate::words::{
-    Bill, ChatRequest, CommitPolicy, Dialect, EmbedRequest, Error, Failure, Hedging, OnExhausted, Original, Priority,
-    ResponseFormat, Usage,
+    ChatRequest, CommitPolicy, Dialect, EmbedRequest, Error, Failure, Hedging, OnExhausted, Original, Priority,
+    ResponseFormat,
 };
 
 /// A request of a caller. Cheap to clone.
@@ -208,22 +208,6 @@ impl AttemptAnswer {
         match self {
             Self::Answer(ending) => ending.model.as_ref(),
             Self::Vectors(embedded) => embedded.model.as_ref(),
-        }
-    }
-
-    /// Returns what its provider told of its bill beside the tokens.
-    pub(super) fn bill(&self) -> Bill {
-        match self {
-            Self::Answer(ending) => ending.bill,
-            Self::Vectors(_) => Bill::default(),
-        }
-    }
-
-    /// Returns its tokens, where the provider counted them.
-    pub(super) fn usage(&self) -> Option<Usage> {
-        match self {
-            Self::Answer(ending) => ending.usage,
-            Self::Vectors(embedded) => embedded.usage,
         }
     }
 }

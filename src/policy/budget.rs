@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use account::BudgetAccount;
-pub use bills::{Bills, PromptKind, PromptTokens};
+pub use bills::{Bills, PromptKind, PromptLength, PromptSizing, PromptTokens};
 pub use estimate::{BudgetCost, Estimate};
 pub use period::Period;
 

@@ -14,10 +14,12 @@
 
 #[cfg(any(test, feature = "exact-tokens"))]
 mod exact;
+mod shown;
 mod size;
 #[cfg(test)]
 mod tests;
 
+pub use shown::Shown;
 pub use size::{Prompt, PromptSize};
 
 use crate::words::without_path;

@@ -7,12 +7,38 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::words::Bill;
+use crate::words::{Bill, Rates, Usage};
 
 /// Ticks for a dollar.
 const TICKS: f64 = 1e10;
 /// The most that one answer is believed to cost.
 const DOLLARS_MAX: f64 = 1e6;
+
+/// What a provider has told of its bill so far, in an answer that may end at any time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// The tokens.
+    pub usage: Option<Usage>,
+    /// What else is on it.
+    pub bill: Bill,
+    /// Whether the answer has ended, so that this is all.
+    pub is_whole: bool,
+}
+
+impl Tally {
+    /// Returns the tokens, where the prompt's are among them: some say none before the end.
+    pub fn told(&self) -> Option<Usage> {
+        self.usage.filter(|told| self.is_whole || told.input > 0)
+    }
+
+    /// Returns the bill for these tokens: a cost that was told before more of the answer came is no more than its
+    /// least.
+    pub fn bill(&self, booked: &Usage, price: Option<&Rates>) -> Bill {
+        let is_all = self.is_whole || self.usage.is_some_and(|told| told.output >= booked.output);
+        let least = price.filter(|_| !is_all).map_or(0.0, |price| price.cost_usd(booked));
+        Bill { cost_usd: self.bill.cost_usd.map(|told| told.max(least)), ..self.bill }
+    }
+}
 
 #[derive(Deserialize)]
 struct Told<'a> {
@@ -58,6 +84,19 @@ pub(super) fn serve(bill: &mut Bill, service: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cost_that_was_told_before_more_came_is_the_least() {
+        let usage = |output| Usage { input: 1_000, output, ..Usage::default() };
+        let bill = Bill { cost_usd: Some(1.5), searches: 2, ..Bill::default() };
+        let (tally, price) = (Tally { usage: Some(usage(10)), bill, is_whole: false }, Rates::new(1_000.0, 10_000.0));
+        let told = |booked: &Usage| tally.bill(booked, Some(&price));
+        assert_eq!(told(&usage(10)), bill, "it is all there is");
+        assert_eq!(told(&usage(20)), bill, "it is more than the price of it");
+        let least = told(&usage(100)).cost_usd.expect("a cost");
+        assert!((least - 2.0).abs() < 1e-9, "{least}");
+        assert_eq!(tally.bill(&usage(100), None), bill);
+    }
 
     #[test]
     fn a_service_that_is_not_the_usual_one_has_other_prices() {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::anthropic;
+use super::bill::Tally;
 use super::classify;
 use super::draft::{Draft, Ending, cut, unusable};
 use super::function;
@@ -244,6 +245,11 @@ impl Decoder {
             Err(failure) if failure.class == FailureClass::Cut => Ok(Progress::default()),
             progress => progress,
         }
+    }
+
+    /// Returns what its provider has told of its bill so far.
+    pub fn tally(&self) -> Tally {
+        Tally { usage: self.draft.usage, bill: self.draft.bill, is_whole: self.has_ended() }
     }
 
     /// Returns what came so far that is not known here, each thing once, and forgets it.

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+mod fields;
 mod table;
 
 pub use table::GENERIC;
@@ -19,10 +20,8 @@ use crate::words::{
     AssistantPart, ChatRequest, Dialect, Effort, Failure, FailureClass, Message, ResponseFormat, ToolChoice, UserPart,
     without_path,
 };
-use table::{
-    BLANK, BLANKING, CHAT_FIELDS, CHAT_PLAIN, GENERATIONS, MESSAGES_FIELDS, NONE, OPENAI_MODELS, PLAIN, REMEMBERING,
-    RESPONSES_FIELDS, TABLE,
-};
+use fields::{CHAT_FIELDS, CHAT_PLAIN, MESSAGES_FIELDS, RESPONSES_FIELDS, adds};
+use table::{BLANK, BLANKING, GENERATIONS, NONE, OPENAI_MODELS, PLAIN, REMEMBERING, SEARCHERS, TABLE};
 
 /// A field of a body and its JSON, in which `{}` is the place of a word.
 pub(super) type Template = (&'static str, &'static str);
@@ -116,6 +115,9 @@ pub struct Flavour {
 
     /// The zone of its clock, where it names none.
     pub(crate) home: Zone,
+
+    /// Whether all its models search by themselves.
+    searches: bool,
 
     /// Ids of tool calls it takes.
     pub(super) ids: IdForm,
@@ -263,6 +265,15 @@ impl Flavour {
         let is_known = CHAT_FIELDS.iter().any(|(fields, _)| fields.contains(&field));
         let takes = |dialect| self.takes_extra(dialect, field, false);
         is_known && !self.is_generic() && takes(Dialect::OpenAiChat) && takes(Dialect::OpenAiResponses)
+    }
+
+    /// Tells whether more may be billed of a prompt than is sent: its model searches by itself, or a field that the
+    /// common form has no words for may ask for something that is put into the prompt. Fields that are not known may.
+    pub(crate) fn adds(&self, request: &ChatRequest, model: &str) -> bool {
+        let model = lower(model);
+        self.searches
+            || SEARCHERS.iter().any(|part| model.contains(part))
+            || request.extra.iter().any(|(field, value)| adds(field, value))
     }
 
     /// Returns this host's name for a beta that a caller asks for; `None` where it is refused.
@@ -460,12 +471,15 @@ fn is_about_tools(message: &Message) -> bool {
     }
 }
 
+/// Returns a name in lower case, as most are.
+fn lower(name: &str) -> Cow<'_, str> {
+    let is_capital = |letter: u8| letter.is_ascii_uppercase();
+    if name.bytes().any(is_capital) { name.to_ascii_lowercase().into() } else { name.into() }
+}
+
 impl Models {
     fn has(&self, model: &str) -> bool {
-        let name = without_path(model);
-        let is_capital = |letter: u8| letter.is_ascii_uppercase();
-        let lower = if name.bytes().any(is_capital) { name.to_ascii_lowercase().into() } else { Cow::Borrowed(name) };
-        let name = &*lower;
+        let name = &*lower(without_path(model));
         let begins = |begin: &&str| {
             let is_digit =
                 |text: &str, at: fn(&[u8]) -> Option<&u8>| at(text.as_bytes()).is_some_and(u8::is_ascii_digit);

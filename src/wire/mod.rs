@@ -61,6 +61,7 @@ mod decode;
 #[cfg(any(feature = "sidecar", feature = "internals"))]
 pub mod serve;
 
+pub use bill::Tally;
 pub use classify::{Sent, classify, refuses_thoughts, unknown_code};
 pub use decode::{AnswerMax, Decoder};
 pub use draft::Ending;

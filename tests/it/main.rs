@@ -43,6 +43,7 @@ mod strategies;
 mod streams;
 mod supervision;
 mod timers;
+mod told;
 mod translations;
 #[cfg(feature = "sidecar")]
 mod warm;

@@ -1,7 +1,9 @@
 //! How much longer than estimated prompts were, by what their providers billed.
 //!
-//! A prompt that is named and not sent (a file's id, a conversation that its provider keeps), or to which its provider
-//! adds (its own tools), cannot be counted here: until one was billed it may fill its model's window.
+//! Texts that are sent are counted here. How large an image, a page or a sound is at its provider is not known: until
+//! one was billed it may be the largest. What is named and not sent (a file's id, a conversation that its provider
+//! keeps), or what its provider adds (its own tools), cannot be counted at all: until one was billed such a prompt may
+//! fill its model's window.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,6 +16,8 @@ const WINDOW: u32 = 1 << 20;
 const RECENT: u32 = 64;
 /// The most routes and targets that are known; beyond it all begin anew.
 const KNOWN_MAX: usize = 10_000;
+/// The parts of what images, pages and sounds may be at most, in which it is known what they are.
+const PARTS: u64 = 1_024;
 
 /// The tokens of a prompt: as expected, and at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,23 +28,88 @@ pub struct PromptTokens {
     pub most: u32,
 }
 
-/// A kind of prompts: of a route, at a target, and whether more is billed than is sent.
+/// How well the length of a prompt is known before it is billed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PromptSizing {
+    /// It is sent, and counted here.
+    Counted,
+    /// It is sent, and shows images, pages or sounds.
+    Shows,
+    /// More may be billed than is sent: a part of it is only named, or its provider adds to it.
+    Grows,
+}
+
+/// A kind of prompts: of a route, at a target, and how well their length is known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PromptKind {
     /// The route's name.
     pub route: Arc<str>,
     /// The target.
     pub target: TargetId,
-    /// Whether it is named, or its provider adds to it.
-    pub grows: bool,
+    /// How well their length is known.
+    pub sizing: PromptSizing,
 }
 
-/// What was billed beyond the estimate, at most, of the last answers.
+/// The length of a prompt, in tokens, as far as it is known before it is billed.
+#[derive(Clone, Copy, Debug)]
+pub struct PromptLength {
+    /// By our estimate.
+    pub estimated: u32,
+    /// What its images, pages and sounds may be at most.
+    pub shown: u32,
+    /// Its model's window, where that is known.
+    pub window: Option<u32>,
+}
+
+impl PromptLength {
+    /// Returns this many tokens more, and an eighth of the estimate at least: so far off is that.
+    fn over(self, more: u32) -> u32 {
+        self.estimated.saturating_add((self.estimated / 8).max(more))
+    }
+
+    /// Returns the most that it can be while none like it was billed: no provider takes more than its window.
+    fn most(self, sizing: PromptSizing) -> u32 {
+        let window = self.window.unwrap_or(WINDOW);
+        let most = match sizing {
+            PromptSizing::Counted => 0,
+            PromptSizing::Shows => self.over(0).saturating_add(self.shown).min(window),
+            PromptSizing::Grows => window,
+        };
+        most.max(self.over(0))
+    }
+}
+
+/// What was billed beyond the estimate, at most, of the last answers: tokens or, of what is shown, parts of its most.
 #[derive(Clone, Copy, Debug, Default)]
 struct Excess {
     now: u32,
     before: u32,
     answers: u32,
+}
+
+impl Excess {
+    /// Returns the tokens beyond the estimate that a prompt may have.
+    fn tokens(self, sizing: PromptSizing, length: PromptLength) -> u32 {
+        let most = self.now.max(self.before);
+        if sizing == PromptSizing::Shows {
+            saturated((u64::from(most) * u64::from(length.shown)).div_ceil(PARTS))
+        } else {
+            most
+        }
+    }
+
+    /// Returns what is to be known of this many tokens beyond the estimate.
+    fn of(tokens: u32, sizing: PromptSizing, length: PromptLength) -> u32 {
+        if sizing == PromptSizing::Shows {
+            saturated((u64::from(tokens) * PARTS).div_ceil(length.shown.max(1).into()))
+        } else {
+            tokens
+        }
+    }
+}
+
+fn saturated(tokens: u64) -> u32 {
+    u32::try_from(tokens).unwrap_or(u32::MAX)
 }
 
 /// What was billed beyond the estimate, for each kind of prompts.
@@ -50,32 +119,46 @@ pub struct Bills {
 }
 
 impl Bills {
-    /// Returns the tokens of a prompt that was estimated, for a model with this window.
-    pub fn prompt(&self, kind: &PromptKind, estimated: u32, window: Option<u32>) -> PromptTokens {
-        let excess = self.known.get(kind).map(|excess| excess.now.max(excess.before));
-        // Prompts are estimated, and may be an eighth over.
-        let over = |tokens: u32, excess: u32| tokens.saturating_add((tokens / 8).max(excess));
-        match excess {
-            None if kind.grows => {
-                PromptTokens { likely: estimated, most: window.unwrap_or(WINDOW).max(over(estimated, 0)) }
+    /// Returns the tokens of a prompt that is to be sent.
+    pub fn prompt(&self, kind: &PromptKind, length: PromptLength) -> PromptTokens {
+        let (likely, sizing) = (length.estimated, kind.sizing);
+        let excess = self.known.get(kind).map(|excess| excess.tokens(sizing, length));
+        match (sizing, excess) {
+            (_, None) => PromptTokens { likely, most: length.most(sizing) },
+            (PromptSizing::Grows, Some(excess)) => {
+                let longer = PromptLength { estimated: likely.saturating_add(excess), ..length };
+                PromptTokens { likely: longer.estimated, most: longer.over(0).saturating_add(length.shown) }
             }
-            Some(excess) if kind.grows => {
-                let likely = estimated.saturating_add(excess);
-                PromptTokens { likely, most: over(likely, 0) }
-            }
-            excess => PromptTokens { likely: estimated, most: over(estimated, excess.unwrap_or(0)) },
+            (_, Some(excess)) => PromptTokens { likely, most: length.over(excess) },
         }
     }
 
-    /// Takes in what was billed for a prompt.
-    pub fn learn(&mut self, kind: PromptKind, estimated: u32, billed: u64) {
-        if self.known.len() >= KNOWN_MAX && !self.known.contains_key(&kind) {
-            self.known.clear();
+    /// Returns the tokens that are taken for a prompt that was sent and whose bill never came.
+    pub fn unbilled(&self, kind: &PromptKind, length: PromptLength) -> u32 {
+        let excess = self.known.get(kind).map(|excess| excess.tokens(kind.sizing, length));
+        match (kind.sizing, excess) {
+            (PromptSizing::Counted, _) => length.estimated,
+            (_, Some(excess)) => length.estimated.saturating_add(excess),
+            (sizing, None) => length.most(sizing),
         }
-        let more = u32::try_from(billed).unwrap_or(u32::MAX).saturating_sub(estimated);
+    }
+
+    /// Takes in what was billed for a prompt, or told of it before the answer broke off. To one that grows more may
+    /// have been added after that: by it none is known as billed.
+    pub fn learn(&mut self, kind: PromptKind, length: PromptLength, billed: u64, is_whole: bool) {
+        let is_bill = is_whole || kind.sizing != PromptSizing::Grows;
+        if !self.known.contains_key(&kind) {
+            if !is_bill {
+                return;
+            }
+            if self.known.len() >= KNOWN_MAX {
+                self.known.clear();
+            }
+        }
+        let more = Excess::of(saturated(billed).saturating_sub(length.estimated), kind.sizing, length);
         let excess = self.known.entry(kind).or_default();
         excess.now = excess.now.max(more);
-        excess.answers += 1;
+        excess.answers += u32::from(is_bill);
         if excess.answers >= RECENT {
             *excess = Excess { before: excess.now, ..Excess::default() };
         }
@@ -86,37 +169,83 @@ impl Bills {
 mod tests {
     use super::*;
 
-    fn kind(grows: bool) -> PromptKind {
-        PromptKind { route: "smart".into(), target: TargetId::new("a", "m"), grows }
+    const COUNTED: PromptSizing = PromptSizing::Counted;
+    const SHOWS: PromptSizing = PromptSizing::Shows;
+    const GROWS: PromptSizing = PromptSizing::Grows;
+
+    fn kind(sizing: PromptSizing) -> PromptKind {
+        PromptKind { route: "smart".into(), target: TargetId::new("a", "m"), sizing }
+    }
+
+    const fn length(estimated: u32, shown: u32) -> PromptLength {
+        PromptLength { estimated, shown, window: Some(400_000) }
     }
 
     #[test]
     fn a_prompt_that_is_named_may_fill_its_window_until_one_was_billed() {
         let mut bills = Bills::default();
-        let prompt = |bills: &Bills, grows| bills.prompt(&kind(grows), 80, Some(400_000));
-        assert_eq!(prompt(&bills, true), PromptTokens { likely: 80, most: 400_000 });
-        assert_eq!(bills.prompt(&kind(true), 80, None).most, WINDOW);
-        assert_eq!(prompt(&bills, false), PromptTokens { likely: 80, most: 90 });
-        bills.learn(kind(true), 80, 100_080);
-        assert_eq!(prompt(&bills, true), PromptTokens { likely: 100_080, most: 112_590 });
-        assert_eq!(prompt(&bills, false), PromptTokens { likely: 80, most: 90 }, "of another kind");
+        let prompt = |bills: &Bills, sizing| bills.prompt(&kind(sizing), length(80, 0));
+        assert_eq!(prompt(&bills, GROWS), PromptTokens { likely: 80, most: 400_000 });
+        assert_eq!(bills.prompt(&kind(GROWS), PromptLength { window: None, ..length(80, 0) }).most, WINDOW);
+        assert_eq!(prompt(&bills, COUNTED), PromptTokens { likely: 80, most: 90 });
+        bills.learn(kind(GROWS), length(80, 0), 100_080, true);
+        assert_eq!(prompt(&bills, GROWS), PromptTokens { likely: 100_080, most: 112_590 });
+        assert_eq!(prompt(&bills, COUNTED), PromptTokens { likely: 80, most: 90 }, "of another kind");
         // A provider that puts words before all prompts.
-        bills.learn(kind(false), 80, 1_080);
-        assert_eq!(prompt(&bills, false), PromptTokens { likely: 80, most: 1_080 });
-        assert_eq!(bills.prompt(&kind(false), 80_000, None).most, 90_000, "a long one is not longer for it");
+        bills.learn(kind(COUNTED), length(80, 0), 1_080, true);
+        assert_eq!(prompt(&bills, COUNTED), PromptTokens { likely: 80, most: 1_080 });
+        assert_eq!(bills.prompt(&kind(COUNTED), length(80_000, 0)).most, 90_000, "a long one is not longer for it");
+    }
+
+    #[test]
+    fn images_count_with_the_largest_until_one_was_billed_and_then_with_the_part_of_it_that_was() {
+        let mut bills = Bills::default();
+        let prompt = |bills: &Bills, shown| bills.prompt(&kind(SHOWS), length(800, shown));
+        assert_eq!(prompt(&bills, 48_000), PromptTokens { likely: 800, most: 48_900 });
+        assert_eq!(prompt(&bills, 800_000).most, 400_000, "no prompt is longer than its window");
+        bills.learn(kind(SHOWS), length(800, 48_000), 2_300, true);
+        assert_eq!(prompt(&bills, 48_000), PromptTokens { likely: 800, most: 2_300 });
+        assert_eq!(prompt(&bills, 480_000), PromptTokens { likely: 800, most: 15_800 }, "ten of them");
+    }
+
+    #[test]
+    fn a_prompt_whose_bill_never_came_is_taken_for_what_others_were_or_for_its_most() {
+        let mut bills = Bills::default();
+        let unbilled = |bills: &Bills, sizing, shown| bills.unbilled(&kind(sizing), length(80, shown));
+        assert_eq!(unbilled(&bills, COUNTED, 0), 80);
+        assert_eq!(unbilled(&bills, SHOWS, 5_000), 5_090);
+        assert_eq!(unbilled(&bills, GROWS, 0), 400_000);
+        for sizing in [COUNTED, SHOWS, GROWS] {
+            bills.learn(kind(sizing), length(80, 5_000), 6_080, true);
+        }
+        assert_eq!(unbilled(&bills, COUNTED, 0), 80);
+        assert!((6_080..6_090).contains(&unbilled(&bills, SHOWS, 5_000)), "as near as parts tell it");
+        assert_eq!(unbilled(&bills, GROWS, 0), 6_080);
+    }
+
+    #[test]
+    fn what_is_told_before_the_end_makes_no_prompt_known_that_may_grow_after_it() {
+        let mut bills = Bills::default();
+        bills.learn(kind(GROWS), length(80, 0), 80, false);
+        assert_eq!(bills.prompt(&kind(GROWS), length(80, 0)).most, 400_000);
+        bills.learn(kind(COUNTED), length(80, 0), 1_080, false);
+        assert_eq!(bills.prompt(&kind(COUNTED), length(80, 0)).most, 1_080, "others are as long as they were sent");
+        bills.learn(kind(GROWS), length(80, 0), 1_080, true);
+        bills.learn(kind(GROWS), length(80, 0), 9_080, false);
+        assert_eq!(bills.prompt(&kind(GROWS), length(80, 0)).likely, 9_080, "it is that at least");
     }
 
     #[test]
     fn the_largest_bill_is_known_for_a_while_and_then_forgotten() {
         let mut bills = Bills::default();
-        bills.learn(kind(true), 0, 5_000);
+        bills.learn(kind(GROWS), length(0, 0), 5_000, true);
         let mut answers = 0;
-        while bills.prompt(&kind(true), 0, None).likely == 5_000 {
-            bills.learn(kind(true), 0, 7);
+        while bills.prompt(&kind(GROWS), length(0, 0)).likely == 5_000 {
+            bills.learn(kind(GROWS), length(0, 0), 7, true);
             answers += 1;
             assert!(answers < 1_000, "it is never forgotten");
         }
         assert!(answers >= RECENT, "{answers}");
-        assert_eq!(bills.prompt(&kind(true), 0, None).likely, 7);
+        assert_eq!(bills.prompt(&kind(GROWS), length(0, 0)).likely, 7);
     }
 }

@@ -348,4 +348,40 @@ proptest::proptest! {
         let told = money.health(now)[0].budget.spent.number();
         proptest::prop_assert!((told - spent as f64 / 1e9).abs() < 1e-9);
     }
+
+    /// The same where how long prompts are is learnt on the way: of every kind, each billed at the most that was known
+    /// when it was sent.
+    #[test]
+    fn prompts_of_every_kind_that_are_billed_at_their_most_overspend_by_the_error_of_one_at_most(
+        limit in 1_000_i64..200_000,
+        calls in proptest::collection::vec((0_u8..3, 1_u32..2_000, 0_u32..9_000, 0_u8..8), 100),
+    ) {
+        let (mut money, mut bills) = (Budgets::new(vec![budget(limit, BudgetScope::All)]), Bills::default());
+        let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
+        let (mut flying, mut spent, mut error) = (Vec::new(), 0, 0);
+        let mut end = |money: &mut Budgets, bills: &mut Bills, (taken, kind, length, paid)| {
+            spent += i64::from(paid);
+            bills.learn(kind, length, u64::from(paid), true);
+            let _ = money.settle(&call, taken, nanos(i64::from(paid)), now);
+        };
+        for (sizing, estimated, shown, ends) in calls {
+            let sizing = [PromptSizing::Counted, PromptSizing::Shows, PromptSizing::Grows][usize::from(sizing)];
+            let kind = PromptKind { route: "r".into(), target: crate::words::TargetId::new("a", "m"), sizing };
+            let length = PromptLength { estimated, shown, window: Some(50_000) };
+            let PromptTokens { likely, most } = bills.prompt(&kind, length);
+            if let Ok(taken) = money.take(&call, &costs(likely.into(), most.into()), now) {
+                error = error.max(i64::from(most - likely));
+                flying.push((taken, kind, length, most));
+            }
+            for _ in 0..ends.saturating_sub(5) {
+                if !flying.is_empty() {
+                    end(&mut money, &mut bills, flying.swap_remove(usize::from(ends) % flying.len()));
+                }
+            }
+        }
+        for flying in flying {
+            end(&mut money, &mut bills, flying);
+        }
+        proptest::prop_assert!(spent <= limit + error, "{} of {}", spent, limit);
+    }
 }

@@ -143,6 +143,7 @@ pub const GENERIC: Flavour = Flavour {
     json: true,
     stream_usage: true,
     runs_on: false,
+    searches: false,
     stream_only: None,
     home: Zone::UTC,
     ids: IdForm::Any,
@@ -425,6 +426,7 @@ pub(super) const TABLE: &[Flavour] = &[
     Flavour {
         name: "perplexity",
         runs_on: true,
+        searches: true,
         files: false,
         hosts: &[("api.perplexity.ai", "")],
         refused: &[(ALL, &["sampling.seed", "sampling.stop"])],
@@ -503,156 +505,9 @@ pub(super) const TABLE: &[Flavour] = &[
     },
 ];
 
-/// Fields of chat completions that most servers know: a caller that sends them means no particular one.
-pub(super) const CHAT_PLAIN: &[&str] = &["user", "logprobs", "top_logprobs", "n", "echo", "best_of", "suffix"];
-
-/// Fields of chat completions that only some servers know, and which. All others get none of them, except servers of
-/// which nothing is known. `top_k` and its kind: "Unrecognized request argument supplied: `top_k`".
-pub(super) const CHAT_FIELDS: &[(&[&str], &[&str])] = &[
-    (&["prompt_cache_key"], &["openai", "azure", "mistral", "openrouter", "vercel", "litellm", "kimi", "fireworks"]),
-    (&["prompt_cache_retention", "prompt_cache_options", "store"], &["openai", "azure", "vercel", "litellm"]),
-    (&["safety_identifier"], &["openai", "azure", "openrouter", "vercel", "litellm", "kimi"]),
-    (&["service_tier"], &["openai", "azure", "openrouter", "vercel", "litellm", "groq", "cerebras", "fireworks"]),
-    (&["metadata"], &["openai", "azure", "mistral", "openrouter", "vercel", "litellm"]),
-    (&["verbosity"], &["openai", "azure", "openrouter", "vercel", "litellm"]),
-    (&["web_search_options"], &["openai", "azure", "perplexity", "openrouter", "vercel", "litellm", "xai"]),
-    (&["prediction"], &["openai", "azure", "mistral", "openrouter", "vercel", "litellm", "cerebras", "fireworks"]),
-    (
-        &["logit_bias"],
-        &[
-            "openai",
-            "azure",
-            "openrouter",
-            "vercel",
-            "litellm",
-            "together",
-            "fireworks",
-            "vllm",
-            "llamacpp",
-            "lmstudio",
-            "cerebras",
-        ],
-    ),
-    (&["modalities", "audio"], &["openai", "azure", "qwen", "openrouter", "vercel", "litellm"]),
-    (&["moderation"], &["openai", "azure", "litellm"]),
-    // Of responses alone.
-    (&["client_metadata"], &[]),
-    (&["models"], &["openrouter", "litellm", "vercel"]),
-    (
-        &[
-            "provider",
-            "route",
-            "transforms",
-            "plugins",
-            "usage",
-            "image_config",
-            "preset",
-            "session_id",
-            "trace",
-            "verbosity_level",
-        ],
-        &["openrouter", "litellm"],
-    ),
-    (&["include_reasoning"], &["openrouter", "litellm", "groq", "vllm"]),
-    (&["providerOptions", "provider_options"], &["vercel"]),
-    (&["reasoning_format"], &["groq", "llamacpp", "cerebras"]),
-    (&["search_settings", "compound_custom", "citation_options"], &["groq"]),
-    (&["documents"], &["groq", "vllm"]),
-    (&["thinking"], &["deepseek", "zai", "kimi", "minimax", "litellm"]),
-    (&["user_id"], &["deepseek", "zai"]),
-    (
-        &[
-            "enable_thinking",
-            "thinking_budget",
-            "preserve_thinking",
-            "enable_search",
-            "search_options",
-            "vl_high_resolution_images",
-            "incremental_output",
-            "enable_code_interpreter",
-        ],
-        &["qwen"],
-    ),
-    (&["do_sample", "tool_stream", "request_id"], &["zai"]),
-    (&["reasoning_split", "mask_sensitive_info"], &["minimax"]),
-    (&["safe_prompt", "prompt_mode", "random_seed"], &["mistral"]),
-    (&["guardrails"], &["mistral", "litellm"]),
-    (&["search_parameters", "deferred"], &["xai"]),
-    (
-        &[
-            "search_mode",
-            "search_domain_filter",
-            "search_recency_filter",
-            "return_images",
-            "return_related_questions",
-            "disable_search",
-        ],
-        &["perplexity"],
-    ),
-    (&["chat_template_kwargs"], &["vllm", "llamacpp", "lmstudio", "together", "fireworks", "litellm"]),
-    (
-        &["top_k", "min_p", "repetition_penalty"],
-        &[
-            "openrouter",
-            "litellm",
-            "vercel",
-            "together",
-            "fireworks",
-            "perplexity",
-            "qwen",
-            "vllm",
-            "llamacpp",
-            "lmstudio",
-            "ollama",
-        ],
-    ),
-    (&["top_a"], &["openrouter", "litellm"]),
-    (&["guided_json", "guided_regex", "guided_choice", "guided_grammar", "truncate_prompt_tokens"], &["vllm"]),
-    (&["structured_outputs"], &["vllm", "openrouter", "litellm"]),
-    (&["cache_prompt", "n_predict", "grammar", "id_slot", "samplers"], &["llamacpp"]),
-    (&["ttl", "draft_model"], &["lmstudio"]),
-    (&["mock_response", "fallbacks", "num_retries", "caching", "api_base", "drop_params"], &["litellm"]),
-];
-
-/// The same for Anthropic's messages. At Vertex AI: "`cache_control`: Extra inputs are not permitted".
-pub(super) const MESSAGES_FIELDS: &[(&[&str], &[&str])] = &[
-    (&["anthropic_version", "anthropic_beta"], &["vertex-anthropic"]),
-    (&["context_management"], &["anthropic", "vertex-anthropic", "openrouter", "vercel", "litellm"]),
-    (
-        &[
-            "cache_control",
-            "mcp_servers",
-            "container",
-            "inference_geo",
-            "service_tier",
-            "speed",
-            "diagnostics",
-            "user_profile_id",
-        ],
-        &["anthropic", "openrouter", "vercel", "litellm"],
-    ),
-    (&["metadata"], &["anthropic", "vertex-anthropic", "openrouter", "vercel", "litellm", "kimi", "zai", "minimax"]),
-    (&["provider", "models", "route", "transforms", "plugins"], &["openrouter", "litellm"]),
-];
-
-/// The same for responses.
-pub(super) const RESPONSES_FIELDS: &[(&[&str], &[&str])] = &[
-    (&["prompt_cache_key"], &["openai", "azure", "openrouter", "xai", "vercel", "litellm"]),
-    (
-        &[
-            "prompt_cache_retention",
-            "prompt_cache_options",
-            "safety_identifier",
-            "service_tier",
-            "context_management",
-            "client_metadata",
-            "moderation",
-        ],
-        &["openai", "azure", "openrouter", "vercel", "litellm"],
-    ),
-    (&["provider", "models", "route", "transforms", "plugins"], &["openrouter", "litellm"]),
-    (&["search_parameters"], &["xai"]),
-];
+/// Models that search by themselves, at any host, by parts of their names: Perplexity's, OpenAI's for searches and
+/// research, Groq's compounds, and any at OpenRouter that is asked for so.
+pub(super) const SEARCHERS: &[&str] = &["sonar", "-search", "deep-research", "compound", ":online"];
 
 const fn named(begin: &'static [&'static str]) -> Models {
     Models { begin, except: &[] }

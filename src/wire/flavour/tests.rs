@@ -614,3 +614,41 @@ fn models_are_told_apart_by_their_generation() {
         assert_eq!(GENERIC.encrypts(model.into(), false), reasons, "{model}");
     }
 }
+
+#[test]
+fn a_field_adds_to_a_prompt_unless_it_is_known_not_to_or_says_no() {
+    let adds = |flavour: &str, model: &str, extra: Value| {
+        let mut request = ChatRequest::new("r").user("Hi");
+        let Value::Object(fields) = extra else { panic!("no object") };
+        request.extra = fields.into_iter().map(|(name, value)| (name, value.into())).collect();
+        self::flavour(flavour).adds(&request, model)
+    };
+    for (flavour, extra) in [
+        ("openai", json!({"web_search_options": {}})),
+        ("openrouter", json!({"plugins": [{"id": "web"}]})),
+        ("xai", json!({"search_parameters": {"mode": "on"}})),
+        ("qwen", json!({"enable_search": true})),
+        ("groq", json!({"compound_custom": {"tools": {}}})),
+        ("vercel", json!({"providerOptions": {"google": {}}})),
+        ("anthropic", json!({"mcp_servers": [{"url": "https://x"}]})),
+        ("vllm", json!({"documents": [{"text": "x"}]})),
+        ("generic", json!({"a_field_of_tomorrow": 1})),
+    ] {
+        assert!(adds(flavour, "m", extra.clone()), "{flavour} {extra}");
+    }
+    for extra in [
+        json!({"top_k": 5, "service_tier": "flex", "metadata": {"a": "b"}, "reasoning": {"effort": "low"}}),
+        json!({"enable_search": false, "plugins": [], "a_field_of_tomorrow": null}),
+        json!({"include": ["x"], "truncation": "auto", "store": false}),
+        json!({"thinking": {"type": "adaptive"}, "output_config": {}, "context_management": {}}),
+        json!({"generationConfig": {"topK": 3}, "safetySettings": [{}], "labels": {}}),
+        json!({"guided_json": {}, "chat_template_kwargs": {}, "n": 2, "user": "x"}),
+    ] {
+        assert!(!adds("openai", "gpt-5.4", extra.clone()), "{extra}");
+    }
+    assert!(adds("perplexity", "whatever", json!({})), "all of its models search");
+    for model in ["perplexity/sonar-pro", "gpt-4o-search-preview", "o3-deep-research", "groq/compound", "x/y:online"] {
+        assert!(adds("openrouter", model, json!({})), "{model}");
+    }
+    assert!(!adds("openrouter", "openai/gpt-5.4", json!({})));
+}

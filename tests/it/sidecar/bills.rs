@@ -9,6 +9,7 @@ use standin::sidecar::{ClientKey, Settings};
 use super::http::{Caller, Response};
 use super::open_key;
 use super::parts::Scene;
+use super::upstream::PAUSE;
 
 fn priced(settings: &mut Settings, price: &PriceConfig) {
     for model in settings.runtime.providers.values_mut().flat_map(|provider| provider.models.values_mut()) {
@@ -106,6 +107,88 @@ async fn prompts_that_are_named_and_not_sent_overspend_a_budget_by_one_at_most()
     let refused = scene.ask(Caller::Responses, &body).await;
     assert!(refused.body.contains(", and this call is expected to cost 1.0"), "{}", refused.body);
     assert_eq!(scene.arrived().map(|asked| asked.len()).iter().sum::<usize>(), answered);
+}
+
+/// A request with a part or a field whose tokens cannot be counted here, and the flavour of its provider.
+fn uncounted() -> Vec<(Caller, Option<&'static str>, Value)> {
+    let base64 = "JVBERi0xLjQKJcOkw7zDtsOfCgoK".repeat(240);
+    let text = json!({"type": "text", "text": "s"});
+    let shown = |part: Value| json!({"messages": [{"role": "user", "content": [part, text]}]});
+    let gemini = |part: Value| json!({"contents": [{"role": "user", "parts": [part, {"text": "s"}]}]});
+    let asks = |field: &str, value: Value| json!({"messages": [{"role": "user", "content": "s"}], field: value});
+    let image = json!({"type": "image_url", "image_url": {"url": "https://x.example/a.png"}});
+    let png = format!("data:image/png;base64,{base64}");
+    let pdf = json!({"filename": "a.pdf", "file_data": format!("data:application/pdf;base64,{base64}")});
+    vec![
+        (Caller::Chat, Some("xai"), asks("search_parameters", json!({"mode": "on"}))),
+        (Caller::Chat, Some("openrouter"), asks("plugins", json!([{"id": "web"}]))),
+        (Caller::Chat, Some("qwen"), asks("enable_search", json!(true))),
+        (Caller::Chat, Some("groq"), asks("compound_custom", json!({"tools": {"enabled_tools": ["web_search"]}}))),
+        (Caller::Chat, Some("perplexity"), asks("stream", json!(false))),
+        (Caller::Chat, Some("openai"), asks("web_search_options", json!({}))),
+        (Caller::Chat, None, asks("a_field_of_tomorrow", json!({"searches": true}))),
+        (Caller::Chat, None, shown(image)),
+        (Caller::Chat, None, shown(json!({"type": "file", "file": pdf}))),
+        (Caller::Chat, None, shown(json!({"type": "input_audio", "input_audio": {"data": base64, "format": "mp3"}}))),
+        (
+            Caller::Responses,
+            None,
+            json!({"input": [{"role": "user", "content": [
+            {"type": "input_image", "image_url": png}, {"type": "input_text", "text": "s"}]}]}),
+        ),
+        (
+            Caller::Anthropic,
+            None,
+            shown(json!({"type": "image",
+            "source": {"type": "url", "url": "https://x.example/a.png"}})),
+        ),
+        (Caller::Anthropic, None, asks("mcp_servers", json!([{"type": "url", "url": "https://x", "name": "x"}]))),
+        (Caller::Gemini, None, gemini(json!({"inlineData": {"mimeType": "image/png", "data": base64}}))),
+        (Caller::Gemini, None, gemini(json!({"fileData": {"fileUri": "https://youtube.com/watch?v=1"}}))),
+    ]
+}
+
+/// An answer to 6 000 tokens of a prompt, after a while.
+fn billed(caller: Caller) -> String {
+    let answer = match caller {
+        Caller::Chat => chat(&json!({"prompt_tokens": 6_000, "completion_tokens": 50})),
+        Caller::Responses => json!({"id": "resp", "object": "response", "model": "m", "status": "completed",
+            "usage": {"input_tokens": 6_000, "output_tokens": 50},
+            "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "yes"}]}]}),
+        Caller::Anthropic => json!({"id": "msg", "type": "message", "role": "assistant", "model": "m",
+            "content": [{"type": "text", "text": "yes"}], "stop_reason": "end_turn",
+            "usage": {"input_tokens": 6_000, "output_tokens": 50}}),
+        Caller::Gemini => json!({"candidates": [{"index": 0, "finishReason": "STOP",
+            "content": {"role": "model", "parts": [{"text": "yes"}]}}], "modelVersion": "m",
+            "usageMetadata": {"promptTokenCount": 6_000, "candidatesTokenCount": 50, "totalTokenCount": 6_050}}),
+    };
+    format!("{PAUSE}{answer}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_of_prompts_that_cannot_be_counted_overspends_a_budget_by_one_at_most() {
+    let burst = |(caller, flavour, mut body): (Caller, Option<&'static str>, Value)| async move {
+        let scene = Scene::of([caller, caller], |settings| {
+            priced(settings, &PriceConfig::new(1_000.0, 1_000.0));
+            settings.runtime.budgets.insert("all".to_owned(), BudgetConfig::dollars(20.0, Period::Month));
+            settings.runtime.routes.get_mut("r").expect("the route").targets.truncate(1);
+            settings.runtime.providers.get_mut("first").expect("it").flavour = flavour.map(str::to_owned);
+        })
+        .await;
+        match caller {
+            Caller::Gemini => body["generationConfig"] = json!({"maxOutputTokens": 60}),
+            Caller::Responses => (body["model"], body["max_output_tokens"]) = (json!("r"), json!(60)),
+            _ => (body["model"], body["max_tokens"]) = (json!("r"), json!(60)),
+        }
+        scene.tells(0, billed(caller));
+        let told = join_all((0..40).map(|_| scene.ask(caller, &body))).await;
+        let refused = told.iter().find(|response| response.status != 200).expect("not all fit");
+        assert!(refused.body.contains("budget `all`"), "{flavour:?} {body}: {}", refused.body);
+        let sent = scene.arrived()[0].len();
+        // Each costs 6.05 dollars.
+        assert!((1..=4).contains(&sent), "{sent} of {flavour:?} {body}");
+    };
+    join_all(uncounted().into_iter().map(burst)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -62,7 +62,12 @@ impl Scene {
 
     /// Lets a provider answer so.
     pub(super) fn answers(&self, at: usize, answer: &Value) {
-        self.providers[at].answers(Bytes { body: answer.to_string(), piece: 10_000, cut: false, stream: false });
+        self.tells(at, answer.to_string());
+    }
+
+    /// The same, with pauses.
+    pub(super) fn tells(&self, at: usize, body: String) {
+        self.providers[at].answers(Bytes { body, piece: 10_000, cut: false, stream: false });
     }
 
     /// What arrived at each provider.
