@@ -221,7 +221,10 @@ proptest! {
         let status = if is_422 { 422 } else { 400 };
         let text = BARRED.iter().chain(SPENT).nth(at).expect("there is one");
         for body in [
-            serde_json::json!({"error": {"message": format!("Invalid value: '{text}'."), "param": "messages[0].content"}}),
+            serde_json::json!({"error": {
+                "message": format!("Invalid value: '{text}'."),
+                "param": "messages[0].content",
+            }}),
             serde_json::json!({"error": {"message": format!("messages.0.content: unexpected “{text}”")}}),
             serde_json::json!({"error": {"message": format!("No such tool: {text}"), "param": "tool_choice"}}),
             serde_json::json!({"error": {"message": format!("No such turn. got: {text}")}}),
@@ -232,7 +235,9 @@ proptest! {
     }
 
     #[test]
-    fn any_words_of_keys_are_read(text in r"(api|key|token|account|has|been|disabled|not|found|[ .,!']|额度|令牌|禁用|\PC){0,40}") {
+    fn any_words_of_keys_are_read(
+        text in r"(api|key|token|account|has|been|disabled|not|found|[ .,!']|额度|令牌|禁用|\PC){0,40}",
+    ) {
         failure(400, &serde_json::json!({"error": {"message": text, "code": text}}).to_string());
     }
 }

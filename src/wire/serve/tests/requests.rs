@@ -616,14 +616,26 @@ fn a_file_at_an_address_is_what_its_type_says_and_without_one_its_dialects_own()
 
 #[test]
 fn tools_of_a_namespace_go_to_other_dialects_by_one_name_and_come_back_in_their_own() {
-    let function = |name: &str| json!({"type": "function", "name": name, "description": name, "strict": false, "parameters": {"type": "object"}});
+    let function = |name: &str| {
+        let parameters = json!({"type": "object"});
+        json!({"type": "function", "name": name, "description": name, "strict": false, "parameters": parameters})
+    };
     let asked = asked(
         CallerDialect::OpenAiResponses,
         &json!({
             "model": "smart",
             "tools": [
-                {"type": "namespace", "name": "docs", "description": "Documents.", "tools": [function("find"), function("open")]},
-                {"type": "namespace", "name": "mcp__git__", "tools": [function("log"), {"type": "custom", "name": "edit", "description": "e"}]},
+                {
+                    "type": "namespace",
+                    "name": "docs",
+                    "description": "Documents.",
+                    "tools": [function("find"), function("open")],
+                },
+                {
+                    "type": "namespace",
+                    "name": "mcp__git__",
+                    "tools": [function("log"), {"type": "custom", "name": "edit", "description": "e"}],
+                },
                 function("find"),
             ],
             "tool_choice": {"type": "function", "namespace": "docs", "name": "open"},
