@@ -31,6 +31,8 @@ pub(super) struct AttemptJob {
     /// Whether its answer's text is kept, to be given again when no target answers.
     pub(super) kept: bool,
     pub(super) pieces: mpsc::Sender<Piece>,
+    /// Whether any piece was handed on.
+    pub(super) told: bool,
     pub(super) account: AttemptAccount,
     /// The body after the answer's terminal marker.
     pub(super) rest: Option<Body>,

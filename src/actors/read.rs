@@ -57,7 +57,7 @@ impl AttemptJob {
         // A caller that has seen the beginning gets the end, too; a caller that gets no better answer gets all of it,
         // unchanged or in words of its own dialect.
         let translates = ending.verbatim.is_none() && request.original.is_some();
-        let told = ending.told || (translates && !self.buffered && self.account.content_bytes > 0);
+        let told = ending.told || (translates && !self.buffered && self.told);
         if (!told || translates)
             && let Err(failure) = judge(request, &mut ending, json.as_deref())
         {
@@ -235,6 +235,7 @@ impl AttemptJob {
 
     /// Sends a piece; waits for a slow reader, which is not the provider's fault.
     async fn send(&mut self, piece: Piece, watchdog: &mut Watchdog) -> Result<(), Failure> {
+        self.told = true;
         let piece = match self.pieces.try_send(piece) {
             Ok(()) => return Ok(()),
             Err(mpsc::error::TrySendError::Closed(_)) => return Err(no_reader().await),

@@ -169,6 +169,7 @@ impl Driver {
             filtered: !self.route.failover.content_policy_failover,
             kept: self.asked.key.is_some(),
             pieces,
+            told: false,
             account,
             rest: None,
             unfence: None,

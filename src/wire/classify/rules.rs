@@ -118,7 +118,7 @@ impl Rule {
         let is_about_request = matches!(self.class, FailureClass::Unsupported | FailureClass::BadRequest);
         let text = match status {
             _ if is_about_request => &*error.whole,
-            Some(400 | 422) if is_blamed && self.class != FailureClass::ContentPolicy => "",
+            _ if is_blamed && self.class != FailureClass::ContentPolicy => "",
             status => own_words(status, error),
         };
         fits != Some(false)
