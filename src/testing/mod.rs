@@ -26,12 +26,8 @@
 //! openai.schedule(Schedule::new().during(2 * minute, 62 * minute, Fault::Refuse));
 //! openai.next(1, Fault::Error(ProviderError::Overloaded));
 //!
-//! let ask = || HttpRequest {
-//!     url: "https://openai.test/v1/chat/completions".into(),
-//!     headers: http::HeaderMap::new(),
-//!     body: r#"{"model": "m", "messages": [{"role": "user", "content": "hello there"}], "stream": true}"#.into(),
-//!     words: None,
-//! };
+//! let body = r#"{"model": "m", "messages": [{"role": "user", "content": "hello there"}], "stream": true}"#;
+//! let ask = || HttpRequest::new("https://openai.test/v1/chat/completions", http::HeaderMap::new(), body.into());
 //! assert_eq!(openai.send(ask()).await.unwrap().status, 529);
 //! let answer: Vec<_> = openai.send(ask()).await.unwrap().body.collect().await;
 //! assert!(String::from_utf8_lossy(answer[2].as_ref().unwrap()).contains(r#"{"content":" there"}"#));
