@@ -3,6 +3,7 @@
 # Needs Python 3.10 or later, Node 20 or later, and a registry of each, once: what is installed stays in target/clients.
 # Usage: tests/clients/run.sh [--agents] [PROGRAM]; without one, the program is built. With --agents, Claude Code and Codex
 # are installed too, and work through the sidecar: what they send and get must arrive byte for byte.
+# Ends with 75 where the SDKs cannot be installed, with 1 where one of them fails.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -21,12 +22,19 @@ if [ -z "$program" ]; then
     program=$root/target/debug/standin
 fi
 
+# What cannot be had is no fault of the program.
+not_to_be_had() {
+    echo "not run: the SDKs cannot be installed" >&2
+    exit 75
+}
+
 python=$place/venv/bin/python
 [ -x "$python" ] || python3 -m venv "$place/venv"
 "$python" -c 'import openai, anthropic, google.genai, langchain_openai, pydantic_ai' 2>/dev/null ||
-    "$python" -m pip install --quiet openai anthropic google-genai langchain-openai 'pydantic-ai-slim[openai]'
+    "$python" -m pip install --quiet openai anthropic google-genai langchain-openai 'pydantic-ai-slim[openai]' ||
+    not_to_be_had
 [ -d "$place/node_modules/ai" ] ||
-    npm install --silent --no-fund --no-audit --prefix "$place" openai @anthropic-ai/sdk ai @ai-sdk/openai zod
+    npm install --silent --no-fund --no-audit --prefix "$place" openai @anthropic-ai/sdk ai @ai-sdk/openai zod || not_to_be_had
 
 serving=
 end() {
