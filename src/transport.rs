@@ -61,6 +61,13 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
     }
 }
 
+/// Two are equal if they are the same one.
+impl PartialEq for dyn Transport {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::addr_eq(self, other)
+    }
+}
+
 /// A POST.
 #[derive(Clone)]
 #[non_exhaustive]

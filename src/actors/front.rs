@@ -1,6 +1,7 @@
 //! The public actor: the one reference that stays valid for the runtime's life.
 //!
-//! Stateless: it accepts a call and hands it to the living router, or answers at once that it cannot.
+//! Stateless: it hands calls to the living router, or answers at once that it cannot. Operators' orders go past the
+//! router, so that they are heard while it restarts.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,8 +19,9 @@ use super::table::Provider;
 use super::to_front::RouterMessage;
 use super::to_provider::ProviderMessage;
 use super::to_router::RouterCommand;
+use crate::policy::explain::Explanation;
 use crate::policy::snapshot::{Barrier, Force};
-use crate::words::{Error, Hold, Reset, TargetId, meant};
+use crate::words::{ChatRequest, Error, Hold, Reset, TargetId, meant};
 
 pub(crate) struct Front;
 
@@ -71,14 +73,12 @@ impl Actor for Front {
             RouterMessage::Health(port) => {
                 let _ = port.send(health(shared));
             }
-            RouterMessage::Explain(request, port) => {
-                ask(shared, port, |port| RouterCommand::Explain(request, port));
-            }
+            RouterMessage::Explain(request, port) => explain(shared, request, port),
             RouterMessage::Pin(route, target, port) => {
-                ask(shared, port, |port| RouterCommand::Pin(route, target, port));
+                let _ = port.send(pin(shared, &route, target));
             }
-            RouterMessage::Force(target, force, port) => {
-                ask(shared, port, |port| RouterCommand::Force(target, force, port));
+            RouterMessage::Force(target, to, port) => {
+                let _ = port.send(force(shared, &target, to));
             }
             #[expect(
                 clippy::disallowed_methods,
@@ -103,15 +103,11 @@ impl Actor for Front {
     }
 }
 
-/// Asks the router; if there is none, the answer says so.
-fn ask<T: Send + 'static>(
-    shared: &Shared,
-    port: RpcReplyPort<Result<T, Error>>,
-    command: impl FnOnce(RpcReplyPort<Result<T, Error>>) -> RouterCommand,
-) {
+/// Asks the router, which knows the sessions; if there is none, the answer says so.
+fn explain(shared: &Shared, request: Box<ChatRequest>, port: RpcReplyPort<Result<Explanation, Error>>) {
     match shared.router.get() {
         Some(router) => {
-            if let Err(ractor::MessagingErr::SendErr(_)) = router.send_message(command(port)) {
+            if let Err(ractor::MessagingErr::SendErr(_)) = router.send_message(RouterCommand::Explain(request, port)) {
                 tracing::debug!("the router restarts; its port was dropped");
             }
         }
@@ -119,23 +115,42 @@ fn ask<T: Send + 'static>(
     }
 }
 
+/// Sends all calls of a route to one of its targets, or to none in particular.
+fn pin(shared: &Shared, route: &str, target: Option<TargetId>) -> Result<(), Error> {
+    let table = shared.table();
+    let route = table.route(route)?;
+    if let Some(target) = &target
+        && !table.serves(route, target)
+    {
+        let problem = format!("`{target}` is no target of route `{}`", route.name);
+        return Err(Error::Invalid { field: "target".into(), problem });
+    }
+    shared.pin(route.name.clone(), target);
+    Ok(())
+}
+
+/// Overrides a target: its provider gets this before any request for a permit that is made later.
+fn force(shared: &Shared, target: &TargetId, force: Force) -> Result<(), Error> {
+    let table = shared.table();
+    let target = table.find(target)?;
+    let sent = target.provider.slot.provider.send(ProviderMessage::Force(target.index, force));
+    if sent { Ok(()) } else { Err(Error::Unavailable) }
+}
+
 /// Forces a target off and waits until nothing is in flight there.
 async fn drain(shared: Arc<Shared>, target: TargetId, port: RpcReplyPort<Result<(), Error>>) {
     const LOOK: Duration = Duration::from_millis(50);
-    let forced = match shared.table().find(&target) {
+    let drained = match shared.table().find(&target) {
         Err(error) => Err(error),
         Ok(entry) => {
-            let (reply, forced) = ractor::concurrency::oneshot();
-            let force = Force::Off { until: None };
-            ask(&shared, reply.into(), |port| RouterCommand::Force(target, force, port));
-            let forced = forced.await.unwrap_or(Err(Error::Unavailable));
+            let forced = force(&shared, &target, Force::Off { until: None });
             while forced.is_ok() && entry.provider.slot.in_flight(entry.index) > 0 && !port.is_closed() {
                 tokio::time::sleep(LOOK).await;
             }
             forced
         }
     };
-    let _ = port.send(forced);
+    let _ = port.send(drained);
 }
 
 /// The longest wait for a provider's answer to a reset. It takes microseconds; only a bug takes longer.

@@ -56,8 +56,8 @@ impl Child {
     fn name(&self) -> String {
         match self {
             Self::Calls => "calls".into(),
-            Self::WaitScheduler => "keeper".into(),
-            Self::PricePoller => "pricer".into(),
+            Self::WaitScheduler => "wait scheduler".into(),
+            Self::PricePoller => "price poller".into(),
             Self::Front => "front".into(),
             Self::Router => "router".into(),
             Self::Supervisor(provider) => format!("supervisor of {}", provider.spec.name),

@@ -1,6 +1,6 @@
 //! The router: owns the memory of routes and sessions, picks the first targets of each call, and starts the call.
 //!
-//! Input: accepted calls and operators' wishes. Output: calls and explanations. It is free again in microseconds: it
+//! Input: accepted calls. Output: running calls and explanations. It is free again in microseconds: it
 //! picks from published health, by the rules of `policy::routing`. A running call no longer needs it.
 
 use std::collections::HashMap;
@@ -16,14 +16,13 @@ use super::call::{self, CallJob};
 use super::call_record::CallRecord;
 use super::clock::now;
 use super::shared::Shared;
-use super::to_provider::{Crash, ProviderMessage};
+use super::to_provider::Crash;
 use super::to_router::RouterCommand;
 use super::work::Work;
 use crate::policy::explain::{CallStep, Considered, Explanation, Skipped};
 use crate::policy::routing::{self, Needs, Plan, RouteState, Sessions, Skip, SkipReason, Sticky};
-use crate::policy::snapshot::Force;
 use crate::wire::part_path;
-use crate::words::{ChatRequest, Demanded, Error, TargetId, Unread};
+use crate::words::{ChatRequest, Demanded, Error, Unread};
 
 pub(crate) struct Router;
 
@@ -78,12 +77,6 @@ impl Actor for Router {
                         state.sessions.set(&session, target, at);
                     }
                 }
-            }
-            RouterCommand::Pin(route, target, port) => {
-                let _ = port.send(state.pin(&route, target));
-            }
-            RouterCommand::Force(target, force, port) => {
-                let _ = port.send(state.force(&target, force));
             }
             RouterCommand::Retabled(old) => {
                 let new = state.shared.table();
@@ -170,26 +163,6 @@ impl State {
             last_resort: plan.last_resort,
             parked: self.shared.parking.on_route(&route.name),
         })
-    }
-
-    fn pin(&self, route: &str, target: Option<TargetId>) -> Result<(), Error> {
-        let table = self.shared.table();
-        let route = table.route(route)?;
-        if let Some(target) = &target
-            && !table.serves(route, target)
-        {
-            let problem = format!("`{target}` is no target of route `{}`", route.name);
-            return Err(Error::Invalid { field: "target".into(), problem });
-        }
-        self.shared.pin(route.name.clone(), target);
-        Ok(())
-    }
-
-    fn force(&self, target: &TargetId, force: Force) -> Result<(), Error> {
-        let table = self.shared.table();
-        let target = table.find(target)?;
-        let sent = target.provider.slot.provider.send(ProviderMessage::Force(target.index, force));
-        if sent { Ok(()) } else { Err(Error::Unavailable) }
     }
 }
 

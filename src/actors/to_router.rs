@@ -10,7 +10,6 @@ use super::accepted::Accepted;
 use super::table::Table;
 use super::to_provider::Crash;
 use crate::policy::explain::Explanation;
-use crate::policy::snapshot::Force;
 use crate::words::{ChatRequest, Error, TargetId};
 
 /// A message of the runtime's front to the router.
@@ -24,10 +23,6 @@ pub(crate) enum RouterCommand {
     /// These targets served these sessions, before this process.
     #[cfg(feature = "store")]
     Resume(Vec<(String, TargetId, Instant)>),
-    /// All calls of a route go to this target, or to none in particular.
-    Pin(String, Option<TargetId>, RpcReplyPort<Result<(), Error>>),
-    /// An operator's override of a target.
-    Force(TargetId, Force, RpcReplyPort<Result<(), Error>>),
     /// This table was replaced: its indexes mean something else now.
     Retabled(Arc<Table>),
     /// Die, for tests and drills.

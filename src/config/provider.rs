@@ -27,8 +27,8 @@ use crate::wire::authorize;
 use crate::wire::flavour::{Flavour, percent_encoded};
 use crate::words::{ChatRequest, ConfigError, Failure, Secret, TargetId, header, meant};
 
-/// One provider: an account at a base URL.
-#[derive(Clone, Deserialize)]
+/// One provider: an account at a base URL. Its default is the preset of the name that it gets.
+#[derive(Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProviderConfig {
     /// Which known provider it is, by name (`openai`, `anthropic`, …: [`presets`](super::presets())), which gives
@@ -121,64 +121,6 @@ impl fmt::Debug for ProviderConfig {
             .field("domain", domain)
             .field("stream_upstream", stream_upstream)
             .finish_non_exhaustive()
-    }
-}
-
-impl PartialEq for ProviderConfig {
-    fn eq(&self, other: &Self) -> bool {
-        let custom = match (&self.custom, &other.custom) {
-            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-            (None, None) => true,
-            _ => false,
-        };
-        custom
-            && self.preset == other.preset
-            && self.resource == other.resource
-            && self.project == other.project
-            && self.location == other.location
-            && self.base_url == other.base_url
-            && self.dialect == other.dialect
-            && self.flavour == other.flavour
-            && self.query == other.query
-            && self.keys == other.keys
-            && self.models == other.models
-            && self.labels == other.labels
-            && self.domain == other.domain
-            && self.headers == other.headers
-            && self.stream_upstream == other.stream_upstream
-            && self.transport == other.transport
-            && self.breaker == other.breaker
-            && self.health == other.health
-            && self.hints == other.hints
-            && self.probe == other.probe
-    }
-}
-
-impl Default for ProviderConfig {
-    /// Returns a provider with defaults alone: the preset of the name that it gets.
-    fn default() -> Self {
-        Self {
-            preset: None,
-            resource: None,
-            project: None,
-            location: None,
-            base_url: None,
-            dialect: None,
-            flavour: None,
-            query: BTreeMap::new(),
-            keys: Vec::new(),
-            models: BTreeMap::new(),
-            labels: Vec::new(),
-            domain: None,
-            headers: BTreeMap::new(),
-            stream_upstream: None,
-            transport: TransportOptions::default(),
-            breaker: BreakerOptions::default(),
-            health: HealthOptions::default(),
-            hints: HintOptions::default(),
-            probe: None,
-            custom: None,
-        }
     }
 }
 
@@ -378,24 +320,7 @@ impl ProviderConfig {
         }
         let preset = self.find_preset(name).map_err(|error| errors.push(error));
         let preset = preset.ok().flatten();
-        let base_url = match self.address(preset, &at) {
-            Ok(base_url) => base_url,
-            Err(error) => {
-                errors.push(error);
-                None
-            }
-        };
-        let host = base_url.as_deref().map(host);
-        if host == Some(None) {
-            let problem = "is no base address; one looks like \"https://api.openai.com/v1\", without key or query, its port \
-                           1 to 65535 where it has one";
-            errors.push(ConfigError::new(at("base_url"), problem));
-        }
-        let endpoint = base_url.as_deref().and_then(|url| ENDPOINTS.into_iter().find(|path| url.ends_with(path)));
-        if let Some(path) = endpoint {
-            let problem = format!("names an endpoint; leave `{path}` off: it is added to a base address");
-            errors.push(ConfigError::new(at("base_url"), problem));
-        }
+        let (base_url, host) = self.check_address(preset, &at, errors);
         let dialect = self.dialect.or(preset.map(|preset| preset.dialect)).unwrap_or_default();
         let flavour = self.flavour(preset, base_url.as_deref().unwrap_or_default());
         if flavour.is_none() {
@@ -405,6 +330,98 @@ impl ProviderConfig {
         }
         errors.extend(self.check_key(preset, &at("keys")));
         let keys = self.named_keys(&at("keys"), errors);
+        let headers = self.check_headers(dialect, flavour, &at, errors);
+        let way = self.check_transport(&at, errors);
+        self.check_options(&at, errors);
+        let models = match self.served(name, preset, dialect, &at) {
+            Ok(models) => models,
+            Err(error) => {
+                errors.push(error);
+                Cow::Borrowed(&self.models)
+            }
+        };
+        let of_models = HostOfModels {
+            preset: preset.map(|preset| preset.name),
+            bills: match preset {
+                Some(preset) => preset.bills,
+                None if dialect == DialectConfig::Function => Bills::Nothing,
+                None => Bills::AsVendor,
+            },
+            domain: self.domain.as_deref().or(preset.and_then(|preset| preset.domain)).unwrap_or(name),
+            labels: &self.labels,
+        };
+        let targets: Vec<TargetSpec> = models
+            .iter()
+            .map(|(model, options)| {
+                let id = TargetId::new(name, model.as_str());
+                let spec = options.check(&at(&format!("models.{model}")), id, of_models, errors);
+                TargetSpec { named: self.models.contains_key(model), ..spec }
+            })
+            .collect();
+        let options = targets.iter().zip(models.values()).map(|(spec, model)| model.target_options(spec.class));
+        let admission = AdmissionOptions {
+            targets: options.collect(),
+            keys: self.keys.len().max(1),
+            breaker: self.breaker.clone(),
+            health: self.health.clone(),
+        };
+        if errors.len() > before {
+            return None;
+        }
+        let (flavour, base_url) = (flavour?, base_url?);
+        Some(ProviderSpec {
+            name: name.into(),
+            dialect: dialect.into(),
+            query: self.query(flavour),
+            flavour,
+            base_path: address::base_path(&base_url, name, preset, dialect, flavour.name),
+            base_url,
+            host: host?,
+            keys,
+            headers,
+            stream_upstream: self.stream_upstream,
+            way,
+            admission,
+            restart: restart.clone(),
+            hints: self.hints.clone(),
+            probe: self.probe.clone(),
+            targets,
+        })
+    }
+
+    /// Returns its base URL and that one's host.
+    fn check_address(
+        &self,
+        preset: Option<&Preset>,
+        at: &dyn Fn(&str) -> String,
+        errors: &mut Vec<ConfigError>,
+    ) -> (Option<String>, Option<String>) {
+        let base_url = self.address(preset, at).unwrap_or_else(|error| {
+            errors.push(error);
+            None
+        });
+        let Some(url) = base_url.as_deref() else { return (None, None) };
+        let host = host(url);
+        if host.is_none() {
+            let problem = "is no base address; one looks like \"https://api.openai.com/v1\", without key or query, its port \
+                           1 to 65535 where it has one";
+            errors.push(ConfigError::new(at("base_url"), problem));
+        }
+        if let Some(path) = ENDPOINTS.into_iter().find(|path| url.ends_with(path)) {
+            let problem = format!("names an endpoint; leave `{path}` off: it is added to a base address");
+            errors.push(ConfigError::new(at("base_url"), problem));
+        }
+        (base_url, host)
+    }
+
+    /// Returns the headers of its requests beside the key's.
+    fn check_headers(
+        &self,
+        dialect: DialectConfig,
+        flavour: Option<&'static Flavour>,
+        at: &dyn Fn(&str) -> String,
+        errors: &mut Vec<ConfigError>,
+    ) -> http::HeaderMap {
         let mut headers = http::HeaderMap::new();
         for (header, value) in &self.headers {
             let problem = |what: &str| ConfigError::new(at(&format!("headers.{header}")), what.to_owned());
@@ -421,13 +438,19 @@ impl ProviderConfig {
             let problem = "is replaced by the key, which goes in this header; leave it out, or leave `keys` out";
             errors.push(ConfigError::new(at(&format!("headers.{name}")), problem));
         }
-        let way = if let Some(custom) = &self.custom {
-            ProviderTransport::Custom(custom.clone())
-        } else {
-            let wrong = Http::new(&self.transport).err();
-            errors.extend(wrong.map(|(field, problem)| ConfigError::new(at(&format!("transport.{field}")), problem)));
-            ProviderTransport::Http(self.transport.clone())
-        };
+        headers
+    }
+
+    fn check_transport(&self, at: &dyn Fn(&str) -> String, errors: &mut Vec<ConfigError>) -> ProviderTransport {
+        if let Some(custom) = &self.custom {
+            return ProviderTransport::Custom(custom.clone());
+        }
+        let wrong = Http::new(&self.transport).err();
+        errors.extend(wrong.map(|(field, problem)| ConfigError::new(at(&format!("transport.{field}")), problem)));
+        ProviderTransport::Http(self.transport.clone())
+    }
+
+    fn check_options(&self, at: &dyn Fn(&str) -> String, errors: &mut Vec<ConfigError>) {
         let times = [
             check_time(&at("transport.connect_timeout"), self.transport.connect_timeout),
             check_wait(&at("transport.idle_timeout"), self.transport.idle_timeout),
@@ -439,61 +462,6 @@ impl ProviderConfig {
         errors.extend(self.breaker.check(&at("breaker")));
         errors.extend(self.hints.check(&at("hints")));
         errors.extend(self.probe.iter().flat_map(|probe| probe.check(&at("probe"))));
-        let models = match self.served(name, preset, dialect, &at) {
-            Ok(models) => models,
-            Err(error) => {
-                errors.push(error);
-                Cow::Borrowed(&self.models)
-            }
-        };
-        let host_of_models = HostOfModels {
-            preset: preset.map(|preset| preset.name),
-            bills: match preset {
-                Some(preset) => preset.bills,
-                None if dialect == DialectConfig::Function => Bills::Nothing,
-                None => Bills::AsVendor,
-            },
-            domain: self.domain.as_deref().or(preset.and_then(|preset| preset.domain)).unwrap_or(name),
-            labels: &self.labels,
-        };
-        let mut targets = Vec::with_capacity(models.len());
-        for (model, options) in &*models {
-            let id = TargetId::new(name, model.as_str());
-            let spec = options.check(&at(&format!("models.{model}")), id, host_of_models, errors);
-            targets.push(TargetSpec { named: self.models.contains_key(model), ..spec });
-        }
-        let admission = AdmissionOptions {
-            targets: targets
-                .iter()
-                .zip(models.values())
-                .map(|(spec, model)| model.target_options(spec.class))
-                .collect(),
-            keys: self.keys.len().max(1),
-            breaker: self.breaker.clone(),
-            health: self.health.clone(),
-        };
-        if errors.len() > before {
-            return None;
-        }
-        let (flavour, base_url) = (flavour?, base_url?);
-        Some(ProviderSpec {
-            name: name.into(),
-            dialect: dialect.into(),
-            query: self.query(flavour),
-            flavour,
-            base_path: address::base_path(&base_url, name, preset, dialect, flavour.name),
-            base_url,
-            host: host??,
-            keys,
-            headers,
-            stream_upstream: self.stream_upstream,
-            way,
-            admission,
-            restart: restart.clone(),
-            hints: self.hints.clone(),
-            probe: self.probe.clone(),
-            targets,
-        })
     }
 
     /// Returns the base URL that was probably meant, where the one that is set lacks the path of a known provider or
@@ -543,7 +511,7 @@ impl ProviderConfig {
 
     /// Returns its base URL, its own or its preset's with its placeholders for a resource, a project or a location
     /// filled in; none, where there is no preset to take it from.
-    fn address(&self, preset: Option<&Preset>, at: &impl Fn(&str) -> String) -> Result<Option<String>, ConfigError> {
+    fn address(&self, preset: Option<&Preset>, at: &dyn Fn(&str) -> String) -> Result<Option<String>, ConfigError> {
         let Some(url) = self.base_url.as_deref().or(preset.map(|preset| preset.base_url)) else { return Ok(None) };
         let mut url = url.to_owned();
         for (field, value) in [("resource", &self.resource), ("project", &self.project), ("location", &self.location)] {
@@ -573,7 +541,7 @@ impl ProviderConfig {
         name: &str,
         preset: Option<&Preset>,
         dialect: DialectConfig,
-        at: &impl Fn(&str) -> String,
+        at: &dyn Fn(&str) -> String,
     ) -> Result<Cow<'_, BTreeMap<String, ModelConfig>>, ConfigError> {
         const NAME_THEM: &str = "as `models.\"NAME\" = {}`: each by its name there";
         let problem = match (preset, Preset::named(name)) {

@@ -1,16 +1,23 @@
-//! The operators' endpoints: health, readiness, metrics, explanations.
+//! The operators' endpoints: who may ask there, and health, explanations, the ledger and resets as JSON.
 //!
 //! Input: what the runtime publishes. Output: JSON with times as seconds from now. It has no text of any caller.
 
 use std::time::{Duration, Instant, SystemTime};
 
+use http::request::Parts;
+use http::{HeaderName, Response, StatusCode};
+use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::access::Denied;
+use super::body::{ReplyBody, bytes};
 use super::connection_slots::ConnectionSlots;
 use super::endpoint::unescaped;
+use super::refusals::Reason;
+use super::state::{State, now};
 use crate::policy::serial::hold;
 use crate::policy::snapshot::{BreakerState, Health};
-use crate::runtime::{CallSelector, Flight, HealthSnapshot, Question};
+use crate::runtime::{CallSelector, HealthSnapshot, LedgerError, Question};
 use crate::wire::serve::call_of;
 use crate::words::{CallId, Date, Error, Hold, Reset, TargetId};
 
@@ -24,8 +31,52 @@ fn lets_through(health: &Health) -> bool {
     health.disabled.is_none() && (health.forced_on || !matches!(health.breaker, BreakerState::Open { .. }))
 }
 
-/// Returns the snapshot as JSON, with what the sidecar knows beside it.
-pub(super) fn health(snapshot: &HealthSnapshot, places: &ConnectionSlots) -> Value {
+/// Checks that the caller is an operator. Without keys every caller is one, except those that come through a proxy.
+pub(super) fn operator(state: &State, head: &Parts) -> Result<(), Response<ReplyBody>> {
+    let current = state.current();
+    let is_proxied = |name: &HeaderName| PROXIED.iter().any(|begin| name.as_str().starts_with(begin));
+    let is_brought = || head.headers.keys().any(is_proxied);
+    let admitted = match current.access.admit_operator(&head.headers, head.uri.query(), now()) {
+        Ok(()) if !current.access.asks_operators() && is_brought() => Err(Denied::Unknown),
+        admitted => admitted,
+    };
+    admitted.map_err(|denied| {
+        let (reason, status, what) = match denied {
+            Denied::Unknown => {
+                let what = "this needs an operator's key: one of `server.keys` with `operator = true`";
+                (Reason::Key, StatusCode::UNAUTHORIZED, what)
+            }
+            Denied::TooMany(_) => (Reason::Limit, StatusCode::TOO_MANY_REQUESTS, "too many requests with this key"),
+        };
+        state.turn_away(reason, head);
+        problem(status, what)
+    })
+}
+
+/// How the names of headers begin in which proxies name their clients.
+const PROXIED: [&str; 14] = [
+    "cf-",
+    "fastly-",
+    "fly-",
+    "forwarded",
+    "tailscale-",
+    "true-client-ip",
+    "via",
+    "x-amzn-",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-",
+    "x-forwarded",
+    "x-original-",
+    "x-real-ip",
+];
+
+/// Returns the runtime's health, with what the sidecar knows beside it.
+pub(super) fn health(state: &State) -> Response<ReplyBody> {
+    ok(&snapshot_with_places(&state.runtime.health(), &state.places))
+}
+
+fn snapshot_with_places(snapshot: &HealthSnapshot, places: &ConnectionSlots) -> Value {
     let (taken, max) = places.taken();
     let mut value = json!(snapshot);
     let status = if snapshot.draining {
@@ -44,8 +95,80 @@ pub(super) fn health(snapshot: &HealthSnapshot, places: &ConnectionSlots) -> Val
     value
 }
 
+/// Explains what a route would do now.
+pub(super) async fn explain(state: &State, route: String) -> Response<ReplyBody> {
+    state.runtime.explain(route.as_str()).await.map_or_else(|error| failed(&error), |explanation| ok(&explanation))
+}
+
+/// Returns the page of a call that the recorder remembers, or that is parked: as JSON, and as text for people.
+pub(super) fn why(state: &State, call: &str) -> Response<ReplyBody> {
+    let Some(id) = to_call(call) else {
+        let what = "this is no id of a call, as 5f3a9c01d2e4b687-17: that stands in the header `x-standin-call` of the \
+                    answer and in the log; one within an answer may be its provider's";
+        return problem(StatusCode::NOT_FOUND, what);
+    };
+    let Some(flight) = state.runtime.why(id) else {
+        let what = "no call of this id is remembered: one that runs is shown when it has ended or is parked, and the \
+                    last `recorder_max` calls that ended are remembered. The id that is meant stands in the header \
+                    `x-standin-call` of the answer and in the log; one within an answer may be its provider's";
+        return problem(StatusCode::NOT_FOUND, what);
+    };
+    ok(&json!({"call": flight.call.to_string(), "told": flight.to_string(), "flight": *flight}))
+}
+
+/// Asks the ledger.
+#[expect(clippy::disallowed_methods, reason = "how long ago something was is told by the wall's clock")]
+pub(super) async fn ledger(state: &State, query: &str) -> Response<ReplyBody> {
+    let question = match to_question(query, SystemTime::now()) {
+        Ok(question) => question,
+        Err(bad) => return problem(StatusCode::BAD_REQUEST, bad),
+    };
+    match state.runtime.ledger(question).await {
+        Ok(statement) => ok(&statement),
+        Err(error @ LedgerError::NotKept) => problem(StatusCode::NOT_FOUND, error),
+        Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, error),
+    }
+}
+
+/// Forgets what was asked and answered.
+#[expect(clippy::disallowed_methods, reason = "how long ago something was is told by the wall's clock")]
+pub(super) async fn forget(state: &State, query: &str) -> Response<ReplyBody> {
+    match to_forget(query, SystemTime::now()) {
+        Err(bad) => problem(StatusCode::BAD_REQUEST, bad),
+        Ok(which) => match state.runtime.forget(which).await {
+            Ok(calls) => ok(&json!({ "forgotten": calls })),
+            Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, error),
+        },
+    }
+}
+
+/// Lifts what keeps a key or a target out.
+pub(super) async fn reset(state: &State, name: Option<&str>, query: Option<&str>) -> Response<ReplyBody> {
+    let key = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("only_key="))).map(unescaped);
+    let answer = match to_reset(name, key.as_deref()) {
+        Ok(what) => state.runtime.reset(what).await,
+        Err(error) => Err(error),
+    };
+    answer.map_or_else(|error| failed(&error), |holds| ok(&lifted(&holds, state.runtime.health().at)))
+}
+
+fn ok(value: &impl Serialize) -> Response<ReplyBody> {
+    bytes(StatusCode::OK, "application/json", json!(value).to_string().into())
+}
+
+/// Says what is wrong with a request of an operator.
+pub(super) fn problem(status: StatusCode, what: impl ToString) -> Response<ReplyBody> {
+    bytes(status, "application/json", json!({ "error": what.to_string() }).to_string().into())
+}
+
+/// Says why the runtime did not do what was asked.
+fn failed(error: &Error) -> Response<ReplyBody> {
+    let is_unknown = matches!(error, Error::Invalid { .. });
+    problem(if is_unknown { StatusCode::NOT_FOUND } else { StatusCode::SERVICE_UNAVAILABLE }, error)
+}
+
 /// Reads a question to the ledger: `by`, `since`, `until` and `lines` of an address's query.
-pub(super) fn to_question(query: &str, now: SystemTime) -> Result<Question, String> {
+fn to_question(query: &str, now: SystemTime) -> Result<Question, String> {
     let mut question = Question::default();
     for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
         let value = unescaped(value);
@@ -84,7 +207,7 @@ pub(super) fn to_call(text: &str) -> Option<CallId> {
 }
 
 /// Reads what is to be forgotten: `call`, `tag` or `before` of an address's query, and one of them.
-pub(super) fn to_forget(query: &str, now: SystemTime) -> Result<CallSelector, String> {
+fn to_forget(query: &str, now: SystemTime) -> Result<CallSelector, String> {
     let which = |(name, value): (&str, &str)| {
         let value = unescaped(value);
         match name {
@@ -110,7 +233,7 @@ pub(super) fn to_forget(query: &str, now: SystemTime) -> Result<CallSelector, St
 }
 
 /// Reads what is to be reset: a provider or `provider/model`, all of it or one key; everything where there is no name.
-pub(super) fn to_reset(name: Option<&str>, key: Option<&str>) -> Result<Reset, Error> {
+fn to_reset(name: Option<&str>, key: Option<&str>) -> Result<Reset, Error> {
     let invalid = |problem: &str| Error::Invalid { field: "key".into(), problem: problem.into() };
     match (name, name.and_then(|name| name.split_once('/')), key) {
         (None, _, None) => Ok(Reset::All),
@@ -123,16 +246,11 @@ pub(super) fn to_reset(name: Option<&str>, key: Option<&str>) -> Result<Reset, E
 }
 
 /// Returns lifted holds as JSON.
-pub(super) fn lifted(lifted: &[Hold], now: Instant) -> Value {
+fn lifted(lifted: &[Hold], now: Instant) -> Value {
     let one = |one: &Hold| {
         let mut value = hold(one, now);
         value["provider"] = json!(&*one.provider);
         value
     };
     json!({"lifted": lifted.iter().map(one).collect::<Vec<_>>()})
-}
-
-/// Returns a call's page as JSON, and as text for people.
-pub(super) fn flight(flight: &Flight) -> Value {
-    json!({"call": flight.call.to_string(), "told": flight.to_string(), "flight": flight})
 }

@@ -42,7 +42,7 @@ pub(super) enum Endpoint {
     /// The root, which only tells that the sidecar listens.
     Root,
     /// An endpoint, but for another method.
-    WrongMethod { allow: &'static str },
+    WrongMethod { allow: &'static str, is_admin: bool },
     /// Nothing.
     Unknown,
 }
@@ -83,12 +83,11 @@ impl Endpoint {
             },
         };
         let method = if method == Method::HEAD { &Method::GET } else { method };
-        if allow.split(", ").any(|allowed| allowed == method.as_str()) { endpoint } else { Self::WrongMethod { allow } }
-    }
-
-    /// Tells whether an address is one of operators, by whatever method it is asked.
-    pub(super) fn is_at_admin(path: &str, headers: &HeaderMap) -> bool {
-        [Method::GET, Method::POST].iter().any(|method| Self::of(method, path, headers).is_admin())
+        if allow.split(", ").any(|allowed| allowed == method.as_str()) {
+            endpoint
+        } else {
+            Self::WrongMethod { allow, is_admin: endpoint.is_admin() }
+        }
     }
 
     /// Tells whether it is for operators.
@@ -103,6 +102,11 @@ impl Endpoint {
                 | Self::Forget
                 | Self::Reset { .. }
         )
+    }
+
+    /// Tells whether its address is one of operators, by whatever method it is asked.
+    pub(super) fn has_admin_address(&self) -> bool {
+        self.is_admin() || matches!(self, Self::WrongMethod { is_admin: true, .. })
     }
 }
 
@@ -234,6 +238,10 @@ mod tests {
         Endpoint::of(&method.parse().expect("a method"), path, &HeaderMap::new())
     }
 
+    fn wrong(allow: &'static str) -> Endpoint {
+        Endpoint::WrongMethod { allow, is_admin: false }
+    }
+
     fn chat(caller_dialect: CallerDialect, model: Option<&str>, stream: bool) -> Endpoint {
         Endpoint::Chat { caller_dialect, model: model.map(str::to_owned), stream }
     }
@@ -254,8 +262,8 @@ mod tests {
                 "/responses/resp_1/cancel",
                 Endpoint::Kept { id: "resp_1".into(), wish: BackgroundAction::Cancel },
             ),
-            ("POST", "/v1/responses/resp_1", Endpoint::WrongMethod { allow: "GET, DELETE" }),
-            ("GET", "/v1/responses/resp_1/cancel", Endpoint::WrongMethod { allow: "POST" }),
+            ("POST", "/v1/responses/resp_1", wrong("GET, DELETE")),
+            ("GET", "/v1/responses/resp_1/cancel", wrong("POST")),
             ("GET", "/v1/responses/resp_1/input_items", Endpoint::Unknown),
             ("POST", "/forget", Endpoint::Forget),
             (
@@ -292,9 +300,9 @@ mod tests {
             ("GET", "/why/1f-7", Endpoint::Why { call: "1f-7".into() }),
             ("POST", "/reset", Endpoint::Reset { name: None }),
             ("POST", "/reset/a/org%2Fm", Endpoint::Reset { name: Some("a/org/m".into()) }),
-            ("GET", "/reset/a", Endpoint::WrongMethod { allow: "POST" }),
-            ("GET", "/v1/chat/completions", Endpoint::WrongMethod { allow: "POST" }),
-            ("DELETE", "/v1/models", Endpoint::WrongMethod { allow: "GET" }),
+            ("GET", "/reset/a", Endpoint::WrongMethod { allow: "POST", is_admin: true }),
+            ("GET", "/v1/chat/completions", wrong("POST")),
+            ("DELETE", "/v1/models", wrong("GET")),
             ("POST", "//v1//chat/completions", chat(CallerDialect::OpenAiChat, None, false)),
             ("POST", "/v1beta/models/a%3Ab%3AgenerateContent", chat(CallerDialect::Gemini, Some("a:b"), false)),
             ("GET", "/v1beta/models/a%3Ab", models(CallerDialect::Gemini, Some("a:b"))),

@@ -15,7 +15,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::dollars::dollars;
 use super::log::Log;
@@ -122,6 +122,18 @@ struct TargetMetrics {
     per_token: Histogram,
 }
 
+/// Makes a metric that is part of the text.
+fn count<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn time(registry: &mut Registry, name: &str, help: &str, metric: Seconds) -> Seconds {
+    registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
+    metric
+}
+
 /// What is counted.
 pub(super) struct Metrics {
     targets: RwLock<HashMap<TargetId, Arc<TargetMetrics>>>,
@@ -160,97 +172,59 @@ pub(super) struct Metrics {
 
 impl Metrics {
     pub(super) fn new() -> Self {
-        let seconds: fn() -> Histogram = || Histogram::new(SECONDS);
-        let seconds_a_token: fn() -> Histogram = || Histogram::new(SECONDS_A_TOKEN);
-        let metrics = Self {
+        let mut registry = Registry::default();
+        let r = &mut registry;
+        let seconds = || Family::new_with_constructor((|| Histogram::new(SECONDS)) as fn() -> Histogram);
+        let a_token = || Family::new_with_constructor((|| Histogram::new(SECONDS_A_TOKEN)) as fn() -> Histogram);
+        Self {
+            calls: count(r, "standin_calls", "Calls that ended, by route, dialect and outcome"),
+            failovers: count(r, "standin_failovers", "Attempts beyond a call's first"),
+            hedges: count(r, "standin_hedges", "Attempts started beside another one, by reason"),
+            queued: count(r, "standin_calls_queued_now", "Calls that wait for a place"),
+            parked: count(r, "standin_calls_parked_now", "Calls that are parked until a target is back"),
+            parkings: count(r, "standin_calls_parked", "Calls that ended and had been parked"),
+            degraded: count(r, "standin_calls_degraded", "Calls that took a lower rung"),
+            attempts: count(r, "standin_attempts", "Attempts that ended, by outcome"),
+            tokens: count(r, "gen_ai_client_tokens", "Tokens used, by type"),
+            token_kinds: count(r, "standin_tokens_of_kind", "Tokens among those of gen_ai_client_tokens, by kind"),
+            cost: count(r, "standin_cost_usd", "Dollars spent, lost attempts included"),
+            duration: time(r, "gen_ai_client_operation_duration", "Duration of attempts", seconds()),
+            first_token: time(r, "gen_ai_server_time_to_first_token", "Time to an attempt's first content", seconds()),
+            per_token: time(r, "gen_ai_server_time_per_output_token", "Time per token after the first", a_token()),
+            breaker: count(r, "standin_breaker_state", "1 for the state a breaker is in"),
+            in_flight: count(r, "standin_attempts_in_flight", "Attempts in flight"),
+            calls_in_flight: count(r, "standin_calls_in_flight", "Calls in flight"),
+            connections: count(r, "standin_connections", "Connections of clients"),
+            lacks: count(
+                r,
+                "standin_lacks",
+                "Attempts that failed because this machine lacked sockets, memory, a resolver or a network",
+            ),
+            records_lost: count(
+                r,
+                "standin_records_lost",
+                "Records that an observer did not get: it was too slow, or panicked",
+            ),
+            budgets: count(
+                r,
+                "standin_budget_spent_share",
+                "Part of a budget that is spent; with several purses, that of the emptiest",
+            ),
+            store_waiting: count(r, "standin_store_waiting", "Records that wait to be written to the store"),
+            store_failing: count(r, "standin_store_failing", "1 where nothing can be written to the store now"),
+            prices_failing: count(
+                r,
+                "standin_prices_failing",
+                "Lists of prices that could not be taken in anew: what they gave before holds",
+            ),
+            store_bytes: count(r, "standin_store_bytes", "How long the store's file is"),
+            log_lines_lost: count(r, "standin_log_lines_lost", "Lines of the log that were not taken in time"),
+            refusals: count(r, "standin_refusals", "Requests refused before they were read"),
             targets: RwLock::default(),
             rendering: Mutex::new(()),
-            registry: Registry::default(),
-            calls: Family::default(),
-            failovers: Family::default(),
-            hedges: Family::default(),
-            parked: Family::default(),
-            parkings: Family::default(),
-            degraded: Family::default(),
-            attempts: Family::default(),
-            tokens: Family::default(),
-            token_kinds: Family::default(),
-            cost: Family::default(),
-            duration: Family::new_with_constructor(seconds),
-            first_token: Family::new_with_constructor(seconds),
-            per_token: Family::new_with_constructor(seconds_a_token),
-            breaker: Family::default(),
-            in_flight: Family::default(),
-            calls_in_flight: Gauge::default(),
-            queued: Gauge::default(),
-            connections: Gauge::default(),
-            lacks: Counter::default(),
-            records_lost: Family::default(),
-            budgets: Family::default(),
-            store_waiting: Gauge::default(),
-            store_failing: Gauge::default(),
-            store_bytes: Gauge::default(),
-            prices_failing: Gauge::default(),
             log: OnceLock::new(),
-            log_lines_lost: Counter::default(),
-            refusals: Family::default(),
-        };
-        let mut registry = Registry::default();
-        registry.register("standin_calls", "Calls that ended, by route, dialect and outcome", metrics.calls.clone());
-        registry.register("standin_failovers", "Attempts beyond a call's first", metrics.failovers.clone());
-        let hedges = "Attempts started beside another one, by reason";
-        registry.register("standin_hedges", hedges, metrics.hedges.clone());
-        registry.register("standin_calls_queued_now", "Calls that wait for a place", metrics.queued.clone());
-        registry.register(
-            "standin_calls_parked_now",
-            "Calls that are parked until a target is back",
-            metrics.parked.clone(),
-        );
-        registry.register("standin_calls_parked", "Calls that ended and had been parked", metrics.parkings.clone());
-        registry.register("standin_calls_degraded", "Calls that took a lower rung", metrics.degraded.clone());
-        registry.register("standin_attempts", "Attempts that ended, by outcome", metrics.attempts.clone());
-        registry.register("gen_ai_client_tokens", "Tokens used, by type", metrics.tokens.clone());
-        let kinds = "Tokens among those of gen_ai_client_tokens, by kind";
-        registry.register("standin_tokens_of_kind", kinds, metrics.token_kinds.clone());
-        registry.register("standin_cost_usd", "Dollars spent, lost attempts included", metrics.cost.clone());
-        let duration = "gen_ai_client_operation_duration";
-        registry.register_with_unit(duration, "Duration of attempts", Unit::Seconds, metrics.duration.clone());
-        let first = "gen_ai_server_time_to_first_token";
-        registry.register_with_unit(
-            first,
-            "Time to an attempt's first content",
-            Unit::Seconds,
-            metrics.first_token.clone(),
-        );
-        let per_token = "gen_ai_server_time_per_output_token";
-        registry.register_with_unit(
-            per_token,
-            "Time per token after the first",
-            Unit::Seconds,
-            metrics.per_token.clone(),
-        );
-        registry.register("standin_breaker_state", "1 for the state a breaker is in", metrics.breaker.clone());
-        registry.register("standin_attempts_in_flight", "Attempts in flight", metrics.in_flight.clone());
-        registry.register("standin_calls_in_flight", "Calls in flight", metrics.calls_in_flight.clone());
-        registry.register("standin_connections", "Connections of clients", metrics.connections.clone());
-        let lacks = "Attempts that failed because this machine lacked sockets, memory, a resolver or a network";
-        registry.register("standin_lacks", lacks, metrics.lacks.clone());
-        let lost = "Records that an observer did not get: it was too slow, or panicked";
-        registry.register("standin_records_lost", lost, metrics.records_lost.clone());
-        let budgets = "Part of a budget that is spent; with several purses, that of the emptiest";
-        registry.register("standin_budget_spent_share", budgets, metrics.budgets.clone());
-        let waiting = "Records that wait to be written to the store";
-        registry.register("standin_store_waiting", waiting, metrics.store_waiting.clone());
-        let failing = "1 where nothing can be written to the store now";
-        registry.register("standin_store_failing", failing, metrics.store_failing.clone());
-        let failing = "Lists of prices that could not be taken in anew: what they gave before holds";
-        registry.register("standin_prices_failing", failing, metrics.prices_failing.clone());
-        registry.register("standin_store_bytes", "How long the store's file is", metrics.store_bytes.clone());
-        let lost = "Lines of the log that were not taken in time";
-        registry.register("standin_log_lines_lost", lost, metrics.log_lines_lost.clone());
-        let refusals = "Requests refused before they were read";
-        registry.register("standin_refusals", refusals, metrics.refusals.clone());
-        Self { registry, ..metrics }
+            registry,
+        }
     }
 
     /// Counts this log's lost lines.

@@ -6,30 +6,27 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CONTENT_ENCODING, RETRY_AFTER};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use serde_json::json;
 
 use super::access::{Client, Denied};
 use super::admin;
 use super::background;
 use super::body::{ReplyBody, bytes};
 use super::chat;
-use super::endpoint::{BackgroundAction, Endpoint, unescaped};
+use super::endpoint::{BackgroundAction, Endpoint};
 use super::intake::{BodyMemory, ParsedBody};
 use super::metrics;
 use super::origin::{self, OriginRefusal};
 use super::pipelining::ConnectionState;
 use super::refusals::Reason;
 use super::state::{Current, Peer, State, now};
-use crate::runtime::LedgerError;
 use crate::wire::serve::{self, BadRequest, CallerDialect, ParsedRequest, Refusal, RefusalReason};
-use crate::words::Error;
 
 /// Which endpoints a listener has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +58,7 @@ pub(super) async fn answer(
         return Ok(refuse(serve::refuse(caller_dialect_of(head.uri.path()), RefusalReason::Expects(&what))));
     }
     let current = state.current();
-    let is_admin = Endpoint::is_at_admin(head.uri.path(), &head.headers);
+    let is_admin = endpoint.has_admin_address();
     let strict = is_admin || !current.access.asks();
     let leave = origin::look(&current.server, strict, &head);
     let leave = match leave.and_then(|leave| if is_admin { leave.of_no_page() } else { Ok(leave) }) {
@@ -122,13 +119,13 @@ async fn serve(
         return nothing(state, head);
     }
     if endpoint.is_admin() {
-        if let Err(denied) = operator(state, head) {
+        if let Err(denied) = admin::operator(state, head) {
             return denied;
         }
         if let Some(kind) = origin::other_content(&head.headers) {
             state.turn_away(Reason::Content, head);
             let what = format!("a body that is `{kind}` is not read here: the address says all; send none");
-            return json_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, &json!({"error": what}));
+            return admin::problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, what);
         }
     }
     match endpoint {
@@ -146,7 +143,7 @@ async fn serve(
         Endpoint::Models { caller_dialect, one } => {
             models(state, head, caller_dialect, one.as_deref()).unwrap_or_else(refuse)
         }
-        Endpoint::Health => json_response(StatusCode::OK, &admin::health(&state.runtime.health(), &state.places)),
+        Endpoint::Health => admin::health(state),
         Endpoint::Ready if is_full(state) => plain(StatusCode::SERVICE_UNAVAILABLE, "no place for a connection\n"),
         Endpoint::Ready if admin::is_ready(&state.runtime.health()) => plain(StatusCode::OK, "ready\n"),
         Endpoint::Ready => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
@@ -162,12 +159,12 @@ async fn serve(
             };
             bytes(StatusCode::OK, kind, text.into())
         }
-        Endpoint::Explain { route } => explain(state, route).await,
-        Endpoint::Why { call } => why(state, &call),
-        Endpoint::Ledger => ledger(state, head.uri.query().unwrap_or_default()).await,
-        Endpoint::Forget => forget(state, head.uri.query().unwrap_or_default()).await,
-        Endpoint::Reset { name } => reset(state, name.as_deref(), head.uri.query()).await,
-        Endpoint::WrongMethod { allow } => {
+        Endpoint::Explain { route } => admin::explain(state, route).await,
+        Endpoint::Why { call } => admin::why(state, &call),
+        Endpoint::Ledger => admin::ledger(state, head.uri.query().unwrap_or_default()).await,
+        Endpoint::Forget => admin::forget(state, head.uri.query().unwrap_or_default()).await,
+        Endpoint::Reset { name } => admin::reset(state, name.as_deref(), head.uri.query()).await,
+        Endpoint::WrongMethod { allow, .. } => {
             let what = format!("{} takes {allow}, not {}", head.uri.path(), head.method);
             let mut response =
                 refuse(serve::refuse(caller_dialect_of(head.uri.path()), RefusalReason::WrongMethod(&what)));
@@ -177,46 +174,6 @@ async fn serve(
         Endpoint::Unknown => nothing(state, head),
     }
 }
-
-/// Checks that the caller is an operator. Without keys every caller is one, except those that come through a proxy.
-fn operator(state: &State, head: &Parts) -> Result<(), Response<ReplyBody>> {
-    let current = state.current();
-    let is_proxied = |name: &HeaderName| PROXIED.iter().any(|begin| name.as_str().starts_with(begin));
-    let is_brought = || head.headers.keys().any(is_proxied);
-    let admitted = match current.access.admit_operator(&head.headers, head.uri.query(), now()) {
-        Ok(()) if !current.access.asks_operators() && is_brought() => Err(Denied::Unknown),
-        admitted => admitted,
-    };
-    admitted.map_err(|denied| {
-        let (reason, status, what) = match denied {
-            Denied::Unknown => {
-                let what = "this needs an operator's key: one of `server.keys` with `operator = true`";
-                (Reason::Key, StatusCode::UNAUTHORIZED, what)
-            }
-            Denied::TooMany(_) => (Reason::Limit, StatusCode::TOO_MANY_REQUESTS, "too many requests with this key"),
-        };
-        state.turn_away(reason, head);
-        json_response(status, &json!({"error": what}))
-    })
-}
-
-/// How the names of headers begin in which proxies name their clients.
-const PROXIED: [&str; 14] = [
-    "cf-",
-    "fastly-",
-    "fly-",
-    "forwarded",
-    "tailscale-",
-    "true-client-ip",
-    "via",
-    "x-amzn-",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-envoy-",
-    "x-forwarded",
-    "x-original-",
-    "x-real-ip",
-];
 
 /// Answers a conversation.
 async fn converse(
@@ -380,75 +337,6 @@ async fn count(
     Ok(bytes(StatusCode::OK, "application/json", serve::count_tokens(caller_dialect, tokens).into()))
 }
 
-async fn explain(state: &State, route: String) -> Response<ReplyBody> {
-    match state.runtime.explain(route.as_str()).await {
-        Ok(explanation) => json_response(StatusCode::OK, &json!(explanation)),
-        Err(error @ Error::Invalid { .. }) => {
-            json_response(StatusCode::NOT_FOUND, &json!({"error": error.to_string()}))
-        }
-        Err(error) => json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({"error": error.to_string()})),
-    }
-}
-
-/// Returns the page of a call that the recorder remembers, or that is parked.
-fn why(state: &State, call: &str) -> Response<ReplyBody> {
-    let call = admin::to_call(call);
-    match call.map(|call| state.runtime.why(call)) {
-        Some(Some(flight)) => json_response(StatusCode::OK, &admin::flight(&flight)),
-        Some(None) => {
-            let problem = "no call of this id is remembered: one that runs is shown when it has ended or is parked, and \
-                           the last `recorder_max` calls that ended are remembered. The id that is meant stands in the header \
-                           `x-standin-call` of the answer and in the log; one within an answer may be its provider's";
-            json_response(StatusCode::NOT_FOUND, &json!({"error": problem}))
-        }
-        None => {
-            let problem = "this is no id of a call, as 5f3a9c01d2e4b687-17: that stands in the header `x-standin-call` of \
-                           the answer and in the log; one within an answer may be its provider's";
-            json_response(StatusCode::NOT_FOUND, &json!({"error": problem}))
-        }
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "how long ago something was is told by the wall's clock")]
-async fn ledger(state: &State, query: &str) -> Response<ReplyBody> {
-    let problem = |status, problem: String| json_response(status, &json!({ "error": problem }));
-    match admin::to_question(query, SystemTime::now()) {
-        Err(bad) => problem(StatusCode::BAD_REQUEST, bad),
-        Ok(question) => match state.runtime.ledger(question).await {
-            Ok(statement) => json_response(StatusCode::OK, &json!(statement)),
-            Err(error @ LedgerError::NotKept) => problem(StatusCode::NOT_FOUND, error.to_string()),
-            Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
-        },
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "how long ago something was is told by the wall's clock")]
-async fn forget(state: &State, query: &str) -> Response<ReplyBody> {
-    let problem = |status, problem: String| json_response(status, &json!({ "error": problem }));
-    match admin::to_forget(query, SystemTime::now()) {
-        Err(bad) => problem(StatusCode::BAD_REQUEST, bad),
-        Ok(which) => match state.runtime.forget(which).await {
-            Ok(calls) => json_response(StatusCode::OK, &json!({ "forgotten": calls })),
-            Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
-        },
-    }
-}
-
-async fn reset(state: &State, name: Option<&str>, query: Option<&str>) -> Response<ReplyBody> {
-    let key = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("only_key="))).map(unescaped);
-    let answer = match admin::to_reset(name, key.as_deref()) {
-        Ok(what) => state.runtime.reset(what).await,
-        Err(error) => Err(error),
-    };
-    match answer {
-        Ok(lifted) => json_response(StatusCode::OK, &admin::lifted(&lifted, state.runtime.health().at)),
-        Err(error @ Error::Invalid { .. }) => {
-            json_response(StatusCode::NOT_FOUND, &json!({"error": error.to_string()}))
-        }
-        Err(error) => json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({"error": error.to_string()})),
-    }
-}
-
 /// Guesses the dialect of a request to a wrong address.
 fn caller_dialect_of(path: &str) -> CallerDialect {
     match path {
@@ -480,8 +368,4 @@ const OPEN_METRICS: &str = "application/openmetrics-text";
 
 fn plain(status: StatusCode, text: impl Into<String>) -> Response<ReplyBody> {
     bytes(status, "text/plain; charset=utf-8", text.into().into())
-}
-
-fn json_response(status: StatusCode, value: &serde_json::Value) -> Response<ReplyBody> {
-    bytes(status, "application/json", value.to_string().into())
 }

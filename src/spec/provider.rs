@@ -13,7 +13,7 @@ use crate::wire::Flavour;
 use crate::words::{Dialect, Failure, FailureClass};
 
 /// The transport of a provider's requests.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum ProviderTransport {
     /// Over real sockets.
     Http(TransportOptions),
@@ -26,16 +26,6 @@ impl ProviderTransport {
         match self {
             Self::Http(options) => Ok(Arc::new(Http::new(options).map_err(|(_, problem)| problem)?)),
             Self::Custom(transport) => Ok(transport.clone()),
-        }
-    }
-}
-
-impl PartialEq for ProviderTransport {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Http(a), Self::Http(b)) => a == b,
-            (Self::Custom(a), Self::Custom(b)) => Arc::ptr_eq(a, b),
-            _ => false,
         }
     }
 }
