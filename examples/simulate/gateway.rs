@@ -496,7 +496,7 @@ impl Standin {
         if was_down {
             for provider in &mut self.providers {
                 provider.catch_up(net.now);
-                provider.admission.delivered(net.now);
+                provider.admission.delivered();
                 provider.told(false, net.now);
             }
         }

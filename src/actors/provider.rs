@@ -99,9 +99,9 @@ impl Actor for Provider {
         message: Self::Msg,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        let (now, mut urgent) = (now(), false);
+        let (now, mut urgent, mut effects) = (now(), false, Vec::new());
         state.unsaved |= !matches!(message, ProviderMessage::Publish | ProviderMessage::Checkpoint(_));
-        let effects = match message {
+        match message {
             ProviderMessage::Admit(ask, reply) => {
                 if !reply.is_closed() {
                     let admitted = state.admit(ask, now);
@@ -111,69 +111,51 @@ impl Actor for Provider {
                     state.set_room(ask.target, now);
                     let _ = reply.send(admitted);
                 }
-                state.admission.effects()
             }
             ProviderMessage::Report(ticket, report) => {
-                let effects = state.admission.report(&ticket, report, now, &mut state.rng);
+                effects = state.admission.report(&ticket, report, now, &mut state.rng);
                 if matches!(report, Report::Ended(_)) {
                     state.set_room(ticket.target, now);
                 }
-                effects
             }
             ProviderMessage::Limits(ticket, limits) => {
                 state.admission.limits(&ticket, limits, now);
                 state.set_room(ticket.target, now);
-                Vec::new()
             }
             ProviderMessage::Force(target, force) => {
-                let effects = state.admission.force(target, force, now);
-                state.publish(now);
-                state.save();
-                effects
+                effects = state.admission.force(target, force, now);
+                urgent = true;
             }
             ProviderMessage::Reset(target, key, reply) => {
                 let lifted = state.admission.reset(target, key, now);
-                let effects = state.admission.effects();
+                // Who asked looks at the health next.
                 state.publish(now);
                 state.save();
                 let _ = reply.send(lifted);
-                effects
             }
             ProviderMessage::Renew(keys) => {
-                for key in keys {
-                    state.admission.renew(None, Some(key));
-                }
-                state.publish(now);
-                state.save();
-                Vec::new()
+                keys.into_iter().for_each(|key| state.admission.renew(None, Some(key)));
+                urgent = true;
             }
-            ProviderMessage::LocalFault(since) => state.admission.local_fault(since, now),
+            ProviderMessage::LocalFault(since) => effects = state.admission.local_fault(since, now),
             ProviderMessage::MachineSlept(by) => {
                 state.admission.slept(by);
                 state.publish(now);
-                Vec::new()
             }
             ProviderMessage::Hint(reported, until) => {
                 state.admission.hint(reported, until);
                 state.publish(now);
-                Vec::new()
             }
-            ProviderMessage::Delivered => {
-                state.admission.delivered(now);
-                Vec::new()
-            }
-            ProviderMessage::Publish => {
-                state.pending = false;
-                Vec::new()
-            }
+            ProviderMessage::Delivered => state.admission.delivered(),
+            ProviderMessage::Publish => state.pending = false,
             ProviderMessage::Checkpoint(asks) => {
                 state.save();
                 let _ = asks.map(|asks| asks.send(()));
-                Vec::new()
             }
             ProviderMessage::Crash(Crash::Panic) => panic!("panic asked for by the crash hook"),
             ProviderMessage::Crash(Crash::Error) => return Err("error asked for by the crash hook".into()),
-        };
+        }
+        effects.append(&mut state.admission.effects());
         urgent |= !effects.is_empty();
         for effect in effects {
             state.tell(effect, now);

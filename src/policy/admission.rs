@@ -496,7 +496,7 @@ impl Admission {
     }
 
     /// Notes that some provider delivered a byte: the network works.
-    pub fn delivered(&mut self, _now: Instant) {
+    pub fn delivered(&mut self) {
         self.offline_until = None;
     }
 

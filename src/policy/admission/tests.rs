@@ -1044,7 +1044,7 @@ fn our_networks_failure_is_taken_back_and_pauses_probes_until_something_is_deliv
         bench.fail(0, connect);
     }
     assert_eq!(bench.health(0).breaker, BreakerState::Closed, "none counts now");
-    bench.admission.delivered(bench.now);
+    bench.admission.delivered();
     bench.break_it(0);
     bench.local_fault(bench.now);
     let back = bench.now + LOCAL_FAULT_MAX;
@@ -1053,7 +1053,7 @@ fn our_networks_failure_is_taken_back_and_pauses_probes_until_something_is_deliv
     let ticket = bench.last_resort(0).unwrap();
     bench.report(&ticket, UNUSED);
     assert_eq!(gate(bench.admit(0)), Gate::Breaker);
-    bench.admission.delivered(bench.now);
+    bench.admission.delivered();
     assert!(bench.admit(0).unwrap().probe);
 }
 
@@ -1117,7 +1117,7 @@ fn a_failed_probe_proves_nothing_while_our_network_is_down() {
     let probe = bench.admit(0).unwrap();
     bench.local_fault(bench.now);
     bench.report(&probe, Report::Ended(failure(FailureClass::Connect)));
-    bench.admission.delivered(bench.now);
+    bench.admission.delivered();
     assert!(bench.admit(0).unwrap().probe);
 }
 
@@ -1578,7 +1578,7 @@ impl Model {
                 self.bench.admission.force(target % 2, force, now);
             }
             Step::LocalFault => drop(self.bench.local_fault(now.checked_sub(SECOND).unwrap_or(now))),
-            Step::Delivered => self.bench.admission.delivered(now),
+            Step::Delivered => self.bench.admission.delivered(),
         }
         prop_assert!(self.bench.admission.progress.len() <= self.live.len(), "memory is what is in flight");
         for target in 0..2 {
@@ -1633,7 +1633,7 @@ proptest! {
         other.carry(&known.expect("what was written"), &same, &same, now);
         let mut own = Admission::restore(&admission, true, now);
         // The other process finds out by itself whether the network works.
-        own.delivered(now);
+        own.delivered();
         for at in seconds.into_iter().map(|seconds| now + Duration::from_secs(seconds)) {
             for target in 0..2 {
                 prop_assert_eq!(other.health(target, 0, at), own.health(target, 0, at));
