@@ -82,6 +82,8 @@ pub struct Sidecar {
     state: Arc<State>,
     address: SocketAddr,
     admin: Option<SocketAddr>,
+    /// The settings of the start, as they were written.
+    configured: ServerConfig,
     bound: (Arc<TcpListener>, Option<Arc<TcpListener>>),
     stopping: watch::Sender<bool>,
     listeners: JoinSet<()>,
@@ -101,6 +103,13 @@ impl Sidecar {
     /// # Errors
     /// If a field is not valid, an address is taken, or a socket does not listen; the error names the field.
     pub async fn start_on(sockets: Sockets, mut settings: Settings) -> Result<Self, StartError> {
+        let configured = settings.server.clone();
+        // What may be served is judged by where the sockets are, whoever has bound them.
+        let server = &mut settings.server;
+        server.listen = listen::effective("server.listen", server.listen, sockets.clients.as_ref())?;
+        if let Some(admin) = &mut server.admin {
+            *admin = listen::effective("server.admin", *admin, sockets.admin.as_ref())?;
+        }
         let targets = settings.check()?;
         let mark = loop_marks::Mark::new();
         mark.put(&mut settings.runtime);
@@ -125,6 +134,7 @@ impl Sidecar {
             )),
             address: local(&listener)?,
             admin: admin.as_deref().map(local).transpose()?,
+            configured,
             bound: (listener.clone(), admin.clone()),
             stopping,
             listeners: JoinSet::new(),
@@ -208,7 +218,7 @@ impl Sidecar {
     pub async fn reload(&self, mut settings: Settings) -> Result<(), StartError> {
         let targets = settings.check()?;
         let current = self.state.current();
-        let waiting = settings.server.needs_a_start(&current.server);
+        let waiting = settings.server.needs_a_start(&self.configured);
         settings.server = settings.server.on_the_sockets_of(&current.server)?;
         let tls = settings.server.tls.as_ref().map(tls::acceptor).transpose()?;
         self.state.mark.put(&mut settings.runtime);

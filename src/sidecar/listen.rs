@@ -167,6 +167,24 @@ pub struct Sockets {
     pub follows: bool,
 }
 
+/// Returns where a socket that was given listens, or else the configured address.
+pub(super) fn effective(
+    field: &str,
+    configured: SocketAddr,
+    given: Option<&StdListener>,
+) -> Result<SocketAddr, ConfigError> {
+    let Some(given) = given else { return Ok(configured) };
+    let at = given.local_addr().map_err(|error| unusable(field, &error))?;
+    if at != configured {
+        tracing::info!(field, %at, %configured, "listens on the inherited socket");
+    }
+    Ok(at)
+}
+
+fn unusable(field: &str, error: &io::Error) -> ConfigError {
+    ConfigError::new(field, format!("the inherited socket cannot be used: {error}"))
+}
+
 /// Takes a socket that already listens, or binds an address; an error names the address.
 pub(super) async fn bind(
     field: &str,
@@ -174,14 +192,8 @@ pub(super) async fn bind(
     given: Option<StdListener>,
 ) -> Result<Arc<TcpListener>, ConfigError> {
     let Some(given) = given else { return bind_new(field, address).await.map(Arc::new) };
-    let told = given.local_addr().and_then(|at| given.set_nonblocking(true).map(|()| at));
-    let taken = told.and_then(|at| Ok((at, TcpListener::from_std(given)?)));
-    let (at, listener) =
-        taken.map_err(|error| ConfigError::new(field, format!("the inherited socket cannot be used: {error}")))?;
-    if at != address {
-        tracing::info!(field, %at, configured = %address, "listens on the inherited socket");
-    }
-    Ok(Arc::new(listener))
+    let taken = given.set_nonblocking(true).and_then(|()| TcpListener::from_std(given));
+    taken.map(Arc::new).map_err(|error| unusable(field, &error))
 }
 
 /// Returns another handle of a socket.

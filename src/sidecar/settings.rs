@@ -128,16 +128,18 @@ impl ServerConfig {
         let mut errors = Vec::new();
         let mut refuse = |field: &str, problem: &str| errors.push(ConfigError::new(format!("server.{field}"), problem));
         if !self.listen.ip().is_loopback() && self.keys.iter().all(|key| key.operator) {
-            refuse(
-                "listen",
-                "is not loopback: anybody could spend your money; add `[[server.keys]]`, see `standin key`",
+            let problem = format!(
+                "is not loopback but {}: anybody could spend your money; add `[[server.keys]]`, see `standin key`",
+                self.listen
             );
+            refuse("listen", &problem);
         }
-        let is_open = |admin: SocketAddr| !admin.ip().is_loopback() && !self.keys.iter().any(|key| key.operator);
-        if self.admin.is_some_and(is_open) {
-            let problem =
-                "is not loopback: anybody could read your health; add `[[server.keys]]` with `operator = true`";
-            refuse("admin", problem);
+        let is_open = |admin: &SocketAddr| !admin.ip().is_loopback() && !self.keys.iter().any(|key| key.operator);
+        if let Some(admin) = self.admin.filter(is_open) {
+            let problem = format!(
+                "is not loopback but {admin}: anybody could read your health; add `[[server.keys]]` with `operator = true`"
+            );
+            refuse("admin", &problem);
         }
         if self.admin.is_some_and(|admin| admin == self.listen && admin.port() != 0) {
             refuse("admin", "is the address of `listen`; choose another port");
@@ -209,8 +211,8 @@ impl ServerConfig {
         }
     }
 
-    /// Returns these settings for sockets that are already bound: fields that only a start can change stay as they
-    /// were.
+    /// Returns these settings for sockets that are already bound, and served by other settings: fields that only a
+    /// start can change stay as they were.
     ///
     /// # Errors
     /// If fields that stay and new ones contradict each other.

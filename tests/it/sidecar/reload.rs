@@ -166,6 +166,45 @@ async fn operators_beyond_loopback_have_keys_or_no_door() {
 }
 
 #[tokio::test]
+async fn an_inherited_socket_is_judged_by_where_it_listens() {
+    let everywhere = || std::net::TcpListener::bind((std::net::Ipv4Addr::UNSPECIFIED, 0)).expect("a free port");
+    let stage = stage(1).await;
+    let mut settings = stage.settings.clone();
+    settings.server.admin = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let key = |name: &str, operator| ClientKey {
+        name: name.into(),
+        sha256: Hash::of(name),
+        routes: Vec::new(),
+        requests_per_minute: None,
+        operator,
+    };
+    let start = |clients: bool, settings: standin::sidecar::Settings| {
+        let mut sockets = standin::sidecar::Sockets::default();
+        *(if clients { &mut sockets.clients } else { &mut sockets.admin }) = Some(everywhere());
+        standin::sidecar::Sidecar::start_on(sockets, settings)
+    };
+    // The file speaks of loopback, where no key is needed; the socket is everybody's.
+    let refused = start(true, settings.clone()).await.err().expect("a refusal").to_string();
+    assert!(refused.starts_with("server.listen: is not loopback but 0.0.0.0:"), "{refused}");
+    let refused = start(false, settings.clone()).await.err().expect("a refusal").to_string();
+    assert!(refused.starts_with("server.admin: is not loopback but 0.0.0.0:"), "{refused}");
+    // With keys it serves, and no reload takes them away.
+    let open = settings.clone();
+    settings.server.keys = vec![key("client", false), key("operator", true)];
+    for clients in [true, false] {
+        let sidecar = start(clients, settings.clone()).await.expect("a sidecar");
+        let refused = sidecar.reload(open.clone()).await.expect_err("the door is open").to_string();
+        assert!(refused.contains("is not loopback but 0.0.0.0:"), "{refused}");
+        sidecar.reload(settings.clone()).await.expect("what is served");
+    }
+    // Health and metrics are not beside the clients' endpoints where everybody can ask.
+    settings.server.admin = None;
+    let sidecar = start(true, settings).await.expect("a sidecar");
+    let to = SocketAddr::from(([127, 0, 0, 1], sidecar.address().port()));
+    assert_eq!(http::get_with(to, "/health", &[("x-api-key", "operator")]).await.status, 404);
+}
+
+#[tokio::test]
 async fn a_client_behind_a_proxy_is_no_operator_without_a_key() {
     let stage = stage(1).await;
     let to = stage.sidecar.address();
