@@ -8,14 +8,15 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::edit::quoted;
-use crate::words::Demand;
+use crate::words::{Demand, NAME_BYTES_MAX};
 
-/// Returns the path of a part in the body it came in; `None` where it is not found.
+/// Returns the path of a part in the body it came in; `None` where it is not found, or is longer than a message repeats.
 pub fn part_path(body: &[u8], part: &Demand) -> Option<String> {
     let body: Members<'_> = serde_json::from_slice(body).ok().filter(|_| !part.begin.is_empty())?;
     let path = within(&body, &part.begin)?;
     // A part is the entry of a list: cut the path behind that entry.
-    Some(path.rfind(']').map_or(path.as_str(), |end| &path[..=end]).to_owned())
+    let path = path.rfind(']').map_or(path.as_str(), |end| &path[..=end]);
+    (path.len() <= NAME_BYTES_MAX).then(|| path.to_owned())
 }
 
 fn within(object: &Members<'_>, begin: &str) -> Option<String> {

@@ -177,7 +177,8 @@ pub struct BadRequest {
 const MORE_MAX: usize = 1_000;
 
 impl BadRequest {
-    /// Returns what is wrong with a field.
+    /// Returns what is wrong with a field. A problem repeats a caller's text as [`Shown`](crate::words::names::Shown)
+    /// only.
     pub fn new(field: &str, problem: impl Into<String>) -> Self {
         Self { field: field.to_owned(), problem: problem.into(), is_final: false, more: Vec::new() }
     }

@@ -14,7 +14,7 @@ use super::exhausted::OnExhausted;
 use super::header;
 use super::hedging::Hedging;
 use super::json::Json;
-use super::names::{self, NAME_BYTES_MAX};
+use super::names::{self, NAME_BYTES_MAX, Shown};
 use super::original::Original;
 use super::priority::Priority;
 use super::rule::Rule;
@@ -296,7 +296,7 @@ impl From<&str> for ChatRequest {
 pub struct Foreign {
     /// The dialect that it is written in.
     pub dialect: Dialect,
-    /// Its name in that dialect: `search_result`, `web_search_20250305`.
+    /// Its name in that dialect: `search_result`, `web_search_20250305`; of a very long one the beginning.
     pub kind: String,
     /// As it was written: the text of one JSON value.
     pub json: String,
@@ -306,8 +306,8 @@ pub struct Foreign {
 
 impl Foreign {
     /// Returns a part as a dialect writes it, which the request needs.
-    pub fn new(dialect: Dialect, kind: impl Into<String>, json: impl Into<String>) -> Self {
-        Self { dialect, kind: kind.into(), json: json.into(), optional: false }
+    pub fn new(dialect: Dialect, kind: impl AsRef<str>, json: impl Into<String>) -> Self {
+        Self { dialect, kind: Shown(kind.as_ref()).to_string(), json: json.into(), optional: false }
     }
 }
 

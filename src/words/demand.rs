@@ -2,6 +2,7 @@
 
 use super::chat::{AssistantPart, ChatRequest, Document, DocumentSource, Foreign, Message, ToolChoice, UserPart};
 use super::embed::EmbedRequest;
+use super::names::Shown;
 use super::target::Dialect;
 
 /// A part of a request that not every target can take.
@@ -84,7 +85,7 @@ impl Demand {
         let (what, text) = match &document.source {
             DocumentSource::Text(_) => return None,
             DocumentSource::Url(url) => (Demanded::DocumentUrl, url),
-            DocumentSource::Base64 { media_type, data } => (Demanded::Document(media_type.clone()), data),
+            DocumentSource::Base64 { media_type, data } => (Demanded::Document(Shown(media_type).to_string()), data),
         };
         Some(Self { field, what, begin: begin(text) })
     }
@@ -141,8 +142,9 @@ impl ChatRequest {
         }
         // Fields without a dialect go to all targets.
         for field in self.extra_needed.iter().filter(|_| self.extra_dialect.is_some()) {
+            let field = Shown(field).to_string();
             let what = Demanded::Foreign(self.extra_dialect.unwrap_or_default(), field.clone());
-            demands.push(Demand { field: field.clone(), what, begin: String::new() });
+            demands.push(Demand { field, what, begin: String::new() });
         }
         demands
     }

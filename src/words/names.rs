@@ -1,6 +1,7 @@
 //! Limits of the names that callers give, so that one caller cannot fill the memory of them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::error::Error;
 
@@ -8,6 +9,20 @@ use super::error::Error;
 pub const NAME_BYTES_MAX: usize = 256;
 /// The most labels, and the most tags, of one request.
 const NAMES_MAX: usize = 64;
+/// How much of a caller's text a message repeats, in bytes.
+const SHOWN_BYTES_MAX: usize = 128;
+
+/// A caller's text as messages repeat it: the beginning of a long one. Messages go into answers, logs and records, and
+/// no caller may fill these.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a>(pub &'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let begin = &self.0[..self.0.floor_char_boundary(SHOWN_BYTES_MAX)];
+        write!(f, "{begin}{}", if begin.len() < self.0.len() { "…" } else { "" })
+    }
+}
 
 /// Returns what is wrong with a name that the configuration gives anything, if something is: callers must be able to
 /// write it, and logs to show it.
@@ -57,6 +72,13 @@ mod tests {
     use super::*;
 
     type Edit = fn(&mut ChatRequest, String);
+
+    #[test]
+    fn a_message_repeats_the_beginning_of_a_long_text() {
+        assert_eq!((Shown("").to_string(), Shown("tool").to_string()), (String::new(), "tool".to_owned()));
+        let long = Shown(&"ß".repeat(1_000)).to_string();
+        assert_eq!((long.chars().count(), long.ends_with("ß…")), (65, true));
+    }
 
     #[test]
     fn names_of_callers_have_a_limit_and_the_error_names_the_field() {

@@ -8,6 +8,7 @@ use super::node::{Node, Object, Read, each};
 use super::out::json;
 use super::reading::model;
 use super::{BadRequest, CallerDialect, twins};
+use crate::words::names::Shown;
 use crate::words::{EmbedRequest, Embeddings, base64};
 
 /// A caller's request for vectors, understood.
@@ -74,7 +75,7 @@ fn openai(mut body: Object<'_>, path_model: Option<&str>) -> Read<ParsedEmbedReq
         None | Some("float") => VectorForm::Numbers,
         Some("base64") => VectorForm::Base64,
         Some(other) => {
-            return Err(BadRequest::new("encoding_format", format!("is `{other}`; must be float or base64")));
+            return Err(BadRequest::new("encoding_format", format!("is `{}`; must be float or base64", Shown(&other))));
         }
     };
     let (mut inputs, mut tokens) = (Vec::new(), Vec::new());

@@ -9,6 +9,7 @@ use super::node::{Node, Object, Read, each};
 use crate::wire::original::{INVOICE, without_invoice};
 use crate::wire::schema::FREE;
 use crate::wire::serve::seal::Proves;
+use crate::words::names::Shown;
 use crate::words::{
     AssistantPart, Audio, Dialect, Document, DocumentSource, Effort, Foreign, Image, Json, Message, Note, Proof,
     Reasoning, Text, Tool, ToolCall, UserPart,
@@ -102,7 +103,7 @@ pub(super) fn foreign(dialect: Dialect, kind: &str, object: Object<'_>) -> Read<
 
 /// Returns a block that the common form cannot express, by its type; one without any is none.
 pub(super) fn block(dialect: Dialect, block: Object<'_>) -> Read<Foreign> {
-    match block.peek("type").to_owned() {
+    match Shown(block.peek("type")).to_string() {
         kind if kind.is_empty() => Err(BadRequest::new("type", "is missing; must be the block's type")),
         kind => foreign(dialect, &kind, block),
     }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use standin::CallId;
 use standin::sidecar::{ClientKey, Hash, Settings, Sidecar};
 use standin::testing::Script;
@@ -222,4 +222,56 @@ async fn a_callers_names_are_bounded_and_a_session_is_not() {
         let flight = stage.sidecar.runtime().why(call).expect("it is remembered");
         assert_eq!(flight.about.session.as_deref(), Some(Hash::of(&session).to_string().as_str()));
     }
+}
+
+#[tokio::test]
+async fn a_refusal_repeats_a_long_word_by_its_beginning_alone() {
+    let stage = stage(1).await;
+    let to = stage.sidecar.address();
+    let long = "n".repeat(100_000);
+    let talk = json!([{"role": "user", "content": "Hi"}]);
+    let chat = |field: &str, value: Value| {
+        let mut body = json!({"model": "smart", "max_tokens": 9, "messages": talk});
+        body[field] = value;
+        body
+    };
+    let responses = |input: Value, field: &str, value: Value| {
+        let mut body = json!({"model": "smart", "input": input});
+        body[field] = value;
+        body
+    };
+    let gemini = |field: &str, value: Value| {
+        let mut body = json!({"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]});
+        body[field] = value;
+        body
+    };
+    let (of_chat, of_messages, of_responses) = ("/v1/chat/completions", "/v1/messages", "/v1/responses");
+    let of_gemini = "/v1beta/models/smart:generateContent";
+    let bodies = [
+        (of_chat, chat("messages", json!([{"role": long, "content": "Hi"}]))),
+        (of_chat, chat("messages", json!([{"role": "user", "content": [{"type": long, "x": 1}]}]))),
+        (of_chat, chat("tool_choice", json!({"type": long}))),
+        (of_chat, chat("response_format", json!({"type": long}))),
+        (of_messages, chat("tools", json!([{"type": long, "name": "x"}]))),
+        (of_messages, chat("tool_choice", json!({"type": long}))),
+        (of_messages, chat("messages", json!([{"role": "user", "content": [{"type": long}]}]))),
+        (of_responses, responses(json!([{"type": long}]), "store", json!(false))),
+        (of_responses, responses(json!("Hi"), "tools", json!([{"type": long}]))),
+        (of_responses, responses(json!("Hi"), "tool_choice", json!({"type": long}))),
+        (of_gemini, gemini("tools", json!([{long.clone(): {}}]))),
+        (of_gemini, gemini("contents", json!([{"role": long, "parts": [{"text": "Hi"}]}]))),
+        (of_gemini, gemini("contents", json!([{"role": "user", "parts": [{long.clone(): {}}]}]))),
+        ("/v1/embeddings", json!({"model": "smart", "input": "Hi", "encoding_format": long})),
+    ];
+    let mut refused = 0;
+    for (path, body) in bodies {
+        let reply = Exchange::begin(to, "POST", path, &[], &body.to_string()).await.end().await;
+        let begins: String = body.to_string().chars().take(80).collect();
+        refused += usize::from(reply.status == 400);
+        assert!(reply.status != 400 || reply.body.len() < 2_000, "{path} {begins}: {} bytes", reply.body.len());
+        let call = reply.header("x-standin-call").and_then(|call| call.parse::<CallId>().ok());
+        let page = call.and_then(|call| stage.sidecar.runtime().why(call)).map(|flight| flight.to_string());
+        assert!(page.is_none_or(|page| page.len() < 4_000), "{path} {begins}");
+    }
+    assert!(refused >= 10, "{refused} were refused");
 }

@@ -7,6 +7,7 @@ use crate::wire::serve::openai::fits;
 use crate::wire::serve::reading::{AssistantParts, block, effort, foreign, image, joined, model, no_arguments, note};
 use crate::wire::serve::seal::{self, Proves};
 use crate::wire::serve::{BadRequest, CallerDialect, Form, ParsedRequest};
+use crate::words::names::Shown;
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Effort, Foreign, Image, Message, Note, Proof,
     ResponseFormat, Sampling, Text, Tool, ToolChoice, ToolResult, UserPart,
@@ -320,7 +321,7 @@ impl Reader {
 fn schema(format: &mut Object<'_>) -> Read<ResponseFormat> {
     match format.need_text("type")?.as_str() {
         "json_schema" => crate::wire::serve::openai::json_schema(format),
-        other => Err(BadRequest::new("type", format!("is `{other}`; must be json_schema"))),
+        other => Err(BadRequest::new("type", format!("is `{}`; must be json_schema", Shown(&other)))),
     }
 }
 
@@ -331,7 +332,7 @@ fn picture(source: &mut Object<'_>) -> Read<UserPart> {
             media_type: source.need_text("media_type")?,
             data: source.need_words("data")?,
         })),
-        other => Err(BadRequest::new("type", format!("is `{other}`; must be base64 or url"))),
+        other => Err(BadRequest::new("type", format!("is `{}`; must be base64 or url", Shown(&other)))),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::wire::serve::openai::{fits, named};
 use crate::wire::serve::reading::{effort, file, foreign, has_words, model, no_arguments, note, parts};
 use crate::wire::serve::seal;
 use crate::wire::serve::{BadRequest, CallerDialect, Form, ParsedRequest};
+use crate::words::names::Shown;
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Effort, Foreign, Image, Message, Note, Proof,
     Reasoning, ResponseFormat, Sampling, Text, Tool, ToolCall, ToolChoice, ToolResult, UserPart,
@@ -128,7 +129,9 @@ fn tool_choice(body: &mut Object<'_>, tools: &mut Vec<Tool>, notes: &mut Vec<Not
                 }
                 Ok(ToolChoice::Required)
             }
-            other => Err(BadRequest::new("mode", format!("is `{other}`; must be AUTO, ANY, NONE or VALIDATED"))),
+            other => {
+                Err(BadRequest::new("mode", format!("is `{}`; must be AUTO, ANY, NONE or VALIDATED", Shown(&other))))
+            }
         }
     };
     read().map_err(|bad: BadRequest| bad.within("toolConfig.functionCallingConfig"))
@@ -337,8 +340,9 @@ impl Reader<'_> {
             None => *called == name,
         });
         let known = open.map(|at| self.open.remove(at).0);
-        let call_id =
-            id.or(known).ok_or_else(|| BadRequest::new("name", format!("no call of `{name}` came before")))?;
+        let call_id = id
+            .or(known)
+            .ok_or_else(|| BadRequest::new("name", format!("no call of `{}` came before", Shown(&name))))?;
         let beside = each("parts", answer.list("parts")?, |node| self.part(node.object("")?))?;
         let mut response = answer.object("response")?.unwrap_or_default();
         let (content, is_error) = match (response.only_text("output"), response.only_text("error")) {

@@ -9,6 +9,7 @@ use crate::wire::serve::reading::{
 };
 use crate::wire::serve::seal;
 use crate::wire::serve::{BadRequest, CallerDialect, Form, ParsedRequest};
+use crate::words::names::Shown;
 use crate::words::{
     AssistantPart, Audio, ChatRequest, Dialect, Document, DocumentSource, Foreign, Message, Note, Proof,
     ResponseFormat, Sampling, Text, Tool, ToolChoice, ToolResult, UserPart,
@@ -113,7 +114,9 @@ fn response_format(body: &mut Object<'_>) -> Read<ResponseFormat> {
             let mut schema = format.need("json_schema", "an object")?.object("json_schema")?;
             json_schema(&mut schema).map_err(|bad| bad.within("json_schema"))
         }
-        other => Err(BadRequest::new("type", format!("is `{other}`; must be text, json_object or json_schema"))),
+        other => {
+            Err(BadRequest::new("type", format!("is `{}`; must be text, json_object or json_schema", Shown(&other))))
+        }
     };
     read(&mut format).map_err(|bad| bad.within("response_format"))
 }
@@ -192,7 +195,7 @@ pub(in crate::wire::serve) fn named(key: &str, name: String, tools: &[Tool]) -> 
     if tools.iter().any(|tool| tool.name == name) {
         return Ok(ToolChoice::Named(name));
     }
-    Err(BadRequest::new(key, format!("names `{name}`, which is none of the request's tools")))
+    Err(BadRequest::new(key, format!("names `{}`, which is none of the request's tools", Shown(&name))))
 }
 
 /// Refuses a choice that requires a tool where there is none.
@@ -316,7 +319,8 @@ impl Reader<'_> {
             Role::Function => {
                 let name = message.need_text("name")?;
                 let open = self.legacy.iter().position(|(_, called)| *called == name);
-                let open = open.ok_or_else(|| BadRequest::new("name", format!("no call of `{name}` came before")))?;
+                let open =
+                    open.ok_or_else(|| BadRequest::new("name", format!("no call of `{}` came before", Shown(&name))))?;
                 let (call_id, name) = self.legacy.remove(open);
                 self.result(call_id, name, message)
             }

@@ -11,6 +11,7 @@ use crate::wire::serve::reading::{
 };
 use crate::wire::serve::seal;
 use crate::wire::serve::{BadRequest, CallerDialect, Form, ParsedRequest};
+use crate::words::names::Shown;
 use crate::words::{
     ChatRequest, Dialect, Document, DocumentSource, Effort, Foreign, Message, Note, Proof, ResponseFormat, Sampling,
     Text, Tool, ToolChoice, ToolResult, UserPart,
@@ -103,7 +104,9 @@ fn text(body: &mut Object<'_>) -> Read<(ResponseFormat, bool)> {
         "text" => Ok(ResponseFormat::Text),
         "json_object" => Ok(ResponseFormat::Json),
         "json_schema" => json_schema(format),
-        other => Err(BadRequest::new("type", format!("is `{other}`; must be text, json_object or json_schema"))),
+        other => {
+            Err(BadRequest::new("type", format!("is `{}`; must be text, json_object or json_schema", Shown(&other))))
+        }
     };
     read(&mut format).map(|format| (format, false)).map_err(|bad| bad.within("text.format"))
 }
