@@ -7,40 +7,113 @@ const TELLING: usize = 4;
 /// What replaces it.
 const CONCEALED: &str = "[redacted]";
 
-/// Removes a secret from a text, at every place. If the text was cut (`cut`), its end may be a secret's beginning.
+/// Removes a secret from a text, at every place and in every spelling: as it is, with the escapes of JSON, of addresses
+/// or of HTML, and with line breaks or invisible letters within. If the text was cut (`cut`), its end may be a secret's
+/// beginning.
 pub(crate) fn conceal(text: &mut String, secret: &str, cut: bool) {
-    if secret.is_empty() {
-        return;
+    let Some(first) = secret.chars().next() else { return };
+    let (mut out, mut taken) = (String::new(), 0);
+    while let Some(at) = text[taken..].find([first, '\\', '%', '&']).map(|at| taken + at) {
+        out.push_str(&text[taken..at]);
+        let begins =
+            |end: usize| secret.len() >= SHORT || !goes_on(text[..at].chars().rev()) && !goes_on(text[end..].chars());
+        match matched(&text[at..], secret) {
+            Match::Whole(length) => {
+                taken = at + length;
+                out.push_str(if begins(taken) { CONCEALED } else { &text[at..taken] });
+            }
+            Match::Begins(letters) if cut && letters >= TELLING && begins(text.len()) => {
+                taken = text.len();
+                out.push_str(CONCEALED);
+            }
+            Match::Begins(_) | Match::No => {
+                taken = text.ceil_char_boundary(at + 1);
+                out.push_str(&text[at..taken]);
+            }
+        }
     }
-    if text.contains(secret) {
-        *text = without(text, secret);
-    }
-    if !cut {
-        return;
-    }
-    let mut beginnings = (TELLING..secret.len()).rev().filter(|end| secret.is_char_boundary(*end));
-    let ends_so = |end: &usize| {
-        let before = text.strip_suffix(&secret[..*end]);
-        before.is_some_and(|before| secret.len() >= SHORT || !goes_on(before.chars().rev()))
-    };
-    if let Some(end) = beginnings.find(ends_so) {
-        text.truncate(text.len() - end);
-        text.push_str(CONCEALED);
+    if taken > 0 {
+        out.push_str(&text[taken..]);
+        *text = out;
     }
 }
 
-fn without(text: &str, secret: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut taken = 0;
-    while let Some(at) = text[taken..].find(secret).map(|at| taken + at) {
-        let end = at + secret.len();
-        let is_alone = !goes_on(text[..at].chars().rev()) && !goes_on(text[end..].chars());
-        out.push_str(&text[taken..at]);
-        out.push_str(if is_alone || secret.len() >= SHORT { CONCEALED } else { secret });
-        taken = end;
+/// How much of a secret a text begins with.
+enum Match {
+    No,
+    /// All of it, in this number of bytes.
+    Whole(usize),
+    /// This number of its letters, and there the text ends.
+    Begins(usize),
+}
+
+fn matched(text: &str, secret: &str) -> Match {
+    let mut rest = text;
+    for (at, letter) in secret.chars().enumerate() {
+        if at > 0 {
+            rest = rest.trim_start_matches(is_invisible);
+        }
+        match spelled(rest, letter) {
+            Some(length) => rest = &rest[length..],
+            None if is_cut_off(rest) => return Match::Begins(at),
+            None => return Match::No,
+        }
     }
-    out.push_str(&text[taken..]);
-    out
+    Match::Whole(text.len() - rest.len())
+}
+
+/// Tells whether a letter may stand within a secret and is not seen.
+fn is_invisible(letter: char) -> bool {
+    matches!(letter, '\n' | '\r' | '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+}
+
+/// Tells whether a text ends here, or within an escape.
+fn is_cut_off(rest: &str) -> bool {
+    rest.is_empty() || rest.len() < "&#x10ffff;".len() && rest.starts_with(['\\', '%', '&'])
+}
+
+/// Returns the length of a letter at the beginning of a text, in any spelling of it.
+fn spelled(text: &str, letter: char) -> Option<usize> {
+    escaped(text, letter).or_else(|| text.starts_with(letter).then(|| letter.len_utf8()))
+}
+
+fn escaped(text: &str, letter: char) -> Option<usize> {
+    match text.as_bytes().first()? {
+        b'\\' => {
+            let escape = text[1..].strip_prefix('u').and_then(|code| code.get(..4));
+            if escape.is_some_and(|code| u32::from_str_radix(code, 16) == Ok(letter.into())) {
+                return Some("\\u0000".len());
+            }
+            (!letter.is_alphanumeric() && text[1..].starts_with(letter)).then(|| 1 + letter.len_utf8())
+        }
+        b'%' => {
+            let bytes = letter.encode_utf8(&mut [0; 4]).bytes().collect::<Vec<_>>();
+            let is = |(at, byte): (usize, &u8)| {
+                let code = text.get(3 * at..3 * at + 3).and_then(|escape| escape.strip_prefix('%'));
+                code.is_some_and(|code| u8::from_str_radix(code, 16) == Ok(*byte))
+            };
+            bytes.iter().enumerate().all(is).then_some(3 * bytes.len())
+        }
+        b'&' => {
+            let name = &text[1..text.find(';').filter(|end| *end < "&#x10ffff;".len())?];
+            let code = match name {
+                "amp" => Some('&'.into()),
+                "apos" => Some('\''.into()),
+                "gt" => Some('>'.into()),
+                "lt" => Some('<'.into()),
+                "quot" => Some('"'.into()),
+                _ => {
+                    let number = name.strip_prefix('#')?;
+                    number
+                        .strip_prefix(['x', 'X'])
+                        .map_or_else(|| number.parse(), |hex| u32::from_str_radix(hex, 16))
+                        .ok()
+                }
+            };
+            (code == Some(u32::from(letter))).then(|| name.len() + 2)
+        }
+        _ => None,
+    }
 }
 
 /// Tells whether what follows is more of the same name, number, address or word.
@@ -54,6 +127,26 @@ fn goes_on(mut letters: impl Iterator<Item = char>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_is_taken_out_in_every_spelling() {
+        let secret = "p%4k/e\"y+plus=";
+        for (text, expected) in [
+            (r#"oops "p%4k\/e\"y+plus=" it"#, r#"oops "[redacted]" it"#),
+            ("a &quot;p%4k/e&quot;y&#43;plus&#x3d;&quot; b", "a &quot;[redacted]&quot; b"),
+            (r"\u0070\u0025\u0034\u006b\u002f\u0065\u0022\u0079\u002b\u0070lus\u003D", "[redacted]"),
+            ("?key=p%254k%2Fe%22y%2Bplus%3D&x=1", "?key=[redacted]&x=1"),
+            ("p%4k/\u{200b}e\"y+\r\nplus=.", "[redacted]."),
+            ("p%4k/e\"y-plus= 100 % \\ & more", "p%4k/e\"y-plus= 100 % \\ & more"),
+        ] {
+            let mut said = text.to_owned();
+            conceal(&mut said, secret, false);
+            assert_eq!(said, expected);
+        }
+        let mut cut = r"what came is p%4k\/e\u00".to_owned();
+        conceal(&mut cut, secret, true);
+        assert_eq!(cut, "what came is [redacted]");
+    }
 
     #[test]
     fn a_secret_of_any_shape_is_taken_out_and_a_short_one_where_it_is_a_word_of_its_own() {
