@@ -615,7 +615,7 @@ mod tests {
 
     #[test]
     fn an_error_says_the_place_and_never_the_value() {
-        const KEY: &str = "sk-4uCkx7";
+        const KEY: &str = "sk-4uCkx7-4uCk";
         for (text, place) in [
             ("[providers.a]\nkeys = 'KEY'", "providers.a.keys: is a text"),
             ("[providers.a]\nkeys = [['KEY']]", "providers.a.keys[0]: is a list"),
@@ -639,8 +639,14 @@ mod tests {
             ("[server]\ndrain = 'KEY'", "server.drain: "),
             ("[[server.keys]]\nname = 'a'\nsha256 = 'KEY'", "server.keys[0].sha256: "),
             ("[server]\ntls = 'KEY'", "server.tls: "),
+            ("[providers.openai.'KEY']", "providers.openai."),
+            ("[aliases]\n'KEY' = 'x'", "aliases."),
+            ("[providers.a]\nheaders = {'KEY x' = 'y'}", "providers.a.headers."),
+            ("[providers.'a/KEY']", "providers"),
+            ("[routes.'KEY']\ntargets = []", "routes."),
         ] {
-            let said = parse(&text.replace("KEY", KEY)).expect_err(text).to_string();
+            let provider = if text.contains("[providers") { "" } else { PROVIDER };
+            let said = parse(&(text.replace("KEY", KEY) + provider)).expect_err(text).to_string();
             assert!(!said.contains("4uCk") && said.contains(place), "{text}: {said}");
             let line = said.lines().all(|line| line.starts_with(|first: char| first.is_ascii_digit()));
             assert!(line, "{text}: {said}");

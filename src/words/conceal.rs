@@ -124,9 +124,50 @@ fn goes_on(mut letters: impl Iterator<Item = char>) -> bool {
     }
 }
 
+/// How keys of providers begin.
+const KEYS_BEGIN: [&str; 13] =
+    ["sk-", "sk_", "gsk_", "csk-", "xai-", "pplx-", "nvapi-", "hf_", "tgp_", "ghp_", "AIza", "AKIA", "eyJ"];
+/// A word of fewer bytes is no key.
+const KEY_BYTES_MIN: usize = 12;
+
+/// Removes what looks like a provider's key from what is said of a configuration: a key that stands where a name belongs
+/// is no name that a reader needs.
+pub(crate) fn without_keys(text: String) -> String {
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || "-_.+/=".contains(letter);
+    let begins = |at: usize| {
+        let is_first = !text[..at].ends_with(|before: char| before.is_ascii_alphanumeric());
+        is_first && KEYS_BEGIN.iter().any(|begin| text[at..].starts_with(begin))
+    };
+    let (mut out, mut taken) = (String::new(), 0);
+    for (at, _) in text.char_indices() {
+        if at < taken || !begins(at) {
+            continue;
+        }
+        let length = text[at..].find(|letter| !is_part(letter)).unwrap_or(text.len() - at);
+        if length >= KEY_BYTES_MIN {
+            out.push_str(&text[taken..at]);
+            out.push_str(CONCEALED);
+            taken = at + length;
+        }
+    }
+    if taken == 0 { text } else { out + &text[taken..] }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_looks_like_a_key_is_no_name() {
+        for (text, expected) in [
+            ("providers.openai.sk-proj-ABC.SECRET: is unknown", "providers.openai.[redacted]: is unknown"),
+            ("a/sk-0123456789ab, gsk_0123456789", "a/[redacted], [redacted]"),
+            ("`AIzaSyA1234567890` is no file", "`[redacted]` is no file"),
+            ("risk-assessment-model, sk-team and sk_a", "risk-assessment-model, sk-team and sk_a"),
+        ] {
+            assert_eq!(without_keys(text.to_owned()), expected);
+        }
+    }
 
     #[test]
     fn a_secret_is_taken_out_in_every_spelling() {

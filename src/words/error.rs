@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::attempt::{AttemptEnd, AttemptRecord, CallId};
 use super::brief::Brief;
+use super::conceal::without_keys;
 use super::failure::Failure;
 use super::hold::UnavailableTarget;
 use super::money::OverBudget;
@@ -225,8 +226,9 @@ impl ConfigError {
 }
 
 impl fmt::Display for ConfigError {
+    /// What looks like a key is left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.problem)
+        f.write_str(&without_keys(format!("{}: {}", self.field, self.problem)))
     }
 }
 
