@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::oneshot;
 
 use super::budgets::BudgetReservation;
+use super::call_page::CallPage;
 use super::clock::now;
 use super::permit::Permit;
 use super::prompt::FittedPrompt;
@@ -45,6 +46,8 @@ pub(super) struct AttemptOutcome {
 pub(super) struct PlannedAttempt {
     pub(super) target: Arc<Target>,
     pub(super) about: Arc<CallFacts>,
+    /// The page of its call, until its end is counted there.
+    pub(super) page: Option<Arc<CallPage>>,
     pub(super) number: u32,
     pub(super) call_started: Instant,
     /// How the request goes to this target.
@@ -195,19 +198,26 @@ impl AttemptAccount {
     pub(super) fn settle(&mut self, result: Result<AttemptAnswer, Failure>) {
         let Some(tell) = self.end.take() else { return };
         let now = now();
+        let is_retirement = result.as_ref().is_err_and(wire::classify::is_retirement);
         let (end, back, brought) = match result {
             Ok(brought) => (AttemptEnd::Won, None, Some(brought)),
             Err(failure) => {
                 let back = self.back(&failure);
-                (AttemptEnd::Failed(self.judged(failure)), back, self.flawed.take().map(AttemptAnswer::Answer))
+                let judged = self.judged(failure, is_retirement);
+                (AttemptEnd::Failed(judged), back, self.flawed.take().map(AttemptAnswer::Answer))
             }
         };
         self.tell_drift(&end);
         let record = Arc::new(self.record(end, brought.as_ref(), now));
         self.learn(&record.usage);
         self.tell_provider(&record, back, now);
+        if is_retirement {
+            self.shared.retiring(self.planned.target.spec(), None);
+        }
         self.pay(&record, now);
         self.shared.sink.tell(&Record::Attempt(record.clone()));
+        // Before its call hears of it: a call that ends with this attempt is recorded before its caller is answered.
+        self.planned.page.take().into_iter().for_each(|page| page.change(|flight| flight.count(&record)));
         let notes = std::mem::take(&mut self.notes);
         // The call waits no longer than the provider's hold lasts.
         let honoured = now + self.planned.target.provider.spec.admission.breaker.retry_after_max;
@@ -216,12 +226,11 @@ impl AttemptAccount {
     }
 
     /// Returns a failure as it counts at this target, without anything secret.
-    fn judged(&mut self, failure: Failure) -> Failure {
+    fn judged(&mut self, failure: Failure, is_retirement: bool) -> Failure {
         if failure.class == FailureClass::RateLimited {
             self.permit.refused_by(wire::limits::named(&failure.message));
         }
-        let (keys, is_retirement) =
-            (self.planned.target.provider.spec.keys.len(), wire::classify::is_retirement(&failure));
+        let keys = self.planned.target.provider.spec.keys.len();
         let failure = self.permit.ticket().judged(failure, keys, is_retirement);
         redact::failure(&self.shared.table(), &self.secrets, failure)
     }
@@ -285,11 +294,6 @@ impl AttemptAccount {
             outlived: self.permit.progress().is_outlived(),
         };
         self.permit.settle(course.outcome(&record.end, record.usage.output));
-        if let AttemptEnd::Failed(failure) = &record.end
-            && wire::classify::is_retirement(failure)
-        {
-            self.shared.retiring(self.planned.target.spec(), None);
-        }
     }
 
     /// Charges the attempt to the budgets, and tells of budgets that are nearly spent.

@@ -174,7 +174,7 @@ impl Driver {
                 Step::Try(this) => match self.attempt(this, &mut caller).await {
                     Ok(()) => {}
                     Err(None) => return self.left(None),
-                    Err(Some(error)) => return self.fail(error, caller),
+                    Err(Some(error)) => return self.fail(error, caller).await,
                 },
                 Step::Commit(number) => self.commit(number, &caller),
                 Step::Reset(failure) => {
@@ -212,11 +212,11 @@ impl Driver {
                 Step::Exhausted(back) => match self.exhausted(back, &mut caller).await {
                     WaitOutcome::Restart | WaitOutcome::GiveUp | WaitOutcome::RouteChanged => {}
                     WaitOutcome::CallerLeft => return self.left(None),
-                    WaitOutcome::Draining => return self.fail(Error::Draining, caller),
+                    WaitOutcome::Draining => return self.fail(Error::Draining, caller).await,
                 },
                 Step::Silent => self.silent(&caller),
                 Step::Finish(number) => return self.finish(number, caller),
-                Step::GiveUp(why) => return self.give_up(why, caller),
+                Step::GiveUp(why) => return self.give_up(why, caller).await,
             }
         }
     }
@@ -323,7 +323,7 @@ impl Driver {
         });
     }
 
-    fn give_up(&mut self, why: GiveUp, caller: CallerChannel) {
+    async fn give_up(&mut self, why: GiveUp, caller: CallerChannel) {
         // The provider's own answer, failed as it is, is more useful than an error of ours.
         let says_more = match &why {
             GiveUp::Exhausted(_) => true,
@@ -368,10 +368,11 @@ impl Driver {
             }
             GiveUp::Interrupted(failure) => Error::Interrupted { failure, attempts },
         };
-        self.fail(error, caller);
+        self.fail(error, caller).await;
     }
 
-    fn fail(&mut self, error: Error, caller: CallerChannel) {
+    async fn fail(&mut self, error: Error, caller: CallerChannel) {
+        self.stop_all().await;
         self.call_record.end(CallStep::GaveUp(error.clone()));
         caller.fail(error);
     }

@@ -1,26 +1,27 @@
-//! The record of a running call, which observers get however the call ends.
+//! The record of a running call, which observers get however the call ends: once the call and all its attempts have
+//! ended, so that the money in it is that of the attempts.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::call_log::HolderState;
+use super::call_page::CallPage;
 use super::clock::now;
 use super::shared::Shared;
 use super::stream::cut_off;
 use crate::policy::explain::{CallStep, Flight};
-use crate::policy::record::Record;
-use crate::words::{AttemptRecord, CallFacts, CallId, Error, FailureClass};
+use crate::words::{CallFacts, CallId, Error, FailureClass};
 
 /// The record of a call that runs. If it is dropped before its end, it records that the call was cut off.
 pub(super) struct CallRecord {
-    flight: Flight,
+    about: Arc<CallFacts>,
     started: Instant,
     /// Its holders, if it has a log.
     held: Option<watch::Receiver<HolderState>>,
-    told: bool,
-    shared: Arc<Shared>,
+    /// `None` once the call has ended.
+    page: Option<Arc<CallPage>>,
 }
 
 impl CallRecord {
@@ -30,31 +31,34 @@ impl CallRecord {
         held: Option<watch::Receiver<HolderState>>,
         shared: Arc<Shared>,
     ) -> Self {
-        Self { flight: Flight::new(about), started, held, told: false, shared }
+        let page = CallPage::new(about.clone(), shared);
+        Self { about, started, held, page: Some(Arc::new(page)) }
     }
 
-    pub(super) fn about(&self) -> &Arc<CallFacts> {
-        &self.flight.about
+    pub(super) const fn about(&self) -> &Arc<CallFacts> {
+        &self.about
     }
 
-    pub(super) fn note(&mut self, happened: CallStep) {
-        self.flight.steps.push((now().saturating_duration_since(self.started), happened));
+    /// Returns its page, for an attempt.
+    pub(super) fn page(&self) -> Option<Arc<CallPage>> {
+        self.page.clone()
+    }
+
+    pub(super) fn note(&self, happened: CallStep) {
+        let after = self.age();
+        self.change(|flight| flight.steps.push((after, happened)));
     }
 
     /// Notes that the call was accepted before a restart, and whether it had been sent.
-    pub(super) fn take_up(&mut self, call: CallId, is_sent: bool) {
-        self.flight.again = is_sent;
+    pub(super) fn take_up(&self, call: CallId, is_sent: bool) {
+        self.change(|flight| flight.again = is_sent);
         self.note(CallStep::TakenUp { call });
     }
 
     /// Returns what has happened so far.
     pub(super) fn so_far(&self) -> Arc<Flight> {
-        Arc::new(Flight { took: now().saturating_duration_since(self.started), ..self.flight.clone() })
-    }
-
-    /// Counts an attempt that ended.
-    pub(super) fn count(&mut self, attempt: &AttemptRecord) {
-        self.flight.count(attempt);
+        let flight = self.page.as_ref().map_or_else(|| Flight::new(self.about.clone()), |page| page.so_far());
+        Arc::new(Flight { took: self.age(), ..flight })
     }
 
     /// Ends a call that no caller waits for any more: its caller left, or a holder cancelled it. Returns the class of
@@ -70,21 +74,31 @@ impl CallRecord {
         class
     }
 
-    /// Ends the call: observers have its record before the caller gets the end.
+    /// Ends the call. Where its attempts have ended, observers have its record before the caller gets the end.
     pub(super) fn end(&mut self, how: CallStep) {
-        if std::mem::replace(&mut self.told, true) {
+        if self.page.is_none() {
             return;
         }
         self.note(how);
-        self.flight.took = now().saturating_duration_since(self.started);
-        let none = Flight::new(self.flight.about.clone());
-        let flight = std::mem::replace(&mut self.flight, none);
-        self.shared.sink.tell(&Record::Call(Arc::new(flight)));
+        let took = self.age();
+        self.change(|flight| flight.took = took);
+        self.page = None;
+    }
+
+    fn age(&self) -> Duration {
+        now().saturating_duration_since(self.started)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Flight)) {
+        if let Some(page) = &self.page {
+            page.change(change);
+        }
     }
 }
 
 impl Drop for CallRecord {
     fn drop(&mut self) {
-        self.end(CallStep::GaveUp(cut_off(&self.shared.draining)));
+        let how = self.page.as_ref().map(|page| CallStep::GaveUp(cut_off(page.draining())));
+        how.into_iter().for_each(|how| self.end(how));
     }
 }

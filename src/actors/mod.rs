@@ -62,7 +62,8 @@ pub(crate) mod budgets;
 pub(crate) mod stale;
 pub(crate) mod shared;
 
-// One attempt.
+// One attempt, and the page of its call.
+mod call_page;
 mod redact;
 mod watchdog;
 mod account;

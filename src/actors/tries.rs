@@ -146,6 +146,7 @@ impl Driver {
         let planned = PlannedAttempt {
             target,
             about: self.call_record.about().clone(),
+            page: self.call_record.page(),
             number: this.number,
             call_started: self.started,
             prompt: fitted,
@@ -196,7 +197,6 @@ impl Driver {
                         self.call_record.note(CallStep::Failed { attempt: number, failure: failure.clone() });
                     }
                 }
-                self.call_record.count(&ended.record);
                 self.ended.push(*ended);
             }
             // Its account reports even when it crashes, so this cannot happen; if it does, the call goes on.
@@ -221,8 +221,14 @@ impl Driver {
         }
         let ended = self.running.swap_remove(at).cancel(class);
         if let Ok(Ok(ended)) = tokio::time::timeout(ANSWER_MAX, ended).await {
-            self.call_record.count(&ended.record);
             self.ended.push(ended);
+        }
+    }
+
+    /// Stops all that are left, and waits for their ends.
+    pub(super) async fn stop_all(&mut self) {
+        while let Some(running) = self.running.first() {
+            self.cancel(running.number, CancelReason::Ended).await;
         }
     }
 }

@@ -75,7 +75,7 @@ pub struct Flight {
     pub steps: Vec<(Duration, CallStep)>,
     /// From its start to its end.
     pub took: Duration,
-    /// Attempts of it that had ended by then. A cancelled attempt ends a moment later, in a record of its own.
+    /// Its attempts; of a call that runs, those that have ended.
     pub attempts: u32,
     /// Dollars of those, as far as their prices are known.
     pub cost_usd: f64,

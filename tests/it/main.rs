@@ -19,6 +19,8 @@ mod hints;
 mod holds;
 mod keys;
 mod leavers;
+#[cfg(feature = "store")]
+mod ledgers;
 mod lifetimes;
 mod messages;
 mod moves;
