@@ -22,7 +22,7 @@ use crate::words::{
 const CHUNKS_AT_ONCE: usize = 32;
 /// How long the call of a try without a reader may take to say why there is none.
 const WORD_MAX: Duration = Duration::from_secs(1);
-/// How long a body may pause after the end of its answer, if no terminal marker came: usage follows at once.
+/// How long a body may go on after the end of its answer, if no terminal marker came: usage follows at once.
 const TAIL_MAX: Duration = Duration::from_secs(1);
 
 impl AttemptJob {
@@ -137,10 +137,14 @@ impl AttemptJob {
         watchdog: &mut Watchdog,
     ) -> Result<(), Failure> {
         let (mut pieces, mut said, mut here, mut chunks) = (Vec::new(), Vec::new(), None, 0);
+        let mut tail = None;
         loop {
+            if tail.is_none() && decoder.has_ended() {
+                tail = Some(tokio::time::Instant::now() + TAIL_MAX);
+            }
             let chunk = match here.take() {
                 Some(chunk) => chunk,
-                None => self.next(decoder.has_ended(), &mut body, watchdog).await?,
+                None => self.next(tail, &mut body, watchdog).await?,
             };
             let crash = CrashHook::take(&self.account.shared.crash.attempts);
             assert!(!crash, "panic in a codec asked for by the crash hook");
@@ -192,19 +196,17 @@ impl AttemptJob {
         }
     }
 
-    /// Returns the next chunk; none where the body ends, and where its answer had ended before the body breaks or
-    /// pauses.
+    /// Returns the next chunk; none where the body ends and, behind the end of its answer, where the body breaks or has
+    /// gone on for long enough.
     async fn next(
         &mut self,
-        ended: bool,
+        tail: Option<tokio::time::Instant>,
         body: &mut Body,
         watchdog: &mut Watchdog,
     ) -> Result<Option<Result<Bytes, TransportError>>, Failure> {
         let next = watchdog.guard(body.next(), &self.account.permit);
-        if !ended {
-            return next.await;
-        }
-        Ok(tokio::time::timeout(TAIL_MAX, next).await.unwrap_or(Ok(None))?.filter(Result::is_ok))
+        let Some(tail) = tail else { return next.await };
+        Ok(tokio::time::timeout_at(tail, next).await.unwrap_or(Ok(None))?.filter(Result::is_ok))
     }
 
     /// Hands on the parts of an answer that come only with its end.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
@@ -205,21 +206,22 @@ impl BackgroundAnswer {
         let body = match self.call.status() {
             CallStatus::Running if !is_new => writer.unfinished("in_progress"),
             CallStatus::Running | CallStatus::Waiting => writer.unfinished("queued"),
-            CallStatus::Answered | CallStatus::Failed | CallStatus::Cancelled => {
-                match chat::whole(self.call.stream_from(0), None, None).await {
-                    Ok(reply) => writer.whole(whole.insert(reply)),
-                    // The process ends, and not the call.
-                    Err(error) if error.is_of_process() => writer.unfinished("in_progress"),
-                    // As the last of its events tells it.
-                    Err(error) => {
-                        let (mut events, mut told) = (self.call.stream_from(0), Vec::new());
-                        while let Some(Ok(event)) = events.next().await {
-                            writer.event(&event, &mut told);
-                            told.clear();
-                        }
-                        writer.unanswered(&error)
+            CallStatus::Answered => match chat::whole(self.call.stream_from(0), None, None).await {
+                Ok(reply) => writer.whole(whole.insert(reply)),
+                Err(error) => unanswered(writer, &error),
+            },
+            // As the last of its events tells it.
+            CallStatus::Failed | CallStatus::Cancelled => {
+                let (mut events, mut told) = (self.call.stream_from(0), Vec::new());
+                let error = loop {
+                    match events.next().await {
+                        Some(Ok(event)) => writer.event(&event, &mut told),
+                        Some(Err(error)) => break error,
+                        None => break Error::Crashed,
                     }
-                }
+                    told.clear();
+                };
+                unanswered(writer, &error)
             }
         };
         let mut response = bytes(StatusCode::OK, "application/json", body);
@@ -236,6 +238,11 @@ impl BackgroundAnswer {
         }
         response
     }
+}
+
+/// Returns a call without an answer as it is just now: where only the process ends, the call goes on.
+fn unanswered(writer: Writer, error: &Error) -> Bytes {
+    if error.is_of_process() { writer.unfinished("in_progress") } else { writer.unanswered(error) }
 }
 
 #[cfg(test)]

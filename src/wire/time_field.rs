@@ -148,7 +148,7 @@ impl TimeField {
 }
 
 /// Returns the words of a name, in lower case, however they are joined: by marks or by capitals.
-fn parts(name: &str) -> Vec<String> {
+pub(super) fn parts(name: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut before = ' ';
     for letter in name.chars() {

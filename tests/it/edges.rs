@@ -336,3 +336,35 @@ async fn health_and_explanations_keep_everything_in_the_form_of_records() {
     let flight = world.runtime.why(reply.finished.call).expect("it is remembered");
     assert_eq!(json!(*flight)["again"], json!(false));
 }
+
+/// A provider that never closes its answers: behind the end of each it says that it is alive.
+#[derive(Debug)]
+struct GoesOn(Duration);
+
+impl Transport for GoesOn {
+    fn send(&self, _: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, TransportError>> {
+        const ANSWER: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"},\"finish_reason\":\"stop\"}]}\n\n";
+        let pause = self.0;
+        let alive = stream::unfold((), move |()| async move {
+            tokio::time::sleep(pause).await;
+            Some((Ok(": alive\n\n".into()), ()))
+        });
+        let body = stream::iter([Ok(ANSWER.into())]).chain(alive);
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))]);
+        Box::pin(async move { Ok(HttpResponse::new(200, headers, Box::pin(body))) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_an_answer_is_waited_for_a_second_in_all_however_it_comes() {
+    for pause in [1, 100, 900, 5_000] {
+        let mut provider = ProviderConfig::new("http://goes-on.test/v1").model("m");
+        provider.custom = Some(Arc::new(GoesOn(MS * pause)));
+        let runtime =
+            Runtime::builder().provider("p", provider).route("smart", RouteConfig::new(["p/m"])).start().await;
+        let began = tokio::time::Instant::now();
+        let reply = runtime.expect("a runtime").chat(ask("hello")).await.expect("an answer");
+        assert_eq!(reply.text, "hi");
+        assert!(began.elapsed() < MS * 1_500, "{:?} with one every {pause} ms", began.elapsed());
+    }
+}

@@ -11,6 +11,7 @@ use self::words::{
     BARRED, BETWEEN, COUNTED, DOUBTED, DUE, FOREIGN, FOREIGN_OTHERS, KEYS, KINDS, LACKING, LIMITS, MARKED, MET, MONEY,
     ONCE, OTHERS, OWNERS, PAYMENTS, QUOTAS, SPENT, SUPPOSED, THINGS, USED_UP, WEAK,
 };
+use crate::wire::time_field::parts;
 use crate::words::FailureClass;
 
 /// The most words between a subject and a verdict behind it.
@@ -28,13 +29,7 @@ pub(super) fn verdict(text: &str) -> Option<FailureClass> {
 
 /// The same of a code: `project_archived`, `ApiKeyDisabled`.
 pub(super) fn verdict_of_code(code: &str) -> Option<FailureClass> {
-    let mut words = String::with_capacity(code.len() + 8);
-    for letter in code.chars() {
-        let begins = letter.is_ascii_uppercase() && words.ends_with(|before: char| before.is_ascii_lowercase());
-        words.extend(begins.then_some(' '));
-        words.push(if matches!(letter, '_' | '-' | '.') { ' ' } else { letter });
-    }
-    Sentence::of(&words.to_ascii_lowercase()).verdict()
+    Sentence::of(&parts(code).join(" ")).verdict()
 }
 
 /// Returns the sentences of a text. A point within a word ends none.
