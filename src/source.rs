@@ -1,5 +1,5 @@
-//! Floor 3: where a key comes from, and how it is read there: it is input from outside, as answers are. So is a list of
-//! prices.
+//! Floor 3: where a key comes from, and how it is read there: it is input from outside, as answers are. So are a list of
+//! prices, and the machine's own clock.
 //!
 //! Input: a source. Output: what it gives, or words that say how it failed: never a key, printed or returned. Only
 //! sources that a user named are read here, and nothing that may block is read on the runtime's threads.
@@ -23,6 +23,15 @@ use crate::words::Secret;
 const READ_MAX: Duration = Duration::from_secs(10);
 /// The longest key: common servers take no longer header.
 const KEY_BYTES_MAX: usize = 16 * 1024;
+
+/// Where Linux tells for how long the machine has been running.
+const UPTIME: &str = "/proc/uptime";
+
+/// Returns for how long the machine has been running, sleep included; `None` where the system does not tell.
+pub(crate) fn uptime() -> Option<Duration> {
+    let seconds = fs::read_to_string(UPTIME).ok()?.split_whitespace().next()?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
 
 /// The source of a key.
 #[derive(Clone, PartialEq, Eq)]

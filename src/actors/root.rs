@@ -35,8 +35,9 @@ use super::to_router::RouterCommand;
 use super::to_supervisor::SupervisorMessage;
 use super::wait_scheduler::WaitScheduler;
 use crate::policy::budget::Unit;
-use crate::policy::local_fault::MachineSleep;
+use crate::policy::local_fault::{ClockNews, Clocks, MachineSleep};
 use crate::policy::restart::{Restart, Restarts};
+use crate::source::uptime;
 use crate::spec::Setup;
 use crate::words::{Date, Event};
 
@@ -310,15 +311,25 @@ impl State {
     #[expect(clippy::disallowed_methods, reason = "only wall time goes on while the machine sleeps, and has days")]
     fn beat(&mut self) {
         let (wall, now) = (SystemTime::now(), now());
-        if let Some(MachineSleep { since, by }) = self.shared.heartbeat(wall, Instant::now(), now) {
-            tracing::warn!(
-                ?by,
-                "the machine slept; recent failures are taken back, and waiting times went on meanwhile"
-            );
-            for provider in &self.shared.table().providers {
-                since.map(|since| provider.slot.provider.send(ProviderMessage::LocalFault(since)));
-                provider.slot.provider.send(ProviderMessage::MachineSlept(by));
+        match self.shared.heartbeat(Clocks { wall, machine: uptime(), awake: Instant::now(), now }) {
+            Some(ClockNews::Slept(MachineSleep { since, by })) => {
+                tracing::warn!(
+                    ?by,
+                    "the machine slept; recent failures are taken back, and waiting times went on meanwhile"
+                );
+                for provider in &self.shared.table().providers {
+                    since.map(|since| provider.slot.provider.send(ProviderMessage::LocalFault(since)));
+                    provider.slot.provider.send(ProviderMessage::MachineSlept(by));
+                }
             }
+            Some(ClockNews::Set { by, back }) => {
+                tracing::warn!(
+                    ?by,
+                    back,
+                    "the clock was set; nothing here ages by that, and records have its new time"
+                );
+            }
+            None => {}
         }
         #[cfg(feature = "store")]
         self.remember();

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use ractor::ActorCell;
 use tokio::sync::{Semaphore, broadcast, watch};
@@ -29,7 +29,7 @@ use super::to_root::RootMessage;
 use super::to_router::RouterCommand;
 use super::work::Work;
 use crate::policy::durable_store::DurableStore;
-use crate::policy::local_fault::{LocalFault, MachineSleep};
+use crate::policy::local_fault::{ClockNews, Clocks, LocalFault};
 #[cfg(feature = "store")]
 use crate::policy::memory::MemoryStore;
 use crate::policy::retry_budget::RetryBudget;
@@ -305,8 +305,8 @@ impl Shared {
     }
 
     /// Compares wall time with monotonic time; tells when the machine slept.
-    pub(crate) fn heartbeat(&self, wall: SystemTime, uptime: Instant, now: Instant) -> Option<MachineSleep> {
-        lock(&self.local_fault).heartbeat(wall, uptime, now)
+    pub(crate) fn heartbeat(&self, clocks: Clocks) -> Option<ClockNews> {
+        lock(&self.local_fault).heartbeat(clocks)
     }
 
     /// Reports bytes from a provider; returns whether that ended a local fault.

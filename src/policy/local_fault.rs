@@ -35,12 +35,52 @@ pub struct MachineSleep {
     pub by: Duration,
 }
 
+/// What a look at the clocks tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockNews {
+    /// The machine slept.
+    Slept(MachineSleep),
+    /// The wall's clock was set.
+    Set {
+        /// By how much.
+        by: Duration,
+        /// Whether it was set back.
+        back: bool,
+    },
+}
+
 /// One look at the clocks.
 #[derive(Clone, Copy, Debug)]
-struct Heartbeat {
-    wall: SystemTime,
-    uptime: Instant,
-    now: Instant,
+pub struct Clocks {
+    /// The wall's, which goes on while the machine sleeps, and which somebody may set.
+    pub wall: SystemTime,
+    /// The machine's own, which goes on while it sleeps, and which nobody sets; where the system tells it.
+    pub machine: Option<Duration>,
+    /// The machine's own, which stands still while it sleeps.
+    pub awake: Instant,
+    /// The clock of all others here, which a test may have paused.
+    pub now: Instant,
+}
+
+impl Clocks {
+    /// Returns what happened since an earlier look: how long the machine slept and, where that is known, how far the
+    /// wall's clock was set, and whether back.
+    fn since(&self, before: &Self) -> (Duration, Option<(Duration, bool)>) {
+        let awake = self.awake.saturating_duration_since(before.awake);
+        let (wall, back) = match self.wall.duration_since(before.wall) {
+            Ok(passed) => (passed, Duration::ZERO),
+            Err(error) => (Duration::ZERO, error.duration()),
+        };
+        let Some(passed) = self.machine.zip(before.machine).map(|(now, then)| now.saturating_sub(then)) else {
+            // A clock that is set forward looks like sleep.
+            return (wall.saturating_sub(awake), None);
+        };
+        let set = match wall.checked_sub(passed) {
+            Some(forward) if back.is_zero() => (forward, false),
+            _ => (passed + back - wall, true),
+        };
+        (passed.saturating_sub(awake), Some(set))
+    }
 }
 
 /// The guard of one runtime: connect failures on two different hosts within 5 s, and no provider has delivered a byte
@@ -53,7 +93,7 @@ pub struct LocalFault {
     unreached: Option<Instant>,
     /// Until when no new fault is suspected, because a provider delivered right after the last suspicion.
     acquitted: Option<Instant>,
-    heartbeat: Option<Heartbeat>,
+    heartbeat: Option<Clocks>,
 }
 
 impl LocalFault {
@@ -94,13 +134,15 @@ impl LocalFault {
         self.unreached.filter(|_| tried)
     }
 
-    /// Notes the time, at any regular interval: on the wall, on the machine's monotonic clock, and on the clock of all
-    /// others here, which a test may have paused. Tells when the machine has slept since the last time.
-    pub fn heartbeat(&mut self, wall: SystemTime, uptime: Instant, now: Instant) -> Option<MachineSleep> {
-        let before = self.heartbeat.replace(Heartbeat { wall, uptime, now })?;
-        let wall_passed = wall.duration_since(before.wall).unwrap_or_default();
-        let by = wall_passed.checked_sub(uptime.saturating_duration_since(before.uptime))?;
-        (by >= SUSPEND_MIN).then(|| MachineSleep { since: self.confirm(before.now, now), by })
+    /// Notes the time, at any regular interval. Tells when the machine has slept since the last time, or its clock was
+    /// set.
+    pub fn heartbeat(&mut self, clocks: Clocks) -> Option<ClockNews> {
+        let before = self.heartbeat.replace(clocks)?;
+        let (by, set) = clocks.since(&before);
+        if by >= SUSPEND_MIN {
+            return Some(ClockNews::Slept(MachineSleep { since: self.confirm(before.now, clocks.now), by }));
+        }
+        set.filter(|(by, _)| *by >= SUSPEND_MIN).map(|(by, back)| ClockNews::Set { by, back })
     }
 
     /// Notes that a provider delivered a byte: the network works. If a fault was believed, it is over, or there never
@@ -216,20 +258,48 @@ mod tests {
 
     #[test]
     fn a_machine_that_slept_is_at_fault_and_a_slow_heartbeat_is_not() {
-        let (mut guard, now, wall) = (LocalFault::default(), Instant::now(), SystemTime::now());
-        let mut beat = |wall, now| guard.heartbeat(wall, now, now);
-        assert_eq!(beat(wall, now), None);
-        assert_eq!(beat(wall + SECOND * 30, now + SECOND * 29), None);
-        let slept = MachineSleep { since: Some(now + SECOND * 29), by: SECOND * 68 };
-        assert_eq!(beat(wall + SECOND * 99, now + SECOND * 30), Some(slept));
-        assert_eq!(beat(wall, now + SECOND * 31), None, "a clock set back is no sleep");
-        assert!(guard.active(now + SECOND * 30));
+        for has_machine in [false, true] {
+            let (mut guard, now, wall) = (LocalFault::default(), Instant::now(), SystemTime::now());
+            let mut beat = |passed, awake| {
+                let machine = has_machine.then_some(SECOND * 1_000 + passed);
+                guard.heartbeat(Clocks { wall: wall + passed, machine, awake: now + awake, now: now + awake })
+            };
+            assert_eq!(beat(Duration::ZERO, Duration::ZERO), None);
+            assert_eq!(beat(SECOND * 30, SECOND * 29), None);
+            let slept = MachineSleep { since: Some(now + SECOND * 29), by: SECOND * 68 };
+            assert_eq!(beat(SECOND * 99, SECOND * 30), Some(ClockNews::Slept(slept)));
+            assert!(guard.active(now + SECOND * 30));
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_is_no_sleep() {
+        let (mut guard, now, wall) = (LocalFault::default(), Instant::now(), SystemTime::now() + SECOND * 10_000);
+        let mut beat = |second: u32, wall| {
+            let (machine, now) = (Some(SECOND * second), now + SECOND * second);
+            guard.heartbeat(Clocks { wall, machine, awake: now, now })
+        };
+        let set = |by, back| Some(ClockNews::Set { by: SECOND * by, back });
+        assert_eq!(beat(0, wall), None);
+        assert_eq!(beat(1, wall + SECOND * 901), set(900, false));
+        assert_eq!(beat(2, wall + SECOND * 902), None);
+        assert_eq!(beat(3, wall + SECOND), set(902, true));
+        assert_eq!(beat(13, wall + SECOND * 5), set(6, true), "it stood still, or was set a little");
+        assert_eq!(beat(14, wall + SECOND * 7), None);
+        assert!(!guard.active(now + SECOND * 14));
+        // Where nothing better is known, one that is set back is no sleep.
+        let mut guard = LocalFault::default();
+        let mut beat = |wall| guard.heartbeat(Clocks { wall, machine: None, awake: now, now });
+        assert_eq!((beat(wall), beat(wall - SECOND * 9)), (None, None));
     }
 
     #[test]
     fn a_test_that_pauses_its_clock_is_no_sleep() {
         let (mut guard, now, wall) = (LocalFault::default(), Instant::now(), SystemTime::now());
-        assert_eq!(guard.heartbeat(wall, now, now), None);
-        assert_eq!(guard.heartbeat(wall + SECOND * 9, now + SECOND * 9, now + SECOND), None);
+        let mut beat = |passed, paused| {
+            let clocks = Clocks { wall: wall + passed, machine: Some(passed), awake: now + passed, now: now + paused };
+            guard.heartbeat(clocks)
+        };
+        assert_eq!((beat(Duration::ZERO, Duration::ZERO), beat(SECOND * 9, SECOND)), (None, None));
     }
 }

@@ -10,10 +10,10 @@ use super::error::OpenError;
 use super::file;
 use super::numbers::millis;
 use crate::policy::memory::{Memory, Uptime, WallMoment};
+use crate::source::uptime;
 
-/// Where Linux tells the number of the machine's run, and how long it has been running.
+/// Where Linux tells the number of the machine's run.
 const RUN: &str = "/proc/sys/kernel/random/boot_id";
-const UPTIME: &str = "/proc/uptime";
 /// Sessions are looked for among this many attempts.
 const ATTEMPTS_MAX: u32 = 50_000;
 
@@ -123,10 +123,7 @@ pub(super) fn write(connection: &Connection, PendingMemory { memory, at }: &Pend
 /// Returns this moment, by the clocks that outlive a process.
 pub(crate) fn moment() -> WallMoment {
     let run = fs::read_to_string(RUN).ok().map(|run| run.trim().to_owned());
-    let uptime = fs::read_to_string(UPTIME).ok();
-    let time = uptime.and_then(|text| text.split_whitespace().next()?.parse().ok());
-    let time = time.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    WallMoment { wall: wall(), machine: run.zip(time).map(|(run, time)| Uptime { run, time }) }
+    WallMoment { wall: wall(), machine: run.zip(uptime()).map(|(run, time)| Uptime { run, time }) }
 }
 
 fn of_millis(millis: i64) -> Duration {
