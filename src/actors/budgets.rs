@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use super::live_actor::lock;
+#[cfg(feature = "store")]
+use crate::policy::budget::KnownBill;
 use crate::policy::budget::{
     Alert, Bills, Budget, BudgetCost, BudgetHealth, BudgetRefusal, Budgets, Estimate, PromptKind, PromptLength,
     PromptSizing, PromptTokens, ReservedAmounts, SoftBudgetRouting,
@@ -102,6 +104,18 @@ impl SharedBudgets {
         if kind.sizing != PromptSizing::Counted || self.any.load(Relaxed) {
             lock(&self.bills).learn(kind, length, billed, is_whole);
         }
+    }
+
+    /// Returns what is known of a provider's bills, for the next process.
+    #[cfg(feature = "store")]
+    pub(super) fn bills_of(&self, provider: &str) -> Vec<KnownBill> {
+        lock(&self.bills).of(provider)
+    }
+
+    /// Takes up what a process before this one knew of bills.
+    #[cfg(feature = "store")]
+    pub(crate) fn take_up(&self, known: Vec<KnownBill>) {
+        lock(&self.bills).take_up(known);
     }
 
     /// Returns how a call is to be routed, by the soft budgets that are spent.

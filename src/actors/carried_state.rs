@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "store")]
+use super::budgets::SharedBudgets;
 use super::clock::now;
 #[cfg(feature = "store")]
 use super::fingerprints::{self, Fingerprints};
@@ -87,7 +89,7 @@ impl CarriedState {
 
 /// Returns what is to be kept of a provider, unless that is kept already.
 #[cfg(feature = "store")]
-pub(super) fn memory(provider: &Provider) -> Option<Memory> {
+pub(super) fn memory(provider: &Provider, budgets: &SharedBudgets) -> Option<Memory> {
     let Provider { spec, slot, keys, marks } = provider;
     let admission = lock(&slot.checkpoint).clone().filter(|admission| marks.keeps(admission))?;
     let key = |(at, key): (usize, &Key)| marks.of_key(at, &key.spec, key.known().as_ref());
@@ -100,6 +102,7 @@ pub(super) fn memory(provider: &Provider) -> Option<Memory> {
         keys: keys.iter().enumerate().map(key).collect(),
         admission: Some(admission),
         tokens: (0..spec.targets.len()).filter_map(|target| slot.token_model(target)).collect(),
+        bills: budgets.bills_of(&spec.name),
     })
 }
 

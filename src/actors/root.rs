@@ -344,7 +344,8 @@ impl State {
     #[cfg(feature = "store")]
     fn remember(&self) {
         if let Some(keeps) = self.shared.keeps() {
-            self.shared.table().providers.iter().filter_map(|it| memory(it)).for_each(|memory| keeps.keep(memory));
+            let (table, budgets) = (self.shared.table(), &self.shared.budgets);
+            table.providers.iter().filter_map(|it| memory(it, budgets)).for_each(|memory| keeps.keep(memory));
         }
     }
 

@@ -25,6 +25,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use account::BudgetAccount;
+#[cfg(feature = "store")]
+pub use bills::KnownBill;
 pub use bills::{Bills, PromptKind, PromptLength, PromptSizing, PromptTokens};
 pub use estimate::{BudgetCost, Estimate};
 pub use period::Period;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use sha2::{Digest as _, Sha256};
 
 use super::admission::Admission;
+use super::budget::KnownBill;
 use super::lasting::{self, Form, Lasting, Reader, Writer};
 use super::store_health::StoreHealth;
 use super::tokens::TokenModel;
@@ -55,6 +56,8 @@ pub struct Memory {
     pub admission: Option<Arc<Admission>>,
     /// How each target counts tokens.
     pub tokens: Vec<TokenModel>,
+    /// What was billed for prompts that cannot be counted.
+    pub bills: Vec<KnownBill>,
 }
 
 /// The salt of marks: a new one for each memory.
@@ -90,6 +93,7 @@ struct Written {
     targets: Vec<WrittenTarget>,
     keys: Vec<Fingerprint>,
     admission: Admission,
+    bills: Vec<KnownBill>,
 }
 
 struct WrittenTarget {
@@ -98,7 +102,7 @@ struct WrittenTarget {
     tokens: TokenModel,
 }
 
-lasting!(struct Written { salt, address, targets, keys, admission });
+lasting!(struct Written { salt, address, targets, keys, admission, bills });
 lasting!(struct WrittenTarget { model, mark, tokens });
 
 impl Lasting for Fingerprint {
@@ -124,7 +128,7 @@ impl Memory {
     /// Returns it as bytes, and their sum; `None` if nothing of it is worth keeping. Targets of which nothing was ever
     /// heard are left out.
     pub fn write(&self, now: Instant) -> Option<(Vec<u8>, i64)> {
-        let Self { salt, address, targets, keys, admission, tokens, .. } = self;
+        let Self { salt, address, targets, keys, admission, tokens, bills, .. } = self;
         let admission = admission.as_ref()?;
         let all = 0..targets.len().min(tokens.len()).min(admission.targets());
         let known: Vec<usize> = all.filter(|&at| admission.is_known(at) || tokens[at].is_known()).collect();
@@ -138,6 +142,7 @@ impl Memory {
             targets: known.iter().map(target).collect(),
             keys: keys.clone(),
             admission: admission.only(&known),
+            bills: bills.clone(),
         };
         let bytes = lasting::write(&written, now);
         let sum = lasting::sum(&bytes).cast_signed();
@@ -150,13 +155,13 @@ impl Memory {
         if lasting::sum(bytes).cast_signed() != sum {
             return None;
         }
-        let Written { salt, address, targets, keys, admission } = lasting::read(bytes, then.unwrap_or(now))?;
+        let Written { salt, address, targets, keys, admission, bills } = lasting::read(bytes, then.unwrap_or(now))?;
         if targets.len() != admission.targets() {
             return None;
         }
         let (tokens, targets) = targets.into_iter().map(|it| (it.tokens, (it.model, it.mark))).unzip();
         let admission = then.map(|_| Arc::new(admission));
-        Some(Self { provider: provider.into(), at: now, salt, address, targets, keys, admission, tokens })
+        Some(Self { provider: provider.into(), at: now, salt, address, targets, keys, admission, tokens, bills })
     }
 }
 
@@ -312,6 +317,7 @@ mod tests {
             keys: vec![mark("sk-1")],
             admission: Some(Arc::new(admission)),
             tokens: vec![TokenModel::new(Vocabulary::Claude); 3],
+            bills: Vec::new(),
         }
     }
 

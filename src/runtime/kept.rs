@@ -162,12 +162,14 @@ pub(super) async fn recollect(store: &Store, shared: &Arc<Shared>, setup: &Setup
             continue;
         }
         let then = ago.time().and_then(|time| now.checked_sub(time));
-        let Some(memory) = kept.read(then, now) else {
+        let Some(mut memory) = kept.read(then, now) else {
             tracing::warn!(provider, "its health kept from before is damaged: it starts without it");
             continue;
         };
+        let bills = std::mem::take(&mut memory.bills);
         match CarriedState::from(memory, spec).await {
             Some(known) => {
+                shared.budgets.take_up(bills);
                 tracing::info!(provider, age = ?ago.time(), "continues with its health kept from before");
                 recalled.insert(spec.name.clone(), known);
             }

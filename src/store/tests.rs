@@ -686,6 +686,7 @@ async fn what_is_known_is_kept_beside_records_and_replaced_by_the_next() {
             keys: vec![Fingerprint::default()],
             admission: Some(Arc::new(admission)),
             tokens: vec![TokenModel::new(Vocabulary::Unknown)],
+            bills: Vec::new(),
         }
     };
     let kept = || recollect(&place.file(), Duration::from_secs(60)).expect("it can be read").kept;

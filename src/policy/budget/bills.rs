@@ -80,7 +80,7 @@ impl PromptLength {
 }
 
 /// What was billed beyond the estimate, at most, of the last answers: tokens or, of what is shown, parts of its most.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Excess {
     now: u32,
     before: u32,
@@ -112,6 +112,27 @@ fn saturated(tokens: u64) -> u32 {
     u32::try_from(tokens).unwrap_or(u32::MAX)
 }
 
+/// What was billed for a kind of prompts, as one process leaves it to the next. It has no age: how long a prompt is that
+/// is only named does not follow from the time.
+#[cfg(feature = "store")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownBill {
+    route: Arc<str>,
+    target: TargetId,
+    sizing: PromptSizing,
+    excess: Excess,
+}
+
+lasting!(
+    enum PromptSizing {
+        Counted,
+        Shows,
+        Grows,
+    }
+);
+lasting!(struct Excess { now, before, answers });
+lasting!(struct KnownBill { route, target, sizing, excess });
+
 /// What was billed beyond the estimate, for each kind of prompts.
 #[derive(Debug, Default)]
 pub struct Bills {
@@ -119,6 +140,29 @@ pub struct Bills {
 }
 
 impl Bills {
+    /// Returns what is known of a provider's prompts.
+    #[cfg(feature = "store")]
+    pub fn of(&self, provider: &str) -> Vec<KnownBill> {
+        let own = self.known.iter().filter(|(kind, _)| &*kind.target.provider == provider);
+        let bill = |(PromptKind { route, target, sizing }, excess): (&PromptKind, &Excess)| KnownBill {
+            route: route.clone(),
+            target: target.clone(),
+            sizing: *sizing,
+            excess: *excess,
+        };
+        own.map(bill).collect()
+    }
+
+    /// Takes up what a process before this one knew of prompts that are not known yet.
+    #[cfg(feature = "store")]
+    pub fn take_up(&mut self, known: Vec<KnownBill>) {
+        for KnownBill { route, target, sizing, excess } in known {
+            if self.known.len() < KNOWN_MAX {
+                self.known.entry(PromptKind { route, target, sizing }).or_insert(excess);
+            }
+        }
+    }
+
     /// Returns the tokens of a prompt that is to be sent.
     pub fn prompt(&self, kind: &PromptKind, length: PromptLength) -> PromptTokens {
         let (likely, sizing) = (length.estimated, kind.sizing);
@@ -233,6 +277,30 @@ mod tests {
         bills.learn(kind(GROWS), length(80, 0), 1_080, true);
         bills.learn(kind(GROWS), length(80, 0), 9_080, false);
         assert_eq!(bills.prompt(&kind(GROWS), length(80, 0)).likely, 9_080, "it is that at least");
+    }
+
+    #[cfg(feature = "store")]
+    #[test]
+    fn the_next_process_knows_what_was_billed_and_as_long_as_this_one_would_have() {
+        let (mut bills, mut next) = (Bills::default(), Bills::default());
+        bills.learn(kind(GROWS), length(0, 0), 5_000, true);
+        bills.learn(kind(SHOWS), length(800, 48_000), 2_300, true);
+        let other = PromptKind { target: TargetId::new("b", "m"), ..kind(GROWS) };
+        bills.learn(other.clone(), length(0, 0), 7_000, true);
+        next.take_up(bills.of("a"));
+        assert_eq!(next.prompt(&other, length(0, 0)).most, 400_000, "of another provider");
+        for sizing in [GROWS, SHOWS] {
+            let prompt = |bills: &Bills| bills.prompt(&kind(sizing), length(800, 48_000));
+            assert_eq!(prompt(&next), prompt(&bills));
+        }
+        for _ in 0..RECENT * 2 {
+            bills.learn(kind(GROWS), length(0, 0), 7, true);
+            next.learn(kind(GROWS), length(0, 0), 7, true);
+            assert_eq!(next.prompt(&kind(GROWS), length(0, 0)), bills.prompt(&kind(GROWS), length(0, 0)));
+        }
+        // What it has learnt since counts.
+        next.take_up(vec![KnownBill { excess: Excess::default(), ..bills.of("a").remove(0) }]);
+        assert_eq!(next.prompt(&kind(GROWS), length(0, 0)).likely, 7);
     }
 
     #[test]
