@@ -8,9 +8,10 @@
 
 mod error;
 mod numbers;
+mod hours;
+mod cross_sums;
 mod schema;
 mod file;
-mod hours;
 mod seal;
 mod reserved;
 mod durable_writes;

@@ -49,6 +49,11 @@ pub fn write_formed<T: Lasting>(it: &T) -> Vec<u8> {
     to.bytes
 }
 
+/// Tells whether bytes are of the form of a type.
+pub fn is_formed<T: Lasting>(bytes: &[u8]) -> bool {
+    bytes.first_chunk().is_some_and(|told| u64::from_le_bytes(*told) == form::<T>())
+}
+
 /// Reads something without moments behind its form; `None` where that is another one.
 pub fn read_formed<T: Lasting>(bytes: &[u8]) -> Option<T> {
     let (told, bytes) = bytes.split_first_chunk()?;

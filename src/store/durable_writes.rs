@@ -12,9 +12,10 @@ use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 use super::error::OpenError;
 use super::file;
 use super::numbers::{millis, whole};
+use super::schema::{self, LINES};
 use super::seal::{CallPart, SealedBytes, Sealer};
 use crate::policy::durable_store::{CallSelector, Item, KeptCall, is_last};
-use crate::policy::lasting::{read_formed, write_formed};
+use crate::policy::lasting::{self, Lasting, is_formed, read_formed, write_formed};
 use crate::words::{CallId, Durable};
 
 /// Something to be written of a durable call.
@@ -102,7 +103,7 @@ impl DurableWrite {
                     return Ok(0);
                 }
                 let add = "INSERT INTO kept (runtime, number, begun_at, client, key, tags, durable, whole, request, seal, \
-                           bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                           bytes, sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
                 connection.prepare_cached(add)?.execute(params![
                     runtime,
                     number,
@@ -114,7 +115,8 @@ impl DurableWrite {
                     is_whole,
                     request.bytes,
                     request.mark,
-                    whole(long)
+                    whole(long),
+                    sum(&request.bytes)
                 ])?
             }
             Self::Sent { id, processes } => {
@@ -124,11 +126,12 @@ impl DurableWrite {
             }
             Self::Items { id, at, items, end } => {
                 let (runtime, number) = of(*id);
-                let add = "INSERT OR IGNORE INTO kept_item SELECT ?1, ?2, ?3, ?4, ?5 \
+                let add = "INSERT OR IGNORE INTO kept_item SELECT ?1, ?2, ?3, ?4, ?5, ?6 \
                            WHERE EXISTS (SELECT 1 FROM kept WHERE runtime = ?1 AND number = ?2 AND ended_at IS NULL)";
                 let (mut add, mut long) = (connection.prepare_cached(add)?, 0);
                 for (at, item) in (*at..).zip(items) {
-                    let added = add.execute(params![runtime, number, whole(at as u64), item.bytes, item.mark])?;
+                    let (at, sum) = (whole(at as u64), sum(&item.bytes));
+                    let added = add.execute(params![runtime, number, at, item.bytes, item.mark, sum])?;
                     long += if added == 0 { 0 } else { item.bytes.len() as u64 };
                 }
                 let set = "UPDATE kept SET bytes = bytes + ?3 WHERE runtime = ?1 AND number = ?2";
@@ -203,7 +206,10 @@ pub(super) fn keyed(path: &Path, sealer: &Sealer, client: &str, key: &str) -> Re
 /// Returns a call; `None` where there is none, or it is of a form that is not known.
 fn one(path: &Path, sealer: &Sealer, which: &str, params: impl Params) -> Result<Option<KeptCall>, OpenError> {
     let connection = file::read(path)?;
-    let find = format!("SELECT runtime, number, begun_at, durable, whole, sent, request, seal FROM kept WHERE {which}");
+    let find = format!(
+        "SELECT runtime, number, begun_at, durable, whole, sent, request, seal, {} FROM kept WHERE {which}",
+        sum_of(&connection)?
+    );
     let Some(kept) = connection.query_row(&find, params, KeptRow::read).optional()? else { return Ok(None) };
     kept.with_items(&connection, sealer)
 }
@@ -221,17 +227,48 @@ pub(super) fn told(path: &Path, sealer: &Sealer, id: CallId, from: usize) -> Res
 /// Reads the items of a call from a place on; `None` where one is of a form that is not known.
 fn items(connection: &Connection, sealer: &Sealer, id: CallId, from: usize) -> Result<Option<Vec<Item>>, OpenError> {
     let (runtime, number) = of(id);
-    let find = "SELECT at, item, seal FROM kept_item WHERE runtime = ?1 AND number = ?2 AND at >= ?3 ORDER BY at";
-    let mut find = connection.prepare(find)?;
+    let find = format!(
+        "SELECT at, item, seal, {} FROM kept_item WHERE runtime = ?1 AND number = ?2 AND at >= ?3 ORDER BY at",
+        sum_of(connection)?
+    );
+    let mut find = connection.prepare(&find)?;
     let mut rows = find.query(params![runtime, number, whole(from as u64)])?;
     let mut items = Vec::new();
     while let Some(row) = rows.next()? {
         let part = CallPart::Item(u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0));
         let item = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-        let Some(item) = read_formed(&sealer.open(id, part, row.get(2)?, item)?) else { return Ok(None) };
-        items.push(item);
+        match open(sealer, id, part, (row.get(2)?, row.get(3)?), item)? {
+            Some(item) => items.push(item),
+            None => return Ok(None),
+        }
     }
     Ok(Some(items))
+}
+
+/// Opens what stands in a row beside the mark of its key and its sum; `None` where it is of a form that is not known. An
+/// earlier version kept no sums.
+fn open<T: Lasting>(
+    sealer: &Sealer,
+    id: CallId,
+    part: CallPart,
+    (mark, told): (Option<i64>, Option<i64>),
+    bytes: &[u8],
+) -> Result<Option<T>, OpenError> {
+    let opened = sealer.open(id, part, mark, bytes)?;
+    if told.is_some_and(|told| told != sum(bytes)) {
+        return Err(OpenError::Unopened);
+    }
+    if is_formed::<T>(&opened) { read_formed(&opened).map(Some).ok_or(OpenError::Unopened) } else { Ok(None) }
+}
+
+/// Returns the sum by which it shows that a disk has changed bytes.
+fn sum(bytes: &[u8]) -> i64 {
+    lasting::sum(bytes).cast_signed()
+}
+
+/// Returns the column of sums; an older form has none.
+fn sum_of(connection: &Connection) -> Result<&'static str, OpenError> {
+    Ok(if schema::form(connection)? < LINES { "NULL" } else { "sum" })
 }
 
 /// Returns the calls that have not ended, in the order in which they were accepted.
@@ -255,7 +292,9 @@ struct KeptRow {
     durable: String,
     is_whole: bool,
     sent: u32,
-    request: SealedBytes,
+    request: Vec<u8>,
+    mark: Option<i64>,
+    sum: Option<i64>,
 }
 
 impl KeptRow {
@@ -266,15 +305,17 @@ impl KeptRow {
             durable: row.get(3)?,
             is_whole: row.get(4)?,
             sent: row.get(5)?,
-            request: SealedBytes { bytes: row.get(6)?, mark: row.get(7)? },
+            request: row.get(6)?,
+            mark: row.get(7)?,
+            sum: row.get(8)?,
         })
     }
 
     /// Returns the call, opened; `None` where it is of a form that is not known.
     fn with_items(self, connection: &Connection, sealer: &Sealer) -> Result<Option<KeptCall>, OpenError> {
-        let Self { id, begun_at, durable, is_whole, sent, request: SealedBytes { bytes, mark } } = self;
-        let request = sealer.open(id, CallPart::Request, mark, &bytes)?;
-        let Some((durable, request)) = durable.parse().ok().zip(read_formed(&request)) else { return Ok(None) };
+        let Self { id, begun_at, durable, is_whole, sent, request, mark, sum } = self;
+        let request = open(sealer, id, CallPart::Request, (mark, sum), &request)?;
+        let Some((durable, request)) = durable.parse().ok().zip(request) else { return Ok(None) };
         let begun_at = UNIX_EPOCH + Duration::from_millis(u64::try_from(begun_at).unwrap_or(0));
         let Some(items) = items(connection, sealer, id, 0)? else { return Ok(None) };
         Ok(Some(KeptCall { id, begun_at, request: Arc::new(request), durable, is_whole, sent, items }))

@@ -31,8 +31,8 @@ pub(crate) enum OpenError {
         given_keys(.given)
     )]
     Sealed { by: String, given: Vec<String> },
-    /// What was sealed was changed since.
-    #[error("holds sealed bytes that do not open: they were damaged, changed or moved")]
+    /// What stands in a row is not what was written there.
+    #[error("holds bytes of a call that are not what was written: they were damaged, changed or moved")]
     Unopened,
     /// Nothing can be sealed.
     #[error("cannot be sealed: the machine gives no random numbers")]
@@ -57,7 +57,7 @@ impl OpenError {
                 "was sealed by the key {by}, and {}: list that key in `store.encryption_keys`, or have it forgotten",
                 given_keys(keys)
             )),
-            Self::Unopened => Some("was damaged, changed or moved since it was sealed: have it forgotten".into()),
+            Self::Unopened => Some("was damaged, changed or moved since it was written: have it forgotten".into()),
             _ => None,
         }
     }

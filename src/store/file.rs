@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::cross_sums;
 use super::error::OpenError;
 use super::schema;
 
@@ -84,7 +85,7 @@ impl WriteLock {
 pub(super) fn beside_writer(path: &Path) -> Result<OpenFile, OpenError> {
     let connection = Connection::open_with_flags(path, FLAGS)?;
     connection.busy_timeout(BUSY_WAIT)?;
-    if schema::form(&connection)? < schema::SEALS {
+    if schema::form(&connection)? < schema::LINES {
         return Err(OpenError::Older);
     }
     connection.pragma_update(None, "synchronous", "full")?;
@@ -123,6 +124,16 @@ pub(super) fn read(path: &Path) -> Result<Connection, OpenError> {
         0 => Err(OpenError::Foreign),
         _ => Ok(connection),
     }
+}
+
+/// The same, for its sums of a kind: those of an older form are read as those of this one.
+pub(super) fn read_sums(path: &Path, kind: &str) -> Result<Connection, OpenError> {
+    let connection = read(path)?;
+    let form = schema::form(&connection)?;
+    if form < schema::LINES {
+        cross_sums::view(&connection, kind, form >= schema::ENDS)?;
+    }
+    Ok(connection)
 }
 
 /// Paths are paths: none is read as an address with options.

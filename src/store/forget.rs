@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use super::durable_writes;
 use super::numbers::{HOUR, read_count, whole};
+use super::{durable_writes, hours};
 use crate::spec::StoreSpec;
 
 /// Rows that go at once: some milliseconds' work.
@@ -46,10 +46,8 @@ pub(super) fn some(connection: &mut Connection, spec: &StoreSpec, now: i64) -> r
             gone += entries;
             if entries == 0 {
                 // Only sums are left: the oldest tenth of their time goes.
-                let (first, last): (i64, i64) =
-                    change.query_row("SELECT coalesce(min(hour), 0), coalesce(max(hour), 0) FROM hour", (), |row| {
-                        Ok((row.get(0)?, row.get(1)?))
-                    })?;
+                let ends = "SELECT coalesce(min(hour), 0), coalesce(max(hour), 0) FROM sums WHERE kind = 'all'";
+                let (first, last): (i64, i64) = change.query_row(ends, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
                 let sums = totals(&change, first + (last - first) / 10 + 1)?;
                 told.push(("sums of hours", add(&change, "removed_sums", sums)?, spec.bytes_max));
                 gone += sums;
@@ -96,12 +94,7 @@ fn older(connection: &Connection, before: i64, ahead: i64) -> rusqlite::Result<u
 
 /// Forgets the sums of the hours before one, and keeps that from then on they are whole.
 fn totals(connection: &Connection, before: i64) -> rusqlite::Result<usize> {
-    let mut gone = 0;
-    for table in ["hour", "call_hour"] {
-        gone += connection.prepare_cached(&format!("DELETE FROM {table} WHERE hour < ?1"))?.execute([before])?;
-    }
-    let old = "DELETE FROM tag_hour WHERE hour < ?1 AND tag IN (SELECT DISTINCT tag FROM tag_hour)";
-    gone += connection.prepare_cached(old)?.execute([before])?;
+    let gone = hours::forget(connection, before)?;
     if gone > 0 {
         let told = "INSERT INTO meta VALUES ('whole_from', ?1) \
                     ON CONFLICT DO UPDATE SET value = max(value, excluded.value)";

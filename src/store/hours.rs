@@ -1,67 +1,60 @@
 //! The sums of an hour: gathered over a group, added to the file at its end.
+//!
+//! A sum is of one line of one kind of statement in one hour: what a route cost, or a client, or a value of a tag. No
+//! question asks for two of these at once, so no sum is of two: there are as many as there are lines, however they mix.
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
 use super::numbers::{HOUR, money, whole};
 use crate::policy::budget::OTHERS;
-use crate::words::AttemptRecord;
+use crate::policy::statement::GroupBy;
+use crate::words::{AttemptEnd, AttemptRecord};
 
 /// The most values of a tag, and the most tags, that an hour has sums of. A tag that is different in every call is no
 /// account; its calls are in the entries, and what they cost in the sum of the others.
 const VALUES_MAX: usize = 128;
 const TAGS_MAX: usize = 16;
 
-/// Places of an hour: route, provider, model, key, client, end.
-type HourKey = [i64; 6];
+/// What is summed, as the file has it.
+pub(super) const SUMS: [&str; 11] = [
+    "attempts",
+    "answers",
+    "unpriced",
+    "input",
+    "cached",
+    "cache_write",
+    "output",
+    "reasoning",
+    "cost",
+    "estimated",
+    "wasted",
+];
+type Sum = [i64; SUMS.len()];
 
-#[derive(Clone, Copy, Default)]
-struct Sum {
-    attempts: i64,
-    unpriced: i64,
-    input: i64,
-    cached: i64,
-    cache_write: i64,
-    output: i64,
-    reasoning: i64,
-    cost: i64,
-    estimated: i64,
+fn of_attempt(attempt: &AttemptRecord) -> Sum {
+    let (cost, usage) = (attempt.cost_usd.map_or(0, money), &attempt.usage);
+    [
+        1,
+        i64::from(attempt.won()),
+        i64::from(attempt.cost_usd.is_none()),
+        whole(usage.input),
+        whole(usage.cached),
+        whole(usage.cache_write),
+        whole(usage.output),
+        whole(usage.reasoning),
+        cost,
+        if attempt.estimated { cost } else { 0 },
+        if attempt.won() { 0 } else { cost },
+    ]
 }
 
-impl Sum {
-    fn add(&mut self, attempt: &AttemptRecord) {
-        let cost = attempt.cost_usd.map_or(0, money);
-        let usage = &attempt.usage;
-        for (one, more) in [
-            (&mut self.attempts, 1),
-            (&mut self.unpriced, i64::from(attempt.cost_usd.is_none())),
-            (&mut self.input, whole(usage.input)),
-            (&mut self.cached, whole(usage.cached)),
-            (&mut self.cache_write, whole(usage.cache_write)),
-            (&mut self.output, whole(usage.output)),
-            (&mut self.reasoning, whole(usage.reasoning)),
-            (&mut self.cost, cost),
-            (&mut self.estimated, if attempt.estimated { cost } else { 0 }),
-        ] {
-            *one = one.saturating_add(more);
-        }
-    }
-
-    fn values(&self) -> [i64; 9] {
-        let Self { attempts, unpriced, input, cached, cache_write, output, reasoning, cost, estimated } = *self;
-        [attempts, unpriced, input, cached, cache_write, output, reasoning, cost, estimated]
-    }
-}
-
-/// The sums of one group.
+/// The sums of one group, by kind, hour and line.
 #[derive(Default)]
-pub(super) struct Hours {
-    sums: HashMap<(i64, HourKey), Sum>,
-    tags: HashMap<(i64, String, String, i64), Sum>,
-    calls: HashMap<(i64, [i64; 3]), [i64; 3]>,
-}
+pub(super) struct Hours(BTreeMap<(Cow<'static, str>, i64, String), Sum>);
 
 /// The tags that an hour has sums of, and their values.
 #[derive(Default)]
@@ -71,26 +64,28 @@ pub(super) struct KnownTags {
 }
 
 impl KnownTags {
-    /// Returns the name of a tag's value in the sums of an hour; `None` where there are too many tags.
-    fn value(
+    /// Returns the line of a tag's value in the sums of an hour; `None` where there are too many tags.
+    fn line(
         &mut self,
         connection: &Connection,
         hour: i64,
-        tag: &str,
+        kind: &str,
         value: &str,
     ) -> rusqlite::Result<Option<String>> {
         if self.hour != hour {
             *self = Self { hour, tags: HashMap::new() };
-            let mut known = connection.prepare_cached("SELECT DISTINCT tag, value FROM tag_hour WHERE hour = ?1")?;
+            let find =
+                format!("{TAGS} SELECT sums.kind, line FROM tags JOIN sums ON sums.kind = tags.kind AND hour = ?1");
+            let mut known = connection.prepare_cached(&find)?;
             let mut rows = known.query([hour])?;
             while let Some(row) = rows.next()? {
                 self.tags.entry(row.get(0)?).or_default().insert(row.get(1)?);
             }
         }
-        if self.tags.len() >= TAGS_MAX && !self.tags.contains_key(tag) {
+        if self.tags.len() >= TAGS_MAX && !self.tags.contains_key(kind) {
             return Ok(None);
         }
-        let values = self.tags.entry(tag.to_owned()).or_default();
+        let values = self.tags.entry(kind.to_owned()).or_default();
         if values.contains(value) {
             return Ok(Some(value.to_owned()));
         }
@@ -107,85 +102,96 @@ impl Hours {
         connection: &Connection,
         known: &mut KnownTags,
         hour: i64,
-        place: HourKey,
         attempt: &AttemptRecord,
     ) -> rusqlite::Result<()> {
-        self.sums.entry((hour, place)).or_default().add(attempt);
-        for (tag, value) in &attempt.about.tags {
-            if let Some(value) = known.value(connection, hour, tag, value)? {
-                self.tags.entry((hour, tag.clone(), value, place[5])).or_default().add(attempt);
+        let (sum, about, target) = (of_attempt(attempt), &attempt.about, &attempt.target);
+        for (kind, line) in [
+            ("all", "all".to_owned()),
+            ("route", about.route.to_string()),
+            ("provider", target.provider.to_string()),
+            ("model", target.model.to_string()),
+            ("target", target.to_string()),
+            ("key", format!("{}/{}", target.provider, attempt.key)),
+            ("client", about.client.as_deref().unwrap_or_default().to_owned()),
+        ] {
+            self.add(kind, hour, line, sum);
+        }
+        if let AttemptEnd::Failed(failure) = &attempt.end {
+            self.add("failure", hour, failure.class.to_string(), sum);
+        }
+        for (tag, value) in &about.tags {
+            let kind = GroupBy::Tag(tag.clone()).to_string();
+            if let Some(line) = known.line(connection, hour, &kind, value)? {
+                self.add(kind, hour, line, sum);
             }
         }
         Ok(())
     }
 
-    /// Adds a call: its route, client and outcome, and what it cost and wasted.
-    pub(super) fn call(&mut self, hour: i64, place: [i64; 3], cost: i64, wasted: i64) {
-        let sum = self.calls.entry((hour, place)).or_default();
-        for (one, more) in sum.iter_mut().zip([1, cost, wasted]) {
+    /// Adds a call: how it ended, and what it cost and wasted.
+    pub(super) fn call(&mut self, hour: i64, outcome: &str, cost: i64, wasted: i64) {
+        self.add("outcome", hour, outcome.to_owned(), [1, 0, 0, 0, 0, 0, 0, 0, cost, 0, wasted]);
+    }
+
+    fn add(&mut self, kind: impl Into<Cow<'static, str>>, hour: i64, line: String, more: Sum) {
+        let sum = self.0.entry((kind.into(), hour, line)).or_default();
+        for (one, more) in sum.iter_mut().zip(more) {
             *one = one.saturating_add(more);
         }
     }
 
     /// Adds everything to the file.
     pub(super) fn save(self, connection: &Connection) -> rusqlite::Result<()> {
-        let mut add = connection.prepare_cached(&adding(
-            "hour",
-            &["hour", "route", "provider", "model", "key", "client", "end"],
-            &SUMS,
-        ))?;
-        for ((hour, place), sum) in self.sums {
-            let keys = [hour].into_iter().chain(place);
-            add.execute(params_from_iter(keys.chain(sum.values())))?;
-        }
-        let mut add = connection.prepare_cached(&adding("tag_hour", &["hour", "tag", "value", "end"], &SUMS))?;
-        for ((hour, tag, value, end), sum) in self.tags {
-            let keys = [Value::from(hour), Value::from(tag), Value::from(value), Value::from(end)];
-            add.execute(params_from_iter(keys.into_iter().chain(sum.values().map(Value::from))))?;
-        }
-        let mut add = connection.prepare_cached(&adding(
-            "call_hour",
-            &["hour", "route", "client", "outcome"],
-            &["calls", "cost", "wasted"],
-        ))?;
-        for ((hour, place), sum) in self.calls {
-            add.execute(params_from_iter([hour].into_iter().chain(place).chain(sum)))?;
+        let set = SUMS.map(|sum| format!("{sum} = {sum} + excluded.{sum}")).join(", ");
+        let marks = ["?"; SUMS.len()].join(", ");
+        let add = format!("INSERT INTO sums VALUES (?, ?, ?, {marks}) ON CONFLICT DO UPDATE SET {set}");
+        let mut add = connection.prepare_cached(&add)?;
+        for ((kind, hour, line), sum) in self.0 {
+            let keys = [Value::from(kind.into_owned()), Value::from(hour), Value::from(line)];
+            add.execute(params_from_iter(keys.into_iter().chain(sum.map(Value::from))))?;
         }
         Ok(())
     }
 }
 
-const SUMS: [&str; 9] =
-    ["attempts", "unpriced", "input", "cached", "cache_write", "output", "reasoning", "cost", "estimated"];
+/// The SQL that finds the kinds that are tags, each by one look into the table's order.
+const TAGS: &str = "WITH RECURSIVE tags (kind) AS (SELECT min(kind) FROM sums WHERE kind > 'tag:' AND kind < 'tag;' \
+                    UNION ALL SELECT (SELECT min(kind) FROM sums WHERE sums.kind > tags.kind AND sums.kind < 'tag;') \
+                    FROM tags WHERE tags.kind IS NOT NULL)";
+
+/// Forgets the sums of the hours before one. Returns how many they were.
+pub(super) fn forget(connection: &Connection, before: i64) -> rusqlite::Result<usize> {
+    let kinds = "WITH RECURSIVE kinds (kind) AS (SELECT min(kind) FROM sums \
+                 UNION ALL SELECT (SELECT min(kind) FROM sums WHERE sums.kind > kinds.kind) FROM kinds \
+                 WHERE kinds.kind IS NOT NULL) \
+                 DELETE FROM sums WHERE kind IN (SELECT kind FROM kinds) AND hour < ?1";
+    connection.prepare_cached(kinds)?.execute([before])
+}
 
 /// Returns the SQL of the hours of a time in which a tag has no sums, because others took all places.
-pub(super) fn lacking(tag: &str, since: &str, until: &str) -> String {
+pub(super) fn lacking(kind: &str, since: &str, until: &str) -> String {
     format!(
-        "SELECT hour FROM tag_hour WHERE hour >= {since} AND hour < {until} \
-         GROUP BY hour HAVING count(DISTINCT tag) >= {TAGS_MAX} EXCEPT SELECT hour FROM tag_hour WHERE tag = {tag}"
+        "SELECT hour FROM (SELECT DISTINCT kind, hour FROM sums WHERE kind > 'tag:' AND kind < 'tag;') \
+         WHERE hour >= {since} AND hour < {until} GROUP BY hour HAVING count(*) >= {TAGS_MAX} \
+         EXCEPT SELECT hour FROM sums WHERE kind = {kind}"
     )
 }
 
-/// Returns the SQL of a tag's sums, as `tag_hour` has them. Of the hours that lack them the entries are read.
-pub(super) fn of_tag(tag: &str, since: &str, until: &str) -> String {
-    let (lacking, sums) = (lacking(tag, since, until), SUMS.join(", "));
+/// Returns the SQL of a tag's sums, as the table has them. Of the hours that lack them the entries are read.
+pub(super) fn of_tag(kind: &str, since: &str, until: &str) -> String {
+    let (lacking, sums) = (lacking(kind, since, until), SUMS.join(", "));
     format!(
         "WITH lacking AS MATERIALIZED ({lacking}) \
-         SELECT hour, value, end, {sums} FROM tag_hour WHERE tag = {tag} AND hour >= {since} AND hour < {until} \
+         SELECT hour, line, {sums} FROM sums WHERE kind = {kind} AND hour >= {since} AND hour < {until} \
          UNION ALL \
-         SELECT entry.ended_at / 1000 / {HOUR} AS at, tag.value, entry.end, count(*), sum(entry.cost IS NULL), \
-         sum(entry.input), sum(entry.cached), sum(entry.cache_write), sum(entry.output), sum(entry.reasoning), \
-         sum(coalesce(entry.cost, 0)), sum(iif(entry.flags & 1, coalesce(entry.cost, 0), 0)) \
+         SELECT entry.ended_at / 1000 / {HOUR} AS at, tag.value, count(*), sum(entry.end = {WON}), \
+         sum(entry.cost IS NULL), sum(entry.input), sum(entry.cached), sum(entry.cache_write), sum(entry.output), \
+         sum(entry.reasoning), sum(coalesce(entry.cost, 0)), sum(iif(entry.flags & 1, coalesce(entry.cost, 0), 0)), \
+         sum(iif(entry.end = {WON}, 0, coalesce(entry.cost, 0))) \
          FROM attempt AS entry, json_each(entry.tags) AS tag \
-         WHERE EXISTS (SELECT 1 FROM lacking) AND at IN lacking AND tag.key = {tag} GROUP BY 1, 2, 3"
+         WHERE EXISTS (SELECT 1 FROM lacking) AND at IN lacking AND 'tag:' || tag.key = {kind} GROUP BY 1, 2"
     )
 }
 
-/// Returns the statement that adds to the sums of a place, or makes them.
-fn adding(table: &str, keys: &[&str], sums: &[&str]) -> String {
-    let all: Vec<&str> = keys.iter().chain(sums).copied().collect();
-    let marks = vec!["?"; all.len()].join(", ");
-    let set: Vec<String> = sums.iter().map(|sum| format!("{sum} = {sum} + excluded.{sum}")).collect();
-    let (keys, all, set) = (keys.join(", "), all.join(", "), set.join(", "));
-    format!("INSERT INTO {table} ({all}) VALUES ({marks}) ON CONFLICT ({keys}) DO UPDATE SET {set}")
-}
+/// The number of the end of an attempt that won; that of no end where none has.
+pub(super) const WON: &str = "coalesce((SELECT id FROM name WHERE text = 'won'), 0)";

@@ -248,7 +248,7 @@ fn enter(
     };
     let ended_at = millis(attempt.started_at() + *took);
     let mut name = |text: &str| names.name(connection, text);
-    let place = [
+    let [route, provider, model, key, client, end] = [
         name(route)?,
         name(&target.provider)?,
         name(&target.model)?,
@@ -256,7 +256,6 @@ fn enter(
         name(client.as_deref().unwrap_or_default())?,
         name(end.name())?,
     ];
-    let [route, provider, model, key, client, end] = place;
     let price = price.as_ref().map(|rates| names.price(connection, rates)).transpose()?;
     let flags = [*estimated, *probe, *last_resort, *degraded, *hedge, told.is_some(), *other_price];
     let flags = flags.iter().enumerate().fold(0_i64, |all, (bit, is)| all | i64::from(*is) << bit);
@@ -298,7 +297,7 @@ fn enter(
         whole(*cache_write_1h),
         whole(*searches),
     ])?;
-    hours.attempt(connection, known, ended_at.div_euclid(1_000).div_euclid(HOUR), place, attempt)
+    hours.attempt(connection, known, ended_at.div_euclid(1_000).div_euclid(HOUR), attempt)
 }
 
 /// Enters a call: all of its record but its steps, which are told by `why` as long as the process lives, and of which
@@ -314,8 +313,7 @@ fn end(
     let CallFacts { id: _, started_at, route, session, tags: _, priority, dialect, client } = &**about;
     let ended_at = millis(*started_at + *took);
     let mut name = |text: &str| names.name(connection, text);
-    let place = [name(route)?, name(client.as_deref().unwrap_or_default())?, name(flight.outcome())?];
-    let [route, client, outcome] = place;
+    let outcome = flight.outcome();
     let (cost, wasted) = (money(*cost_usd), money(*wasted_usd));
     let add = "INSERT INTO call VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     connection.prepare_cached(add)?.execute(params![
@@ -323,9 +321,9 @@ fn end(
         ended_at,
         call.runtime.cast_signed(),
         whole(call.number),
-        route,
-        client,
-        outcome,
+        name(route)?,
+        name(client.as_deref().unwrap_or_default())?,
+        name(outcome)?,
         session,
         tags(about),
         micros(*took),
@@ -337,7 +335,7 @@ fn end(
         priority.name(),
         again,
     ])?;
-    hours.call(ended_at.div_euclid(1_000).div_euclid(HOUR), place, cost, wasted);
+    hours.call(ended_at.div_euclid(1_000).div_euclid(HOUR), outcome, cost, wasted);
     Ok(())
 }
 

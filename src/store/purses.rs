@@ -17,6 +17,7 @@ use super::hours::of_tag;
 use super::numbers::{HOUR, millis, money, whole};
 use super::schema::{self, PURSES};
 use crate::policy::budget::{Budget, BudgetScope, Period, Unit};
+use crate::policy::statement::GroupBy;
 use crate::spec::PastSpend;
 use crate::words::{AttemptRecord, CallFacts, CallId};
 
@@ -36,7 +37,7 @@ type Spent = HashMap<(String, i64), i64>;
 
 /// Returns the money spent of a budget in the period of a time.
 pub(crate) fn recall(path: &Path, at: usize, budget: &Budget, now: SystemTime) -> Result<Vec<PastSpend>, OpenError> {
-    let connection = file::read(path)?;
+    let connection = file::read_sums(path, &kind(&budget.of).to_string())?;
     let known = if schema::form(&connection)? < PURSES { None } else { number(&connection, budget)? };
     let spent = match known {
         Some(id) => purses(&connection, id)?,
@@ -203,6 +204,16 @@ fn entries(connection: &Connection, budget: &Budget, now: SystemTime) -> rusqlit
     Ok((count < ENTRIES_MAX && first <= 1).then_some(spent))
 }
 
+/// Returns the kind of the sums that a budget concerns.
+fn kind(of: &BudgetScope) -> GroupBy {
+    match of {
+        BudgetScope::All => GroupBy::All,
+        BudgetScope::Route(_) => GroupBy::Route,
+        BudgetScope::Client(_) => GroupBy::Client,
+        BudgetScope::Tag(tag, _) => GroupBy::Tag(tag.clone()),
+    }
+}
+
 /// Returns the sums of the hours of a budget's period.
 fn hours(connection: &Connection, budget: &Budget, now: SystemTime) -> rusqlite::Result<Spent> {
     let since = millis(budget.period.began(now)).div_euclid(1_000).div_euclid(HOUR);
@@ -210,30 +221,20 @@ fn hours(connection: &Connection, budget: &Budget, now: SystemTime) -> rusqlite:
         Unit::Nanodollars => "sum(cost)",
         Unit::Tokens => "sum(input + output)",
     };
-    let named = |column: &str| {
-        format!(
-            "SELECT name.text, hour, {amount} FROM hour JOIN name ON name.id = {column} \
-             WHERE hour >= ?1 AND name.text <> '' AND ?2 IN ('', name.text) AND ?3 = '' GROUP BY 1, 2 ORDER BY 2"
-        )
+    let all = "9223372036854775807";
+    let sums = "SELECT * FROM sums WHERE kind = ?3 AND hour >= ?1".to_owned();
+    let (from, line, one) = match &budget.of {
+        BudgetScope::All => (sums, "''", &None),
+        BudgetScope::Route(one) | BudgetScope::Client(one) => (sums, "line", one),
+        BudgetScope::Tag(_, one) => (of_tag("?3", "?1", all), "line", one),
     };
-    let (sql, one, tag) = match &budget.of {
-        BudgetScope::All => (
-            format!("SELECT '', hour, {amount} FROM hour WHERE hour >= ?1 AND ?2 = ?3 GROUP BY 2 ORDER BY 2"),
-            &None,
-            "",
-        ),
-        BudgetScope::Route(one) => (named("route"), one, ""),
-        BudgetScope::Client(one) => (named("client"), one, ""),
-        BudgetScope::Tag(tag, one) => {
-            let sql = format!(
-                "SELECT value, hour, {amount} FROM ({}) WHERE ?2 IN ('', value) GROUP BY 1, 2 ORDER BY 2",
-                of_tag("?3", "?1", "9223372036854775807")
-            );
-            (sql, one, tag.as_str())
-        }
-    };
+    // A call without a client's key is of no client.
+    let sql = format!(
+        "SELECT {line}, hour, {amount} FROM ({from}) WHERE ?2 IN ('', line) AND (line <> '' OR ?3 <> 'client') \
+         GROUP BY 1, 2 ORDER BY 2"
+    );
     let mut asked = connection.prepare(&sql)?;
-    let mut rows = asked.query(params![since, one.as_deref().unwrap_or_default(), tag])?;
+    let mut rows = asked.query(params![since, one.as_deref().unwrap_or_default(), kind(&budget.of).to_string()])?;
     let mut spent = Spent::new();
     while let Some(row) = rows.next()? {
         let hour: i64 = row.get(1)?;

@@ -1,14 +1,16 @@
 //! The tables, and how an older form becomes the present one.
 //!
-//! An entry is an attempt or a call that ended; both count from one sequence, so that a gap or a double shows. `hour`
-//! and its like are sums over an hour, which questions are answered from: kept longer than entries, and as exact, for
-//! money is counted in billionths of a dollar. Names that come from a configuration stand once, in `name`. `purse` has
-//! what each account of each `budget` spent, step by step of its period. `memory` has what the last process knew of
+//! An entry is an attempt or a call that ended; both count from one sequence, so that a gap or a double shows. `sums`
+//! are sums over an hour, of each line of each kind of statement, which questions are answered from: kept longer than
+//! entries, and as exact, for money is counted in billionths of a dollar. Names that come from a configuration stand
+//! once, in `name`. `purse` has what each account of each `budget` spent, step by step of its period. `memory` has what the last process knew of
 //! each provider. Durable calls are `kept`, with what was told of each in `kept_item`: the only words of callers and
-//! models that there are. `seal` is the mark of the key that sealed a row's bytes, if one did.
+//! models that there are. `seal` is the mark of the key that sealed a row's bytes, if one did, and `sum` shows
+//! whether a disk has changed them.
 
 use rusqlite::{Connection, Transaction};
 
+use super::cross_sums;
 use super::error::OpenError;
 
 /// Tells our files from those of others: `stdn`.
@@ -19,11 +21,13 @@ pub(super) const VERSION: usize = STEPS.len();
 pub(super) const ENDS: usize = 5;
 /// The first form that knows sealed rows.
 pub(super) const SEALS: usize = 6;
+/// The first form whose sums are of one line each, and whose calls have sums of their bytes.
+pub(super) const LINES: usize = 9;
 /// The first form that keeps the purses of budgets.
 pub(super) const PURSES: usize = 7;
 
 /// The steps that turn each form into the next. A step that was released never changes.
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 9] = [
     "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
@@ -146,6 +150,18 @@ ALTER TABLE call ADD COLUMN dialect TEXT;
 ALTER TABLE call ADD COLUMN priority TEXT;
 ALTER TABLE call ADD COLUMN again INTEGER;
 ",
+    // Sums were of all places of an attempt at once. What they were is carried over behind this step.
+    "
+CREATE TABLE sums (
+    kind TEXT, hour INTEGER, line TEXT,
+    attempts INTEGER NOT NULL, answers INTEGER NOT NULL, unpriced INTEGER NOT NULL, input INTEGER NOT NULL,
+    cached INTEGER NOT NULL, cache_write INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL,
+    cost INTEGER NOT NULL, estimated INTEGER NOT NULL, wasted INTEGER NOT NULL,
+    PRIMARY KEY (kind, hour, line)
+) WITHOUT ROWID;
+ALTER TABLE kept ADD COLUMN sum INTEGER;
+ALTER TABLE kept_item ADD COLUMN sum INTEGER;
+",
 ];
 
 /// Returns the form of a file, which is none yet where it is empty.
@@ -176,8 +192,21 @@ fn steps(change: &Transaction<'_>, from: usize) -> rusqlite::Result<()> {
     for step in &STEPS[from..] {
         change.execute_batch(step)?;
     }
+    if from < LINES {
+        cross_sums::carry(change)?;
+    }
     change.pragma_update(None, "application_id", APPLICATION)?;
     change.pragma_update(None, "user_version", i64::try_from(VERSION).unwrap_or(i64::MAX))
+}
+
+/// Makes an empty file of an older form.
+#[cfg(test)]
+pub(super) fn make(connection: &Connection, form: usize) -> rusqlite::Result<()> {
+    for step in &STEPS[..form] {
+        connection.execute_batch(step)?;
+    }
+    connection.pragma_update(None, "application_id", APPLICATION)?;
+    connection.pragma_update(None, "user_version", i64::try_from(form).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
@@ -241,19 +270,33 @@ mod tests {
                 0, 0, 0, 0, 0, NULL, NULL, 0, 0);
             INSERT INTO hour VALUES (5, 1, 3, 3, 3, 3, 1, 1, 0, 0, 0, 0, 0, 0, 9, 0);
             INSERT INTO hour VALUES (5, 1, 3, 3, 3, 3, 2, 1, 0, 0, 0, 0, 0, 0, 7, 0);
-            INSERT INTO tag_hour VALUES ('team', 5, 'red', 1, 1, 0, 0, 0, 0, 0, 0, 9, 0);";
+            INSERT INTO tag_hour VALUES ('team', 5, 'red', 1, 1, 0, 0, 0, 0, 0, 0, 9, 0);
+            INSERT INTO call_hour VALUES (5, 1, 3, 1, 3, 20, 4);";
         connection.execute_batch(before).expect("what was kept");
         connection.pragma_update(None, "application_id", APPLICATION).expect("ours");
         connection.pragma_update(None, "user_version", 4).expect("its form");
         migrate(&mut connection).expect("it is ours");
-        let named = |table: &str, column: &str, which: &str| {
-            let find = format!("SELECT name.text FROM {table} AS it JOIN name ON name.id = it.{column} WHERE {which}");
-            connection.query_row(&find, (), |row| row.get::<_, String>(0)).expect(table)
-        };
-        for (table, which) in [("attempt", "true"), ("hour", "cost = 9"), ("tag_hour", "true")] {
-            assert_eq!(named(table, "end", which), "caller_left", "{table}");
-        }
-        assert_eq!(named("hour", "end", "cost = 7"), "won");
-        assert_eq!(named("hour", "route", "cost = 9"), "cancelled");
+        let find = "SELECT text FROM attempt JOIN name ON name.id = end";
+        let end = connection.query_row(find, (), |row| row.get::<_, String>(0));
+        assert_eq!(end.expect("an entry"), "caller_left");
+        let find = "SELECT kind || ' ' || line || ' ' || attempts || ' ' || answers || ' ' || cost || ' ' || wasted \
+                    FROM sums ORDER BY 1";
+        let mut sums = connection.prepare(find).expect("the sums");
+        let sums = sums.query_map((), |row| row.get(0)).expect("the sums");
+        assert_eq!(
+            sums.collect::<rusqlite::Result<Vec<String>>>().expect("the sums"),
+            [
+                "all all 2 1 16 9",
+                "client p 2 1 16 9",
+                "failure caller_left 1 0 9 9",
+                "key p/p 2 1 16 9",
+                "model p 2 1 16 9",
+                "outcome cancelled 3 0 20 4",
+                "provider p 2 1 16 9",
+                "route cancelled 2 1 16 9",
+                "tag:team red 1 0 9 9",
+                "target p/p 2 1 16 9",
+            ]
+        );
     }
 }

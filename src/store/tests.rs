@@ -8,18 +8,18 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use rusqlite::Connection;
 
 use super::file::WriteLock;
 use super::ledger_file::LedgerFile;
-use super::{OpenError, Store, ask_file, recollect, verify_file};
+use super::{OpenError, Store, ask_file, recollect, schema, verify_file};
 use crate::policy::admission::{
     Admission, AdmissionOptions, AdmissionRequest, BreakerOptions, HealthOptions, KeysInUse, TargetOptions,
 };
 use crate::policy::budget::{Budget, BudgetScope, OnSpent, Period, Unit, nanos};
-use crate::policy::durable_store::{CallSelector, DurableStore as _, KeptCall};
+use crate::policy::durable_store::{CallSelector, DurableStore as _, KeptCall, ReadError};
 use crate::policy::explain::{CallStep, Flight};
 use crate::policy::memory::{Fingerprint, Memory, MemoryStore as _};
 use crate::policy::record::{Observer as _, Record};
@@ -593,21 +593,30 @@ fn ten_million_entries_answer_within_a_second() {
     let mut book = LedgerFile::open(&hold).expect("a book");
     let began = Instant::now();
     let month = 30 * 24 * 60 * 60_u64;
-    let ten_million = 10_000_000;
+    let ten_million = 10_000_000_u64;
     let from = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+    // As a house with many teams has it: everything meets everything.
+    let mut rng = StdRng::seed_from_u64(7);
     for first in (0..ten_million).step_by(10_000) {
         let group = (first..first + 10_000).map(|at| {
-            let route = ["smart", "fast", "cheap", "long", "code"][at % 5];
-            let started = from + Duration::from_micros(month * 1_000_000 / ten_million as u64 * at as u64);
-            let mut about = CallFacts::new(CallId::new(7, at as u64), started, route);
-            about.client = Some(["ci", "desk", "night", "web"][at / 5 % 4].into());
-            about.tags.insert("team".into(), format!("team-{}", at % 23));
+            let mut one_of = |count: u32| rng.random_range(0..count);
+            let started = from + Duration::from_micros(month * 1_000_000 / ten_million * at);
+            let mut about = CallFacts::new(CallId::new(7, at), started, format!("route-{}", one_of(10)));
+            about.client = Some(format!("client-{}", one_of(25)).into());
+            about.tags.insert("team".into(), format!("team-{}", one_of(23)));
+            about.tags.insert("job".into(), format!("job-{}", one_of(100)));
             about.tags.insert("run".into(), format!("run-{}", at / 40));
-            let end = [None, None, None, None, None, None, None, None]
-                .into_iter()
-                .chain([Some(FailureClass::Overloaded), Some(FailureClass::HedgeLost)]);
-            let end = end.cycle().nth(at / 7 % 10).flatten();
-            Record::Attempt(Arc::new(attempt(&Arc::new(about), 1, ["a", "b", "c"][at % 3], end)))
+            let end = match one_of(100) {
+                0..80 => None,
+                80..90 => Some(FailureClass::HedgeLost),
+                90..96 => Some(FailureClass::Overloaded),
+                96..99 => Some(FailureClass::CallerLeft),
+                _ => Some(FailureClass::Cut),
+            };
+            let target = TargetId::new(["a", "b", "c"][one_of(3) as usize], "m");
+            let key = ["key-1", "key-2"][one_of(2) as usize].into();
+            let record = AttemptRecord { target, key, ..attempt(&Arc::new(about), 1, "a", end) };
+            Record::Attempt(Arc::new(record))
         });
         let group: Vec<Record> = group.collect();
         book.write(book.next(), &group, 0, [], &[]).expect("a write");
@@ -616,16 +625,11 @@ fn ten_million_entries_answer_within_a_second() {
     println!("written in {took:.0} s, {:.0} a second; {} MB", 1e7 / took, book.bytes() / 1_000_000);
     let mut slowest = Duration::ZERO;
     for by in
-        GroupBy::ALL.map(|(_, by)| by).into_iter().chain([GroupBy::Tag("team".into()), GroupBy::Tag("run".into())])
+        GroupBy::ALL.map(|(_, by)| by).into_iter().chain(["team", "job", "run"].map(|tag| GroupBy::Tag(tag.into())))
     {
         let before = Instant::now();
         let statement = place.ask(by.clone());
-        if by == GroupBy::Tag("run".into()) {
-            // With another value every forty calls no account is useful, but it is not slow either.
-            assert!(before.elapsed() < Duration::from_secs(3), "{:?}", before.elapsed());
-        } else {
-            slowest = slowest.max(before.elapsed());
-        }
+        slowest = slowest.max(before.elapsed());
         println!("{by:<12} {:>6} lines in {:>4} ms", statement.lines.len(), before.elapsed().as_millis());
     }
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
@@ -646,8 +650,108 @@ async fn a_file_of_an_older_form_that_is_only_read_tells_of_ends_as_it_did() {
     let told = |by: GroupBy| place.ask(by).lines.iter().map(|line| line.of.clone()).collect::<Vec<_>>();
     assert_eq!((told(GroupBy::Waste), told(GroupBy::Failure)), (vec!["cancelled".into()], vec!["cancelled".into()]));
     let file = Connection::open(place.file()).expect("a file");
-    file.pragma_update(None, "user_version", 4).expect("an older form");
+    let older =
+        "CREATE TABLE hour (hour, route, provider, model, key, client, end, attempts, unpriced, input, cached, \
+                 cache_write, output, reasoning, cost, estimated);
+        CREATE TABLE tag_hour (tag, hour, value, end, attempts, unpriced, input, cached, cache_write, output, \
+            reasoning, cost, estimated);
+        CREATE TABLE call_hour (hour, route, client, outcome, calls, cost, wasted);
+        INSERT INTO hour SELECT ended_at / 3600000, route, provider, model, key, client, end, 1, 0, input, cached, \
+            cache_write, output, reasoning, cost, 0 FROM attempt;
+        DROP TABLE sums;
+        PRAGMA user_version = 4";
+    file.execute_batch(older).expect("an older form");
     assert_eq!((told(GroupBy::Waste), told(GroupBy::Failure)), (vec!["abandoned".into()], vec!["caller_left".into()]));
+}
+
+#[test]
+fn a_file_of_an_older_form_tells_the_same_before_and_after_it_is_brought_to_this_one() {
+    for form in [4, 5, 8] {
+        let place = Place::new();
+        let file = Connection::open(place.file()).expect("a database");
+        schema::make(&file, form).expect("an older form");
+        let names = ["won", "cancelled", "cut", "smart", "fast", "a", "b", "m", "key-1", "key-2", "", "desk"];
+        for name in names {
+            file.execute("INSERT OR IGNORE INTO name (text) VALUES (?1)", [name]).expect("a name");
+        }
+        let id = |name: &str| {
+            let find = "SELECT id FROM name WHERE text = ?1";
+            file.query_row(find, [name], |row| row.get::<_, i64>(0)).expect("a name")
+        };
+        let mut rng = StdRng::seed_from_u64(7);
+        let add = |table: &str, keys: String, sums: usize, rng: &mut StdRng| {
+            let sums: Vec<String> = (0..sums).map(|_| rng.random_range(0..1_000).to_string()).collect();
+            file.execute(&format!("INSERT OR IGNORE INTO {table} VALUES ({keys}, {})", sums.join(", ")), ())
+                .expect(table);
+        };
+        for hour in 497_000..497_040 {
+            for _ in 0..30 {
+                let mut one = |of: &[&str]| id(of[rng.random_range(0..of.len())]);
+                let (end, route) = (one(&["won", "cancelled", "cut"]), one(&["smart", "fast"]));
+                let (provider, key, client) = (one(&["a", "b"]), one(&["key-1", "key-2"]), one(&["", "desk"]));
+                let keys = format!("{hour}, {route}, {provider}, {}, {key}, {client}, {end}", id("m"));
+                add("hour", keys, 9, &mut rng);
+                add("tag_hour", format!("'team', {hour}, 'team {provider}', {end}"), 9, &mut rng);
+                add("call_hour", format!("{hour}, {route}, {client}, {end}"), 3, &mut rng);
+            }
+        }
+        drop(file);
+        let all = || GroupBy::ALL.map(|(_, by)| by).into_iter().chain([GroupBy::Tag("team".into())]);
+        let later = SystemTime::UNIX_EPOCH + Duration::from_secs(497_020 * 3_600);
+        let ask = |by| ask_file(&place.file(), &Question::by(by).since(later)).expect("a statement");
+        let before: Vec<_> = all().map(|by| (place.ask(by.clone()), ask(by))).collect();
+        assert!(before.iter().all(|(whole, part)| part.sum.attempts > 0 && part.sum.attempts < whole.sum.attempts));
+        let hold = WriteLock::take(&place.file(), Duration::ZERO).expect("the file");
+        let book = LedgerFile::open(&hold).expect("a book");
+        let after: Vec<_> = all().map(|by| (place.ask(by.clone()), ask(by))).collect();
+        assert_eq!(before, after, "of form {form}");
+        // And it goes on.
+        drop(book);
+        let mut book = LedgerFile::open(&hold).expect("a book");
+        book.write(book.next(), &won(3), 0, [], &[]).expect("a write");
+        assert_eq!(place.ask(GroupBy::All).sum.attempts, before[0].0.sum.attempts + 3);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_row_of_a_durable_call_is_told_as_damaged_sealed_or_not() {
+    let place = Place::new();
+    let store = place.open().await;
+    let request = ChatRequest::new("smart").user("a question").key("k");
+    let call = KeptCall { request: Arc::new(request), ..durable(1) };
+    let text = |text: &str| vec![Ok(ReplyEvent::Text(text.to_owned()))];
+    assert_eq!(store.accept(&call).await, Ok(1));
+    assert_eq!(store.tell(call.id, 0, &text("an answer")).await, Ok(1));
+    let whole = store.told(call.id, 0).expect("it can be read");
+    assert_eq!(whole, Some(text("an answer")));
+    let file = Connection::open(place.file()).expect("a database");
+    let damaged = |error: ReadError| matches!(&error, ReadError::Unopened(why) if why.contains("was damaged"));
+    for (table, column) in [("kept_item", "item"), ("kept", "request")] {
+        let read = format!("SELECT {column} FROM {table}");
+        let bytes: Vec<u8> = file.query_row(&read, (), |row| row.get(0)).expect("a row");
+        let put = |bytes: &[u8]| file.execute(&format!("UPDATE {table} SET {column} = ?1"), [bytes]).expect("a change");
+        // Each byte, those of words included, and a row that is cut.
+        for at in (0..bytes.len()).step_by(3) {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            put(&changed);
+            assert!(store.call(call.id).is_err_and(damaged), "{table}, byte {at}");
+        }
+        put(&bytes[..bytes.len() - 1]);
+        assert!(store.call(call.id).is_err_and(damaged) && store.keyed(None, "k").is_err_and(damaged), "{table}");
+        let problems = verify_file(&place.file()).expect("a file").problems;
+        assert_eq!(problems, ["1 rows of durable calls are not what was written"]);
+        put(&bytes);
+        assert!(store.call(call.id).is_ok_and(|call| call.is_some()));
+    }
+    // What an earlier version wrote has no sum, and may still be known not to be whole.
+    file.execute_batch("UPDATE kept_item SET sum = NULL; UPDATE kept SET sum = NULL").expect("a change");
+    assert_eq!(store.told(call.id, 0), Ok(whole));
+    file.execute_batch("UPDATE kept_item SET item = substr(item, 1, length(item) - 1)").expect("a change");
+    assert!(store.told(call.id, 0).is_err_and(damaged));
+    // What is of another form is another version's.
+    file.execute_batch("UPDATE kept_item SET item = x'0102030405060708'").expect("a change");
+    assert_eq!(store.told(call.id, 0), Ok(None));
 }
 
 #[tokio::test]

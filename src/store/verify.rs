@@ -5,8 +5,9 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::error::{LedgerError, OpenError};
-use super::file;
 use super::numbers::{HOUR, read_count};
+use super::{file, schema};
+use crate::policy::lasting;
 
 /// The result of checking a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,13 +23,27 @@ pub struct Verified {
     pub problems: Vec<String>,
 }
 
+/// Counts the rows of durable calls that a disk has changed.
+fn damaged(connection: &Connection) -> rusqlite::Result<i64> {
+    let mut rows = connection.prepare(
+        "SELECT request, sum FROM kept WHERE sum IS NOT NULL UNION ALL \
+         SELECT item, sum FROM kept_item WHERE sum IS NOT NULL",
+    )?;
+    let mut rows = rows.query(())?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        count += i64::from(lasting::sum(row.get_ref(0)?.as_blob()?).cast_signed() != row.get::<_, i64>(1)?);
+    }
+    Ok(count)
+}
+
 /// Checks all of a file. It takes as long as reading it.
 ///
 /// # Errors
 /// If there is no such file, or it cannot be opened.
 pub fn verify_file(path: &Path) -> Result<Verified, LedgerError> {
     let unreadable = |error: OpenError| LedgerError::Unreadable { path: path.to_owned(), problem: error.to_string() };
-    let connection = file::read(path).map_err(unreadable)?;
+    let connection = file::read_sums(path, "all").map_err(unreadable)?;
     verify(&connection).map_err(|error| unreadable(error.into()))
 }
 
@@ -50,14 +65,14 @@ fn verify(connection: &Connection) -> rusqlite::Result<Verified> {
     // Sums outlive their entries: of the hour that the first is of there may be more. What a clock that was wrong put
     // long before all others is soon in no sum.
     let from = "max((SELECT CASE WHEN min(id) = 1 THEN min(hour) ELSE min(hour) + 1 END FROM entry), \
-                (SELECT min(hour) FROM hour))";
+                (SELECT min(hour) FROM sums WHERE kind = 'all'))";
     let entry = format!("SELECT id, ended_at / 1000 / {HOUR} AS hour, cost FROM attempt");
     let wrong = count(&format!(
         "WITH entry AS ({entry}), \
          entries AS (SELECT hour, count(*), sum(coalesce(cost, 0)) FROM entry WHERE hour >= {from} GROUP BY hour), \
-         sums AS (SELECT hour, sum(attempts), sum(cost) FROM hour WHERE hour >= {from} GROUP BY hour) \
-         SELECT (SELECT count(*) FROM (SELECT * FROM entries EXCEPT SELECT * FROM sums)) \
-              + (SELECT count(*) FROM (SELECT * FROM sums EXCEPT SELECT * FROM entries))"
+         told AS (SELECT hour, sum(attempts), sum(cost) FROM sums WHERE kind = 'all' AND hour >= {from} GROUP BY hour) \
+         SELECT (SELECT count(*) FROM (SELECT * FROM entries EXCEPT SELECT * FROM told)) \
+              + (SELECT count(*) FROM (SELECT * FROM told EXCEPT SELECT * FROM entries))"
     ))?;
     // An older form has none.
     let gaps = match count("SELECT count(*) FROM sqlite_schema WHERE name = 'kept_item'")? {
@@ -66,7 +81,10 @@ fn verify(connection: &Connection) -> rusqlite::Result<Verified> {
             "SELECT count(*) FROM (SELECT 1 FROM kept_item GROUP BY runtime, number HAVING count(*) <> max(at) + 1)",
         )?,
     };
+    let damaged =
+        if schema::form(connection).is_ok_and(|form| form >= schema::LINES) { damaged(connection)? } else { 0 };
     for (found, what) in [
+        (damaged, "rows of durable calls are not what was written"),
         (gaps, "durable calls lack something that was told"),
         (missing, "entries are missing among others"),
         (twice, "entries have the number of another"),

@@ -58,16 +58,25 @@ impl Drop for Folder {
 
 async fn runtime(file: Option<&Path>) -> Runtime {
     let model = ModelConfig { price: Some(PriceConfig::new(0.25, 2.0)), ..ModelConfig::default() };
-    let mut provider = ProviderConfig::new("http://canned/v1").key("k").model_with("m", model);
-    provider.custom = Some(Arc::new(Canned));
     let config = Config { store: file.map(StoreConfig::new), ..Config::default() };
-    let builder = Runtime::builder().config(config).provider("p", provider);
-    builder.route("smart", RouteConfig::new(["p/m"])).start().await.expect("a runtime")
+    let mut builder = Runtime::builder().config(config);
+    for name in ["p", "q", "r"] {
+        let mut provider = ProviderConfig::new("http://canned/v1").key("k").key("l").model_with("m", model.clone());
+        provider.custom = Some(Arc::new(Canned));
+        builder = builder.provider(name, provider);
+    }
+    for route in 0..10 {
+        builder = builder.route(&*format!("route-{route}"), RouteConfig::new(["p/m", "q/m", "r/m"]));
+    }
+    builder.start().await.expect("a runtime")
 }
 
+/// As a house with many teams has them: routes, clients and tags meet in every mixture.
 fn request(call: u32) -> ChatRequest {
-    let mut request = ChatRequest::new("smart").user("hello");
-    request.tags.insert("team".into(), ["red", "blue", "green"][call as usize % 3].into());
+    let mut request = ChatRequest::new(format!("route-{}", call % 10)).user("hello");
+    request.client = Some(format!("client-{}", call / 10 % 25).into());
+    request.tags.insert("team".into(), format!("team-{}", call / 7 % 23));
+    request.tags.insert("run".into(), format!("run-{}", call / 40));
     request
 }
 

@@ -253,10 +253,11 @@ async fn a_second_process_is_refused_by_every_name_of_the_file_and_without_the_l
         let _ = fs::remove_file(folder.join(name));
     }
     let mut served = serve();
+    // It listens before it serves.
+    let id = id(&post(served.address, &[], json!({})).await);
     std::os::unix::fs::symlink("kept.db", folder.join("soft.db")).expect("a link");
     std::os::unix::fs::symlink(&folder, folder.join("folder")).expect("a link");
     fs::hard_link(folder.join("kept.db"), folder.join("hard.db")).expect("a link");
-    let id = id(&post(served.address, &[], json!({})).await);
     let is_refused = |path: &str| {
         fs::write(folder.join("other.toml"), config.replace("kept.db", path)).expect("a file");
         let (mut command, _) = program("one-writer");
@@ -309,7 +310,7 @@ async fn what_does_not_open_of_a_call_needs_an_operator_and_no_retry() {
             assert!(Caller::Responses.message(&said).starts_with(says), "{said}");
         }
     };
-    refused("unopened: what is kept of the call was damaged, changed or moved since it was sealed").await;
+    refused("unopened: what is kept of the call was damaged, changed or moved since it was written").await;
     write("UPDATE kept_item SET seal = 7 WHERE at = 0");
     refused("unopened: what is kept of the call was sealed by the key 0000000000000007, and given is ").await;
 }
