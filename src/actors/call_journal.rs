@@ -5,10 +5,16 @@ use std::time::{Duration, Instant};
 
 use super::blocking_pool::BlockingPool;
 use crate::policy::durable_store::{CallSelector, DurableStore, Item, KeptCall};
-use crate::words::{CallId, Error};
+use crate::words::{CallId, Error, Failure, FailureClass};
 
 /// The longest that a caller waits for its call to be kept.
 const WRITE_MAX: Duration = Duration::from_secs(10);
+
+/// The end of a call whose file is gone.
+fn lost() -> Error {
+    let what = "the file that kept this call was deleted or moved: what was told of it before is there";
+    Error::Interrupted { failure: Failure::new(FailureClass::Lack, what), attempts: Vec::new() }
+}
 
 /// Keeps one call. Cheap to clone.
 #[derive(Clone)]
@@ -17,11 +23,14 @@ pub(super) struct CallJournal {
     id: CallId,
     /// In how many processes before this one it was about to be sent.
     sent: u32,
+    /// The file that it is kept in: how many were lost before.
+    file: u64,
 }
 
 impl CallJournal {
     pub(super) fn new(durable_store: Arc<dyn DurableStore>, id: CallId) -> Self {
-        Self { durable_store, id, sent: 0 }
+        let file = durable_store.files();
+        Self { durable_store, id, sent: 0, file }
     }
 
     /// Returns the journal of a call that was about to be sent in `sent` processes before this one.
@@ -46,6 +55,7 @@ impl CallJournal {
     pub(super) async fn sent(&self, deadline: Instant) -> Result<(), Error> {
         let noted = self.durable_store.sent(self.id, self.sent + 1);
         match tokio::time::timeout_at(deadline.into(), noted).await {
+            Ok(Ok(0)) if self.is_lost() => Err(lost()),
             // Another process has ended it, or it was forgotten.
             Ok(Ok(0)) => Err(Error::Cancelled),
             Ok(Ok(_)) => Ok(()),
@@ -61,12 +71,18 @@ impl CallJournal {
             return Ok(false);
         }
         match self.durable_store.tell(self.id, at, items).await {
+            Ok(0) if self.is_lost() => Err(lost()),
             Ok(changed) => Ok(changed > 0),
             Err(why) => {
                 tracing::error!(id = %self.id, %why, "what a durable call said is not kept");
                 Err(Error::NotDurable(why.to_string()))
             }
         }
+    }
+
+    /// Tells whether the file that it was kept in was deleted or moved.
+    fn is_lost(&self) -> bool {
+        self.durable_store.files() != self.file
     }
 
     /// Tells whether the call may be taken up: no process that could still work on it lives.

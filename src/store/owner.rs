@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -99,6 +99,8 @@ struct Standing {
     holder: Mutex<FileHolder>,
     /// What others spent is being read: nothing of this process's own is written before.
     is_read: AtomicBool,
+    /// How many files were begun in the place of one that was gone.
+    files: AtomicU64,
 }
 
 impl Standing {
@@ -284,6 +286,10 @@ impl DurableStore for Store {
 
     fn is_heir(&self) -> bool {
         self.standing.holder() == FileHolder::This
+    }
+
+    fn files(&self) -> u64 {
+        self.standing.files.load(Relaxed)
     }
 
     fn told(&self, call: CallId, from: usize) -> Result<Option<Vec<Item>>, ReadError> {
@@ -641,6 +647,7 @@ impl Owner {
         if book.as_ref().is_some_and(|book| !book.is_of(hold)) {
             tracing::error!(path = %self.spec.path.display(), "the store's file is gone; a new one is made");
             *book = None;
+            self.standing.files.fetch_add(1, Relaxed);
         }
         let open = match book {
             Some(open) => open,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use standin::config::{BudgetConfig, Period, PriceConfig, StoreConfig};
 use standin::runtime::{GroupBy, Question};
-use standin::testing::{Fault, Script, Scripted};
-use standin::{ChatRequest, Config, Error, Image, Message, ModelConfig, Runtime, UserPart};
+use standin::testing::{Fault, Latency, Script, Scripted};
+use standin::{ChatRequest, Config, Error, Hedging, Image, Message, ModelConfig, Runtime, UserPart};
 
 use super::kit::{Folder, MS, S, ask, config_with, start, unhurried, words};
 
@@ -78,48 +78,45 @@ async fn the_money_of_each_outcome_is_that_of_its_attempts_whichever_ended_first
     assert_eq!(lines.iter().map(|(_, cost)| cost).sum::<i64>(), all);
 }
 
-/// Asks about an image, and returns the tokens that were reserved for that.
-async fn reserved_for_an_image(runtime: &Runtime) -> f64 {
-    let image = Image::Base64 { media_type: "image/png".into(), data: "iVBORw0KGgo=".into() };
-    let parts = vec![UserPart::Text("What is it?".into()), UserPart::Image(image)];
-    let request =
-        ChatRequest { output_tokens_max: Some(10), ..ChatRequest::new("smart").message(Message::User(parts)) };
-    let call = runtime.submit(request).await.expect("accepted");
-    let reserved = async {
-        loop {
-            let reserved = runtime.health().budgets.first().map_or(0.0, |purse| purse.reserved.number());
-            if reserved > 0.0 {
-                return reserved;
-            }
-            tokio::time::sleep(MS).await;
-        }
+/// Asks about two images at once, and returns how many of these calls are sent before one of them is answered.
+async fn images_at_once(runtime: &Runtime, provider: &Scripted) -> u64 {
+    let before = provider.received();
+    let ask = async || {
+        let image = Image::Base64 { media_type: "image/png".into(), data: "iVBORw0KGgo=".into() };
+        let parts = vec![UserPart::Text("What is it?".into()), UserPart::Image(image)];
+        let request = ChatRequest::new("smart").message(Message::User(parts));
+        let request = ChatRequest { output_tokens_max: Some(10), ..request };
+        runtime.submit(request).await.expect("accepted")
     };
-    let reserved = tokio::time::timeout(10 * S, reserved).await.expect("it is sent");
-    call.wait().await.expect("an answer");
-    reserved
+    let calls = [ask().await, ask().await];
+    tokio::time::sleep(200 * MS).await;
+    let sent = provider.received() - before;
+    for call in calls {
+        let _ = call.wait().await;
+    }
+    sent
 }
 
 #[tokio::test]
 async fn what_was_billed_for_images_and_what_is_named_is_known_after_a_restart() {
     let folder = Folder::new();
-    let providers = [Scripted::new(unhurried())];
+    let slow = Script { first_token: Latency::Fixed(500 * MS), ..unhurried() };
+    let providers = [Scripted::new(slow)];
+    // One image may be larger than that.
     let config = kept(&folder, &providers, |config| {
-        config.budgets.insert("all".to_owned(), BudgetConfig::tokens(1_000_000, Period::Day));
+        config.budgets.insert("all".to_owned(), BudgetConfig::tokens(40_000, Period::Day));
+        config.failover.hedging = Some(Hedging::Sequential);
     });
-    let runtime = start(config.clone()).await;
-    let first = reserved_for_an_image(&runtime).await;
-    let second = reserved_for_an_image(&runtime).await;
-    assert!(first > 40_000.0 && second < 10_000.0, "{first}, {second}");
-    runtime.drain(S).await;
-    drop(runtime);
-    let runtime = start(config.clone()).await;
-    let third = reserved_for_an_image(&runtime).await;
-    assert!((third - second).abs() < 100.0, "{third}, {second}");
-    runtime.drain(S).await;
-    drop(runtime);
+    let at_once = async |config: Config| {
+        let runtime = start(config).await;
+        let sent = [images_at_once(&runtime, &providers[0]).await, images_at_once(&runtime, &providers[0]).await];
+        runtime.drain(S).await;
+        sent
+    };
+    assert_eq!(at_once(config.clone()).await, [1, 2], "one by one, until one was billed");
+    assert_eq!(at_once(config.clone()).await, [2, 2]);
     // Another address is another provider.
     let mut other = config;
     other.providers.get_mut("a").expect("configured").base_url = Some("http://other.test/v1".into());
-    let runtime = start(other).await;
-    assert!(reserved_for_an_image(&runtime).await > 40_000.0);
+    assert_eq!(at_once(other).await, [1, 2]);
 }

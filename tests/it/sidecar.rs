@@ -9,6 +9,8 @@ mod bodies;
 mod careless;
 mod child;
 mod connections;
+#[cfg(target_os = "linux")]
+mod disks;
 mod endless;
 mod ends;
 mod failures;
