@@ -239,7 +239,7 @@ impl Driver {
         let candidates = self.table.candidates(&self.route, &self.asked, &[], &[], false);
         let barred = candidates.iter().filter_map(|candidate| {
             let target = self.table.targets[candidate.target].id().clone();
-            let published = candidate.health.refusal(false, now);
+            let published = candidate.health.gates().expected(now);
             let heard = self.heard(candidate.target, now);
             // What was just heard may not be published yet.
             let is_known = |gate| matches!(gate, Gate::Disabled | Gate::RateLimited | Gate::Overloaded | Gate::Down);
@@ -254,8 +254,8 @@ impl Driver {
         barred.collect()
     }
 
-    /// Returns what this call heard last from a target that did not answer it, and when the target is asked again for
-    /// that: of several keys that were refused, the first.
+    /// Returns what this call heard last from a target that did not answer it, and when the target is expected back from
+    /// that: of several keys that were refused, with the first.
     fn heard(&self, target: usize, now: Instant) -> Option<UnavailableTarget> {
         let entry = &self.table.targets[target];
         let other_keys = entry.provider.spec.keys.len().saturating_sub(1);
@@ -266,7 +266,7 @@ impl Driver {
         });
         let mut failures = failures.map(|(failure, back)| {
             let told = back.map(|back| back.saturating_duration_since(now));
-            let rests = failure.class.consequences().hold.map(|rest| Suspension::first_look(rest, told)).or(told);
+            let rests = failure.class.consequences().hold.map(|rest| Suspension::first_back(rest, told)).or(told);
             (failure, rests)
         });
         let (last, mut back_in) = failures.next()?;

@@ -529,6 +529,7 @@ impl Admission {
             paced_until: gates.paced_until,
             room: target.room_now(&self.keys, now).requests,
             look_from: gates.look_from,
+            back_from: gates.back_from,
             headroom: target
                 .key(&self.keys, 0, KeysInUse::NONE, false, now)
                 .and_then(|key| target.keys[key].headroom.share(now)),

@@ -130,6 +130,8 @@ pub struct Health {
     /// From when on one call that has no other target to ask may be let through a limit, an overload or a verdict, to
     /// test whether it still holds; `None` where there is none.
     pub look_from: Option<Instant>,
+    /// When those are expected to be over: the end of a time that was told, and the next look at a guess of ours.
+    pub back_from: Option<Instant>,
     /// What is left of the limits of the key that is used next, 0 to 1: as its provider last said, less what was
     /// admitted since. `None` is unknown. It only orders keys and refuses nothing.
     pub headroom: Option<f64>,
@@ -195,6 +197,8 @@ pub struct Gates {
     /// As in [`Health`].
     pub look_from: Option<Instant>,
     /// As in [`Health`].
+    pub back_from: Option<Instant>,
+    /// As in [`Health`].
     pub in_flight: u32,
     /// As in [`Health`].
     pub in_flight_max: u32,
@@ -215,6 +219,12 @@ impl Gates {
     /// last resort does, and leaves an open breaker to its probes.
     pub(crate) fn refusal_of_waiting(&self, now: Instant) -> Option<Refusal> {
         self.refused(false, self.may_look(now), now)
+    }
+
+    /// Returns which gate refuses an attempt, and when calls are expected to be admitted again: what a caller is told. A
+    /// look before the end of a time that was told is an exception, and most of them are refused again.
+    pub(crate) fn expected(&self, now: Instant) -> Option<Refusal> {
+        Self { look_from: self.back_from, ..*self }.refusal(false, now)
     }
 
     /// Tells whether a call that has no other target may be let through what the provider said.
@@ -273,7 +283,7 @@ impl Health {
     /// Returns the gates as published.
     pub fn gates(&self) -> Gates {
         let Self { breaker, probe_free, disabled, forced_on, rate_limited_until, overloaded_until, .. } = *self;
-        let Self { paced_until, look_from, in_flight, in_flight_max, resort_max, .. } = *self;
+        let Self { paced_until, look_from, back_from, in_flight, in_flight_max, resort_max, .. } = *self;
         Gates {
             breaker,
             probe_free,
@@ -283,6 +293,7 @@ impl Health {
             overloaded_until,
             paced_until,
             look_from,
+            back_from,
             in_flight,
             in_flight_max,
             resort_max,

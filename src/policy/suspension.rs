@@ -89,13 +89,12 @@ impl Suspension {
         !known.stands(now)
     }
 
-    /// Returns after what time a call that has no other target is let in again where a failure has just begun to hold,
-    /// for as long as it told or by our own guess: when the hold ends, or when it is first looked at.
-    pub fn first_look(rest: HoldRule, told: Option<Duration>) -> Duration {
-        let guess = look_after(rest.time);
+    /// Returns after what time calls are expected to be admitted again where a failure has just begun to hold, for as
+    /// long as it told or by our own guess: when the hold ends, or when the guess is first looked at.
+    pub fn first_back(rest: HoldRule, told: Option<Duration>) -> Duration {
         match told {
-            Some(told) if rest.passes() || told > rest.time => told.min(LOOK_EVERY),
-            _ => guess,
+            Some(told) if rest.passes() || told > rest.time => told,
+            _ => look_after(rest.time),
         }
     }
 
@@ -119,6 +118,12 @@ impl Suspension {
             }
         };
         self.looked + wait
+    }
+
+    /// Returns when calls are expected to be admitted again: at the end of a time that was told, which is believed, or
+    /// at the next look at a guess.
+    pub fn back_from(&self) -> Instant {
+        if self.told.is_some() { self.until } else { self.until.min(self.look_from()) }
     }
 
     /// Notes that a call was let through.
@@ -226,7 +231,7 @@ mod tests {
             Suspension::pass(&mut slot, limit(at), true, at);
         }
         let rule = CLASS.consequences().hold.expect("a limit holds");
-        assert_eq!(Suspension::first_look(rule, None), Duration::from_millis(500));
+        assert_eq!(Suspension::first_back(rule, None), Duration::from_millis(500));
     }
 
     #[test]

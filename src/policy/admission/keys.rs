@@ -56,18 +56,21 @@ pub(super) struct KeySuspensions {
     pub(super) class: FailureClass,
     pub(super) until: Instant,
     pub(super) look_from: Instant,
+    /// When calls are expected to be admitted again.
+    pub(super) back_from: Instant,
 }
 
 impl KeySuspensions {
     pub(super) fn of(hold: &Suspension) -> Self {
-        Self { class: hold.class, until: hold.until, look_from: hold.look_from() }
+        Self { class: hold.class, until: hold.until, look_from: hold.look_from(), back_from: hold.back_from() }
     }
 
     /// Combines two holds that both apply: the later end, and the time from which both may be tested.
     pub(super) fn and(self, other: Option<Self>) -> Self {
         let Some(other) = other else { return self };
         let later = if other.until > self.until { other } else { self };
-        Self { look_from: self.look_from.max(other.look_from), ..later }
+        let (look_from, back_from) = (self.look_from.max(other.look_from), self.back_from.max(other.back_from));
+        Self { look_from, back_from, ..later }
     }
 
     /// Returns the hold of two keys, either of which is enough: the sooner end. A limit, which ends by itself, names
@@ -76,7 +79,8 @@ impl KeySuspensions {
         let sooner = if other.until < self.until { other } else { self };
         let limited = [self, other].into_iter().any(|held| held.class == FailureClass::RateLimited);
         let class = if limited { FailureClass::RateLimited } else { sooner.class };
-        Self { class, until: sooner.until, look_from: self.look_from.min(other.look_from) }
+        let (look_from, back_from) = (self.look_from.min(other.look_from), self.back_from.min(other.back_from));
+        Self { class, until: sooner.until, look_from, back_from }
     }
 }
 

@@ -221,6 +221,7 @@ impl Target {
             overloaded_until: overloaded.map(|held| held.until),
             paced_until: self.room(keys, tokens, now).until,
             look_from: look.map(|held| held.look_from),
+            back_from: look.map(|held| held.back_from),
             in_flight,
             in_flight_max: self.concurrency.limit(self.options.in_flight_max, now),
             // What was learnt with a network says nothing without one.

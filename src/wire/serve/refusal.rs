@@ -13,9 +13,9 @@ use crate::words::{Cause, Error, FailureClass, UnavailableTarget};
 
 /// When to come back where no provider said: the shortest time that a header can say.
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
-/// The longest time that a caller is told to wait for a target, even if a provider said a longer one: by then another
-/// may answer. A budget has room when it says, and not before.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
+/// The longest time that a caller is told to wait for a target: no hold that a provider told is longer. A budget has
+/// room when it says, and not before.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
 /// Statuses of providers that are only about the request, and so are passed on to the caller. Others (a key, a route, a
 /// limit) are between us and the provider.
@@ -123,10 +123,9 @@ fn passes(class: FailureClass) -> bool {
     matches!(class.consequences().next, Next::Resend | Next::Pause | Next::Silence)
 }
 
-/// Returns a time to wait in whole seconds, as it goes out.
+/// Returns a time to wait in whole seconds, as it goes out: counted as the error's text counts it.
 fn seconds(wait: Duration) -> u64 {
-    let wait = wait.max(RETRY_AFTER_MIN);
-    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0))
+    u64::try_from(wait.max(RETRY_AFTER_MIN).as_millis().div_ceil(1_000)).unwrap_or(u64::MAX)
 }
 
 /// The kind of an error, in terms that all dialects have.

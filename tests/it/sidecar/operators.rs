@@ -211,7 +211,12 @@ async fn what_keeps_a_target_out_is_shown_with_its_reason_and_time_and_lifted_at
         assert!(held[0]["for_s"].as_f64().is_some_and(|age| age < 60.0), "{held}");
         let refused = http::ask(clients, Caller::Chat, "a", "Hi", false).await;
         let message = Caller::Chat.message(&refused.json()).to_owned();
-        assert!(message.contains("a/gpt-5-mini rate_limited, back in 3600 s"), "{message}");
+        // All three say the same: the hold's end, and not the look before it.
+        let back = message.split("a/gpt-5-mini rate_limited, back in ").nth(1).and_then(|rest| rest.split(' ').next());
+        let told = refused.header("retry-after");
+        assert_eq!((refused.status, back), (429, told), "{message}");
+        assert!(told.and_then(|told| told.parse::<u64>().ok()).is_some_and(|told| told > 86_000), "{told:?}");
+        assert_eq!(refused.header("x-should-retry"), None);
         assert_eq!(post(clients, path).await.status, 404, "{path} at the clients' door");
         let lifted = post(operators, path).await;
         assert_eq!(lifted.status, 200, "{path}: {lifted:?}");

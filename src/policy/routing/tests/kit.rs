@@ -168,6 +168,7 @@ pub fn health(now: Instant) -> Health {
         paced_until: None,
         room: None,
         look_from: None,
+        back_from: None,
         headroom: None,
         hint: None,
         failure_rate: 0.005,

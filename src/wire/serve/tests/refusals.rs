@@ -331,8 +331,14 @@ fn models_are_listed_in_every_dialect() {
 }
 
 #[test]
-fn no_caller_is_told_to_wait_longer_than_an_hour() {
-    for wait in [Duration::MAX, Duration::from_secs(u64::MAX), Duration::from_secs(31 * 24 * 60 * 60)] {
+fn a_caller_is_told_to_wait_as_long_as_a_hold_lasts_and_no_hold_lasts_for_ever() {
+    const DAY: u64 = 24 * 60 * 60;
+    for (wait, told) in [
+        (Duration::MAX, 31 * DAY),
+        (Duration::from_secs(u64::MAX), 31 * DAY),
+        (Duration::from_secs(31 * DAY), 31 * DAY),
+        (Duration::from_secs(7_200), 7_200),
+    ] {
         let error = Error::Exhausted {
             attempts: tried(FailureClass::RateLimited),
             retry_after: Some(wait),
@@ -340,9 +346,10 @@ fn no_caller_is_told_to_wait_longer_than_an_hour() {
         };
         for refused in [RefusalReason::TooMany(wait), RefusalReason::Call(&error)] {
             let refusal = refuse(CallerDialect::Gemini, refused);
-            assert_eq!(refusal.headers["retry-after"], "3600");
+            assert_eq!(refusal.headers["retry-after"], told.to_string());
+            assert!(!refusal.headers.contains_key("x-should-retry"));
             let body = String::from_utf8(refusal.body).expect("a text");
-            assert!(body.contains(r#""retryDelay":"3600s""#), "{body}");
+            assert!(body.contains(&format!(r#""retryDelay":"{told}s""#)), "{body}");
         }
     }
 }
