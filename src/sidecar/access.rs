@@ -23,6 +23,10 @@ pub struct ClientKey {
     /// The routes it may ask for. Default: all.
     #[serde(default)]
     pub routes: Vec<String>,
+    /// Further fields that a key of some routes may send, as the body names them: servers behind its routes may have
+    /// fields that are not known here. Default: none.
+    #[serde(default)]
+    pub fields: Vec<String>,
     /// The most requests a minute, 1 or more, of which a sixth may come at once. Default: no limit.
     #[serde(default)]
     pub requests_per_minute: Option<u32>,
@@ -84,6 +88,7 @@ pub(super) struct Access {
 pub(super) struct Client {
     pub(super) name: String,
     routes: Vec<String>,
+    fields: Vec<String>,
     limit: Option<Limit>,
     operator: bool,
 }
@@ -103,6 +108,7 @@ impl Access {
         let client = |key: &ClientKey| Client {
             name: key.name.clone(),
             routes: key.routes.clone(),
+            fields: key.fields.clone(),
             operator: key.operator,
             limit: key.requests_per_minute.map(|per_minute| {
                 let known = before.clients.get(&key.sha256).and_then(|client| client.limit.as_ref());
@@ -151,6 +157,11 @@ impl Client {
     /// Tells whether it may ask for some routes only.
     pub(super) fn is_limited(&self) -> bool {
         !self.routes.is_empty()
+    }
+
+    /// Tells whether it may send a field that might choose who answers.
+    pub(super) fn may_send(&self, field: &str) -> bool {
+        !self.is_limited() || self.fields.iter().any(|known| known == field)
     }
 
     /// Tells whether it may ask for a route.
@@ -202,8 +213,8 @@ mod tests {
     use super::*;
 
     fn key(name: &str, secret: &str) -> ClientKey {
-        let (sha256, routes, requests_per_minute) = (Hash::of(secret), Vec::new(), None);
-        ClientKey { name: name.into(), sha256, routes, requests_per_minute, operator: false }
+        let (sha256, routes, fields, requests_per_minute) = (Hash::of(secret), Vec::new(), Vec::new(), None);
+        ClientKey { name: name.into(), sha256, routes, fields, requests_per_minute, operator: false }
     }
 
     fn access(keys: &[ClientKey]) -> Access {

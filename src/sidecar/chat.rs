@@ -60,7 +60,9 @@ pub(super) fn prepare(
         form.name_as_asked();
     }
     lead(state, current, head, client, caller_dialect, &mut request.route)?;
-    keep_to_routes(state, head, client, caller_dialect, form.chooses())?;
+    let fields = request.original.iter().flat_map(|original| &original.fields);
+    let is_published = |field: &str| serve::is_published(caller_dialect, field);
+    keep_to_routes(state, head, client, caller_dialect, fields, is_published)?;
     let wishes = CallOptions::read(&head.headers, &mut request.extra);
     let wishes = wishes.map_err(|bad| serve::refuse(caller_dialect, RefusalReason::Request(&bad)))?;
     let CallOptions { priority, deadline, session, labels, tags, rule, hedging, on_exhausted, .. } = wishes;
@@ -212,10 +214,11 @@ pub(super) async fn embed(
     asked: ParsedEmbedRequest,
     place: BodyMemory,
 ) -> Result<Response<ReplyBody>, Refusal> {
-    let ParsedEmbedRequest { mut request, form, chooses, .. } = asked;
+    let ParsedEmbedRequest { mut request, form, .. } = asked;
     let (caller_dialect, model) = (form.caller_dialect(), request.route.clone());
     lead(state, current, head, client, caller_dialect, &mut request.route)?;
-    keep_to_routes(state, head, client, caller_dialect, chooses.as_deref())?;
+    let fields = request.extra.keys();
+    keep_to_routes(state, head, client, caller_dialect, fields, serve::is_published_for_vectors)?;
     let wishes = CallOptions::read(&head.headers, &mut request.extra);
     let wishes = wishes.map_err(|bad| serve::refuse(caller_dialect, RefusalReason::Request(&bad)))?;
     if let Some(bad) = wishes.beyond_vectors() {
@@ -259,18 +262,23 @@ pub(super) fn lead(
     Err(serve::refuse(caller_dialect, RefusalReason::NotFound(&problem)))
 }
 
-/// Refuses a field by which a gateway behind a target would choose a model that the client's key does not allow.
-fn keep_to_routes(
+/// Refuses a field by which a gateway behind a target might choose a model that the client's key does not allow: each
+/// that is not known to choose nothing, unless the key's own list has it.
+fn keep_to_routes<'a>(
     state: &State,
     head: &Parts,
     client: Option<&Client>,
     caller_dialect: CallerDialect,
-    chooses: Option<&str>,
+    mut fields: impl Iterator<Item = &'a String>,
+    is_published: impl Fn(&str) -> bool,
 ) -> Result<(), Refusal> {
-    let Some(field) = chooses.filter(|_| client.is_some_and(Client::is_limited)) else { return Ok(()) };
+    let Some(client) = client.filter(|client| client.is_limited()) else { return Ok(()) };
+    let Some(field) = fields.find(|field| !is_published(field) && !client.may_send(field)) else { return Ok(()) };
     state.turn_away(Reason::Route, head);
-    let problem = "would choose who answers, and this key opens its routes alone: leave it out".to_owned();
-    Err(serve::refuse(caller_dialect, RefusalReason::Request(&BadRequest::new(field, problem))))
+    let field: String = field.chars().take(64).collect();
+    let problem = "is none of this dialect's own fields, so a gateway may choose by it who answers, and this key opens \
+                   its routes alone: leave it out, or have it allowed by `fields` of the key";
+    Err(serve::refuse(caller_dialect, RefusalReason::Request(&BadRequest::new(&field, problem))))
 }
 
 pub(super) fn record(

@@ -166,6 +166,10 @@ impl ServerConfig {
                 let problem = "must be 1 or more; leave it out for no limit, or remove the key for no access";
                 refuse(&format!("keys[{at}].requests_per_minute"), problem);
             }
+            if key.routes.is_empty() && !key.fields.is_empty() {
+                let problem = "is for a key with `routes`: one without them may send every field";
+                refuse(&format!("keys[{at}].fields"), problem);
+            }
             if key.operator && !key.routes.is_empty() {
                 let problem = "an operator's key makes no calls: give the client one of its own";
                 refuse(&format!("keys[{at}].routes"), problem);

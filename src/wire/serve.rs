@@ -9,6 +9,7 @@
 
 mod in_words;
 mod lists;
+mod published;
 mod lone;
 mod out;
 mod refusal;
@@ -29,6 +30,8 @@ mod writer;
 
 pub use embed::{ParsedEmbedRequest, read_embed, write_embed};
 pub use in_words::in_words;
+pub use other_form::in_other_form;
+pub use published::{is_published, is_published_for_vectors};
 pub use lists::{Listing, count_tokens, model, models};
 pub use refusal::{Refusal, RefusalReason, refuse};
 pub use responses::{call_of, deleted, id_of};
@@ -121,15 +124,13 @@ pub struct Form {
     spaces: Vec<[String; 3]>,
     /// Fields of the request that every answer repeats: JSON, between an object's braces.
     echo: Text,
-    /// The field by which a gateway behind a target would choose another model than was asked for, if there is one.
-    chooses: Option<String>,
 }
 
 impl Form {
     fn new(caller_dialect: CallerDialect, model: String) -> Self {
         let (as_asked, usage, thoughts, functions) = (false, false, true, false);
-        let (free_tools, spaces, echo, chooses) = (Vec::new(), Vec::new(), Text::default(), None);
-        Self { caller_dialect, model, as_asked, usage, thoughts, functions, free_tools, spaces, echo, chooses }
+        let (free_tools, spaces, echo) = (Vec::new(), Vec::new(), Text::default());
+        Self { caller_dialect, model, as_asked, usage, thoughts, functions, free_tools, spaces, echo }
     }
 
     /// Returns the dialect of the caller.
@@ -142,9 +143,9 @@ impl Form {
         &self.model
     }
 
-    /// Returns the field of the request by which a gateway behind a target would choose another model, if there is one.
-    pub fn chooses(&self) -> Option<&str> {
-        self.chooses.as_deref()
+    /// Tells whether a stream ends with the usage, where that is the caller's choice.
+    pub const fn wants_usage(&self) -> bool {
+        self.usage
     }
 
     /// Lets the answer name the model as it was asked for.
@@ -285,7 +286,6 @@ fn read_once(
     aside: &SkippedParts,
 ) -> Result<ParsedRequest, BadRequest> {
     let (mut object, values) = Object::parse(body)?;
-    let chooses = twins::chooses(caller_dialect, object.names(false));
     let original = original::of(caller_dialect, body, &object);
     let mut lost = Vec::new();
     unread::notes(caller_dialect, &object, &mut lost);
@@ -299,7 +299,6 @@ fn read_once(
     for more in more {
         reading::note(&mut lost, more);
     }
-    asked.form.chooses = chooses;
     asked.values = values;
     asked.request.commit = CommitPolicy::Fail;
     asked.request.extra_dialect = Some(caller_dialect.dialect());

@@ -107,7 +107,8 @@ impl Stage {
 /// Returns a client's key for all routes; the key is the client's name.
 fn open_key(name: &str) -> ClientKey {
     let sha256 = Hash::of(name);
-    ClientKey { name: name.into(), sha256, routes: Vec::new(), requests_per_minute: None, operator: false }
+    let (routes, fields) = (Vec::new(), Vec::new());
+    ClientKey { name: name.into(), sha256, routes, fields, requests_per_minute: None, operator: false }
 }
 
 /// Waits until something is so.

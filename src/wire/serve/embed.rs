@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::node::{Node, Object, Read, each};
 use super::out::json;
 use super::reading::model;
-use super::{BadRequest, CallerDialect, twins};
+use super::{BadRequest, CallerDialect};
 use crate::words::names::Shown;
 use crate::words::{EmbedRequest, Embeddings, base64};
 
@@ -16,8 +16,6 @@ use crate::words::{EmbedRequest, Embeddings, base64};
 pub struct ParsedEmbedRequest {
     /// The request; its route is the model's name as the caller wrote it.
     pub request: EmbedRequest,
-    /// The field by which a gateway behind a target would choose another model than was asked for, if there is one.
-    pub chooses: Option<String>,
     /// How the vectors are to be written.
     pub form: VectorForm,
     /// How many values of its body were read.
@@ -59,13 +57,12 @@ pub fn read_embed(
 ) -> Result<ParsedEmbedRequest, BadRequest> {
     let body = &super::text(body)?;
     let (body, values) = Object::parse(body)?;
-    let chooses = twins::chooses(CallerDialect::OpenAiChat, body.names(false));
     let mut asked = match caller_dialect {
         CallerDialect::Gemini => gemini(body, path_model),
         _ => openai(body, path_model),
     }?;
     asked.request.extra_dialect = Some(caller_dialect.dialect());
-    (asked.chooses, asked.values) = (chooses, values);
+    asked.values = values;
     Ok(asked)
 }
 
@@ -92,7 +89,7 @@ fn openai(mut body: Object<'_>, path_model: Option<&str>) -> Read<ParsedEmbedReq
     }
     let dimensions = body.count("dimensions")?;
     let request = EmbedRequest { route, inputs, tokens, dimensions, extra: body.rest(), ..EmbedRequest::default() };
-    Ok(ParsedEmbedRequest { request, form, chooses: None, values: 0 })
+    Ok(ParsedEmbedRequest { request, form, values: 0 })
 }
 
 /// Reads a text that is given as its tokens.
@@ -104,7 +101,7 @@ fn gemini(mut body: Object<'_>, path_model: Option<&str>) -> Read<ParsedEmbedReq
     if !body.has("requests") {
         let (one, input) = one(body, path_model)?;
         let request = EmbedRequest { inputs: vec![input], ..one };
-        return Ok(ParsedEmbedRequest { request, form: VectorForm::One, chooses: None, values: 0 });
+        return Ok(ParsedEmbedRequest { request, form: VectorForm::One, values: 0 });
     }
     let list = body.list("requests")?;
     let mut all = each("requests", list, |node| one(node.object("")?, path_model))?.into_iter();
@@ -118,7 +115,7 @@ fn gemini(mut body: Object<'_>, path_model: Option<&str>) -> Read<ParsedEmbedReq
         inputs.push(input);
     }
     request.inputs = inputs;
-    Ok(ParsedEmbedRequest { request, form: VectorForm::Batch, chooses: None, values: 0 })
+    Ok(ParsedEmbedRequest { request, form: VectorForm::Batch, values: 0 })
 }
 
 /// Reads the request for one text, and the text.

@@ -19,6 +19,7 @@ fn team() -> ClientKey {
         name: "team".into(),
         sha256: Hash::of(TEAM_KEY),
         routes: vec!["smart".into()],
+        fields: Vec::new(),
         requests_per_minute: None,
         operator: false,
     }

@@ -103,7 +103,7 @@ async fn operators_have_a_door_of_their_own_and_clients_none_to_it() {
                 settings.server.listen.set_ip(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
                 let name = "team".to_owned();
                 let (sha256, routes, requests_per_minute) = (Hash::of("k"), Vec::new(), None);
-                let team = ClientKey { name, sha256, routes, requests_per_minute, operator: false };
+                let team = ClientKey { name, sha256, routes, fields: Vec::new(), requests_per_minute, operator: false };
                 let sha256 = Hash::of("o");
                 settings.server.keys =
                     vec![team.clone(), ClientKey { name: "ops".into(), sha256, operator: true, ..team }];
@@ -185,9 +185,10 @@ async fn a_default_route_must_be_one_that_there_is() {
     assert!(refused.starts_with("server.default_route"), "{refused}");
     settings.server.default_route = None;
     let sha256 = Hash::of("k");
-    let routes = vec!["smrt".into()];
+    let (routes, fields) = (vec!["smrt".into()], Vec::new());
+    let requests_per_minute = None;
     settings.server.keys =
-        vec![ClientKey { name: "team".into(), sha256, routes, requests_per_minute: None, operator: false }];
+        vec![ClientKey { name: "team".into(), sha256, routes, fields, requests_per_minute, operator: false }];
     let refused = stage.sidecar.reload(settings).await.expect_err("a refusal").to_string();
     assert!(refused.starts_with("server.keys"), "{refused}");
 }

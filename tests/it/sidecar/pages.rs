@@ -24,7 +24,7 @@ async fn invited(keys: Vec<ClientKey>) -> Stage {
 
 fn key(name: &str, secret: &str, operator: bool) -> ClientKey {
     let (routes, requests_per_minute) = (Vec::new(), None);
-    ClientKey { name: name.into(), sha256: Hash::of(secret), routes, requests_per_minute, operator }
+    ClientKey { name: name.into(), sha256: Hash::of(secret), routes, fields: Vec::new(), requests_per_minute, operator }
 }
 
 fn is_refused(reply: &Response, status: u16, what: &str) {

@@ -132,7 +132,14 @@ async fn how_long_a_stop_waits_is_what_the_file_says_last() {
 async fn a_reload_refills_no_limit() {
     let limited = |requests_per_minute| {
         let (sha256, routes) = (Hash::of("k"), Vec::new());
-        vec![ClientKey { name: "team".into(), sha256, routes, requests_per_minute, operator: false }]
+        vec![ClientKey {
+            name: "team".into(),
+            sha256,
+            routes,
+            fields: Vec::new(),
+            requests_per_minute,
+            operator: false,
+        }]
     };
     let stage = stage_with(1, Script::default(), |settings| settings.server.keys = limited(Some(6))).await;
     let to = stage.sidecar.address();
@@ -156,7 +163,8 @@ async fn operators_beyond_loopback_have_keys_or_no_door() {
     let refused = standin::sidecar::Sidecar::start(open.clone()).await.err().expect("a refusal").to_string();
     assert!(refused.starts_with("server.admin: is not loopback"), "{refused}");
     let (sha256, routes) = (Hash::of("o"), Vec::new());
-    let ops = ClientKey { name: "ops".into(), sha256, routes, requests_per_minute: None, operator: true };
+    let ops =
+        ClientKey { name: "ops".into(), sha256, routes, fields: Vec::new(), requests_per_minute: None, operator: true };
     open.server.keys = vec![ops];
     let sidecar = standin::sidecar::Sidecar::start(open.clone()).await.expect("a sidecar");
     open.server.keys.clear();

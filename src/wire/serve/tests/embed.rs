@@ -46,7 +46,7 @@ fn openais_requests_are_read_in_every_form() {
             extra_dialect: Some(Dialect::OpenAiChat),
             ..EmbedRequest::new("m", inputs)
         };
-        assert_eq!((asked.request, asked.form, asked.chooses), (expected, form, None));
+        assert_eq!((asked.request, asked.form), (expected, form));
     }
 }
 
