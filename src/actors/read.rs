@@ -71,7 +71,7 @@ impl AttemptJob {
         if ending.cut {
             self.account.notes.push(Note::Dropped("tool_calls"));
         }
-        self.take_json(&mut ending, &text, json);
+        self.take_json(&mut ending, json);
         if ending.beyond && ending.verbatim.is_none() {
             self.account.notes.push(Note::Dropped("answer"));
         }
@@ -82,15 +82,9 @@ impl AttemptJob {
     }
 
     /// Leaves out the text around the JSON of an answer, where JSON was asked for.
-    fn take_json(&mut self, ending: &mut Ending, text: &str, value: Option<String>) {
+    fn take_json(&mut self, ending: &mut Ending, value: Option<String>) {
         let Some(unfence) = self.unfence.take() else { return };
-        let mut changed = unfence.changed() || ending.unfenced;
-        if let (Some(value), Some(whole)) = (&value, &mut ending.verbatim)
-            && let Some(body) = wire::unfenced_body(whole, text, value)
-        {
-            (*whole, changed) = (body.into(), true);
-        }
-        if changed {
+        if unfence.changed() || ending.unfenced {
             self.account.notes.push(Note::Converted("response_format"));
         }
         if let Some(value) = value.filter(|_| ending.verbatim.is_none()) {

@@ -115,7 +115,7 @@ pub(super) async fn answer(
     let Prepared { request, stream, form, streams } = prepare(state, current, head, client, asked)?;
     let caller_dialect = form.caller_dialect();
     let mut record = record(state, client, caller_dialect, &request.route, stream, place);
-    let call = Call::make(state.runtime.clone(), request, caller_dialect, stream, &mut record).await;
+    let call = Call::make(state.runtime.clone(), request, &form, stream, &mut record).await;
     let call = call.map_err(|error| failed(caller_dialect, &error, &mut record))?;
     let (created, seed) = call.stamp();
     let writer = Writer::new(form, seed, created);
@@ -144,32 +144,37 @@ pub(super) async fn answer(
 /// A call: of its one caller or, if it has a key, of all callers with that key.
 enum Call {
     Own(Runtime, Box<ChatRequest>, CallNote),
-    Shared { call: CallHandle, caller_dialect: CallerDialect, stream: bool },
+    Shared { call: CallHandle, other: Option<OtherForm> },
 }
 
-/// An answer that goes on as it came, to a caller that asks for it in the other form: it is read into words.
+/// An answer that goes on as it came, to a caller that asks for it in the other form than the call's first one.
 #[derive(Clone, Copy)]
 pub(super) struct OtherForm {
     caller_dialect: CallerDialect,
     came_as_stream: bool,
+    wants_usage: bool,
 }
 
 impl Call {
     async fn make(
         runtime: Runtime,
         request: ChatRequest,
-        caller_dialect: CallerDialect,
+        form: &Form,
         stream: bool,
         record: &mut Record,
     ) -> Result<Self, Error> {
         if request.key.is_none() && !runtime.is_durable(&request) {
             return Ok(Self::Own(runtime, Box::new(request), record.note()));
         }
-        let form = if stream { crate::runtime::Form::Stream } else { crate::runtime::Form::Whole };
+        let kept_as = if stream { crate::runtime::Form::Stream } else { crate::runtime::Form::Whole };
         let request = Arc::new(request);
-        let call = runtime.keep(request.clone(), form, false).await?;
+        let call = runtime.keep(request.clone(), kept_as, false).await?;
         record.is_of(call.id(), !Arc::ptr_eq(call.request(), &request));
-        Ok(Self::Shared { call, caller_dialect, stream })
+        let (caller_dialect, wants_usage) = (form.caller_dialect(), form.wants_usage());
+        let came_as_stream = call.request().original.as_ref().map(|original| original.stream);
+        let other = came_as_stream.filter(|came| *came != stream);
+        let other = other.map(|came_as_stream| OtherForm { caller_dialect, came_as_stream, wants_usage });
+        Ok(Self::Shared { call, other })
     }
 
     /// Returns the time in seconds since 1970, and a number of this answer's own, the same for every caller at any
@@ -182,10 +187,11 @@ impl Call {
     }
 
     /// Tells whether the call was made for a caller that asked for the other form.
-    fn other_form(&self) -> Option<OtherForm> {
-        let Self::Shared { call, caller_dialect, stream } = self else { return None };
-        let came_as_stream = call.request().original.as_ref()?.stream;
-        (came_as_stream != *stream).then_some(OtherForm { caller_dialect: *caller_dialect, came_as_stream })
+    const fn other_form(&self) -> Option<OtherForm> {
+        match self {
+            Self::Own(..) => None,
+            Self::Shared { other, .. } => *other,
+        }
     }
 
     async fn reply(self) -> Result<Reply, Error> {
@@ -371,8 +377,8 @@ async fn buffered(
     Ok(event_stream(headers, Streaming::buffered(reply, waits, told, writer, keep_alive, record)))
 }
 
-/// Reads a stream to its end; tells what it waits for on the way. What goes on as it came is put together, and what
-/// came in another form is read into words.
+/// Reads a stream to its end; tells what it waits for on the way. What goes on as it came is put together, and put into
+/// the form that is asked for.
 pub(super) async fn whole(
     mut stream: ReplyStream,
     tell: Option<&watch::Sender<Option<WaitNotice>>>,
@@ -391,13 +397,13 @@ pub(super) async fn whole(
             ReplyEvent::Finished(mut finished) => {
                 let Some(rest) = &finished.verbatim else { return Ok((*finished).into()) };
                 came.extend_from_slice(rest);
-                let Some(OtherForm { caller_dialect, came_as_stream }) = other else {
-                    finished.verbatim = Some(came.into());
-                    return Ok((*finished).into());
-                };
-                let attempts = finished.attempts.clone();
-                let words = serve::in_words(caller_dialect, came_as_stream, &came, *finished);
-                return words.map(Reply::from).map_err(|failure| Error::Rejected { failure, attempts });
+                finished.verbatim = Some(match other {
+                    None => came.into(),
+                    Some(OtherForm { caller_dialect, came_as_stream, wants_usage }) => {
+                        serve::in_other_form(caller_dialect, came_as_stream, &came, wants_usage, &finished.usage)
+                    }
+                });
+                return Ok((*finished).into());
             }
             _ => {}
         }

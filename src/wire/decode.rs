@@ -13,6 +13,7 @@ use super::anthropic;
 use super::bill::Tally;
 use super::classify;
 use super::draft::{Draft, Ending, cut, unusable};
+use super::edit::find;
 use super::function;
 use super::gemini;
 use super::json::Nesting;
@@ -94,7 +95,7 @@ impl Decoder {
         Self { dialect, framing, draft, relay: None, bytes: 0, max: AnswerMax::default(), events: 0 }
     }
 
-    /// Lets the answer go on as it came, if it comes in the form that its caller waits for.
+    /// Lets the answer go on as it came.
     #[must_use]
     pub fn verbatim(mut self, how: Option<Verbatim>) -> Self {
         self.relay = how.map(|how| Relay::new(self.dialect, how));
@@ -202,8 +203,14 @@ impl Decoder {
                     content |= read_whole(dialect, draft, &text(body), out)?;
                     // Lines of a stream without its framing; else one value is all.
                     draft.done |= dialect != Dialect::Ollama && (draft.stop.is_some() || !is_chunk(body));
+                    if let Some(relay) = self.relay.as_mut().filter(|_| is_chunk(body)) {
+                        let text = text(body);
+                        if find(&text, &["object"]) == Some("\"chat.completion.chunk\"") {
+                            relay.line(text.trim(), draft);
+                        }
+                    }
                     if draft.done {
-                        if let Some(relay) = &mut self.relay {
+                        if let Some(relay) = self.relay.as_mut().filter(|relay| !relay.streams()) {
                             let blanks = rest.len() - rest.trim_ascii_start().len();
                             body.extend_from_slice(&rest[..blanks]);
                             relay.whole(std::mem::take(body), draft);
@@ -310,7 +317,7 @@ impl Decoder {
                 let ending = self.draft.finish()?;
                 let Some(relay) = self.relay else { return Ok(ending) };
                 let told = relay.has_spoken();
-                let (verbatim, unfenced) = relay.finish(has_end);
+                let (verbatim, unfenced) = relay.finish(has_end, &ending.text());
                 Ok(Ending { verbatim: Some(verbatim), unfenced, told, ..ending })
             }
         }
@@ -333,11 +340,10 @@ impl Decoder {
             _ => return Err(cut("the body is neither JSON nor an event stream")),
         };
         let streams = matches!(self.framing, Framing::Events(_));
-        self.relay.take_if(|relay| relay.how().stream != streams);
-        if let Some(relay) = &self.relay {
+        if let Some(relay) = &mut self.relay {
+            self.draft.unfences = relay.comes(streams);
             let how = relay.how();
             (self.draft.verbatim, self.draft.forgets) = (true, !(how.judged || how.kept));
-            self.draft.unfences = how.judged && how.stream;
             self.draft.filtered = how.filtered;
         }
         Ok(&chunk[start..])

@@ -56,6 +56,7 @@ mod gemini;
 mod ollama;
 pub mod function;
 mod embed;
+pub mod forms;
 mod verbatim;
 mod decode;
 #[cfg(any(feature = "sidecar", feature = "internals"))]

@@ -7,10 +7,9 @@
 //!
 //! An answer that breaks off is never ended as if it were whole. Nothing here may know a socket, a route or a policy.
 
-mod in_words;
 mod lists;
-mod published;
 mod lone;
+mod published;
 mod out;
 mod refusal;
 mod encoder;
@@ -26,13 +25,13 @@ mod gemini;
 mod responses;
 mod unread;
 mod skipped_parts;
+mod other_form;
 mod writer;
 
 pub use embed::{ParsedEmbedRequest, read_embed, write_embed};
-pub use in_words::in_words;
+pub use lists::{Listing, count_tokens, model, models};
 pub use other_form::in_other_form;
 pub use published::{is_published, is_published_for_vectors};
-pub use lists::{Listing, count_tokens, model, models};
 pub use refusal::{Refusal, RefusalReason, refuse};
 pub use responses::{call_of, deleted, id_of};
 pub use writer::Writer;

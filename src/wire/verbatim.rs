@@ -4,7 +4,8 @@
 //! caller gets: complete events, all of a chunk in one piece. They wait for the first content, so that no caller sees
 //! the beginning of an answer that another replaces; and from the first call on that the caller is to act on they wait
 //! for the valid end. The only bytes written here are events that must change, and an end marker that a provider left
-//! out.
+//! out. An answer that comes in the other form than its caller waits for is put into that at its end, out of its own
+//! bytes.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,15 +16,15 @@ use memchr::{memchr, memmem};
 use super::anthropic;
 use super::draft::{Draft, Forwarding};
 use super::edit::{Array, Edits, find, quoted};
-use super::fence::{Unfence, with_text};
-use super::seal;
+use super::fence::{self, Unfence, unfenced_body, with_text};
+use super::{forms, seal};
 use crate::words::{Dialect, Piece};
 
 /// How an answer passes unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verbatim {
-    /// Whether its caller waits for a stream; else for a whole answer. One that comes in the other form is read
-    /// into words.
+    /// Whether its caller waits for a stream; else for a whole answer. One that comes in the other form waits for its
+    /// end, and is put into this one.
     pub stream: bool,
     /// Whether all of it waits for the end.
     pub buffered: bool,
@@ -48,6 +49,8 @@ pub struct Verbatim {
 pub(super) struct Relay {
     dialect: Dialect,
     how: Verbatim,
+    /// Whether it comes as a stream.
+    streams: bool,
     /// The first bytes of the event in progress, from earlier chunks.
     open: Vec<u8>,
     /// Complete events that wait to be passed on.
@@ -124,9 +127,16 @@ impl Clean {
 impl Relay {
     pub(super) fn new(dialect: Dialect, how: Verbatim) -> Self {
         let (open, held) = (Vec::new(), Vec::new());
-        let clean = (how.judged && how.stream).then(Clean::default);
         let (shows, waits, spoke, flawed, foreign_end) = (false, false, false, false, false);
-        Self { dialect, how, open, held, shows, waits, spoke, flawed, foreign_end, from: 0, at: 0, clean }
+        let (streams, clean) = (how.stream, None);
+        Self { dialect, how, streams, open, held, shows, waits, spoke, flawed, foreign_end, from: 0, at: 0, clean }
+    }
+
+    /// Takes note of the form in which it comes; tells whether text around JSON is removed from its events.
+    pub(super) fn comes(&mut self, streams: bool) -> bool {
+        self.streams = streams;
+        self.clean = (self.how.judged && self.how.stream && streams).then(Clean::default);
+        self.clean.is_some()
     }
 
     /// Returns how many bytes wait to be passed on.
@@ -181,7 +191,7 @@ impl Relay {
         }
         let instead = match turn {
             Forwarding::Pass => self.edited(data, draft).map(|data| written(name, &data)),
-            Forwarding::Usage => (!self.how.usage).then(String::new),
+            Forwarding::Usage => (self.how.stream && !self.how.usage).then(String::new),
             Forwarding::OtherEnd => {
                 self.foreign_end = true;
                 Some(String::new())
@@ -220,6 +230,23 @@ impl Relay {
         (self.from, self.at) = (0, 0);
     }
 
+    /// Tells whether it has come as a stream.
+    pub(super) fn streams(&self) -> bool {
+        self.streams
+    }
+
+    /// Takes an event of a stream without its framing, which has no end marker either.
+    pub(super) fn line(&mut self, data: &str, draft: &mut Draft) {
+        (self.streams, self.foreign_end) = (true, true);
+        let data = match std::mem::take(&mut draft.forwarding) {
+            Forwarding::Usage if self.how.stream && !self.how.usage => return,
+            Forwarding::Replace(data) => Cow::Owned(data),
+            _ => Cow::Borrowed(data),
+        };
+        let edited = self.edited(&data, draft);
+        self.held.extend_from_slice(written("", edited.as_deref().unwrap_or(&data)).as_bytes());
+    }
+
     /// Takes a whole answer.
     pub(super) fn whole(&mut self, body: Vec<u8>, draft: &mut Draft) {
         self.held = match std::mem::take(&mut draft.forwarding) {
@@ -252,18 +279,31 @@ impl Relay {
         }
     }
 
-    /// Returns what is left to pass on when an answer ended well, and whether text around its JSON was removed.
-    pub(super) fn finish(mut self, has_end: bool) -> (Bytes, bool) {
-        if !self.how.stream {
-            return (self.held.into(), false);
+    /// Returns what is left to pass on when an answer ended well, in the form that its caller waits for, and whether
+    /// text around its JSON was removed. `text` is what it says.
+    pub(super) fn finish(self, has_end: bool, text: &str) -> (Bytes, bool) {
+        let (dialect, streams, Verbatim { stream, usage, judged, .. }) = (self.dialect, self.streams, self.how.clone());
+        let (came, mut unfenced) = if streams { self.end(has_end) } else { (self.held.into(), false) };
+        if streams && stream {
+            return (came, unfenced);
         }
+        let mut whole = if streams { forms::whole_of(dialect, &came).into() } else { came };
+        if let Some(body) = fence::unfenced(text).filter(|_| judged).and_then(|json| unfenced_body(&whole, text, json))
+        {
+            (whole, unfenced) = (body.into(), true);
+        }
+        (if stream { forms::events_of(dialect, &whole, usage).into() } else { whole }, unfenced)
+    }
+
+    /// Returns the events of a stream that are left, its end included.
+    fn end(mut self, has_end: bool) -> (Bytes, bool) {
         let unfenced = self.clean.take().is_some_and(|clean| self.cleaned(clean, ""));
         // The rest of a blank line, where lines end with two characters.
         if matches!(self.dialect, Dialect::Gemini | Dialect::Vertex) && self.open == b"\n" {
             self.held.append(&mut self.open);
         }
         if !has_end || self.foreign_end {
-            self.held.extend_from_slice(end(self.dialect));
+            self.held.extend_from_slice(end_of(self.dialect));
         }
         (self.events(), unfenced)
     }
@@ -310,7 +350,8 @@ impl Relay {
     fn release(&mut self, out: &mut Vec<Piece>) {
         let holds = self.clean.as_ref().is_some_and(|clean| clean.unfence.holds());
         let lost = self.flawed && !self.spoke;
-        if self.shows && !self.waits && !holds && !lost && !self.how.buffered && !self.held.is_empty() {
+        let buffered = self.how.buffered || !self.how.stream;
+        if self.shows && !self.waits && !holds && !lost && !buffered && !self.held.is_empty() {
             self.spoke = true;
             out.push(Piece::Verbatim(self.events()));
             self.clean.iter_mut().for_each(|clean| clean.last = None);
@@ -371,7 +412,7 @@ fn written(name: &str, data: &str) -> String {
 }
 
 /// Returns the end marker of a stream of this dialect.
-const fn end(dialect: Dialect) -> &'static [u8] {
+const fn end_of(dialect: Dialect) -> &'static [u8] {
     match dialect {
         Dialect::OpenAiChat => b"data: [DONE]\n\n",
         Dialect::AnthropicMessages => b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",

@@ -7,7 +7,7 @@ use memchr::memmem;
 
 use super::encoder::AnswerEncoder;
 use super::refusal::Fault;
-use super::{CallerDialect, Form, anthropic, gemini, id_of, in_words, openai, responses};
+use super::{CallerDialect, Form, anthropic, gemini, id_of, openai, responses};
 use crate::words::{AssistantPart, CallId, Error, Finished, Reply, ReplyEvent, UnavailableTarget};
 
 /// The most targets that a comment names.
@@ -197,18 +197,11 @@ impl Writer {
         }
         self.take_name(answer);
         self.call = Some(answer.call);
-        let mut words = None;
         if let (Some(events), Some(Background { encoder, .. })) = (&answer.verbatim, &self.background) {
-            if let Some(whole) = encoder.whole_of(events) {
-                return whole.into();
-            }
-            match in_words(self.form.caller_dialect, true, events, answer.clone()) {
-                Ok(answer) => words = Some(answer),
-                Err(failure) => return encoder.unanswered(&Fault::broken(failure.to_string())).into(),
-            }
+            return encoder.whole_of(events).into();
         }
         let mut out = Vec::new();
-        self.encoder().whole(words.as_ref().unwrap_or(answer), &mut out);
+        self.encoder().whole(answer, &mut out);
         out.into()
     }
 

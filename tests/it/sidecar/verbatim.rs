@@ -250,6 +250,82 @@ async fn an_answer_in_its_callers_dialect_arrives_as_it_came() {
     }
 }
 
+/// What no word expresses of such an answer, whole or streamed.
+pub(super) fn marks(caller: Caller, streamed: bool) -> &'static [&'static str] {
+    match (caller, streamed) {
+        (Caller::Chat, false) => {
+            &["url_citation", "\"abc\"", "thought_signature", "matched_stop", "search_results", "flex", "x_new"]
+        }
+        (Caller::Chat, true) => &["\"provider\"", "\"signature\"", "extra_content", "url_citation", "\"citations\""],
+        (Caller::Responses, false) => {
+            &["ENC", "web_search_call", "final_answer", "url_citation", "image_generation_call", "flex", "x_new"]
+        }
+        (Caller::Responses, true) => &["resp_9", "final_answer", "\"cost\""],
+        (Caller::Anthropic, false) => {
+            &["RXJVQg==", "b3BhcXVl", "srvtoolu_1", "RU5D", "SU5E", "x_new", "END", "context_management", "priority"]
+        }
+        (Caller::Anthropic, true) => &["RXJVQg==", "srvtoolu_1", "RU5D", "SU5E", "END", "container_1", "priority"],
+        (Caller::Gemini, false) => {
+            &["executableCode", "codeExecutionResult", "c2ln", "aW1n", "webSearchQueries", "avgLogprobs", "xNew"]
+        }
+        (Caller::Gemini, true) => &["executableCode", "aW1n", "c2ln", "webSearchQueries", "xNew"],
+    }
+}
+
+#[tokio::test]
+async fn an_answer_in_the_other_form_arrives_with_all_that_nobody_knows() {
+    for caller in Caller::ALL {
+        let (whole, streamed) = rich(caller);
+        let streams = |settings: &mut Settings| {
+            settings.runtime.providers.values_mut().for_each(|provider| provider.stream_upstream = Some(true));
+        };
+        for asks_for_stream in [false, true] {
+            // One that must be asked for as a stream, and one of a server that knows no streams.
+            let scene = if asks_for_stream { scene(caller).await } else { scene_with(caller, streams).await };
+            let body = if asks_for_stream { &whole } else { &streamed };
+            for piece in [100_000, 7] {
+                scene.first.answers(Bytes { body: body.clone(), piece, cut: false, stream: !asks_for_stream });
+                let reply = scene.ask(asks_for_stream, &[]).await;
+                assert_eq!((reply.status, reply.is_whole), (200, true), "{caller:?}: {reply:?}");
+                assert_eq!(reply.header("x-standin-notes"), None, "{caller:?}: {reply:?}");
+                for mark in marks(caller, !asks_for_stream) {
+                    assert!(reply.body.contains(mark), "{caller:?}: {mark} is lost: {}", reply.body);
+                }
+                let said = if asks_for_stream { caller.streamed(&reply.body) } else { reply.json().to_string() };
+                assert!(
+                    said.contains('é') && (!asks_for_stream || reply.body.contains(caller.end())),
+                    "{caller:?}: {reply:?}"
+                );
+            }
+            assert!(scene.second.asked().is_empty(), "{caller:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_of_bare_lines_becomes_what_its_caller_waits_for() {
+    let scene = scene(Caller::Chat).await;
+    let chunk =
+        |choice: &str| format!(r#"{{"id":"c1","object":"chat.completion.chunk","x_new":1,"choices":[{choice}]}}"#);
+    let lines = [
+        chunk(r#"{"index":0,"delta":{"role":"assistant","content":"h","x":[1]},"finish_reason":null}"#),
+        chunk(r#"{"index":0,"delta":{"content":"é"},"finish_reason":null}"#),
+        chunk(r#"{"index":0,"delta":{},"finish_reason":"stop"}"#),
+    ];
+    let body = lines.map(|line| line + "\n").concat();
+    for stream in [false, true] {
+        for piece in [100_000, 7] {
+            scene.first.answers(Bytes { body: body.clone(), piece, cut: false, stream: false });
+            let reply = scene.ask(stream, &[]).await;
+            assert_eq!((reply.status, reply.is_whole), (200, true), "{reply:?}");
+            let said = if stream { Caller::Chat.streamed(&reply.body) } else { Caller::Chat.text(&reply.json()) };
+            assert_eq!(said, "hé", "{reply:?}");
+            assert!(reply.body.contains("x_new") && reply.body.contains("\"x\":[1]"), "{reply:?}");
+            assert_eq!(stream, reply.body.contains(Caller::Chat.end()), "{reply:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_told_as_far_as_it_came_and_then_its_error() {
     for caller in Caller::ALL {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::wire::edit::{Edits, Object};
 use crate::wire::serve::encoder::AnswerEncoder;
 use crate::wire::serve::out::{between, data, json};
 use crate::wire::serve::refusal::Fault;
@@ -287,6 +288,20 @@ fn annotations(sources: &[Source]) -> Vec<Value> {
             "end_index": place.end})
     };
     sources.iter().map(|source| json!({"type": "url_citation", "url_citation": cited(source)})).collect()
+}
+
+/// Returns a whole answer with its usage, if it does not say that itself.
+pub(in crate::wire::serve) fn with_usage(whole: Vec<u8>, spent: &Usage) -> Vec<u8> {
+    let Some((text, mut object)) = std::str::from_utf8(&whole).ok().and_then(|it| Some((it, Object::of(it)?))) else {
+        return whole;
+    };
+    if object.get("usage").is_some_and(|usage| usage != "null") {
+        return whole;
+    }
+    let mut edits = Edits::new(text);
+    object.set("usage", usage(spent).to_string(), &mut edits);
+    object.finish(&mut edits);
+    edits.finish().into_owned().into_bytes()
 }
 
 fn usage(usage: &Usage) -> Value {

@@ -1,15 +1,15 @@
 //! An answer that is given in the background and came from a provider of this dialect: it goes on as it came, but for
 //! what makes it the answer that was promised: its id, its date, and the numbers of its events.
 
-use crate::wire::edit::{Array, Edits, Object, find, quoted};
+use crate::wire::edit::{Edits, Object, quoted};
+use crate::wire::forms;
 use crate::wire::sse::{SseItem, SseParser, TooLong};
+use crate::words::Dialect;
 
 use super::write::Responses;
 
 /// Events that begin an answer: they are told before it comes.
 const BEGINNING: [&str; 3] = ["response.created", "response.queued", "response.in_progress"];
-/// The last event of an answer holds all of it.
-const LAST: [&str; 2] = ["response.completed", "response.incomplete"];
 
 /// Reads events that are complete.
 fn events(bytes: &[u8], mut read: impl FnMut(&str, &str)) {
@@ -44,35 +44,16 @@ impl Responses {
         });
     }
 
-    /// Returns the whole answer that such events end with, if it is there.
-    pub(in crate::wire::serve) fn whole_of(&self, came: &[u8]) -> Option<String> {
-        let (mut items, mut last) = (Vec::new(), None);
-        events(came, |name, data| {
-            let Some(event) = Object::of(data) else { return };
-            let kind = event.text("type").map_or_else(|| name.to_owned(), String::from);
-            if kind == "response.output_item.done" {
-                items.extend(event.get("item").map(str::to_owned));
-            }
-            if LAST.contains(&&*kind) {
-                last = event.get("response").map(|response| (kind, response.to_owned()));
-            }
-        });
-        let (kind, text) = last?;
-        let mut response = Object::of(&text)?;
+    /// Returns the whole answer that such events tell.
+    pub(in crate::wire::serve) fn whole_of(&self, came: &[u8]) -> Vec<u8> {
+        let whole = forms::whole_of(Dialect::OpenAiResponses, came);
+        let text = String::from_utf8_lossy(&whole);
         let mut edits = Edits::new(&text);
-        // Some servers do not repeat at the end what they said before.
-        if find(&text, &["output"]).and_then(Array::of).is_none_or(|output| output.items().len() == 0) {
-            if items.is_empty() {
-                return None;
-            }
-            response.set("output", format!("[{}]", items.join(",")), &mut edits);
+        if let Some(mut response) = Object::of(&text) {
+            self.make_own(&mut response, &mut edits);
+            response.finish(&mut edits);
         }
-        if response.get("status").is_none() {
-            response.set("status", quoted(&kind["response.".len()..]), &mut edits);
-        }
-        self.make_own(&mut response, &mut edits);
-        response.finish(&mut edits);
-        Some(edits.finish().into_owned())
+        edits.finish().into_owned().into_bytes()
     }
 
     /// Gives a response the id, the date and the nature that were promised.

@@ -1,0 +1,232 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+const DIALECTS: [Dialect; 4] =
+    [Dialect::OpenAiChat, Dialect::OpenAiResponses, Dialect::AnthropicMessages, Dialect::Gemini];
+
+/// Returns a whole answer with all that a client may find in one, fields that nobody knows included.
+fn rich(dialect: Dialect) -> Value {
+    match dialect {
+        Dialect::OpenAiResponses => json!({
+            "id": "resp_1", "object": "response", "created_at": 1, "model": "m", "status": "completed", "new": {"x": [1.50]},
+            "output": [
+                {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm \u{1f600}"}],
+                 "encrypted_content": "e"},
+                {"type": "custom_tool_call", "id": "ct", "call_id": "c9", "name": "patch", "namespace": "n", "input": "*** \"x\""},
+                {"type": "mcp_call", "id": "mcp", "server_label": "s", "name": "n", "arguments": "{}", "output": "o"},
+                {"type": "function_call", "id": "fc", "call_id": "c1", "name": "f", "namespace": "ns", "arguments": "{\"a\":1}",
+                 "status": "completed"},
+                {"type": "item_of_tomorrow", "q": {"w": null}},
+                {"type": "message", "id": "m1", "role": "assistant", "status": "completed", "phase": "final", "content": [
+                    {"type": "output_text", "text": "é\n", "annotations": [{"type": "file_citation", "file_id": "f"}]},
+                    {"type": "refusal", "refusal": "no"}]}],
+            "usage": {"input_tokens": 5, "output_tokens": 2, "total_tokens": 7, "extra": 1}
+        }),
+        Dialect::AnthropicMessages => json!({
+            "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "container": {"id": "c"}, "new": [1],
+            "content": [
+                {"type": "thinking", "thinking": "hm", "signature": "c2ln"},
+                {"type": "redacted_thinking", "data": "abc"},
+                {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "x"}, "caller": {"type": "direct"}},
+                {"type": "web_search_tool_result", "tool_use_id": "s", "content": [{"url": "u", "encrypted_content": "e"}]},
+                {"type": "block_of_tomorrow", "zap": {"text": "t"}},
+                {"type": "text", "text": "é\n\"", "citations": [{"type": "char_location", "cited_text": "x"}]},
+                {"type": "tool_use", "id": "t1", "name": "f", "input": {"a": [1, {}], "b": 1.0}}],
+            "stop_reason": "tool_use", "stop_sequence": null,
+            "usage": {"input_tokens": 5, "output_tokens": 2, "server_tool_use": {"web_search_requests": 1}}
+        }),
+        Dialect::Gemini => json!({
+            "candidates": [{
+                "content": {"role": "model", "parts": [
+                    {"text": "think", "thought": true}, {"text": "é"}, {"executableCode": {"code": "1"}},
+                    {"functionCall": {"name": "f", "args": {"a": 1}}, "thoughtSignature": "c2ln"}, {"partOfTomorrow": 1}]},
+                "finishReason": "STOP", "index": 0, "groundingMetadata": {"webSearchQueries": ["q"]}, "avgLogprobs": -0.25}],
+            "usageMetadata": {"promptTokenCount": 5}, "modelVersion": "m", "responseId": "r", "new": {"x": 1}
+        }),
+        _ => json!({
+            "id": "chat_1", "object": "chat.completion", "created": 1, "model": "m", "x_new": {"a": [1]},
+            "choices": [
+                {"index": 0, "finish_reason": "tool_calls", "native_finish_reason": "STOP",
+                 "logprobs": {"content": [{"token": "é", "logprob": -0.5}]},
+                 "message": {"role": "assistant", "content": "é\n\"", "reasoning_content": "hm", "new": 1, "audio": null,
+                    "reasoning_details": [{"type": "reasoning.encrypted", "data": "xx", "index": 0}],
+                    "tool_calls": [
+                        {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}, "extra_content": {"g": 1}},
+                        {"id": "c2", "type": "custom", "custom": {"name": "p", "input": "x"}}]}},
+                {"index": 1, "finish_reason": "stop", "message": {"role": "assistant", "content": "two"}}],
+            "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7, "cost": 0.125}
+        }),
+    }
+}
+
+fn read(whole: &[u8]) -> Value {
+    serde_json::from_slice(whole).unwrap_or_else(|problem| panic!("{problem}: {}", String::from_utf8_lossy(whole)))
+}
+
+#[test]
+fn a_whole_answer_becomes_a_stream_and_that_the_same_answer_with_all_that_nobody_knows() {
+    for dialect in DIALECTS {
+        let whole = rich(dialect);
+        for body in [whole.to_string(), serde_json::to_string_pretty(&whole).expect("JSON")] {
+            let events = events_of(dialect, body.as_bytes(), true);
+            assert_eq!(read(&whole_of(dialect, &events)), whole, "{dialect:?}: {}", String::from_utf8_lossy(&events));
+        }
+    }
+}
+
+/// Returns events as a provider streams them.
+fn streamed(dialect: Dialect, events: &[Value]) -> Vec<u8> {
+    let named = matches!(dialect, Dialect::AnthropicMessages | Dialect::OpenAiResponses);
+    let event = |event: &Value| match &event["type"] {
+        Value::String(name) if named => format!("event: {name}\ndata: {event}\n\n"),
+        _ => format!("data: {event}\n\n"),
+    };
+    events.iter().map(event).collect::<String>().into_bytes()
+}
+
+#[test]
+fn what_a_stream_says_in_pieces_is_put_together_as_clients_do() {
+    let chunk = |delta: Value, end: Value| {
+        json!({"id": "c", "object": "chat.completion.chunk", "choices": [
+        {"index": 0, "delta": delta, "finish_reason": end}]})
+    };
+    let chat = [
+        chunk(json!({"role": "assistant", "content": ""}), json!(null)),
+        chunk(
+            json!({"reasoning": "h", "reasoning_details": [{"type": "reasoning.text", "text": "h", "index": 0}]}),
+            json!(null),
+        ),
+        chunk(
+            json!({"reasoning": "m", "reasoning_details": [{"type": "reasoning.text", "text": "m", "index": 0},
+            {"type": "reasoning.encrypted", "data": "e", "index": 0}]}),
+            json!(null),
+        ),
+        chunk(json!({"content": "a", "annotations": [{"url": "u"}]}), json!(null)),
+        chunk(json!({"content": "b", "annotations": [{"url": "v"}]}), json!(null)),
+        chunk(
+            json!({"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}]}),
+            json!(null),
+        ),
+        chunk(json!({"tool_calls": [{"index": 0, "function": {"arguments": "{\"a\""}}]}), json!(null)),
+        chunk(json!({"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]}), json!(null)),
+        chunk(json!({}), json!("tool_calls")),
+        json!({"id": "c", "object": "chat.completion.chunk", "choices": [], "usage": {"total_tokens": 7}}),
+    ];
+    let said = json!({"role": "assistant", "content": "ab", "reasoning": "hm",
+        "reasoning_details": [{"type": "reasoning.text", "text": "hm", "index": 0}, {"type": "reasoning.encrypted", "data": "e", "index": 0}],
+        "annotations": [{"url": "u"}, {"url": "v"}],
+        "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{\"a\":1}"}}]});
+    let whole = read(&whole_of(Dialect::OpenAiChat, &streamed(Dialect::OpenAiChat, &chat)));
+    assert_eq!(
+        whole,
+        json!({"id": "c", "object": "chat.completion", "usage": {"total_tokens": 7}, "choices": [
+        {"index": 0, "message": said, "finish_reason": "tool_calls"}]})
+    );
+
+    // A content in parts, as Mistral's models that think tell it.
+    let thought = |text: &str| json!({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": text}]}]});
+    let parts =
+        [thought("h"), thought("m"), json!({"content": "a"}), json!({"content": "b"})].map(|it| chunk(it, json!(null)));
+    let whole = read(&whole_of(Dialect::OpenAiChat, &streamed(Dialect::OpenAiChat, &parts)));
+    assert_eq!(
+        whole["choices"][0]["message"]["content"],
+        json!([
+        {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "ab"}])
+    );
+
+    let part = |parts: Value| json!({"candidates": [{"content": {"role": "model", "parts": parts}, "index": 0}]});
+    let gemini = [
+        part(json!([{"text": "h", "thought": true}])),
+        part(json!([{"text": "m", "thought": true}, {"text": "a"}])),
+        part(json!([{"text": "b"}])),
+        part(json!([{"text": "", "thoughtSignature": "s"}])),
+        json!({"candidates": [{"finishReason": "STOP", "index": 0}], "usageMetadata": {"totalTokenCount": 7}}),
+    ];
+    let whole = read(&whole_of(Dialect::Gemini, &streamed(Dialect::Gemini, &gemini)));
+    assert_eq!(
+        whole["candidates"][0]["content"]["parts"],
+        json!([{"text": "hm", "thought": true}, {"text": "ab"},
+        {"text": "", "thoughtSignature": "s"}])
+    );
+    assert_eq!(
+        (&whole["candidates"][0]["finishReason"], &whole["usageMetadata"]["totalTokenCount"]),
+        (&json!("STOP"), &json!(7))
+    );
+
+    let item = json!({"type": "message", "id": "m", "content": [{"type": "output_text", "text": "ab"}]});
+    let response = [
+        json!({"type": "response.created", "response": {"id": "r", "status": "in_progress", "output": []}}),
+        json!({"type": "response.output_text.delta", "delta": "ab"}),
+        json!({"type": "response.output_item.done", "output_index": 0, "item": item}),
+        json!({"type": "response.completed", "response": {"id": "r", "output": []}}),
+    ];
+    let whole =
+        |events: &[Value]| read(&whole_of(Dialect::OpenAiResponses, &streamed(Dialect::OpenAiResponses, events)));
+    assert_eq!(whole(&response), json!({"id": "r", "status": "completed", "output": [item]}));
+    let mut told = response.to_vec();
+    told.remove(2);
+    assert_eq!(whole(&told)["output"][0]["content"][0]["text"], "ab");
+}
+
+#[test]
+fn an_input_that_was_cut_leaves_its_block_as_it_began_and_halves_of_characters_are_joined() {
+    let dialect = Dialect::AnthropicMessages;
+    let events = [
+        json!({"type": "message_start", "message": {"id": "m", "content": [], "usage": {"input_tokens": 5, "output_tokens": 1}}}),
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use", "id": "t", "name": "f", "input": {}}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": "{\"a\": \"lo"}}),
+        json!({"type": "content_block_start", "index": 1, "content_block": {"type": "compaction", "content": null}}),
+        json!({"type": "content_block_delta", "index": 1, "delta": {"type": "compaction_delta", "content": "short"}}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "max_tokens"}, "usage": {"output_tokens": 9}, "context_management": {}}),
+    ];
+    let whole = read(&whole_of(dialect, &streamed(dialect, &events)));
+    assert_eq!(
+        whole["content"],
+        json!([{"type": "tool_use", "id": "t", "name": "f", "input": {}},
+        {"type": "compaction", "content": "short"}])
+    );
+    assert_eq!(
+        (&whole["stop_reason"], &whole["usage"]),
+        (&json!("max_tokens"), &json!({"input_tokens": 5, "output_tokens": 9}))
+    );
+    let halves = br#"data: {"choices":[{"index":0,"delta":{"content":"\ud83d"}}]}
+
+data: {"choices":[{"index":0,"delta":{"content":"\ude00"},"logprobs":NaN}]}
+
+data: [DONE]
+
+"#;
+    assert_eq!(read(&whole_of(Dialect::OpenAiChat, halves))["choices"][0]["message"]["content"], "\u{1f600}");
+}
+
+#[test]
+fn usage_goes_into_a_stream_only_where_it_was_asked_for() {
+    let whole = rich(Dialect::OpenAiChat).to_string();
+    for asked in [false, true] {
+        let events = String::from_utf8(events_of(Dialect::OpenAiChat, whole.as_bytes(), asked)).expect("text");
+        assert_eq!(events.contains("\"usage\""), asked);
+        assert!(events.ends_with("data: [DONE]\n\n"));
+    }
+}
+
+#[test]
+fn whatever_came_becomes_one_of_both_forms() {
+    for dialect in DIALECTS {
+        for odd in [
+            "",
+            "{}",
+            "[]",
+            "null",
+            "[{}, {\"candidates\": 1}]",
+            "{\"choices\": [1, null, {\"delta\": 2}], \"content\": [3]}",
+            "{\"output\": [4, {\"content\": [5], \"summary\": 6}], \"candidates\": [7]}",
+            "{\"a\": NaN",
+        ] {
+            let events = events_of(dialect, odd.as_bytes(), true);
+            whole_of(dialect, &events);
+            let event = format!("event: message_start\ndata: {odd}\n\nevent: content_block_delta\ndata: {odd}\n\n");
+            read(&whole_of(dialect, event.as_bytes()));
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! What a client puts together of a stream's events, in each dialect, event by event.
+
+use serde::de::IgnoredAny;
+
+use super::node::{Node, empty, index_of, null, object, raw, said};
+use crate::words::Dialect;
+
+/// A whole answer while its events come.
+pub(super) trait Whole {
+    /// Takes the next event.
+    fn take(&mut self, event: Node);
+
+    /// Returns the answer.
+    fn finish(self: Box<Self>) -> Node;
+}
+
+/// Returns an answer of which nothing has come.
+pub(super) fn begin(dialect: Dialect) -> Box<dyn Whole> {
+    match dialect {
+        Dialect::AnthropicMessages => Box::new(Messages { whole: empty(), blocks: Vec::new(), inputs: Vec::new() }),
+        Dialect::OpenAiResponses => Box::new(Response { whole: empty(), items: Vec::new(), text: String::new() }),
+        Dialect::Gemini | Dialect::Vertex => Box::new(Contents { whole: empty(), candidates: Vec::new() }),
+        Dialect::OpenAiChat | Dialect::Ollama | Dialect::Function => {
+            Box::new(Chat { whole: empty(), choices: Vec::new() })
+        }
+    }
+}
+
+/// Parts of an answer that grow with its stream, by their index.
+type Growing = Vec<(String, Node)>;
+
+/// Returns the part of an index, which begins as this one.
+fn of_index(all: &mut Growing, index: String, begin: impl FnOnce(&str) -> Node) -> &mut Node {
+    let at = all.iter().position(|(known, _)| *known == index).unwrap_or_else(|| {
+        let begun = begin(&index);
+        all.push((index, begun));
+        all.len() - 1
+    });
+    &mut all[at].1
+}
+
+struct Chat {
+    whole: Node,
+    choices: Growing,
+}
+
+impl Whole for Chat {
+    fn take(&mut self, mut event: Node) {
+        let these = event.take_items("choices");
+        for (name, value) in event.take_members() {
+            if !value.is_null() || self.whole.get(&name).is_none() {
+                self.whole.set(&name, value);
+            }
+        }
+        for mut choice in these {
+            let index = index_of(&mut choice).unwrap_or_else(|| "0".to_owned());
+            let one = of_index(&mut self.choices, index, |index| {
+                let message = object([("role", said("assistant")), ("content", null())]);
+                object([("index", raw(index)), ("message", message)])
+            });
+            if let Some(delta) = choice.take("delta") {
+                one.member("message").grow("message", delta);
+            }
+            for (name, value) in choice.take_members() {
+                match &*name {
+                    "logprobs" => one.member(&name).grow(&name, value),
+                    _ if value.is_null() && one.get(&name).is_some() => {}
+                    _ => one.set(&name, value),
+                }
+            }
+        }
+    }
+
+    fn finish(self: Box<Self>) -> Node {
+        let Self { mut whole, choices } = *self;
+        let choices = choices.into_iter().map(|(_, mut choice)| {
+            if let Some(calls) = choice.member("message").list("tool_calls") {
+                calls.iter_mut().for_each(|call| drop(call.take("index")));
+            }
+            choice
+        });
+        whole.set("object", said("chat.completion"));
+        whole.set("choices", Node::List(choices.collect()));
+        whole
+    }
+}
+
+struct Messages {
+    whole: Node,
+    blocks: Growing,
+    /// The inputs of calls, JSON within a text.
+    inputs: Growing,
+}
+
+impl Messages {
+    fn delta(&mut self, index: &str, delta: Option<Node>) {
+        let known = self.blocks.iter_mut().rfind(|(known, _)| known == index);
+        let (Some((_, block)), Some(mut delta)) = (known, delta) else { return };
+        for (name, piece) in delta.take_members() {
+            match &*name {
+                "type" => {}
+                "partial_json" => of_index(&mut self.inputs, index.to_owned(), |_| said("")).grow(&name, piece),
+                "citation" => block.member("citations").items().push(piece),
+                _ => block.member(&name).grow(&name, piece),
+            }
+        }
+    }
+
+    fn end(&mut self, name: &str, mut value: Node) {
+        match name {
+            "type" => {}
+            "delta" => value.take_members().into_iter().for_each(|(name, value)| self.whole.set(&name, value)),
+            "usage" => {
+                let counts = value.take_members().into_iter().filter(|(_, count)| !count.is_null());
+                counts.for_each(|(name, count)| self.whole.member("usage").set(&name, count));
+            }
+            _ => self.whole.set(name, value),
+        }
+    }
+}
+
+impl Whole for Messages {
+    fn take(&mut self, mut event: Node) {
+        let index = index_of(&mut event).unwrap_or_default();
+        let kind = event.text("type").unwrap_or_default().to_owned();
+        match &*kind {
+            "message_start" => self.whole = event.take("message").unwrap_or_else(empty),
+            "content_block_start" => self.blocks.extend(event.take("content_block").map(|block| (index, block))),
+            "content_block_delta" => self.delta(&index, event.take("delta")),
+            "message_delta" => event.take_members().into_iter().for_each(|(name, value)| self.end(&name, value)),
+            _ => {}
+        }
+    }
+
+    fn finish(self: Box<Self>) -> Node {
+        let Self { mut whole, blocks, inputs } = *self;
+        let blocks = blocks.into_iter().map(|(index, mut block)| {
+            let input = inputs.iter().find(|(known, _)| *known == index);
+            let input = input.and_then(|(_, input)| serde_json::from_str::<String>(&input.json()).ok());
+            // An input that was cut is no JSON: the block keeps what it began with.
+            if let Some(input) = input.filter(|input| serde_json::from_str::<IgnoredAny>(input).is_ok()) {
+                block.set("input", raw(input));
+            }
+            block
+        });
+        whole.set("content", Node::List(blocks.collect()));
+        whole
+    }
+}
+
+struct Contents {
+    whole: Node,
+    candidates: Growing,
+}
+
+impl Whole for Contents {
+    fn take(&mut self, mut event: Node) {
+        for mut one in event.take_items("candidates") {
+            let index = index_of(&mut one).unwrap_or_else(|| "0".to_owned());
+            let known = of_index(&mut self.candidates, index, |_| empty());
+            if let Some(mut content) = one.take("content") {
+                let parts = content.take_items("parts");
+                let all = known.member("content");
+                content.take_members().into_iter().for_each(|(name, value)| all.set(&name, value));
+                if !parts.is_empty() {
+                    let all = all.member("parts").items();
+                    parts.into_iter().for_each(|part| put_part(all, part));
+                }
+            }
+            one.take_members().into_iter().for_each(|(name, value)| known.set(&name, value));
+        }
+        event.take_members().into_iter().for_each(|(name, value)| self.whole.set(&name, value));
+    }
+
+    fn finish(self: Box<Self>) -> Node {
+        let Self { mut whole, candidates } = *self;
+        if !candidates.is_empty() {
+            whole.set("candidates", Node::List(candidates.into_iter().map(|(_, one)| one).collect()));
+        }
+        whole
+    }
+}
+
+/// Puts a part behind the others, or goes on with the last where both are nothing but text of one voice.
+fn put_part(parts: &mut Vec<Node>, mut part: Node) {
+    let voice = |part: &mut Node| {
+        let plain = part.is_object() && part.members().iter().all(|(name, _)| matches!(&**name, "text" | "thought"));
+        plain.then(|| part.get("thought").map(|it| it.json()))
+    };
+    let its = voice(&mut part);
+    match parts.last_mut().filter(|_| its.is_some()).and_then(|last| (voice(last) == its).then_some(last)) {
+        Some(last) => last.grow("", part),
+        None => parts.push(part),
+    }
+}
+
+struct Response {
+    whole: Node,
+    /// The items that are done.
+    items: Vec<Node>,
+    text: String,
+}
+
+impl Whole for Response {
+    fn take(&mut self, mut event: Node) {
+        let kind = event.text("type").unwrap_or_default().to_owned();
+        match &*kind {
+            "response.output_item.done" => self.items.extend(event.take("item")),
+            "response.output_text.delta" => self.text.push_str(event.text("delta").unwrap_or_default()),
+            _ => {}
+        }
+        if let Some(response) = event.take("response") {
+            self.whole = response;
+            let status = kind.strip_prefix("response.").filter(|it| matches!(*it, "completed" | "incomplete"));
+            if let Some(status) = status.filter(|_| self.whole.get("status").is_none()) {
+                self.whole.set("status", said(status));
+            }
+        }
+    }
+
+    fn finish(self: Box<Self>) -> Node {
+        let Self { mut whole, items, text } = *self;
+        let output = whole.member("output").items();
+        // Some servers do not repeat at the end what they said before.
+        if output.is_empty() {
+            *output = items;
+        }
+        if output.is_empty() && !text.is_empty() {
+            let part = object([("type", said("output_text")), ("text", Node::Text(text)), ("annotations", raw("[]"))]);
+            let (kind, role, status) = (said("message"), said("assistant"), said("completed"));
+            let content = Node::List(vec![part]);
+            output.push(object([("type", kind), ("role", role), ("status", status), ("content", content)]));
+        }
+        whole
+    }
+}
