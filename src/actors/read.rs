@@ -15,7 +15,7 @@ use crate::policy::verify;
 use crate::transport::{Body, HttpResponse, TransportError};
 use crate::wire::{self, Decoder, EMBED_BYTES_MAX, Embedded, Ending, Names, Tally, Unfence, Verbatim};
 use crate::words::{
-    AssistantPart, ChatRequest, EmbedRequest, Failure, FailureClass, Note, Piece, ResponseFormat, Text,
+    AssistantPart, ChatRequest, EmbedRequest, Failure, FailureClass, Note, Piece, ResponseFormat, StopReason, Text,
 };
 
 /// The most chunks that go on together, because they came at once.
@@ -265,7 +265,12 @@ fn judge(request: &ChatRequest, ending: &mut Ending, json: Option<&str>) -> Resu
     let (stop, parts) = (ending.stop, &ending.parts);
     // A part that the common form cannot express may be a call, and passes unchanged.
     let untold = ending.beyond && ending.verbatim.is_some();
-    verify::verify(request, &verify::JudgedAnswer { stop, parts, json, untold })
+    match verify::verify(request, &verify::JudgedAnswer { stop, parts, json, untold }) {
+        // The limit that its caller set is nobody's failure.
+        Err(_) if ending.full => ending.stop = StopReason::Length,
+        judged => return judged,
+    }
+    Ok(())
 }
 
 /// Returns the next chunk of a body, if it is there. It yields once to the task that reads the socket, which hands on

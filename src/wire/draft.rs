@@ -12,15 +12,13 @@ use serde_json::value::RawValue;
 use super::classify;
 use super::drift::Drifts;
 use super::halves::Joiner;
-use super::json::Content;
 use super::names::Names;
-pub(super) use super::partial_call::{Fragment, unusable};
+pub(super) use super::partial_call::{Fragment, arguments, cut, unusable};
 use super::partial_call::{PartialCall, made_up};
 use super::sources::Sources;
 use super::stop_reason::{is_window, stop_reason};
 use super::stops::Stops;
 use super::thought_blocks::ThoughtBlocks;
-use super::tidy::tidy;
 use super::told::Told;
 use crate::words::{
     AssistantPart, Bill, DriftKind, Failure, FailureClass, Piece, Proof, Reasoning, Scope, Source, StopReason, Text,
@@ -54,6 +52,8 @@ pub struct Ending {
     pub beyond: bool,
     /// Whether a tool call was left out because the answer's limit of tokens cut it.
     pub cut: bool,
+    /// Whether it is as long as it may be: what it lacks is cut by that, whichever reason its provider gives.
+    pub full: bool,
     /// Whether text around the JSON of a stream that passes unchanged was removed.
     pub unfenced: bool,
     /// The stop sequence that ended it, where that is known.
@@ -732,8 +732,12 @@ impl Draft {
                 stop = StopReason::Refusal;
             }
         }
+        let says_nothing = !self.spoke && called == 0 && !(self.beyond && self.verbatim);
+        if is_full && says_nothing && matches!(stop, StopReason::Stop | StopReason::Other) {
+            stop = StopReason::Length;
+        }
         let (mut flaw, mut thoughts) = (self.flaw, None);
-        if flaw.is_none() && !self.spoke && called == 0 && !(self.beyond && self.verbatim) {
+        if flaw.is_none() && says_nothing {
             let empty = || Failure::new(FailureClass::Empty, "neither text nor tool call");
             match stop {
                 StopReason::ContentFilter | StopReason::Refusal => {
@@ -774,6 +778,7 @@ impl Draft {
             verbatim,
             beyond,
             cut,
+            full: is_full,
             unfenced,
             stop_sequence,
             sources,
@@ -781,23 +786,6 @@ impl Draft {
             flaw: flaw.or(thoughts),
             told: false,
         })
-    }
-}
-
-/// Returns the failure of a body that broke off or broke the protocol.
-pub(super) fn cut(problem: &str) -> Failure {
-    Failure::new(FailureClass::Cut, tidy(problem))
-}
-
-/// Returns a call's arguments, JSON in a text; from servers that send the object as it is, its own JSON.
-pub(super) fn arguments(raw: Option<&RawValue>) -> Result<Cow<'_, str>, Failure> {
-    match raw.map_or("null", RawValue::get) {
-        "null" => Ok(Cow::Borrowed("")),
-        text if text.starts_with('"') => match serde_json::from_str(text) {
-            Ok(Content { text, .. }) => Ok(text),
-            Err(problem) => Err(cut(&format!("arguments of a tool call are no text: {problem}"))),
-        },
-        json => Ok(Cow::Borrowed(json)),
     }
 }
 

@@ -4,10 +4,12 @@ use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::edit::quoted;
 use super::fence::{FENCE, unfenced};
 use super::halves::{self, Joiner};
+use super::json::Content;
 use super::tidy::tidy;
 use crate::words::{Failure, FailureClass, Proof, ToolCall};
 
@@ -185,4 +187,21 @@ pub(super) fn made_up(of: &impl Hash) -> String {
 /// Returns the failure of an unusable answer.
 pub(super) fn unusable(problem: &str) -> Failure {
     Failure::new(FailureClass::Unusable, tidy(problem))
+}
+
+/// Returns the failure of a body that broke off or broke the protocol.
+pub(super) fn cut(problem: &str) -> Failure {
+    Failure::new(FailureClass::Cut, tidy(problem))
+}
+
+/// Returns a call's arguments, JSON in a text; from servers that send the object as it is, its own JSON.
+pub(super) fn arguments(raw: Option<&RawValue>) -> Result<Cow<'_, str>, Failure> {
+    match raw.map_or("null", RawValue::get) {
+        "null" => Ok(Cow::Borrowed("")),
+        text if text.starts_with('"') => match serde_json::from_str(text) {
+            Ok(Content { text, .. }) => Ok(text),
+            Err(problem) => Err(cut(&format!("arguments of a tool call are no text: {problem}"))),
+        },
+        json => Ok(Cow::Borrowed(json)),
+    }
 }

@@ -651,6 +651,22 @@ fn an_answer_as_long_as_it_may_be_was_cut_by_that_whichever_reason_its_provider_
         let found = decoder.finish().map(|ending| ending.stop).map_err(|failure| failure.class);
         assert_eq!(found, expected, "{limit:?}");
     }
+    // So are thoughts that came to no word, and nothing at all.
+    for (message, otherwise) in [
+        (r#"{"content":"","reasoning_content":"hm"}"#, Ok((StopReason::Stop, true))),
+        (r#"{"content":""}"#, Err(FailureClass::Empty)),
+    ] {
+        let body = format!(
+            r#"{{"choices":[{{"message":{message},"finish_reason":"stop"}}],"usage":{{"completion_tokens":32}}}}"#
+        );
+        for (limit, expected) in [(Some(32), Ok((StopReason::Length, false))), (Some(33), otherwise), (None, otherwise)]
+        {
+            let mut decoder = Decoder::new(Dialect::OpenAiChat, false).limited(limit);
+            decoder.push(body.as_bytes(), &mut Vec::new()).expect("no failure");
+            let found = decoder.finish().map(|ending| (ending.stop, ending.flaw.is_some()));
+            assert_eq!(found.map_err(|failure| failure.class), expected, "{message} {limit:?}");
+        }
+    }
 }
 
 #[test]
