@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use memchr::memchr2;
 use serde::Deserialize;
@@ -209,6 +210,72 @@ impl<'de> Visitor<'de> for ContentVisitor {
     }
 }
 
+/// A list whose items are read one after another: many small ones take many times their bytes once all are read.
+#[derive(Debug)]
+pub(super) enum Items<'a, T> {
+    /// A short list.
+    Read(Vec<T>),
+    /// A long one, which has been checked.
+    Checked(&'a str),
+}
+
+/// The most bytes of a list that is read at once.
+const SHORT_BYTES_MAX: usize = 16 << 10;
+
+impl<'a, T: Deserialize<'a>> Items<'a, T> {
+    /// Takes the items in their order, until one fails.
+    pub(super) fn each<E>(self, mut take: impl FnMut(T) -> Result<(), E>) -> Result<(), E> {
+        match self {
+            Self::Read(items) => items.into_iter().try_for_each(take),
+            Self::Checked(list) => {
+                let mut failed = None;
+                let read = |item| {
+                    failed = take(item).err();
+                    failed.is_none()
+                };
+                // It was read before.
+                let _ = one_by_one(list, read);
+                failed.map_or(Ok(()), Err)
+            }
+        }
+    }
+}
+
+impl<'de: 'a, 'a, T: Deserialize<'a>> Deserialize<'de> for Items<'a, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let list = <&'a RawValue>::deserialize(deserializer)?.get();
+        if list.len() <= SHORT_BYTES_MAX {
+            return serde_json::from_str(list).map(Self::Read).map_err(Error::custom);
+        }
+        one_by_one(list, |_: T| true).map(|()| Self::Checked(list)).map_err(Error::custom)
+    }
+}
+
+/// Reads the items of a list, and hands each on, as long as more are wanted.
+fn one_by_one<'a, T: Deserialize<'a>>(list: &'a str, take: impl FnMut(T) -> bool) -> serde_json::Result<()> {
+    struct Each<T, F>(F, PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>, F: FnMut(T) -> bool> Visitor<'de> for Each<T, F> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+            while let Some(item) = seq.next_element()? {
+                if !(self.0)(item) {
+                    return Err(Error::custom("no more is wanted"));
+                }
+            }
+            Ok(())
+        }
+    }
+
+    let mut deserializer = serde_json::Deserializer::from_str(list);
+    deserializer.deserialize_seq(Each(take, PhantomData::<T>))
+}
+
 /// Finds where a JSON object or array that arrives in chunks is complete.
 #[derive(Debug, Default)]
 pub(super) struct Nesting {
@@ -245,5 +312,34 @@ impl Nesting {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_items_of_a_list_are_the_same_however_long_it_is() {
+        for count in [0, 1, 3, 20_000] {
+            let numbers: Vec<u32> = (0..count).collect();
+            let list = serde_json::to_string(&numbers).expect("JSON");
+            let items = || serde_json::from_str::<Items<'_, u32>>(&list).expect("a list");
+            assert_eq!(matches!(items(), Items::Checked(_)), count > 10_000);
+            let mut seen = Vec::new();
+            let all: Result<(), ()> = items().each(|item| {
+                seen.push(item);
+                Ok(())
+            });
+            assert_eq!((all, &seen), (Ok(()), &numbers));
+            let mut taken = 0;
+            let failed = items().each(|item| {
+                taken += 1;
+                if item == 2 { Err("two") } else { Ok(()) }
+            });
+            assert_eq!((failed.is_err(), taken), (count > 2, count.min(3)));
+            let spoiled = format!("{},\"x\"]", list.strip_suffix(']').expect("a list"));
+            assert!(serde_json::from_str::<Items<'_, u32>>(&spoiled).is_err(), "nothing of it is read");
+        }
     }
 }

@@ -3,9 +3,12 @@
 //! Input: the blocks as they come, whole or piece by piece. Output: a proof for each that is proven, which holds it and
 //! the blocks before it under the name of their field: so they go back to the gateway that sent them.
 
+use std::convert::Infallible;
+
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use super::json::Items;
 use crate::words::{Dialect, Proof};
 
 /// The fields: `OpenRouter`'s and `LiteLLM`'s.
@@ -21,9 +24,9 @@ pub(super) struct ThoughtBlocks(Vec<Map<String, Value>>);
 impl ThoughtBlocks {
     /// Takes more blocks of a field, or pieces of them; returns the proofs that are complete now.
     pub(super) fn push(&mut self, field: &str, blocks: &RawValue) -> Vec<Proof> {
-        let blocks: Vec<Map<String, Value>> = serde_json::from_str(blocks.get()).unwrap_or_default();
+        let Ok(blocks) = serde_json::from_str::<Items<'_, Map<String, Value>>>(blocks.get()) else { return Vec::new() };
         let mut proofs = Vec::new();
-        for block in blocks {
+        let Ok(()) = blocks.each(|block| {
             self.join(block);
             let holds = |name: &str| {
                 let last = self.0.last().and_then(|block| block.get(name)?.as_str());
@@ -33,7 +36,8 @@ impl ThoughtBlocks {
                 let blocks = std::mem::take(&mut self.0);
                 proofs.push(Proof::new(Dialect::OpenAiChat, json!({field: blocks}).to_string()));
             }
-        }
+            Ok::<_, Infallible>(())
+        });
         proofs
     }
 

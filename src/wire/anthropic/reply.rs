@@ -7,7 +7,7 @@ use super::proof::wrap;
 use super::shape::{BLOCKS, DELTAS, EVENT, EVENTS, MESSAGE, RESULT_SUFFIX};
 use crate::wire::draft::{Draft, Forwarding, Fragment, arguments, broken, cut};
 use crate::wire::edit::{Array, Edits, Object, find, quoted};
-use crate::wire::json::{Scalar, parse};
+use crate::wire::json::{Items, Scalar, parse};
 use crate::wire::request::object;
 use crate::wire::{bill, classify};
 use crate::words::{DriftKind, Failure, Piece, Usage};
@@ -86,6 +86,9 @@ struct CallPatch {
 
 /// Passes on an event, or a whole message, with its calls mended: the one that it begins, or those at their places.
 fn mend_one(data: &str, begun: Option<&str>, mends: &[(usize, CallPatch)], draft: &mut Draft) {
+    if mends.is_empty() {
+        return;
+    }
     let mut edits = Edits::new(data);
     let all = find(data, &["content"]).filter(|_| begun.is_none()).and_then(Array::of);
     let blocks: Vec<&str> = begun.into_iter().chain(all.iter().flat_map(Array::items)).collect();
@@ -149,7 +152,7 @@ struct Message<'a> {
     #[serde(borrow, default)]
     model: Scalar<'a>,
     #[serde(borrow, default)]
-    content: Option<Vec<Block<'a>>>,
+    content: Option<Items<'a, Block<'a>>>,
     #[serde(borrow, default)]
     stop_reason: Scalar<'a>,
     #[serde(borrow, default)]
@@ -166,10 +169,14 @@ impl Message<'_> {
         out: &mut Vec<Piece>,
     ) -> Result<bool, Failure> {
         draft.identify(self.id.text(), self.model.text());
-        let mut content = false;
-        for (at, block) in self.content.unwrap_or_default().into_iter().enumerate() {
-            content |= block.begin(Some(at as u64), true, draft, out)?;
-            mends.extend(block.mend(true, draft).map(|mend| (at, mend)));
+        let (mut content, mut at) = (false, 0);
+        if let Some(blocks) = self.content {
+            blocks.each(|block| {
+                content |= block.begin(Some(at as u64), true, draft, out)?;
+                mends.extend(block.mend(true, draft).map(|mend| (at, mend)));
+                at += 1;
+                Ok::<_, Failure>(())
+            })?;
         }
         stop(&self.stop_reason, draft);
         draft.stopped_at(self.stop_sequence.text());

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::shape::CHUNK;
 use crate::wire::draft::{Draft, Forwarding, Fragment, arguments, broken, unusable};
-use crate::wire::json::{Content as Text, Scalar, parse, says_something};
+use crate::wire::json::{Content as Text, Items, Scalar, parse, says_something};
 use crate::wire::stop_reason::is_word;
 use crate::wire::tidy::tidy;
 use crate::wire::{bill, classify};
@@ -111,7 +111,7 @@ struct Candidate<'a> {
 #[derive(Deserialize)]
 struct Content<'a> {
     #[serde(borrow, default)]
-    parts: Option<Vec<Part<'a>>>,
+    parts: Option<Items<'a, Part<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -178,8 +178,8 @@ const MALFORMED: [&str; 5] = [
 impl Candidate<'_> {
     fn read(self, dialect: Dialect, draft: &mut Draft, out: &mut Vec<Piece>) -> Result<bool, Failure> {
         let mut content = false;
-        for part in self.content.and_then(|content| content.parts).into_iter().flatten() {
-            content |= part.read(dialect, draft, out)?;
+        if let Some(parts) = self.content.and_then(|content| content.parts) {
+            parts.each(|part| part.read(dialect, draft, out).map(|came| content |= came))?;
         }
         // Its own search has a price of its own, which differs from model to model.
         draft.bill.other_price |= self.grounding_metadata.is_some_and(|raw| raw.get().contains("webSearchQueries"));
