@@ -167,7 +167,7 @@ impl ServerConfig {
                 refuse(&format!("keys[{at}].requests_per_minute"), problem);
             }
             if key.routes.is_empty() && !key.fields.is_empty() {
-                let problem = "is for a key with `routes`: one without them may send every field";
+                let problem = "is for a key with `routes`; leave it out, a key of all routes may send every field";
                 refuse(&format!("keys[{at}].fields"), problem);
             }
             if key.operator && !key.routes.is_empty() {

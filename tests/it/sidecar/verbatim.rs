@@ -291,11 +291,8 @@ async fn an_answer_in_the_other_form_arrives_with_all_that_nobody_knows() {
                 for mark in marks(caller, !asks_for_stream) {
                     assert!(reply.body.contains(mark), "{caller:?}: {mark} is lost: {}", reply.body);
                 }
-                let said = if asks_for_stream { caller.streamed(&reply.body) } else { reply.json().to_string() };
-                assert!(
-                    said.contains('é') && (!asks_for_stream || reply.body.contains(caller.end())),
-                    "{caller:?}: {reply:?}"
-                );
+                assert!(reply.body.contains('é'), "{caller:?}: {reply:?}");
+                assert!(!asks_for_stream || reply.body.contains(caller.end()), "{caller:?}: {reply:?}");
             }
             assert!(scene.second.asked().is_empty(), "{caller:?}");
         }

@@ -43,7 +43,7 @@ async fn a_key_of_some_routes_chooses_no_target_behind_them() {
             ("plugins", json!([{"id": "web"}])),
             ("transforms", json!(["middle-out"])),
             ("preset", json!("dear")),
-            ("generateContentRequest", json!({"model": "models/dear", "contents": []})),
+            ("generateContentRequest", json!({"model": "models/dear", "contents": [{"parts": [{"text": "x"}]}]})),
             // One that no list of such fields would have had.
             ("field_of_tomorrow", json!({"answers": "dear/model"})),
         ] {
