@@ -12,17 +12,14 @@
 //!
 //! The last tenth of a limit is kept back: for what estimates miss, what other processes take, and for one request in
 //! ten seconds that sees how things are. No provider says how fast a limit refills (some refill all the time, some at
-//! the end of a minute): the rate is measured between two readings, and taken as 0 before. A reading is believed for a
-//! minute at most, and paces only once the gauge was seen to move: providers lie.
+//! the end of a minute): the rate is measured between two readings, and taken as 0 before. A reading is believed for
+//! the time that its limit is of, a minute at most, and paces only once the gauge was seen to move: providers lie.
+//! Limits of a minute and of less, as of a second, are kept beside each other.
 
 use std::time::{Duration, Instant};
 
-use crate::words::{Gauge, Limits, NamedLimit};
+use crate::words::{Gauge, Limits, MINUTE, NamedLimit};
 
-/// The longest a reading is believed: limits are a minute's.
-const FADE_MAX: Duration = Duration::from_secs(60);
-/// The minute that limits are of, in seconds.
-const MINUTE: f64 = 60.0;
 /// The part of a limit that is kept back.
 const RESERVE: u64 = 10;
 /// The same as a share.
@@ -47,17 +44,19 @@ const SLICE: Duration = Duration::from_secs(5);
 /// What a key has left at a target.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Headroom {
-    requests: Option<LimitReading>,
-    tokens: Option<LimitReading>,
+    /// What was told: of requests and of tokens, of a minute and then of less.
+    told: [Option<LimitReading>; 4],
     used: AdmittedTotals,
     last: Option<Instant>,
     /// Limits learnt from refusals, of requests and of tokens.
     taught: [LearntLimit; 2],
 }
 
-/// The index of requests in `taught`.
+/// The index of requests in `taught`; in `told` they alternate.
 const REQUESTS: usize = 0;
 const TOKENS: usize = 1;
+/// How many kinds there are.
+const KINDS: usize = 2;
 
 /// The sums of all admissions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,6 +65,12 @@ pub struct AdmittedTotals {
     pub requests: u64,
     /// Tokens that they were expected to take, or have taken.
     pub tokens: u64,
+}
+
+impl AdmittedTotals {
+    fn of(self, kind: usize) -> u64 {
+        if kind.is_multiple_of(KINDS) { self.requests } else { self.tokens }
+    }
 }
 
 /// Whether there is room for one more.
@@ -94,19 +99,22 @@ struct LimitReading {
 impl LimitReading {
     /// Returns the reading after one more answer.
     fn next(before: Option<Self>, gauge: Gauge, used: u64, now: Instant) -> Self {
-        let fades = now + gauge.reset.map_or(FADE_MAX, |reset| reset.min(FADE_MAX));
-        let Some(before) = before.filter(|before| before.gauge.limit == gauge.limit) else {
-            return Self { gauge, used, at: now, fades, refill: 0.0, falls: 0 };
+        let fades = now + gauge.reset.map_or(gauge.window, |reset| reset.min(gauge.window));
+        let is_same = |one: &Gauge| (one.limit, one.window) == (gauge.limit, gauge.window);
+        let Some(before) = before.filter(|before| is_same(&before.gauge)) else {
+            // Of one request at a time nothing is ever left to be told.
+            let falls = if gauge.limit == 1 && gauge.window < MINUTE { FALLS_MIN } else { 0 };
+            return Self { gauge, used, at: now, fades, refill: 0.0, falls };
         };
         let falls = before.falls.saturating_add(u8::from(gauge.remaining < before.gauge.remaining));
         let span = now.saturating_duration_since(before.at).as_secs_f64();
         let limit = gauge.limit as f64;
         let came = gauge.remaining as f64 + used as f64 - before.gauge.remaining as f64 - before.used as f64;
-        // If all of it came back at once it is a new minute, and a full limit cannot grow.
+        // If all of it came back at once it is a new window, and a full limit cannot grow.
         let says = before.fades > now && came < limit / 2.0 && gauge.remaining < gauge.limit - gauge.limit / RESERVE;
         let refill = if says {
             let measured = (before.refill * REFILL_SPAN + came) / (REFILL_SPAN + span);
-            measured.clamp(0.0, limit / MINUTE)
+            measured.clamp(0.0, limit / gauge.window.as_secs_f64())
         } else {
             before.refill
         };
@@ -125,7 +133,7 @@ impl LimitReading {
     fn roll(&mut self, used: u64, now: Instant) {
         if self.fades <= now && self.falls >= FALLS_MIN {
             self.gauge.remaining = self.gauge.limit;
-            (self.used, self.at, self.fades) = (used, now, now + FADE_MAX);
+            (self.used, self.at, self.fades) = (used, now, now + self.gauge.window);
         }
     }
 
@@ -179,10 +187,11 @@ impl MinuteCount {
     }
 }
 
-/// How many requests per minute a provider admits that does not say so: a bucket that is empty at its refusal.
+/// How many requests a provider admits within some time that does not say so: a bucket that is empty at its refusal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct LearntRate {
     limit: f64,
+    window: Duration,
     level: f64,
     at: Instant,
     refused: Instant,
@@ -194,8 +203,13 @@ impl LearntRate {
         (self.limit / RESERVE as f64).max(1.0)
     }
 
+    /// Returns how much comes back in a second.
+    fn rate(&self) -> f64 {
+        self.limit / self.window.as_secs_f64()
+    }
+
     fn level(&self, now: Instant) -> f64 {
-        let came = self.limit / MINUTE * now.saturating_duration_since(self.at).as_secs_f64();
+        let came = self.rate() * now.saturating_duration_since(self.at).as_secs_f64();
         (self.level + came).min(self.burst())
     }
 
@@ -209,7 +223,7 @@ impl LearntRate {
 
     fn room(&self, amount: f64, now: Instant) -> (f64, Option<Instant>) {
         let level = self.level(now);
-        let wait = Duration::from_secs_f64((amount.min(self.burst()) - level).max(0.0) * MINUTE / self.limit);
+        let wait = Duration::from_secs_f64((amount.min(self.burst()) - level).max(0.0) / self.rate());
         (level.max(0.0), (!wait.is_zero()).then(|| now + wait))
     }
 }
@@ -237,15 +251,20 @@ impl LearntLimit {
         self.learnt.iter_mut().for_each(|learnt| learnt.level += expected as f64 - taken as f64);
     }
 
-    /// Learns from the refusal of an amount. It may say how many are let in; else that many were. It may say when to
-    /// come back: then there is room for that amount.
-    fn refused(&mut self, limit: Option<u64>, amount: u64, back: Option<Instant>, now: Instant) {
+    /// Learns from the refusal of an amount. It may say how many are let in within which time; else that many were in a
+    /// minute. It may say when to come back: then there is room for that amount.
+    fn refused(&mut self, told: Option<(u64, Duration)>, amount: u64, back: Option<Instant>, now: Instant) {
         let counted = self.counted.sum().max(1) as f64;
-        let learnt = self.learnt(now).map_or(counted, |learnt| (learnt.limit * LEARN_CUT).min(counted));
-        let limit = limit.map_or(learnt, |limit| limit as f64);
-        let mut learnt = LearntRate { limit, level: 0.0, at: now, refused: now };
+        let (limit, window) = match (told, self.learnt(now)) {
+            (Some((limit, window)), _) => (limit as f64, window),
+            // What is counted is a minute.
+            (None, Some(learnt)) if learnt.window == MINUTE => ((learnt.limit * LEARN_CUT).min(counted), MINUTE),
+            (None, Some(learnt)) => (learnt.limit * LEARN_CUT, learnt.window),
+            (None, None) => (counted, MINUTE),
+        };
+        let mut learnt = LearntRate { limit, window, level: 0.0, at: now, refused: now };
         if let Some(back) = back {
-            let comes = back.saturating_duration_since(now).as_secs_f64() * limit / MINUTE;
+            let comes = back.saturating_duration_since(now).as_secs_f64() * learnt.rate();
             learnt.level = ((amount as f64).min(learnt.burst()) - comes).max(0.0);
         }
         self.learnt = Some(learnt);
@@ -255,9 +274,9 @@ impl LearntLimit {
 impl Headroom {
     /// Counts an attempt that is admitted; returns what was admitted so far, this one included.
     pub fn admit(&mut self, tokens: u64, now: Instant) -> AdmittedTotals {
-        let AdmittedTotals { requests, tokens: taken } = self.used;
-        self.requests.iter_mut().for_each(|reading| reading.roll(requests, now));
-        self.tokens.iter_mut().for_each(|reading| reading.roll(taken, now));
+        for (kind, reading) in self.told.iter_mut().enumerate() {
+            reading.iter_mut().for_each(|reading| reading.roll(self.used.of(kind), now));
+        }
         self.taught[REQUESTS].admit(1, now);
         self.taught[TOKENS].admit(tokens, now);
         self.used.requests += 1;
@@ -274,11 +293,11 @@ impl Headroom {
 
     /// Notes what an answer said of the limits, and what had been admitted when its request was sent.
     pub fn read(&mut self, limits: Limits, used: AdmittedTotals, now: Instant) {
-        let next = |before: Option<LimitReading>, gauge: Option<Gauge>, used| {
-            gauge.map(|gauge| LimitReading::next(before, gauge, used, now)).or(before)
-        };
-        self.requests = next(self.requests, limits.requests, used.requests);
-        self.tokens = next(self.tokens, limits.tokens, used.tokens);
+        let Limits { requests, tokens, requests_short, tokens_short } = limits;
+        for (kind, gauge) in [requests, tokens, requests_short, tokens_short].into_iter().enumerate() {
+            let before = self.told[kind];
+            self.told[kind] = gauge.map(|gauge| LimitReading::next(before, gauge, used.of(kind), now)).or(before);
+        }
     }
 
     /// Notes that the provider's limit refused a request that was expected to take this many tokens. If no header tells
@@ -286,13 +305,14 @@ impl Headroom {
     pub fn refused(&mut self, named: Option<NamedLimit>, tokens: u64, back: Option<Instant>, now: Instant) {
         self.taught[REQUESTS].counted.correct(1, 0);
         self.taught[TOKENS].counted.correct(tokens, 0);
-        let told = [self.requests, self.tokens].map(|reading| reading.is_some_and(|reading| reading.fades > now));
-        let (of, limit) = match named {
-            Some(NamedLimit { tokens: true, limit }) => (TOKENS, limit),
-            Some(NamedLimit { tokens: false, limit }) => (REQUESTS, limit),
-            None => (REQUESTS, None),
+        let told = self.told.map(|reading| reading.is_some_and(|reading| reading.fades > now));
+        let of = usize::from(named.is_some_and(|named| named.tokens));
+        let limit = named.and_then(|named| Some((named.limit?, named.window)));
+        let is_told = match limit {
+            Some((_, window)) => told[if window < MINUTE { of + KINDS } else { of }],
+            None if named.is_some() => told[of] || told[of + KINDS],
+            None => told.contains(&true),
         };
-        let is_told = if named.is_some() { told[of] } else { told[REQUESTS] || told[TOKENS] };
         let requests = self.taught[REQUESTS].counted;
         if !is_told && (limit.is_some() || (requests.is_whole() && requests.sum() >= LEARN_MIN)) {
             self.taught[of].refused(limit, [1, tokens][of], back, now);
@@ -301,11 +321,11 @@ impl Headroom {
 
     /// Returns the part that is left of the scarcest limit, 0 to 1, as far as that is known.
     pub fn share(&self, now: Instant) -> Option<f64> {
-        let share = |reading: Option<LimitReading>, used| {
-            reading.and_then(|reading| Some(reading.level(used, now)? / reading.gauge.limit.max(1) as f64))
+        let told = self.told.iter().enumerate().filter_map(|(kind, reading)| Some((kind, (*reading)?)));
+        let share = |(kind, reading): (usize, LimitReading)| {
+            Some(reading.level(self.used.of(kind), now)? / reading.gauge.limit.max(1) as f64)
         };
-        let all = [share(self.requests, self.used.requests), share(self.tokens, self.used.tokens)];
-        all.into_iter().flatten().reduce(f64::min)
+        told.filter_map(share).reduce(f64::min)
     }
 
     /// Tells whether a limit is known, told or learnt.
@@ -315,15 +335,16 @@ impl Headroom {
 
     /// Returns whether there is room for one more request of this many tokens.
     pub fn room(&self, tokens: u64, now: Instant) -> Room {
-        let requests = self.requests.and_then(|reading| reading.room(self.used.requests, 1, now));
-        let of_tokens = self.tokens.and_then(|reading| reading.room(self.used.tokens, tokens, now));
-        let of_tokens = of_tokens.map(|(left, until)| (left / tokens.max(1) as f64, until));
-        let learnt = |of: usize, amount: f64| {
-            let room = self.taught[of].learnt(now).map(|learnt| learnt.room(amount, now));
-            room.map(|(left, until)| (left / amount.max(1.0), until))
-        };
-        let all = [requests, of_tokens, learnt(REQUESTS, 1.0), learnt(TOKENS, tokens as f64)];
-        let told = all.into_iter().flatten();
+        let amounts = [1, tokens];
+        let told = self.told.iter().enumerate().filter_map(|(kind, reading)| {
+            let (left, until) = (*reading)?.room(self.used.of(kind), amounts[kind % KINDS], now)?;
+            Some((left / amounts[kind % KINDS].max(1) as f64, until))
+        });
+        let learnt = self.taught.iter().zip(amounts).filter_map(|(taught, amount)| {
+            let (left, until) = taught.learnt(now)?.room(amount as f64, now);
+            Some((left / amount.max(1) as f64, until))
+        });
+        let told = told.chain(learnt);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, not below 0")]
         let requests = told.clone().map(|(left, _)| left as u32).min();
         let until = told.filter_map(|(_, until)| until).max();
@@ -335,20 +356,19 @@ impl Headroom {
 
     /// Tells whether the limits, their reserves included, have room for one more.
     fn has_reserve(&self, tokens: u64, now: Instant) -> bool {
-        let has = |reading: Option<LimitReading>, used, amount: u64| {
-            reading.and_then(|reading| reading.level(used, now)).is_none_or(|level| level >= amount as f64)
+        let has = |(kind, reading): (usize, &Option<LimitReading>)| {
+            let level = reading.and_then(|reading| reading.level(self.used.of(kind), now));
+            level.is_none_or(|level| level >= [1, tokens][kind % KINDS] as f64)
         };
-        self.taught.iter().all(|taught| taught.learnt(now).is_none())
-            && has(self.requests, self.used.requests, 1)
-            && has(self.tokens, self.used.tokens, tokens)
+        self.taught.iter().all(|taught| taught.learnt(now).is_none()) && self.told.iter().enumerate().all(has)
     }
 }
 
-lasting!(struct Headroom { requests, tokens, used, last, taught });
+lasting!(struct Headroom { told, used, last, taught });
 lasting!(struct AdmittedTotals as Used { requests, tokens });
 lasting!(struct LimitReading as Reading { gauge, used, at, fades, refill, falls });
 lasting!(struct MinuteCount as Counted { since, slices });
-lasting!(struct LearntRate as Learnt { limit, level, at, refused });
+lasting!(struct LearntRate as Learnt { limit, window, level, at, refused });
 lasting!(struct LearntLimit as Taught { counted, learnt });
 
 #[cfg(test)]
@@ -361,11 +381,11 @@ mod tests {
 
     #[expect(clippy::unnecessary_wraps, reason = "what limits hold")]
     fn gauge(remaining: u64, limit: u64, reset: Option<Duration>) -> Option<Gauge> {
-        Some(Gauge { limit, remaining, reset })
+        Some(Gauge { reset, ..Gauge::new(limit, remaining) })
     }
 
     fn requests(remaining: u64, limit: u64, reset: Option<Duration>) -> Limits {
-        Limits { requests: gauge(remaining, limit, reset), tokens: None }
+        Limits { requests: gauge(remaining, limit, reset), ..Limits::default() }
     }
 
     #[test]
@@ -379,7 +399,8 @@ mod tests {
     fn the_limit_of_which_least_is_left_decides() {
         let now = Instant::now();
         let mut headroom = Headroom::default();
-        let limits = Limits { requests: gauge(90, 100, None), tokens: gauge(200, 1_000, None) };
+        let (requests_left, tokens) = (gauge(90, 100, None), gauge(200, 1_000, None));
+        let limits = Limits { requests: requests_left, tokens, ..Limits::default() };
         headroom.read(limits, AdmittedTotals::default(), now);
         assert_eq!(headroom.share(now), Some(0.2));
         headroom.read(requests(10, 100, None), AdmittedTotals::default(), now);
@@ -394,7 +415,8 @@ mod tests {
         for _ in 0..4 {
             headroom.admit(100, now);
         }
-        headroom.read(Limits { requests: gauge(9, 10, None), tokens: gauge(900, 1_000, None) }, asked, now);
+        let limits = Limits { tokens: gauge(900, 1_000, None), ..requests(9, 10, None) };
+        headroom.read(limits, asked, now);
         assert_eq!(headroom.share(now), Some(0.5));
         for _ in 0..9 {
             headroom.admit(0, now);
@@ -469,7 +491,7 @@ mod tests {
         assert_eq!(headroom.share(now), Some(0.0), "as advice it counts");
         let mut honest = fallen(0, now);
         assert!(honest.room(0, now).until.is_some());
-        assert_eq!(honest.room(0, now + FADE_MAX).until, None, "and for a minute at most");
+        assert_eq!(honest.room(0, now + MINUTE).until, None, "and for a minute at most");
         honest.read(requests(5, 1_000, None), honest.used, now);
         assert_eq!(honest.room(0, now).until, None, "another limit has to be seen anew");
     }
@@ -480,7 +502,7 @@ mod tests {
         let mut headroom = Headroom::default();
         for remaining in [930, 920, 910, 900] {
             let tokens = gauge(remaining, 1_000, None);
-            headroom.read(Limits { requests: None, tokens }, headroom.used, now);
+            headroom.read(Limits { tokens, ..Limits::default() }, headroom.used, now);
         }
         assert_eq!(headroom.room(5_000, now).until, None);
         headroom.admit(100, now);
@@ -545,7 +567,7 @@ mod tests {
     #[test]
     fn a_limit_of_tokens_is_learnt_from_refusals_that_name_it_or_say_that_it_is_one() {
         for (limit, told) in [(60_000.0, Some(60_000)), (60_000.0, None), (600_000.0, Some(600_000))] {
-            let (let_in, refused) = plays(limit, NamedLimit { tokens: true, limit: told }, 1_000);
+            let (let_in, refused) = plays(limit, NamedLimit { tokens: true, limit: told, window: MINUTE }, 1_000);
             let used = let_in as f64 * 500.0 / (limit * 4.0);
             assert!(refused * 50 <= let_in, "{told:?}: {refused} refused, {let_in} let in");
             assert!(used >= 0.85, "{told:?}: {used:.2} used");
@@ -557,7 +579,12 @@ mod tests {
         let now = Instant::now();
         for (tokens, limit) in [(false, 3), (false, 600), (true, 3_000)] {
             let mut headroom = Headroom::default();
-            headroom.refused(Some(NamedLimit { tokens, limit: Some(limit) }), 300, Some(now + SECOND), now);
+            headroom.refused(
+                Some(NamedLimit { tokens, limit: Some(limit), window: MINUTE }),
+                300,
+                Some(now + SECOND),
+                now,
+            );
             assert_eq!(headroom.room(300, now + SECOND + SECOND / 1_000).until, None, "{limit}");
         }
     }
@@ -566,12 +593,69 @@ mod tests {
     fn a_request_that_is_larger_than_a_burst_is_let_in_and_paid_for_afterwards() {
         let now = Instant::now();
         let mut headroom = Headroom::default();
-        headroom.refused(Some(NamedLimit { tokens: true, limit: Some(6_000) }), 0, None, now);
+        headroom.refused(Some(NamedLimit { tokens: true, limit: Some(6_000), window: MINUTE }), 0, None, now);
         let whole = now + 6 * SECOND;
         assert_eq!(headroom.room(3_000, whole).until, None, "a tenth is there");
         headroom.admit(3_000, whole);
         let until = headroom.room(100, whole).until.expect("it is used up");
         assert!((24 * SECOND..26 * SECOND).contains(&(until - whole)), "{:?}", until - whole);
+    }
+
+    /// Asks a provider that lets in so many within a window, for twenty windows, as fast as there is room, and after a
+    /// refusal in the next window: it tells what is left, or names its limit when it refuses. Returns what it let in
+    /// and refused.
+    fn asks(limit: u64, window: Duration, tells: bool) -> (u64, u64) {
+        let start = Instant::now();
+        let (mut headroom, mut taken, mut since) = (Headroom::default(), 0, start);
+        let (mut let_in, mut refused, mut is_held) = (0, 0, false);
+        for tick in 0..2_000 {
+            let now = start + window * tick / 100;
+            if now - since >= window {
+                (since, taken, is_held) = (now, 0, false);
+            }
+            while !is_held && headroom.room(0, now).until.is_none() {
+                let used = headroom.admit(0, now);
+                taken += 1;
+                if tells {
+                    let gauge = Gauge { window, ..Gauge::new(limit, limit.saturating_sub(taken)) };
+                    headroom.read(Limits { requests_short: Some(gauge), ..Limits::default() }, used, now);
+                }
+                if taken <= limit {
+                    let_in += 1;
+                    continue;
+                }
+                (refused, is_held) = (refused + 1, true);
+                let named = NamedLimit { tokens: false, limit: Some(limit), window };
+                headroom.refused(Some(named).filter(|_| !tells), 0, None, now);
+            }
+        }
+        (let_in, refused)
+    }
+
+    #[test]
+    fn a_limit_is_paced_by_the_time_that_it_is_of() {
+        for (limit, seconds) in [(1, 1), (2, 1), (5, 1), (50, 1), (20, 10)] {
+            for tells in [true, false] {
+                let (let_in, refused) = asks(limit, SECOND * seconds, tells);
+                let case = format!("{limit} in {seconds} s, {tells}: {let_in} let in, {refused} refused");
+                assert!(refused <= 8, "{case}");
+                assert!(let_in >= 20 * limit * 6 / 10, "{case}");
+            }
+        }
+    }
+
+    #[test]
+    fn limits_of_a_minute_and_of_a_second_are_kept_beside_each_other() {
+        let now = Instant::now();
+        let mut headroom = Headroom::default();
+        for left in (0..5).rev() {
+            let short = Gauge { window: SECOND, ..Gauge::new(5, left) };
+            let used = headroom.admit(0, now);
+            headroom.read(Limits { requests_short: Some(short), ..requests(90 + left, 100, None) }, used, now);
+        }
+        let until = headroom.room(0, now).until.map(|until| until - now);
+        assert_eq!(until, Some(SECOND), "the second's is used up");
+        assert_eq!(headroom.share(now + SECOND), Some(0.9), "the minute's is still known");
     }
 
     proptest! {
@@ -585,7 +669,8 @@ mod tests {
             let reset = reset.map(Duration::from_secs);
             let [a, b, c, d] = limits;
             let mut headroom = Headroom::default();
-            let limits = Limits { requests: gauge(a.min(b), b, reset), tokens: gauge(c.min(d), d, reset) };
+            let (requests, tokens) = (gauge(a.min(b), b, reset), gauge(c.min(d), d, reset));
+            let limits = Limits { requests, tokens, ..Limits::default() };
             headroom.read(limits, AdmittedTotals { requests: used[0], tokens: used[1] }, now);
             headroom.admit(u64::MAX, now);
             prop_assert!(headroom.share(now).is_none_or(|share| (0.0..=1.0).contains(&share)));
@@ -641,7 +726,7 @@ mod tests {
     #[test]
     fn a_learnt_limit_grows_by_a_twentieth_in_a_minute_in_which_it_is_used() {
         let start = Instant::now();
-        let mut learnt = LearntRate { limit: 600.0, level: 60.0, at: start, refused: start };
+        let mut learnt = LearntRate { limit: 600.0, window: MINUTE, level: 60.0, at: start, refused: start };
         for second in 1..=60 {
             learnt.take(1.0, start + SECOND * second);
         }
@@ -654,7 +739,7 @@ mod tests {
         let until = |back: Option<Duration>| {
             let mut headroom = Headroom::default();
             headroom.admit(0, now);
-            let named = Some(NamedLimit { tokens: false, limit: Some(600) });
+            let named = Some(NamedLimit { tokens: false, limit: Some(600), window: MINUTE });
             headroom.refused(named, 0, back.map(|back| now + back), now);
             headroom.room(0, now).until.map(|until| until - now)
         };

@@ -462,7 +462,7 @@ lasting!(
         Reasoning,
     }
 );
-lasting!(struct Gauge { limit, remaining, reset });
+lasting!(struct Gauge { limit, remaining, reset, window });
 
 mod words;
 

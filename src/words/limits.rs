@@ -11,7 +11,14 @@ pub struct Limits {
     pub requests: Option<Gauge>,
     /// Tokens; of several limits (prompt, answer, both) the one with the least left.
     pub tokens: Option<Gauge>,
+    /// Requests within less than a minute, beside those of a minute.
+    pub requests_short: Option<Gauge>,
+    /// Tokens within less than a minute.
+    pub tokens_short: Option<Gauge>,
 }
+
+/// The time that a limit is of where nothing else is said.
+pub const MINUTE: Duration = Duration::from_secs(60);
 
 impl Limits {
     /// Tells whether nothing was said.
@@ -20,13 +27,15 @@ impl Limits {
     }
 }
 
-/// A limit of a minute that a refusal names in its words.
+/// A limit that a refusal names in its words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NamedLimit {
     /// Whether it counts tokens; else requests.
     pub tokens: bool,
     /// How many, where that is said; above 0.
     pub limit: Option<u64>,
+    /// Within which time.
+    pub window: Duration,
 }
 
 /// One limit and what is left of it.
@@ -39,12 +48,14 @@ pub struct Gauge {
     pub remaining: u64,
     /// How long until all of it is there again, where that was said.
     pub reset: Option<Duration>,
+    /// The time that it is of: as its name says, else a minute.
+    pub window: Duration,
 }
 
 impl Gauge {
     /// Returns a limit and what is left of it, of which no more is known.
     pub const fn new(limit: u64, remaining: u64) -> Self {
-        Self { limit, remaining, reset: None }
+        Self { limit, remaining, reset: None, window: MINUTE }
     }
 
     /// Returns the part that is left once this much more was used, 0 to 1.

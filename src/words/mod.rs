@@ -66,7 +66,7 @@ pub use hedging::Hedging;
 pub use hint::{Hint, HintSource, Reported};
 pub use hold::{Cause, Hold, Reset, UnavailableTarget};
 pub use json::Json;
-pub use limits::{Gauge, Limits, NamedLimit};
+pub use limits::{Gauge, Limits, MINUTE, NamedLimit};
 pub use money::{Amount, OverBudget};
 pub use named::UnknownName;
 pub use names::NAME_BYTES_MAX;

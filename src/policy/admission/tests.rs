@@ -79,8 +79,8 @@ impl Bench {
 
     /// An answer says that this much is left of a limit of 100 requests.
     fn left(&mut self, ticket: &Ticket, remaining: u64, reset: Option<Duration>) {
-        let requests = Some(Gauge { limit: 100, remaining, reset });
-        self.admission.limits(ticket, Limits { requests, tokens: None }, self.now);
+        let requests = Some(Gauge { reset, ..Gauge::new(100, remaining) });
+        self.admission.limits(ticket, Limits { requests, ..Limits::default() }, self.now);
     }
 
     /// One attempt after the other by each key, each of which says what is left.
@@ -178,8 +178,8 @@ fn the_tokens_of_what_was_admitted_count_against_a_reading() {
     let mut bench = Bench::new(1, 2);
     for _ in 0..2 {
         let ticket = bench.admit(0).unwrap();
-        let tokens = Some(Gauge { limit: 1_000, remaining: 900, reset: None });
-        bench.admission.limits(&ticket, Limits { requests: None, tokens }, bench.now);
+        let tokens = Some(Gauge::new(1_000, 900));
+        bench.admission.limits(&ticket, Limits { tokens, ..Limits::default() }, bench.now);
     }
     let mut keys = Vec::new();
     for prompt_tokens in [400, 100, 100, 100, 100, 100] {
@@ -1263,7 +1263,7 @@ fn a_429_at_a_crowded_target_lets_fewer_in_at_once_unless_it_speaks_of_a_limit()
 fn a_refusal_that_names_a_limit_teaches_it() {
     let mut bench = Bench::new(1, 1);
     let ticket = bench.admit(0).unwrap();
-    let ticket = Ticket { named: Some(NamedLimit { tokens: false, limit: Some(60) }), ..ticket };
+    let ticket = Ticket { named: Some(NamedLimit { tokens: false, limit: Some(60), window: MINUTE }), ..ticket };
     bench.report(&ticket, Report::Ended(failure(FailureClass::RateLimited)));
     bench.now += RATE_LIMIT_DEFAULT * 2;
     assert_eq!(bench.health(0).room, Some(6), "a tenth of a minute's at once");
@@ -1273,8 +1273,8 @@ fn a_refusal_that_names_a_limit_teaches_it() {
 fn what_an_attempt_took_takes_the_place_of_what_it_was_expected_to_take() {
     let mut bench = Bench::new(1, 1);
     let first = bench.admit(0).unwrap();
-    let tokens = Some(Gauge { limit: 1_000, remaining: 900, reset: None });
-    bench.admission.limits(&first, Limits { requests: None, tokens }, bench.now);
+    let tokens = Some(Gauge::new(1_000, 900));
+    bench.admission.limits(&first, Limits { tokens, ..Limits::default() }, bench.now);
     let ask = AdmissionRequest { prompt_tokens: 200, output_expected: 100, ..ASK };
     for (outcome, taken, left) in
         [(Outcome::Success { tpot: None }, Some(100), 0.8), (Outcome::Unused, None, 0.8), (Outcome::Crashed, None, 0.5)]
@@ -1565,8 +1565,9 @@ impl Model {
                 if let Some(at) = ticket.checked_rem(self.live.len()) {
                     let (ticket, _) = self.live[at];
                     let gauge =
-                        Some(Gauge { limit: 100, remaining: remaining % 101, reset: reset.map(Duration::from_secs) });
-                    let limits = Limits { requests: gauge, tokens: gauge.filter(|_| remaining % 2 == 0) };
+                        Some(Gauge { reset: reset.map(Duration::from_secs), ..Gauge::new(100, remaining % 101) });
+                    let tokens = gauge.filter(|_| remaining % 2 == 0);
+                    let limits = Limits { requests: gauge, tokens, ..Limits::default() };
                     self.bench.admission.limits(&ticket, limits, now);
                 }
             }

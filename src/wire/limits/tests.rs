@@ -21,7 +21,7 @@ fn read(pairs: &[(&str, &str)]) -> Limits {
 
 #[expect(clippy::unnecessary_wraps, reason = "what is read")]
 fn gauge(remaining: u64, limit: u64, reset: Option<u64>) -> Option<Gauge> {
-    Some(Gauge { limit, remaining, reset: reset.map(Duration::from_millis) })
+    Some(Gauge { reset: reset.map(Duration::from_millis), ..Gauge::new(limit, remaining) })
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn every_providers_form_is_read() {
         (
             "groq",
             &groq,
-            Some(Gauge { limit: 14_400, remaining: 14_397, reset: Some(Duration::new(17, 399_999_999)) }),
+            Some(Gauge { reset: Some(Duration::new(17, 399_999_999)), ..Gauge::new(14_400, 14_397) }),
             None,
         ),
         ("anthropic", &anthropic, gauge(3_999, 4_000, Some(1_000)), gauge(40_000, 80_000, Some(30_000))),
@@ -123,7 +123,7 @@ fn every_providers_form_is_read() {
         ("xai", &xai, gauge(1_700, 1_800, None), gauge(10_000_000, 10_000_000, None)),
         ("nobody", &[("content-type", "text/plain"), ("x-remaining-patience", "3")], None, None),
     ] {
-        assert_eq!(read(pairs), Limits { requests, tokens }, "{name}");
+        assert_eq!(read(pairs), Limits { requests, tokens, ..Limits::default() }, "{name}");
     }
 }
 
@@ -157,7 +157,7 @@ fn a_limit_that_lies_or_is_over_says_nothing_or_what_can_be_true() {
             ("x-ratelimit-remaining-requests", remaining),
             ("x-ratelimit-reset-requests", reset),
         ];
-        assert_eq!(read(&pairs), Limits { requests: expected, tokens: None }, "{pairs:?}");
+        assert_eq!(read(&pairs), Limits { requests: expected, ..Limits::default() }, "{pairs:?}");
     }
     assert!(read(&[("x-ratelimit-remaining-requests", "5")]).is_empty(), "of a limit that is not known");
     assert!(read(&[("x-ratelimit-limit-requests", "5")]).is_empty(), "of which nobody says what is left");
@@ -174,8 +174,40 @@ fn a_date_is_read_against_the_responses_own() {
     assert_eq!(read(&pairs).requests, gauge(49, 50, Some(20_000)), "by our clock it would be over");
 }
 
+#[test]
+fn a_limit_is_of_the_time_that_its_name_says() {
+    let told = |limit, window| Some(Gauge { window: Duration::from_secs(window), ..Gauge::new(limit, 1) });
+    for (names, limit, expected) in [
+        (["requests", "-1s"], 5, Limits { requests_short: told(5, 1), ..Limits::default() }),
+        (["requests", "-second"], 5, Limits { requests_short: told(5, 1), ..Limits::default() }),
+        (["req", "-10-second"], 9, Limits { requests_short: told(9, 10), ..Limits::default() }),
+        (["req", "-second"], 2, Limits { requests_short: told(2, 1), ..Limits::default() }),
+        (["tokens", "-10s"], 800, Limits { tokens_short: told(800, 10), ..Limits::default() }),
+        (["tokens", "-1m"], 800, Limits { tokens: told(800, 60), ..Limits::default() }),
+        (["requests", "-hour"], 5, Limits::default()),
+        (["requests", "-1d"], 5, Limits::default()),
+        (["requests", "-0s"], 5, Limits::default()),
+        (["requests", "-2m"], 5, Limits::default()),
+        (["requests", "s"], 5, Limits::default()),
+        (["requests", "-99999999999999999999s"], 5, Limits::default()),
+    ] {
+        let [of, within] = names;
+        let name = |what: &str| format!("x-ratelimit-{what}-{of}{within}");
+        let (left, most, limit) = (name("remaining"), name("limit"), limit.to_string());
+        let pairs = [(most.as_str(), limit.as_str()), (left.as_str(), "1")];
+        assert_eq!(read(&pairs), expected, "{names:?}");
+    }
+    let both = read(&[
+        ("x-ratelimit-limit-requests-1s", "5"),
+        ("x-ratelimit-remaining-requests-1s", "4"),
+        ("x-ratelimit-limit-requests", "100"),
+        ("x-ratelimit-remaining-requests", "10"),
+    ]);
+    assert_eq!((both.requests.map(|it| it.limit), both.requests_short.map(|it| it.limit)), (Some(100), Some(5)));
+}
+
 /// Recorded, and not of about a minute, or not of requests or tokens.
-const NOT_READ: [&str; 3] = ["month", "input-images", "10-second"];
+const NOT_READ: [&str; 2] = ["month", "input-images"];
 
 #[test]
 fn every_limit_of_recorded_answers_is_read() {
@@ -191,9 +223,9 @@ fn every_limit_of_recorded_answers_is_read() {
             known && name.contains("ratelimit") && name.contains("remaining") && *value != "-1"
         });
         for (name, value) in told {
-            let read = NAMES.iter().filter(|names| names.remaining == *name);
+            let read = NAMES.iter().filter_map(|names| Some((names, window_of(name.as_str(), names.remaining)?)));
             let gauges: Vec<Gauge> =
-                read.filter_map(|names| super::gauge(names, &headers, SystemTime::UNIX_EPOCH)).collect();
+                read.filter_map(|(names, said)| super::gauge(names, said, &headers, SystemTime::UNIX_EPOCH)).collect();
             let [gauge] = gauges[..] else { panic!("{}: {name}: {gauges:?}", case["case"]) };
             let said: u64 = value.to_str().expect("a text").parse().expect("a number");
             assert_eq!(gauge.remaining, said.min(gauge.limit), "{}: {name}", case["case"]);
@@ -225,8 +257,10 @@ proptest! {
 
 #[test]
 fn the_words_of_a_refusal_name_its_limit() {
-    let tokens = |limit| Some(NamedLimit { tokens: true, limit });
-    let requests = |limit| Some(NamedLimit { tokens: false, limit });
+    let tokens = |limit| Some(NamedLimit { tokens: true, limit, window: MINUTE });
+    let requests = |limit| Some(NamedLimit { tokens: false, limit, window: MINUTE });
+    let within =
+        |tokens, limit, window| Some(NamedLimit { tokens, limit: Some(limit), window: Duration::from_secs(window) });
     for (words, expected) in [
         (
             "Rate limit reached for gpt-4o on tokens per min (TPM): Limit 30000, Used 14567, Requested 24754.",
@@ -242,6 +276,15 @@ fn the_words_of_a_refusal_name_its_limit() {
         ("Too many requests", None),
         ("limit 0 tokens per minute", tokens(None)),
         ("limit 99999999999999999999999 tokens per minute", tokens(None)),
+        ("Rate limit exceeded: 2 requests per second", within(false, 2, 1)),
+        ("You may make 1 request every 10 seconds", within(false, 1, 10)),
+        ("the most are 20 calls/s", within(false, 20, 1)),
+        ("Requests rate limit exceeded (RPS): Limit 5", within(false, 5, 1)),
+        ("5,000 tokens per sec are the most", within(true, 5_000, 1)),
+        ("3 requests per 2 minutes", None),
+        ("2 requests per second and 100 requests per minute are the most", None),
+        ("1000 requests per day", None),
+        ("60 requests a minute", requests(Some(60))),
     ] {
         assert_eq!(named(words), expected, "{words}");
     }
