@@ -19,7 +19,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::record::Record;
 use crate::runtime::ReplyStream;
-use crate::wire::serve::Writer;
+use crate::wire::serve::{Writer, wait_notice};
 use crate::words::{AssistantPart, Error, Finished, Reply, ReplyEvent, StopReason, UnavailableTarget};
 
 /// Bytes that go out in one piece, if they are there at once.
@@ -79,6 +79,14 @@ pub(super) struct WaitNotice {
 impl WaitNotice {
     pub(super) fn new(back_in: Option<Duration>, barred: Vec<UnavailableTarget>) -> Self {
         Self { until: back_in.map(|wait| Instant::now() + wait), barred }
+    }
+
+    fn back_in(&self) -> Option<Duration> {
+        self.until.map(|until| until.saturating_duration_since(Instant::now()))
+    }
+
+    pub(super) fn text(&self) -> String {
+        wait_notice(self.back_in(), &self.barred)
     }
 }
 
@@ -165,10 +173,7 @@ impl Streaming {
 
     fn keep_alive(&mut self) {
         match &*self.waiting.borrow() {
-            Some(WaitNotice { until, barred }) => {
-                let back_in = until.map(|until| until.saturating_duration_since(Instant::now()));
-                self.out.extend_from_slice(&self.writer.waiting(back_in, barred));
-            }
+            Some(notice) => self.out.extend_from_slice(&self.writer.waiting(notice.back_in(), &notice.barred)),
             None => self.out.extend_from_slice(self.writer.keep_alive()),
         }
     }

@@ -345,7 +345,12 @@ async fn live(
             Some(Ok(event))
         }
         Ok(None) => Some(Err(Error::Crashed)),
-        Err(_) => waiting.map(Ok),
+        Err(_) => {
+            if let Some(ReplyEvent::Waiting { back_in, barred }) = &waiting {
+                tell_waiting(&mut headers, &serve::wait_notice(*back_in, barred));
+            }
+            waiting.map(Ok)
+        }
     };
     record.call().into_iter().for_each(|call| tell_call(&mut headers, call));
     Ok(event_stream(headers, Streaming::live(stream, first, writer, keep_alive, record)))
@@ -359,7 +364,7 @@ async fn buffered(
     keep_alive: Duration,
     mut record: Record,
 ) -> Result<Response<ReplyBody>, Refusal> {
-    let (tell, told) = watch::channel(None);
+    let (tell, told) = watch::channel::<Option<WaitNotice>>(None);
     let mut reply = Box::pin(async move {
         let other = call.other_form();
         whole(call.stream().await?, Some(&tell), other).await
@@ -371,7 +376,10 @@ async fn buffered(
             (Box::pin(std::future::ready(Ok(whole))) as std::pin::Pin<Box<dyn Future<Output = _> + Send>>, false)
         }
         Ok(Err(error)) => return Err(failed(caller_dialect, &error, &mut record)),
-        Err(_) => (reply as _, true),
+        Err(_) => {
+            told.borrow().iter().for_each(|waiting| tell_waiting(&mut headers, &waiting.text()));
+            (reply as _, true)
+        }
     };
     record.call().into_iter().for_each(|call| tell_call(&mut headers, call));
     Ok(event_stream(headers, Streaming::buffered(reply, waits, told, writer, keep_alive, record)))
@@ -452,6 +460,13 @@ pub(super) fn tell_whole(headers: &mut HeaderMap, finished: &Finished) {
         .collect();
     if let (false, Ok(value)) = (notes.is_empty(), HeaderValue::try_from(notes.join(", "))) {
         headers.insert(HeaderName::from_static("x-standin-notes"), value);
+    }
+}
+
+/// Sets the header of a stream whose call is parked: Gemini's clients take a comment for an error.
+fn tell_waiting(headers: &mut HeaderMap, notice: &str) {
+    if let Ok(value) = HeaderValue::try_from(notice) {
+        headers.insert(HeaderName::from_static("x-standin-waiting"), value);
     }
 }
 

@@ -34,7 +34,7 @@ pub use other_form::in_other_form;
 pub use published::{is_published, is_published_for_vectors};
 pub use refusal::{Refusal, RefusalReason, refuse};
 pub use responses::{call_of, deleted, id_of};
-pub use writer::Writer;
+pub use writer::{Writer, wait_notice};
 
 use std::fmt;
 

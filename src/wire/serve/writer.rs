@@ -223,16 +223,12 @@ impl Writer {
         }
     }
 
-    /// Returns the same while the call is parked: which targets it waits for, and for how long, where comments are no
-    /// errors.
+    /// Returns the same while the call is parked, with what it waits for where comments are no errors.
     pub fn waiting(&self, back_in: Option<Duration>, barred: &[UnavailableTarget]) -> Vec<u8> {
         if self.form.caller_dialect == CallerDialect::Gemini {
             return self.keep_alive().to_vec();
         }
-        let back = back_in.map_or_else(String::new, |wait| format!(", back in {} s", wait.as_millis().div_ceil(1000)));
-        let named = barred.iter().take(BARRED_MAX).map(|one| format!("{} {}", one.target, one.cause));
-        let named = named.collect::<Vec<_>>().join("; ").replace(char::is_control, " ");
-        format!(": waiting{back}: {named}\n\n").into_bytes()
+        format!(": {}\n\n", wait_notice(back_in, barred)).into_bytes()
     }
 
     /// Begins the stream where it has not begun; returns how many proofs were written, `None` where it has ended.
@@ -273,6 +269,14 @@ impl Writer {
             })
             .as_mut()
     }
+}
+
+/// Says of a parked call for how long it waits, and for which targets.
+pub fn wait_notice(back_in: Option<Duration>, barred: &[UnavailableTarget]) -> String {
+    let back = back_in.map_or_else(String::new, |wait| format!(", back in {} s", wait.as_millis().div_ceil(1000)));
+    let named = barred.iter().take(BARRED_MAX).map(|one| format!("{} {}", one.target, one.cause));
+    let named = named.collect::<Vec<_>>().join("; ").replace(char::is_control, " ");
+    format!("waiting{back}: {named}")
 }
 
 /// Says the parts of an answer that have not come in pieces: the proof of the thought that is still open, then its

@@ -30,6 +30,8 @@ async fn a_stream_whose_call_is_parked_says_so_in_comments_and_a_whole_answer_co
             for how in ["live", "buffered"] {
                 let headers = [("x-standin-on-exhausted", "wait"), ("x-standin-stream", how)];
                 let mut exchange = http::begin(to, caller, "smart", SAID, true, &headers).await;
+                // The head says it in every dialect.
+                exchange.until(|seen| seen.contains("x-standin-waiting: waiting, back in ")).await;
                 if caller == Caller::Gemini {
                     exchange.until(|seen| seen.contains("\n\n\r\n")).await;
                 } else {
