@@ -69,8 +69,11 @@ const PAUSE_LATE_MIN: Duration = Duration::from_millis(300);
 const AGAIN_REFUSED: Duration = Duration::from_secs(1);
 /// … but soon enough for some more tries in the time that is left.
 const AGAIN_REFUSED_SHARE: u32 = 8;
-/// Callers watch a silence for about this long: a call that may take less does not do so before, and not much later.
+/// Callers watch a silence for about this long: a call that may take less does not do so before, if it has the time.
 const SILENCE_MIN: Duration = Duration::from_secs(10);
+/// The part of its time that a call leaves to what it takes rather than nothing: to targets at least, and to a text.
+const LESS_SHARE: u32 = 4;
+const TEXT_SHARE: u32 = 16;
 /// Plans without an attempt or a wait between them: one, one more after its targets refused, one as a last resort.
 const PLANS_MAX: u32 = 3;
 /// The name of a target that a reconfiguration removed while an attempt ran there.
@@ -577,12 +580,14 @@ impl Failover {
             let mut step = if more { self.seek(budget, now) } else { None };
             if working == 0 && step.is_none() {
                 step = self.ask_again(now).map(Step::Try);
-                if step.is_none() && self.silent_at().is_some_and(|at| at <= now) {
-                    self.told_silent = true;
-                    return Step::Silent;
-                }
-                until = self.again().map(|(at, _)| at).into_iter().chain(self.silent_at()).fold(until, Instant::min);
+                until = self.again().map(|(at, _)| at).into_iter().fold(until, Instant::min);
             }
+            let silent_at = if step.is_none() { self.silent_at() } else { None };
+            if silent_at.is_some_and(|at| at <= now) {
+                self.told_silent = true;
+                return Step::Silent;
+            }
+            until = silent_at.into_iter().fold(until, Instant::min);
             match step.or_else(|| if more { self.wait(budget, now) } else { None }) {
                 Some(Step::Wait(at)) => return Step::Wait(at.min(until)),
                 Some(Step::Queue(at)) => return Step::Queue(at.min(until)),
@@ -690,8 +695,10 @@ impl Failover {
     /// Returns how long an attempt's silence is tolerated from now on: its usual time, unless the targets and keys
     /// behind it would then have too little of what is left.
     fn patience_with(&self, at: usize, patience: Duration, left: TimeLeft, now: Instant) -> Duration {
-        let behind = self.behind(patience, now).chain(self.keys_behind());
-        patience.min(left.share(self.targets[at].planned.needs, behind))
+        let behind: Vec<Duration> = self.behind(patience, now).chain(self.keys_behind()).collect();
+        let Planned { needs, measured, .. } = self.targets[at].planned;
+        let share = left.share(needs, behind.iter().copied());
+        patience.min(if measured { share } else { left.evened(share, behind.len()) })
     }
 
     /// Returns until when to wait for the first target that may be asked again, if that is near: by then another plan

@@ -63,6 +63,13 @@ impl TimeLeft {
             _ => self.0.mul_f64(own.as_secs_f64() / (own + others).as_secs_f64()),
         }
     }
+
+    /// Returns such a part where it is a guess what an attempt needs: no more than each of the others has, of which the
+    /// last has two, so that it can give a usual answer; and half of an even part at least.
+    pub fn evened(self, part: Duration, others: usize) -> Duration {
+        let others = u32::try_from(others).unwrap_or(u32::MAX / 4);
+        if others == 0 { part } else { part.clamp(self.0 / (2 * others + 2), self.0 / (others + 2)) }
+    }
 }
 
 /// How long a call's caller waits for content, as far as is known. It ends no call: its targets share time by it.
@@ -89,17 +96,22 @@ impl CallerPatience {
         guessed: Option<Duration>,
         now: Instant,
     ) -> (TimeLeft, Duration) {
-        let (leaves, least) = match (self, guessed) {
-            (Self::Deadline, _) => (None, Duration::ZERO),
-            (Self::Until(at), _) => (Some(at), Duration::ZERO),
-            (Self::Unknown(since), Some(usual)) => {
-                (Some(since + usual.saturating_mul(CALLER_WAITS).max(CALLER_WAITS_MIN)), Duration::ZERO)
-            }
-            (Self::Unknown(since), None) => (Some(since + CALLER_WAITS_MIN), borne / 2),
-        };
-        match leaves.filter(|&at| at > now && at < deadline) {
+        let least = if matches!((self, guessed), (Self::Unknown(_), None)) { borne / 2 } else { Duration::ZERO };
+        match self.leaves(guessed).filter(|&at| at > now && at < deadline) {
             Some(leaves) => (TimeLeft::until(leaves, now), least),
             None => (TimeLeft::until(deadline, now), Duration::ZERO),
+        }
+    }
+
+    /// Returns when it leaves, where that is not at the deadline.
+    pub fn leaves(self, guessed: Option<Duration>) -> Option<Instant> {
+        match self {
+            Self::Deadline => None,
+            Self::Until(at) => Some(at),
+            Self::Unknown(since) => {
+                let usual = guessed.unwrap_or_default().saturating_mul(CALLER_WAITS);
+                Some(since + usual.max(CALLER_WAITS_MIN))
+            }
         }
     }
 }
@@ -302,6 +314,17 @@ mod tests {
         assert_eq!(pace(29, None).patience(true), pace(29, None).first, "who probes waits for the usual time");
         let stream = Pace::of(&ttft, &latency(SECOND * 9, 99), &tpot, 20_000, false, None);
         assert_eq!((stream.first, stream.answer), (SECOND * 2, SECOND * 4));
+    }
+
+    #[test]
+    fn where_it_is_a_guess_what_is_needed_parts_are_about_even_and_the_last_has_two() {
+        let now = Instant::now();
+        let left = |left| TimeLeft::until(now + left, now);
+        assert_eq!(left(SECOND * 15).evened(SECOND * 12, 0), SECOND * 12, "nobody is behind it");
+        assert_eq!(left(SECOND * 15).evened(SECOND * 14, 1), SECOND * 5, "and the last has ten");
+        assert_eq!(left(SECOND * 15).evened(SECOND * 13, 3), SECOND * 3);
+        assert_eq!(left(SECOND * 12).evened(MS(100), 2), SECOND * 2, "however much the others need");
+        assert_eq!(left(SECOND * 12).evened(MS(2_500), 2), MS(2_500));
     }
 
     proptest! {

@@ -17,12 +17,12 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    AGAIN_REFUSED, CallTarget, CancelReason, Failover, GONE, PLANS_MAX, Planned, Reason, RetryKind, SILENCE_MIN, Step,
-    TRY_MIN, TargetState, Try,
+    AGAIN_REFUSED, CallTarget, CancelReason, Failover, GONE, LESS_SHARE, PLANS_MAX, Planned, Reason, RetryKind,
+    SILENCE_MIN, Step, TEXT_SHARE, TRY_MIN, TargetState, Try,
 };
 use crate::policy::hedge::{Cost, Join};
 use crate::policy::look_pace::Look;
-use crate::policy::patience::{TimeLeft, look_every, reached};
+use crate::policy::patience::{CallerPatience, TimeLeft, look_every, reached};
 use crate::policy::retry_budget::RetryBudget;
 use crate::words::OnExhausted;
 
@@ -45,6 +45,11 @@ impl Failover {
     /// Tells whether a plan is for a call whose target was given up while many others may have waited there, too.
     pub fn is_scattered(&self) -> bool {
         self.scattered
+    }
+
+    /// Tells whether the caller is given an attempt's content.
+    pub fn is_committed(&self) -> bool {
+        self.committed.is_some() || self.broken.is_some()
     }
 
     /// Reports the age at which an attempt without content may be joined for speed, as its target is now.
@@ -361,26 +366,47 @@ impl Failover {
         self.give_up(why);
     }
 
-    /// Returns when a call that may take less no longer waits for what it has in flight, where nothing else is left to
-    /// ask: the first attempt is overdue by as much again and that at the last target is overdue, but callers watch a
-    /// silence for a while. Targets that are kept for this have half of its time left then, however short it is.
+    /// Returns when a call that may take less no longer waits for what it has in flight: the first attempt is overdue
+    /// by as much again and that at the last target is overdue, but callers watch a silence for a while. What it takes
+    /// is to reach its caller before that leaves: targets that are kept for this have half of its time left, or what
+    /// the attempts before them leave, or of a time that is assumed what is left after that while. A text takes no
+    /// time.
     pub(super) fn silent_at(&self) -> Option<Instant> {
         let takes_less = self.goes_on() && self.options.on_exhausted == OnExhausted::Degrade;
         if !takes_less || self.told_silent || self.broken.is_some() {
             return None;
         }
-        let running = self.targets.iter().filter_map(|met| match met.state {
-            TargetState::Runs { reason, since, .. } if reason != Reason::Beside => {
-                Some((since, met.planned.overdue, met.planned.first_token_max))
-            }
-            _ => None,
-        });
-        let (first, overdue, limit) = running.clone().min_by_key(|(since, ..)| *since)?;
-        let borne = overdue.map_or(limit, |overdue| overdue.saturating_mul(2)).max(SILENCE_MIN);
-        let last = running.map(|(since, overdue, limit)| since + overdue.unwrap_or(limit)).max();
-        let half = first + self.deadline.saturating_duration_since(first) / 2;
-        let latest = if self.steps_down() { half } else { self.deadline };
-        last.max(Some(first + borne)).map(|at| at.min(latest))
+        let running = self
+            .targets
+            .iter()
+            .filter(|met| matches!(met.state, TargetState::Runs { reason, .. } if reason != Reason::Beside));
+        let running = running.filter_map(|met| Some((met.since()?, met.late_at()?, met.planned)));
+        let (first, _, eldest) = running.clone().min_by_key(|(since, ..)| *since)?;
+        let borne = eldest.overdue.map_or(eldest.first_token_max, |overdue| overdue.saturating_mul(2));
+        let overdue = |planned: Planned| planned.overdue.unwrap_or(planned.first_token_max);
+        let last = running.clone().map(|(since, _, planned)| since + overdue(planned)).max()?;
+        let late = running.map(|(_, late, _)| late).max()?;
+        let ends = self.ends_for(&eldest, first);
+        let time = ends.saturating_duration_since(first);
+        let before = |share: u32| ends.checked_sub(time / share).unwrap_or(first);
+        let is_assumed = matches!(self.caller, CallerPatience::Unknown(_));
+        let latest = if self.steps_down() {
+            let watched = if is_assumed { first + SILENCE_MIN } else { late };
+            before(2).max(late.max(watched).min(before(LESS_SHARE)))
+        } else if ends < self.deadline {
+            before(TEXT_SHARE)
+        } else {
+            self.deadline
+        };
+        // An assumption about a caller takes nothing from a target before it is later than almost all answers.
+        let least = if is_assumed && eldest.measured { overdue(eldest) / 2 } else { Duration::ZERO };
+        Some(last.max(first + borne.max(SILENCE_MIN)).min(latest.max(first + least)))
+    }
+
+    /// Returns when the caller leaves, for a call whose first attempt began then: at its deadline at the latest.
+    fn ends_for(&self, eldest: &Planned, began: Instant) -> Instant {
+        let leaves = self.caller.leaves((!eldest.measured).then_some(eldest.needs));
+        leaves.filter(|at| *at > began && *at < self.deadline).unwrap_or(self.deadline)
     }
 
     /// Returns which attempt the next one joins, and why: of several the last that was started.

@@ -1243,15 +1243,81 @@ fn a_key_that_was_not_asked_has_a_part_of_the_time_as_another_target_has() {
         asked
     };
     let own = |_: Instant| CallerPatience::Deadline;
-    assert_eq!(begun(3, own, 2), [(1_500, true)], "half of it");
-    assert_eq!(begun(3, own, 3), [(1_000, true), (2_000, true)]);
-    assert_eq!(begun(3, own, 9), [(1_000, true), (2_000, true)], "so many at most as a call makes attempts");
+    assert_eq!(begun(3, own, 2), [(1_000, true)], "the last has two parts of it");
+    assert_eq!(begun(3, own, 3), [(750, true), (1_500, true)]);
+    assert_eq!(begun(3, own, 9), [(750, true), (1_500, true)], "so many at most as a call makes attempts");
     assert_eq!(begun(3, own, 1), []);
     assert_eq!(begun(600, own, 2), [(12_000, true)]);
     let unknown = begun(600, CallerPatience::Unknown, 2);
-    assert!((11_000..12_000).contains(&unknown[0].0) && unknown[0].1, "{unknown:?}");
+    assert!((4_900..5_100).contains(&unknown[0].0) && unknown[0].1, "{unknown:?}");
     let soon = begun(600, |now| CallerPatience::Until(now + Duration::from_secs(4)), 2);
-    assert!((1_900..2_100).contains(&soon[0].0), "as its client says, and it goes on: {soon:?}");
+    assert!((1_300..1_400).contains(&soon[0].0), "as its client says, and it goes on: {soon:?}");
+}
+
+/// When a call over silent targets asked each of them, and when it took less, in milliseconds; `overdue` where that is
+/// measured, `kept` where targets are kept for taking less.
+fn silent(caller: fn(Instant) -> CallerPatience, targets: usize, overdue: Option<u64>, kept: bool) -> Vec<u128> {
+    let now = Instant::now();
+    let options = FailoverOptions { on_exhausted: OnExhausted::Degrade, ..FailoverOptions::default() };
+    let machine = Failover::new(options, CommitPolicy::Buffered, now + Duration::from_secs(600));
+    let late = Duration::from_secs(overdue.unwrap_or(12));
+    let mut call = Call {
+        machine: machine.with_caller(caller(now)),
+        budget: RetryBudget::default(),
+        now,
+        rng: StdRng::seed_from_u64(1),
+    };
+    call.machine.set_steps_down(kept);
+    let planned = |at: usize| Planned {
+        target: at,
+        needs: overdue.map_or(Duration::from_secs(3), |_| late),
+        patience: late,
+        overdue: Some(late),
+        measured: overdue.is_some(),
+        ..target("a!").planned
+    };
+    call.machine.planned((0..targets).map(planned), [], false, now);
+    let mut times = Vec::new();
+    loop {
+        let at = (call.now - now).as_millis();
+        match call.next() {
+            Step::Plan => call.machine.planned([], [], false, call.now),
+            Step::Try(this) => {
+                times.extend(this.look.is_none().then_some(at));
+                call.machine.admitted(call.now);
+            }
+            Step::Wait(until) | Step::Queue(until) => call.now = until,
+            // One attempt of those at its one target, for another.
+            Step::Cancel(..) => {}
+            Step::Silent => return times.into_iter().chain([at]).collect(),
+            step => panic!("{step:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_call_that_takes_less_does_so_while_its_caller_still_waits() {
+    let says = |now: Instant| CallerPatience::Until(now + Duration::from_secs(16));
+    assert_eq!(silent(says, 1, None, true), [0, 8_000], "half of its time");
+    assert_eq!(silent(says, 3, None, true), [0, 3_200, 6_400, 9_600], "or what the attempts before leave");
+    assert_eq!(silent(says, 1, None, false), [0, 15_000], "a text takes no time");
+    assert_eq!(silent(says, 1, Some(40), true), [0, 8_000], "also where it is measured that answers take long");
+    assert_eq!(silent(CallerPatience::Unknown, 1, None, true), [0, 10_000], "of a caller that says nothing, too");
+    assert_eq!(
+        silent(CallerPatience::Unknown, 1, Some(40), true),
+        [0, 20_000],
+        "but no assumption before what is late"
+    );
+    assert_eq!(silent(CallerPatience::Unknown, 1, Some(2), true), [0, 10_000]);
+    let deadline = |_: Instant| CallerPatience::Deadline;
+    assert_eq!(silent(deadline, 1, None, false), [0, 24_000], "who waits for minutes is not hurried");
+}
+
+#[test]
+fn where_nothing_is_measured_silent_targets_share_the_callers_time_evenly_and_the_last_has_two_parts() {
+    assert_eq!(silent(CallerPatience::Unknown, 2, None, false)[..2], [0, 5_000]);
+    assert_eq!(silent(CallerPatience::Unknown, 4, None, false)[..4], [0, 3_000, 6_000, 9_000]);
+    assert_eq!(silent(CallerPatience::Unknown, 2, Some(8), false)[..2], [0, 7_500], "measured times keep their rule");
 }
 
 #[test]
