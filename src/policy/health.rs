@@ -542,11 +542,13 @@ impl TargetHealth {
         // One that was asked later was faster: only if others were answered here meanwhile it was slow, and not silent.
         let was_heard = self.heard.is_some_and(|at| at >= attempt.started);
         let is_slow = why == CancelReason::Lost || (why == CancelReason::Outlived && was_heard);
+        let pace = self.pace(attempt.prompt_tokens, attempt.whole, attempt.output_max, now);
         let tempo = self.tempo(attempt.whole);
         if tempo.baseline.is_exceeded(plain) {
-            if is_slow && !is_failure && !tempo.latency(now).is_assumed() {
+            if is_slow && !is_failure && pace.measured {
                 // A lower bound; to drop it would let the percentiles drift down. Where it counts as a failure it would
-                // let them drift up, and with them the time that a silence is tolerated.
+                // let them drift up, and with them the time that a silence is tolerated. So would it where nothing says
+                // yet which silence is a failure: a few hangs would be taken for what is usual.
                 tempo.window.record(plain, now);
                 tempo.mean.record(plain, false, now);
             }
@@ -559,7 +561,7 @@ impl TargetHealth {
             return Evidence::NONE;
         }
         self.took_to_fail(attempt, now);
-        if attempt.closed && !self.pace(attempt.prompt_tokens, attempt.whole, attempt.output_max, now).measured {
+        if attempt.closed && !pace.measured {
             let guessed = self.guessed.get_or_insert(GuessedFailures { since: now, weight: 0.0 });
             guessed.weight += weight;
         }

@@ -405,6 +405,24 @@ fn a_hedges_loser_is_a_latency_at_its_age_where_latencies_are_measured() {
 }
 
 #[test]
+fn hangs_teach_no_time_before_the_usual_ones_are_measured() {
+    const OUTLIVED: Report = Report::Ended(Outcome::Cancelled(CancelReason::Outlived));
+    for end in [LOST, OUTLIVED, LEFT] {
+        let mut bench = Bench::new();
+        for _ in 0..28 {
+            let mut hung = bench.start();
+            bench.answer(SECOND);
+            bench.now += SECOND * 120;
+            assert_eq!(bench.own(&mut hung, end).0, 0.0, "others were answered");
+        }
+        let pace = bench.health.pace(0, false, None, bench.now);
+        assert!(!pace.measured && pace.first < SECOND * 2 && pace.late < SECOND * 15, "{end:?}: {pace:?}");
+        bench.answer(SECOND);
+        assert!(bench.health.ttft(bench.now).p99 < SECOND * 15, "{end:?}");
+    }
+}
+
+#[test]
 fn a_probe_that_hears_nothing_for_half_of_the_usual_time_is_silent_and_if_its_caller_leaves_once_it_is_late() {
     let mut bench = Bench::new();
     let mut silent = |millis, report| {
