@@ -87,7 +87,10 @@ fn start(
 ) {
     let started = now();
     let deadline = started + work.deadline().unwrap_or(route.failover.deadline).min(DEADLINE_MAX);
-    let admission = match take_slot(shared, priority, deadline, work.deadline().is_some()) {
+    let due = work.leaves(started, deadline);
+    let is_due = work.deadline().is_some() || due < deadline;
+    let answer = || table.quickest(&route, &work, 0);
+    let admission = match take_slot(shared, priority, due, is_due, answer) {
         Ok(admission) => admission,
         Err(error) => return wanted.refuse(error),
     };
@@ -138,16 +141,23 @@ fn accept(shared: &Arc<Shared>, work: &Work) -> Result<(Arc<Table>, Arc<RouteSpe
     if shared.draining.load(Relaxed) { Err(Error::Draining) } else { Ok((table, route)) }
 }
 
-/// Takes a place among the calls in flight, or among those that wait for one, unless it would come too late.
-fn take_slot(shared: &Shared, priority: Priority, due: Instant, is_due: bool) -> Result<CallAdmission, Error> {
+/// Takes a place among the calls in flight, or among those that wait for one, unless its answer would come too late.
+fn take_slot(
+    shared: &Shared,
+    priority: Priority,
+    due: Instant,
+    is_due: bool,
+    answer: impl FnOnce() -> Duration,
+) -> Result<CallAdmission, Error> {
     let (parking, resources) = (&shared.parking, [WaitResource::CallSlot]);
     let is_behind = parking.notifier.waiting() > 0 && parking.is_before(&resources, priority, due, true);
     if !is_behind && let Some(place) = shared.take_place() {
         return Ok(CallAdmission::InFlight(place));
     }
-    let place = parking.arrive(priority, due, is_due);
-    let wait = parking.wait(&resources, place);
-    let in_time = wait.is_none_or(|wait| now() + wait <= due);
-    let queued = if in_time { parking.queue(&resources.clone().into(), &resources, place, now(), false) } else { None };
+    let needs = answer();
+    let rank = parking.arrive(priority, due, is_due).needing(needs);
+    let wait = parking.wait(&resources, rank);
+    let in_time = now() + wait.unwrap_or_default() + needs <= due;
+    let queued = if in_time { parking.queue(&resources.clone().into(), &resources, rank, now(), false) } else { None };
     queued.map(CallAdmission::Queued).ok_or_else(|| shared.overloaded(wait))
 }

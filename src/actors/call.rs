@@ -24,10 +24,9 @@ use super::stream::StreamMessage;
 use super::task;
 use super::to_router::RouterCommand;
 use super::wait_state::WaitState;
-use super::work::{AttemptAnswer, Work};
+use super::work::AttemptAnswer;
 use crate::policy::explain::CallStep;
 use crate::policy::failover::{Failover, FailoverOptions, GiveUp, Step};
-use crate::policy::patience::CallerPatience;
 use crate::policy::routing::{Plan, RouteState, Sticky};
 use crate::wire::{Embedded, Ending};
 use crate::words::{AttemptRecord, Degraded, Embeddings, Error, FailureClass, Finished, Hedging, UnavailableTarget};
@@ -70,13 +69,16 @@ async fn run(job: Box<CallJob>, shared: Arc<Shared>) {
         held: _,
     } = accepted;
     let (commit, mut caller) = CallerChannel::open(wanted, asked.work.commit(), &shared.draining);
-    let (place, plan) = match admission {
-        CallAdmission::InFlight(place) => (place, Some(plan)),
+    let (place, plan, slot) = match admission {
+        CallAdmission::InFlight(place) => (place, Some(plan), None),
         // The plan is old by then.
         CallAdmission::Queued(queued) => {
             call_record.note(CallStep::Queued(queued.foretold()));
-            match seated(queued, &mut caller, &shared, deadline).await {
-                Ok(place) => (place, None),
+            let answer = table.quickest(&route, &asked.work, state.output_tokens(needs.output_tokens));
+            let (due, slot) = (asked.work.leaves(started, deadline), queued.rank());
+            let latest = due.checked_sub(answer).unwrap_or(started);
+            match seated(queued, &mut caller, &shared, latest).await {
+                Ok(place) => (place, None, Some(slot)),
                 Err(None) => {
                     call_record.left();
                     return;
@@ -91,7 +93,7 @@ async fn run(job: Box<CallJob>, shared: Arc<Shared>) {
     let on_exhausted = asked.work.on_exhausted().unwrap_or(route.failover.on_exhausted);
     let is_due = asked.work.deadline().is_some();
     let mut machine = Failover::new(FailoverOptions { on_exhausted, ..route.failover.clone() }, commit, deadline)
-        .with_caller(caller_patience(&asked.work, started));
+        .with_caller(asked.work.patience(started));
     machine.set_steps_down(route.steps_down());
     let mut driver = Driver {
         call_record,
@@ -112,7 +114,7 @@ async fn run(job: Box<CallJob>, shared: Arc<Shared>) {
         on_exhausted,
         is_due,
         is_degraded: false,
-        waits: WaitState::default(),
+        waits: WaitState { slot, ..WaitState::default() },
         over: None,
         journal,
     };
@@ -120,21 +122,13 @@ async fn run(job: Box<CallJob>, shared: Arc<Shared>) {
     drop(place);
 }
 
-/// Returns how long a call's caller waits, as far as it or its client says.
-fn caller_patience(work: &Work, called: Instant) -> CallerPatience {
-    match (work.client_timeout(), work.deadline()) {
-        (Some(timeout), _) => called.checked_add(timeout).map_or(CallerPatience::Deadline, CallerPatience::Until),
-        (None, Some(_)) => CallerPatience::Deadline,
-        (None, None) => CallerPatience::Unknown(called),
-    }
-}
-
-/// Waits for a place among the calls in flight; returns why there is none, if it is not that the caller has left.
+/// Waits for a place among the calls in flight, as long as an answer could come in time; returns why there is none, if
+/// it is not that the caller has left.
 async fn seated(
     mut queued: QueueTicket,
     caller: &mut CallerChannel,
     shared: &Arc<Shared>,
-    deadline: Instant,
+    latest: Instant,
 ) -> Result<InFlightGuard, Option<Error>> {
     loop {
         let woken = tokio::select! {
@@ -144,7 +138,7 @@ async fn seated(
                 return Err(None);
             }
             woken = queued.woken() => woken,
-            () = tokio::time::sleep_until(deadline.into()) => WakeReason::Displaced,
+            () = tokio::time::sleep_until(latest.into()) => WakeReason::Displaced,
         };
         let again = match woken {
             WakeReason::Granted(grant) => match shared.take_place() {

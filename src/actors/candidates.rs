@@ -1,6 +1,8 @@
 //! The targets that may serve a call: what it needs, and what the targets of its route can do and admit, as last
 //! published.
 
+use std::time::Duration;
+
 use super::clock::now;
 use super::prompt::MeasuredRequest;
 use super::table::{Table, Target};
@@ -116,6 +118,17 @@ impl Table {
             });
         }
         candidates
+    }
+
+    /// Returns how long an answer of the quickest target of a route takes, after a prompt of no length, as far as that
+    /// was measured: a call with less time is not worth a place.
+    pub(super) fn quickest(&self, route: &RouteSpec, work: &Work, output_tokens: u32) -> Duration {
+        let all = route.members.iter().filter(|member| !member.degraded).map(|member| &self.targets[member.target]);
+        let takes = all.filter_map(|target| {
+            let whole = work.is_whole(&target.provider.spec, target.spec());
+            Some(target.provider.slot.health(target.index)?.takes(0, whole, output_tokens))
+        });
+        takes.min().unwrap_or_default()
     }
 
     /// Returns the target that serves in a target's place: itself, unless it is gone and has a replacement.

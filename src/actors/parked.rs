@@ -49,14 +49,17 @@ impl Driver {
     /// it cannot be in time, the machine is told so.
     pub(super) fn line_up(&mut self) -> Option<(QueueTicket, Instant)> {
         self.waits.grant = None;
-        let (now, due) = (now(), self.machine.deadline());
+        let (now, due) = (now(), self.leaves());
         let parking = self.shared.parking.clone();
         let Some(AwaitedTargets { resources, full, needs, .. }) = self.awaited(&self.machine.occupied()) else {
             self.machine.unplaced(None, now);
             return None;
         };
         let latest = due.checked_sub(needs).unwrap_or(now);
-        let rank = *self.waits.rank.get_or_insert_with(|| parking.arrive(self.needs.priority, due, self.is_due));
+        let is_due = self.is_due || due < self.machine.deadline();
+        let rank = self.waits.rank.get_or_insert_with(|| parking.arrive(self.needs.priority, due, is_due));
+        let rank = rank.needing(needs);
+        self.waits.rank = Some(rank);
         self.waits.placed = parking.wait(&resources, rank).map(|wait| now + wait);
         let in_time = latest > now && self.waits.placed.is_none_or(|placed| placed <= latest);
         let queued = if in_time { parking.queue(&resources, &full, rank, now, false) } else { None };
@@ -66,12 +69,22 @@ impl Driver {
         queued.map(|queued| (queued, latest))
     }
 
+    /// Returns when the caller leaves, as far as it or its client says: at the deadline at the latest.
+    fn leaves(&self) -> Instant {
+        self.asked.work.leaves(self.started, self.machine.deadline())
+    }
+
     /// Notes that the caller has left, where the call waits for a place or has waited for one: others may be as
-    /// impatient.
+    /// impatient. Not once it has had content: then it knew what it left.
     pub(super) fn left(&mut self, queued: Option<QueueTicket>) {
+        let parking = &self.shared.parking;
         queued.into_iter().for_each(QueueTicket::left);
         if let Some(rank) = self.waits.rank {
-            self.running.iter().for_each(|running| self.shared.parking.left(&running.target, rank));
+            let targets = self.running.iter().map(|running| WaitResource::Target(running.target.clone()));
+            targets.for_each(|target| parking.left(target, rank));
+        }
+        if let Some(rank) = self.waits.slot.filter(|_| !self.machine.is_committed()) {
+            parking.left(WaitResource::CallSlot, rank);
         }
         let class = self.call_record.left();
         self.running.drain(..).for_each(|running| drop(running.cancel(class)));

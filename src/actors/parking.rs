@@ -95,9 +95,9 @@ impl Parking {
         lock(&self.queues).waiting.arrive(priority, due, is_due, now())
     }
 
-    /// Says that a caller has left whose call had waited for this target, and had gone there.
-    pub(super) fn left(&self, target: &TargetId, rank: QueueRank) {
-        lock(&self.queues).waiting.left(&[WaitResource::Target(target.clone())], rank, now());
+    /// Says that a caller has left whose call had waited for this, and had gone there.
+    pub(super) fn left(&self, resource: WaitResource, rank: QueueRank) {
+        lock(&self.queues).waiting.left(&[resource], rank, now());
     }
 
     /// Parks a call, unless the most calls are parked already.
@@ -244,6 +244,11 @@ pub(super) enum WakeReason {
 }
 
 impl QueueTicket {
+    /// Returns its rank.
+    pub(super) fn rank(&self) -> QueueRank {
+        self.rank
+    }
+
     /// Waits again, at the same rank.
     pub(super) fn again(&self) -> Option<Self> {
         self.parking.queue(&self.resources, &[], self.rank, now(), false)

@@ -8,7 +8,9 @@ use crate::policy::wait_queue::QueueRank;
 /// The state of a call that may wait.
 #[derive(Default)]
 pub(super) struct WaitState {
-    /// Its rank among the waiting calls, once it has had to wait.
+    /// The rank at which it has waited to be among the calls in flight, if it had to.
+    pub(super) slot: Option<QueueRank>,
+    /// Its rank among the calls that wait for a target, once it has had to wait.
     pub(super) rank: Option<QueueRank>,
     /// When it is expected to have one at a target, as far as that can be told.
     pub(super) placed: Option<Instant>,

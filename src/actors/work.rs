@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::blocking_pool::LONG_BYTES;
+use crate::policy::patience::CallerPatience;
 use crate::spec::{ProviderSpec, TargetSpec};
 use crate::wire::{self, Embedded, Encoded, Ending, Verbatim};
 use crate::words::{
@@ -89,6 +90,24 @@ impl Work {
     /// Returns how long its caller's client waits, if that says so.
     pub(super) fn client_timeout(&self) -> Option<Duration> {
         both!(self, request => request.client_timeout)
+    }
+
+    /// Returns how long its caller waits, as far as it or its client says.
+    pub(super) fn patience(&self, called: Instant) -> CallerPatience {
+        match (self.client_timeout(), self.deadline()) {
+            (Some(timeout), _) => called.checked_add(timeout).map_or(CallerPatience::Deadline, CallerPatience::Until),
+            (None, Some(_)) => CallerPatience::Deadline,
+            (None, None) => CallerPatience::Unknown(called),
+        }
+    }
+
+    /// Returns when its caller leaves if it hears nothing, as far as it or its client says: at this deadline at the
+    /// latest. A stream's client hears keep-alives.
+    pub(super) fn leaves(&self, called: Instant, deadline: Instant) -> Instant {
+        let streams = |request: &ChatRequest| request.original.as_ref().is_some_and(|original| original.stream);
+        let is_streamed = matches!(self, Self::Chat(request) if streams(request));
+        let own = self.client_timeout().filter(|_| !is_streamed).and_then(|timeout| called.checked_add(timeout));
+        own.map_or(deadline, |own| own.min(deadline))
     }
 
     /// Returns the marks of the gateways that it came through.

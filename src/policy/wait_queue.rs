@@ -10,12 +10,14 @@
 //! Output: those that may go, and when to look again. Calls that wait for the same targets are in one queue: by
 //! priority, then by deadline, then by arrival; but every eighth turn goes to the call that has waited longest, so that
 //! no call waits for ever. Where many callers leave before they are answered, and the first in line has already waited
-//! for half as long as they do, the newest goes first among those whose callers set no deadline: in the order of
-//! arrival each place would go to a call whose caller is about to leave. A target that is well and full takes the next
-//! call for each that leaves. One that failed proves itself to its breaker, which counts all of its attempts, parked
-//! calls or not: nothing is counted a second time here. One that was out for another reason, such as a limit, was never
-//! ill and need not prove anything: its calls go at a pace that doubles. So a thousand calls that wait for one target
-//! do not meet it at once. It never waits and knows no call.
+//! for half as long as they do, or could not be answered before it has waited as long, the newest goes first among
+//! those whose callers set no deadline: in the order of arrival each place would go to a call whose caller is about to
+//! leave. The eighth turn is then for the one that has waited longest of those that can be answered, and only the
+//! eighth of these for any. A target that is well and full takes the next call for each that leaves. One that failed
+//! proves itself to its breaker, which counts all of its attempts, parked calls or not: nothing is counted a second
+//! time here. One that was out for another reason, such as a limit, was never ill and need not prove anything: its
+//! calls go at a pace that doubles. So a thousand calls that wait for one target do not meet it at once. It never waits
+//! and knows no call.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -72,6 +74,20 @@ pub struct QueueRank {
     since: Instant,
     /// Whether its caller set its deadline.
     is_due: bool,
+    /// How long its answer takes once it goes, as far as that is known.
+    needs: Duration,
+}
+
+impl QueueRank {
+    /// Returns it for a call whose answer takes so long once it goes.
+    #[must_use]
+    pub fn needing(self, needs: Duration) -> Self {
+        Self { needs, ..self }
+    }
+
+    fn waited(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
+    }
 }
 
 /// A target's gate for waiting calls.
@@ -162,10 +178,10 @@ impl<W> Queue<W> {
         same.find(|(rank, waiting)| !rank.is_due && waiting.from <= by).map(|(rank, _)| *rank)
     }
 
-    /// Returns the oldest of them.
-    fn oldest(&self, by: Instant) -> Option<QueueRank> {
+    /// Returns the oldest of them that fits.
+    fn oldest(&self, by: Instant, fits: impl Fn(&QueueRank) -> bool) -> Option<QueueRank> {
         let is_ready = |rank: &&QueueRank| self.ranks.get(rank).is_some_and(|waiting| waiting.from <= by);
-        self.arrivals.values().find(is_ready).copied()
+        self.arrivals.values().filter(is_ready).find(|rank| fits(rank)).copied()
     }
 
     /// Returns when the first pause is over.
@@ -190,7 +206,8 @@ impl<K: Ord + Clone, W> WaitQueues<K, W> {
     /// Gives a call its rank, which it keeps when it has to wait again; `is_due` if its caller set its deadline.
     pub fn arrive(&mut self, priority: Priority, due: Instant, is_due: bool, now: Instant) -> QueueRank {
         self.arrivals += 1;
-        QueueRank { priority: Reverse(priority), due, arrival: self.arrivals, since: now, is_due }
+        let (arrival, needs) = (self.arrivals, Duration::ZERO);
+        QueueRank { priority: Reverse(priority), due, arrival, since: now, is_due, needs }
     }
 
     /// Lets a call wait for the first of some targets. It pauses until `from`, unless one of them recovers: a call that
@@ -220,7 +237,8 @@ impl<K: Ord + Clone, W> WaitQueues<K, W> {
     /// Tells whether at each of these targets a call waits that goes before a call that comes now. A call that would
     /// not wait for a target to come back is only behind those that wait for one that is well.
     pub fn is_before(&self, targets: &[K], priority: Priority, due: Instant, waits: bool, now: Instant) -> bool {
-        let rank = QueueRank { priority: Reverse(priority), due, arrival: u64::MAX, since: due, is_due: true };
+        let (arrival, needs) = (u64::MAX, Duration::ZERO);
+        let rank = QueueRank { priority: Reverse(priority), due, arrival, since: due, is_due: true, needs };
         let counts = |key: &K| waits || self.paces.get(key).is_some_and(|pace| pace.is_well);
         let before = |(keys, queue): (&Arc<[K]>, &Queue<W>), key: &K| {
             keys.contains(key) && queue.first(now).is_some_and(|first| first < rank)
@@ -286,22 +304,20 @@ impl<K: Ord + Clone, W> WaitQueues<K, W> {
     /// Lets the next one go to a target, if one may.
     fn take(&mut self, key: &K, now: Instant) -> Option<W> {
         let pace = self.paces.get(key).filter(|pace| pace.is_due(now))?;
-        let is_aged = pace.turns % AGED == AGED - 1;
+        let is_last_of = |turns: u32| pace.turns % turns == turns - 1;
         let by = if pace.recovers() { now + PAUSE_MAX } else { now };
         let queues = self.queues.iter().filter(|(keys, _)| keys.contains(key));
-        let (next, keys) = if is_aged {
-            queues.filter_map(|(keys, queue)| Some((queue.oldest(by)?, keys))).min_by_key(|(rank, _)| rank.arrival)?
-        } else {
-            let all = queues.clone();
-            let first =
-                queues.filter_map(|(keys, queue)| Some((queue.first(by)?, keys))).min_by_key(|(rank, _)| *rank)?;
-            let (QueueRank { priority, since, is_due, .. }, _) = first;
-            if !is_due && pace.leavers.are_before(now.saturating_duration_since(since), now) {
-                let newest = all.filter_map(|(keys, queue)| Some((queue.newest(priority, by)?, keys)));
+        let fits = |rank: &QueueRank| is_last_of(AGED * AGED) || !pace.leavers.miss(*rank, now);
+        let oldest = queues.clone().filter_map(|(keys, queue)| Some((queue.oldest(by, fits)?, keys)));
+        let aged = if is_last_of(AGED) { oldest.min_by_key(|(rank, _)| rank.arrival) } else { None };
+        let first = queues.clone().filter_map(|(keys, queue)| Some((queue.first(by)?, keys)));
+        let (next, keys) = match (aged, first.min_by_key(|(rank, _)| *rank)?) {
+            (Some(aged), _) => aged,
+            (None, (rank, _)) if pace.leavers.are_before(rank, now) => {
+                let newest = queues.filter_map(|(keys, queue)| Some((queue.newest(rank.priority, by)?, keys)));
                 newest.max_by_key(|(rank, _)| rank.arrival)?
-            } else {
-                first
             }
+            (None, first) => first,
         };
         let keys = keys.clone();
         let waiter = self.leave(&keys, next)?;
@@ -326,10 +342,9 @@ impl<K: Ord + Clone, W> WaitQueues<K, W> {
 
     /// Reports that a call's caller left, while it waited for some targets or for one's answer.
     pub fn left(&mut self, keys: &[K], rank: QueueRank, now: Instant) {
-        let waited = now.saturating_duration_since(rank.since);
         for key in keys {
             if let Some(pace) = self.paces.get_mut(key) {
-                pace.leavers.left(waited, now);
+                pace.leavers.left(rank.waited(now), now);
             }
         }
     }
@@ -400,10 +415,21 @@ impl CallerDepartures {
         (self.left, self.patience) = (self.left.saturating_add(1), waited);
     }
 
-    /// Tells whether many leave, and a call that has waited for so long will hardly be answered before its caller does.
-    fn are_before(self, waited: Duration, now: Instant) -> bool {
+    /// Returns how long callers wait, where many leave.
+    fn patience(self, now: Instant) -> Option<Duration> {
         let Self { went, left, patience, .. } = self.at(now);
-        left >= LEFT_MIN && left.saturating_mul(LEFT_SHARE) >= went && waited >= patience / 2
+        (left >= LEFT_MIN && left.saturating_mul(LEFT_SHARE) >= went).then_some(patience)
+    }
+
+    /// Tells whether many leave, and would before this call's answer. Those that set a deadline leave then.
+    fn miss(self, rank: QueueRank, now: Instant) -> bool {
+        !rank.is_due && self.patience(now).is_some_and(|patience| rank.waited(now) + rank.needs >= patience)
+    }
+
+    /// Tells whether many leave, and a call that has waited for so long will hardly be answered before its caller does.
+    fn are_before(self, rank: QueueRank, now: Instant) -> bool {
+        let is_late = |patience: Duration| rank.waited(now) >= patience / 2;
+        !rank.is_due && (self.miss(rank, now) || self.patience(now).is_some_and(is_late))
     }
 }
 

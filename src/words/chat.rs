@@ -72,8 +72,9 @@ pub struct ChatRequest {
     /// Time for the whole call, over all its attempts, from when the runtime accepts it; `None` takes the
     /// configured one.
     pub deadline: Option<Duration>,
-    /// How long the caller's client waits for a byte, where it says so: targets share the call's time by it, and no
-    /// call is ended by it. Never sent. A sidecar sets it.
+    /// How long the caller's client waits for a byte, where it says so: targets share the call's time by it, a call
+    /// that would wait longer for a place is refused, and none that has a place is ended by it. Never sent. A sidecar
+    /// sets it.
     pub client_timeout: Option<Duration>,
     /// How the call goes on if no target can answer now; `None` takes the route's. With its own `deadline` it waits
     /// until that at the longest.

@@ -1,5 +1,6 @@
 //! Calls that wait for a place, on the real clock and real sockets: a target with ten times the load that it can carry
-//! carries what it can, and a waiting call goes once, in time, or is told at once when to come back.
+//! carries what it can, and a waiting call goes once, in time, or is told at once when to come back. So do as many
+//! calls as may run, though their callers leave.
 
 use std::time::{Duration, Instant};
 
@@ -84,4 +85,67 @@ async fn at_ten_times_the_load_a_target_carries_what_it_can_by_the_real_clock() 
     tokio::time::sleep(MS(200)).await;
     let health = runtime.health();
     assert_eq!((health.calls, health.queued, health.parked.len()), (0, 0, 0), "nothing is left behind");
+}
+
+/// How a caller's patience is known.
+#[derive(Clone, Copy, Debug)]
+enum Says {
+    Nothing,
+    ClientTimeout,
+    Deadline,
+}
+
+/// When callers leave who have less time than the queue takes.
+const LEAVES: Duration = Duration::from_millis(800);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_ten_times_the_calls_that_may_run_nine_tenths_are_answered_though_callers_leave_by_the_real_clock() {
+    let _alone = super::ALONE.lock().await;
+    for says in [Says::Nothing, Says::ClientTimeout, Says::Deadline] {
+        let script = Script { first_token: Latency::Fixed(TAKES), per_token: Duration::ZERO, ..Script::default() };
+        let drill = Drill::start(script).await.expect("a drill");
+        let provider = ProviderConfig::new(format!("http://{}/v1", drill.address())).key("k").model("m");
+        let runtime = Runtime::builder()
+            .provider("a", provider)
+            .route("smart", RouteConfig::new(["a/m"]))
+            .with(|config| (config.seed, config.calls_max) = (Some(7), PLACES as usize))
+            .start()
+            .await
+            .expect("it starts");
+        let capacity = f64::from(PLACES) / TAKES.as_secs_f64();
+        let mut callers = JoinSet::new();
+        let begun = Instant::now();
+        let mut timer = tokio::time::interval(Duration::from_secs_f64(0.1 / capacity));
+        while begun.elapsed() < LOAD {
+            timer.tick().await;
+            let runtime = runtime.clone();
+            callers.spawn(async move {
+                let mut request = ChatRequest::new("smart").user("one two");
+                match says {
+                    Says::Nothing => {}
+                    Says::ClientTimeout => request.client_timeout = Some(LEAVES),
+                    Says::Deadline => request = request.deadline(LEAVES),
+                }
+                let begun = Instant::now();
+                match tokio::time::timeout(LEAVES, runtime.chat(request)).await {
+                    Ok(Ok(_)) => (1, 0),
+                    Ok(Err(Error::Overloaded { retry_after, .. })) => {
+                        assert!(begun.elapsed() < LEAVES && retry_after.is_some_and(|wait| !wait.is_zero()));
+                        (0, 1)
+                    }
+                    Ok(Err(Error::DeadlineExceeded { .. })) | Err(_) => (0, 0),
+                    Ok(Err(other)) => panic!("{other:?}"),
+                }
+            });
+        }
+        let ended = callers.join_all().await;
+        let sum = |of: fn(&(u32, u32)) -> u32| ended.iter().map(of).sum::<u32>();
+        let (served, told) = (sum(|it| it.0), sum(|it| it.1));
+        let good = f64::from(served) / (capacity * LOAD.as_secs_f64());
+        println!("{says:?}: {} calls, {served} answered in time ({good:.2} of what it can), {told} told", ended.len());
+        assert!(good >= 0.85, "{says:?}: {good:.2}");
+        tokio::time::sleep(MS(300)).await;
+        let health = runtime.health();
+        assert_eq!((health.calls, health.queued), (0, 0), "nothing is left behind");
+    }
 }
