@@ -71,9 +71,8 @@ const AGAIN_REFUSED: Duration = Duration::from_secs(1);
 const AGAIN_REFUSED_SHARE: u32 = 8;
 /// Callers watch a silence for about this long: a call that may take less does not do so before, if it has the time.
 const SILENCE_MIN: Duration = Duration::from_secs(10);
-/// The part of its time that a call leaves to what it takes rather than nothing: to targets at least, and to a text.
+/// The part of its time that a call leaves at least to targets that it takes rather than nothing; half of it to a text.
 const LESS_SHARE: u32 = 4;
-const TEXT_SHARE: u32 = 16;
 /// Plans without an attempt or a wait between them: one, one more after its targets refused, one as a last resort.
 const PLANS_MAX: u32 = 3;
 /// The name of a target that a reconfiguration removed while an attempt ran there.
@@ -197,7 +196,8 @@ pub struct Failover {
     targets: Vec<CallTarget>,
     /// Steps that an event caused and that `next` has not returned yet.
     said: VecDeque<Step>,
-    /// Attempts that were started, and those among them that count.
+    /// When the first attempt was started, how many were, and those among them that count.
+    begun: Option<Instant>,
     attempts: u32,
     counted: u32,
     /// Whether the call's one free move to another target is taken.
@@ -249,6 +249,7 @@ impl Failover {
             caller: CallerPatience::Deadline,
             targets: Vec::new(),
             said: VecDeque::new(),
+            begun: None,
             attempts: 0,
             counted: 0,
             moved: false,
@@ -416,6 +417,7 @@ impl Failover {
         let again_after = self.again_after(at, now);
         self.note_hedge(hedge);
         self.moved |= self.is_move(reason);
+        self.begun.get_or_insert(now);
         self.attempts += 1;
         self.counted += u32::from(counts);
         self.patience = None;

@@ -7,6 +7,7 @@
 
 mod hedging;
 mod keys;
+mod leavers;
 mod parked;
 mod queue;
 mod scenarios;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     AGAIN_REFUSED, CallTarget, CancelReason, Failover, GONE, LESS_SHARE, PLANS_MAX, Planned, Reason, RetryKind,
-    SILENCE_MIN, Step, TEXT_SHARE, TRY_MIN, TargetState, Try,
+    SILENCE_MIN, Step, TRY_MIN, TargetState, Try,
 };
 use crate::policy::hedge::{Cost, Join};
 use crate::policy::look_pace::Look;
@@ -367,46 +367,51 @@ impl Failover {
     }
 
     /// Returns when a call that may take less no longer waits for what it has in flight: the first attempt is overdue
-    /// by as much again and that at the last target is overdue, but callers watch a silence for a while. What it takes
-    /// is to reach its caller before that leaves: targets that are kept for this have half of its time left, or what
-    /// the attempts before them leave, or of a time that is assumed what is left after that while. A text takes no
-    /// time.
+    /// by as much again and that at the last target is overdue, but callers watch a silence for a while; in any case
+    /// while what it takes still reaches its caller.
     pub(super) fn silent_at(&self) -> Option<Instant> {
         let takes_less = self.goes_on() && self.options.on_exhausted == OnExhausted::Degrade;
         if !takes_less || self.told_silent || self.broken.is_some() {
             return None;
         }
-        let running = self
-            .targets
-            .iter()
-            .filter(|met| matches!(met.state, TargetState::Runs { reason, .. } if reason != Reason::Beside));
-        let running = running.filter_map(|met| Some((met.since()?, met.late_at()?, met.planned)));
-        let (first, _, eldest) = running.clone().min_by_key(|(since, ..)| *since)?;
-        let borne = eldest.overdue.map_or(eldest.first_token_max, |overdue| overdue.saturating_mul(2));
+        let running = self.targets.iter().filter_map(|met| match met.state {
+            TargetState::Runs { reason, since, .. } if reason != Reason::Beside => Some((since, met.planned)),
+            _ => None,
+        });
+        let (first, eldest) = running.clone().min_by_key(|(since, _)| *since)?;
         let overdue = |planned: Planned| planned.overdue.unwrap_or(planned.first_token_max);
-        let last = running.clone().map(|(since, _, planned)| since + overdue(planned)).max()?;
-        let late = running.map(|(_, late, _)| late).max()?;
-        let ends = self.ends_for(&eldest, first);
-        let time = ends.saturating_duration_since(first);
-        let before = |share: u32| ends.checked_sub(time / share).unwrap_or(first);
-        let is_assumed = matches!(self.caller, CallerPatience::Unknown(_));
-        let latest = if self.steps_down() {
-            let watched = if is_assumed { first + SILENCE_MIN } else { late };
-            before(2).max(late.max(watched).min(before(LESS_SHARE)))
-        } else if ends < self.deadline {
-            before(TEXT_SHARE)
-        } else {
-            self.deadline
-        };
-        // An assumption about a caller takes nothing from a target before it is later than almost all answers.
-        let least = if is_assumed && eldest.measured { overdue(eldest) / 2 } else { Duration::ZERO };
-        Some(last.max(first + borne.max(SILENCE_MIN)).min(latest.max(first + least)))
+        let borne = eldest.overdue.map_or(eldest.first_token_max, |overdue| overdue.saturating_mul(2));
+        let last = running.map(|(since, planned)| since + overdue(planned)).max();
+        last.max(Some(first + borne.max(SILENCE_MIN))).map(|at| at.min(self.latest_for_less(first, &eldest)))
     }
 
-    /// Returns when the caller leaves, for a call whose first attempt began then: at its deadline at the latest.
-    fn ends_for(&self, eldest: &Planned, began: Instant) -> Instant {
+    /// Returns by when a call takes less whose first attempt in flight began then. Targets that are kept for this have
+    /// half of its caller's time, or what the attempts before them leave; of a time that is assumed, what is left after
+    /// callers have watched a silence. A text takes no time but its way.
+    fn latest_for_less(&self, first: Instant, eldest: &Planned) -> Instant {
+        let is_assumed = matches!(self.caller, CallerPatience::Unknown(_));
+        let asked = self.targets.iter().filter_map(|met| match met.state {
+            TargetState::Runs { reason, since, .. } if !reason.is_look() => Some((since, met.late_at()?)),
+            _ => None,
+        });
+        let newest = asked.clone().map(|(since, _)| since).max();
         let leaves = self.caller.leaves((!eldest.measured).then_some(eldest.needs));
-        leaves.filter(|at| *at > began && *at < self.deadline).unwrap_or(self.deadline)
+        // A caller that still waits after its time has more.
+        let leaves = leaves.filter(|at| *at > newest.unwrap_or(first) && *at < self.deadline);
+        let (begun, ends) = (self.begun.unwrap_or(first), leaves.unwrap_or(self.deadline));
+        let left = |share: u32| ends.checked_sub(ends.saturating_duration_since(begun) / share).unwrap_or(begun);
+        let latest = if self.steps_down() {
+            let late = asked.map(|(_, late)| late).max();
+            let watched = Some(begun + SILENCE_MIN).filter(|_| is_assumed);
+            left(2).max(late.max(watched).map_or(begun, |at| at.min(left(LESS_SHARE))))
+        } else {
+            leaves.map_or(ends, |_| left(LESS_SHARE * 2))
+        };
+        // What was asked last has a part of its own, and an assumption about a caller takes nothing from a target
+        // before it is later than almost all answers.
+        let part = newest.map(|since| since + ends.saturating_duration_since(since) / LESS_SHARE);
+        let known = Some(first + eldest.overdue.unwrap_or_default() / 2).filter(|_| is_assumed && eldest.measured);
+        latest.max(part.max(known).unwrap_or(begun))
     }
 
     /// Returns which attempt the next one joins, and why: of several the last that was started.
