@@ -4,8 +4,8 @@
 //! the machine. It reads no environment and no file: a key whose source is one is read when it is needed.
 
 mod times;
+mod carrier;
 mod dialect;
-mod budget;
 mod function;
 mod key;
 mod presets;
@@ -14,11 +14,12 @@ mod model;
 mod prices;
 mod provider;
 mod names;
+mod budget;
 mod route;
 mod slips;
 mod store;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -33,8 +34,9 @@ use crate::words::{Capabilities, ConfigError, ConfigErrors, Date, Durable, Model
 
 #[cfg(feature = "sidecar")]
 use crate::words::OnExhausted;
-use names::KnownNames;
+use names::{KnownNames, WrittenNames};
 use route::check_failover;
+use times::check_order;
 #[cfg(not(feature = "sidecar"))]
 use times::{check_time, check_wait};
 
@@ -219,8 +221,8 @@ impl Config {
         self.check_beside(&|_| false)
     }
 
-    /// The same for the valid parts of a file with errors. An unknown name is no error if it may become known once the
-    /// file is corrected: `doubtful` tells.
+    /// The same for the valid parts of a file with errors. An unknown name is no error if a part of the file that could
+    /// not be read may give it: `doubtful` tells.
     pub(crate) fn check_beside(&self, doubtful: &dyn Fn(&str) -> bool) -> Result<(Limits, Setup), ConfigErrors> {
         let mut errors = Vec::new();
         check_names(self, &mut errors);
@@ -229,32 +231,22 @@ impl Config {
             store.check(&mut errors);
         }
         let mut providers = Vec::with_capacity(self.providers.len());
-        let mut ill = BTreeSet::new();
         for (name, provider) in &self.providers {
-            match provider.check(name, &self.restart, &mut errors) {
-                Some(provider) => providers.push(provider),
-                None => drop(ill.insert(name.as_str())),
-            }
+            providers.extend(provider.check(name, &self.restart, &mut errors));
         }
         if self.providers.is_empty() {
             let problem = "there is none; add at least one, as `providers.openai.keys = [{ env = \
                            \"OPENAI_API_KEY\" }]`";
             errors.push(ConfigError::new("providers", problem));
         }
-        let at_ill = |name: &str| name.split_once('/').is_some_and(|(provider, _)| ill.contains(provider));
-        names::replace(&self.providers, &mut providers, &|name| at_ill(name) || doubtful(name), &mut errors);
+        let written = self.written_names(doubtful);
+        names::replace(&self.providers, &mut providers, &written, &mut errors);
         errors.extend(check_labels(&providers));
         let mut setup = Setup { layout: Layout::new(&providers), providers, ..Setup::default() };
-        let known = KnownNames::new(&setup, |name| at_ill(name) || doubtful(name));
-        let mut ill_routes = BTreeSet::new();
-        let mut routes = Vec::with_capacity(self.routes.len());
-        for (name, route) in &self.routes {
-            match route.check(name, &self.failover, &known, &mut errors) {
-                Some(route) => routes.push(route),
-                None => drop(ill_routes.insert(name.as_str())),
-            }
-        }
-        drop(known);
+        let known = KnownNames { setup: &setup, written: &written };
+        let routes =
+            self.routes.iter().filter_map(|(name, route)| route.check(name, &self.failover, &known, &mut errors));
+        let routes: Vec<RouteSpec> = routes.collect();
         for (name, _) in self.routes.iter().filter(|(_, route)| route.durable != Durable::No && self.store.is_none()) {
             let problem = "needs a `[store]`, as `path = \"standin.db\"`: what is durable is kept there";
             errors.push(ConfigError::new(format!("routes.{name}.durable"), problem));
@@ -271,10 +263,9 @@ impl Config {
                 setup.layout.add(RouteSpec::to(target, name, self.failover.clone()));
             }
         }
-        let at_ill = |name: &str| ill_routes.contains(name) || at_ill(name) || doubtful(name);
-        names::alias(&mut setup.layout, &self.aliases, &at_ill, &mut errors);
+        names::alias(&mut setup.layout, &self.aliases, &written, &mut errors);
         let own = |name: &str| setup.layout.routes.get(name).map(|route| &*route.name);
-        let budgets = self.budgets.iter().map(|(name, budget)| budget.check(name, &own, &at_ill, &mut errors));
+        let budgets = self.budgets.iter().map(|(name, budget)| budget.check(name, &own, &written, &mut errors));
         let probes =
             setup.providers.iter().filter_map(|provider| Some(provider.probe.as_ref()?.budget(&provider.name)));
         setup.budgets = budgets.chain(probes).collect();
@@ -299,6 +290,11 @@ impl Config {
         Ok((limits, setup))
     }
 
+    /// Returns the names that can be asked for, whether or not what they name is valid.
+    pub(crate) fn written_names<'a>(&'a self, doubtful: &'a dyn Fn(&str) -> bool) -> WrittenNames<'a> {
+        WrittenNames::of(&self.providers, self.routes.keys(), self.aliases.keys(), doubtful)
+    }
+
     /// Checks the fields that depend on no others.
     fn check_limits(&self, errors: &mut Vec<ConfigError>) {
         if self.calls_max == 0 || self.calls_max > CALLS_MAX {
@@ -321,6 +317,7 @@ impl Config {
                 check_time("restart.rest", self.restart.rest),
                 check_wait("restart.backoff_min", self.restart.backoff_min),
                 check_wait("restart.backoff_max", self.restart.backoff_max),
+                check_order("restart.backoff_max", self.restart.backoff_max, "backoff_min", self.restart.backoff_min),
             ]
             .into_iter()
             .filter_map(Result::err),

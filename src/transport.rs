@@ -221,9 +221,15 @@ impl Http {
 }
 
 fn proxy(options: &TransportOptions) -> Result<Option<reqwest::Proxy>, String> {
-    let proxy = options.proxy.as_ref().map(reqwest::Proxy::all);
+    let Some(proxy) = &options.proxy else { return Ok(None) };
     // The error about an address may repeat it, and some addresses hold a password.
-    proxy.transpose().map_err(|_| "must be an address, as \"http://proxy.internal:3128\"".to_owned())
+    let problem = || "must be an address of http or https, as \"http://proxy.internal:3128\"".to_owned();
+    let address = Url::parse(proxy).map_err(|_| problem())?;
+    let is_whole = address.has_host() && matches!(address.path(), "" | "/") && address.query().is_none();
+    if !is_whole || !matches!(address.scheme(), "http" | "https") || address.port() == Some(0) {
+        return Err(problem());
+    }
+    reqwest::Proxy::all(address).map(Some).map_err(|_| problem())
 }
 
 fn certificates(options: &TransportOptions) -> Result<Vec<reqwest::Certificate>, String> {

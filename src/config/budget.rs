@@ -8,8 +8,9 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::names::WrittenNames;
 use crate::policy::budget::{Budget, BudgetScope, OnSpent, Period, Unit, nanos};
-use crate::words::ConfigError;
+use crate::words::{ConfigError, meant};
 
 /// The longest window.
 const WINDOW_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -67,7 +68,7 @@ impl BudgetConfig {
         &self,
         name: &str,
         route: &dyn Fn(&str) -> Option<&'r str>,
-        doubtful: &dyn Fn(&str) -> bool,
+        written: &WrittenNames<'_>,
         errors: &mut Vec<ConfigError>,
     ) -> Budget {
         let mut refuse = |field: &str, problem: String| {
@@ -99,8 +100,11 @@ impl BudgetConfig {
         if let BudgetScope::Route(Some(wanted)) = &self.of {
             match route(wanted) {
                 Some(own) => of = BudgetScope::Route(Some(own.to_owned())),
-                None if doubtful(wanted) => {}
-                None => refuse(".of", format!("`{wanted}` is no route, alias or `provider/model`")),
+                None if written.has(wanted) => {}
+                None => {
+                    let meant = meant(wanted, written.all());
+                    refuse(".of", format!("`{wanted}` is no route, alias or `provider/model`; {meant}"));
+                }
             }
         }
         Budget { name: name.into(), unit, limit, period: self.per, of, on_spent: self.on_spent }
@@ -222,6 +226,8 @@ fn a_consequence<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OnSpent, 
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn read(text: &str) -> Result<BudgetConfig, toml::de::Error> {
@@ -262,8 +268,9 @@ mod tests {
             (BudgetConfig::tokens(1, Period::Day).on_spent(OnSpent::PriceMax(-1.0)), "budgets.b.on_spent.price_max"),
             (BudgetConfig::tokens(1, Period::Day).of(BudgetScope::Route(Some("smrt".into()))), "budgets.b.of"),
         ] {
-            let mut errors = Vec::new();
-            budget.check("b", &|name| (name == "smart").then_some("smart"), &|_| false, &mut errors);
+            let (mut errors, providers) = (Vec::new(), BTreeMap::new());
+            let written = WrittenNames::of(&providers, std::iter::empty(), std::iter::empty(), &|_| false);
+            budget.check("b", &|name| (name == "smart").then_some("smart"), &written, &mut errors);
             assert_eq!(errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), [field]);
         }
     }

@@ -11,6 +11,7 @@ use crate::words::Dialect;
 pub enum DialectConfig {
     /// OpenAI's chat completions, which most providers speak.
     #[default]
+    #[serde(alias = "openai")]
     OpenaiChat,
     /// OpenAI's responses, without state at the provider.
     OpenaiResponses,

@@ -21,7 +21,7 @@ pub struct ModelConfig {
     /// known properties of that model are used for this one.
     pub same_as: Option<String>,
     /// Whether it answers conversations, `chat`, or turns texts into vectors, `embedding`: it is asked for nothing
-    /// else. Default: `embedding` if its name contains `embed`, else `chat`.
+    /// else. Default: `embedding` if its name contains `embed` or is of a family of such models, else `chat`.
     pub kind: Option<KindConfig>,
     /// The model that serves in its place, as `provider/model` or a model of the same provider, once its provider
     /// refuses it because it is gone.

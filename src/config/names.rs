@@ -1,25 +1,82 @@
 //! Names that stand for others: aliases of routes, and replacements of models that are gone.
 //!
 //! Input: the user's names and the known ones. Output: names that lead to a target. Chains are followed to their end
-//! and circles are refused, so that later code need not check for them.
+//! and circles are refused, so that later code need not check for them. A name is held against all that are written,
+//! also of what is not valid: so one wrong field hides no wrong name.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Display;
-use std::sync::Arc;
 
 use super::provider::ProviderConfig;
 use crate::spec::{Layout, ProviderSpec, Setup};
 use crate::words::{ConfigError, TargetId, meant};
 
-/// Gives each alias the route that it leads to; `doubtful` tells names that may become valid once other errors are
-/// corrected.
+/// The names that a configuration gives, whether or not what they name is valid.
+pub(crate) struct WrittenNames<'a> {
+    routes: BTreeSet<&'a str>,
+    aliases: BTreeSet<&'a str>,
+    /// Every `provider/model`.
+    targets: BTreeSet<String>,
+    /// Providers whose models cannot be told.
+    open: BTreeSet<&'a str>,
+    doubtful: &'a dyn Fn(&str) -> bool,
+}
+
+impl<'a> WrittenNames<'a> {
+    /// Returns the names of providers, routes and aliases; `doubtful` tells names that a text may have beside, in a part
+    /// that could not be read.
+    pub(super) fn of(
+        providers: &'a BTreeMap<String, ProviderConfig>,
+        routes: impl Iterator<Item = &'a String>,
+        aliases: impl Iterator<Item = &'a String>,
+        doubtful: &'a dyn Fn(&str) -> bool,
+    ) -> Self {
+        let (mut targets, mut open) = (BTreeSet::new(), BTreeSet::new());
+        for (name, provider) in providers {
+            match provider.models_written(name) {
+                Some(models) => targets.extend(models.into_iter().map(|model| format!("{name}/{model}"))),
+                None => drop(open.insert(name.as_str())),
+            }
+        }
+        let (routes, aliases) = (routes.map(String::as_str).collect(), aliases.map(String::as_str).collect());
+        Self { routes, aliases, targets, open, doubtful }
+    }
+
+    /// Tells whether a `provider/model` is written, or may be.
+    fn has_target(&self, name: &str) -> bool {
+        let at_open = || name.split_once('/').is_some_and(|(provider, _)| self.open.contains(provider));
+        self.targets.contains(name) || at_open() || (self.doubtful)(name)
+    }
+
+    /// Tells whether a name can be asked for, or may be: a route, an alias or a `provider/model`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.routes.contains(name) || self.aliases.contains(name) || self.has_target(name)
+    }
+
+    /// Returns every name that can be asked for: routes and aliases first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &str> + Clone {
+        let named = self.routes.iter().chain(&self.aliases).copied();
+        named.chain(self.targets())
+    }
+
+    /// Returns every `provider/model` that is written.
+    pub(super) fn targets(&self) -> impl Iterator<Item = &str> + Clone {
+        self.targets.iter().map(String::as_str)
+    }
+
+    /// Says that a name is no target, and which was probably meant.
+    fn no_target(&self, name: &str, what: &str) -> String {
+        format!("is no known {what}; {}", meant(name, self.targets()))
+    }
+}
+
+/// Gives each alias the route that it leads to.
 pub(super) fn alias(
     layout: &mut Layout,
     aliases: &BTreeMap<String, String>,
-    doubtful: &dyn Fn(&str) -> bool,
+    written: &WrittenNames<'_>,
     errors: &mut Vec<ConfigError>,
 ) {
-    let routes: BTreeSet<Arc<str>> = layout.routes.keys().cloned().collect();
     let ends = ends(aliases);
     for (name, by) in aliases {
         let mut refuse = |problem: String| errors.push(ConfigError::new(format!("aliases.{name}"), problem));
@@ -27,40 +84,31 @@ pub(super) fn alias(
             refuse(format!("{}; it must lead to a route", circle(name, by)));
             continue;
         };
-        if routes.contains(name.as_str()) {
+        if written.routes.contains(name.as_str()) || written.targets.contains(name) {
             refuse("must be a name that no route has".into());
-        } else if routes.contains(end.as_str()) {
+        } else if layout.routes.contains_key(end.as_str()) {
             layout.alias(name, end);
-        } else if !doubtful(end) {
-            refuse(format!("leads to no route; {}", meant(end, routes.iter().map(|route| &**route))));
+        } else if !written.has(end) {
+            refuse(format!("leads to no route; {}", meant(end, written.all().filter(|known| *known != name.as_str()))));
         }
     }
 }
 
-/// The names that can be asked for.
+/// The targets that there are, and the names that are written.
 pub(super) struct KnownNames<'a> {
     pub(super) setup: &'a Setup,
-    doubtful: Box<dyn Fn(&str) -> bool + 'a>,
+    pub(super) written: &'a WrittenNames<'a>,
 }
 
-impl<'a> KnownNames<'a> {
-    pub(super) fn new(setup: &'a Setup, doubtful: impl Fn(&str) -> bool + 'a) -> Self {
-        Self { setup, doubtful: Box::new(doubtful) }
-    }
-
+impl KnownNames<'_> {
     /// Returns a target's place by its name.
     ///
     /// # Errors
-    /// If there is none: the text of the error, unless the target may exist later.
+    /// If there is none: the text of the error, unless the name is that of a target which is not valid.
     pub(super) fn find(&self, name: &str) -> Result<usize, Option<String>> {
         let id = name.split_once('/').map(|(provider, model)| TargetId::new(provider, model));
-        id.and_then(|id| self.setup.layout.index(&id)).ok_or_else(|| {
-            let says = || {
-                let names: BTreeSet<String> = self.setup.targets().map(|target| target.id.to_string()).collect();
-                format!("is no known `provider/model`; {}", meant(name, names.iter().map(String::as_str)))
-            };
-            (!(self.doubtful)(name)).then(says)
-        })
+        id.and_then(|id| self.setup.layout.index(&id))
+            .ok_or_else(|| (!self.written.has_target(name)).then(|| self.written.no_target(name, "`provider/model`")))
     }
 }
 
@@ -90,12 +138,11 @@ fn circle(name: &impl Display, by: &impl Display) -> String {
     if name == by { "leads to itself".to_owned() } else { format!("goes in a circle by way of `{by}`") }
 }
 
-/// Tells which model replaces each model that has a replacement; `doubtful` tells names that may become valid once
-/// other errors are corrected.
+/// Tells which model replaces each model that has a replacement.
 pub(super) fn replace(
     configs: &BTreeMap<String, ProviderConfig>,
     providers: &mut [ProviderSpec],
-    doubtful: &dyn Fn(&str) -> bool,
+    written: &WrittenNames<'_>,
     errors: &mut Vec<ConfigError>,
 ) {
     let targets = providers.iter().flat_map(|provider| &provider.targets);
@@ -111,12 +158,8 @@ pub(super) fn replace(
             let own = format!("{name}/{replacement}");
             match find(replacement).or_else(|| find(&own)) {
                 Some(found) => drop(replaced.insert(TargetId::new(name.as_str(), model.as_str()), found)),
-                None if doubtful(replacement) || doubtful(&own) => {}
-                None => {
-                    let names: BTreeSet<String> = ids.iter().map(ToString::to_string).collect();
-                    let meant = meant(replacement, names.iter().map(String::as_str));
-                    errors.push(ConfigError::new(field(name, model), format!("is no known model; {meant}")));
-                }
+                None if written.has_target(replacement) || written.has_target(&own) => {}
+                None => errors.push(ConfigError::new(field(name, model), written.no_target(replacement, "model"))),
             }
         }
     }
@@ -144,8 +187,9 @@ mod tests {
         config.providers.insert("openai".into(), ProviderConfig::openai().key("k"));
         let named = |config: &Config| {
             let (_, setup) = config.check().expect("a good configuration");
-            let named = setup.targets().filter(|target| target.named).map(|target| target.id.to_string());
-            assert!(setup.targets().count() > 1 || config.providers["openai"].models.len() == 1);
+            let targets = || setup.providers.iter().flat_map(|provider| &provider.targets);
+            let named = targets().filter(|target| target.named).map(|target| target.id.to_string());
+            assert!(targets().count() > 1 || config.providers["openai"].models.len() == 1);
             named.collect::<Vec<_>>()
         };
         assert_eq!(named(&config), ["openai/gpt-5.4-mini"], "the catalogue names nobody for a user");

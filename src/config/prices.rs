@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::times::check_time;
+use super::carrier::check_way;
 use crate::policy::hint::is_address;
 use crate::spec::PricesSpec;
-use crate::transport::{Http, TransportOptions};
+use crate::transport::TransportOptions;
 use crate::words::ConfigError;
 
 /// The shortest time between two questions for a list: it has some megabytes.
@@ -56,10 +56,7 @@ impl PricesConfig {
         if !(EVERY_MIN..=EVERY_MAX).contains(every) {
             refuse("every", "must be a minute or more and at most a week, as \"1h\"");
         }
-        if let Err((field, problem)) = Http::new(transport) {
-            refuse(&format!("transport.{field}"), &problem);
-        }
-        errors.extend(check_time("prices.transport.connect_timeout", transport.connect_timeout).err());
+        check_way("prices.transport", transport, errors);
         PricesSpec { file: file.clone(), url: url.clone(), every: *every, transport: transport.clone() }
     }
 }

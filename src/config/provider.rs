@@ -9,12 +9,13 @@ use ractor::{ActorRef, Message, RpcReplyPort};
 use serde::Deserialize;
 
 use super::address;
+use super::carrier::check_way;
 use super::dialect::DialectConfig;
 use super::function::{Answer, Function, ask};
 use super::key::KeyConfig;
 use super::model::{HostOfModels, ModelConfig};
 use super::presets::{Bills, Preset, known};
-use super::times::{check_time, check_wait};
+use super::times::check_wait;
 use crate::policy::admission::AdmissionOptions;
 use crate::policy::breaker::BreakerOptions;
 use crate::policy::health::HealthOptions;
@@ -22,7 +23,7 @@ use crate::policy::hint::HintOptions;
 use crate::policy::probe::ProbeOptions;
 use crate::policy::restart::RestartOptions;
 use crate::spec::{BasePath, KeySpec, ProviderSpec, ProviderTransport, TargetSpec};
-use crate::transport::{Http, Transport, TransportOptions};
+use crate::transport::{Transport, TransportOptions};
 use crate::wire::authorize;
 use crate::wire::flavour::{Flavour, percent_encoded};
 use crate::words::{ChatRequest, ConfigError, Failure, Secret, TargetId, header, meant};
@@ -331,7 +332,10 @@ impl ProviderConfig {
         errors.extend(self.check_key(preset, &at("keys")));
         let keys = self.named_keys(&at("keys"), errors);
         let headers = self.check_headers(dialect, flavour, &at, errors);
-        let way = self.check_transport(&at, errors);
+        let way = match &self.custom {
+            Some(custom) => ProviderTransport::Custom(custom.clone()),
+            None => ProviderTransport::Http(self.transport.clone()),
+        };
         self.check_options(&at, errors);
         let models = match self.served(name, preset, dialect, &at) {
             Ok(models) => models,
@@ -403,8 +407,11 @@ impl ProviderConfig {
         let Some(url) = base_url.as_deref() else { return (None, None) };
         let host = host(url);
         if host.is_none() {
-            let problem = "is no base address; one looks like \"https://api.openai.com/v1\", without key or query, its port \
-                           1 to 65535 where it has one";
+            let usual = preset.map_or("https://api.openai.com/v1", |preset| preset.base_url);
+            let problem = format!(
+                "is no base address; one looks like \"{usual}\", without key or query, its port 1 to 65535 where it has \
+                 one"
+            );
             errors.push(ConfigError::new(at("base_url"), problem));
         }
         if let Some(path) = ENDPOINTS.into_iter().find(|path| url.ends_with(path)) {
@@ -441,19 +448,9 @@ impl ProviderConfig {
         headers
     }
 
-    fn check_transport(&self, at: &dyn Fn(&str) -> String, errors: &mut Vec<ConfigError>) -> ProviderTransport {
-        if let Some(custom) = &self.custom {
-            return ProviderTransport::Custom(custom.clone());
-        }
-        let wrong = Http::new(&self.transport).err();
-        errors.extend(wrong.map(|(field, problem)| ConfigError::new(at(&format!("transport.{field}")), problem)));
-        ProviderTransport::Http(self.transport.clone())
-    }
-
     fn check_options(&self, at: &dyn Fn(&str) -> String, errors: &mut Vec<ConfigError>) {
+        check_way(&at("transport"), &self.transport, errors);
         let times = [
-            check_time(&at("transport.connect_timeout"), self.transport.connect_timeout),
-            check_wait(&at("transport.idle_timeout"), self.transport.idle_timeout),
             check_wait(&at("breaker.retry_after_max"), self.breaker.retry_after_max),
             check_wait(&at("breaker.ramp_step_min"), self.breaker.ramp_step_min),
         ];
@@ -558,6 +555,15 @@ impl ProviderConfig {
             (None, _) => format!("is empty; name what this `base_url` serves, {NAME_THEM}"),
         };
         Err(ConfigError::new(at("models"), problem))
+    }
+
+    /// Returns the names of its models, valid or not; none, where they cannot be told.
+    pub(super) fn models_written(&self, name: &str) -> Option<Vec<&str>> {
+        if !self.models.is_empty() {
+            return Some(self.models.keys().map(String::as_str).collect());
+        }
+        let preset = self.find_preset(name).ok()??;
+        preset.serves.map(|_| preset.models(self.dialect.unwrap_or(preset.dialect)).collect())
     }
 
     /// Reports a preset that needs a key and has none. If the user sets an address or a transport, a proxy there may

@@ -192,7 +192,8 @@ impl RouteConfig {
         let before = errors.len();
         let at = |field: &str| format!("routes.{name}.{field}");
         if self.targets.is_empty() {
-            let problem = "is empty; name at least one, as `targets = [\"provider/model\"]`";
+            let one = known.written.targets().next().unwrap_or("provider/model");
+            let problem = format!("is empty; name at least one, as `targets = [\"{one}\"]`");
             errors.push(ConfigError::new(at("targets"), problem));
         }
         errors.extend(self.options.check(&at("options")));

@@ -82,7 +82,8 @@ impl StoreConfig {
             refuse(".keep", "must be an hour or more and at most ten years, as \"30d\"");
         }
         if !(*keep..=KEEP_MAX).contains(keep_totals) {
-            refuse(".keep_totals", "must be `keep` or more and at most ten years, as \"400d\"");
+            let days = (*keep).clamp(self::keep_totals(), KEEP_MAX).as_secs().div_ceil(DAY.as_secs());
+            refuse(".keep_totals", &format!("must be `keep` or more and at most ten years, as \"{days}d\""));
         }
         if durable_for.is_zero() || *durable_for > KEEP_MAX {
             refuse(".durable_for", "must be longer than 0 s and at most ten years, as \"1d\"");

@@ -19,3 +19,13 @@ pub(crate) fn check_time(field: &str, time: Duration) -> Result<(), ConfigError>
 pub(crate) fn check_wait(field: &str, time: Duration) -> Result<(), ConfigError> {
     if time <= TIME_MAX { Ok(()) } else { Err(ConfigError::new(field, "must be at most a year, as \"5s\"")) }
 }
+
+/// Checks a time that must not be shorter than another one of its table, which is told of by itself where it is too
+/// long.
+pub(crate) fn check_order(field: &str, most: Duration, name: &str, least: Duration) -> Result<(), ConfigError> {
+    if most >= least || least > TIME_MAX {
+        return Ok(());
+    }
+    let example = humantime::format_duration(least);
+    Err(ConfigError::new(field, format!("must be `{name}`, {example}, or longer, as \"{example}\"")))
+}

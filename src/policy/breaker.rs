@@ -102,17 +102,15 @@ impl BreakerOptions {
     /// Returns what is out of its range; `field` is the path of these options.
     pub fn check(&self, field: &str) -> Vec<ConfigError> {
         let Self { cooldown_base: base, cooldown_max: max, .. } = *self;
+        let example = humantime::format_duration(base.clamp(Self::default().cooldown_max, COOLDOWN_LIMIT));
+        let must = format!("must lie between `cooldown_base` and a day, as \"{example}\"");
         let fine = [
             (
                 "cooldown_base",
                 !base.is_zero() && base <= COOLDOWN_LIMIT,
                 "must be above 0 and at most a day, as \"1s\"",
             ),
-            (
-                "cooldown_max",
-                max >= base && max <= COOLDOWN_LIMIT,
-                "must lie between `cooldown_base` and a day, as \"30s\"",
-            ),
+            ("cooldown_max", max >= base && max <= COOLDOWN_LIMIT, &must),
         ];
         let mut errors = ConfigError::unless(field, fine);
         errors.extend(self.alarm.check(&format!("{field}.alarm")));

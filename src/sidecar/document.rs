@@ -75,7 +75,7 @@ impl<'t> Document<'t> {
             let told = errors.iter().map(|error| {
                 // Beside the message an error quotes its line.
                 let message = match error.message().lines().next().unwrap_or("is no TOML") {
-                    "duplicate key" => "this name is there twice; put both into one",
+                    "duplicate key" => TWICE,
                     "string values must be quoted, expected literal string" => {
                         "a text or a time must be in plain quotes, as \"smart\" or \"30s\""
                     }
@@ -92,7 +92,7 @@ impl<'t> Document<'t> {
             let mut told: Vec<(Option<LineColumn>, String)> = told.collect();
             let line = |place: &Option<LineColumn>| place.map(|(line, _)| line);
             told.dedup_by(|a, b| a.1 == b.1 && line(&a.0) == line(&b.0));
-            return Err(told);
+            return Err(told.into_iter().filter_map(|told| once(text, told)).collect());
         }
         let root = Node { value: fields(table.into_inner()), span: 0..0, out: false };
         Ok(Self { text, root })
@@ -189,18 +189,31 @@ impl<'t> Document<'t> {
         let path = self.find(&error.field).path;
         let on_the_way = (0..path.len()).any(|length| self.node(&path[..length]).out);
         let node = self.node(&path);
-        // A present field is checked alone; a missing one may be among the parts that are left out.
-        on_the_way || node.out || node.lacks_deep()
+        // A present field is checked alone; a missing one may be among the parts beside it that are left out.
+        on_the_way || node.out || node.lacks()
     }
 
-    /// Tells whether something is left out at a field or below it.
-    pub(super) fn lacks_at(&self, field: &str) -> bool {
-        let FieldLocation { path, exact } = self.find(field);
-        let on_the_way = (0..=path.len()).any(|length| self.node(&path[..length]).out);
-        let tables = ["providers", "routes", "aliases"];
-        let mut out = self.root.fields().iter().filter(|field| field.node.out);
-        let may_be_named_so = out.any(|field| nearest(&field.name, tables).is_some());
-        on_the_way || (exact && self.node(&path).lacks_deep()) || may_be_named_so
+    /// Tells whether a part that is left out may give a name that can be asked for.
+    pub(super) fn may_give(&self, name: &str) -> bool {
+        let is_out = |field: &str| {
+            let path = self.find(field).path;
+            (0..=path.len()).any(|length| self.node(&path[..length]).out)
+        };
+        // One of these fields, misspelt or of another kind.
+        let lacks = |node: &Node, names: &[&str]| {
+            let mut out = node.fields().iter().filter(|field| field.node.out);
+            out.any(|field| nearest(&field.name, names.iter().copied()).is_some())
+        };
+        let at_provider = |(provider, model): (&str, &str)| {
+            let own = format!("providers.{provider}");
+            let found = self.find(&own);
+            is_out(&format!("{own}.models.{model}"))
+                || found.exact && lacks(self.node(&found.path), &["models", "preset", "base_url", "dialect"])
+        };
+        lacks(&self.root, &["providers", "routes", "aliases"])
+            || is_out(&format!("routes.{name}"))
+            || is_out(&format!("aliases.{name}"))
+            || name.split_once('/').is_some_and(at_provider)
     }
 
     /// Tells whether the text holds a provider's key or one of the store's itself, and not only its source.
@@ -258,10 +271,6 @@ impl Node {
         self.inside().any(|node| node.out)
     }
 
-    fn lacks_deep(&self) -> bool {
-        self.inside().any(|node| node.out || node.lacks_deep())
-    }
-
     /// Calls something with every text in it, and the way there; a text that it refuses is left out.
     pub(super) fn each_text(&mut self, path: &mut Path, each: &mut impl FnMut(&[usize], &mut String) -> bool) {
         let inside: Box<dyn Iterator<Item = &mut Self>> = match &mut self.value {
@@ -287,6 +296,27 @@ fn fields(table: DeTable<'_>) -> Value {
         Field { name: name.into_inner().into_owned(), span: name_span, node: Node::new(value.into_inner(), span) }
     });
     Value::Table(fields.collect())
+}
+
+/// The error of a name that a table has twice.
+const TWICE: &str = "this name is there twice; put both into one";
+
+/// Tells of a table that is there several times only once, with all its lines, and of nothing that follows from it.
+fn once(text: &str, (place, problem): (Option<LineColumn>, String)) -> Option<(Option<LineColumn>, String)> {
+    let Some((line, _)) = place.filter(|_| problem == TWICE) else { return Some((place, problem)) };
+    let heads = (1..).zip(text.lines()).map(|(at, text)| (at, text.split('#').next().unwrap_or(text).trim()));
+    let heads = heads.filter(|(_, text)| text.starts_with('[') && text.ends_with(']'));
+    let heads: Vec<(usize, &str)> = heads.collect();
+    let Some((head, name)) = heads.iter().rfind(|(at, _)| *at <= line).copied() else { return Some((place, problem)) };
+    let same: Vec<usize> = heads.iter().filter(|(_, other)| *other == name).map(|(at, _)| *at).collect();
+    match same.iter().position(|at| *at == head) {
+        Some(1) if head == line => {
+            let lines = same.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+            Some((place, format!("this table is there several times, in lines {lines}; put all of it into one")))
+        }
+        Some(nth) if nth > 0 => None,
+        _ => Some((place, problem)),
+    }
 }
 
 fn place(text: &str, at: usize) -> LineColumn {
@@ -345,6 +375,20 @@ mod tests {
             let found = document.find(field);
             assert_eq!(document.place(&found.path), expected, "{field}");
             assert_eq!(found.exact, document.name(&found.path) == field, "{field}");
+        }
+    }
+
+    #[test]
+    fn a_table_that_is_there_several_times_is_told_once_with_its_lines() {
+        for (text, told) in [
+            ("[a]\nx = 1\n[b]\n[a] # more\ny = 1\n[a]\ny = 1\n", &[((4, 2), "in lines 1, 4, 6;")][..]),
+            ("[a]\nx = 1\nx = 2\n", &[((3, 1), "this name is there twice")]),
+            ("x = 1\nx = 2\n", &[((2, 1), "this name is there twice")]),
+        ] {
+            let errors = Document::parse(text).expect_err(text);
+            let found: Vec<_> = errors.iter().map(|(place, _)| place.expect("a place")).collect();
+            assert_eq!(found, told.iter().map(|(place, _)| *place).collect::<Vec<_>>(), "{text}: {errors:?}");
+            assert!(errors.iter().zip(told).all(|((_, said), (_, part))| said.contains(part)), "{text}: {errors:?}");
         }
     }
 

@@ -349,10 +349,13 @@ impl Settings {
     /// # Errors
     /// All errors; each names its field.
     pub fn check(&self) -> Result<Targets, ConfigErrors> {
-        let targets = self.check_beside(&|_| false)?;
-        ConfigErrors::none(self.leads_back())?;
-        self.server.tls.as_ref().map(acceptor).transpose()?;
-        Ok(targets)
+        let checked = self.check_beside(&|_| false);
+        let mut errors = self.leads_back();
+        errors.extend(self.server.tls.as_ref().and_then(|tls| acceptor(tls).err()));
+        match checked {
+            Ok(targets) => ConfigErrors::none(errors).map(|()| targets),
+            Err(wrong) => ConfigErrors::none(wrong.into_iter().chain(errors).collect()).map(|()| Vec::new()),
+        }
     }
 
     /// Returns the providers whose address is the one that clients connect to.
@@ -369,12 +372,10 @@ impl Settings {
         providers.map(|(name, _)| ConfigError::new(format!("providers.{name}.base_url"), &problem)).collect()
     }
 
-    /// Checks fields that need no other file. `doubtful` tells names that may become valid once other errors are
-    /// corrected.
+    /// Checks fields that need no other file. `doubtful` tells names that a part which could not be read may give.
     fn check_beside(&self, doubtful: &dyn Fn(&str) -> bool) -> Result<Targets, ConfigErrors> {
         let mut errors = self.server.check();
         let checked = self.runtime.check_beside(doubtful);
-        let ill = checked.is_err();
         let targets: Targets = match checked {
             Ok((_, setup)) => {
                 let targets = setup.providers.into_iter().flat_map(|provider| provider.targets);
@@ -385,20 +386,14 @@ impl Settings {
                 Vec::new()
             }
         };
-        let names: HashSet<String> = targets.iter().map(|(target, _)| target.to_string()).collect();
-        let Config { routes, aliases, .. } = &self.runtime;
-        let own = routes.keys().chain(aliases.keys()).map(String::as_str);
-        let is_known = |name: &str| routes.contains_key(name) || aliases.contains_key(name) || names.contains(name);
+        let names = self.runtime.written_names(doubtful);
         let default = self.server.default_route.iter().map(|route| ("server.default_route".to_owned(), route));
         let of_keys = self.server.keys.iter().enumerate().flat_map(|(at, key)| {
             let routes = key.routes.iter().enumerate();
             routes.map(move |(place, route)| (format!("server.keys[{at}].routes[{place}]"), route))
         });
-        // The targets are known only once all providers are valid.
-        let unknown = |route: &str| !(is_known(route) || doubtful(route) || ill && route.contains('/'));
-        for (field, route) in default.chain(of_keys).filter(|(_, route)| unknown(route)) {
-            let near = (errors.len() < ERRORS_MAX)
-                .then(|| nearest(route, own.clone().chain(names.iter().map(String::as_str))));
+        for (field, route) in default.chain(of_keys).filter(|(_, route)| !names.has(route)) {
+            let near = (errors.len() < ERRORS_MAX).then(|| nearest(route, names.all()));
             let meant = near.flatten().map_or(String::new(), |near| format!("; did you mean `{near}`?"));
             errors.push(ConfigError::new(field, format!("is no route, alias or `provider/model`{meant}")));
         }
@@ -433,13 +428,7 @@ impl Settings {
             server.map_or_else(ServerConfig::default, |at| lenient::read(&mut document, &[at], None, &mut wrong));
         let runtime = lenient::read(&mut document, &[], Some(SERVER), &mut wrong);
         let settings = Self { server, runtime };
-        let doubtful = |name: &str| {
-            let lacks = |field: String| document.lacks_at(&field);
-            match name.split_once('/') {
-                Some((provider, _)) => lacks(format!("providers.{provider}")) || lacks(format!("routes.{name}")),
-                None => lacks(format!("routes.{name}")) || lacks(format!("aliases.{name}")),
-            }
-        };
+        let doubtful = |name: &str| document.may_give(name);
         let checked = settings.check_beside(&doubtful);
         let mut errors: Vec<(Option<LineColumn>, ConfigError)> = wrong
             .into_iter()

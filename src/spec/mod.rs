@@ -43,11 +43,6 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// Returns all targets, each in its place.
-    pub(crate) fn targets(&self) -> impl Iterator<Item = &TargetSpec> {
-        self.providers.iter().flat_map(|provider| &provider.targets)
-    }
-
     /// Returns the target of a place, to be changed.
     pub(crate) fn target_mut(&mut self, at: usize) -> &mut TargetSpec {
         let PlacedTarget { provider, index, .. } = self.layout.targets[at];

@@ -83,6 +83,19 @@ const BAD: &[(&str, Edit)] = &[
     ("providers.a.keys[0].expires_in", |config| a(config).keys.push(KeyConfig::env("A").expires_in(Duration::ZERO))),
     ("providers.a.transport.proxy",
         |config| { a(config).custom = None; a(config).transport.proxy = Some("::".into()); }),
+    ("providers.a.transport.proxy",
+        |config| { a(config).custom = None; a(config).transport.proxy = Some("ftp://proxy:21".into()); }),
+    ("providers.a.transport.proxy",
+        |config| { a(config).custom = None; a(config).transport.proxy = Some("proxy.internal:3128".into()); }),
+    ("providers.a.transport.proxy",
+        |config| { a(config).custom = None; a(config).transport.proxy = Some("http://proxy/path".into()); }),
+    ("prices.transport.proxy", |config| config.prices.transport.proxy = Some("socks5://p:1".into())),
+    ("prices.transport.idle_timeout", |config| config.prices.transport.idle_timeout = Duration::MAX),
+    ("budgets.b.of", |config| {
+        let of = standin::config::BudgetScope::Route(Some("smrt".into()));
+        let budget = standin::config::BudgetConfig::dollars(1.0, standin::config::Period::Day);
+        config.budgets.insert("b".into(), budget.of(of));
+    }),
     ("providers.a.transport.ca_pem",
         |config| { a(config).custom = None; a(config).transport.ca_pem = Some("no".into()); }),
     ("providers.a.health.failure_rate_prior", |config| a(config).health.failure_rate_prior = 1.5),
@@ -138,6 +151,7 @@ const BAD: &[(&str, Edit)] = &[
     ("restart.within", |config| config.restart.within = Duration::ZERO),
     ("restart.backoff_min", |config| config.restart.backoff_min = Duration::MAX),
     ("restart.backoff_max", |config| config.restart.backoff_max = Duration::MAX),
+    ("restart.backoff_max", |config| config.restart.backoff_min = 2 * config.restart.backoff_max),
     ("restart.rest", |config| config.restart.rest = Duration::ZERO),
     ("restart.rest", |config| config.restart.rest = Duration::MAX),
     ("calls_max", |config| config.calls_max = 0),

@@ -291,7 +291,7 @@ fn twenty_files_of_people_in_a_hurry_are_told_what_they_meant() {
         ),
         (
             provider("dialect = 'antropic'"),
-            &["f.toml:4:1: providers.a.dialect: is unknown; did you mean \"anthropic\"? there are \"openai-chat\""],
+            &["f.toml:4:1: providers.a.dialect: is unknown; did you mean \"anthropic\"? there are \"openai\""],
         ),
         (provider("flavour = 'azur'"), &["f.toml:4:1: providers.a.flavour: is unknown; did you mean `azure`?"]),
         (
@@ -364,11 +364,8 @@ fn twenty_files_of_people_in_a_hurry_are_told_what_they_meant() {
         (
             format!("{REST}{REST}"),
             &[
-                "f.toml:6:12: configuration: this name is there twice; put both into one",
-                "f.toml:7:1: configuration: this name is there twice",
-                "f.toml:8:8: configuration: this name is there twice",
-                "f.toml:9:9: configuration: this name is there twice",
-                "f.toml:10:1: configuration: this name is there twice",
+                "f.toml:6:12: configuration: this table is there several times, in lines 1, 6; put all of it into one",
+                "f.toml:9:9: configuration: this table is there several times, in lines 4, 9; put all of it into one",
             ],
         ),
     ] {
@@ -405,7 +402,10 @@ fn an_error_that_follows_from_another_is_not_reported() {
 fn traps_of_toml_are_told_by_their_remedy() {
     const FINE: &str = "[providers.z]\nbase_url = 'http://z/v1'\nmodels.m = {}\n";
     for (text, expected) in [
-        ("[providers.openai.models.gpt-5.4-mini]\n", "must stand in quotes, as `models.\"gpt-5.4-mini\"`"),
+        (
+            "[providers.openai]\nkeys = ['k']\n[providers.openai.models.gpt-5.4-mini]\n",
+            "must stand in quotes, as `models.\"gpt-5.4-mini\"`",
+        ),
         ("[routes.gpt-5.4-mini]\ntargets = ['z/m']\n", "must stand in quotes, as `routes.\"gpt-5.4-mini\"`"),
         ("[aliases]\nold.er = 'z/m'\n", "must stand in quotes, as `aliases.\"old.er\"`"),
         ("[routes.smart]\ntargets = ['m']\n", "did you mean `z/m`?"),
@@ -443,4 +443,47 @@ fn a_table_that_is_unknown_or_a_circle_hides_no_other_error() {
     ] {
         assert!(errors.contains(part), "{part} is not said in\n{errors}");
     }
+}
+
+#[test]
+fn a_wrong_field_hides_no_wrong_name_and_a_name_of_what_is_wrong_is_no_error() {
+    let text = "aliases = { fast = 'smrt', cheap = 'quick' }\n\
+                [server]\ndefault_route = 'smarter'\n\
+                [[server.keys]]\nname = 'n'\nsha256 = 'HASH'\n\
+                routes = ['a/mm', 'smart', 'a/m', 'b/any', 'quick']\n\
+                [budgets.b]\ndollars = -1\nper = 'day'\nof = 'route:smrt'\n\
+                [providers.a]\nbase_url = 'no address'\nbreaker.cooldown_bas = '1s'\nmodels.m = {}\n\
+                models.n = { replaced_by = 'mm' }\n\
+                [providers.b]\nbase_url = 'http://b/v1'\nmodles.x = {}\n\
+                [routes.smart]\ntargets = ['a/m', 'a/mn', 'b/any']\noptions.price_max = -1\n\
+                [routes.quick]\ntargets = ['a/n']\nlables = []\n";
+    let errors = refused(&text.replace("HASH", &"0".repeat(64))).expect("it is refused");
+    let mut fields: Vec<&str> = errors.iter().map(|(_, error)| error.field.as_str()).collect();
+    fields.sort_unstable();
+    let expected = [
+        "aliases.fast",
+        "budgets.b.dollars",
+        "budgets.b.of",
+        "providers.a.base_url",
+        "providers.a.breaker.cooldown_bas",
+        "providers.a.models.n.replaced_by",
+        "providers.b.modles",
+        "routes.quick.lables",
+        "routes.smart.options.price_max",
+        "routes.smart.targets[1]",
+        "server.default_route",
+        "server.keys[0].routes[0]",
+    ];
+    assert_eq!(fields, expected, "{errors}");
+    let said = errors.to_string();
+    for near in ["aliases.fast: leads to no route; did you mean `smart`?", "or `provider/model`; did you mean `smart`?"]
+    {
+        assert!(said.contains(near), "no {near} in\n{said}");
+    }
+}
+
+#[test]
+fn the_usual_short_name_of_a_dialect_is_taken() {
+    let text = REST.replace("models.m", "dialect = 'openai'\nmodels.m");
+    assert!(refused(&text).is_none());
 }
