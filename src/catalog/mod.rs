@@ -78,9 +78,17 @@ pub fn family(name: &str) -> String {
     known(undated(id)).unwrap_or(id).to_owned()
 }
 
-/// Returns what a model is for, by its name: the makers of embedding models say so in it.
+/// Families of embedding models whose names do not say so.
+const EMBEDDING: [&str; 8] = ["bge", "e5", "gte", "gtr", "minilm", "mpnet", "nomic", "voyage"];
+/// Words of a name beside such a family's that say that it does not embed.
+const NOT_EMBEDDING: [&str; 3] = ["chat", "rerank", "reranker"];
+
+/// Returns what a model is for, by its name: the makers of embedding models say so in it, or it is of a family of them.
 pub fn kind(name: &str) -> ModelKind {
-    if name.to_ascii_lowercase().contains("embed") { ModelKind::Embedding } else { ModelKind::Chat }
+    let name = name.to_ascii_lowercase();
+    let has = |known: &[&str]| name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| known.contains(&word));
+    let embeds = name.contains("embed") || has(&EMBEDDING) && !has(&NOT_EMBEDDING);
+    if embeds { ModelKind::Embedding } else { ModelKind::Chat }
 }
 
 fn find_among(name: &str, fits: impl Fn(&Model) -> bool) -> Option<&'static Model> {
@@ -195,6 +203,26 @@ mod tests {
         assert_eq!(DATA.lines().filter_map(parse).count(), lines);
         assert!(lines > 200);
         assert!(as_of().is_some_and(|date| date >= Date::parse("2026-11-21").expect("a date")));
+    }
+
+    #[test]
+    fn what_a_model_is_for_is_known_by_its_name_or_its_family() {
+        for (name, kind) in [
+            ("text-embedding-3-small", ModelKind::Embedding),
+            ("BAAI/bge-m3", ModelKind::Embedding),
+            ("intfloat/multilingual-e5-large", ModelKind::Embedding),
+            ("thenlper/gte-large", ModelKind::Embedding),
+            ("sentence-transformers/all-MiniLM-L6-v2", ModelKind::Embedding),
+            ("nomic-v1.5", ModelKind::Embedding),
+            ("voyage-3-large", ModelKind::Embedding),
+            ("jina-embeddings-v3", ModelKind::Embedding),
+            ("BAAI/bge-reranker-v2-m3", ModelKind::Chat),
+            ("gpt-5.4-mini", ModelKind::Chat),
+            ("minimax-m2", ModelKind::Chat),
+            ("qwen3:14b", ModelKind::Chat),
+        ] {
+            assert_eq!(super::kind(name), kind, "{name}");
+        }
     }
 
     #[test]

@@ -77,7 +77,12 @@ async fn texts_that_cannot_be_embedded_are_refused_in_the_callers_dialect() {
     for (path, body, status, says) in [
         ("/v1/embeddings", json!({"model": "m", "input": [[1, "two"]]}), 400, "input[0][1]: must be a whole"),
         ("/v1/embeddings", json!({"model": "m", "input": []}), 400, "inputs: is empty"),
-        ("/v1/embeddings", json!({"model": "a/gpt-5-mini", "input": "one"}), 400, "its model is for other work"),
+        (
+            "/v1/embeddings",
+            json!({"model": "a/gpt-5-mini", "input": "one"}),
+            400,
+            "its model chats; set `kind = \"embedding\"`",
+        ),
         ("/v1beta/models/m:embedContent", json!({}), 400, "content: is missing"),
     ] {
         let (got, _, answer) = post(&sidecar, path, body.clone()).await;

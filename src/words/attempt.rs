@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::brief::Brief;
 use super::failure::Failure;
+use super::failure_class::FailureClass;
 use super::price::{Bill, Rates};
 use super::priority::Priority;
 use super::target::{Dialect, TargetId};
@@ -216,10 +217,22 @@ impl AttemptRecord {
 
 impl fmt::Display for AttemptRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} after {}: ", self.target, Brief(self.took))?;
-        match &self.end {
-            AttemptEnd::Won => f.write_str("answered"),
-            AttemptEnd::Failed(failure) => failure.fmt(f),
+        let Self { target, took, first_token, end, .. } = self;
+        match (end, first_token) {
+            // It did not fail: what it was about to do says more than why its call ended.
+            (AttemptEnd::Failed(failure), None) if failure.class == FailureClass::CallEnded => {
+                write!(f, "{target} said nothing for {}", Brief(*took))
+            }
+            (AttemptEnd::Failed(failure), Some(first)) if failure.class == FailureClass::CallEnded => {
+                write!(
+                    f,
+                    "{target} began to answer after {}, and was not finished after {}",
+                    Brief(*first),
+                    Brief(*took)
+                )
+            }
+            (AttemptEnd::Failed(failure), _) => write!(f, "{target} after {}: {failure}", Brief(*took)),
+            (AttemptEnd::Won, _) => write!(f, "{target} after {}: answered", Brief(*took)),
         }
     }
 }
@@ -227,6 +240,22 @@ impl fmt::Display for AttemptRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_attempt_that_its_call_ended_tells_how_long_it_was_silent_or_unfinished() {
+        let about = Arc::new(CallFacts::new(CallId::new(1, 1), SystemTime::UNIX_EPOCH, "smart"));
+        let ended = |class: FailureClass, first: Option<u64>| {
+            let mut record = AttemptRecord::new(about.clone(), 1, TargetId::new("a", "m"), "k");
+            record.took = Duration::from_secs(40);
+            record.first_token = first.map(Duration::from_secs);
+            record.end = AttemptEnd::Failed(Failure::unwanted(class));
+            record.to_string()
+        };
+        assert_eq!(ended(FailureClass::CallEnded, None), "a/m said nothing for 40 s");
+        let begun = "a/m began to answer after 2 s, and was not finished after 40 s";
+        assert_eq!(ended(FailureClass::CallEnded, Some(2)), begun);
+        assert!(ended(FailureClass::HedgeLost, None).starts_with("a/m after 40 s: hedge_lost"));
+    }
 
     #[test]
     fn a_calls_id_is_read_back_from_what_is_written_of_it() {

@@ -101,7 +101,7 @@ async fn a_route_serves_each_kind_of_work_by_the_models_that_are_for_it() {
     assert_eq!((answer.attempts.len(), reply.finished.attempts.len()), (1, 1));
     let elsewhere = EmbedRequest { route: "a/m".into(), ..texts() };
     let error = world.runtime.embed(elsewhere).await.expect_err("it does not embed");
-    assert!(matches!(&error, Error::NoTarget { why, .. } if why.contains("other work")), "{error}");
+    assert!(matches!(&error, Error::NoTarget { why, .. } if why.contains("its model chats")), "{error}");
     let error = world.runtime.chat(standin::ChatRequest::new("b/text-embedding-3-small").user("hello")).await;
     assert!(matches!(error, Err(Error::NoTarget { .. })), "{error:?}");
 }

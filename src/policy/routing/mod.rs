@@ -249,8 +249,10 @@ pub enum SkipReason {
     NotPinned,
     /// It lacks a label the call or the route requires.
     Label,
-    /// It is for other work: it embeds and the call chats, or the other way round.
-    Kind,
+    /// It embeds, and the call chats.
+    Embeds,
+    /// It chats, and the call is for vectors.
+    Chats,
     /// It cannot call tools.
     Tools,
     /// It cannot see images.
@@ -279,7 +281,8 @@ impl SkipReason {
         match self {
             Self::NotPinned => "the call is pinned to another target",
             Self::Label => "lacks a required label",
-            Self::Kind => "its model is for other work",
+            Self::Embeds => "its model makes vectors of texts; set `kind = \"chat\"` if it chats",
+            Self::Chats => "its model chats; set `kind = \"embedding\"` if it makes vectors of texts",
             Self::Tools => "cannot call tools",
             Self::Images => "cannot see images",
             Self::Documents => "cannot read such documents",
@@ -503,7 +506,8 @@ fn unfit(candidate: &Candidate, needs: &Needs) -> Option<SkipReason> {
     let output = can.answer_max(needs.output_tokens);
     [
         (!candidate.labels.carries(needs.labels), SkipReason::Label),
-        (needs.kind != can.kind, SkipReason::Kind),
+        (needs.kind != can.kind && can.kind == ModelKind::Embedding, SkipReason::Embeds),
+        (needs.kind != can.kind, SkipReason::Chats),
         (needs.tools && !can.tools, SkipReason::Tools),
         (needs.images && !can.images, SkipReason::Images),
         (needs.json && !can.json, SkipReason::Json),

@@ -55,14 +55,18 @@ fn a_pinned_call_does_not_cross_a_wall_either() {
 fn every_reason_to_skip_is_told() {
     type Setup = fn(&mut Bench, Instant);
     let later = 90 * SECOND;
-    let cases: [(SkipReason, Option<Duration>, Setup); 14] = [
+    let cases: [(SkipReason, Option<Duration>, Setup); 15] = [
         (SkipReason::NotPinned, None, |bench, _| bench.pinned = Some(1)),
         (SkipReason::Label, None, |bench, _| {
             bench.needs.labels = EU;
             bench.targets[1].labels = EU;
         }),
-        (SkipReason::Kind, None, |bench, _| {
+        (SkipReason::Embeds, None, |bench, _| {
             bench.targets[0].capabilities.kind = ModelKind::Embedding;
+        }),
+        (SkipReason::Chats, None, |bench, _| {
+            bench.needs.kind = ModelKind::Embedding;
+            bench.targets[1].capabilities.kind = ModelKind::Embedding;
         }),
         (SkipReason::Tools, None, |bench, _| {
             bench.needs.tools = true;
