@@ -4,15 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
+use futures_util::StreamExt as _;
 use standin::config::Described;
 use standin::routing::FailoverOptions;
-use standin::sidecar::{dollars, meant, printable};
+use standin::sidecar::{dollars, printable};
 use standin::{ChatRequest, Date, EmbedRequest, ModelKind, Runtime};
 
 use super::{failed, load};
 
-/// The longest a model may take to say a word.
-const WORD_MAX: Duration = Duration::from_secs(60);
+/// The longest a model may be silent before a word, where its `first_token` does not say: one that thinks is slower.
+const SILENT_MAX: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(50)];
+/// The longest that the word itself may take.
+const WORD_MAX: Duration = Duration::from_secs(10);
+/// The most models that are asked at once.
+const ASKED_MAX: usize = 8;
 /// Tokens for a word, and for the model's reasoning before it.
 const WORD_TOKENS: u32 = 256;
 /// Tokens of the question, as most models count them.
@@ -140,18 +145,9 @@ fn chosen<'t>(
         return Ok(targets.iter().collect());
     }
     if let Some(name) = &options.route {
-        let name = config.aliases.get(name).unwrap_or(name);
-        let members: BTreeSet<&str> = match config.routes.get(name) {
-            Some(route) => route.targets.iter().map(|member| member.target.as_str()).collect(),
-            None => BTreeSet::from([name.as_str()]),
-        };
-        let found: Vec<&Described> =
-            targets.iter().filter(|target| members.contains(target.id.to_string().as_str())).collect();
-        return if found.is_empty() {
-            Err(format!("no route `{name}`; {}", meant(name, config.routes.keys().map(String::as_str))))
-        } else {
-            Ok(found)
-        };
+        let known: Vec<_> = targets.iter().map(|target| (target.id.clone(), None)).collect();
+        let members = load::members(config, &known, name)?;
+        return Ok(targets.iter().filter(|target| members.contains(&target.id.to_string())).collect());
     }
     let routed: BTreeSet<&str> =
         config.routes.values().flat_map(|route| &route.targets).map(|member| member.target.as_str()).collect();
@@ -174,8 +170,20 @@ fn cost(target: &Described) -> Option<f64> {
     Some((price.input * f64::from(QUESTION_TOKENS) + price.output * answer) / 1e6)
 }
 
+/// Returns how long a target may take: its own limits, where they are set.
+fn patience(config: &standin::Config, target: &Described) -> Duration {
+    let model = config.providers.get(&*target.id.provider).and_then(|own| own.models.get(&*target.id.model));
+    let silent = model.and_then(|model| model.first_token).unwrap_or(SILENT_MAX[usize::from(target.reasons)]);
+    silent.saturating_add(WORD_MAX).min(config.failover.deadline)
+}
+
 async fn ask(mut config: standin::Config, targets: &[&Described]) -> ExitCode {
     load::keep_nothing(&mut config);
+    let longest = targets.iter().map(|target| patience(&config, target)).max().unwrap_or_default();
+    let questions: Vec<(String, ModelKind, Duration)> = targets
+        .iter()
+        .map(|target| (target.id.to_string(), target.capabilities.kind, patience(&config, target)))
+        .collect();
     // What is said to be spent at most is one request for each.
     let once = FailoverOptions { attempts_max: Some(1), wait_max: Duration::ZERO, ..FailoverOptions::default() };
     config.failover = once;
@@ -183,27 +191,34 @@ async fn ask(mut config: standin::Config, targets: &[&Described]) -> ExitCode {
     let known: f64 = targets.iter().filter_map(|target| cost(target)).sum();
     let unknown = targets.iter().filter(|target| cost(target).is_none()).count();
     let rest = if unknown > 0 { format!(", and {unknown} model(s) whose price is not known") } else { String::new() };
-    say!("  asking {} model(s) for a word: at most ${}{rest}", targets.len(), dollars(known));
+    let turns = u32::try_from(targets.len().div_ceil(ASKED_MAX)).unwrap_or(u32::MAX);
+    let longest = longest.saturating_mul(turns).as_secs_f64().ceil();
+    say!("  asking {} model(s) for a word: at most ${}{rest}, within {longest} s", targets.len(), dollars(known));
     let runtime = match Runtime::builder().config(config).start().await {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
-    let mut silent = 0;
-    for target in targets.iter().map(|target| &target.id) {
+    let runtime = &runtime;
+    let word = async |(name, kind, patience): (String, ModelKind, Duration)| {
         let begun = std::time::Instant::now();
-        let answer = if targets.iter().any(|one| one.id == *target && one.capabilities.kind == ModelKind::Embedding) {
-            let request = EmbedRequest::new(target.to_string(), ["ready"]);
-            runtime.embed(EmbedRequest { deadline: Some(WORD_MAX), ..request }).await.map(drop)
+        let answer = if kind == ModelKind::Embedding {
+            let request = EmbedRequest::new(&name, ["ready"]);
+            runtime.embed(EmbedRequest { deadline: Some(patience), ..request }).await.map(drop)
         } else {
-            let mut request = ChatRequest::new(target.to_string()).user("Say the word: ready").deadline(WORD_MAX);
+            let mut request = ChatRequest::new(&name).user("Say the word: ready").deadline(patience);
             request.output_tokens_max = Some(WORD_TOKENS);
             runtime.chat(request).await.map(drop)
         };
+        (name, begun.elapsed(), answer)
+    };
+    let mut asked = std::pin::pin!(futures_util::stream::iter(questions).map(word).buffered(ASKED_MAX));
+    let mut silent = 0;
+    while let Some((name, took, answer)) = asked.next().await {
         match answer {
-            Ok(()) => say!("  {target}: answers ({} ms)", begun.elapsed().as_millis()),
+            Ok(()) => say!("  {name}: answers ({} ms)", took.as_millis()),
             Err(error) => {
                 silent += 1;
-                say!("  {target}: {}", printable(&error.to_string()));
+                say!("  {name}: {}", printable(&error.to_string()));
             }
         }
     }

@@ -39,7 +39,9 @@ fn print(explained: &Value) {
         );
     }
     for one in explained["skipped"].as_array().into_iter().flatten() {
-        let back = one["back_in_s"].as_f64().map_or_else(String::new, |wait| format!(", back in {wait:.1} s"));
+        // Without a time it comes back by an event, or not by itself.
+        let back = one["back_in_s"].as_f64().filter(|wait| *wait >= 0.05);
+        let back = back.map_or_else(String::new, |wait| format!(", back in {wait:.1} s"));
         say!("{:<40} skipped: {}{back}", text(&one["target"]), text(&one["why"]));
     }
 }

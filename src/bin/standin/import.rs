@@ -17,6 +17,7 @@ use standin::sidecar::{Settings, printable};
 
 use super::{failed, load, write};
 use given::InputValue;
+use outcome::stand_in;
 
 pub fn run(options: &super::Import) -> ExitCode {
     let name = options.file.display().to_string();
@@ -26,8 +27,11 @@ pub fn run(options: &super::Import) -> ExitCode {
     };
     let given = match InputValue::read(&text) {
         Ok(given) => given,
-        Err(problem) => return failed(&format!("{name}: {problem}")),
+        Err((place, problem)) => return failed(&format!("{name}{place}: {problem}")),
     };
+    if let Some(other) = options.from.mistaken(&given) {
+        return failed(&format!("{name} is {other}'s: standin import {other} {name}"));
+    }
     let mut outcome = match options.from {
         super::Gateway::Litellm => litellm::import(&given, &|name| std::env::var(name).ok()),
         super::Gateway::Portkey => portkey::import(&given),
@@ -68,6 +72,22 @@ pub fn run(options: &super::Import) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+impl super::Gateway {
+    /// Returns the gateway that a file is of, if it is plainly another one.
+    fn mistaken(self, given: &InputValue) -> Option<&'static str> {
+        let has = |names: &[&str]| names.iter().any(|name| given.has(name));
+        let (litellm, portkey) = (
+            has(&["model_list", "router_settings", "litellm_settings", "general_settings"]),
+            has(&["targets", "strategy", "provider", "virtual_key", "override_params"]),
+        );
+        match self {
+            Self::Litellm if portkey && !litellm => Some("portkey"),
+            Self::Portkey if litellm && !portkey => Some("litellm"),
+            _ => None,
+        }
+    }
+}
+
 /// Checks the result; a variable that is not set here may be set where it is served.
 fn checked(config: &str) -> Result<(), String> {
     let variable =
@@ -76,12 +96,6 @@ fn checked(config: &str) -> Result<(), String> {
         Ok(settings) => settings.check().map(drop).map_err(|errors| errors.to_string()),
         Err(errors) => Err(errors.to_string()),
     }
-}
-
-/// Returns what a variable of this name may hold.
-fn stand_in(name: &str) -> String {
-    let is_address = ["BASE", "URL", "ENDPOINT", "HOST"].iter().any(|part| name.contains(part));
-    if is_address { "http://stand.in".to_owned() } else { "stand-in".to_owned() }
 }
 
 /// Returns the variables that a configuration needs, each once.

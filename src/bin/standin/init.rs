@@ -23,14 +23,22 @@ pub fn run(options: &super::Init) -> ExitCode {
     if let Err(problem) = write::new(&options.out, &text, false) {
         return failed(&problem);
     }
-    let about =
-        if found.serves() { found.about() } else { "no key is in the environment: Ollama on this machine".to_owned() };
+    let about = if found.serves() { found.about() } else { format!("{}: Ollama on this machine", none(&found)) };
     say!("written to {}: {about}", options.out.display());
-    for hint in found.hints() {
+    for hint in found.hints().into_iter().chain(found.slips()) {
         say!("  {hint}");
     }
     say!("now: standin check --config {0} --try, then standin serve --config {0}", options.out.display());
     ExitCode::SUCCESS
+}
+
+/// Says why no provider of a key can serve yet.
+fn none(found: &load::DetectedProviders) -> &'static str {
+    if found.hints().is_empty() {
+        "no key is in the environment"
+    } else {
+        "what is in the environment serves nothing by itself, see below"
+    }
 }
 
 /// The model of each provider that a first configuration names, if the catalogue has it: quick and of a medium price.
@@ -86,12 +94,17 @@ fn starter(found: &load::DetectedProviders) -> String {
              # [providers.{name}]\n# keys = [{{ env = \"{variable}\" }}]\n# models.\"{example}\" = {{}}\n"
         );
     }
+    for hint in found.lacking() {
+        let _ = write!(out, "\n# {hint}\n");
+    }
     if targets.is_empty() {
         out.push_str(
-            "\n# No key was in the environment. A model on this machine needs none: https://ollama.com, `ollama pull qwen3`.\n\
-             [providers.ollama]\nmodels.\"qwen3\" = {}\n\n\
-             # [providers.anthropic]\n# keys = [{ env = \"ANTHROPIC_API_KEY\" }]\n",
+            "\n# A model on this machine needs no key: https://ollama.com, `ollama pull qwen3`.\n\
+             [providers.ollama]\nmodels.\"qwen3\" = {}\n",
         );
+        if found.hints().is_empty() {
+            out.push_str("\n# [providers.anthropic]\n# keys = [{ env = \"ANTHROPIC_API_KEY\" }]\n");
+        }
         targets.push("ollama/qwen3".to_owned());
     }
     out.push_str(

@@ -81,7 +81,7 @@ fn missing(config: &Config) -> Vec<String> {
         sealing.map(|(at, key)| (format!("store.encryption_keys[{at}]"), &key.source, "`serve` does not start"));
     let missing = keys.chain(sealing).filter_map(|(field, source, what)| match source {
         KeySource::Env(name) if variable(name).is_none_or(|value| value.trim().is_empty()) => {
-            Some(format!("{field}: {source} is not set; set it, or {what}"))
+            Some(format!("{field}: {source} {}; set it, or {what}", lack(variable(name).is_some())))
         }
         KeySource::File(path) if !path.exists() => Some(format!("{field}: {source} is not there; {what} until it is")),
         KeySource::Command { program, .. } if !is_program(program) => {
@@ -94,6 +94,30 @@ fn missing(config: &Config) -> Vec<String> {
         format!("store.path: there is no folder {}; make it, or `serve` does not start", folder.display())
     });
     missing.chain(folder).collect()
+}
+
+/// Says what lacks of a variable without a value.
+fn lack(is_set: bool) -> &'static str {
+    if is_set { "is empty" } else { "is not set" }
+}
+
+/// Returns the targets of a name that can be asked for: a route, an alias or a `provider/model`.
+///
+/// # Errors
+/// If there is no such name.
+pub fn members(config: &Config, targets: &[(TargetId, Option<Price>)], name: &str) -> Result<Vec<String>, String> {
+    let leads = |name: &&str| config.aliases.get(*name).map(String::as_str);
+    // Aliases in a circle are refused before.
+    let end = std::iter::successors(Some(name), leads).take(config.aliases.len() + 1).last().unwrap_or(name);
+    if let Some(route) = config.routes.get(end) {
+        return Ok(route.targets.iter().map(|member| member.target.clone()).collect());
+    }
+    let targets: Vec<String> = targets.iter().map(|(id, _)| id.to_string()).collect();
+    if targets.iter().any(|target| target == end) {
+        return Ok(vec![end.to_owned()]);
+    }
+    let names = config.routes.keys().chain(config.aliases.keys()).chain(&targets).map(String::as_str);
+    Err(format!("no route, alias or `provider/model` is named `{name}`; {}", meant(name, names)))
 }
 
 /// Tells whether a command can be found: by its path, or in the folders of the environment.
@@ -194,6 +218,12 @@ const ALSO: [(&str, &str); 5] = [
     ("together", "TOGETHER_AI_API_KEY"),
 ];
 
+/// Returns a provider that probably sells a model, for an example.
+fn seller(model: &str) -> &'static str {
+    let vendor = models::find(model).map(|model| if model.vendor == "google" { "gemini" } else { model.vendor });
+    presets().iter().find(|preset| Some(preset.name) == vendor).map_or("openrouter", |preset| preset.name)
+}
+
 /// Returns the variable that holds a preset's key, if one does.
 fn key_variable(preset: &Preset, value: &dyn Fn(&str) -> Option<String>) -> Option<&'static str> {
     let also = ALSO.iter().filter(|(name, _)| *name == preset.name).map(|(_, variable)| *variable);
@@ -207,6 +237,8 @@ pub struct DetectedProviders {
     unnamed: Vec<(&'static str, &'static str)>,
     /// Settings that must be in a file, and why.
     lacking: Vec<String>,
+    /// Variables of keys that are set, and empty.
+    empty: Vec<&'static str>,
     targets: Targets,
 }
 
@@ -232,17 +264,25 @@ impl DetectedProviders {
         for one in value(MODELS).unwrap_or_default().split(',').map(str::trim).filter(|one| !one.is_empty()) {
             let (provider, model) = one
                 .split_once('/')
-                .ok_or_else(|| format!("{MODELS}: `{one}` has no provider before it, as openrouter/{one}"))?;
+                .ok_or_else(|| format!("{MODELS}: `{one}` has no provider before it, as {}/{one}", seller(one)))?;
             let known = presets().iter().find(|preset| preset.name == provider).ok_or_else(|| {
                 let known = presets().iter().map(|preset| preset.name);
                 format!("{MODELS}: no provider is named `{provider}`; {}", meant(provider, known))
             })?;
             if let Some(variable) = known.env.filter(|_| key_variable(known, &value).is_none()) {
-                return Err(format!("{MODELS}: `{one}` needs {provider}'s key, and {variable} is not set"));
+                return Err(format!(
+                    "{MODELS}: `{one}` needs {provider}'s key, and {variable} {}",
+                    lack(environment(variable).is_some())
+                ));
             }
             named.entry(known.name).or_default().push(model.to_owned());
         }
-        let mut found = Self { served: Vec::new(), unnamed: Vec::new(), lacking: Vec::new(), targets: Vec::new() };
+        let also = ALSO.iter().map(|(_, variable)| *variable);
+        let all: BTreeSet<&str> = presets().iter().filter_map(|preset| preset.env).chain(also).collect();
+        let is_empty = |name: &&str| environment(name).is_some() && value(name).is_none();
+        let empty = all.into_iter().filter(is_empty).collect();
+        let mut found =
+            Self { served: Vec::new(), unnamed: Vec::new(), lacking: Vec::new(), empty, targets: Vec::new() };
         for preset in presets() {
             let wanted = named.get(preset.name);
             let variable = key_variable(preset, &value);
@@ -328,6 +368,19 @@ impl DetectedProviders {
         self.unnamed.iter().copied()
     }
 
+    /// Returns what must be in a file, and why.
+    pub fn lacking(&self) -> &[String] {
+        &self.lacking
+    }
+
+    /// Returns warnings about models that are named.
+    pub fn slips(&self) -> Vec<String> {
+        let named = self.served.iter().filter(|one| one.by_name);
+        let providers = named.map(|one| (one.name.to_owned(), one.config.clone())).collect();
+        let slips = Config { providers, ..Config::default() }.slips();
+        slips.into_iter().map(|slip| format!("{MODELS}: {slip}")).collect()
+    }
+
     /// Describes the providers that serve.
     pub fn about(&self) -> String {
         let found = self.served.iter().map(|one| match one.variable {
@@ -346,7 +399,10 @@ impl DetectedProviders {
                  (several with commas between), or name them in a file"
             )
         });
-        unnamed.chain(self.lacking.iter().cloned()).collect()
+        // Where others serve, an empty one is as good as none.
+        let empty = self.empty.iter().filter(|_| !self.serves());
+        let empty = empty.map(|variable| format!("{variable} is set, and is empty"));
+        unnamed.chain(self.lacking.iter().cloned()).chain(empty).collect()
     }
 }
 
@@ -377,7 +433,8 @@ fn from_environment() -> Result<Loaded, String> {
     if settings.runtime.providers.contains_key("litellm") {
         settings.server.listen.set_port(BESIDE_LITELLM);
     }
-    Ok(Loaded { settings, file: None, about: found.about(), warnings: hints })
+    let warnings = hints.into_iter().chain(found.slips()).collect();
+    Ok(Loaded { settings, file: None, about: found.about(), warnings })
 }
 
 /// Returns what is nearly a provider's key in the environment: a variable that is no text, or one of another name.

@@ -11,19 +11,29 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use standin::config::{KeyConfig, presets};
 use standin::drill::Drill;
-use standin::sidecar::{meant, printable};
+use standin::sidecar::printable;
 use standin::testing::{Crash, Fault, Latency, ProviderError, RetryHint, Script, When, crash};
-use standin::{ChatRequest, CommitPolicy, Config, EmbedRequest, Error, ProviderConfig, ReplyEvent, Runtime};
+use standin::{ChatRequest, CommitPolicy, Config, EmbedRequest, Error, ProviderConfig, ReplyEvent, Reset, Runtime};
+use tokio::task::JoinSet;
 
 use super::{failed, load, stage};
 
 /// The most calls per second of all rows that are played at a time, so that a slow machine can serve them.
 const RATE_OF_ALL: u32 = 100;
 
+/// How long calls may take that have not ended when the time of a failure is over. Then it is lifted: a call that is
+/// parked until a provider is back ends only then.
+const SETTLE: Duration = Duration::from_secs(5);
+/// How long they may take once it is lifted.
+const RECOVER: Duration = Duration::from_secs(15);
+
 /// The result of a call.
+#[derive(Clone)]
 struct Call {
     took: Duration,
     attempts: usize,
+    /// Whether it ended only once the failure was lifted.
+    waited: bool,
     /// Why it failed, if it did.
     problem: Option<String>,
 }
@@ -76,15 +86,19 @@ pub async fn run(options: super::Drill) -> ExitCode {
     };
     stage::hush();
     let config = loaded.settings.runtime;
-    let Some(route) = options.route.clone().or_else(|| config.routes.keys().next().cloned()) else {
-        return failed("the configuration has no route to rehearse; add one under [routes]");
+    let targets = match config.targets() {
+        Ok(targets) => targets,
+        Err(errors) => return failed(&errors),
     };
-    let Some(members) = config.routes.get(&route) else {
-        let meant = meant(&route, config.routes.keys().map(String::as_str));
-        return failed(&format!("no route `{route}`; {meant}"));
+    // Every target is a route, too.
+    let first = || config.routes.keys().next().cloned().or_else(|| Some(targets.first()?.0.to_string()));
+    let route = options.route.clone().or_else(first).unwrap_or_default();
+    let members = match load::members(&config, &targets, &route) {
+        Ok(members) => members,
+        Err(problem) => return failed(&problem),
     };
     let mut providers: Vec<String> = Vec::new();
-    for (name, _) in members.targets.iter().filter_map(|member| member.target.split_once('/')) {
+    for (name, _) in members.iter().filter_map(|member| member.split_once('/')) {
         if !providers.iter().any(|known| known == name) {
             providers.push(name.to_owned());
         }
@@ -120,7 +134,7 @@ async fn play(row: &Row, config: &Config, route: &str, options: &super::Drill) -
     let runtime = Runtime::builder().config(config).start().await.map_err(|error| error.to_string())?;
     let explained = runtime.explain(route).await.map_err(|error| error.to_string())?;
     let ask = Ask { runtime: runtime.clone(), route: route.to_owned(), embeds: explained.planned.is_empty() };
-    act(&ask, options.rate, options.rate).await;
+    act(&ask, options.rate, options.rate, async {}).await;
     match &row.trouble {
         None => {}
         Some((name, Trouble::Fault(fault))) => {
@@ -133,7 +147,15 @@ async fn play(row: &Row, config: &Config, route: &str, options: &super::Drill) -
             crash(&runtime, Crash::ProviderPanics(name.clone()));
         }
     }
-    let calls = act(&ask, options.rate, options.rate * options.seconds).await;
+    let lift = async {
+        for drill in drills.values() {
+            drill.handle().clear();
+            drill.settled().await;
+        }
+        // What it left behind: a key that is held for ten minutes.
+        let _ = runtime.reset(Reset::All).await;
+    };
+    let calls = act(&ask, options.rate, options.rate * options.seconds, lift).await;
     runtime.drain(Duration::from_secs(5)).await;
     Ok(calls)
 }
@@ -186,15 +208,37 @@ struct Ask {
 
 const TEXT: &str = "the quick brown fox jumps over the lazy dog";
 
-/// Makes calls at a rate per second; waits for their ends.
-async fn act(ask: &Ask, rate: u32, count: u32) -> Vec<Call> {
-    let mut calls = tokio::task::JoinSet::new();
+/// Makes calls at a rate per second; waits for their ends. Where some do not end, lifts the failure and waits again.
+async fn act(ask: &Ask, rate: u32, count: u32, lift: impl Future<Output = ()>) -> Vec<Call> {
+    let (mut running, mut ended) = (JoinSet::new(), Vec::new());
     let mut tick = tokio::time::interval(Duration::from_secs(1) / rate);
     for _ in 0..count {
         tick.tick().await;
-        calls.spawn(ask.clone().call());
+        running.spawn(ask.clone().call());
     }
-    calls.join_all().await
+    join_within(&mut running, SETTLE, &mut ended).await;
+    if running.is_empty() {
+        return ended;
+    }
+    lift.await;
+    let in_time = ended.len();
+    join_within(&mut running, RECOVER, &mut ended).await;
+    ended[in_time..].iter_mut().for_each(|call| call.waited = true);
+    let problem = format!("still waited {} s after the failure was over, and was given up", RECOVER.as_secs());
+    let given_up = Call { took: SETTLE + RECOVER, attempts: 0, waited: false, problem: Some(problem) };
+    ended.extend(std::iter::repeat_n(given_up, running.len()));
+    ended
+}
+
+/// Takes the calls that end within a time.
+async fn join_within(running: &mut JoinSet<Call>, time: Duration, ended: &mut Vec<Call>) {
+    let all = async {
+        while let Some(call) = running.join_next().await {
+            let crashed = || Call { took: Duration::ZERO, attempts: 0, waited: false, problem: Some("crashed".into()) };
+            ended.push(call.unwrap_or_else(|_| crashed()));
+        }
+    };
+    let _ = tokio::time::timeout(time, all).await;
 }
 
 impl Ask {
@@ -203,8 +247,10 @@ impl Ask {
         let ended = if self.embeds { self.embed().await } else { self.chat().await };
         let took = begun.elapsed();
         match ended {
-            Ok(attempts) => Call { took, attempts, problem: None },
-            Err(error) => Call { took, attempts: error.attempts().len(), problem: Some(problem(&error)) },
+            Ok(attempts) => Call { took, attempts, waited: false, problem: None },
+            Err(error) => {
+                Call { took, attempts: error.attempts().len(), waited: false, problem: Some(problem(&error)) }
+            }
         }
     }
 
@@ -259,6 +305,10 @@ fn report(title: &str, calls: &[Call]) -> usize {
         at(50).as_millis(),
         at(99).as_millis(),
     );
+    let waited = calls.iter().filter(|call| call.waited && call.problem.is_none()).count();
+    if waited > 0 {
+        say!("  {waited} x waited until the failure was over, and was answered then");
+    }
     for (problem, count) in problems {
         say!("  {count} x {}", printable(problem));
     }

@@ -291,6 +291,100 @@ fn a_rehearsal_says_why_calls_failed_where_there_is_no_other_target() {
 }
 
 #[test]
+fn a_rehearsal_of_calls_that_wait_ends_and_tells_what_waited() {
+    let text = "[providers.a]\nbase_url = 'http://127.0.0.1:1/v1'\nkeys = ['sk-1']\nmodels.m = {}\n\
+                [failover]\non_exhausted = 'wait'\n[routes.smart]\ntargets = ['a/m']\n";
+    let begun = Instant::now();
+    let (output, rows) = rehearse("rehearsal_waits", text, &["--seconds", "1", "--rate", "5"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(begun.elapsed() < Duration::from_secs(120), "{said}");
+    assert!(output.status.success() && said.ends_with("no call failed\n"), "{said}");
+    assert_eq!(rows.len(), 1 + 7, "{said}");
+    let revoked = said.lines().skip_while(|line| !line.starts_with("a: key revoked")).nth(1);
+    assert_eq!(revoked, Some("  5 x waited until the failure was over, and was answered then"), "{said}");
+}
+
+#[test]
+fn a_target_is_rehearsed_by_its_name_also_where_there_is_no_route() {
+    let text = "[providers.a]\nbase_url = 'http://127.0.0.1:1/v1'\nkeys = ['sk-1']\nmodels.m = {}\n";
+    for arguments in [&["--route", "a/m", "--seconds", "1", "--rate", "5"][..], &["--seconds", "1", "--rate", "5"][..]]
+    {
+        let (output, rows) = rehearse("rehearsal_target", text, arguments);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("rehearsing `a/m`") && rows.len() == 1 + 7, "{said}{}", errors(&output));
+    }
+    let (output, _) = rehearse("rehearsal_target", text, &["--route", "a/n"]);
+    assert!(errors(&output).contains("is named `a/n`; did you mean `a/m`?"), "{}", errors(&output));
+}
+
+#[test]
+fn models_that_are_silent_are_asked_at_once_and_what_they_did_is_told() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let at = silent.local_addr().expect("an address");
+    let text = format!(
+        "failover.deadline = '2s'\n[providers.a]\nbase_url = 'http://{at}/v1'\n\
+         models.m = {{}}\nmodels.n = {{}}\nmodels.o = {{}}\n"
+    );
+    let (mut command, folder) = program("try_silent");
+    fs::write(folder.join("standin.toml"), text).expect("a file");
+    let begun = Instant::now();
+    let output = command.args(["check", "--try", "--all"]).output().expect("it runs");
+    let (took, said) = (begun.elapsed(), String::from_utf8_lossy(&output.stdout).into_owned());
+    assert!(took < Duration::from_secs(5), "{took:?}: one after the other\n{said}");
+    assert!(said.contains("asking 3 model(s) for a word") && said.contains(", within 2 s\n"), "{said}");
+    for model in ["a/m", "a/n", "a/o"] {
+        let line = said.lines().find(|line| line.contains(&format!("  {model}: deadline passed"))).expect(model);
+        assert!(line.contains(&format!("last: {model} said nothing for ")) && !line.contains("call_ended"), "{line}");
+    }
+}
+
+/// Begins a configuration with these variables, and returns what is said and what is written.
+fn begin(folder: &str, variables: &[(&str, &str)]) -> (String, String) {
+    let (mut command, folder) = program(folder);
+    let _ = fs::remove_file(folder.join("standin.toml"));
+    let output = command.arg("init").envs(variables.iter().copied()).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &errors(&output);
+    (said, fs::read_to_string(folder.join("standin.toml")).unwrap_or_default())
+}
+
+#[test]
+fn a_key_that_serves_nothing_by_itself_is_not_told_as_absent() {
+    for (variable, of_file) in [
+        ("OPENROUTER_API_KEY", "# OPENROUTER_API_KEY is set, and openrouter serves only models that are named"),
+        ("GROQ_API_KEY", "# [providers.groq]"),
+        ("AZURE_OPENAI_API_KEY", "# AZURE_OPENAI_API_KEY is set, and azure needs more than a key"),
+    ] {
+        let (said, file) = begin("init_unnamed", &[(variable, "sk-1")]);
+        assert!(!said.contains("no key is in") && said.contains(&format!("{variable} is set")), "{said}");
+        assert!(!file.contains("No key was") && file.contains(of_file), "{file}");
+    }
+    let (said, _) = begin("init_none", &[]);
+    assert!(said.contains("no key is in the environment"), "{said}");
+    let (said, _) = begin("init_empty", &[("OPENAI_API_KEY", "")]);
+    assert!(said.contains("OPENAI_API_KEY is set, and is empty") && !said.contains("no key is in"), "{said}");
+}
+
+#[test]
+fn a_model_that_the_environment_misspells_is_warned_of_and_an_empty_key_is_told_as_empty() {
+    let asked = |variables: &[(&str, &str)]| {
+        let (mut command, _) = program("environment");
+        let output = command.arg("check").envs(variables.iter().copied()).output().expect("it runs");
+        String::from_utf8_lossy(&output.stdout).into_owned() + &errors(&output)
+    };
+    let said = asked(&[("OPENAI_API_KEY", "sk-1"), ("STANDIN_MODELS", "openai/gpt-5.4-mni")]);
+    assert!(said.contains("warning: STANDIN_MODELS: ") && said.contains("did you mean `gpt-5.4-mini`?"), "{said}");
+    let said = asked(&[("OPENAI_API_KEY", "")]);
+    assert!(said.contains("OPENAI_API_KEY is set, and is empty"), "{said}");
+    let said = asked(&[("OPENAI_API_KEY", ""), ("STANDIN_MODELS", "openai/gpt-5.4-mini")]);
+    assert!(said.contains("needs openai's key, and OPENAI_API_KEY is empty"), "{said}");
+    let said = asked(&[("STANDIN_MODELS", "claude-haiku-4-5")]);
+    assert!(said.contains("as anthropic/claude-haiku-4-5"), "{said}");
+    let text = "[providers.openai]\nkeys = [{ env = 'OPENAI_API_KEY' }]\n";
+    let said = String::from_utf8_lossy(&check("empty", text, &[("OPENAI_API_KEY", "")]).stdout).into_owned();
+    assert!(said.contains("is empty; set it"), "{said}");
+}
+
+#[test]
 fn a_rehearsal_of_texts_to_be_embedded_loses_none_either() {
     let text = REHEARSED.replace("dialect = \"anthropic\"\n", "").replace("models.m", "models.text-embedding-3-small");
     let text = text.replace("/m\"", "/text-embedding-3-small\"");

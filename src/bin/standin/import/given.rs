@@ -40,15 +40,24 @@ impl InputValue {
     /// Reads a text.
     ///
     /// # Errors
-    /// The problem, and its line.
-    pub fn read(text: &str) -> Result<Self, String> {
-        let documents = MarkedYaml::load_from_str(text).map_err(|error| error.to_string())?;
-        let document = documents.into_iter().next().ok_or("there is nothing in it")?;
+    /// The place, as `:4:12`, and the problem.
+    pub fn read(text: &str) -> Result<Self, (String, String)> {
+        let documents = MarkedYaml::load_from_str(text).map_err(|error| {
+            let (line, column) = (error.marker().line(), error.marker().col() + 1);
+            (format!(":{line}:{column}"), error.info().to_owned())
+        })?;
+        let whole = |problem: &str| (String::new(), problem.to_owned());
+        let document = documents.into_iter().next().ok_or_else(|| whole("there is nothing in it"))?;
         let given = Self::of(&document, String::new());
         match given.value {
             Value::Table(_) => Ok(given),
-            _ => Err("it is no table of names and values".to_owned()),
+            _ => Err(whole("it is no table of names and values")),
         }
+    }
+
+    /// Tells whether it has a field; marks nothing.
+    pub fn has(&self, name: &str) -> bool {
+        matches!(&self.value, Value::Table(fields) if fields.iter().any(|(known, _)| known == name))
     }
 
     fn of(node: &MarkedYaml<'_>, path: String) -> Self {
@@ -256,8 +265,13 @@ mod tests {
             a.done_with(&["b"]);
             assert_eq!(unreported(), ["a.c"]);
         }
-        for (text, problem) in [("a: [", "line"), ("- a\n", "no table"), ("", "nothing in it")] {
-            assert!(InputValue::read(text).expect_err(text).contains(problem), "{text}");
+        for (text, at, problem) in [
+            ("model_list:\n - a: b\n  c: d\n", ":3:", "expected '-'"),
+            ("- a\n", "", "no table"),
+            ("", "", "nothing in it"),
+        ] {
+            let (place, said) = InputValue::read(text).expect_err(text);
+            assert!(place.starts_with(at) && said.contains(problem), "{text}: {place} {said}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Finds the provider behind the names that other gateways use.
 
 use standin::ProviderConfig;
+use standin::config::{Preset, presets};
 
 /// The provider of another gateway's model, in our terms.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,8 +14,8 @@ pub struct Host {
     pub base: Option<&'static str>,
     /// The variable that usually holds its key, where there is no preset of it.
     pub env: Option<&'static str>,
-    /// Its flavour, where an address does not tell.
-    pub flavour: Option<&'static str>,
+    /// Its dialect, where it is another than its preset's, or than most providers'.
+    pub dialect: Option<&'static str>,
     /// The model, as its provider calls it.
     pub model: String,
     /// What the model is the same as, where it goes by another name.
@@ -85,11 +86,12 @@ const FOREIGN: [(&str, &str); 9] = [
     ("azure_ai", "Azure AI's own addresses are not known here: give its OpenAI-compatible address as a `base_url`"),
 ];
 
-/// Finds the provider that is meant by a model of `LiteLLM`'s; `based` tells whether an address is given beside.
+/// Finds the provider that is meant by a model of `LiteLLM`'s, and by the address beside it.
 ///
 /// # Errors
 /// Why it cannot be served.
-pub fn litellm(model: &str, based: bool) -> Result<Host, String> {
+pub fn litellm(model: &str, base: Option<&str>) -> Result<Host, String> {
+    let based = base.is_some();
     let (prefix, rest) = match model.split_once('/') {
         Some((prefix, rest)) => (prefix, rest),
         None => (
@@ -122,7 +124,7 @@ pub fn litellm(model: &str, based: bool) -> Result<Host, String> {
         preset,
         base: None,
         env: None,
-        flavour: None,
+        dialect: None,
         model: rest.to_owned(),
         stands_for: None,
         all,
@@ -133,7 +135,12 @@ pub fn litellm(model: &str, based: bool) -> Result<Host, String> {
         ("openai", _) if rest.starts_with("responses/") => {
             Host { model: rest["responses/".len()..].to_owned(), ..host("openai-responses", "openai-responses") }
         }
-        ("openai", Some(_)) if based => Host { flavour: Some("generic"), ..host("local", "") },
+        // That it speaks as OpenAI does says nothing of who it is; its address may.
+        ("openai", Some(_)) if based => match base.and_then(at) {
+            Some(Known::Preset(preset)) => host(preset.name, preset.name),
+            Some(Known::Other((name, base, env))) => Host { base: Some(base), env: Some(env), ..host(name, "") },
+            None => host("local", ""),
+        },
         ("vertex_ai" | "vertex_ai_beta", _) if rest.starts_with("claude") => {
             host("vertex-anthropic", "vertex-anthropic")
         }
@@ -144,7 +151,10 @@ pub fn litellm(model: &str, based: bool) -> Result<Host, String> {
         (_, Some(preset)) => host(preset, preset),
         (_, None) => match other {
             Some((name, base, env)) => Host { base: Some(base), env: Some(env), ..host(name, "") },
-            None if based => Host { flavour: Some("generic"), ..host(&tidy(prefix), "") },
+            None if based => match base.and_then(at) {
+                Some(Known::Preset(preset)) => host(preset.name, preset.name),
+                _ => host(&tidy(prefix), ""),
+            },
             None => {
                 return Err(format!(
                     "the provider `{prefix}` is not known here: with an `api_base` that speaks as OpenAI does it could be served"
@@ -158,6 +168,27 @@ pub fn litellm(model: &str, based: bool) -> Result<Host, String> {
         return Err(format!("`{prefix}` serves only models that are named here: name them in its `models`"));
     }
     Ok(found)
+}
+
+/// A provider that is known by its address.
+enum Known {
+    Preset(&'static Preset),
+    Other((&'static str, &'static str, &'static str)),
+}
+
+/// Finds the provider whose public address this is.
+fn at(base: &str) -> Option<Known> {
+    let wanted = authority(base);
+    let is_there = |known: &str| authority(known) == wanted;
+    let preset = presets().iter().find(|preset| preset.base_url.starts_with("https") && is_there(preset.base_url));
+    let other = || OTHERS.iter().find(|(_, base, _)| is_there(base)).map(|other| Known::Other(*other));
+    preset.map(Known::Preset).or_else(other)
+}
+
+/// Returns the host of an address, and its port where it has one.
+fn authority(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?']).next().unwrap_or(rest).to_ascii_lowercase()
 }
 
 /// Guesses the provider of a model without one.
@@ -181,8 +212,9 @@ fn tidy(name: &str) -> String {
     name.chars().map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '-' }).collect()
 }
 
-/// Returns an address in the form of ours: the part before the dialect's own path.
-pub fn base_url(host: &Host, base: &str) -> String {
+/// Returns an address in the form of ours: the part before the dialect's own path. None, where it is the one that its
+/// provider has anyway.
+pub fn base_url(host: &Host, base: &str) -> Option<String> {
     let base = base.trim_end_matches('/');
     let base = ["/chat/completions", "/completions", "/messages", "/api/generate", "/api/chat", "/api"]
         .iter()
@@ -191,11 +223,21 @@ pub fn base_url(host: &Host, base: &str) -> String {
     // LiteLLM adds the version of these two itself, whatever a variable holds.
     if base.starts_with("${") && base.ends_with('}') {
         let version = if matches!(host.preset, "ollama" | "anthropic") { "/v1" } else { "" };
-        return format!("{base}{version}");
+        return Some(format!("{base}{version}"));
+    }
+    let usual = presets().iter().find(|preset| preset.name == host.preset).map(|preset| preset.base_url);
+    let path = |url: &str| url.split_once("://").and_then(|(_, rest)| Some(rest.split_once('/')?.1.to_owned()));
+    let is_usual = |usual: &str| {
+        let usual_ways = ["", "v1", "v1beta/openai"];
+        let own = path(base).unwrap_or_default();
+        authority(usual) == authority(base) && (path(usual).unwrap_or_default() == own || usual_ways.contains(&&*own))
+    };
+    if usual.or(host.base).is_some_and(is_usual) {
+        return None;
     }
     let preset = (!host.preset.is_empty()).then(|| host.preset.to_owned());
     let provider = ProviderConfig { preset, ..ProviderConfig::new(base) };
-    provider.meant_base_url(&host.name).unwrap_or_else(|| base.to_owned())
+    Some(provider.meant_base_url(&host.name).unwrap_or_else(|| base.to_owned()))
 }
 
 /// Finds the provider that is meant by one of Portkey's.
@@ -214,7 +256,7 @@ pub fn portkey(provider: &str, model: &str) -> Option<Host> {
         "dashscope" => "dashscope",
         other => other,
     };
-    litellm(&format!("{name}/{model}"), false).ok()
+    litellm(&format!("{name}/{model}"), None).ok()
 }
 
 #[cfg(test)]
@@ -242,7 +284,7 @@ mod tests {
             ("vertex_ai/llama-4", false, Err("neither")),
             ("zephyr", false, Err("openai/zephyr")),
         ] {
-            let found = litellm(model, based);
+            let found = litellm(model, based.then_some("http://10.0.0.7:8000/v1"));
             match expected {
                 Ok((name, preset, model)) => {
                     let found = found.expect(model);
@@ -255,7 +297,7 @@ mod tests {
 
     #[test]
     fn addresses_are_cut_before_the_dialects_own_path() {
-        let url = |model: &str, base: &str| base_url(&litellm(model, true).expect(model), base);
+        let url = |model: &str, base: &str| base_url(&litellm(model, Some(base)).expect(model), base);
         for (model, base, expected) in [
             ("ollama/x", "http://o:11434", "http://o:11434/v1"),
             ("ollama/x", "http://o:11434/api/generate", "http://o:11434/v1"),
@@ -264,7 +306,35 @@ mod tests {
             ("openai/x", "http://v:8000", "http://v:8000"),
             ("anthropic/x", "https://proxy.example", "https://proxy.example/v1"),
         ] {
-            assert_eq!(url(model, base), expected);
+            assert_eq!(url(model, base).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn an_address_says_who_is_there_whatever_dialect_it_is_asked_in() {
+        for (model, base, name, left) in [
+            ("openai/x", "https://api.openai.com/v1/", "openai", None),
+            ("gpt-5-mini", "https://API.openai.com", "openai", None),
+            ("openai/x", "https://api.anthropic.com/v1", "anthropic", None),
+            ("openai/x", "https://api.deepseek.com", "deepseek", None),
+            ("openai/x", "https://api.deepseek.com/v1/chat/completions", "deepseek", None),
+            ("openai/x", "https://api.deepseek.com/beta", "deepseek", Some("https://api.deepseek.com/beta")),
+            ("openai/a/x", "https://openrouter.ai/api/v1", "openrouter", None),
+            ("mine/x", "https://api.groq.com/openai/v1", "groq", None),
+            ("openai/x", "https://generativelanguage.googleapis.com/v1beta/openai/", "gemini", None),
+            ("openai/x", "https://integrate.api.nvidia.com/v1", "nvidia_nim", None),
+            ("deepseek/x", "https://api.deepseek.com/v1", "deepseek", None),
+            ("anthropic/x", "https://openrouter.ai/api/v1", "anthropic", Some("https://openrouter.ai/api/v1")),
+            ("openai/x", "http://localhost:11434/v1", "local", Some("http://localhost:11434/v1")),
+            (
+                "openai/x",
+                "https://api.openai.com.evil.example/v1",
+                "local",
+                Some("https://api.openai.com.evil.example/v1"),
+            ),
+        ] {
+            let host = litellm(model, Some(base)).expect(model);
+            assert_eq!((&*host.name, base_url(&host, base).as_deref()), (name, left), "{model} at {base}");
         }
     }
 }

@@ -7,10 +7,10 @@ use standin::sidecar::Hash;
 
 use super::given::InputValue;
 use super::groups::{Deployment, METRICS, SAID, drops, fallbacks, routes, set, strategy, weights};
-use super::hosts;
-use super::model::model_fields;
+use super::hosts::{self, Host};
+use super::model::{is_embedding, model_fields};
 use super::outcome::{Model, Outcome, Provider, Route, Toml, time};
-use super::provider::{place, provider};
+use super::provider::{expanded, place, provider};
 use super::reasons::why_not;
 
 /// Turns a configuration into ours. `environment` looks up a variable.
@@ -31,7 +31,6 @@ pub fn import(given: &InputValue, environment: &dyn Fn(&str) -> Option<String>) 
         times(settings, &routes, &mut out);
         cooldowns(settings, &mut out);
         callbacks(settings, &mut out);
-        budget(settings, &mut out);
     }
     if let Some(routing) = routing {
         aliases(routing, &routes, &mut out);
@@ -45,6 +44,9 @@ pub fn import(given: &InputValue, environment: &dyn Fn(&str) -> Option<String>) 
             value.done();
             out.changed(value, format!("set `{name}` in the environment that standin starts in"));
         }
+    }
+    for settings in both() {
+        budget(settings, &mut out);
     }
     out.rest(given, why_not);
     // A gateway beside LiteLLM cannot have its port.
@@ -88,11 +90,14 @@ fn template(text: &str) -> Option<&'static str> {
 }
 
 /// Kinds of work that are not served.
-const FOREIGN_MODES: [&str; 15] = [
+const FOREIGN_MODES: [&str; 18] = [
     "image_generation",
     "image_edit",
     "audio_transcription",
     "audio_speech",
+    "image",
+    "speech",
+    "tts",
     "moderation",
     "moderations",
     "rerank",
@@ -105,6 +110,17 @@ const FOREIGN_MODES: [&str; 15] = [
     "vector_store",
     "guardrail",
 ];
+
+/// Has a provider asked by `OpenAI`'s responses, if it may speak them.
+fn can_take_responses(host: &mut Host) -> bool {
+    match host.preset {
+        "openai" => (host.name, host.preset) = ("openai-responses".to_owned(), "openai-responses"),
+        "openai-responses" => {}
+        "azure" | "anthropic" | "gemini" | "vertex" | "vertex-anthropic" => return false,
+        _ => host.dialect = Some("openai-responses"),
+    }
+    true
+}
 
 /// Reads one deployment, or returns why it cannot be served.
 fn deployment<'g>(
@@ -148,30 +164,29 @@ fn deployment<'g>(
         out.lost(given, format!("names of models are not read from the environment here: write what {variable} holds"));
         return None;
     }
-    let mode = info.and_then(|info| info.text("mode")).unwrap_or("chat");
-    if FOREIGN_MODES.contains(&mode) {
+    let mode = info.and_then(|info| info.text("mode"));
+    if let Some(mode) = mode.filter(|mode| FOREIGN_MODES.contains(mode)) {
         out.lost(given, format!("`{mode}` is not served: conversations and embeddings only"));
         return None;
     }
-    if let Some(given) = info.and_then(|info| info.get("mode")) {
-        match mode {
-            "embedding" => out.kept(given, "its kind, where its name does not say it"),
-            "chat" | "completion" | "responses" => out.kept(given, "conversations, which is usual"),
-            _ => out.lost(given, "is no known kind of work: it is served as conversations"),
-        }
+    if mode.is_some_and(|mode| matches!(mode, "completion" | "text_completion" | "text-completion")) {
+        out.lost(given, "the older completions are not spoken; with `mode: chat` it is served as conversations");
+        return None;
     }
     let vendor = own("custom_llm_provider").and_then(InputValue::as_text);
     let full =
         vendor.filter(|vendor| model.split('/').next() != Some(*vendor)).map(|vendor| format!("{vendor}/{model}"));
     let model = full.as_deref().unwrap_or(model);
     let base = own("api_base").or_else(|| own("base_url")).filter(|given| given.as_text().is_some());
-    let mut host = match hosts::litellm(model, base.is_some()) {
+    let address = base.and_then(InputValue::as_text).map(expanded);
+    let mut host = match hosts::litellm(model, address.as_deref()) {
         Ok(host) => host,
         Err(why) => {
             out.lost(given, why);
             return None;
         }
     };
+    let wants_responses = mode == Some("responses") && can_take_responses(&mut host);
     let provider = match provider(&mut host, base, &own, out) {
         Ok(provider) => provider,
         Err(why) => {
@@ -179,6 +194,15 @@ fn deployment<'g>(
             return None;
         }
     };
+    if let Some(given) = info.and_then(|info| info.get("mode")) {
+        match mode {
+            Some(mode) if is_embedding(mode) => out.kept(given, "its kind, where its name does not say it"),
+            Some("chat") => out.kept(given, "conversations, which is usual"),
+            Some("responses") if wants_responses => out.kept(given, "dialect \"openai-responses\" of its provider"),
+            Some("responses") => out.changed(given, "conversations, in its provider's own dialect"),
+            _ => out.lost(given, "is no known kind of work: it is served as conversations"),
+        }
+    }
     let fields = (!host.all).then(|| model_fields(params, info, &host, mode, out));
     let of_model = fields.map(|fields| Model { name: host.model.clone(), fields });
     let (provider, is_apart) = place(provider, &host, of_model, out);
@@ -320,7 +344,16 @@ fn budget(settings: &InputValue, out: &mut Outcome) {
         return out.lost(given, SAID);
     }
     out.budgets.push(("all".to_owned(), fields));
-    out.kept(given, "budgets.all.dollars: what is in flight is counted, too");
+    let said = "budgets.all.dollars: what is in flight is counted, too";
+    match &out.unpriced()[..] {
+        [] => out.kept(given, said),
+        unknown => {
+            let names: Vec<String> = unknown.iter().map(|name| format!("`{name}`")).collect();
+            let refused = "and a budget refuses calls whose price is not known. LiteLLM counts them as nothing, as \
+                           `price = { input = 0, output = 0 }` of a model does here";
+            out.changed(given, format!("{said}; no price is known of {}, {refused}", names.join(", ")));
+        }
+    }
     if let Some(given) = duration {
         if calendar {
             out.kept(given, format!("budgets.all.per = \"{per}\", by the calendar, in UTC"));
@@ -358,7 +391,7 @@ fn callbacks(settings: &InputValue, out: &mut Outcome) {
             if given.texts() == ["prometheus"] {
                 out.kept(given, "/metrics, always");
             } else {
-                out.lost(given, why_not("callback"));
+                out.lost(given, why_not("litellm_settings.callbacks"));
             }
         }
     }
@@ -419,6 +452,6 @@ fn general_settings(general: &InputValue, environment: &dyn Fn(&str) -> Option<S
         }
     }
     if let Some(given) = general.get("alerting") {
-        out.lost(given, why_not("alert"));
+        out.lost(given, why_not("general_settings.alerting"));
     }
 }

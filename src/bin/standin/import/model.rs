@@ -1,5 +1,7 @@
 //! What `LiteLLM` says of a deployment's model: prices, windows, times, abilities and labels.
 
+use standin::ModelKind;
+
 use super::given::InputValue;
 use super::hosts::Host;
 use super::outcome::{Outcome, Toml, number, quoted, time};
@@ -13,12 +15,17 @@ const PRICES: [(&str, &str); 5] = [
     ("output_cost_per_reasoning_token", "reasoning"),
 ];
 
+/// Tells whether a kind of work is to make vectors of texts.
+pub fn is_embedding(mode: &str) -> bool {
+    matches!(mode, "embedding" | "embeddings")
+}
+
 /// Returns the fields of a model.
 pub fn model_fields(
     params: &InputValue,
     info: Option<&InputValue>,
     host: &Host,
-    mode: &str,
+    mode: Option<&str>,
     out: &mut Outcome,
 ) -> Vec<(String, Toml)> {
     let mut fields = Vec::new();
@@ -38,8 +45,11 @@ pub fn model_fields(
     } else if let Some(model) = &host.stands_for {
         add("same_as", Toml::Text(model.clone()));
     }
-    if mode == "embedding" && !host.model.to_lowercase().contains("embed") {
+    let is_said = mode.is_some_and(is_embedding);
+    if is_said && !host.model.to_lowercase().contains("embed") {
         add("kind", Toml::Text("embedding".to_owned()));
+    } else if mode.is_some() && !is_said && standin::models::kind(&host.model) == ModelKind::Embedding {
+        add("kind", Toml::Text("chat".to_owned()));
     }
     let at = |name: &str| params.get(name).or_else(|| info?.get(name));
     let dollars = |name: &str| said(name).filter(|price| *price >= 0.0).map(|price| price * 1e6);
@@ -69,6 +79,17 @@ pub fn model_fields(
             Some(count) => {
                 add(ours, Toml::Number(count.trunc()));
                 out.kept(given, ours);
+            }
+            None => out.lost(given, "is no number of calls or tokens"),
+        }
+    }
+    // Beside a model it is the older name of the longest answer; beside a call's parameters it is one of them.
+    if let Some(given) = info.and_then(|info| info.get("max_tokens")) {
+        match given.as_number().filter(|count| *count >= 1.0 && *count <= f64::from(u32::MAX)) {
+            _ if at("max_output_tokens").is_some() => out.lost(given, "not needed: `max_output_tokens` says it"),
+            Some(count) => {
+                add("output_tokens_max", Toml::Number(count.trunc()));
+                out.kept(given, "output_tokens_max");
             }
             None => out.lost(given, "is no number of calls or tokens"),
         }

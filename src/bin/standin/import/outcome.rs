@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use standin::sidecar::ServerConfig;
+use standin::sidecar::{ServerConfig, Settings};
 
 use super::given::InputValue;
 
@@ -109,7 +109,7 @@ impl Outcome {
     }
 
     /// Reports what was not read, and what was read and no line names yet.
-    pub fn rest(&mut self, given: &InputValue, why_not: impl Fn(&str) -> &'static str) {
+    pub fn rest<R: Into<String>>(&mut self, given: &InputValue, why_not: impl Fn(&str) -> R) {
         for part in given.unread() {
             self.lost(part, why_not(&part.path));
         }
@@ -147,6 +147,15 @@ impl Outcome {
             route.write(&mut out);
         }
         out
+    }
+
+    /// Returns the targets whose price is not known.
+    pub fn unpriced(&self) -> Vec<String> {
+        let settings = Settings::parse(&self.written(""), |name| Some(stand_in(name))).ok();
+        let known = settings.and_then(|settings| settings.runtime.describe().ok()).unwrap_or_default();
+        let serves_all = |provider: &str| self.providers.iter().any(|one| one.name == provider && one.all);
+        let unknown = known.into_iter().filter(|one| one.price.is_none() && !serves_all(&*one.id.provider));
+        unknown.map(|one| one.id.to_string()).collect()
     }
 
     /// Writes what became of each thing, in the order of the lines, and how many of each kind.
@@ -311,6 +320,12 @@ pub fn number(value: f64) -> String {
 pub fn time(seconds: f64) -> String {
     let millis = (seconds * 1e3).round();
     if millis % 1e3 == 0.0 { format!("{}s", number(millis / 1e3)) } else { format!("{}ms", number(millis)) }
+}
+
+/// Returns what a variable of this name may hold.
+pub fn stand_in(name: &str) -> String {
+    let is_address = ["BASE", "URL", "ENDPOINT", "HOST"].iter().any(|part| name.contains(part));
+    if is_address { "http://stand.in".to_owned() } else { "stand-in".to_owned() }
 }
 
 #[cfg(test)]

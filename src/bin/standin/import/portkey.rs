@@ -193,7 +193,7 @@ impl Walk<'_> {
         } else {
             fields.push(("preset".to_owned(), Toml::Text(host.preset.to_owned())));
         }
-        let custom = node.text("custom_host").map(|base| hosts::base_url(&host, &expanded(base)));
+        let custom = node.text("custom_host").and_then(|base| hosts::base_url(&host, &expanded(base)));
         let own = custom.or_else(|| host.base.map(str::to_owned));
         let is_vertex = ["vertex", "vertex-anthropic"].contains(&host.preset);
         let project = node.text("vertex_project_id").map(expanded);

@@ -32,6 +32,7 @@ pub fn provider<'g>(
         }
         None => (None, BTreeMap::new()),
     };
+    let mut is_elsewhere = false;
     match (host.preset, address) {
         ("azure", Some(address)) => {
             let (resource, deployment) = deployment(address);
@@ -74,16 +75,17 @@ pub fn provider<'g>(
             if !preset.is_empty() {
                 set("preset", preset.to_owned());
             }
-            let base = address.map(|address| hosts::base_url(host, address));
+            let base = address.and_then(|address| hosts::base_url(host, address));
+            is_elsewhere = base.is_some();
             if let Some(base) = base.or_else(|| host.base.map(str::to_owned)) {
                 set("base_url", base);
             }
-            if let Some(flavour) = host.flavour {
-                set("flavour", flavour.to_owned());
+            if let Some(dialect) = host.dialect {
+                set("dialect", dialect.to_owned());
             }
         }
     }
-    let keys = keys(host, base.is_some(), text("api_key"))?;
+    let keys = keys(host, is_elsewhere, text("api_key"))?;
     let headers = headers(own, (!keys.is_empty()).then(|| key_header(host.preset)), out);
     for (name, pairs) in [("query", query), ("headers", headers)] {
         if !pairs.is_empty() {
@@ -140,7 +142,7 @@ fn plain(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn keys(host: &Host, is_based: bool, given: Option<&str>) -> Result<Vec<Key>, String> {
+fn keys(host: &Host, is_elsewhere: bool, given: Option<&str>) -> Result<Vec<Key>, String> {
     let key = given.map(Key::given);
     if matches!(&key, Some(Key::Value(key)) if key.trim().is_empty()) {
         return Err("its `api_key` is empty".to_owned());
@@ -149,7 +151,7 @@ fn keys(host: &Host, is_based: bool, given: Option<&str>) -> Result<Vec<Key>, St
         "vertex" | "vertex-anthropic" => Some(Key::gcloud()),
         "azure" => Some(Key::Env("AZURE_API_KEY".to_owned())),
         // Behind an address of its own it may need no key.
-        _ if is_based => None,
+        _ if is_elsewhere => None,
         preset => {
             let known = presets().iter().find(|known| known.name == preset).and_then(|known| known.env);
             known.or(host.env).map(|name| Key::Env(name.to_owned()))

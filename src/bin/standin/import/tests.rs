@@ -10,7 +10,7 @@ struct Case(&'static str, Option<&'static [&'static str]>, &'static [&'static st
 
 /// Imports, checks, and returns our configuration and the report.
 fn imported(yaml: &str) -> (String, String) {
-    let given = InputValue::read(yaml).unwrap_or_else(|problem| panic!("{problem}: {yaml}"));
+    let given = InputValue::read(yaml).unwrap_or_else(|problem| panic!("{problem:?}: {yaml}"));
     let mut outcome = litellm::import(&given, &|name| (name == "MASTER").then(|| "sk-master".to_owned()));
     let config = outcome.written("theirs.yaml");
     for note in &outcome.notes {
@@ -259,7 +259,7 @@ fn twenty_configurations_of_real_projects_are_converted() {
              router_settings:\n  redis_host: redis\n  routing_strategy: least-busy\n  enable_pre_call_checks: true\n  allowed_fails: 3\n  cooldown_time: 30\n\
              litellm_settings:\n  cache: true\n  success_callback:\n  - prometheus\n  allow_requests_on_db_unavailable: true\n",
             Some(&[
-                "[providers.local-2]\nbase_url = \"http://sees:8001/v1\"\nflavour = \"generic\"\nkeys = [\"EMPTY\"]",
+                "[providers.local-2]\nbase_url = \"http://sees:8001/v1\"\nkeys = [\"EMPTY\"]",
                 "breaker = { cooldown_base = \"30s\" }",
                 "models.sees = { context_tokens_max = 128000, output_tokens_max = 8192 }",
                 "strategy = \"least-busy\"",
@@ -276,7 +276,7 @@ fn twenty_configurations_of_real_projects_are_converted() {
             Some(&[
                 "{ target = \"ollama/minimax:cloud\", weight = 8 }",
                 "flavour = \"azure-deployments\"",
-                "preset = \"kimi\"\nbase_url = \"https://api.moonshot.ai/v1\"",
+                "preset = \"kimi\"\nkeys = [{ env = \"MOONSHOT_API_KEY\" }]",
             ]),
             &["weight => weight of its target"],
         ),
@@ -844,4 +844,82 @@ fn every_variable_that_a_configuration_needs_is_known() {
     let config =
         "base_url = \"${AZURE_API_BASE}\"\nlocation = \"${PLACE:-eu}\"\nkeys = [{ env = \"AZ\" }, { env = \"AZ\" }]\n";
     assert_eq!(variables(config).into_iter().collect::<Vec<_>>(), ["AZ", "AZURE_API_BASE"]);
+}
+
+#[test]
+fn one_account_is_one_provider_whether_or_not_its_own_address_is_written() {
+    let (config, report) = imported(
+        "model_list:\n\
+         - {model_name: gpt, litellm_params: {model: gpt-5-mini, api_base: \"https://api.openai.com/v1/\", api_key: os.environ/OPENAI_API_KEY}}\n\
+         - {model_name: gpt, litellm_params: {model: gpt-5-mini, api_key: os.environ/OPENAI_API_KEY}}\n\
+         - {model_name: cl, litellm_params: {model: openai/claude-haiku-4-5, api_base: \"https://api.anthropic.com/v1\", api_key: os.environ/ANTHROPIC_API_KEY}}\n\
+         - {model_name: ds, litellm_params: {model: openai/deepseek-chat, api_base: \"https://api.deepseek.com\"}}\n\
+         - {model_name: or, litellm_params: {model: openai/anthropic/claude-haiku-4.5, api_base: \"https://openrouter.ai/api/v1\", api_key: os.environ/OPENROUTER_API_KEY}}\n",
+    );
+    for part in [
+        "[providers.openai]\npreset = \"openai\"\nkeys = [{ env = \"OPENAI_API_KEY\" }]\nmodels.gpt-5-mini = {}\n",
+        "[routes.gpt]\ntargets = [\n    \"openai/gpt-5-mini\",\n]",
+        "[providers.anthropic]\npreset = \"anthropic\"\nkeys",
+        "[providers.deepseek]\npreset = \"deepseek\"\nkeys = [{ env = \"DEEPSEEK_API_KEY\" }]",
+        "\"openrouter/anthropic/claude-haiku-4.5\",",
+    ] {
+        assert!(config.contains(part), "no {part} in\n{config}\n{report}");
+    }
+    assert!(!config.contains("base_url") && !config.contains("flavour") && !config.contains("openai-2"), "{config}");
+}
+
+#[test]
+fn a_budget_says_which_models_it_refuses_for_their_unknown_price() {
+    let budget = "litellm_settings: {max_budget: 10, budget_duration: 1mo}\n";
+    let local = |price: &str| {
+        format!(
+            "model_list:\n- {{model_name: loc, litellm_params: {{model: openai/my-model, api_base: \"http://127.0.0.1:7102/v1\", api_key: k{price}}}}}\n\
+             - {{model_name: gpt, litellm_params: {{model: openai/gpt-5-mini}}}}\n{budget}"
+        )
+    };
+    let (_, report) = imported(&local(""));
+    let line = report.lines().find(|line| line.contains("max_budget")).expect("a line");
+    assert!(line.contains("max_budget ~> ") && line.contains("no price is known of `local/my-model`, and"), "{line}");
+    assert!(line.contains("price = { input = 0, output = 0 }"), "{line}");
+    let (_, report) = imported(&local(", input_cost_per_token: 0, output_cost_per_token: 0"));
+    assert!(report.contains("max_budget => budgets.all.dollars"), "{report}");
+}
+
+#[test]
+fn a_mode_says_the_kind_of_work_and_its_dialect() {
+    hold(&[Case(
+        "model_list:\n\
+             - {model_name: emb, litellm_params: {model: azure/my-vectors, api_base: \"https://r.openai.azure.com\", api_key: k}, model_info: {mode: embeddings}}\n\
+             - {model_name: bge, litellm_params: {model: openai/bge-m3, api_base: \"http://127.0.0.1:7102/v1\", api_key: k}}\n\
+             - {model_name: talks, litellm_params: {model: openai/nomic-talks, api_base: \"http://127.0.0.1:7102/v1\", api_key: k}, model_info: {mode: chat, max_tokens: 100}}\n\
+             - {model_name: tts, litellm_params: {model: openai/tts-1, api_key: k}, model_info: {mode: tts}}\n\
+             - {model_name: resp, litellm_params: {model: openai/gpt-5-pro, api_key: k}, model_info: {mode: responses}}\n\
+             - {model_name: own, litellm_params: {model: openai/own, api_base: \"http://h/v1\", api_key: k}, model_info: {mode: responses, max_tokens: 5, max_output_tokens: 7}}\n\
+             - {model_name: old, litellm_params: {model: openai/gpt-5-mini, api_key: k}, model_info: {mode: completion}}\n",
+        Some(&[
+            "models.my-vectors = { kind = \"embedding\" }",
+            "models.bge-m3 = {}",
+            "models.nomic-talks = { kind = \"chat\", output_tokens_max = 100 }",
+            "[providers.openai-responses]\npreset = \"openai-responses\"",
+            "base_url = \"http://h/v1\"\ndialect = \"openai-responses\"",
+            "models.own = { output_tokens_max = 7 }",
+        ]),
+        &[
+            "model_list[0].model_info.mode => its kind",
+            "model_list[2].model_info.max_tokens => output_tokens_max",
+            "model_list[3] -- `tts` is not served",
+            "model_list[4].model_info.mode => dialect \"openai-responses\"",
+            "model_list[5].model_info.max_tokens -- not needed",
+            "model_list[6] -- the older completions are not spoken",
+        ],
+    )]);
+}
+
+#[test]
+fn a_file_of_the_other_gateway_is_told_from_one_of_this() {
+    use crate::Gateway::{Litellm, Portkey};
+    let theirs = InputValue::read("model_list: []\ngeneral_settings: {}\n").expect("YAML");
+    let other = InputValue::read("{\"strategy\": {\"mode\": \"fallback\"}, \"targets\": []}").expect("JSON");
+    assert_eq!((Litellm.mistaken(&theirs), Portkey.mistaken(&theirs)), (None, Some("litellm")));
+    assert_eq!((Litellm.mistaken(&other), Portkey.mistaken(&other)), (Some("portkey"), None));
 }
