@@ -254,8 +254,8 @@ impl Driver {
         barred.collect()
     }
 
-    /// Returns what this call heard last from a target that did not answer it, and when the target is expected back from
-    /// that: of several keys that were refused, with the first.
+    /// Returns what this call heard last from a target that did not answer it, and when the target is expected back: of
+    /// several keys that were refused, with the first.
     fn heard(&self, target: usize, now: Instant) -> Option<UnavailableTarget> {
         let entry = &self.table.targets[target];
         let other_keys = entry.provider.spec.keys.len().saturating_sub(1);

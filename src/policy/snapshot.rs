@@ -221,8 +221,8 @@ impl Gates {
         self.refused(false, self.may_look(now), now)
     }
 
-    /// Returns which gate refuses an attempt, and when calls are expected to be admitted again: what a caller is told. A
-    /// look before the end of a time that was told is an exception, and most of them are refused again.
+    /// Returns which gate refuses an attempt, and when calls are expected to be admitted again: what a caller is told.
+    /// A look before the end of a time that was told is an exception, and most looks are refused again.
     pub(crate) fn expected(&self, now: Instant) -> Option<Refusal> {
         Self { look_from: self.back_from, ..*self }.refusal(false, now)
     }
