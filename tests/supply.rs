@@ -1,5 +1,5 @@
-//! Checks all dependencies against `deny.toml`: licences, sources, banned crates. Writes the program's bill of
-//! materials on the way, as `CycloneDX`, to `target/tmp/standin.cdx.json`.
+//! Checks all dependencies against `deny.toml`: licences, sources, banned crates; and the crates that there are twice
+//! against a list. Writes the program's bill of materials on the way, as `CycloneDX`, to `target/tmp/standin.cdx.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,6 +10,17 @@ use serde_json::{Value, json};
 
 /// Where crates may come from.
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
+
+/// The crates that `Cargo.lock` has in more than one version: in which, and why that cannot be avoided yet.
+const TWICE: [(&str, &[&str], &str); 7] = [
+    ("getrandom", &["0.2", "0.4"], "ring 0.17 is still on 0.2"),
+    ("hashbrown", &["0.14", "0.17"], "dashmap 6, which ractor uses, is still on 0.14"),
+    ("itertools", &["0.13", "0.15"], "criterion 0.8 is still on 0.13; for benchmarks only"),
+    ("syn", &["2", "3"], "half of all derive macros are still on 2; at build time only"),
+    ("synstructure", &["0.13", "0.14"], "asn1-rs-derive is still on 0.13, and on syn 2; at build time only"),
+    ("untrusted", &["0.7", "0.9"], "aws-lc-rs is still on 0.7"),
+    ("windows-sys", &["0.52", "0.61"], "ring 0.17 is still on 0.52; for Windows only"),
+];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -126,6 +137,59 @@ fn dependencies_come_from_one_registry_with_their_hashes_and_none_is_banned() {
         assert_eq!(field("checksum").map(str::len), Some(64), "{name} has no hash");
     }
     assert!(packages.len() > 100, "{} packages", packages.len());
+}
+
+/// Returns the part of a version that says with which others it is compatible: `2` of `2.0.1`, `0.17` of `0.17.1`.
+fn line(version: &str) -> String {
+    let mut parts = version.split('.');
+    let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    if major == "0" { format!("{major}.{minor}") } else { major.to_owned() }
+}
+
+/// Says what differs between the crates of a lock file that are there more than once, and the list of those known.
+fn unlisted(lock: &toml::Table) -> Vec<String> {
+    let mut versions = BTreeMap::<&str, Vec<String>>::new();
+    for package in lock["package"].as_array().into_iter().flatten() {
+        let field = |key: &str| package.get(key).and_then(toml::Value::as_str).unwrap_or_default();
+        versions.entry(field("name")).or_default().push(line(field("version")));
+    }
+    versions.retain(|_, versions| versions.len() > 1);
+    let mut problems = Vec::new();
+    for (name, found) in &mut versions {
+        found.sort();
+        match TWICE.iter().find(|(known, ..)| known == name) {
+            Some((_, known, _)) if found.iter().eq(known.iter()) => {}
+            Some((_, known, _)) => problems.push(format!("{name} is there as {found:?}, and listed as {known:?}")),
+            None => problems.push(format!("{name} is there as {found:?}: see `cargo tree --invert {name}`")),
+        }
+    }
+    let gone = TWICE.iter().filter(|(name, ..)| !versions.contains_key(name));
+    problems.extend(gone.map(|(name, ..)| format!("{name} is listed, and is there once at most")));
+    problems
+}
+
+#[test]
+fn the_crates_that_are_built_in_two_versions_are_listed_with_a_reason() {
+    assert_eq!(unlisted(&table("Cargo.lock")), Vec::<String>::new());
+}
+
+#[test]
+fn a_crate_in_one_more_version_is_found() {
+    let mut lock = table("Cargo.lock");
+    let packages = lock["package"].as_array_mut().expect("packages");
+    let named = |one: &toml::Value, name: &str| one.get("name").and_then(toml::Value::as_str) == Some(name);
+    let mut more = |name: &str, version: &str| {
+        let mut one = packages.iter().find(|one| named(one, name)).expect("it is there").clone();
+        one.as_table_mut().expect("a package").insert("version".to_owned(), version.into());
+        packages.push(one);
+    };
+    more("tokio", "9.0.1");
+    more("syn", "9.0.1");
+    packages.retain(|one| !named(one, "itertools"));
+    let found = unlisted(&lock);
+    let expected = ["syn is there as", "tokio is there as", "itertools is listed"];
+    assert!(found.iter().zip(expected).all(|(found, begin)| found.starts_with(begin)), "{found:?}");
+    assert_eq!(found.len(), expected.len(), "{found:?}");
 }
 
 #[test]
