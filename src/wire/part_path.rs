@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::edit::quoted;
 use crate::words::{Demand, NAME_BYTES_MAX};
 
-/// Returns the path of a part in the body it came in; `None` where it is not found, or is longer than a message repeats.
+/// Returns the path of a part in the body it came in; `None` where it is not found, or is longer than messages repeat.
 pub fn part_path(body: &[u8], part: &Demand) -> Option<String> {
     let body: Members<'_> = serde_json::from_slice(body).ok().filter(|_| !part.begin.is_empty())?;
     let path = within(&body, &part.begin)?;

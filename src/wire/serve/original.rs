@@ -15,13 +15,13 @@ use crate::words::{Marks, Original};
 /// Returns a body as it came, before its reader takes it apart.
 pub(super) fn of(caller_dialect: CallerDialect, body: &ByteString, object: &Object<'_>) -> Original {
     let model = if caller_dialect == CallerDialect::Gemini { None } else { object.as_it_stands("model") };
-    let names = |is_null: bool| object.names(is_null).map(str::to_owned).collect();
+    let names = |is_null: bool| object.names(is_null).map(str::to_owned);
     Original {
         dialect: caller_dialect.dialect(),
         body: body.as_bytes().clone(),
         model: model.map(|name| place(body.as_bytes(), name)),
-        fields: names(false),
-        nulls: names(true),
+        fields: names(false).chain(choices(caller_dialect, object)).collect(),
+        nulls: names(true).collect(),
         stream: false,
         stream_usage: object.within("stream_options").map(|options| options.is("include_usage") == Some(true)),
         left_out: Vec::new(),
@@ -33,6 +33,17 @@ pub(super) fn of(caller_dialect: CallerDialect, body: &ByteString, object: &Obje
         unread: Vec::new(),
         method: "",
     }
+}
+
+/// Returns the paths of settings by which Vertex answers with another model than the address names.
+fn choices(caller_dialect: CallerDialect, object: &Object<'_>) -> impl Iterator<Item = String> {
+    const SETTINGS: [&str; 2] = ["generationConfig", "generation_config"];
+    const CHOICES: [&str; 4] = ["modelConfig", "model_config", "routingConfig", "routing_config"];
+    let settings = SETTINGS.into_iter().filter(move |_| caller_dialect == CallerDialect::Gemini);
+    settings.filter_map(|name| Some((name, object.within(name)?))).flat_map(|(name, settings)| {
+        let chosen = CHOICES.into_iter().filter(|choice| settings.names(false).any(|name| name == *choice));
+        chosen.map(move |choice| format!("{name}.{choice}"))
+    })
 }
 
 fn marks(object: &Object<'_>) -> Marks {

@@ -183,6 +183,7 @@ async fn an_inherited_socket_is_judged_by_where_it_listens() {
         name: name.into(),
         sha256: Hash::of(name),
         routes: Vec::new(),
+        fields: Vec::new(),
         requests_per_minute: None,
         operator,
     };

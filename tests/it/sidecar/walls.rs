@@ -63,6 +63,12 @@ async fn a_key_of_some_routes_chooses_no_target_behind_them() {
     let (path, mut body) = Caller::Gemini.ask("c", "Hi", false);
     body["model"] = json!("models/gemini-dear");
     assert_eq!(post(&stage, "some", &path, &body.to_string()).await.status, 400);
+    for (settings, choice) in [("generationConfig", "routingConfig"), ("generation_config", "model_config")] {
+        let (path, mut body) = Caller::Gemini.ask("c", "Hi", false);
+        body[settings] = json!({"temperature": 1, choice: {"manualMode": {"modelName": "gemini-dear"}}});
+        let reply = post(&stage, "some", &path, &body.to_string()).await;
+        assert!(reply.status == 400 && reply.body.contains(&format!("{settings}.{choice}: ")), "{reply:?}");
+    }
     let embeds = json!({"model": "a", "input": "Hi", "models": ["dear"]}).to_string();
     assert_eq!(post(&stage, "some", "/v1/embeddings", &embeds).await.status, 400);
     assert_eq!([0, 1, 2].map(|drill| stage.counts(drill).received), [0; 3]);
