@@ -177,7 +177,8 @@ pub(super) fn lacking(kind: &str, since: &str, until: &str) -> String {
     )
 }
 
-/// Returns the SQL of a tag's sums, as the table has them. Of the hours that lack them the entries are read.
+/// Returns the SQL of a tag's sums, as the table has them. Of the hours that lack them the entries are read: where none
+/// does, not one.
 pub(super) fn of_tag(kind: &str, since: &str, until: &str) -> String {
     let (lacking, sums) = (lacking(kind, since, until), SUMS.join(", "));
     format!(
@@ -188,8 +189,8 @@ pub(super) fn of_tag(kind: &str, since: &str, until: &str) -> String {
          sum(entry.cost IS NULL), sum(entry.input), sum(entry.cached), sum(entry.cache_write), sum(entry.output), \
          sum(entry.reasoning), sum(coalesce(entry.cost, 0)), sum(iif(entry.flags & 1, coalesce(entry.cost, 0), 0)), \
          sum(iif(entry.end = {WON}, 0, coalesce(entry.cost, 0))) \
-         FROM attempt AS entry, json_each(entry.tags) AS tag \
-         WHERE EXISTS (SELECT 1 FROM lacking) AND at IN lacking AND 'tag:' || tag.key = {kind} GROUP BY 1, 2"
+         FROM (SELECT 1 FROM lacking LIMIT 1) CROSS JOIN attempt AS entry CROSS JOIN json_each(entry.tags) AS tag \
+         WHERE at IN lacking AND 'tag:' || tag.key = {kind} GROUP BY 1, 2"
     )
 }
 

@@ -684,6 +684,7 @@ fn a_file_of_an_older_form_tells_the_same_before_and_after_it_is_brought_to_this
             file.execute(&format!("INSERT OR IGNORE INTO {table} VALUES ({keys}, {})", sums.join(", ")), ())
                 .expect(table);
         };
+        file.execute_batch("BEGIN").expect("a transaction");
         for hour in 497_000..497_040 {
             for _ in 0..30 {
                 let mut one = |of: &[&str]| id(of[rng.random_range(0..of.len())]);
@@ -695,6 +696,7 @@ fn a_file_of_an_older_form_tells_the_same_before_and_after_it_is_brought_to_this
                 add("call_hour", format!("{hour}, {route}, {client}, {end}"), 3, &mut rng);
             }
         }
+        file.execute_batch("COMMIT").expect("its end");
         drop(file);
         let all = || GroupBy::ALL.map(|(_, by)| by).into_iter().chain([GroupBy::Tag("team".into())]);
         let later = SystemTime::UNIX_EPOCH + Duration::from_secs(497_020 * 3_600);
