@@ -173,7 +173,7 @@ struct Check {
     /// Lists every model, also those that neither a route nor a table of the file names. With --try, asks all of them.
     #[arg(long, conflicts_with = "route")]
     all: bool,
-    /// With --try: asks the targets of this route only.
+    /// With --try: asks the targets of this route only, or this `provider/model`.
     #[arg(long, value_name = "ROUTE", requires = "ask")]
     route: Option<String>,
 }
@@ -224,7 +224,8 @@ fn listen(text: &str) -> Result<SocketAddr, &'static str> {
 struct Drill {
     #[command(flatten)]
     file: ConfigFile,
-    /// The route to rehearse. Without this option: the first one by name.
+    /// The route to rehearse, or a `provider/model`. Without this option: the first route by name, else the first
+    /// target.
     #[arg(long, value_name = "ROUTE")]
     route: Option<String>,
     /// Calls per second.

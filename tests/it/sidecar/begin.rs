@@ -105,7 +105,7 @@ fn a_file_of_another_gateway_is_recognised_and_its_result_is_valid() {
     assert!(String::from_utf8_lossy(&output.stdout).starts_with("# Made by `standin import` from config.yaml"));
     fs::write(folder.join("broken.yaml"), "model_list: [\n").expect("a file");
     let output = run("import", &["import", "litellm", "broken.yaml"], &[]);
-    assert!(output.status.code() == Some(2) && said(&output).contains("broken.yaml: "), "{}", said(&output));
+    assert!(output.status.code() == Some(2) && said(&output).contains("broken.yaml:2:1: "), "{}", said(&output));
 }
 
 #[test]
@@ -381,7 +381,7 @@ async fn check_tells_prices_windows_and_abilities_and_asks_as_few_as_it_is_told(
         (&["--try", "--route", "a/gpt-5-mini"], 1, &["a/gpt-5-mini: answers", "at most $0.00052"]),
         (&["--try", "--route", "smart"], 2, &["a/mine: answers", "2 model(s) whose price is not known"]),
         (&["--try", "--all"], 4, &["a/text-embedding-3-small: answers"]),
-        (&["--try", "--route", "nowhere"], 0, &["no route `nowhere`; there are: smart"]),
+        (&["--try", "--route", "nowhere"], 0, &["is named `nowhere`; there are: smart"]),
     ] {
         let text = check(more).await;
         assert_eq!(text.matches(": answers (").count(), asked, "{text}");
