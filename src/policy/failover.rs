@@ -20,8 +20,8 @@
 //! bear is late. It may go on, and may still win, but it does not count when others are chosen: the next target is
 //! asked beside it. How long that is follows from how long the target usually takes, and from what those that were not
 //! asked need of the time that is left. Where no other target is left, a hang may be one connection's: the same target
-//! is asked again beside its silent attempts, at the pace of the target. Where that helps nothing either, a call that
-//! may take less does so.
+//! is asked again beside its silent attempts, at the pace of the target. So is one that has failed: a call that waits
+//! anyway looks whether it is well again. Where that helps nothing either, a call that may take less does so.
 //!
 //! The whole state of a call is one list of the targets it has met, each in one standing; only one that is asked again
 //! beside its own attempt stands there twice, until one of the two has ended. A failure only decides for what reason
@@ -40,25 +40,19 @@ use super::look_pace::Look;
 use super::patience::{CallerPatience, TimeLeft, reached};
 use super::retry_budget::{RetryBudget, RetryKind};
 use super::snapshot::Refusal;
-use crate::words::{CommitPolicy, Failure, OnExhausted};
+use crate::words::{CommitPolicy, Failure, OnExhausted, Scope};
 
 mod options;
 mod target_state;
 mod after;
 mod again;
+mod waits;
 mod beside;
 
-use after::{Consequence, is_own, telling};
+use after::{Consequence, first_look, is_own, telling};
 pub use options::FailoverOptions;
 use target_state::{CallTarget, Reason, TargetState, UntimedWait};
 
-/// How often targets that are expected back are looked for beside an attempt that is late, which may take long: this
-/// often in the time that is left, within these bounds.
-const LOOKS_BESIDE: u32 = 16;
-const LOOK_BESIDE_MIN: Duration = Duration::from_millis(50);
-const LOOK_BESIDE_MAX: Duration = Duration::from_secs(2);
-/// The factor by which a target may hold longer than it said, with a little slack.
-const WAIT_SLACK: f64 = 1.15;
 /// The shortest wait, for a target that says it is back already: tokio's timers have no shorter one.
 const WAIT_MIN: Duration = Duration::from_millis(1);
 /// With less time left than this no later attempt starts: no answer comes that quickly.
@@ -202,8 +196,6 @@ pub struct Failover {
     counted: u32,
     /// Whether the call's one free move to another target is taken.
     moved: bool,
-    /// Answers that were of no use.
-    unusable: u32,
     /// The largest context window that was too small.
     too_small: u32,
     last_resort: bool,
@@ -221,8 +213,13 @@ pub struct Failover {
     /// Whether something changed since the last plan, and how many plans led to nothing.
     stale: bool,
     plans: u32,
-    /// Until when this call waits for targets that do not admit it, once it has begun to.
+    /// Until when this call waits for targets that do not admit it, once it has begun to, and since when it does.
     patience: Option<Instant>,
+    waits_since: Option<Instant>,
+    /// How long it has waited before, of the time that all its waits may take together.
+    waited: Duration,
+    /// When the last plan was made.
+    planned_at: Option<Instant>,
     /// The attempt that a second one is to join for speed, as long as a target for it may exist.
     hedging: Option<u32>,
     /// Whether an attempt was joined for speed: once a call.
@@ -253,7 +250,6 @@ impl Failover {
             attempts: 0,
             counted: 0,
             moved: false,
-            unusable: 0,
             too_small: 0,
             last_resort: false,
             committed: None,
@@ -265,6 +261,9 @@ impl Failover {
             stale: true,
             plans: 0,
             patience: None,
+            waits_since: None,
+            waited: Duration::ZERO,
+            planned_at: None,
             hedging: None,
             hedged: false,
             scattered: false,
@@ -307,8 +306,9 @@ impl Failover {
     pub fn anew(&mut self) {
         self.targets.retain(|met| met.runs() || matches!(met.state, TargetState::Spent { own: true, .. }));
         (0..self.targets.len()).for_each(|at| self.uncount(at));
-        (self.counted, self.moved, self.unusable) = (0, false, 0);
-        (self.hurried, self.back, self.uncertain, self.patience) = (false, None, None, None);
+        self.targets.iter_mut().for_each(|met| met.unusable = 0);
+        (self.counted, self.moved) = (0, false);
+        (self.hurried, self.back, self.uncertain, self.patience, self.waits_since) = (false, None, None, None, None);
         (self.stale, self.plans) = (true, 0);
         (self.hedging, self.scattered, self.told_silent, self.steps_down) = (None, false, false, false);
     }
@@ -371,7 +371,7 @@ impl Failover {
         last_resort: bool,
         now: Instant,
     ) {
-        (self.stale, self.dropped) = (false, false);
+        (self.stale, self.dropped, self.planned_at) = (false, false, Some(now));
         self.plans += 1;
         self.last_resort = last_resort;
         (self.back, self.uncertain) = (None, None);
@@ -384,8 +384,7 @@ impl Failover {
             if let Some(met) = met {
                 met.place(now);
             } else {
-                let state = TargetState::Waits { reason: Reason::New, from: now };
-                self.targets.push(CallTarget { planned, state, cuts: 0, keys_failed: 0, retries: 0 });
+                self.targets.push(CallTarget::new(planned, now));
             }
         }
         self.leave_small_windows();
@@ -420,7 +419,9 @@ impl Failover {
         self.begun.get_or_insert(now);
         self.attempts += 1;
         self.counted += u32::from(counts);
+        self.waited += self.waits_since.take().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         self.patience = None;
+        self.targets[at].sent = Some(now);
         let number = self.attempts;
         let hedge_after = self.targets[at]
             .planned
@@ -463,7 +464,7 @@ impl Failover {
         // With nothing in flight a target that was told to rest is no silent one any more.
         let rests = refusal.is_word() && !self.runs();
         if reason.is_look() && self.looks() && !rests {
-            return self.look_later(at, reason, refusal.until, now);
+            return self.look_later(at, reason, refusal, now);
         }
         self.stale = true;
         self.note_refusal(refusal, now);
@@ -478,9 +479,10 @@ impl Failover {
                 TargetState::Waits { reason: Reason::Full, from: self.deadline }
             }
             // No other key is free, or its pause is longer than it said.
-            (Reason::OtherKey | Reason::Retry | Reason::Pause | Reason::Deferred | Reason::Silence, Some(from)) => {
-                TargetState::Waits { reason: Reason::Deferred, from }
-            }
+            (
+                Reason::OtherKey | Reason::Retry | Reason::Pause | Reason::Deferred | Reason::Look | Reason::Silence,
+                Some(from),
+            ) => TargetState::Waits { reason: Reason::Deferred, from },
             _ => TargetState::Spent { own: false, back },
         };
     }
@@ -520,7 +522,12 @@ impl Failover {
             self.committed = None;
             self.broken = Some(failure.clone());
         }
-        let consequence = match self.consequence(at, failure, back, now, rng) {
+        let told = back;
+        let back = told.or_else(|| first_look(failure.class, now, rng));
+        if back.is_some() || failure.scope != Scope::Key {
+            self.targets[at].guessed = told.is_none() && back.is_some();
+        }
+        let consequence = match self.consequence(at, failure, (told, back), now, rng) {
             _ if self.broken.is_some() && self.commit == CommitPolicy::Fail => Consequence::End(None),
             Consequence::Again(..) if self.targets[at].planned.target == GONE => Consequence::Spent,
             consequence => consequence,
@@ -548,6 +555,10 @@ impl Failover {
 
     /// Reports that a target may have a place now that had none.
     pub fn woken(&mut self, now: Instant) {
+        // For a place a call waits as long as it takes.
+        if self.uncertain == Some(UntimedWait::FreePlace) && self.options.on_exhausted == OnExhausted::Fail {
+            self.waits_since = Some(now);
+        }
         (self.stale, self.plans, self.uncertain) = (true, 0, None);
         self.targets.iter_mut().for_each(|met| met.place(now));
     }
@@ -581,7 +592,7 @@ impl Failover {
             let more = working == 0 && self.counted < self.options.attempts();
             let mut step = if more { self.seek(budget, now) } else { None };
             if working == 0 && step.is_none() {
-                step = self.ask_again(now).map(Step::Try);
+                step = self.ask_again(now);
                 until = self.again().map(|(at, _)| at).into_iter().fold(until, Instant::min);
             }
             let silent_at = if step.is_none() { self.silent_at() } else { None };
@@ -615,16 +626,19 @@ impl Failover {
             return Some(Step::Plan);
         }
         let beside = self.runs();
-        let most = if self.looks() { Reason::Deferred } else { Reason::Silence };
+        // Beside one that is silent, those that failed are asked at their own pace, too.
+        let most = match (self.looks(), beside) {
+            (true, true) => Reason::Shorter,
+            (true, false) => Reason::Deferred,
+            (false, _) => Reason::Silence,
+        };
         while let Some((at, reason)) = self.due(now).filter(|(_, reason)| *reason <= most) {
             if let Some(this) = self.ask(at, reason, budget, now) {
                 return Some(Step::Try(this));
             }
-            // A call that waits for a silent attempt anyway asks once the budget allows it, or as it looks at those
-            // that are silent.
+            // A call that waits for a silent attempt anyway asks once the budget allows it, or at the target's pace.
             self.targets[at].state = if beside && !self.hurried {
-                let looks = matches!(reason, Reason::Retry | Reason::Pause | Reason::Deferred);
-                let reason = if looks { Reason::Silence } else { reason };
+                let reason = if reason == Reason::Retry { Reason::Deferred } else { reason };
                 let left = self.deadline.saturating_duration_since(now);
                 TargetState::Waits { reason, from: now + AGAIN_REFUSED.min(left / AGAIN_REFUSED_SHARE) }
             } else {
@@ -701,47 +715,6 @@ impl Failover {
         let Planned { needs, measured, .. } = self.targets[at].planned;
         let share = left.share(needs, behind.iter().copied());
         patience.min(if measured { share } else { left.evened(share, behind.len()) })
-    }
-
-    /// Returns until when to wait for the first target that may be asked again, if that is near: by then another plan
-    /// may help. Beside an attempt that is late nothing is lost by waiting, nor where there is only no place.
-    fn wait(&mut self, budget: &RetryBudget, now: Instant) -> Option<Step> {
-        let beside = self.runs();
-        let left = self.deadline.saturating_duration_since(now);
-        // A call that is parked for them does not return together with all others.
-        let parks = self.goes_on() && self.options.on_exhausted == OnExhausted::Wait;
-        let most = if parks { Duration::ZERO } else { self.options.wait_max.min(left / 10) };
-        // A target that says when holds for up to a tenth longer, so that not all calls come back at once.
-        let most = most.mul_f64(WAIT_SLACK);
-        let patience = *self.patience.get_or_insert(now + most);
-        let waited = most.saturating_sub(patience.saturating_duration_since(now));
-        let patience = if beside { self.deadline } else { patience };
-        // No call waits for a try that the budget would refuse, unless it waits anyway.
-        let again = beside || budget.allows(RetryKind::SameTarget);
-        let waiting = self.targets.iter().filter(|_| again).filter_map(|met| match met.state {
-            TargetState::Waits { reason: Reason::Full, .. } => None,
-            TargetState::Waits { reason: Reason::Deferred, from } => Some(from).filter(|&from| from <= patience),
-            TargetState::Waits { reason: Reason::Silence, .. } if self.looks() => None,
-            TargetState::Waits { from, .. } => Some(from).filter(|&from| from + TRY_MIN <= self.deadline),
-            _ => None,
-        });
-        let timed = waiting.chain(self.back.filter(|&back| back <= patience)).min();
-        // Who has waited in vain, for targets that were said to be back, looks less and less often.
-        let soonest =
-            if beside { (left / LOOKS_BESIDE).clamp(LOOK_BESIDE_MIN, LOOK_BESIDE_MAX) } else { waited / LOOKS_BESIDE };
-        let timed = timed.map(|at| at.max(now + soonest));
-        let queues = match self.uncertain {
-            // A call that takes less rather than wait has the usual patience.
-            Some(UntimedWait::FreePlace) if self.options.on_exhausted == OnExhausted::Fail => Some(self.deadline),
-            uncertain => uncertain.map(|_| patience).filter(|&until| until > now),
-        };
-        let step = match (queues, timed) {
-            (Some(until), timed) => Step::Queue(timed.unwrap_or(until).min(until)),
-            (None, Some(at)) => Step::Wait(at),
-            (None, None) => return None,
-        };
-        (self.stale, self.plans) = (true, 0);
-        Some(step)
     }
 
     /// Leaves out new targets whose window is known not to be larger than one that was too small.

@@ -85,6 +85,11 @@ pub enum CallerPatience {
 }
 
 impl CallerPatience {
+    /// Returns how long this caller still waits, as far as is known.
+    pub fn time(self, deadline: Instant, now: Instant) -> Duration {
+        self.left(deadline, Duration::ZERO, None, now).0.0
+    }
+
     /// Returns what is left of a call's time for its first content, and the least that an attempt gets of it which is
     /// borne for so long at most. `guessed` is the usual time to an answer where that is a guess; where it is measured,
     /// no assumption about a caller lets another target be asked before this one is later than almost all answers. A

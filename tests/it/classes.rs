@@ -44,7 +44,7 @@ fn cases() -> Vec<Case> {
         case(reply(504, "time-out".into()), "a/m server, b/m won", "a/m server, a/m won", 1),
         case(error(ProviderError::Unavailable), "a/m overloaded, b/m won", "a/m overloaded, a/m won", 1),
         case(error(ProviderError::Overloaded), "a/m overloaded, b/m won", "a/m overloaded, a/m won", 1),
-        case(Fault::RateLimited(RetryHint::Silent), "a/m rate_limited, b/m won", "a/m rate_limited; exhausted", 0),
+        case(Fault::RateLimited(RetryHint::Silent), "a/m rate_limited, b/m won", "a/m rate_limited, a/m won", 0),
         case(Fault::RateLimited(RetryHint::Seconds(S)), "a/m rate_limited, b/m won", "a/m rate_limited, a/m won", 0),
         case(
             code(429, "rate_limit_exceeded", "Request too large for m: Limit 6000, Requested 14368."),

@@ -290,12 +290,12 @@ async fn a_sole_targets_500_is_tried_again_after_a_jittered_wait() {
         let begun = Instant::now();
         let reply = world.runtime.chat(ask("hello")).await.expect("an answer");
         assert_eq!(path(&reply.finished.attempts), "a/m server, a/m server, a/m won");
-        // U(0, 0.5 s) and U(0, 1 s).
-        assert!(begun.elapsed() <= 1_505 * MS, "{:?}", begun.elapsed());
+        // Over the 15 s of a caller that says nothing: a sixteenth of them at most, and a quarter of what is left.
+        assert!((2 * S..=4_800 * MS).contains(&begun.elapsed()), "{:?}", begun.elapsed());
         waits.push(begun.elapsed());
     }
     let mean = waits.iter().sum::<Duration>() / 20;
-    assert!((400 * MS..1_100 * MS).contains(&mean), "{mean:?}");
+    assert!((2_700 * MS..4 * S).contains(&mean), "{mean:?}");
     waits.dedup();
     assert!(waits.len() > 15, "different calls wait differently");
 }

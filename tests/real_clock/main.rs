@@ -8,6 +8,7 @@
 mod hedging;
 mod keys;
 mod leavers;
+mod pairs;
 mod parked;
 mod queue;
 mod scenarios;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use rand::{Rng, RngExt};
 
+use super::after::pause;
 use super::{Consequence, Failover, Reason, TargetState};
 use crate::words::FailureClass;
 
@@ -25,18 +26,21 @@ impl Failover {
         if self.targets[at].retries >= self.options.same_target_retries || self.broken.is_some() {
             return None;
         }
-        let left = self.deadline.saturating_duration_since(now);
-        let most = self.options.wait_max.min(left / 10);
-        let wait = match back.filter(|_| class.consequences().heeds) {
+        let most = self.wait_left(1.0, now);
+        let back = back.filter(|_| class.consequences().heeds);
+        let wait = match back {
             Some(back) => {
                 let told = back.saturating_duration_since(now);
                 told + told.mul_f64(rng.random_range(LATER.0..=LATER.1))
             }
-            None if class == FailureClass::Server => self.pause(rng),
+            None if class == FailureClass::Server => pause(self.targets[at].retries + 1, rng),
             None => return None,
         };
         if wait > most {
             return None;
+        }
+        if back.is_some() {
+            self.waited += wait;
         }
         self.targets[at].retries += 1;
         Some(Consequence::Again(Reason::Retry, now + wait))

@@ -16,6 +16,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::waits::LOOK_BESIDE_MAX;
 use super::{
     AGAIN_REFUSED, CallTarget, CancelReason, Failover, GONE, LESS_SHARE, PLANS_MAX, Planned, Reason, RetryKind,
     SILENCE_MIN, Step, TRY_MIN, TargetState, Try,
@@ -24,7 +25,11 @@ use crate::policy::hedge::{Cost, Join};
 use crate::policy::look_pace::Look;
 use crate::policy::patience::{CallerPatience, TimeLeft, look_every, reached};
 use crate::policy::retry_budget::RetryBudget;
+use crate::policy::snapshot::Refusal;
 use crate::words::OnExhausted;
+
+/// With nothing in flight a call waits no longer than this until it may look at a silent target.
+const SILENT_MAX: Duration = Duration::from_secs(60);
 
 impl Failover {
     /// Reports that an attempt's target was given up: its breaker opened, or it was taken out. An attempt without
@@ -79,9 +84,9 @@ impl Failover {
     /// asked again.
     fn release(&mut self, at: usize) {
         (self.stale, self.plans) = (true, 0);
-        // A target that is asked again is not a new one.
-        let is_new = matches!(self.targets[at].state, TargetState::Runs { reason: Reason::New, .. });
-        if self.options.attempts() > 1 && is_new {
+        // One that looked goes on counting: a call whose targets all say nothing ends some time.
+        let looks = matches!(self.targets[at].state, TargetState::Runs { reason, .. } if reason.is_look());
+        if self.options.attempts() > 1 && !looks {
             self.uncount(at);
         }
     }
@@ -187,7 +192,9 @@ impl Failover {
         Try {
             number: self.attempts + 1,
             target: planned.target,
-            last_resort: self.last_resort,
+            // Nobody is left that has not failed, whatever a plan says of those that have.
+            last_resort: self.last_resort
+                || (self.targets[at].guessed && (reason.is_second_try() || reason == Reason::Look)),
             resend: reason == Reason::Resend,
             other_key: self.is_other_key(at, reason),
             cuts: self.targets[at].cuts,
@@ -264,16 +271,22 @@ impl Failover {
     }
 
     /// Returns when the first target may be asked again beside those that are silent: once the last attempt there is
-    /// late, with another key, and once it is overdue, with any; or one that was silent and has none now, once it may.
+    /// late, with another key, and once it is overdue, with any; or one that was silent or has failed and has none now,
+    /// once it may.
     pub(super) fn again(&self) -> Option<(Instant, usize)> {
         if !self.looks() {
             return None;
         }
+        let beside = self.runs();
         let due = |at: usize| {
             let last = self.running_at(at).filter_map(CallTarget::again_at).max();
             match self.targets[at].state {
                 TargetState::Runs { .. } => self.other_key_at(at).into_iter().chain(last).min(),
-                TargetState::Waits { reason: Reason::Silence, from } => last.max(Some(from)),
+                TargetState::Waits { reason, from }
+                    if reason == Reason::Silence || (beside && reason.is_second_try()) =>
+                {
+                    last.max(Some(from))
+                }
                 _ => None,
             }
         };
@@ -282,16 +295,22 @@ impl Failover {
         all.filter_map(|at| Some((due(at).filter(in_time)?, at))).min()
     }
 
-    /// Asks a silent target again, if it is time: the target has its own pace, and may refuse.
-    pub(super) fn ask_again(&mut self, now: Instant) -> Option<Try> {
-        let (_, at) = self.again().filter(|(due, _)| *due <= now)?;
-        if !self.targets[at].runs() {
-            return Some(self.asking(at, Reason::Silence, None, None, now));
+    /// Returns the step towards asking a target again that is silent or has failed, if it is time: the target has its
+    /// own pace, and may refuse. Whether one that failed is the last resort is planned first.
+    pub(super) fn ask_again(&mut self, now: Instant) -> Option<Step> {
+        let (due, at) = self.again().filter(|(due, _)| *due <= now)?;
+        if let TargetState::Waits { reason, .. } = self.targets[at].state {
+            let second = reason.is_second_try();
+            if second && self.planned_at.is_none_or(|planned| planned < due) {
+                return Some(Step::Plan);
+            }
+            let reason = if second { Reason::Look } else { reason };
+            return Some(Step::Try(self.asking(at, reason, None, None, now)));
         }
         let other_key = self.other_key_at(at).is_some_and(|due| due <= now);
         let reason = if other_key { Reason::OtherKey } else { Reason::Beside };
         self.targets.push(self.targets[at]);
-        Some(self.asking(self.targets.len() - 1, reason, None, None, now))
+        Some(Step::Try(self.asking(self.targets.len() - 1, reason, None, None, now)))
     }
 
     /// Returns the look that a try at a silent target is.
@@ -299,22 +318,30 @@ impl Failover {
         if !reason.is_look() {
             return None;
         }
-        let since = self.running_at(at).filter_map(CallTarget::since).max();
+        let since = self.running_at(at).filter_map(CallTarget::since).max().or(self.targets[at].sent);
         let beside = u32::try_from(self.running_at(at).count()).unwrap_or(u32::MAX);
-        Some(Look { since, beside, every: self.again_after(at, now).unwrap_or_default() })
+        // One that fails says so at once.
+        let every = if reason == Reason::Look { None } else { self.again_after(at, now) };
+        Some(Look { since, beside, every: every.unwrap_or_default() })
     }
 
     /// Lets a target that refused a look be looked at later.
-    pub(super) fn look_later(&mut self, at: usize, reason: Reason, until: Option<Instant>, now: Instant) {
-        let CallTarget { planned, .. } = self.targets[at];
+    pub(super) fn look_later(&mut self, at: usize, reason: Reason, refusal: Refusal, now: Instant) {
+        let CallTarget { planned, failed, .. } = self.targets[at];
+        let fails_for = failed.map_or(Duration::ZERO, |(_, since)| now.saturating_duration_since(since));
         // Where it could not say when, its calls are told when it is back.
-        let unsaid = (self.silent_for(at, now) / 8).max(AGAIN_REFUSED);
-        let from = until.map_or(now + unsaid, |until| until.max(now + AGAIN_REFUSED));
+        let unsaid = (self.silent_for(at, now).max(fails_for) / 8).max(AGAIN_REFUSED);
+        let from = refusal.until.map_or(now + unsaid, |until| until.max(now + AGAIN_REFUSED));
         if reason == Reason::Beside {
             self.targets.remove(at);
-        } else {
-            self.targets[at].state = TargetState::Waits { reason, from };
+            return self.again_from(planned.target, from);
         }
+        // Another call may find out sooner that it is well, and nothing is in flight there that could tell.
+        let from = if self.runs() && !refusal.is_word() { from.min(now + LOOK_BESIDE_MAX) } else { from };
+        // With nothing in flight the call waits for one that failed no longer than for any other.
+        let is_silent = reason == Reason::Silence && !refusal.is_word() && from <= now + SILENT_MAX;
+        let reason = if is_silent { Reason::Silence } else { Reason::Deferred };
+        self.targets[at].state = TargetState::Waits { reason, from };
         self.again_from(planned.target, from);
     }
 

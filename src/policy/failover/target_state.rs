@@ -29,6 +29,8 @@ pub(super) enum Reason {
     Deferred,
     /// It is full: it is to be asked again once it has a place.
     Full,
+    /// It failed in a way that may pass, and the call waits for another that is silent: at the target's pace.
+    Look,
     /// It was silent for longer than it may, and no other target is left, not even one that is as silent.
     Silence,
     /// It is silent, and no other target is left: again beside that attempt.
@@ -36,9 +38,14 @@ pub(super) enum Reason {
 }
 
 impl Reason {
-    /// Tells whether it is a look at a target that is silent.
+    /// Tells whether it is a look whether a target answers again.
     pub(super) const fn is_look(self) -> bool {
-        matches!(self, Self::Silence | Self::Beside)
+        matches!(self, Self::Look | Self::Silence | Self::Beside)
+    }
+
+    /// Tells whether its target failed in a way that may pass, and is tried again once no other is left.
+    pub(super) const fn is_second_try(self) -> bool {
+        matches!(self, Self::Pause | Self::Deferred)
     }
 }
 
@@ -78,9 +85,42 @@ pub(super) struct CallTarget {
     pub(super) keys_failed: u32,
     /// How often it was asked again before others were.
     pub(super) retries: u32,
+    /// How often its answer was of no use.
+    pub(super) unusable: u32,
+    /// How often it failed, and since when.
+    pub(super) failed: Option<(u32, Instant)>,
+    /// When the first of its keys that are at a limit is past that.
+    pub(super) key_back: Option<Instant>,
+    /// Whether it is at a limit of which it did not say when that ends.
+    pub(super) guessed: bool,
+    /// When the call last sent it something.
+    pub(super) sent: Option<Instant>,
 }
 
 impl CallTarget {
+    /// Returns a target that a call has not asked.
+    pub(super) fn new(planned: Planned, now: Instant) -> Self {
+        Self {
+            planned,
+            state: TargetState::Waits { reason: Reason::New, from: now },
+            cuts: 0,
+            keys_failed: 0,
+            retries: 0,
+            unusable: 0,
+            failed: None,
+            key_back: None,
+            guessed: false,
+            sent: None,
+        }
+    }
+
+    /// Notes a failure, and returns how often it has failed and for how long it does.
+    pub(super) fn fails(&mut self, now: Instant) -> (u32, Duration) {
+        let (times, since) = self.failed.map_or((1, now), |(times, since)| (times.saturating_add(1), since));
+        self.failed = Some((times, since));
+        (times, now.saturating_duration_since(since))
+    }
+
     pub(super) fn runs(&self) -> bool {
         matches!(self.state, TargetState::Runs { .. })
     }

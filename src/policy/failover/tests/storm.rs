@@ -64,6 +64,8 @@ struct Script {
     crashes: Vec<(u64, usize, u64)>,
     /// Whether every third call is parked rather than fail.
     parks: bool,
+    /// Whether no answer is shown before it is whole, and none breaks off after it has begun.
+    whole: bool,
 }
 
 fn weather() -> impl Strategy<Value = Weather> {
@@ -110,6 +112,7 @@ fn script() -> impl Strategy<Value = Script> {
             weather,
             crashes,
             parks,
+            whole: false,
         })
 }
 
@@ -129,6 +132,8 @@ enum Event {
 struct Live {
     ticket: Ticket,
     resend: bool,
+    /// Whether it looks whether its target answers again.
+    looks: bool,
     target: usize,
     /// Whether it has had content.
     content: bool,
@@ -163,10 +168,11 @@ struct Call {
     visible: Option<u32>,
     won: Option<u32>,
     ends: u32,
+    ended: Option<Instant>,
 }
 
 impl Call {
-    /// Attempts that count among the most that it may make. A look may be unsent, too.
+    /// Attempts that count among the most that it may make.
     fn counted(&self) -> u32 {
         self.attempts.saturating_sub(self.looks + self.unsent + self.keys_failed)
     }
@@ -302,7 +308,7 @@ impl World {
     }
 
     fn start(&mut self, call: usize) -> Result<(), TestCaseError> {
-        let commit = COMMITS[call % 3];
+        let commit = if self.script.whole { CommitPolicy::Buffered } else { COMMITS[call % 3] };
         let deadline = self.now + self.script.deadline;
         let same_target_retries = u32::from(call.is_multiple_of(4));
         let parks = self.script.parks && call.is_multiple_of(3);
@@ -335,6 +341,7 @@ impl World {
             visible: None,
             won: None,
             ends: 0,
+            ended: None,
         });
         self.drive(call)
     }
@@ -514,6 +521,7 @@ impl World {
     fn over(&mut self, index: usize) -> Result<(), TestCaseError> {
         let call = &mut self.calls[index];
         call.ends += 1;
+        call.ended = Some(self.now);
         call.epoch += 1;
         prop_assert!(call.live.is_empty(), "an attempt is left behind");
         prop_assert!(self.now <= call.deadline);
@@ -658,18 +666,13 @@ impl World {
         };
         let (content, end) = (content.min(end), content.max(end));
         // The failures that can come after content: all but those of an answer's head.
-        let flows = hit.as_ref().is_none_or(|weather| {
-            use FailureClass as C;
-            matches!(
-                weather.class,
-                C::Cut | C::Stalled | C::Server | C::Overloaded | C::Unusable | C::ContentPolicy | C::Crashed
-            )
-        });
+        let flows = hit.as_ref().is_none_or(|weather| begins(weather.class) && !self.script.whole);
         let hangs = hit.as_ref().is_some_and(|weather| weather.hangs);
         let outcome = hit.as_ref().map(|weather| (weather.class, weather.retry_after));
         self.calls[index].asked.push(this.target);
         let Try { number, target, resend, hedge, .. } = this;
-        self.calls[index].live.insert(number, Live { ticket, resend, target, content: false, hedge, outcome });
+        let looks = this.look.is_some();
+        self.calls[index].live.insert(number, Live { ticket, resend, looks, target, content: false, hedge, outcome });
         if hangs {
             let overdue = ticket.started + ticket.overdue_after;
             self.at(overdue, Event::Overdue { call: index, number: this.number });
@@ -707,9 +710,9 @@ impl World {
         };
         let failure = Failure::new(class, "");
         let back = wait.map(|wait| self.now + wait);
-        self.calls[index].keys_failed += u32::from(failure.scope == Scope::Key);
+        self.calls[index].keys_failed += u32::from(failure.scope == Scope::Key && !live.looks);
         match class {
-            FailureClass::Unsent => self.calls[index].unsent += u32::from(!live.resend),
+            FailureClass::Unsent => self.calls[index].unsent += u32::from(!live.resend && !live.looks),
             FailureClass::RateLimited => {
                 let limit = self.limits.entry((live.target, live.ticket.key)).or_insert(self.now);
                 *limit = (*limit).max(back.unwrap_or(self.now));
@@ -816,6 +819,7 @@ fn a_storm_in_which_a_target_was_forgotten_forgets_none() {
         weather: vec![ill(105, 0, true, 1), ill(12, 2, false, 2_648), ill(92, 3, false, 2_770)],
         crashes: vec![(35, 2, 371), (24, 0, 1_417)],
         parks: false,
+        whole: false,
     };
     World::new(script).run().unwrap_or_else(|broken| panic!("{broken}"));
 }
@@ -846,6 +850,86 @@ fn a_storm_in_which_calls_looked_a_thousand_times_a_second_looks_seldom() {
         ],
         crashes: vec![(55, 0, 686)],
         parks: false,
+        whole: false,
     };
     World::new(script).run().expect("it holds");
+}
+
+/// Tells whether a failure can come after content.
+fn begins(class: FailureClass) -> bool {
+    use FailureClass as C;
+    matches!(class, C::Cut | C::Stalled | C::Server | C::Overloaded | C::Unusable | C::ContentPolicy | C::Crashed)
+}
+
+/// Tells whether a failure passes: the failures after which a target may be well a moment later. The others prove
+/// something that does not: a refused key, an account without money, a model that is gone and a wrong address need an
+/// operator; a refusal of the request is one of the next request, too; and of answers that cannot be used two are
+/// enough. What no call wants is no failure. What breaks off after its beginning passes as well, but comes back at the
+/// pace of its breaker, and is played here without its beginning.
+fn passes(class: FailureClass) -> bool {
+    use crate::words::consequence::{HoldRule, Next};
+    let it = class.consequences();
+    matches!(it.next, Next::Pause | Next::Resend | Next::Silence) || it.hold.as_ref().is_some_and(HoldRule::passes)
+}
+
+/// Two targets that hang, one that fails until a time, and one that hangs or fails all the time.
+fn beside_silence() -> impl Strategy<Value = (Script, u64)> {
+    let classes: Vec<FailureClass> = FailureClass::ALL.iter().copied().filter(|class| passes(*class)).collect();
+    let class = prop::sample::select(classes);
+    let told = prop_oneof![3 => Just(None), 1 => (1_u64..2_000).prop_map(|it| Some(Duration::from_millis(it)))];
+    let ill = move |target| {
+        (class.clone(), told.clone(), 1_u64..300).prop_map(move |(class, retry_after, within)| Weather {
+            from: 0,
+            target,
+            percent: 100,
+            class,
+            hangs: false,
+            retry_after,
+            within,
+        })
+    };
+    (any::<u64>(), 1_usize..12, 10_u64..1_000, 1_u64..60, ill(1), ill(2), any::<bool>()).prop_map(
+        |(seed, calls, every, well, failing, other, hangs)| {
+            let hung = |target| Weather { hangs: true, target, ..other.clone() };
+            let weather = vec![
+                hung(0),
+                hung(3),
+                Weather { hangs, ..other.clone() },
+                failing.clone(),
+                Weather { from: well, percent: 0, ..failing },
+            ];
+            let (in_flight_max, deadline) = (2_048, Duration::from_secs(600));
+            let script = Script {
+                seed,
+                calls,
+                every,
+                in_flight_max,
+                deadline,
+                weather,
+                crashes: Vec::new(),
+                parks: false,
+                whole: true,
+            };
+            (script, well)
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+    #[test]
+    fn beside_silent_targets_one_that_has_failed_and_is_well_again_is_found((script, well) in beside_silence()) {
+        let mut world = World::new(script);
+        world.run()?;
+        let calls = u32::try_from(world.calls.len()).unwrap();
+        let looks: u32 = world.calls.iter().map(|call| call.looks).sum();
+        let most = 4 * calls + 30 * u32::try_from(TARGETS).unwrap();
+        prop_assert!(looks <= most, "{} looks for {} calls", looks, calls);
+        let well = world.start + SECOND * u32::try_from(well).unwrap();
+        for call in &world.calls {
+            let late = call.ended.unwrap().saturating_duration_since(well);
+            prop_assert!(call.won.is_some(), "it was well, and a call did not ask it: {:?}", call.asked);
+            prop_assert!(late <= (well - world.start) / 2 + 60 * SECOND, "{:?} after it was well", late);
+        }
+    }
 }
