@@ -150,7 +150,7 @@ impl Failover {
 /// asked about sooner than it is thought to last.
 pub(super) fn first_look(class: FailureClass, now: Instant, rng: &mut impl Rng) -> Option<Instant> {
     let rest = class.consequences().hold.filter(HoldRule::passes)?;
-    let wait = Suspension::first_look(rest, None);
+    let wait = Suspension::first_back(rest, None);
     Some(now + wait + wait.mul_f64(rng.random_range(0.0..=LOOK_JITTER)))
 }
 
