@@ -858,7 +858,7 @@ fn one_account_is_one_provider_whether_or_not_its_own_address_is_written() {
     );
     for part in [
         "[providers.openai]\npreset = \"openai\"\nkeys = [{ env = \"OPENAI_API_KEY\" }]\nmodels.gpt-5-mini = {}\n",
-        "[routes.gpt]\ntargets = [\n    \"openai/gpt-5-mini\",\n]",
+        "[routes.gpt]\ntargets = [\n    { target = \"openai/gpt-5-mini\", weight = 2 },\n]",
         "[providers.anthropic]\npreset = \"anthropic\"\nkeys",
         "[providers.deepseek]\npreset = \"deepseek\"\nkeys = [{ env = \"DEEPSEEK_API_KEY\" }]",
         "\"openrouter/anthropic/claude-haiku-4.5\",",
