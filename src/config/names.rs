@@ -23,8 +23,8 @@ pub(crate) struct WrittenNames<'a> {
 }
 
 impl<'a> WrittenNames<'a> {
-    /// Returns the names of providers, routes and aliases; `doubtful` tells names that a text may have beside, in a part
-    /// that could not be read.
+    /// Returns the names of providers, routes and aliases; `doubtful` tells names that a text may have beside, in a
+    /// part that could not be read.
     pub(super) fn of(
         providers: &'a BTreeMap<String, ProviderConfig>,
         routes: impl Iterator<Item = &'a String>,
