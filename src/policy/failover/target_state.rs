@@ -45,7 +45,7 @@ impl Reason {
 
     /// Tells whether its target failed in a way that may pass, and is tried again once no other is left.
     pub(super) const fn is_second_try(self) -> bool {
-        matches!(self, Self::Pause | Self::Deferred)
+        matches!(self, Self::Retry | Self::Pause | Self::Deferred)
     }
 }
 
