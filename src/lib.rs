@@ -127,9 +127,9 @@ pub mod health {
     pub use crate::policy::detector::DetectorOptions;
     pub use crate::policy::health::HealthOptions;
     pub use crate::policy::latency::Latency;
-    pub use crate::policy::patience::Pace;
     pub use crate::policy::restart::RestartOptions;
     pub use crate::policy::snapshot::{BreakerState, Disabled, Force, Gate, Gates, Health, Refusal};
+    pub use crate::policy::time_left::Pace;
 }
 
 /// How a route chooses and how long a call tries, and the reason for a target's place in a plan.

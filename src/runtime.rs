@@ -668,7 +668,7 @@ impl Runtime {
     /// Tells the process that is to follow, as long as this one lives, what attempts in flight may still cost. Returns
     /// when that was told once, or could not be.
     #[cfg(feature = "sidecar")]
-    pub(crate) async fn hands_over(&self) {
+    pub(crate) async fn tell_next(&self) {
         let Some(store) = &self.store else { return };
         let telling = kept::tell_reserved(store, &self.shared).await;
         #[expect(clippy::disallowed_methods, reason = "it ends with the runtime")]

@@ -28,7 +28,7 @@ mod intake;
 mod metrics;
 mod lingering;
 mod state;
-mod record;
+mod call_report;
 mod body;
 mod call_options;
 mod chat;
@@ -182,15 +182,15 @@ impl Sidecar {
     pub fn sockets(&self) -> io::Result<Sockets> {
         let (clients, admin) = &self.bound;
         Ok(Sockets {
-            clients: Some(listen::another(clients)?),
-            admin: admin.as_deref().map(listen::another).transpose()?,
+            clients: Some(listen::clone_listener(clients)?),
+            admin: admin.as_deref().map(listen::clone_listener).transpose()?,
             follows: true,
         })
     }
 
     /// Tells the process that is to follow what attempts in flight may still cost, from now on.
-    pub async fn hands_over(&self) {
-        self.state.runtime.hands_over().await;
+    pub async fn tell_next(&self) {
+        self.state.runtime.tell_next().await;
     }
 
     /// Tells whether the process before this one still has the store's file.
@@ -199,7 +199,7 @@ impl Sidecar {
     }
 
     /// Returns once no process before this one has the store's file any more: until then no other can follow.
-    pub async fn heads_the_line(&self) {
+    pub async fn wait_for_store(&self) {
         while self.state.runtime.is_behind() {
             tokio::time::sleep(BEHIND_LOOK).await;
         }
@@ -254,7 +254,7 @@ impl Sidecar {
 
     /// Stops as [`stop`](Self::stop) does, for another process that accepts on the same sockets: a request that has
     /// begun to come on a connection accepted here is heard to its end and answered first.
-    pub async fn give_way(mut self, deadline: Duration) -> usize {
+    pub async fn hand_over(mut self, deadline: Duration) -> usize {
         let until = tokio::time::Instant::now() + deadline;
         self.listeners.shutdown().await;
         tokio::time::sleep(HEARD_AFTER).await;

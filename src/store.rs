@@ -15,7 +15,7 @@ mod file;
 mod seal;
 mod reserved;
 mod durable_writes;
-mod purses;
+mod budget_accounts;
 mod forget;
 mod ask;
 mod memory;
@@ -27,11 +27,11 @@ use std::path::Path;
 
 use crate::policy::statement::{Question, Statement};
 
+pub(crate) use budget_accounts::recall;
 pub use error::LedgerError;
 pub(crate) use error::OpenError;
 pub(crate) use memory::{Recollection, ServedSession, moment, recollect};
 pub(crate) use owner::Store;
-pub(crate) use purses::recall;
 pub(crate) use reserved::reserved;
 pub use verify::{Verified, verify_file};
 

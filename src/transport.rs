@@ -13,7 +13,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::io::ErrorKind;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use reqwest::Url;
 
+use crate::words::locks::{read_lock, write_lock};
 use crate::words::{ChatRequest, Payload};
 
 pub use error::TransportError;
@@ -182,11 +183,11 @@ impl Http {
     }
 
     fn address(&self, url: &str) -> Result<Url, TransportError> {
-        if let Some(known) = self.addresses.read().unwrap_or_else(PoisonError::into_inner).get(url) {
+        if let Some(known) = read_lock(&self.addresses).get(url) {
             return Ok(known.clone());
         }
         let address = Url::parse(url).map_err(|problem| TransportError::Connect(problem.to_string()))?;
-        let mut addresses = self.addresses.write().unwrap_or_else(PoisonError::into_inner);
+        let mut addresses = write_lock(&self.addresses);
         if addresses.len() < ADDRESSES_MAX {
             addresses.insert(url.to_owned(), address.clone());
         }
@@ -331,7 +332,11 @@ impl http_body::Body for Pieces {
 fn no_head(error: &reqwest::Error) -> TransportError {
     let text = chain(error);
     if error.is_connect() {
-        return if lacks(error, &text) { TransportError::Lack(text) } else { TransportError::Connect(text) };
+        return if is_local_shortage(error, &text) {
+            TransportError::LocalShortage(text)
+        } else {
+            TransportError::Connect(text)
+        };
     }
     let mut source = error.source();
     while let Some(cause) = source {
@@ -368,7 +373,7 @@ const NO_RESOLVER: [&str; 3] = [
 const RUN_OUT: [i32; 4] = [24, 23, 12, 105];
 
 /// Tells whether a connection failed because this machine lacks something.
-fn lacks(error: &reqwest::Error, text: &str) -> bool {
+fn is_local_shortage(error: &reqwest::Error, text: &str) -> bool {
     let mut source = error.source();
     while let Some(cause) = source {
         let io = cause.downcast_ref::<std::io::Error>();

@@ -30,7 +30,7 @@ const UNSEEN: [(FailureClass, &str); 12] = [
     (FailureClass::NoFirstToken, "it is the time before an answer, not the answer"),
     (FailureClass::Stalled, "it is the time between two bytes"),
     (FailureClass::Crashed, "the attempt failed on this side"),
-    (FailureClass::Lack, "this machine had no socket or no memory left"),
+    (FailureClass::LocalShortage, "this machine had no socket or no memory left"),
     (FailureClass::CallerLeft, "the caller left"),
     (FailureClass::Cancelled, "a holder ended the call"),
     (FailureClass::CallEnded, "the call ended first"),

@@ -355,14 +355,14 @@ fn failures() -> String {
             Next::Resend => "sends it again at once, once",
             Next::Pause => "tries again after a pause",
             Next::Silence => "tries again after a pause, beside others",
-            Next::Redraw => "asks once more at once",
+            Next::AskAgain => "asks once more at once",
             Next::Shorter => "sends less, if it may",
             Next::Leave => "leaves the target",
             Next::Reject => "ends, unless the route says otherwise",
             Next::End => "ends",
             _ => "?",
         };
-        let next = if it.heeds { format!("{next}; comes back when told") } else { next.to_owned() };
+        let next = if it.obeys_retry_after { format!("{next}; comes back when told") } else { next.to_owned() };
         let rest = it.hold.map_or("nothing".to_owned(), |HoldRule { whole_key, time, remedy }| {
             let (what, time) = (if whole_key { "the key" } else { "key or model" }, time.as_secs());
             let time = if time < 60 { format!("{time} s") } else { format!("{} min", time / 60) };

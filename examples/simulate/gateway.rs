@@ -17,12 +17,12 @@ use standin::internals::policy::health::CancelReason;
 use standin::internals::policy::hedge::{self, Cost};
 use standin::internals::policy::latency::Latency;
 use standin::internals::policy::local_fault::LocalFault;
-use standin::internals::policy::patience::CallerPatience;
 use standin::internals::policy::retry_budget::{BudgetNumbers, RetryBudget};
 use standin::internals::policy::routing::{
     self, Candidate, LabelSet, Needs, Pick, PickReason, RouteOptions, RouteState, Skip,
 };
 use standin::internals::policy::snapshot::{BreakerState, Health};
+use standin::internals::policy::time_left::CallerPatience;
 use standin::internals::policy::wait_queue::WaitQueues;
 use standin::{Capabilities, CommitPolicy, Failure, FailureClass, Hedging, Price, Priority};
 
@@ -347,7 +347,7 @@ impl Standin {
             keys: 1,
             first_token_max: Latency::at(health.first_token_max, self.prompt),
             needs: tempo.needs(),
-            patience: if self.tuning.bears_silence { BORNE } else { tempo.patience(pick.why == PickReason::Probe) },
+            patience: if self.tuning.bears_silence { BORNE } else { tempo.join_after(pick.why == PickReason::Probe) },
             pause_max: if self.tuning.bears_silence { BORNE } else { health.pause_max() },
             overdue: (!self.tuning.bears_silence).then(|| tempo.again_after()),
             measured: tempo.measured,
@@ -510,7 +510,7 @@ impl Gateway for Standin {
             .with_caller(CallerPatience::Unknown(net.now));
         let (state, waits) = (RouteState::default(), Waits::default());
         self.calls.insert(call, Running { machine, live: Vec::new(), state, rng: None, alarm: 0, waits });
-        self.stand_behind(call, net);
+        self.queue_behind_others(call, net);
         self.drive(call, net);
         self.look(net);
     }

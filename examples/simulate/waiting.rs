@@ -50,7 +50,7 @@ impl Standin {
     }
 
     /// Lets a call that comes now stand behind those that wait for the same targets.
-    pub(super) fn stand_behind(&mut self, call: usize, net: &mut Net) {
+    pub(super) fn queue_behind_others(&mut self, call: usize, net: &mut Net) {
         if self.waiting == 0 {
             return;
         }
@@ -59,7 +59,7 @@ impl Standin {
         let resources = if waits { &*awaited.resources } else { &*awaited.well };
         let machine = &mut self.calls.get_mut(&call).expect("it runs").machine;
         if self.queues.is_before(resources, self.priority, machine.deadline(), waits, net.now) {
-            machine.stand_behind();
+            machine.queue_behind_others();
         }
     }
 

@@ -37,7 +37,7 @@ pub(super) struct AttemptOutcome {
     /// When the target may be asked again, where it said so.
     pub(super) back: Option<Instant>,
     /// The answer, if it is whole; also the answer that its provider itself called a failure.
-    pub(super) brought: Option<AttemptAnswer>,
+    pub(super) answer: Option<AttemptAnswer>,
     /// The parts of the conversation that the target could not take as they were.
     pub(super) notes: Vec<Note>,
 }
@@ -57,9 +57,9 @@ pub(super) struct PlannedAttempt {
     /// Whether it joined another attempt of its call.
     pub(super) hedge: bool,
     /// Its expected cost, where it joined only for speed.
-    pub(super) reserved: Option<Cost>,
+    pub(super) hedge_cost: Option<Cost>,
     /// Its reservation in budgets.
-    pub(super) purchase: Option<BudgetReservation>,
+    pub(super) budget_reservation: Option<BudgetReservation>,
     /// Whether its target is marked as degraded.
     pub(super) degraded: bool,
 }
@@ -160,8 +160,8 @@ impl AttemptAccount {
             return Ok(());
         }
         let message = format!("more than {bytes_max} bytes would have to be kept of all answers");
-        self.shared.lacks(&message, now());
-        Err(Failure::new(FailureClass::Lack, message))
+        self.shared.note_shortage(&message, now());
+        Err(Failure::new(FailureClass::LocalShortage, message))
     }
 
     pub(super) fn tell_all(&self, message: impl Fn() -> ProviderMessage) {
@@ -199,8 +199,8 @@ impl AttemptAccount {
         let Some(tell) = self.end.take() else { return };
         let now = now();
         let is_retirement = result.as_ref().is_err_and(wire::classify::is_retirement);
-        let (end, back, brought) = match result {
-            Ok(brought) => (AttemptEnd::Won, None, Some(brought)),
+        let (end, back, answer) = match result {
+            Ok(answer) => (AttemptEnd::Won, None, Some(answer)),
             Err(failure) => {
                 let back = self.back(&failure);
                 let judged = self.judged(failure, is_retirement);
@@ -208,7 +208,7 @@ impl AttemptAccount {
             }
         };
         self.tell_drift(&end);
-        let record = Arc::new(self.record(end, brought.as_ref(), now));
+        let record = Arc::new(self.record(end, answer.as_ref(), now));
         self.learn(&record.usage);
         self.tell_provider(&record, back, now);
         if is_retirement {
@@ -222,7 +222,7 @@ impl AttemptAccount {
         // The call waits no longer than the provider's hold lasts.
         let honoured = now + self.planned.target.provider.spec.admission.breaker.retry_after_max;
         let back = back.map(|back| back.min(honoured));
-        let _ = tell.send(AttemptOutcome { record, back, brought, notes });
+        let _ = tell.send(AttemptOutcome { record, back, answer, notes });
     }
 
     /// Returns a failure as it counts at this target, without anything secret.
@@ -253,8 +253,8 @@ impl AttemptAccount {
     }
 
     /// Returns the record of the try.
-    fn record(&self, end: AttemptEnd, brought: Option<&AttemptAnswer>, now: Instant) -> AttemptRecord {
-        let (usage, is_estimate) = self.usage(brought.is_some(), &end);
+    fn record(&self, end: AttemptEnd, answer: Option<&AttemptAnswer>, now: Instant) -> AttemptRecord {
+        let (usage, is_estimate) = self.usage(answer.is_some(), &end);
         let price = self.planned.target.price.as_ref().map(|price| price.at(usage.input));
         let bill = self.tally.bill(&usage, price.as_ref());
         let billed = price.map(|price| price.billed(&usage, &bill));
@@ -263,7 +263,7 @@ impl AttemptAccount {
         let PlannedAttempt { target, about, number, .. } = &self.planned;
         let key = target.provider.spec.keys[ticket.key].name.clone();
         AttemptRecord {
-            model: brought.and_then(AttemptAnswer::model).cloned(),
+            model: answer.and_then(AttemptAnswer::model).cloned(),
             started_after: began.saturating_duration_since(self.planned.call_started),
             first_token: self.first_token.map(|at| at.saturating_duration_since(began)),
             took: now.saturating_duration_since(began),
@@ -285,21 +285,25 @@ impl AttemptAccount {
 
     /// Tells the provider what the end means for the target's health.
     fn tell_provider(&mut self, record: &AttemptRecord, back: Option<Instant>, now: Instant) {
-        let course = AttemptSummary {
+        let summary = AttemptSummary {
             begun: self.begun.is_some(),
             blocked: self.blocked,
             streamed: self.first_token.map(|first| now.saturating_duration_since(first)),
             whole: self.permit.ticket().whole,
             back,
-            outlived: self.permit.progress().is_outlived(),
+            overtaken: self.permit.progress().is_overtaken(),
         };
-        self.permit.settle(course.outcome(&record.end, record.usage.output));
+        self.permit.settle(summary.outcome(&record.end, record.usage.output));
     }
 
     /// Charges the attempt to the budgets, and tells of budgets that are nearly spent.
     fn pay(&mut self, record: &AttemptRecord, now: Instant) {
-        self.shared.budget.hedges.ended(self.planned.reserved.take(), Cost::of(record.cost_usd), now);
-        let alerts = self.planned.purchase.take().map_or_else(Vec::new, |purchase| purchase.settle(record));
+        self.shared.budget.hedges.ended(self.planned.hedge_cost.take(), Cost::of(record.cost_usd), now);
+        let alerts = self
+            .planned
+            .budget_reservation
+            .take()
+            .map_or_else(Vec::new, |budget_reservation| budget_reservation.settle(record));
         for Alert { budget, share } in alerts {
             tracing::warn!(share, %budget, "a budget is spent, or soon will be");
             self.shared.tell(Event::Budget { budget, share });
@@ -324,13 +328,13 @@ impl AttemptAccount {
     /// that did not come whole, what it had told and at least what was seen, at four bytes a token. A try of which
     /// nothing was told and that failed before any content is taken to have cost nothing. A cancelled one has cost its
     /// prompt, and also an answer where the provider does not stop for that.
-    fn usage(&self, is_brought: bool, end: &AttemptEnd) -> (Usage, bool) {
+    fn usage(&self, has_answer: bool, end: &AttemptEnd) -> (Usage, bool) {
         let told = self.tally.told();
         if let Some(usage) = told.filter(|_| self.tally.is_whole) {
             return (usage, false);
         }
         let is_cancelled = self.begun.is_some() && end.is_cancelled();
-        if !is_brought && told.is_none() && self.first_token.is_none() && !is_cancelled {
+        if !has_answer && told.is_none() && self.first_token.is_none() && !is_cancelled {
             return (Usage::default(), true);
         }
         let output = u64::try_from(self.content_bytes.div_ceil(4)).unwrap_or(u64::MAX);

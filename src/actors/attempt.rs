@@ -71,7 +71,7 @@ impl AttemptJob {
         let work = self.trim().unwrap_or_else(|| self.work.clone());
         let noted = self.account.notes.len();
         let failure = match self.ask(work.clone()).await {
-            Ok(brought) => return Ok(brought),
+            Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
         // Nothing was handed on, so no caller sees that its thoughts were refused.
@@ -110,14 +110,14 @@ impl AttemptJob {
         let spare = key.spec.may_change().then(|| request.clone());
         let sent = now();
         let failure = match self.exchange(request, secret.as_ref(), (&path, &names, &stops)).await {
-            Ok(brought) => return Ok(brought),
+            Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
         // Nothing was handed on, so no caller sees that the key had changed.
         let is_keys = failure.scope == Scope::Key && failure.class != FailureClass::RateLimited;
         let refused = is_keys && self.account.first_token.is_none();
         if let (true, Some(request), Some(secret)) = (refused, spare, secret)
-            && let Some(secret) = key.another(&secret, sent, &provider.slot).await
+            && let Some(secret) = key.other_secret(&secret, sent, &provider.slot).await
         {
             tracing::info!(key = %key.spec.name, "key refused, sent again with what its source gives now");
             return self.exchange(request, Some(&secret), (&path, &names, &stops)).await;
@@ -209,11 +209,11 @@ impl AttemptJob {
             TransportError::Unsent(_) if lasted > UNSENT_MAX => FailureClass::Cut,
             TransportError::Unsent(_) if !self.resend => FailureClass::Unsent,
             TransportError::Unsent(_) | TransportError::Connect(_) => FailureClass::Connect,
-            TransportError::Lack(_) => FailureClass::Lack,
+            TransportError::LocalShortage(_) => FailureClass::LocalShortage,
             TransportError::Cut(_) => FailureClass::Cut,
         };
-        if class == FailureClass::Lack {
-            self.account.shared.lacks(&message, now());
+        if class == FailureClass::LocalShortage {
+            self.account.shared.note_shortage(&message, now());
         }
         if class == FailureClass::Connect
             && let Some(since) =

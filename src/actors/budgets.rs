@@ -4,8 +4,6 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use super::live_actor::lock;
-#[cfg(feature = "store")]
 use crate::policy::budget::KnownBill;
 use crate::policy::budget::{
     Alert, Bills, Budget, BudgetCost, BudgetHealth, BudgetRefusal, Budgets, Estimate, PromptKind, PromptLength,
@@ -13,6 +11,8 @@ use crate::policy::budget::{
 };
 #[cfg(feature = "store")]
 use crate::spec::PastSpend;
+#[cfg(feature = "store")]
+use crate::words::locks::lock;
 use crate::words::{AttemptRecord, CallFacts};
 
 /// The most accounts that health shows: the emptiest ones.

@@ -18,7 +18,7 @@ use super::clock::now;
 use super::driver::Driver;
 use super::parked::WaitOutcome;
 use super::parking::{QueueTicket, WakeReason};
-use super::running::next_happening;
+use super::running::next_event;
 use super::shared::Shared;
 use super::stream::StreamMessage;
 use super::task;
@@ -73,11 +73,11 @@ async fn run(job: Box<CallJob>, shared: Arc<Shared>) {
         CallAdmission::InFlight(place) => (place, Some(plan), None),
         // The plan is old by then.
         CallAdmission::Queued(queued) => {
-            call_record.note(CallStep::Queued(queued.foretold()));
+            call_record.note(CallStep::Queued(queued.expected_wait()));
             let answer = table.quickest(&route, &asked.work, state.output_tokens(needs.output_tokens));
             let (due, slot) = (asked.work.leaves(started, deadline), queued.rank());
             let latest = due.checked_sub(answer).unwrap_or(started);
-            match seated(queued, &mut caller, &shared, latest).await {
+            match wait_for_place(queued, &mut caller, &shared, latest).await {
                 Ok(place) => (place, None, Some(slot)),
                 Err(None) => {
                     call_record.left();
@@ -124,7 +124,7 @@ async fn run(job: Box<CallJob>, shared: Arc<Shared>) {
 
 /// Waits for a place among the calls in flight, as long as an answer could come in time; returns why there is none, if
 /// it is not that the caller has left.
-async fn seated(
+async fn wait_for_place(
     mut queued: QueueTicket,
     caller: &mut CallerChannel,
     shared: &Arc<Shared>,
@@ -153,14 +153,14 @@ async fn seated(
             WakeReason::Recheck => continue,
             WakeReason::Displaced => None,
         };
-        queued = again.ok_or_else(|| Some(shared.overloaded(queued.foretold())))?;
+        queued = again.ok_or_else(|| Some(shared.overloaded(queued.expected_wait())))?;
     }
 }
 
 impl Driver {
     async fn drive(&mut self, mut caller: CallerChannel) {
         if self.is_behind_others() {
-            self.machine.stand_behind();
+            self.machine.queue_behind_others();
         }
         loop {
             match self.machine.next(&self.shared.budget, now()) {
@@ -186,19 +186,19 @@ impl Driver {
                     tokio::select! {
                         biased;
                         () = caller.closed() => return self.left(None),
-                        happening = next_happening(&mut self.running) => self.happened(happening),
+                        event = next_event(&mut self.running) => self.handle_event(event),
                         () = tokio::time::sleep_until(until.into()) => self.listen(),
                     }
                 }
                 Step::Queue(until) => {
                     let Some((mut queued, latest)) = self.line_up() else { continue };
                     if self.running.is_empty() {
-                        self.call_record.note(CallStep::Queued(self.waits.foretold(now())));
+                        self.call_record.note(CallStep::Queued(self.waits.expected_wait(now())));
                     }
                     tokio::select! {
                         biased;
                         () = caller.closed() => return self.left(Some(queued)),
-                        happening = next_happening(&mut self.running) => self.happened(happening),
+                        event = next_event(&mut self.running) => self.handle_event(event),
                         woken = queued.woken() => self.woken(woken),
                         () = tokio::time::sleep_until(until.min(latest).into()) => self.listen(),
                     }
@@ -242,7 +242,7 @@ impl Driver {
         let (target, prompt_tokens) = (running.target.clone(), running.prompt_tokens.into());
         let (first, rest) = running.hand_over();
         let whole = self.ended.iter().find(|ended| ended.record.attempt == number);
-        let whole = whole.and_then(|ended| ended.brought.as_ref());
+        let whole = whole.and_then(|ended| ended.answer.as_ref());
         let first = whole.map_or_else(|| first.into_iter().collect(), pieces_of);
         caller.say(StreamMessage::Segment {
             call: self.call_record.about().id,
@@ -256,11 +256,11 @@ impl Driver {
 
     fn finish(&mut self, number: u32, caller: CallerChannel) {
         let Some(at) = self.ended.iter().position(|ended| ended.record.attempt == number) else { return };
-        let Some(mut brought) = self.ended[at].brought.take() else { return };
+        let Some(mut answer) = self.ended[at].answer.take() else { return };
         let winner = &self.ended[at].record;
         let (target, usage, cost_usd, won) = (winner.target.clone(), winner.usage, winner.cost_usd, winner.won());
         let is_less = winner.degraded;
-        if let AttemptAnswer::Answer(ending) = &mut brought {
+        if let AttemptAnswer::Answer(ending) = &mut answer {
             if won && !is_less {
                 self.keep(ending, &target);
             }
@@ -282,7 +282,7 @@ impl Driver {
         let degraded = is_less.then_some(Degraded::Target);
         let (call, cost_usd) = (self.call_record.about().id, cost_usd.map(|won| won + waste));
         let notes = std::mem::take(&mut self.ended[at].notes);
-        caller.finish(match brought {
+        caller.finish(match answer {
             AttemptAnswer::Answer(Ending { stop, refuses, parts, verbatim, model, stop_sequence, sources, .. }) => {
                 CallResult::Answer(Finished {
                     call,
@@ -324,10 +324,10 @@ impl Driver {
             GiveUp::Rejected(failure) => failure.class == FailureClass::ContentPolicy,
             GiveUp::Deadline | GiveUp::Interrupted(_) => false,
         };
-        let flawed = self.ended.iter().rfind(|ended| ended.brought.is_some()).filter(|_| says_more);
+        let flawed = self.ended.iter().rfind(|ended| ended.answer.is_some()).filter(|_| says_more);
         if let Some(ended) = flawed {
-            let (number, brought) = (ended.record.attempt, ended.brought.as_ref());
-            let first = brought.map(pieces_of).unwrap_or_default();
+            let (number, answer) = (ended.record.attempt, ended.answer.as_ref());
+            let first = answer.map(pieces_of).unwrap_or_default();
             if !first.is_empty() {
                 caller.say(StreamMessage::Segment {
                     call: self.call_record.about().id,
@@ -342,7 +342,7 @@ impl Driver {
         }
         let attempts = self.attempts();
         if matches!(why, GiveUp::Exhausted(_) | GiveUp::Deadline)
-            && let Some(words) = self.last_words(&caller, &attempts)
+            && let Some(words) = self.own_answer(&caller, &attempts)
         {
             return caller.finish(words);
         }

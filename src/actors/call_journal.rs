@@ -13,7 +13,7 @@ const WRITE_MAX: Duration = Duration::from_secs(10);
 /// The end of a call whose file is gone.
 fn lost() -> Error {
     let what = "the file that kept this call was deleted or moved: what was told of it before is there";
-    Error::Interrupted { failure: Failure::new(FailureClass::Lack, what), attempts: Vec::new() }
+    Error::Interrupted { failure: Failure::new(FailureClass::LocalShortage, what), attempts: Vec::new() }
 }
 
 /// Keeps one call. Cheap to clone.
@@ -86,8 +86,8 @@ impl CallJournal {
     }
 
     /// Tells whether the call may be taken up: no process that could still work on it lives.
-    pub(super) fn is_heir(&self) -> bool {
-        self.durable_store.is_heir()
+    pub(super) fn may_take_over(&self) -> bool {
+        self.durable_store.may_take_over()
     }
 
     /// Reads what was told from a place on; `None` where the call was forgotten.

@@ -11,8 +11,8 @@ use std::time::SystemTime;
 
 use tokio::sync::watch;
 
-use super::live_actor::lock;
 use crate::policy::durable_store::{Item, is_last};
+use crate::words::locks::lock;
 use crate::words::{
     AssistantPart, CallId, ChatRequest, DocumentSource, Error, Finished, Image, Message, Reply, ReplyEvent, UserPart,
 };

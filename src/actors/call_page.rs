@@ -6,11 +6,11 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use super::live_actor::lock;
 use super::shared::Shared;
 use crate::policy::explain::Flight;
 use crate::policy::record::Record;
 use crate::words::CallFacts;
+use crate::words::locks::lock;
 
 /// The page of one call.
 pub(super) struct CallPage {

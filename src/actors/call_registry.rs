@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use super::call_log::{CallLog, LogShare, bytes_of};
-use super::live_actor::lock;
 use crate::policy::durable_store::{CallSelector, Item, is_last};
 use crate::wire::asks_the_same;
+use crate::words::locks::lock;
 use crate::words::{CallId, ChatRequest, Error};
 
 /// The calls that have a log.
@@ -122,7 +122,7 @@ impl CallRegistry {
     }
 
     /// Gives up a call without a holder; tells whether it had none.
-    pub(super) fn desert(&self, log: &CallLog) -> bool {
+    pub(super) fn abandon(&self, log: &CallLog) -> bool {
         let mut kept = lock(&self.kept);
         let is_deserted = log.held().borrow().by == 0;
         if is_deserted {

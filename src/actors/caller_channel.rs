@@ -98,8 +98,8 @@ impl CallerChannel {
 }
 
 /// Returns the pieces that a whole answer would have come in. An answer that passes unchanged goes out with the end.
-pub(super) fn pieces_of(brought: &AttemptAnswer) -> VecDeque<Piece> {
-    match brought {
+pub(super) fn pieces_of(answer: &AttemptAnswer) -> VecDeque<Piece> {
+    match answer {
         AttemptAnswer::Answer(ending) if ending.verbatim.is_none() => {
             let refusal = (ending.stop == StopReason::Refusal).then_some(Piece::Refusal);
             refusal.into_iter().chain(ending.parts.iter().flat_map(pieces)).collect()

@@ -91,7 +91,7 @@ impl Table {
     ) -> Vec<Candidate> {
         let mut candidates: Vec<Candidate> = Vec::with_capacity(route.members.len());
         for member in route.members.iter().filter(|member| member.degraded == degraded) {
-            let at = self.stand_in(member.target, gone);
+            let at = self.replacement_of(member.target, gone);
             let is_member = |at| route.members.iter().any(|member| member.target == at);
             // Members differ from each other; only a replacement may already be in the list.
             let twice = || candidates.iter().any(|known| known.target == at) || is_member(at);
@@ -132,7 +132,7 @@ impl Table {
     }
 
     /// Returns the target that serves in a target's place: itself, unless it is gone and has a replacement.
-    fn stand_in(&self, mut at: usize, gone: &[usize]) -> usize {
+    fn replacement_of(&self, mut at: usize, gone: &[usize]) -> usize {
         while let Some(next) = self.targets[at].place.replaced_by
             && (gone.contains(&at) || self.targets[at].is_gone())
         {

@@ -12,7 +12,6 @@ use super::clock::now;
 #[cfg(feature = "store")]
 use super::fingerprints::{self, Fingerprints};
 use super::key::Key;
-use super::live_actor::lock;
 use super::slot::Slot;
 use super::table::Provider;
 use super::wait_notifier::WaitNotifier;
@@ -21,6 +20,7 @@ use crate::policy::admission::Admission;
 use crate::policy::memory::{Fingerprint, Memory, Salt};
 use crate::policy::tokens::TokenModel;
 use crate::spec::ProviderSpec;
+use crate::words::locks::lock;
 
 /// The known state of a configured provider, each part in its present place.
 pub(crate) struct CarriedState {

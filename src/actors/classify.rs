@@ -62,7 +62,7 @@ impl Arrival {
 }
 
 /// The longest wait for an actor's answer about a call.
-const WORD_MAX: Duration = Duration::from_millis(250);
+const ACTOR_ANSWER_MAX: Duration = Duration::from_millis(250);
 
 type ClassifyFn = dyn Fn(&Incoming<'_>) -> Priority + Send + Sync;
 type ClassifyByActor = dyn Fn(Arrival) -> BoxFuture<'static, Option<Priority>> + Send + Sync;
@@ -95,7 +95,7 @@ impl Classify {
             let (port, word) = oneshot();
             let sent = actor.send_message(message(arrival, port.into()));
             Box::pin(async move {
-                let word = tokio::time::timeout(WORD_MAX, word);
+                let word = tokio::time::timeout(ACTOR_ANSWER_MAX, word);
                 if sent.is_ok() { word.await.ok()?.ok() } else { None }
             })
         }))

@@ -186,16 +186,16 @@ impl Driver {
         let (whole, tokens) =
             (self.asked.work.is_whole(&entry.provider.spec, entry.spec()), self.fit(target, 0).tokens);
         let pace = health.pace(tokens, whole, self.needs.output_tokens);
-        let borne = pace.patience(pick.why == PickReason::Probe);
+        let tolerated = pace.join_after(pick.why == PickReason::Probe);
         let overdue = Some(pace.again_after());
         let (first_token_max, patience, overdue) = match spec.timers.first_token {
             // A configured limit is better than a guess.
-            Some(limit) if pace.measured => (limit, borne.min(limit), overdue.min(Some(limit))),
+            Some(limit) if pace.measured => (limit, tolerated.min(limit), overdue.min(Some(limit))),
             // Its own limit ends it before another joins it.
             Some(limit) => (limit, limit.saturating_mul(2), Some(limit)),
             None => {
                 let limit = if whole { health.reply_max } else { health.first_token_max };
-                (Latency::at(limit, tokens), borne, overdue)
+                (Latency::at(limit, tokens), tolerated, overdue)
             }
         };
         let (domain, hedge_after, hedge) = match hedging {

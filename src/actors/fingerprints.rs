@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::live_actor::lock;
 use crate::policy::admission::Admission;
 use crate::policy::memory::{Fingerprint, Salt};
 use crate::source::KeySource;
 use crate::spec::{KeySpec, ProviderSpec, TargetSpec};
 use crate::words::Secret;
+use crate::words::locks::lock;
 
 /// How long a key's source may take before a start goes on without it.
 const READ_MAX: Duration = Duration::from_secs(1);

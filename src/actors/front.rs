@@ -11,7 +11,6 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use super::clock::now;
 use super::health::{HealthSnapshot, ProviderHealth};
-use super::live_actor::lock;
 use super::log_writer::{self, Form};
 use super::responder::{Responder, WantedReply};
 use super::shared::Shared;
@@ -20,7 +19,8 @@ use super::to_front::RouterMessage;
 use super::to_provider::ProviderMessage;
 use super::to_router::RouterCommand;
 use crate::policy::explain::Explanation;
-use crate::policy::snapshot::{Barrier, Force};
+use crate::policy::snapshot::{Force, IndexedHold};
+use crate::words::locks::lock;
 use crate::words::{ChatRequest, Error, Hold, Reset, TargetId, meant};
 
 pub(crate) struct Front;
@@ -190,19 +190,19 @@ async fn reset(shared: &Shared, what: &Reset) -> Result<Vec<Hold>, Error> {
         let sent = provider.slot.provider.send(ProviderMessage::Reset(target, key, reply));
         let told = if sent { tokio::time::timeout(RESET_MAX, told).await.ok().and_then(Result::ok) } else { None };
         // A provider's actor that is down starts from its checkpoint.
-        let barriers = told.unwrap_or_else(|| {
+        let indexed_holds = told.unwrap_or_else(|| {
             let mut checkpoint = lock(&provider.slot.checkpoint);
             checkpoint.as_mut().map_or_else(Vec::new, |known| Arc::make_mut(known).reset(target, key, now()))
         });
-        lifted.extend(barriers.iter().map(|barrier| hold(&provider, barrier)));
+        lifted.extend(indexed_holds.iter().map(|indexed_hold| hold(&provider, indexed_hold)));
     }
     Ok(lifted)
 }
 
 /// Names what a provider knows by number.
-fn hold(provider: &Provider, barrier: &Barrier) -> Hold {
+fn hold(provider: &Provider, indexed_hold: &IndexedHold) -> Hold {
     let spec = &provider.spec;
-    let Barrier { target, key, cause, since, until } = *barrier;
+    let IndexedHold { target, key, cause, since, until } = *indexed_hold;
     Hold {
         provider: spec.name.clone(),
         model: target.and_then(|target| Some(spec.targets.get(target)?.id.model.clone())),
@@ -226,7 +226,7 @@ pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
             incarnations: slot.incarnations.load(Relaxed),
             retires: targets.clone().filter_map(|(_, spec)| Some((spec.id.clone(), spec.retires?))).collect(),
             targets: targets.filter_map(|(index, spec)| Some((spec.id.clone(), slot.health(index)?))).collect(),
-            holds: lock(&slot.barriers).iter().map(|barrier| hold(provider, barrier)).collect(),
+            holds: lock(&slot.indexed_holds).iter().map(|indexed_hold| hold(provider, indexed_hold)).collect(),
             hints: provider.hints(),
             drift: slot.drift(),
         }
@@ -237,7 +237,7 @@ pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
         taken_at: SystemTime::now(),
         calls: shared.budget.calls(),
         draining: shared.draining.load(Relaxed),
-        lack: shared.lack(),
+        lack: shared.shortage(),
         unreached: shared.unreached(at),
         providers: providers.collect(),
         observers: shared.observers(),

@@ -43,12 +43,12 @@ pub(super) async fn start(
         return Ok(None);
     }
     let work = async move {
-        join(look_out(provider.clone()), prober::probe(provider, shared)).await;
+        join(poll_hints(provider.clone()), prober::probe(provider, shared)).await;
     };
     task::spawn::<HintPoller>(Box::pin(work), supervisor).await.map(|task| Some(task.get_id()))
 }
 
-async fn look_out(provider: Arc<Provider>) {
+async fn poll_hints(provider: Arc<Provider>) {
     let options = &provider.spec.hints;
     if options.is_none() {
         return;

@@ -32,7 +32,7 @@ pub(super) struct AttemptJob {
     pub(super) kept: bool,
     pub(super) pieces: mpsc::Sender<Piece>,
     /// Whether any piece was handed on.
-    pub(super) told: bool,
+    pub(super) delivered_any: bool,
     pub(super) account: AttemptAccount,
     /// The body after the answer's terminal marker.
     pub(super) rest: Option<Body>,

@@ -50,7 +50,7 @@ struct State {
     /// When and how the last of them failed, if it did.
     failed: Option<(Instant, String)>,
     /// Whether it reached no waiter, because all had left.
-    untold: bool,
+    unreported: bool,
 }
 
 struct HeldSecret {
@@ -105,7 +105,7 @@ impl Key {
 
     /// Returns another secret than one that was sent then and refused, if there is one: the one that others have read
     /// since, or the source's present one.
-    pub(super) async fn another(&self, refused: &Secret, sent: Instant, slot: &Slot) -> Option<Secret> {
+    pub(super) async fn other_secret(&self, refused: &Secret, sent: Instant, slot: &Slot) -> Option<Secret> {
         let known = match &self.cell.0.borrow().held {
             Some(held) if held.secret != *refused => Some(Some(held.secret.clone())),
             Some(held) if held.read_at > sent => Some(None),
@@ -120,7 +120,7 @@ impl Key {
     /// Reads the source, or joins the reading that runs now.
     async fn read(&self, slot: &Slot) -> Result<Secret, Failure> {
         let mut watched = self.cell.0.subscribe();
-        if let Some(problem) = self.cell.untold(now()) {
+        if let Some(problem) = self.cell.unreported(now()) {
             return Err(self.unreadable(&problem));
         }
         let ended = watched.borrow().ended;
@@ -199,11 +199,11 @@ impl Cell {
 
 impl Cell {
     /// Takes the failure that reached no waiter, if there is one that is not old.
-    fn untold(&self, now: Instant) -> Option<String> {
+    fn unreported(&self, now: Instant) -> Option<String> {
         let mut problem = None;
         self.0.send_if_modified(|state| {
             let fresh = |at: Instant| now.saturating_duration_since(at) < UNTOLD_MAX;
-            if std::mem::take(&mut state.untold) {
+            if std::mem::take(&mut state.unreported) {
                 problem = state.failed.clone().filter(|(at, _)| fresh(*at)).map(|(_, problem)| problem);
             }
             false
@@ -221,7 +221,7 @@ impl ReadClaim {
         self.0.0.send_modify(|state| {
             state.ended += 1;
             let good = state.held.as_ref().is_some_and(|held| held.expires_at.is_none_or(|at| at > now));
-            state.untold = nobody && !good && result.is_err();
+            state.unreported = nobody && !good && result.is_err();
             match result {
                 Ok(held) => (state.held, state.failed) = (Some(held), None),
                 Err(problem) => state.failed = Some((now, problem)),

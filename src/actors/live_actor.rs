@@ -1,8 +1,10 @@
-//! A reference to the living incarnation of an actor that may restart, and a lock that survives panics.
+//! A reference to the living incarnation of an actor that may restart.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::RwLock;
 
 use ractor::{ActorRef, Message};
+
+use crate::words::locks::{read_lock, write_lock};
 
 /// The living incarnation of an actor, if there is one.
 pub(crate) struct LiveActor<M>(RwLock<Option<ActorRef<M>>>);
@@ -16,29 +18,24 @@ impl<M> Default for LiveActor<M> {
 impl<M: Message> LiveActor<M> {
     /// Sets the living incarnation.
     pub(crate) fn set(&self, actor: ActorRef<M>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(actor);
+        *write_lock(&self.0) = Some(actor);
     }
 
     /// Notes that there is none.
     pub(crate) fn clear(&self) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *write_lock(&self.0) = None;
     }
 
     /// Returns the living incarnation.
     pub(crate) fn get(&self) -> Option<ActorRef<M>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        read_lock(&self.0).clone()
     }
 
     /// Sends to the living incarnation, and returns whether that worked. A message that went nowhere is dropped.
     pub(crate) fn send(&self, message: M) -> bool {
-        match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
+        match &*read_lock(&self.0) {
             Some(actor) => actor.send_message(message).is_ok(),
             None => false,
         }
     }
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // No code panics while it holds one of these; if it did, the data are still the best we have.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -111,7 +111,7 @@ async fn recall(shared: &Arc<Shared>, id: CallId) -> Result<LogShare, Error> {
 /// ended, which may still work on it.
 pub(crate) async fn take_up_all(shared: &Arc<Shared>) {
     let Some(durable_store) = &shared.durable_store else { return };
-    if durable_store.is_heir() {
+    if durable_store.may_take_over() {
         return take_up_now(shared).await;
     }
     let shared = Arc::downgrade(shared);
@@ -119,7 +119,7 @@ pub(crate) async fn take_up_all(shared: &Arc<Shared>) {
         loop {
             tokio::time::sleep(successor::LOOK).await;
             let Some(shared) = shared.upgrade().filter(|shared| !shared.draining.load(Relaxed)) else { return };
-            if shared.durable_store.as_ref().is_some_and(|durable_store| durable_store.is_heir()) {
+            if shared.durable_store.as_ref().is_some_and(|durable_store| durable_store.may_take_over()) {
                 return take_up_now(&shared).await;
             }
         }
@@ -257,7 +257,7 @@ async fn write(shared: Arc<Shared>, script: LoggedCall) {
         OpenLog { log: log.clone(), registry: shared.registry.clone(), draining: shared.draining.clone(), told: false };
     let last = tokio::select! {
         biased;
-        error = deserted(&shared.registry, log) => vec![Err(error)],
+        error = why_abandoned(&shared.registry, log) => vec![Err(error)],
         () = successor::ended_elsewhere(&shared, log, journal.as_ref()) => Vec::new(),
         last = play(&shared, &script) => last.unwrap_or_else(|error| vec![Err(error)]),
     };
@@ -362,7 +362,7 @@ async fn batch(stream: &mut ReplyStream, is_whole: bool) -> Option<Vec<Item>> {
 }
 
 /// Returns why a call ends early: it was cancelled, or has had no holder for a while.
-async fn deserted(registry: &CallRegistry, log: &CallLog) -> Error {
+async fn why_abandoned(registry: &CallRegistry, log: &CallLog) -> Error {
     let mut held = log.held();
     // The log is there, and so is its writer.
     loop {
@@ -374,7 +374,7 @@ async fn deserted(registry: &CallRegistry, log: &CallLog) -> Error {
             biased;
             _ = held.wait_for(|held| held.is_cancelled || held.by > 0) => {}
             () = tokio::time::sleep(LINGER) => {
-                if registry.desert(log) {
+                if registry.abandon(log) {
                     return Error::Cancelled;
                 }
             }

@@ -12,10 +12,10 @@ use tokio::sync::{oneshot, watch};
 
 use super::clock::now;
 use super::health::ParkedCalls;
-use super::live_actor::lock;
 use super::wait_notifier::WaitNotifier;
 use crate::policy::explain::Flight;
 use crate::policy::wait_queue::{Capacity, QueueRank, WaitQueues};
+use crate::words::locks::lock;
 use crate::words::{CallId, Priority, TargetId, UnavailableTarget};
 
 /// What a call waits for.
@@ -255,7 +255,7 @@ impl QueueTicket {
     }
 
     /// Returns how long it will wait, as far as that can be told.
-    pub(super) fn foretold(&self) -> Option<Duration> {
+    pub(super) fn expected_wait(&self) -> Option<Duration> {
         self.parking.wait(&self.resources, self.rank)
     }
 

@@ -12,12 +12,12 @@ use http::header::{ACCEPT, HeaderValue};
 
 use super::blocking_pool::{BlockingPool, LONG_BYTES};
 use super::clock::now;
-use super::live_actor::lock;
 use crate::catalog::PriceList;
 use crate::source::{Version, read_file};
 use crate::spec::{PricesSpec, TargetSpec};
 use crate::transport::{Http, Transport};
 use crate::words::Price;
+use crate::words::locks::lock;
 
 /// How often a file is looked at.
 const LOOK: Duration = Duration::from_secs(2);

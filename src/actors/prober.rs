@@ -25,7 +25,7 @@ use crate::spec::{RouteSpec, TargetSpec};
 use crate::words::{ChatRequest, EmbedRequest, Error, ModelKind};
 
 /// The longest that a word is waited for.
-const WORD_MAX: Duration = Duration::from_secs(60);
+const PROBE_MAX: Duration = Duration::from_secs(60);
 /// Tokens for a word, and for what a model thinks before it.
 const WORD_TOKENS: u32 = 256;
 
@@ -57,14 +57,14 @@ async fn ask(shared: &Arc<Shared>, spec: &TargetSpec) -> Result<(), Error> {
     let name = &*route.name;
     match spec.capabilities.kind {
         ModelKind::Embedding => {
-            let work = EmbedRequest { deadline: Some(WORD_MAX), ..EmbedRequest::new(name, ["ready"]) };
+            let work = EmbedRequest { deadline: Some(PROBE_MAX), ..EmbedRequest::new(name, ["ready"]) };
             let (sender, told) = oneshot::channel();
             let wanted = WantedReply::Vectors(Responder::method(sender, &shared.draining));
             begin::own(shared, table, route.into(), work.into(), wanted);
             told.await.unwrap_or(Err(Error::Unavailable)).map(drop)
         }
         ModelKind::Chat => {
-            let mut work = ChatRequest::new(name).user("Say the word: ready").deadline(WORD_MAX);
+            let mut work = ChatRequest::new(name).user("Say the word: ready").deadline(PROBE_MAX);
             work.output_tokens_max = Some(WORD_TOKENS);
             let (sender, told) = oneshot::channel();
             let wanted = WantedReply::Whole(Responder::method(sender, &shared.draining));

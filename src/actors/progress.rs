@@ -12,7 +12,7 @@ use futures_util::task::AtomicWaker;
 pub(super) struct AttemptProgress {
     since: Instant,
     key: usize,
-    outlived: AtomicBool,
+    overtaken: AtomicBool,
     /// Milliseconds since then, and one more; 0 is never.
     last: AtomicU64,
     /// How often there was news, and the last of it in the lowest bit.
@@ -35,7 +35,7 @@ impl AttemptProgress {
         Self {
             since,
             key,
-            outlived: AtomicBool::default(),
+            overtaken: AtomicBool::default(),
             last: AtomicU64::new(0),
             news: AtomicU32::default(),
             over: AtomicBool::default(),
@@ -49,12 +49,12 @@ impl AttemptProgress {
     }
 
     /// Notes that its call has an answer of an attempt that was begun later, because this one was late.
-    pub(super) fn outlive(&self) {
-        self.outlived.store(true, Release);
+    pub(super) fn mark_overtaken(&self) {
+        self.overtaken.store(true, Release);
     }
 
-    pub(super) fn is_outlived(&self) -> bool {
-        self.outlived.load(Acquire)
+    pub(super) fn is_overtaken(&self) -> bool {
+        self.overtaken.load(Acquire)
     }
 
     pub(super) fn note_content(&self, now: Instant) {

@@ -4,7 +4,7 @@
 //! does no I/O, runs no user's code and holds no request: it only asks `policy::admission`.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -12,7 +12,6 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 
 use super::clock::now;
-use super::live_actor::lock;
 use super::permit::Permit;
 use super::progress::{AttemptProgress, TargetNews};
 use super::shared::{CrashHook, Shared};
@@ -21,8 +20,9 @@ use super::table::Provider as Configured;
 use super::to_provider::{Crash, ProviderMessage};
 use super::yielding::Yielding;
 use crate::policy::admission::{Admission, AdmissionRequest, Effect, Report};
-use crate::policy::snapshot::{Barrier, BreakerState, Health, Refusal};
+use crate::policy::snapshot::{BreakerState, Health, IndexedHold, Refusal};
 use crate::words::fnv::{FNV1A, fnv1a};
+use crate::words::locks::{lock, write_lock};
 use crate::words::{Brief, Event};
 
 /// Health is published at once on a transition, else at most this often.
@@ -84,7 +84,7 @@ impl Actor for Provider {
         state.publish(now());
         state.save();
         let slot = &state.configured.slot;
-        *slot.transport.write().unwrap_or_else(PoisonError::into_inner) = Some(transport);
+        *write_lock(&slot.transport) = Some(transport);
         slot.up(myself.clone());
         myself.send_interval(CHECKPOINT_EVERY, || ProviderMessage::Checkpoint(None));
         let name = state.configured.spec.name.clone();
@@ -226,7 +226,7 @@ impl State {
             .map(|target| self.admission.health(target, slot.in_flight(target), now))
             .collect();
         (0..self.admission.targets()).for_each(|target| self.set_room(target, now));
-        *lock(&slot.barriers) = self.admission.barriers(now);
+        *lock(&slot.indexed_holds) = self.admission.indexed_holds(now);
         slot.publish(health);
         self.published = now;
     }
@@ -267,7 +267,7 @@ impl State {
                 Event::KeyDisabled { provider: spec.name.clone(), key: spec.keys[key].name.clone(), class }
             }
             Effect::TargetDisabled { target, class } => Event::TargetDisabled { target: id(target), class },
-            Effect::Lifted(Barrier { target, key, cause, .. }) => Event::Lifted {
+            Effect::Lifted(IndexedHold { target, key, cause, .. }) => Event::Lifted {
                 provider: spec.name.clone(),
                 target: target.map(id),
                 key: key.map(|key| spec.keys[key].name.clone()),

@@ -21,7 +21,7 @@ use crate::words::{
 /// The most chunks that go on together, because they came at once.
 const CHUNKS_AT_ONCE: usize = 32;
 /// How long the call of a try without a reader may take to say why there is none.
-const WORD_MAX: Duration = Duration::from_secs(1);
+const REASON_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long a body may go on after the end of its answer, if no terminal marker came: usage follows at once.
 const TAIL_MAX: Duration = Duration::from_secs(1);
 
@@ -57,7 +57,7 @@ impl AttemptJob {
         // A caller that has seen the beginning gets the end, too; a caller that gets no better answer gets all of it,
         // unchanged or in words of its own dialect.
         let translates = ending.verbatim.is_none() && request.original.is_some();
-        let told = ending.told || (translates && !self.buffered && self.told);
+        let told = ending.partly_delivered || (translates && !self.buffered && self.delivered_any);
         if (!told || translates)
             && let Err(failure) = judge(request, &mut ending, json.as_deref())
         {
@@ -72,10 +72,10 @@ impl AttemptJob {
             self.account.notes.push(Note::Dropped("tool_calls"));
         }
         self.take_json(&mut ending, json);
-        if ending.beyond && ending.verbatim.is_none() {
+        if ending.has_foreign_parts && ending.verbatim.is_none() {
             self.account.notes.push(Note::Dropped("answer"));
         }
-        if ending.unsaid && ending.verbatim.is_none() {
+        if ending.lost_sources && ending.verbatim.is_none() {
             self.account.notes.push(Note::Dropped("citations"));
         }
         Ok(ending)
@@ -231,7 +231,7 @@ impl AttemptJob {
 
     /// Sends a piece; waits for a slow reader, which is not the provider's fault.
     async fn send(&mut self, piece: Piece, watchdog: &mut Watchdog) -> Result<(), Failure> {
-        self.told = true;
+        self.delivered_any = true;
         let piece = match self.pieces.try_send(piece) {
             Ok(()) => return Ok(()),
             Err(mpsc::error::TrySendError::Closed(_)) => return Err(no_reader().await),
@@ -253,7 +253,7 @@ impl AttemptJob {
 
 /// Returns the end of a try whose answer is no longer read. Its call knows why, and says so first.
 async fn no_reader() -> Failure {
-    tokio::time::sleep(WORD_MAX).await;
+    tokio::time::sleep(REASON_WAIT_MAX).await;
     Failure::unwanted(FailureClass::CallerLeft)
 }
 
@@ -264,8 +264,8 @@ fn judge(request: &ChatRequest, ending: &mut Ending, json: Option<&str>) -> Resu
     }
     let (stop, parts) = (ending.stop, &ending.parts);
     // A part that the common form cannot express may be a call, and passes unchanged.
-    let untold = ending.beyond && ending.verbatim.is_some();
-    match verify::verify(request, &verify::JudgedAnswer { stop, parts, json, untold }) {
+    let has_foreign_parts = ending.has_foreign_parts && ending.verbatim.is_some();
+    match verify::verify(request, &verify::JudgedAnswer { stop, parts, json, has_foreign_parts }) {
         // The limit that its caller set is nobody's failure.
         Err(_) if ending.full => ending.stop = StopReason::Length,
         judged => return judged,

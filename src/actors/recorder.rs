@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::live_actor::lock;
 use crate::policy::explain::{CallStep, Flight};
 use crate::policy::ledger::Ledger;
 use crate::policy::record::{Observer, Record};
+use crate::words::locks::lock;
 use crate::words::{CallId, Error};
 
 /// The ledger and the flight recorder.

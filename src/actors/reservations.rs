@@ -16,7 +16,7 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 impl Driver {
     /// Tells whether one more attempt keeps the call within its price cap, together with its cost so far and its
     /// attempts in flight. The first attempt was checked when it was planned.
-    pub(super) fn afford(&self, target: usize, prompt_tokens: u32) -> Result<(), BudgetRefusal> {
+    pub(super) fn check_price_cap(&self, target: usize, prompt_tokens: u32) -> Result<(), BudgetRefusal> {
         let Some(most) = [self.route.options.price_max, self.needs.price_max].into_iter().flatten().reduce(f64::min)
         else {
             return Ok(());
@@ -46,7 +46,11 @@ impl Driver {
     }
 
     /// Takes what an attempt at a target is expected to cost.
-    pub(super) fn buy(&self, target: usize, prompt_tokens: u32) -> Result<Option<BudgetReservation>, BudgetRefusal> {
+    pub(super) fn reserve_budget(
+        &self,
+        target: usize,
+        prompt_tokens: u32,
+    ) -> Result<Option<BudgetReservation>, BudgetRefusal> {
         self.shared.budgets.take(self.call_record.about(), || self.estimate(target, prompt_tokens))
     }
 
@@ -62,7 +66,7 @@ impl Driver {
     }
 
     /// Goes on without a target for which a budget has no room.
-    pub(super) fn too_dear(&mut self, target: usize, refused: BudgetRefusal) {
+    pub(super) fn refuse_over_budget(&mut self, target: usize, refused: BudgetRefusal) {
         let now = now();
         // Attempts in flight may cost less than their limit, so the budget is looked at again soon.
         let until = (!refused.passes)

@@ -7,8 +7,8 @@ use std::time::Duration;
 use ractor::RpcReplyPort;
 use tokio::sync::oneshot;
 
-use super::live_actor::lock;
 use super::stream::{ReplyStream, cut_off};
+use crate::words::locks::lock;
 use crate::words::{CallId, Embeddings, Error, Reply};
 
 /// How often a message's reply port is polled, because it cannot be awaited.

@@ -21,7 +21,6 @@ use super::carried_state::memory;
 use super::carried_state::{CarriedState, changeable, provide};
 use super::clock::now;
 use super::front::Front;
-use super::live_actor::lock;
 use super::price_poller;
 use super::router::Router;
 use super::shared::Shared;
@@ -39,6 +38,7 @@ use crate::policy::local_fault::{ClockNews, Clocks, MachineSleep};
 use crate::policy::restart::{Restart, Restarts};
 use crate::source::uptime;
 use crate::spec::Setup;
+use crate::words::locks::lock;
 use crate::words::{Date, Event};
 
 /// How often wall time is compared with monotonic time.

@@ -27,11 +27,11 @@ impl Driver {
     pub(super) async fn exhausted(&mut self, back: Option<Instant>, caller: &mut CallerChannel) -> WaitOutcome {
         self.waits.grant = None;
         // An answer that its provider itself calls a failure is passed on unchanged.
-        let has_words = self.ended.iter().any(|ended| ended.brought.is_some());
+        let has_failed_answer = self.ended.iter().any(|ended| ended.answer.is_some());
         let mut rest = WaitOutcome::RouteChanged;
         while let WaitOutcome::RouteChanged = rest {
             rest = match self.on_exhausted {
-                _ if has_words => WaitOutcome::GiveUp,
+                _ if has_failed_answer => WaitOutcome::GiveUp,
                 OnExhausted::Fail => WaitOutcome::GiveUp,
                 // Money comes back with the calendar, and not with a target.
                 OnExhausted::Wait if self.over.is_some() => WaitOutcome::GiveUp,
@@ -48,11 +48,11 @@ impl Driver {
     /// Takes less for a call whose targets all say nothing, where a rung has something. What is in flight may still win
     /// beside targets that are kept for this.
     pub(super) fn silent(&mut self, caller: &CallerChannel) {
-        let has_words = self.ended.iter().any(|ended| ended.brought.is_some());
-        if !has_words && !matches!(self.step_down(), WaitOutcome::GiveUp) {
+        let has_failed_answer = self.ended.iter().any(|ended| ended.answer.is_some());
+        if !has_failed_answer && !matches!(self.step_down(), WaitOutcome::GiveUp) {
             return;
         }
-        if has_words || self.words_left(caller).is_some() {
+        if has_failed_answer || self.own_answer_left(caller).is_some() {
             self.machine.end_silent(now());
         }
     }
@@ -60,7 +60,7 @@ impl Driver {
     /// Asks the targets of the next rung that is made of some, unless a rung before it has an answer.
     fn step_down(&mut self) -> WaitOutcome {
         while let Some(rung) = self.route.rungs.get(self.waits.rungs).cloned() {
-            if self.words_of(&rung).is_some() {
+            if self.own_answer_of(&rung).is_some() {
                 break;
             }
             self.waits.rungs += 1;
@@ -77,7 +77,7 @@ impl Driver {
     }
 
     /// Returns a rung's own text, if it fits the form that was asked for.
-    fn words_of(&self, rung: &Rung) -> Option<(StaleAnswer, Degraded)> {
+    fn own_answer_of(&self, rung: &Rung) -> Option<(StaleAnswer, Degraded)> {
         let Work::Chat(request) = &self.asked.work else { return None };
         let (answer, rung) = match rung {
             Rung::Targets => return None,
@@ -97,18 +97,18 @@ impl Driver {
     }
 
     /// Returns what the rungs that are left have to say by themselves to a call that takes less.
-    fn words_left(&self, caller: &CallerChannel) -> Option<(StaleAnswer, Degraded)> {
+    fn own_answer_left(&self, caller: &CallerChannel) -> Option<(StaleAnswer, Degraded)> {
         if self.on_exhausted != OnExhausted::Degrade || caller.is_vectors() {
             return None;
         }
         let left = self.route.rungs.get(self.waits.rungs..).unwrap_or_default();
-        left.iter().find_map(|rung| self.words_of(rung))
+        left.iter().find_map(|rung| self.own_answer_of(rung))
     }
 
     /// Returns the last resort of a call that no target answered and that takes less: what a rung of its route says
     /// without a target.
-    pub(super) fn last_words(&mut self, caller: &CallerChannel, attempts: &[AttemptRecord]) -> Option<CallResult> {
-        let (answer, rung) = self.words_left(caller)?;
+    pub(super) fn own_answer(&mut self, caller: &CallerChannel, attempts: &[AttemptRecord]) -> Option<CallResult> {
+        let (answer, rung) = self.own_answer_left(caller)?;
         let call = self.call_record.about().id;
         let StaleAnswer { text, target, model, stop } = answer;
         let first = [Piece::Text(text.to_string())].into();
@@ -144,7 +144,7 @@ impl Driver {
     /// Keeps an answer that may be given again, if the route has that rung.
     pub(super) fn keep(&mut self, ending: &Ending, target: &TargetId) {
         let Work::Chat(request) = &self.asked.work else { return };
-        let is_whole = !ending.beyond && !ending.cut && is_good(ending.stop, &ending.parts);
+        let is_whole = !ending.has_foreign_parts && !ending.cut && is_good(ending.stop, &ending.parts);
         let Some(key) = self.asked.key.take_if(|_| is_whole) else { return };
         let whole = ending.text();
         let json = if request.response_format == ResponseFormat::Text { None } else { wire::unfenced(&whole) };

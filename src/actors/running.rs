@@ -86,8 +86,8 @@ impl RunningAttempt {
     }
 
     /// Notes that another attempt was faster though it had been asked later, because this one was late.
-    pub(super) fn outlived(&self) {
-        self.progress.outlive();
+    pub(super) fn overtaken(&self) {
+        self.progress.mark_overtaken();
     }
 
     /// Hands over its first content and the channel for the rest.
@@ -107,8 +107,8 @@ impl RunningAttempt {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<AttemptEvent> {
-        if let Poll::Ready(happening) = self.poll_attempt(cx) {
-            return Poll::Ready(happening);
+        if let Poll::Ready(event) = self.poll_attempt(cx) {
+            return Poll::Ready(event);
         }
         if self.first.is_some() || self.ended.is_none() {
             return Poll::Pending;
@@ -144,13 +144,13 @@ impl RunningAttempt {
 }
 
 /// Resolves with the first event of some attempts; never, if there are none.
-pub(super) async fn next_happening(running: &mut [RunningAttempt]) -> AttemptEvent {
+pub(super) async fn next_event(running: &mut [RunningAttempt]) -> AttemptEvent {
     std::future::poll_fn(|cx| {
-        let happening = running.iter_mut().find_map(|running| match running.poll(cx) {
-            Poll::Ready(happening) => Some(happening),
+        let event = running.iter_mut().find_map(|running| match running.poll(cx) {
+            Poll::Ready(event) => Some(event),
             Poll::Pending => None,
         });
-        happening.map_or(Poll::Pending, Poll::Ready)
+        event.map_or(Poll::Pending, Poll::Ready)
     })
     .await
 }

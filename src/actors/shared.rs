@@ -17,7 +17,7 @@ use super::budgets::SharedBudgets;
 use super::call_registry::CallRegistry;
 use super::classify::{Arrival, Classify};
 use super::health::{LocalShortage, ObserverHealth};
-use super::live_actor::{LiveActor, lock};
+use super::live_actor::LiveActor;
 use super::parking::Parking;
 use super::prices::Prices;
 use super::recorder::{CallLogger, Recorder};
@@ -35,6 +35,7 @@ use crate::policy::memory::MemoryStore;
 use crate::policy::retry_budget::RetryBudget;
 use crate::policy::store_health::StoreHealth;
 use crate::spec::{Limits, TargetSpec};
+use crate::words::locks::lock;
 use crate::words::{CallId, ChatRequest, Date, Durable, Error, Event, Priority, TargetId};
 
 pub(crate) struct Shared {
@@ -70,7 +71,7 @@ pub(crate) struct Shared {
     pub(crate) blocking_pool: BlockingPool,
     /// Bytes of answers that are kept in memory.
     pub(crate) kept: AtomicUsize,
-    lack: Mutex<Option<LocalShortage>>,
+    shortage: Mutex<Option<LocalShortage>>,
     /// The ledger and the flight recorder.
     pub(crate) recorder: Arc<Recorder>,
     /// The observers: records go only through here.
@@ -134,7 +135,7 @@ impl Shared {
             classify,
             blocking_pool: BlockingPool::default(),
             kept: AtomicUsize::new(0),
-            lack: Mutex::default(),
+            shortage: Mutex::default(),
             calls_begun: AtomicU64::new(0),
             recorder,
             sink: Sink::new(own.into_iter().chain(observers)),
@@ -279,7 +280,7 @@ impl Shared {
             (guard.failed(host, now), guard.active(now))
         };
         if active {
-            self.lacks(&format!("no provider can be reached, the last one: {problem}"), now);
+            self.note_shortage(&format!("no provider can be reached, the last one: {problem}"), now);
         }
         since
     }
@@ -290,18 +291,18 @@ impl Shared {
     }
 
     /// Notes that an attempt failed because this machine lacks something; says so now and then.
-    pub(crate) fn lacks(&self, what: &str, now: Instant) {
-        let mut lack = lock(&self.lack);
-        let before = lack.take();
-        if before.as_ref().is_none_or(|before| now.saturating_duration_since(before.at) >= LACK_QUIET) {
+    pub(crate) fn note_shortage(&self, what: &str, now: Instant) {
+        let mut shortage = lock(&self.shortage);
+        let before = shortage.take();
+        if before.as_ref().is_none_or(|before| now.saturating_duration_since(before.at) >= SHORTAGE_QUIET) {
             tracing::warn!(what, "this machine lacks a resource that attempts need; no provider is blamed");
         }
         let count = before.map_or(0, |before| before.count).saturating_add(1);
-        *lack = Some(LocalShortage { what: what.to_owned(), count, at: now });
+        *shortage = Some(LocalShortage { what: what.to_owned(), count, at: now });
     }
 
-    pub(crate) fn lack(&self) -> Option<LocalShortage> {
-        lock(&self.lack).clone()
+    pub(crate) fn shortage(&self) -> Option<LocalShortage> {
+        lock(&self.shortage).clone()
     }
 
     /// Compares wall time with monotonic time; tells when the machine slept.
@@ -321,6 +322,6 @@ impl Shared {
 /// The store's name among observers.
 pub(crate) const STORE: &str = "store";
 /// A shortage is logged again after no call met it for this long.
-const LACK_QUIET: Duration = Duration::from_secs(10);
+const SHORTAGE_QUIET: Duration = Duration::from_secs(10);
 /// Events that a slow observer may be behind before it loses the oldest.
 const EVENTS_MAX: usize = 1_024;

@@ -33,7 +33,7 @@ pub(crate) struct Sink(Box<[ObserverEntry]>);
 
 struct ObserverEntry {
     name: Arc<str>,
-    told: Delivery,
+    delivery: Delivery,
     lost: AtomicU64,
     /// Whether it panicked.
     gone: Arc<AtomicBool>,
@@ -51,17 +51,17 @@ impl Sink {
 
     /// Gives a record to all observers.
     pub(crate) fn tell(&self, record: &Record) {
-        for watcher in &self.0 {
-            watcher.tell(record);
+        for entry in &self.0 {
+            entry.tell(record);
         }
     }
 
     /// Returns the state of the observers.
     pub(crate) fn health(&self) -> Vec<ObserverHealth> {
-        let health = |watcher: &ObserverEntry| ObserverHealth {
-            name: watcher.name.clone(),
-            lost: watcher.lost.load(Relaxed),
-            gone: watcher.gone.load(Relaxed),
+        let health = |entry: &ObserverEntry| ObserverHealth {
+            name: entry.name.clone(),
+            lost: entry.lost.load(Relaxed),
+            gone: entry.gone.load(Relaxed),
         };
         self.0.iter().map(health).collect()
     }
@@ -70,7 +70,7 @@ impl Sink {
 impl ObserverEntry {
     fn new(AddedObserver { name, observer, in_place }: AddedObserver) -> Self {
         let gone = Arc::new(AtomicBool::new(false));
-        let told = if in_place {
+        let delivery = if in_place {
             Delivery::InPlace(observer)
         } else {
             let (sender, receiver) = sync_channel(QUEUE_MAX);
@@ -81,11 +81,11 @@ impl ObserverEntry {
                 .spawn(move || serve(&name, &*observer, &receiver, &gone));
             Delivery::Queued(sender)
         };
-        Self { name, told, lost: AtomicU64::new(0), gone }
+        Self { name, delivery, lost: AtomicU64::new(0), gone }
     }
 
     fn tell(&self, record: &Record) {
-        match &self.told {
+        match &self.delivery {
             _ if self.gone.load(Relaxed) => self.lose(),
             Delivery::InPlace(observer) => {
                 guarded(&self.name, &**observer, record, &self.gone);

@@ -4,22 +4,23 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use ractor::{ActorCell, ActorRef};
 use tokio::sync::watch;
 
 use super::clock::now;
-use super::live_actor::{LiveActor, lock};
+use super::live_actor::LiveActor;
 use super::permit::PermitIssuer;
 use super::to_provider::ProviderMessage;
 use super::wait_notifier::WaitNotifier;
 use crate::policy::admission::{Admission, Report, Ticket};
 use crate::policy::headroom::Room;
-use crate::policy::snapshot::{Barrier, Disabled, Health};
+use crate::policy::snapshot::{Disabled, Health, IndexedHold};
 use crate::policy::tokens::{PromptSize, TokenModel, Weights};
 use crate::transport::Transport;
+use crate::words::locks::{lock, read_lock};
 use crate::words::{Drift, Hint, Limits};
 
 /// The most unknown things of one provider that are told apart.
@@ -81,7 +82,7 @@ pub(crate) struct Slot {
     /// Health of its targets, as last published.
     pub(crate) health: watch::Sender<Arc<[Health]>>,
     /// The holds of its keys and targets, as last published.
-    pub(crate) barriers: Mutex<Vec<Barrier>>,
+    pub(crate) indexed_holds: Mutex<Vec<IndexedHold>>,
     /// Its state.
     pub(crate) status: watch::Sender<ProviderStatus>,
     /// The whole machine as of its last transition, for the next incarnation.
@@ -122,7 +123,7 @@ impl Slot {
             supervisor: RwLock::new(None),
             transport: RwLock::new(None),
             health: watch::Sender::new(health),
-            barriers: Mutex::default(),
+            indexed_holds: Mutex::default(),
             status: watch::Sender::new(ProviderStatus::Up),
             checkpoint: Mutex::new(None),
             missed: Mutex::default(),
@@ -263,11 +264,11 @@ impl Slot {
     }
 
     pub(crate) fn transport(&self) -> Option<Arc<dyn Transport>> {
-        self.transport.read().unwrap_or_else(PoisonError::into_inner).clone()
+        read_lock(&self.transport).clone()
     }
 
     pub(crate) fn supervisor(&self) -> Option<ActorCell> {
-        self.supervisor.read().unwrap_or_else(PoisonError::into_inner).clone()
+        read_lock(&self.supervisor).clone()
     }
 }
 

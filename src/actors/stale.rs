@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use super::clock::now;
-use super::live_actor::lock;
 use super::table::Table;
 use super::work::Work;
 use crate::policy::stale::{ClockPair, LastAnswers, QuestionKey, StaleAnswer, StaleOptions};
 use crate::spec::RouteSpec;
+use crate::words::locks::lock;
 
 /// The last good answers, by route.
 #[derive(Default)]

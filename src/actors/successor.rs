@@ -68,11 +68,11 @@ pub(super) async fn ended_elsewhere(shared: &Shared, log: &CallLog, journal: Opt
 pub(super) async fn follow(shared: &Shared, log: &CallLog, journal: &CallJournal) -> Result<Option<KeptCall>, Error> {
     loop {
         // In this order: what is read then is the last that the other process has written.
-        let is_heir = journal.is_heir();
+        let may_take_over = journal.may_take_over();
         let told = journal.told(&shared.blocking_pool, log.length()).await?;
         let Some(items) = told.filter(|items| !items.last().is_some_and(is_last)) else { return Ok(None) };
         log.extend(items);
-        if is_heir {
+        if may_take_over {
             return journal.call(&shared.blocking_pool).await;
         }
         if shared.draining.load(Relaxed) {

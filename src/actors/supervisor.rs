@@ -4,7 +4,7 @@
 //! many crashes the supervisor does not die (that would kill them) but rests: the slot is empty, all calls see `down`,
 //! and the provider is started again later.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::concurrency::JoinHandle;
@@ -22,6 +22,7 @@ use super::task::died;
 use super::to_supervisor::SupervisorMessage;
 use crate::policy::restart::{Restart, Restarts};
 use crate::words::Event;
+use crate::words::locks::write_lock;
 
 /// How long after a crash the hint poller is started again.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
@@ -38,7 +39,7 @@ pub(crate) struct State {
     /// The living provider.
     child: Option<(ActorId, JoinHandle<()>)>,
     /// The task that reads its status page and health address.
-    lookout: Option<ActorId>,
+    hint_poller_id: Option<ActorId>,
     /// Counts starts and crashes, so that a late start is recognised.
     epoch: u64,
     retired: bool,
@@ -55,13 +56,13 @@ impl Actor for Supervisor {
         myself: ActorRef<Self::Msg>,
         (configured, shared): Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
-        *configured.slot.supervisor.write().unwrap_or_else(PoisonError::into_inner) = Some(myself.get_cell());
+        *write_lock(&configured.slot.supervisor) = Some(myself.get_cell());
         let restarts = Restarts::new(configured.spec.restart.clone());
         let rng = SeededRng::seed_from_u64(shared.limits.seed);
         let mut state =
-            State { configured, shared, restarts, rng, child: None, lookout: None, epoch: 0, retired: false };
+            State { configured, shared, restarts, rng, child: None, hint_poller_id: None, epoch: 0, retired: false };
         state.start(&myself, true).await;
-        state.look_out(&myself).await;
+        state.start_hint_poller(&myself).await;
         Ok(state)
     }
 
@@ -77,7 +78,7 @@ impl Actor for Supervisor {
                     state.start(&myself, keep_statistics).await;
                 }
             }
-            SupervisorMessage::PollHints => state.look_out(&myself).await,
+            SupervisorMessage::PollHints => state.start_hint_poller(&myself).await,
             SupervisorMessage::Retire => {
                 state.retire();
                 if state.configured.slot.is_idle() {
@@ -102,7 +103,7 @@ impl Actor for Supervisor {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         let Some((who, reason)) = died(event) else { return Ok(()) };
-        if state.lookout.take_if(|lookout| *lookout == who.get_id()).is_some() {
+        if state.hint_poller_id.take_if(|hint_poller_id| *hint_poller_id == who.get_id()).is_some() {
             myself.send_after(LOOK_AGAIN, || SupervisorMessage::PollHints);
         }
         // Any other child is an attempt: temporary, and its permit has reported its end.
@@ -128,8 +129,8 @@ impl State {
     }
 
     /// Starts the hint poller, if the provider has a status page or a health address.
-    async fn look_out(&mut self, myself: &ActorRef<SupervisorMessage>) {
-        self.lookout =
+    async fn start_hint_poller(&mut self, myself: &ActorRef<SupervisorMessage>) {
+        self.hint_poller_id =
             hint_poller::start(self.configured.clone(), self.shared.clone(), myself.get_cell()).await.ok().flatten();
     }
 

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::permit::Permit;
 use crate::policy::admission::{AdmissionRequest, Report, Ticket};
-use crate::policy::snapshot::{Barrier, Force, Refusal};
+use crate::policy::snapshot::{Force, IndexedHold, Refusal};
 use crate::words::{Limits, Reported};
 
 pub(crate) enum ProviderMessage {
@@ -19,7 +19,7 @@ pub(crate) enum ProviderMessage {
     /// An operator's override.
     Force(usize, Force),
     /// Lift the holds of a target, of a key, or all; answer with them.
-    Reset(Option<usize>, Option<usize>, oneshot::Sender<Vec<Barrier>>),
+    Reset(Option<usize>, Option<usize>, oneshot::Sender<Vec<IndexedHold>>),
     /// These keys may have changed.
     Renew(Vec<usize>),
     /// The local network failed since then.

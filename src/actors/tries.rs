@@ -36,11 +36,13 @@ impl Driver {
     /// has left.
     pub(super) async fn attempt(&mut self, this: Try, caller: &mut CallerChannel) -> Result<(), Option<Error>> {
         let fitted = self.fit(this.target, this.cuts);
-        let bought = self.afford(this.target, fitted.tokens).and_then(|()| self.buy(this.target, fitted.tokens));
-        let purchase = match bought {
-            Ok(purchase) => purchase,
+        let bought = self
+            .check_price_cap(this.target, fitted.tokens)
+            .and_then(|()| self.reserve_budget(this.target, fitted.tokens));
+        let budget_reservation = match bought {
+            Ok(budget_reservation) => budget_reservation,
             Err(refused) => {
-                self.too_dear(this.target, refused);
+                self.refuse_over_budget(this.target, refused);
                 return Ok(());
             }
         };
@@ -69,7 +71,7 @@ impl Driver {
                 }
                 self.call_record.note(CallStep::Tried { attempt: this.number, target });
                 self.over = None;
-                let running = self.spawn(this, fitted, permit, purchase).await;
+                let running = self.spawn(this, fitted, permit, budget_reservation).await;
                 self.running.push(running);
                 self.machine.admitted(now());
                 let crash = CrashHook::take(&self.shared.crash.calls);
@@ -128,7 +130,7 @@ impl Driver {
         this: Try,
         fitted: FittedPrompt,
         permit: Permit,
-        purchase: Option<BudgetReservation>,
+        budget_reservation: Option<BudgetReservation>,
     ) -> RunningAttempt {
         let target = self.table.targets[this.target].clone();
         let (pieces, receiver) = mpsc::channel(PIECES_MAX);
@@ -152,8 +154,8 @@ impl Driver {
             prompt: fitted,
             runs_on,
             hedge: this.beside.is_some(),
-            reserved: this.hedge,
-            purchase,
+            hedge_cost: this.hedge,
+            budget_reservation,
             degraded: self.is_degraded,
         };
         let (account, ended) = AttemptAccount::new(planned, permit, self.shared.clone());
@@ -170,7 +172,7 @@ impl Driver {
             filtered: !self.route.failover.content_policy_failover,
             kept: self.asked.key.is_some(),
             pieces,
-            told: false,
+            delivered_any: false,
             account,
             rest: None,
             unfence: None,
@@ -182,8 +184,8 @@ impl Driver {
         RunningAttempt::new(this, id, receiver, ended, unwanted, progress, prompt_tokens)
     }
 
-    pub(super) fn happened(&mut self, happening: AttemptEvent) {
-        match happening {
+    pub(super) fn handle_event(&mut self, event: AttemptEvent) {
+        match event {
             AttemptEvent::News(number, TargetNews::GivenUp) => self.machine.given_up(number),
             AttemptEvent::News(number, TargetNews::Back) => self.machine.came_back(number, now()),
             AttemptEvent::Content(number) => self.machine.content(number, now()),
@@ -214,10 +216,10 @@ impl Driver {
         let class = match why {
             CancelReason::Left => FailureClass::CallerLeft,
             CancelReason::Ended => FailureClass::CallEnded,
-            CancelReason::Lost | CancelReason::Outlived => FailureClass::HedgeLost,
+            CancelReason::Lost | CancelReason::Overtaken => FailureClass::HedgeLost,
         };
-        if why == CancelReason::Outlived {
-            self.running[at].outlived();
+        if why == CancelReason::Overtaken {
+            self.running[at].overtaken();
         }
         let ended = self.running.swap_remove(at).cancel(class);
         if let Ok(Ok(ended)) = tokio::time::timeout(ANSWER_MAX, ended).await {

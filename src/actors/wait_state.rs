@@ -29,7 +29,7 @@ pub(super) struct WaitState {
 
 impl WaitState {
     /// Returns how long it is expected to wait for a place.
-    pub(super) fn foretold(&self, now: Instant) -> Option<Duration> {
+    pub(super) fn expected_wait(&self, now: Instant) -> Option<Duration> {
         self.placed.map(|placed| placed.saturating_duration_since(now))
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::blocking_pool::LONG_BYTES;
-use crate::policy::patience::CallerPatience;
+use crate::policy::time_left::CallerPatience;
 use crate::spec::{ProviderSpec, TargetSpec};
 use crate::wire::{self, Embedded, Encoded, Ending, Verbatim};
 use crate::words::{

@@ -30,7 +30,7 @@ pub struct BudgetConfig {
     /// The period: `"day"`, `"week"` (from Monday), `"month"`, in UTC, or a sliding window, such as `"6h"`.
     #[serde(deserialize_with = "a_period")]
     pub per: Period,
-    /// What it covers: `"all"`, `"route:NAME"`, `"client:NAME"`, `"tag:NAME=VALUE"`; or a purse for each: `"route"`,
+    /// What it covers: `"all"`, `"route:NAME"`, `"client:NAME"`, `"tag:NAME=VALUE"`; or an account for each: `"route"`,
     /// `"client"`, `"tag:NAME"`. Default: all.
     #[serde(default = "all", deserialize_with = "a_scope")]
     pub of: BudgetScope,

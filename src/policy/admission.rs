@@ -30,7 +30,7 @@ use crate::policy::health::{Progress, ReportContext};
 use crate::policy::hint;
 use crate::policy::local_fault::LOCAL_FAULT_MAX;
 use crate::policy::look_pace::{Look, LookPace};
-use crate::policy::snapshot::{Barrier, BreakerState, Force, Gate, Gates, Health, Refusal};
+use crate::policy::snapshot::{BreakerState, Force, Gate, Gates, Health, IndexedHold, Refusal};
 use crate::policy::suspension::Suspension;
 use crate::words::consequence::{Consequences, FaultOwner};
 use crate::words::{FailureClass, Limits, ModelClass, NamedLimit, Reported};
@@ -189,7 +189,7 @@ pub enum Effect {
         class: FailureClass,
     },
     /// A hold of a key or a target was lifted, by an operator or by an answer.
-    Lifted(Barrier),
+    Lifted(IndexedHold),
 }
 
 /// Admission to one provider's targets.
@@ -416,7 +416,7 @@ impl Admission {
         }
         self.tell_flag(ticket.target, now);
         if let Some((class, scope)) = failure {
-            self.overhear(ticket.target, finding.siblings, class, current, now, rng);
+            self.sibling_failed(ticket.target, finding.siblings, class, current, now, rng);
             self.hold(ticket, class, scope, hold, now);
         }
         if is_whole {
@@ -612,7 +612,7 @@ impl Admission {
         }
     }
 
-    fn overhear(
+    fn sibling_failed(
         &mut self,
         source: usize,
         evidence: Evidence,
@@ -627,8 +627,8 @@ impl Admission {
         for index in (0..self.targets.len()).filter(|&index| index != source) {
             let sibling = &mut self.targets[index];
             let known = sibling.health.failure_rate_most(now);
-            sibling.health.overhear(evidence, class, now);
-            let transition = if current { sibling.breaker.overhear(evidence, known, now, rng) } else { None };
+            sibling.health.sibling_failed(evidence, class, now);
+            let transition = if current { sibling.breaker.sibling_failed(evidence, known, now, rng) } else { None };
             self.tell(index, transition);
             self.tell_flag(index, now);
         }
@@ -661,8 +661,10 @@ fn verdict(report: Report, offline: bool, hold: Option<Suspension>) -> Verdict {
         Report::Ended(Outcome::Failure { class: FailureClass::NoFirstToken, .. }) => Verdict::Silence,
         Report::Ended(Outcome::Failure { class, .. }) => match class.consequences() {
             _ if offline && class == FailureClass::Connect => Verdict::Ignored,
-            Consequences { owner: FaultOwner::Provider, heeds: true, .. } => Verdict::Failure { hold },
-            Consequences { weight, heeds, .. } if weight > 0.0 || heeds => Verdict::Failure { hold: None },
+            Consequences { owner: FaultOwner::Provider, obeys_retry_after: true, .. } => Verdict::Failure { hold },
+            Consequences { weight, obeys_retry_after, .. } if weight > 0.0 || obeys_retry_after => {
+                Verdict::Failure { hold: None }
+            }
             _ => Verdict::Ignored,
         },
         Report::Ended(Outcome::Cancelled(_) | Outcome::Crashed | Outcome::Unused) => Verdict::Ignored,
@@ -689,10 +691,10 @@ impl Ticket {
     }
 }
 
-lasting!(struct TargetOptions { class, in_flight_max, ttft_median, limited });
-lasting!(struct AdmissionOptions { targets, keys, breaker, health });
+persist!(struct TargetOptions { class, in_flight_max, ttft_median, limited });
+persist!(struct AdmissionOptions { targets, keys, breaker, health });
 // Only a carrier for `carry`: the running machine is built from the present configuration.
-lasting!(struct Admission { options, targets, keys, serial } anew {
+persist!(struct Admission { options, targets, keys, serial } anew {
     offline_until, hint, progress, progress_max, effects, looks,
 });
 

@@ -557,7 +557,13 @@ impl Breaker {
     }
 
     /// Handles evidence from a failure of a sibling.
-    pub fn overhear(&mut self, evidence: Evidence, known: f64, now: Instant, rng: &mut impl Rng) -> Option<Transition> {
+    pub fn sibling_failed(
+        &mut self,
+        evidence: Evidence,
+        known: f64,
+        now: Instant,
+        rng: &mut impl Rng,
+    ) -> Option<Transition> {
         let generation = self.generation;
         let pass = BreakerStamp { serial: 0, admitted: now, generation, probe: false, last_resort: false };
         self.report(pass, evidence, Some(known), Verdict::Pending, now, rng)
@@ -719,15 +725,15 @@ impl Breaker {
     }
 }
 
-lasting!(struct BreakerNumbers { cooldown_share, half_open_luck, ramp_alarm, ramp_share });
-lasting!(struct BreakerOptions {
+persist!(struct BreakerNumbers { cooldown_share, half_open_luck, ramp_alarm, ramp_share });
+persist!(struct BreakerOptions {
     cooldown_base, cooldown_max, retry_after_max, ramp_step_min, alarm, numbers,
 });
-lasting!(enum State { Closed, Open { until, late }, HalfOpen { successes }, Ramp { since, load } });
-lasting!(struct Load { window, since, number, admitted, filled, worked, proven, was_filled });
-lasting!(struct Outage as Trouble { began, ended });
-lasting!(struct OverdueProbe as Late { serial, successes });
-lasting!(struct Breaker {
+persist!(enum State { Closed, Open { until, late }, HalfOpen { successes }, Ramp { since, load } });
+persist!(struct Load { window, since, number, admitted, filled, worked, proven, was_filled });
+persist!(struct Outage as Trouble { began, ended });
+persist!(struct OverdueProbe as Late { serial, successes });
+persist!(struct Breaker {
     options, state, open_since, generation, trouble, alarmed, is_silent, alarm, run, known, needed, luck, hold,
 } anew { probe, flowing, broke_off, by_end });
 

@@ -169,9 +169,9 @@ impl Concurrency {
     }
 }
 
-lasting!(struct Concurrency { generation, worked, cut, proven, asked });
-lasting!(struct OverloadLimit as Cut { at, limit, refused, works, firm, contents });
-lasting!(struct Peak { since, most, before });
+persist!(struct Concurrency { generation, worked, cut, proven, asked });
+persist!(struct OverloadLimit as Cut { at, limit, refused, works, firm, contents });
+persist!(struct Peak { since, most, before });
 
 #[cfg(test)]
 mod tests {

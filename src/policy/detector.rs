@@ -148,9 +148,9 @@ impl Cusum {
     }
 }
 
-lasting!(struct DetectorOptions { p0, p1, h });
-lasting!(struct Evidence { failures, successes, attempts });
-lasting!(struct Cusum { failure, success, h, value, raised, at });
+persist!(struct DetectorOptions { p0, p1, h });
+persist!(struct Evidence { failures, successes, attempts });
+persist!(struct Cusum { failure, success, h, value, raised, at });
 
 #[cfg(test)]
 mod tests {

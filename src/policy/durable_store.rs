@@ -84,7 +84,7 @@ pub trait DurableStore: Send + Sync + 'static {
     fn forget(&self, which: CallSelector) -> WriteFuture;
     /// Tells whether what others accepted and did not finish may be taken up: no process that could still work on it
     /// lives.
-    fn is_heir(&self) -> bool;
+    fn may_take_over(&self) -> bool;
     /// Returns how many files were begun because the one before was deleted or moved: what that one kept is not here.
     fn files(&self) -> u64;
     /// Returns the items of a call from a place on; `None` where there is no such call.

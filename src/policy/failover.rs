@@ -37,9 +37,9 @@ use rand::Rng;
 use super::health::CancelReason;
 use super::hedge::{Cost, Join};
 use super::look_pace::Look;
-use super::patience::{CallerPatience, TimeLeft, reached};
 use super::retry_budget::{RetryBudget, RetryKind};
 use super::snapshot::Refusal;
+use super::time_left::{CallerPatience, TimeLeft, reached};
 use crate::words::{CommitPolicy, Failure, OnExhausted, Scope};
 
 mod options;
@@ -49,7 +49,7 @@ mod again;
 mod waits;
 mod beside;
 
-use after::{Consequence, first_look, is_own, telling};
+use after::{Consequence, first_look, is_own, refusal_rank};
 pub use options::FailoverOptions;
 use target_state::{CallTarget, Reason, TargetState, UntimedWait};
 
@@ -515,7 +515,7 @@ impl Failover {
     pub fn failed(&mut self, number: u32, failure: &Failure, back: Option<Instant>, now: Instant, rng: &mut impl Rng) {
         let Some(at) = self.running(number) else { return };
         (self.stale, self.plans) = (true, 0);
-        if is_own(failure.class) && self.own.as_ref().is_none_or(|own| telling(own) < telling(failure)) {
+        if is_own(failure.class) && self.own.as_ref().is_none_or(|own| refusal_rank(own) < refusal_rank(failure)) {
             self.own = Some(failure.clone());
         }
         if self.committed == Some(number) {
@@ -549,7 +549,7 @@ impl Failover {
     }
 
     /// Reports that at all healthy targets other calls wait for a place, and go before this one.
-    pub fn stand_behind(&mut self) {
+    pub fn queue_behind_others(&mut self) {
         (self.stale, self.uncertain) = (false, Some(UntimedWait::FreePlace));
     }
 
@@ -590,7 +590,7 @@ impl Failover {
             let until = self.hedge_at().map_or(self.deadline, |at| at.min(self.deadline));
             let (working, mut until) = works_until.fold((0, until), |(n, until), next| (n + 1, until.min(next)));
             let more = working == 0 && self.counted < self.options.attempts();
-            let mut step = if more { self.seek(budget, now) } else { None };
+            let mut step = if more { self.next_attempt(budget, now) } else { None };
             if working == 0 && step.is_none() {
                 step = self.ask_again(now);
                 until = self.again().map(|(at, _)| at).into_iter().fold(until, Instant::min);
@@ -618,7 +618,7 @@ impl Failover {
 
     /// Returns the step towards another attempt, if there may be one now. Beside one that is late, a target that was
     /// silent is asked when it is time to ask again beside a silence, and not before.
-    fn seek(&mut self, budget: &RetryBudget, now: Instant) -> Option<Step> {
+    fn next_attempt(&mut self, budget: &RetryBudget, now: Instant) -> Option<Step> {
         if let Some(at) = self.retry_at(now) {
             return Some(Step::Wait(at));
         }
@@ -770,7 +770,7 @@ impl Failover {
                 && number != kept
             {
                 let is_late = number < kept && matches!(joined, Some(Join::Overdue | Join::GivenUp));
-                let why = if is_late { CancelReason::Outlived } else { why };
+                let why = if is_late { CancelReason::Overtaken } else { why };
                 met.state = TargetState::Spent { own: false, back: None };
                 self.said.push_back(Step::Cancel(number, why));
             }

@@ -364,12 +364,12 @@ impl Headroom {
     }
 }
 
-lasting!(struct Headroom { told, used, last, taught });
-lasting!(struct AdmittedTotals as Used { requests, tokens });
-lasting!(struct LimitReading as Reading { gauge, used, at, fades, refill, falls });
-lasting!(struct MinuteCount as Counted { since, slices });
-lasting!(struct LearntRate as Learnt { limit, window, level, at, refused });
-lasting!(struct LearntLimit as Taught { counted, learnt });
+persist!(struct Headroom { told, used, last, taught });
+persist!(struct AdmittedTotals as Used { requests, tokens });
+persist!(struct LimitReading as Reading { gauge, used, at, fades, refill, falls });
+persist!(struct MinuteCount as Counted { since, slices });
+persist!(struct LearntRate as Learnt { limit, window, level, at, refused });
+persist!(struct LearntLimit as Taught { counted, learnt });
 
 #[cfg(test)]
 mod tests {

@@ -19,7 +19,7 @@ use self::summary::BLOCKED_NO_FAULT;
 use crate::policy::detector::{Cusum, DetectorOptions, Evidence};
 use crate::policy::latency::{Latency, MODEL_P999, P90_SAMPLES};
 use crate::policy::mean::{DecayedMean, Expected, Fade};
-use crate::policy::patience::{Pace, reached};
+use crate::policy::time_left::{Pace, reached};
 use crate::policy::window::{Baseline, Scale, Window};
 use crate::words::{ConfigError, FailureClass, ModelClass, Scope};
 
@@ -181,7 +181,7 @@ pub enum CancelReason {
     /// Another attempt of the call was faster.
     Lost,
     /// The same, but that one was asked later, because this one had been silent for too long.
-    Outlived,
+    Overtaken,
 }
 
 /// An attempt's progress, kept between its reports.
@@ -384,7 +384,7 @@ impl TargetHealth {
     }
 
     /// Counts the failure of a sibling behind the same endpoint.
-    pub fn overhear(&mut self, evidence: Evidence, class: FailureClass, now: Instant) {
+    pub fn sibling_failed(&mut self, evidence: Evidence, class: FailureClass, now: Instant) {
         self.count(evidence, false, now);
         if class == FailureClass::Connect {
             self.remember(evidence.failures, now);
@@ -541,7 +541,7 @@ impl TargetHealth {
         let is_failure = stands || weight > 0.0;
         // One that was asked later was faster: only if others were answered here meanwhile it was slow, and not silent.
         let was_heard = self.heard.is_some_and(|at| at >= attempt.started);
-        let is_slow = why == CancelReason::Lost || (why == CancelReason::Outlived && was_heard);
+        let is_slow = why == CancelReason::Lost || (why == CancelReason::Overtaken && was_heard);
         let pace = self.pace(attempt.prompt_tokens, attempt.whole, attempt.output_max, now);
         let tempo = self.tempo(attempt.whole);
         if tempo.baseline.is_exceeded(plain) {
@@ -576,7 +576,7 @@ impl TargetHealth {
         let pace = self.pace(attempt.prompt_tokens, attempt.whole, attempt.output_max, now);
         match why {
             CancelReason::Left => self.silence(attempt, Silence::Cancelled(why), now) >= 1.0,
-            CancelReason::Ended | CancelReason::Lost | CancelReason::Outlived => {
+            CancelReason::Ended | CancelReason::Lost | CancelReason::Overtaken => {
                 reached(age(attempt, now), pace.first / PROBE_SILENCE)
             }
         }
@@ -592,8 +592,8 @@ impl TargetHealth {
         if pace.measured {
             return match end {
                 Silence::GivenUp => counts(attempt.limited || lasted(pace.overdue()), 1.0),
-                Silence::Cancelled(CancelReason::Left | CancelReason::Outlived) => {
-                    counts(lasted(pace.outwaited()), 1.0)
+                Silence::Cancelled(CancelReason::Left | CancelReason::Overtaken) => {
+                    counts(lasted(pace.long_wait()), 1.0)
                 }
                 Silence::Cancelled(_) => counts(lasted(pace.overdue()), 1.0),
             };
@@ -605,13 +605,13 @@ impl TargetHealth {
             return 0.0;
         }
         let longest = if attempt.whole { self.reply.window.longest() } else { self.ttft.window.longest() };
-        let late = pace.outwaited().max(Latency::at(longest * 2, attempt.prompt_tokens));
+        let late = pace.long_wait().max(Latency::at(longest * 2, attempt.prompt_tokens));
         match end {
             Silence::GivenUp => 1.0,
             Silence::Cancelled(CancelReason::Left) if lasted(late) => 1.0,
             // It never said anything, and in less time than it had another target was asked and has answered. For calls
             // that can wait no longer the guess says nothing.
-            Silence::Cancelled(CancelReason::Outlived) if self.heard.is_none() => DOUBT,
+            Silence::Cancelled(CancelReason::Overtaken) if self.heard.is_none() => DOUBT,
             // It never said anything, and its caller left, or another target answered meanwhile.
             Silence::Cancelled(CancelReason::Left | CancelReason::Lost) if self.heard.is_none() => {
                 counts(lasted(pace.first.min(late)), DOUBT)
@@ -784,12 +784,12 @@ impl LatencyHistory {
     }
 }
 
-lasting!(struct HealthNumbers { kept, failures_fade, times_fade, mean_fade, sibling_weight });
-lasting!(struct HealthOptions { failure_rate_prior, failure_rate_prior_mass, degraded, slow, numbers });
-lasting!(struct LatencyHistory as Tempo { window, baseline, mean });
-lasting!(struct GuessedFailures as Guessed { since, weight });
+persist!(struct HealthNumbers { kept, failures_fade, times_fade, mean_fade, sibling_weight });
+persist!(struct HealthOptions { failure_rate_prior, failure_rate_prior_mass, degraded, slow, numbers });
+persist!(struct LatencyHistory as Tempo { window, baseline, mean });
+persist!(struct GuessedFailures as Guessed { since, weight });
 // Attempts that fail together now did not begin together in another process.
-lasting!(struct TargetHealth {
+persist!(struct TargetHealth {
     class, degraded, slow, failure_rate, known_rate, detect, ttft, reply, tpot, tpot_mean, sibling_weight, heard,
     guessed,
 } anew { bursts, connects });

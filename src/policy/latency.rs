@@ -61,4 +61,4 @@ impl Latency {
     }
 }
 
-lasting!(struct Latency { mean, p50, p90, p95, p99, samples });
+persist!(struct Latency { mean, p50, p90, p95, p99, samples });

@@ -13,7 +13,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::patience::look_share;
+use super::time_left::look_share;
 
 /// Two looks at a silent target have at least this between them.
 const LOOK_MIN: Duration = Duration::from_secs(1);

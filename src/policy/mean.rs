@@ -145,9 +145,9 @@ impl Expected {
     }
 }
 
-lasting!(struct Fade { kept, weight, mean });
-lasting!(struct DecayedMean { prior, prior_mass, max, fade, sum, mass, at });
-lasting!(struct Expected { lately, usual_samples });
+persist!(struct Fade { kept, weight, mean });
+persist!(struct DecayedMean { prior, prior_mass, max, fade, sum, mass, at });
+persist!(struct Expected { lately, usual_samples });
 
 #[cfg(test)]
 mod tests {

@@ -15,12 +15,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::admission::Admission;
 use super::budget::KnownBill;
-use super::lasting::{self, Form, Lasting, Reader, Writer};
+use super::persist::{self, Persist, Reader, SchemaHash, Writer};
 use super::store_health::StoreHealth;
 use super::tokens::TokenModel;
 
 /// Raise it when a field means something else under the same name.
-const MEANING: u64 = 1;
+const SEMANTICS_VERSION: u64 = 1;
 /// Clocks that differ by less were not set: they are read one after the other, and drift.
 const DRIFT: Duration = Duration::from_secs(2);
 /// By how much the wall's clock may differ from the machine's before that is reported.
@@ -102,12 +102,12 @@ struct WrittenTarget {
     tokens: TokenModel,
 }
 
-lasting!(struct Written { salt, address, targets, keys, admission, bills });
-lasting!(struct WrittenTarget { model, mark, tokens });
+persist!(struct Written { salt, address, targets, keys, admission, bills });
+persist!(struct WrittenTarget { model, mark, tokens });
 
-impl Lasting for Fingerprint {
-    fn form(form: &mut Form) {
-        form.name("Mark");
+impl Persist for Fingerprint {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        schema_hash.name("Mark");
     }
 
     fn write(&self, to: &mut Writer) {
@@ -115,14 +115,14 @@ impl Lasting for Fingerprint {
     }
 
     fn read(from: &mut Reader<'_>) -> Option<Self> {
-        Lasting::read(from).map(Self)
+        Persist::read(from).map(Self)
     }
 }
 
 impl Memory {
-    /// Returns the number of the form in which it is written: bytes of another are not read.
-    pub fn form() -> i64 {
-        lasting::form::<Written>().wrapping_add(MEANING).cast_signed()
+    /// Returns the number of the schema in which it is written: bytes of another are not read.
+    pub fn schema_hash() -> i64 {
+        persist::schema_hash::<Written>().wrapping_add(SEMANTICS_VERSION).cast_signed()
     }
 
     /// Returns it as bytes, and their sum; `None` if nothing of it is worth keeping. Targets of which nothing was ever
@@ -144,18 +144,18 @@ impl Memory {
             admission: admission.only(&known),
             bills: bills.clone(),
         };
-        let bytes = lasting::write(&written, now);
-        let sum = lasting::sum(&bytes).cast_signed();
+        let bytes = persist::write(&written, now);
+        let sum = persist::sum(&bytes).cast_signed();
         Some((bytes, sum))
     }
 
     /// Reads what was written then, by the reader's clock; `None` if it is damaged. Without a time everything that has
     /// an age is left out.
     pub fn read(provider: &str, bytes: &[u8], sum: i64, then: Option<Instant>, now: Instant) -> Option<Self> {
-        if lasting::sum(bytes).cast_signed() != sum {
+        if persist::sum(bytes).cast_signed() != sum {
             return None;
         }
-        let Written { salt, address, targets, keys, admission, bills } = lasting::read(bytes, then.unwrap_or(now))?;
+        let Written { salt, address, targets, keys, admission, bills } = persist::read(bytes, then.unwrap_or(now))?;
         if targets.len() != admission.targets() {
             return None;
         }
@@ -342,7 +342,7 @@ mod tests {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x55;
             assert!(Memory::read("a", &damaged, sum, Some(now), now).is_none(), "byte {at}");
-            let _ = Memory::read("a", &damaged, lasting::sum(&damaged).cast_signed(), Some(now), now);
+            let _ = Memory::read("a", &damaged, persist::sum(&damaged).cast_signed(), Some(now), now);
         }
     }
 

@@ -7,15 +7,15 @@
 // What outlives a process; first, because all that does uses its macro.
 #[cfg(feature = "store")]
 #[macro_use]
-pub mod lasting;
+pub mod persist;
 #[cfg(not(feature = "store"))]
-macro_rules! lasting {
+macro_rules! persist {
     ($($parts:tt)*) => {};
 }
 
 pub mod latency;
 pub mod window;
-pub mod patience;
+pub mod time_left;
 pub mod snapshot;
 pub mod hint;
 pub mod detector;

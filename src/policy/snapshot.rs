@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::latency::{Latency, MODEL_P999, P90_SAMPLES};
-use super::patience::{self, Pace};
+use super::time_left::{self, Pace};
 use crate::words::{Cause, FailureClass, Reported};
 
 /// No pause within an answer is long before this: models think between two words, too.
@@ -67,7 +67,7 @@ pub enum Disabled {
 
 /// Something that keeps a key or a target of a provider out, and may be lifted.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Barrier {
+pub struct IndexedHold {
     /// Which target; `None` is all of the provider's.
     pub target: Option<usize>,
     /// With which key; `None` is with any.
@@ -339,7 +339,7 @@ impl Health {
         }
         let rest = if whole || self.tpot.is_assumed() { 0 } else { output_tokens };
         let most = if first.samples < P90_SAMPLES { first.mean } else { first.p90 };
-        patience::with_slack(Latency::at(most, prompt_tokens) + self.tpot.p50.saturating_mul(rest))
+        time_left::with_slack(Latency::at(most, prompt_tokens) + self.tpot.p50.saturating_mul(rest))
     }
 
     /// Returns how long a pause within an answer may be before another attempt is to join it.
@@ -414,4 +414,4 @@ impl Gate {
     }
 }
 
-lasting!(enum Force { Off { until }, On { until }, Auto });
+persist!(enum Force { Off { until }, On { until }, Auto });

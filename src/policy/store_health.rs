@@ -7,9 +7,11 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 #[cfg(feature = "store")]
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Mutex;
 #[cfg(feature = "store")]
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::words::locks::lock;
 
 /// The state of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,8 +85,8 @@ impl StoreGauge {
     }
 
     /// Notes why nothing can be written, or that all is well. Tells whether that is a change.
-    pub fn fares(&self, problem: Option<&str>) -> bool {
-        let mut known = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn set_problem(&self, problem: Option<&str>) -> bool {
+        let mut known = lock(&self.problem);
         if known.as_deref() == problem {
             return false;
         }
@@ -97,7 +99,7 @@ impl StoreGauge {
         let written = self.written.load(Relaxed);
         StoreHealth {
             path: self.path.clone(),
-            problem: self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            problem: lock(&self.problem).clone(),
             waiting: self.taken.load(Relaxed).saturating_sub(written),
             written,
             lost: self.lost(),
@@ -128,9 +130,10 @@ mod tests {
     #[test]
     fn a_problem_is_news_once_and_so_is_its_end() {
         let gauge = StoreGauge::new("ledger".into());
-        let told = [None, Some("full"), Some("full"), Some("gone"), None, None].map(|problem| gauge.fares(problem));
+        let told =
+            [None, Some("full"), Some("full"), Some("gone"), None, None].map(|problem| gauge.set_problem(problem));
         assert_eq!(told, [false, true, false, true, true, false]);
-        gauge.fares(Some("full"));
+        gauge.set_problem(Some("full"));
         assert_eq!(gauge.health().problem.as_deref(), Some("full"));
     }
 }

@@ -158,7 +158,7 @@ fn look_after(guess: Duration) -> Duration {
     (guess / LOOK_AFTER_SHARE).min(LOOK_AFTER)
 }
 
-lasting!(struct Suspension as Hold { class, since, until, said, told, scatter, looked, looks });
+persist!(struct Suspension as Hold { class, since, until, said, told, scatter, looked, looks });
 
 #[cfg(test)]
 mod tests {

@@ -306,7 +306,7 @@ fn dot(a: &[f64; FEATURES], b: &[f64; FEATURES]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-lasting!(
+persist!(
     enum Vocabulary {
         O200k,
         Cl100k,
@@ -318,4 +318,4 @@ lasting!(
         Unknown,
     }
 );
-lasting!(struct TokenModel { vocabulary, weights, covariance, surprise });
+persist!(struct TokenModel { vocabulary, weights, covariance, surprise });

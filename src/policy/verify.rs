@@ -15,7 +15,7 @@ pub struct JudgedAnswer<'a> {
     /// The JSON of its text without the text around it, where there was any and JSON was asked for.
     pub json: Option<&'a str>,
     /// Whether it has parts that the common form cannot express, and its caller can read them.
-    pub untold: bool,
+    pub has_foreign_parts: bool,
 }
 
 /// An objection to an answer, in words for people, if there is one.
@@ -43,7 +43,8 @@ pub fn missed(request: &ChatRequest) -> Note {
 /// Tells whether a fixed text is in the form that was asked for.
 pub fn fits(request: &ChatRequest, text: &str) -> bool {
     let parts = [AssistantPart::Text(text.to_owned().into())];
-    is_json(request, &JudgedAnswer { stop: StopReason::Stop, parts: &parts, json: None, untold: false }).is_none()
+    is_json(request, &JudgedAnswer { stop: StopReason::Stop, parts: &parts, json: None, has_foreign_parts: false })
+        .is_none()
 }
 
 /// An answer is JSON where that was asked for.
@@ -57,7 +58,7 @@ fn is_json(request: &ChatRequest, answer: &JudgedAnswer<'_>) -> Option<&'static 
 /// A tool is called where one was required. Some servers ignore what they cannot enforce.
 fn calls_a_tool(request: &ChatRequest, answer: &JudgedAnswer<'_>) -> Option<&'static str> {
     let asked = asks_for_a_tool(request);
-    let calls = answer.untold || answer.parts.iter().any(|part| part.as_tool_call().is_some());
+    let calls = answer.has_foreign_parts || answer.parts.iter().any(|part| part.as_tool_call().is_some());
     (asked && answer.stop == StopReason::Stop && !calls).then_some("no tool was called, and one was required")
 }
 
@@ -75,7 +76,7 @@ mod tests {
     }
 
     fn objection(request: &ChatRequest, parts: &[AssistantPart], edit: fn(&mut JudgedAnswer<'_>)) -> Option<String> {
-        let mut answer = JudgedAnswer { stop: StopReason::Stop, parts, json: None, untold: false };
+        let mut answer = JudgedAnswer { stop: StopReason::Stop, parts, json: None, has_foreign_parts: false };
         edit(&mut answer);
         verify(request, &answer).err().map(|failure| {
             assert_eq!(failure.class, FailureClass::Unusable);
@@ -102,7 +103,7 @@ mod tests {
         let call = ToolCall { id: "1".into(), name: "f".into(), arguments: "{}".into(), ..ToolCall::default() };
         assert_eq!(objection(&request, &[], |_| {}).as_deref(), Some("no tool was called, and one was required"));
         assert_eq!(objection(&request, &[AssistantPart::ToolCall(call)], |_| {}), None);
-        assert_eq!(objection(&request, &[], |answer| answer.untold = true), None);
+        assert_eq!(objection(&request, &[], |answer| answer.has_foreign_parts = true), None);
         assert_eq!(objection(&request, &[], |answer| answer.stop = StopReason::Refusal), None);
         assert_eq!(missed(&request), Note::Dropped("tool_choice"));
         assert_eq!(missed(&asks(ResponseFormat::Json, ToolChoice::Auto)), Note::Dropped("response_format"));

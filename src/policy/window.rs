@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 
 use super::latency::{Latency, P50_SAMPLES, P90_SAMPLES, P95_SAMPLES, P99_SAMPLES};
 #[cfg(feature = "store")]
-use crate::policy::lasting::{Form, Lasting, Reader, Writer};
+use crate::policy::persist::{Persist, Reader, SchemaHash, Writer};
 
 /// How far the higher quantiles of any log-normal are from the median, measured by the 90th: z95 / z90 and z99 / z90.
 const P95_BY_P90: f64 = 1.283_5;
@@ -258,27 +258,27 @@ impl Baseline {
     }
 }
 
-lasting!(
+persist!(
     enum Scale {
         FirstToken,
         PerToken,
     }
 );
-lasting!(struct Baseline { distribution, halved });
+persist!(struct Baseline { distribution, halved });
 
 /// How often each value was seen: the written form of distributions and slices.
 #[cfg(feature = "store")]
 type Counts = Vec<(u32, u32)>;
 
 #[cfg(feature = "store")]
-impl Lasting for Distribution {
-    fn form(form: &mut Form) {
-        form.name("Distribution");
-        form.part("scale", |it: &Self| &it.scale);
-        form.part("prior", |it: &Self| &it.prior);
-        form.part("latency", |it: &Self| &it.latency);
-        form.part("unread", |it: &Self| &it.unread);
-        Counts::form(form);
+impl Persist for Distribution {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        schema_hash.name("Distribution");
+        schema_hash.part("scale", |it: &Self| &it.scale);
+        schema_hash.part("prior", |it: &Self| &it.prior);
+        schema_hash.part("latency", |it: &Self| &it.latency);
+        schema_hash.part("unread", |it: &Self| &it.unread);
+        Counts::schema_hash(schema_hash);
     }
 
     fn write(&self, to: &mut Writer) {
@@ -293,8 +293,8 @@ impl Lasting for Distribution {
     }
 
     fn read(from: &mut Reader<'_>) -> Option<Self> {
-        let mut it = Self::new(Lasting::read(from)?, Duration::ZERO);
-        (it.prior, it.latency, it.unread) = (Lasting::read(from)?, Lasting::read(from)?, Lasting::read(from)?);
+        let mut it = Self::new(Persist::read(from)?, Duration::ZERO);
+        (it.prior, it.latency, it.unread) = (Persist::read(from)?, Persist::read(from)?, Persist::read(from)?);
         for (units, count) in Counts::read(from)? {
             it.histogram.saturating_record_n(units.into(), count);
         }
@@ -303,11 +303,11 @@ impl Lasting for Distribution {
 }
 
 #[cfg(feature = "store")]
-impl Lasting for Window {
-    fn form(form: &mut Form) {
-        form.name("Window");
-        form.part("distribution", |it: &Self| &it.distribution);
-        Vec::<(Instant, Counts)>::form(form);
+impl Persist for Window {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        schema_hash.name("Window");
+        schema_hash.part("distribution", |it: &Self| &it.distribution);
+        Vec::<(Instant, Counts)>::schema_hash(schema_hash);
     }
 
     fn write(&self, to: &mut Writer) {

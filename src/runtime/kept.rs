@@ -77,7 +77,7 @@ const TOLD_MAX: Duration = Duration::from_secs(1);
 /// Counts for the budgets, until the file is this process's own, what the process that has it spends, and what its
 /// attempts in flight may still cost.
 pub(super) async fn follow(store: &Arc<Store>, shared: &Arc<Shared>) {
-    if store.is_heir() {
+    if store.may_take_over() {
         return;
     }
     store.read_first(true);
@@ -89,11 +89,11 @@ pub(super) async fn follow(store: &Arc<Store>, shared: &Arc<Shared>) {
         loop {
             tokio::time::sleep(LOOK).await;
             let (Some(store), Some(shared)) = (store.upgrade(), shared.upgrade()) else { return };
-            let (is_heir, ends) = (store.is_heir(), shared.draining.load(Relaxed));
+            let (may_take_over, ends) = (store.may_take_over(), shared.draining.load(Relaxed));
             if !ends {
-                read_spent(&store, &shared, is_heir, &mut reserved).await;
+                read_spent(&store, &shared, may_take_over, &mut reserved).await;
             }
-            if is_heir || ends {
+            if may_take_over || ends {
                 return store.read_first(false);
             }
         }

@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
+
+use crate::words::locks::lock;
 
 /// One client's key as a user sets it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -197,7 +199,7 @@ impl Limit {
     }
 
     fn admit(&self, now: Instant) -> Result<(), Duration> {
-        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut due = lock(&self.due);
         let at = due.unwrap_or(now).max(now);
         let ahead = at.saturating_duration_since(now);
         if ahead > self.burst {

@@ -48,7 +48,7 @@ pub(super) fn operator(state: &State, head: &Parts) -> Result<(), Response<Reply
             }
             Denied::TooMany(_) => (Reason::Limit, StatusCode::TOO_MANY_REQUESTS, "too many requests with this key"),
         };
-        state.turn_away(reason, head);
+        state.count_refusal(reason, head);
         problem(status, what)
     })
 }

@@ -13,10 +13,10 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::access::Client;
 use super::body::{ReplyBody, Streaming, bytes};
+use super::call_report::CallReport;
 use super::chat::{self, Prepared};
 use super::endpoint::BackgroundAction;
 use super::intake::BodyMemory;
-use super::record::Record;
 use super::state::{Current, State};
 use crate::runtime::{CallHandle, CallSelector, CallStatus, Form as CallForm};
 use crate::wire::serve::{self, BadRequest, CallerDialect, Form, ParsedRequest, Refusal, RefusalReason, Writer};
@@ -36,7 +36,7 @@ pub(super) async fn begin(
     place: BodyMemory,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let Prepared { mut request, stream, .. } = chat::prepare(state, current, head, client, asked)?;
-    if let Some((field, problem)) = hindrance(state, &request) {
+    if let Some((field, problem)) = why_not_in_background(state, &request) {
         let bad = BadRequest::new(field, problem);
         return Err(serve::refuse(CALLER_DIALECT, RefusalReason::Request(&bad)));
     }
@@ -66,7 +66,7 @@ pub(super) async fn begin(
 }
 
 /// Says why an answer cannot be given in the background.
-fn hindrance(state: &State, request: &ChatRequest) -> Option<(&'static str, &'static str)> {
+fn why_not_in_background(state: &State, request: &ChatRequest) -> Option<(&'static str, &'static str)> {
     if request.original.as_ref().is_some_and(|original| !original.method.is_empty()) {
         return Some(("background", "must be false here: a conversation is made short while its caller waits"));
     }
@@ -79,7 +79,7 @@ fn hindrance(state: &State, request: &ChatRequest) -> Option<(&'static str, &'st
 }
 
 /// Writes down how a call ends that goes on without its caller.
-fn watch(call: CallHandle, mut record: Record) {
+fn watch(call: CallHandle, mut record: CallReport) {
     let watching = async move {
         match call.wait().await {
             Ok(reply) => {
@@ -94,16 +94,16 @@ fn watch(call: CallHandle, mut record: Record) {
 }
 
 /// Answers what is wanted of an answer that is kept.
-pub(super) async fn wish(
+pub(super) async fn act(
     state: &Arc<State>,
     client: Option<&Client>,
     id: &str,
-    wish: BackgroundAction,
+    action: BackgroundAction,
     query: &str,
     keep_alive: Duration,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let kept = find(state, client, id).await?;
-    match wish {
+    match action {
         BackgroundAction::Read => {
             match ReadForm::of(query).map_err(|bad| serve::refuse(CALLER_DIALECT, RefusalReason::Request(&bad)))? {
                 ReadForm::Events { after } => Ok(kept.events(after, keep_alive)),

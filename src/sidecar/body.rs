@@ -17,7 +17,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
-use super::record::Record;
+use super::call_report::CallReport;
 use crate::runtime::ReplyStream;
 use crate::wire::serve::{Writer, wait_notice};
 use crate::words::{AssistantPart, Error, Finished, Reply, ReplyEvent, StopReason, UnavailableTarget};
@@ -62,7 +62,7 @@ pub(super) struct Streaming {
     spoke: Instant,
     state: BodyState,
     /// The call's record, where this is its one reader.
-    record: Option<Record>,
+    record: Option<CallReport>,
     /// Whether it tells of an answer that is kept: that it failed is the answer, then.
     is_kept: bool,
     /// What the stream says while the call is parked.
@@ -116,7 +116,7 @@ impl Streaming {
         first: Option<Result<ReplyEvent, Error>>,
         writer: Writer,
         keep_alive: Duration,
-        record: Record,
+        record: CallReport,
     ) -> Self {
         let (tell, told) = watch::channel(None);
         let mut streaming = Self::new(EventSource::Live(stream, tell), told, writer, keep_alive, Some(record));
@@ -134,7 +134,7 @@ impl Streaming {
         told: watch::Receiver<Option<WaitNotice>>,
         writer: Writer,
         keep_alive: Duration,
-        record: Record,
+        record: CallReport,
     ) -> Self {
         let mut streaming = Self::new(EventSource::Buffered(reply), told, writer, keep_alive, Some(record));
         if waits {
@@ -157,7 +157,7 @@ impl Streaming {
         waiting: watch::Receiver<Option<WaitNotice>>,
         writer: Writer,
         keep_alive: Duration,
-        record: Option<Record>,
+        record: Option<CallReport>,
     ) -> Self {
         let quiet = Box::pin(tokio::time::sleep(keep_alive));
         let spoke = Instant::now();

@@ -54,38 +54,38 @@ pub(super) struct CallOptions {
 impl CallOptions {
     /// Reads them, and takes those in the request out of it.
     pub(super) fn read(headers: &HeaderMap, extra: &mut BTreeMap<String, Json>) -> Result<Self, BadRequest> {
-        let mut wishes = Self::default();
+        let mut options = Self::default();
         // Only what may hold one of them is read.
         let metadata = extra.get("metadata").filter(|metadata| metadata.as_str().contains(OURS));
         if let Some(Value::Object(mut metadata)) = metadata.map(Json::value) {
             let names: Vec<String> = metadata.keys().filter(|name| name.starts_with(OURS)).cloned().collect();
-            wishes.in_request = !names.is_empty();
+            options.in_request = !names.is_empty();
             for name in names {
                 let field = format!("metadata.{name}");
                 match metadata.remove(&name) {
-                    Some(Value::String(text)) => wishes.take(&name, text.trim(), &field)?,
+                    Some(Value::String(text)) => options.take(&name, text.trim(), &field)?,
                     _ => return Err(bad(&field, "must be a string")),
                 }
             }
             if metadata.is_empty() {
                 extra.remove("metadata");
-            } else if wishes.in_request {
+            } else if options.in_request {
                 extra.insert("metadata".to_owned(), Value::Object(metadata).into());
             }
         }
         // What is no time there (`NOT_GIVEN`, 0) says nothing: no caller has written it.
         let seconds = CLIENT_TIMEOUTS.iter().filter_map(|name| headers.get(*name)?.to_str().ok()?.trim().parse().ok());
         let waits = seconds.filter_map(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        wishes.client_timeout = waits.filter(|waits| !waits.is_zero()).min();
+        options.client_timeout = waits.filter(|waits| !waits.is_zero()).min();
         if let Some(key) = headers.get(KEY).filter(|key| !key.is_empty()) {
             let text = key.to_str().map_err(|_| bad(KEY, "is no text"))?;
-            wishes.key = Some(in_short(text.to_owned()));
+            options.key = Some(in_short(text.to_owned()));
         }
         for (name, value) in headers.iter().filter(|(name, _)| name.as_str().starts_with(OURS) && *name != VIA) {
             let text = value.to_str().map_err(|_| bad(name.as_str(), "is no text"))?;
-            wishes.take(name.as_str(), text.trim(), name.as_str())?;
+            options.take(name.as_str(), text.trim(), name.as_str())?;
         }
-        Ok(wishes)
+        Ok(options)
     }
 
     /// Returns what cannot be had where vectors are asked for.
@@ -171,9 +171,9 @@ mod tests {
         let headers = headers.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()));
         let Value::Object(extra) = extra else { unreachable!("an object") };
         let mut extra = extra.into_iter().map(|(name, value)| (name, value.into())).collect();
-        let wishes = CallOptions::read(&headers.collect(), &mut extra);
+        let options = CallOptions::read(&headers.collect(), &mut extra);
         let extra: serde_json::Map<_, _> = extra.into_iter().map(|(name, json)| (name, json.value())).collect();
-        wishes.map(|wishes| (wishes, extra.into())).map_err(|bad| bad.to_string())
+        options.map(|options| (options, extra.into())).map_err(|bad| bad.to_string())
     }
 
     #[test]
@@ -184,11 +184,11 @@ mod tests {
             "x-standin-hedging": "race",
         }});
         let headers = [("x-standin-priority", "critical"), ("x-standin-deadline", "2m"), ("x-other", "1")];
-        let (wishes, extra) = read(&headers, metadata).expect("good ones");
-        assert_eq!((wishes.priority, wishes.rule), (Priority::Critical, Some(Rule::LeastCost)));
-        assert_eq!(wishes.hedging, Some(Hedging::Race));
-        assert_eq!((wishes.deadline, wishes.tags["team"].as_str()), (Some(Duration::from_secs(120)), "red"));
-        assert!(wishes.in_request);
+        let (options, extra) = read(&headers, metadata).expect("good ones");
+        assert_eq!((options.priority, options.rule), (Priority::Critical, Some(Rule::LeastCost)));
+        assert_eq!(options.hedging, Some(Hedging::Race));
+        assert_eq!((options.deadline, options.tags["team"].as_str()), (Some(Duration::from_secs(120)), "red"));
+        assert!(options.in_request);
         assert_eq!(extra, serde_json::json!({"metadata": {"mine": "kept"}}));
     }
 
@@ -202,9 +202,9 @@ mod tests {
             (&[("x-stainless-timeout", "0"), ("x-stainless-read-timeout", "-1")], None),
             (&[], None),
         ] {
-            let (wishes, _) = read(headers, serde_json::json!({})).expect("good ones");
+            let (options, _) = read(headers, serde_json::json!({})).expect("good ones");
             let expected = expected.map(Duration::from_millis);
-            assert_eq!((wishes.client_timeout, wishes.deadline), (expected, None), "{headers:?}");
+            assert_eq!((options.client_timeout, options.deadline), (expected, None), "{headers:?}");
         }
     }
 
@@ -213,8 +213,8 @@ mod tests {
         let (_, extra) = read(&[], serde_json::json!({"metadata": {"x-standin-session": "s"}})).expect("good ones");
         assert_eq!(extra, serde_json::json!({}));
         for kept in [serde_json::json!({"metadata": {}}), serde_json::json!({"metadata": "text"})] {
-            let (wishes, extra) = read(&[], kept.clone()).expect("good ones");
-            assert_eq!((wishes.in_request, extra), (false, kept));
+            let (options, extra) = read(&[], kept.clone()).expect("good ones");
+            assert_eq!((options.in_request, extra), (false, kept));
         }
     }
 

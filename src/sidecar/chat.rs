@@ -13,10 +13,10 @@ use tokio::sync::watch;
 use super::access::Client;
 use super::body::{ReplyBody, Streaming, WaitNotice, bytes};
 use super::call_options::{CallOptions, OURS, in_short};
+use super::call_report::CallReport;
 use super::intake::BodyMemory;
 use super::lingering::Lingering;
 use super::loop_marks;
-use super::record::Record;
 use super::refusals::Reason;
 use super::settings::{ModelNames, Streams};
 use super::state::{Current, State};
@@ -63,11 +63,11 @@ pub(super) fn prepare(
     let fields = request.original.iter().flat_map(|original| &original.fields);
     let is_published = |field: &str| serve::is_published(caller_dialect, field);
     keep_to_routes(state, head, client, caller_dialect, fields, is_published)?;
-    let wishes = CallOptions::read(&head.headers, &mut request.extra);
-    let wishes = wishes.map_err(|bad| serve::refuse(caller_dialect, RefusalReason::Request(&bad)))?;
-    let CallOptions { priority, deadline, session, labels, tags, rule, hedging, on_exhausted, .. } = wishes;
-    let client_timeout = wishes.client_timeout;
-    let (streams, key, durable) = (wishes.streams, wishes.key, wishes.durable);
+    let options = CallOptions::read(&head.headers, &mut request.extra);
+    let options = options.map_err(|bad| serve::refuse(caller_dialect, RefusalReason::Request(&bad)))?;
+    let CallOptions { priority, deadline, session, labels, tags, rule, hedging, on_exhausted, .. } = options;
+    let client_timeout = options.client_timeout;
+    let (streams, key, durable) = (options.streams, options.key, options.durable);
     let session = session.or_else(|| request.session.take()).map(in_short);
     let via = loop_marks::marks(&head.headers);
     request = ChatRequest {
@@ -87,7 +87,7 @@ pub(super) fn prepare(
     };
     request.client = client.map(|client| client.name.as_str().into());
     // The sidecar's options go to no provider.
-    if let (true, Some(original)) = (wishes.in_request, &mut request.original) {
+    if let (true, Some(original)) = (options.in_request, &mut request.original) {
         original.forget(OURS);
     }
     if caller_dialect == CallerDialect::Anthropic {
@@ -161,7 +161,7 @@ impl Call {
         request: ChatRequest,
         form: &Form,
         stream: bool,
-        record: &mut Record,
+        record: &mut CallReport,
     ) -> Result<Self, Error> {
         if request.key.is_none() && !runtime.is_durable(&request) {
             return Ok(Self::Own(runtime, Box::new(request), record.note()));
@@ -225,13 +225,13 @@ pub(super) async fn embed(
     lead(state, current, head, client, caller_dialect, &mut request.route)?;
     let fields = request.extra.keys();
     keep_to_routes(state, head, client, caller_dialect, fields, serve::is_published_for_vectors)?;
-    let wishes = CallOptions::read(&head.headers, &mut request.extra);
-    let wishes = wishes.map_err(|bad| serve::refuse(caller_dialect, RefusalReason::Request(&bad)))?;
-    if let Some(bad) = wishes.beyond_vectors() {
+    let options = CallOptions::read(&head.headers, &mut request.extra);
+    let options = options.map_err(|bad| serve::refuse(caller_dialect, RefusalReason::Request(&bad)))?;
+    if let Some(bad) = options.beyond_vectors() {
         return Err(serve::refuse(caller_dialect, RefusalReason::Request(&bad)));
     }
-    let CallOptions { priority, deadline, labels, tags, rule, hedging, on_exhausted, .. } = wishes;
-    let (via, client_timeout) = (loop_marks::marks(&head.headers), wishes.client_timeout);
+    let CallOptions { priority, deadline, labels, tags, rule, hedging, on_exhausted, .. } = options;
+    let (via, client_timeout) = (loop_marks::marks(&head.headers), options.client_timeout);
     request = EmbedRequest { priority, rule, hedging, deadline, client_timeout, ..request };
     request = EmbedRequest { on_exhausted, labels, tags, via, ..request };
     request.client = client.map(|client| client.name.as_str().into());
@@ -263,7 +263,7 @@ pub(super) fn lead(
     if client.is_none_or(|client| client.may(route)) {
         return Ok(());
     }
-    state.turn_away(Reason::Route, head);
+    state.count_refusal(Reason::Route, head);
     let problem = format!("there is no model `{route}`, or it is not for this key");
     Err(serve::refuse(caller_dialect, RefusalReason::NotFound(&problem)))
 }
@@ -280,7 +280,7 @@ fn keep_to_routes<'a>(
 ) -> Result<(), Refusal> {
     let Some(client) = client.filter(|client| client.is_limited()) else { return Ok(()) };
     let Some(field) = fields.find(|field| !is_published(field) && !client.may_send(field)) else { return Ok(()) };
-    state.turn_away(Reason::Route, head);
+    state.count_refusal(Reason::Route, head);
     let field: String = field.chars().take(64).collect();
     let problem = "is none of this dialect's own fields, so a gateway may choose by it who answers, and this key opens \
                    its routes alone: leave it out, or have it allowed by `fields` of the key";
@@ -294,8 +294,8 @@ pub(super) fn record(
     route: &str,
     stream: bool,
     place: BodyMemory,
-) -> Record {
-    Record::new(
+) -> CallReport {
+    CallReport::new(
         state.clone(),
         Arc::from(route),
         name(caller_dialect),
@@ -306,7 +306,7 @@ pub(super) fn record(
 }
 
 /// Writes down how a call failed, and says so in the caller's dialect.
-pub(super) fn failed(caller_dialect: CallerDialect, error: &Error, record: &mut Record) -> Refusal {
+pub(super) fn failed(caller_dialect: CallerDialect, error: &Error, record: &mut CallReport) -> Refusal {
     record.failed(error);
     let mut refusal = serve::refuse(caller_dialect, RefusalReason::Call(error));
     if let Some(call) = record.call() {
@@ -321,7 +321,7 @@ async fn live(
     caller_dialect: CallerDialect,
     writer: Writer,
     keep_alive: Duration,
-    mut record: Record,
+    mut record: CallReport,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let stream = call.stream().await;
     let mut stream = stream.map_err(|error| failed(caller_dialect, &error, &mut record))?;
@@ -362,7 +362,7 @@ async fn buffered(
     caller_dialect: CallerDialect,
     writer: Writer,
     keep_alive: Duration,
-    mut record: Record,
+    mut record: CallReport,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let (tell, told) = watch::channel::<Option<WaitNotice>>(None);
     let mut reply = Box::pin(async move {

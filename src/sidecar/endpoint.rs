@@ -12,7 +12,7 @@ pub(super) enum Endpoint {
     /// An answer; Gemini's address names the model and whether to stream.
     Chat { caller_dialect: CallerDialect, model: Option<String>, stream: bool },
     /// An answer in the background, by its id.
-    Kept { id: String, wish: BackgroundAction },
+    Kept { id: String, action: BackgroundAction },
     /// A conversation made short.
     Compact,
     /// Vectors; Gemini's address names the model.
@@ -173,12 +173,12 @@ fn kept(method: &Method, rest: &str) -> Option<(Endpoint, &'static str)> {
         Some((id, "cancel")) => (id, "POST"),
         Some(_) => return None,
     };
-    let wish = match (allow, method) {
+    let action = match (allow, method) {
         ("POST", _) => BackgroundAction::Cancel,
         (_, &Method::DELETE) => BackgroundAction::Delete,
         _ => BackgroundAction::Read,
     };
-    Some((Endpoint::Kept { id: unescaped(id), wish }, allow))
+    Some((Endpoint::Kept { id: unescaped(id), action }, allow))
 }
 
 /// Tells which dialect a client speaks at an address that three dialects have.
@@ -255,12 +255,16 @@ mod tests {
             ("POST", "/chat/completions", chat(CallerDialect::OpenAiChat, None, false)),
             ("POST", "/v1/responses/", chat(CallerDialect::OpenAiResponses, None, false)),
             ("POST", "/v1/responses/compact", Endpoint::Compact),
-            ("GET", "/v1/responses/resp_1", Endpoint::Kept { id: "resp_1".into(), wish: BackgroundAction::Read }),
-            ("DELETE", "/v1/responses/resp_1", Endpoint::Kept { id: "resp_1".into(), wish: BackgroundAction::Delete }),
+            ("GET", "/v1/responses/resp_1", Endpoint::Kept { id: "resp_1".into(), action: BackgroundAction::Read }),
+            (
+                "DELETE",
+                "/v1/responses/resp_1",
+                Endpoint::Kept { id: "resp_1".into(), action: BackgroundAction::Delete },
+            ),
             (
                 "POST",
                 "/responses/resp_1/cancel",
-                Endpoint::Kept { id: "resp_1".into(), wish: BackgroundAction::Cancel },
+                Endpoint::Kept { id: "resp_1".into(), action: BackgroundAction::Cancel },
             ),
             ("POST", "/v1/responses/resp_1", wrong("GET, DELETE")),
             ("GET", "/v1/responses/resp_1/cancel", wrong("POST")),

@@ -55,15 +55,15 @@ pub(super) fn read<T: de::DeserializeOwned + Default>(
 fn tell(document: &Document<'_>, path: &[usize], fault: &Fault, but: Option<&str>) -> DocumentError {
     let mut field = document.name(path);
     let dotted = match &fault.what {
-        What::Field { .. } | What::Other { .. } => unquoted(document, path),
+        Mismatch::Field { .. } | Mismatch::Other { .. } => unquoted(document, path),
         _ => None,
     };
     if let Some(problem) = dotted {
         return DocumentError { path: path.to_vec(), field, problem };
     }
     let problem = match &fault.what {
-        What::Said(problem) => problem.clone(),
-        What::Other { is, must, example } => {
+        Mismatch::Said(problem) => problem.clone(),
+        Mismatch::Other { is, must, example } => {
             let example = match (document.own_name(path), *example) {
                 (Some("retires"), _) => ", as `retires = \"2026-12-31\"`".to_owned(),
                 (_, "") => String::new(),
@@ -75,7 +75,7 @@ fn tell(document: &Document<'_>, path: &[usize], fault: &Fault, but: Option<&str
             };
             format!("{is}; must be {must}{example}")
         }
-        What::Field { found, expected } => {
+        Mismatch::Field { found, expected } => {
             let is_name = is_field_name(found);
             if !is_name {
                 field = document.name(&path[..path.len().saturating_sub(1)]);
@@ -85,7 +85,7 @@ fn tell(document: &Document<'_>, path: &[usize], fault: &Fault, but: Option<&str
             let expected: Vec<&str> = expected.iter().copied().chain(but).collect();
             format!("{what}; {}", among(found, &expected, '`'))
         }
-        What::Variant { found, expected } => format!("is unknown; {}", among(found, expected, '"')),
+        Mismatch::Variant { found, expected } => format!("is unknown; {}", among(found, expected, '"')),
     };
     DocumentError { path: path.to_vec(), field: if field.is_empty() { "configuration".into() } else { field }, problem }
 }
@@ -115,7 +115,7 @@ fn is_field_name(name: &str) -> bool {
 }
 
 /// Names of fields in other gateways or other tables, and the names here.
-const KIN: [(&str, &str); 30] = [
+const OTHER_NAMES: [(&str, &str); 30] = [
     ("address", "listen"),
     ("api_base", "base_url"),
     ("api_key", "keys"),
@@ -149,15 +149,15 @@ const KIN: [(&str, &str); 30] = [
 ];
 
 /// Returns the name here of a field that is known elsewhere, where it is one of these or within one.
-fn kin(found: &str, expected: &[&str]) -> Option<&'static str> {
-    let mut kin = KIN.iter().filter(|(theirs, _)| *theirs == found).map(|(_, ours)| *ours);
-    kin.find(|ours| ours.split('.').next().is_some_and(|first| expected.contains(&first)))
+fn our_name(found: &str, expected: &[&str]) -> Option<&'static str> {
+    let mut our_name = OTHER_NAMES.iter().filter(|(theirs, _)| *theirs == found).map(|(_, ours)| *ours);
+    our_name.find(|ours| ours.split('.').next().is_some_and(|first| expected.contains(&first)))
 }
 
 /// Says what was probably meant, and what there is.
 fn among(found: &str, expected: &[&str], quote: char) -> String {
     let names: Vec<String> = expected.iter().map(|name| format!("{quote}{name}{quote}")).collect();
-    let near = kin(found, expected).or_else(|| nearest(found, expected.iter().copied()));
+    let near = our_name(found, expected).or_else(|| nearest(found, expected.iter().copied()));
     let meant = near.map_or(String::new(), |known| format!("did you mean {quote}{known}{quote}? "));
     format!("{meant}there are {}", names.join(", "))
 }
@@ -172,13 +172,13 @@ struct Lenient<'a> {
 /// Why it does not fit.
 #[derive(Debug)]
 struct Fault {
-    what: What,
+    what: Mismatch,
     /// The way there, from its end.
     path: Path,
 }
 
 #[derive(Debug)]
-enum What {
+enum Mismatch {
     /// The text of a type with a reader of its own, which never repeats the value.
     Said(String),
     Other {
@@ -197,13 +197,13 @@ enum What {
 }
 
 impl Fault {
-    fn new(what: What) -> Self {
+    fn new(what: Mismatch) -> Self {
         Self { what, path: Path::new() }
     }
 
     fn other(is: impl Into<String>, expected: &dyn Expected) -> Self {
         let (must, example) = must(&expected.to_string());
-        Self::new(What::Other { is: is.into(), must, example })
+        Self::new(Mismatch::Other { is: is.into(), must, example })
     }
 
     fn below(mut self, at: usize) -> Self {
@@ -222,7 +222,7 @@ impl std::error::Error for Fault {}
 
 impl de::Error for Fault {
     fn custom<T: Display>(problem: T) -> Self {
-        Self::new(What::Said(problem.to_string()))
+        Self::new(Mismatch::Said(problem.to_string()))
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -234,15 +234,15 @@ impl de::Error for Fault {
     }
 
     fn missing_field(name: &'static str) -> Self {
-        Self::new(What::Said(format!("has no `{name}`, and must have one")))
+        Self::new(Mismatch::Said(format!("has no `{name}`, and must have one")))
     }
 
     fn unknown_variant(found: &str, expected: &'static [&'static str]) -> Self {
-        Self::new(What::Variant { found: found.to_owned(), expected })
+        Self::new(Mismatch::Variant { found: found.to_owned(), expected })
     }
 
     fn unknown_field(found: &str, expected: &'static [&'static str]) -> Self {
-        Self::new(What::Field { found: found.to_owned(), expected })
+        Self::new(Mismatch::Field { found: found.to_owned(), expected })
     }
 }
 
@@ -319,7 +319,7 @@ impl<'de> Deserializer<'de> for Lenient<'_> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match &self.node.value {
             Value::Text(text) if is_of_months(text) && (&visitor as &dyn Expected).to_string() == TIME => {
-                Err(Fault::new(What::Said(
+                Err(Fault::new(Mismatch::Said(
                     "has an `M`, which means months; write minutes as `5m`, and days as `30d`".to_owned(),
                 )))
             }
@@ -371,7 +371,7 @@ impl<'de> Deserializer<'de> for Lenient<'_> {
                 let names: Vec<String> = variants.iter().map(|name| format!("\"{name}\"")).collect();
                 let must = format!("one of {}", names.join(", "));
                 let is = format!("is {}", kind(&self.unexpected()));
-                Err(Fault::new(What::Other { is, must, example: "" }))
+                Err(Fault::new(Mismatch::Other { is, must, example: "" }))
             }
         }
     }
@@ -457,14 +457,14 @@ impl<'de> de::VariantAccess<'de> for Variant<'_> {
             None => Ok(()),
             Some((at, _)) => {
                 let problem = format!("stands alone, as `\"{}\"`: it has no table", self.name);
-                Err(Fault::new(What::Said(problem)).below(at))
+                Err(Fault::new(Mismatch::Said(problem)).below(at))
             }
         }
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
         let (at, node) =
-            self.content.ok_or_else(|| Fault::new(What::Said(format!("`{}` needs a value", self.name))))?;
+            self.content.ok_or_else(|| Fault::new(Mismatch::Said(format!("`{}` needs a value", self.name))))?;
         seed.deserialize(Lenient::of(node)).map_err(|fault| fault.below(at))
     }
 
@@ -476,7 +476,7 @@ impl<'de> de::VariantAccess<'de> for Variant<'_> {
         let Some((at, node)) = self.content else {
             let names: Vec<String> = names.iter().map(|name| format!("{name} = …")).collect();
             let problem = format!("needs a table, as `{{ {} = {{ {} }} }}`", self.name, names.join(", "));
-            return Err(Fault::new(What::Said(problem)));
+            return Err(Fault::new(Mismatch::Said(problem)));
         };
         Lenient::of(node).deserialize_struct("", names, visitor).map_err(|fault| fault.below(at))
     }
@@ -488,11 +488,11 @@ mod tests {
 
     #[test]
     fn names_of_fields_elsewhere_lead_to_existing_fields() {
-        assert_eq!(kin("timeout", &["targets", "failover"]), Some("failover.deadline"));
-        assert_eq!(kin("timeout", &["attempts_max", "deadline"]), Some("deadline"));
-        assert_eq!((kin("timeout", &["listen"]), kin("listen", &["listen"])), (None, None));
+        assert_eq!(our_name("timeout", &["targets", "failover"]), Some("failover.deadline"));
+        assert_eq!(our_name("timeout", &["attempts_max", "deadline"]), Some("deadline"));
+        assert_eq!((our_name("timeout", &["listen"]), our_name("listen", &["listen"])), (None, None));
         let all = include_str!("../../docs/configuration.md").to_owned() + include_str!("../../docs/sidecar.md");
-        for (theirs, ours) in KIN {
+        for (theirs, ours) in OTHER_NAMES {
             let name = ours.rsplit('.').next().expect("a name");
             assert!(theirs != ours && all.contains(&format!("`{name}`")), "{ours} is told nowhere");
         }

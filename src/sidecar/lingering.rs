@@ -6,13 +6,14 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 
 use crate::wire::asks_the_same;
+use crate::words::locks::lock;
 use crate::words::{ChatRequest, Error, Reply};
 
 /// In which SDKs tell how often they have asked before.
@@ -57,7 +58,7 @@ impl Lingering {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<(Arc<ChatRequest>, Answering)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -197,7 +197,7 @@ pub(super) async fn bind(
 }
 
 /// Returns another handle of a socket.
-pub(super) fn another(listener: &TcpListener) -> io::Result<StdListener> {
+pub(super) fn clone_listener(listener: &TcpListener) -> io::Result<StdListener> {
     listener.as_fd().try_clone_to_owned().map(StdListener::from)
 }
 

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use memchr::memchr_iter;
 
+use crate::words::locks::lock;
+
 /// The most bytes that wait for the sink: some seconds of a busy sidecar's lines.
 const BYTES_MAX: usize = 1024 * 1024;
 /// How long the first line waits for others: a busy sidecar writes them together, and does not wake the log's thread
@@ -80,7 +82,7 @@ impl Log {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.pending)
     }
 
     fn run(&self, mut sink: impl Write, lost: fn(u64) -> String) {
@@ -95,7 +97,7 @@ impl Shared {
             }
             pending.busy = true;
             drop(pending);
-            nap(GATHER);
+            sleep(GATHER);
             std::mem::swap(&mut self.lock().lines, &mut lines);
             let before = self.lost.load(Relaxed);
             if before > told && write(&mut sink, lost(before - told).as_bytes()) == 0 {
@@ -116,7 +118,7 @@ fn write(sink: &mut impl Write, lines: &[u8]) -> u64 {
             Ok(written) => rest = &rest[written.min(rest.len())..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // Another process made the sink non-blocking: it will take more after a while.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => nap(PAUSE),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(PAUSE),
             Err(_) => break,
         }
     }
@@ -124,7 +126,7 @@ fn write(sink: &mut impl Write, lines: &[u8]) -> u64 {
 }
 
 #[expect(clippy::disallowed_methods, reason = "no call waits for the log's own thread")]
-fn nap(time: Duration) {
+fn sleep(time: Duration) {
     std::thread::sleep(time);
 }
 

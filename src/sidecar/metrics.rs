@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -23,6 +23,7 @@ use super::refusals::Refusals;
 use crate::policy::explain::{CallStep, Flight};
 use crate::policy::record::{Observer, Record};
 use crate::runtime::HealthSnapshot;
+use crate::words::locks::{lock, read_lock, write_lock};
 use crate::words::{AttemptEnd, AttemptRecord, TargetId, Usage};
 
 /// Seconds from a hundredth to five minutes: OpenTelemetry's advice for durations of these operations.
@@ -208,7 +209,7 @@ impl Metrics {
             budgets: count(
                 r,
                 "standin_budget_spent_share",
-                "Part of a budget that is spent; with several purses, that of the emptiest",
+                "Part of a budget that is spent; with several accounts, that of the emptiest",
             ),
             store_waiting: count(r, "standin_store_waiting", "Records that wait to be written to the store"),
             store_failing: count(r, "standin_store_failing", "1 where nothing can be written to the store now"),
@@ -294,7 +295,7 @@ impl Metrics {
 
     /// Returns what is counted of a target's attempts, found once.
     fn of(&self, target: &TargetId) -> Arc<TargetMetrics> {
-        if let Some(of) = self.targets.read().unwrap_or_else(PoisonError::into_inner).get(target) {
+        if let Some(of) = read_lock(&self.targets).get(target) {
             return of.clone();
         }
         let own = labels(target);
@@ -319,13 +320,13 @@ impl Metrics {
             first_token: self.first_token.get_or_create_owned(&own),
             per_token: self.per_token.get_or_create_owned(&own),
         });
-        self.targets.write().unwrap_or_else(PoisonError::into_inner).insert(target.clone(), of.clone());
+        write_lock(&self.targets).insert(target.clone(), of.clone());
         of
     }
 
     /// Returns everything as text, with what the runtime publishes now.
     pub(super) fn render(&self, health: &HealthSnapshot, refusals: &Refusals, connections: usize) -> String {
-        let _alone = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = lock(&self.rendering);
         self.breaker.clear();
         self.in_flight.clear();
         self.queued.set(i64::try_from(health.queued).unwrap_or(i64::MAX));
@@ -343,9 +344,9 @@ impl Metrics {
             counter.inc_by(observer.lost.saturating_sub(counter.get()));
         }
         self.budgets.clear();
-        for purse in &health.budgets {
-            let gauge = self.budgets.get_or_create(&BudgetLabels { budget: Text(purse.budget.budget.clone()) });
-            gauge.set(gauge.get().max(purse.budget.spent.number() / purse.budget.limit.number()));
+        for account in &health.budgets {
+            let gauge = self.budgets.get_or_create(&BudgetLabels { budget: Text(account.budget.budget.clone()) });
+            gauge.set(gauge.get().max(account.budget.spent.number() / account.budget.limit.number()));
         }
         let failing = health.prices.iter().filter(|one| one.problem.is_some()).count();
         self.prices_failing.set(i64::try_from(failing).unwrap_or(i64::MAX));

@@ -9,7 +9,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ use hyper::body::{Body, Frame, SizeHint};
 use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
+
+use crate::words::locks::lock;
 
 /// The most bytes that wait behind a request. No client that is known sends any.
 const WAITING_MAX: usize = 16 * 1024;
@@ -112,7 +114,7 @@ impl ConnectionState {
     }
 
     fn lock(&self) -> MutexGuard<'_, RequestCounts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.counts)
     }
 }
 

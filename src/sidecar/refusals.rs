@@ -4,9 +4,10 @@
 //! of refusals: a client that is refused a thousand times a second does not fill the log.
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use crate::words::locks::lock;
 use crate::words::named::named;
 
 /// The time between two lines of one reason.
@@ -74,7 +75,7 @@ impl Refusals {
 
     /// Counts one; returns how many there were since the last line, if there is to be one.
     fn count(&self, reason: Reason, now: Instant) -> Option<u64> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.0);
         let noted = &mut all[reason as usize];
         noted.all = noted.all.saturating_add(1);
         if noted.last.is_some_and(|last| now.saturating_duration_since(last) < QUIET) {
@@ -86,7 +87,7 @@ impl Refusals {
 
     /// Returns how many there were of each reason.
     pub(super) fn counts(&self) -> [(&'static str, u64); Reason::ALL.len()] {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = lock(&self.0);
         std::array::from_fn(|at| (Reason::ALL[at].name(), all[at].all))
     }
 }

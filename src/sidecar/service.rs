@@ -63,7 +63,7 @@ pub(super) async fn answer(
     let leave = origin::look(&current.server, strict, &head);
     let leave = match leave.and_then(|leave| if is_admin { leave.of_no_page() } else { Ok(leave) }) {
         Ok(leave) => leave,
-        Err(stranger) => return Ok(turn_away(&state, &head, &stranger)),
+        Err(stranger) => return Ok(refuse_page(&state, &head, &stranger)),
     };
     drop(current);
     if origin::is_preflight(&head) {
@@ -78,7 +78,7 @@ pub(super) async fn answer(
 }
 
 /// Refuses a web page, or a client that looks like one, and names the setting that would allow it.
-fn turn_away(state: &State, head: &Parts, stranger: &OriginRefusal) -> Response<ReplyBody> {
+fn refuse_page(state: &State, head: &Parts, stranger: &OriginRefusal) -> Response<ReplyBody> {
     let caller_dialect = caller_dialect_of(head.uri.path());
     let (reason, refusal) = match stranger {
         OriginRefusal::NoHost => {
@@ -98,7 +98,7 @@ fn turn_away(state: &State, head: &Parts, stranger: &OriginRefusal) -> Response<
             (Reason::Page, serve::refuse(caller_dialect, RefusalReason::Forbidden(&what)))
         }
     };
-    state.turn_away(reason, head);
+    state.count_refusal(reason, head);
     refuse(refusal)
 }
 
@@ -123,7 +123,7 @@ async fn serve(
             return denied;
         }
         if let Some(kind) = origin::other_content(&head.headers) {
-            state.turn_away(Reason::Content, head);
+            state.count_refusal(Reason::Content, head);
             let what = format!("a body that is `{kind}` is not read here: the address says all; send none");
             return admin::problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, what);
         }
@@ -132,7 +132,7 @@ async fn serve(
         Endpoint::Chat { caller_dialect, model, stream } => {
             converse(state, head, body, caller_dialect, model.as_deref(), stream).await.unwrap_or_else(refuse)
         }
-        Endpoint::Kept { id, wish } => kept(state, head, &id, wish).await.unwrap_or_else(refuse),
+        Endpoint::Kept { id, action } => kept(state, head, &id, action).await.unwrap_or_else(refuse),
         Endpoint::Compact => compact(state, head, body).await.unwrap_or_else(refuse),
         Endpoint::Embed { caller_dialect, model } => {
             embed(state, head, body, caller_dialect, model.as_deref()).await.unwrap_or_else(refuse)
@@ -198,12 +198,12 @@ async fn kept(
     state: &Arc<State>,
     head: &Parts,
     id: &str,
-    wish: BackgroundAction,
+    action: BackgroundAction,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let current = state.current();
     let client = admitted(state, &current, head, CallerDialect::OpenAiResponses)?;
     let query = head.uri.query().unwrap_or_default();
-    background::wish(state, client, id, wish, query, current.server.keep_alive).await
+    background::act(state, client, id, action, query, current.server.keep_alive).await
 }
 
 /// Has a conversation made short, by a provider of the caller's own dialect.
@@ -242,13 +242,13 @@ async fn enter<'c, T: ParsedBody>(
 ) -> Result<(Option<&'c Client>, T, BodyMemory), Refusal> {
     let client = admitted(state, current, head, caller_dialect)?;
     if state.mark.is_on(&head.headers) {
-        state.turn_away(Reason::Loop, head);
+        state.count_refusal(Reason::Loop, head);
         let what =
             "this request was sent from here: the `base_url` of a provider leads back to this sidecar's own address";
         return Err(serve::refuse(caller_dialect, RefusalReason::Loop(what)));
     }
     if let Some(kind) = origin::other_content(&head.headers) {
-        state.turn_away(Reason::Content, head);
+        state.count_refusal(Reason::Content, head);
         let what = format!("bodies are read as JSON, not as `{kind}`: send it with content-type: application/json");
         return Err(serve::refuse(caller_dialect, RefusalReason::Encoded(&what)));
     }
@@ -264,7 +264,7 @@ async fn enter<'c, T: ParsedBody>(
     };
     taken.await.inspect_err(|refusal: &Refusal| {
         if refusal.headers.contains_key(RETRY_AFTER) {
-            state.turn_away(Reason::Bodies, head);
+            state.count_refusal(Reason::Bodies, head);
         }
     })
 }
@@ -289,7 +289,7 @@ fn admitted<'c>(
             Denied::Unknown => (Reason::Key, RefusalReason::Unauthorised),
             Denied::TooMany(wait) => (Reason::Limit, RefusalReason::TooMany(wait)),
         };
-        state.turn_away(reason, head);
+        state.count_refusal(reason, head);
         serve::refuse(caller_dialect, refused)
     })
 }
@@ -347,7 +347,7 @@ fn caller_dialect_of(path: &str) -> CallerDialect {
 }
 
 fn nothing(state: &State, head: &Parts) -> Response<ReplyBody> {
-    state.turn_away(Reason::Address, head);
+    state.count_refusal(Reason::Address, head);
     let (method, path) = (&head.method, head.uri.path());
     // A field that older clients look for.
     let instead =

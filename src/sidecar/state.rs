@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
 use http::request::Parts;
@@ -19,6 +19,7 @@ use super::refusals::{Reason, Refusals};
 use super::settings::{ServerConfig, Settings};
 use crate::runtime::Runtime;
 use crate::wire::serve::Listing;
+use crate::words::locks::{read_lock, write_lock};
 use crate::words::{OnExhausted, Price, TargetId};
 
 /// The state that all connections share.
@@ -109,24 +110,24 @@ impl State {
     }
 
     pub(super) fn current(&self) -> Arc<Current> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        read_lock(&self.current).clone()
     }
 
     pub(super) fn tls(&self) -> Option<TlsAcceptor> {
-        self.tls.read().unwrap_or_else(PoisonError::into_inner).clone()
+        read_lock(&self.tls).clone()
     }
 
     pub(super) fn replace(&self, current: Current, tls: Option<TlsAcceptor>) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(current);
-        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+        *write_lock(&self.current) = Arc::new(current);
+        *write_lock(&self.tls) = tls;
     }
 
     pub(super) fn renew(&self, tls: TlsAcceptor) {
-        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(tls);
+        *write_lock(&self.tls) = Some(tls);
     }
 
     /// Notes that a request is refused.
-    pub(super) fn turn_away(&self, reason: Reason, head: &Parts) {
+    pub(super) fn count_refusal(&self, reason: Reason, head: &Parts) {
         self.refusals.note(reason, head.extensions.get::<Peer>().map(|Peer(peer)| *peer), now());
     }
 }

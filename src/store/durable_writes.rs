@@ -15,7 +15,7 @@ use super::numbers::{millis, whole};
 use super::schema::{self, LINES};
 use super::seal::{CallPart, SealedBytes, Sealer};
 use crate::policy::durable_store::{CallSelector, Item, KeptCall, is_last};
-use crate::policy::lasting::{self, Lasting, is_formed, read_formed, write_formed};
+use crate::policy::persist::{self, Persist, is_formed, read_with_schema, write_with_schema};
 use crate::words::{CallId, Durable};
 
 /// Something to be written of a durable call.
@@ -65,7 +65,7 @@ impl DurableWrite {
             tags: serde_json::to_string(&request.tags).unwrap_or_default(),
             durable: call.durable,
             is_whole: call.is_whole,
-            request: sealer.seal(call.id, CallPart::Request, write_formed(&*call.request))?,
+            request: sealer.seal(call.id, CallPart::Request, write_with_schema(&*call.request))?,
             bytes_max,
         })
     }
@@ -80,7 +80,7 @@ impl DurableWrite {
         let end = items.last().filter(|item| is_last(item));
         let end = end.map(|item| CallEnd { at: millis(now), has_failed: item.is_err() });
         let places = (at as u64..).map(CallPart::Item);
-        let items = places.zip(items).map(|(part, item)| sealer.seal(id, part, write_formed(item)));
+        let items = places.zip(items).map(|(part, item)| sealer.seal(id, part, write_with_schema(item)));
         Ok(Self::Items { id, at, items: items.collect::<Result<_, _>>()?, end })
     }
 
@@ -245,9 +245,9 @@ fn items(connection: &Connection, sealer: &Sealer, id: CallId, from: usize) -> R
     Ok(Some(items))
 }
 
-/// Opens what stands in a row beside the mark of its key and its sum; `None` where it is of a form that is not known. An
-/// earlier version kept no sums.
-fn open<T: Lasting>(
+/// Opens what stands in a row beside the mark of its key and its sum; `None` where it is of a form that is not known.
+/// An earlier version kept no sums.
+fn open<T: Persist>(
     sealer: &Sealer,
     id: CallId,
     part: CallPart,
@@ -258,12 +258,12 @@ fn open<T: Lasting>(
     if told.is_some_and(|told| told != sum(bytes)) {
         return Err(OpenError::Unopened);
     }
-    if is_formed::<T>(&opened) { read_formed(&opened).map(Some).ok_or(OpenError::Unopened) } else { Ok(None) }
+    if is_formed::<T>(&opened) { read_with_schema(&opened).map(Some).ok_or(OpenError::Unopened) } else { Ok(None) }
 }
 
 /// Returns the sum by which it shows that a disk has changed bytes.
 fn sum(bytes: &[u8]) -> i64 {
-    lasting::sum(bytes).cast_signed()
+    persist::sum(bytes).cast_signed()
 }
 
 /// Returns the column of sums; an older form has none.

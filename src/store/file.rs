@@ -10,7 +10,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::cross_sums;
 use super::error::OpenError;
 use super::schema;
+use crate::words::locks::lock;
 
 /// How long a write waits for another process that has the file: a backup, or a shell.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
@@ -199,7 +200,7 @@ impl FileLock {
 
     fn try_take(path: &Path) -> io::Result<Option<Self>> {
         let id = identity(path).ok_or(io::ErrorKind::NotFound)?;
-        let mut files = LOCK_FILES.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = lock(&LOCK_FILES);
         let LockFile { file, is_held } = match files.entry(id) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(free) => free.insert(LockFile { file: File::open(path)?, is_held: false }),
@@ -218,7 +219,7 @@ impl FileLock {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        LOCK_FILES.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+        lock(&LOCK_FILES).remove(&self.0);
     }
 }
 

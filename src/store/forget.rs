@@ -15,8 +15,8 @@ const ROWS: i64 = 4_000;
 const AHEAD: i64 = 24 * 60 * 60 * 1_000;
 /// Pages that are given back to the disk at once.
 const PAGES: i64 = 2_000;
-/// How long a purse is kept after it no longer counts.
-const PURSES: Duration = Duration::from_secs(60 * 60);
+/// How long an account is kept after it no longer counts.
+const ACCOUNTS_KEPT_FOR: Duration = Duration::from_secs(60 * 60);
 /// How long the state of a provider is kept after it is no longer configured.
 const MEMORY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -28,8 +28,8 @@ pub(super) fn some(connection: &mut Connection, spec: &StoreSpec, now: i64) -> r
     change.prepare_cached("DELETE FROM memory WHERE at < ?1")?.execute([before(MEMORY)])?;
     gone += durable_writes::forget(&change, "ended_at < ?1", [before(spec.durable_for)])?;
     gone += totals(&change, before(spec.keep_totals).div_euclid(1_000).div_euclid(HOUR))?;
-    // A purse stays a while longer than it counts: the clock may be set back.
-    change.prepare_cached("DELETE FROM purse WHERE over < ?1")?.execute([before(PURSES)])?;
+    // An account stays a while longer than it counts: the clock may be set back.
+    change.prepare_cached("DELETE FROM purse WHERE over < ?1")?.execute([before(ACCOUNTS_KEPT_FOR)])?;
     let mut told = Vec::new();
     if gone == 0 {
         let durable = durable_writes::bytes(&change, "")?;

@@ -1,4 +1,4 @@
-//! The book: a file that is open, and groups of records written into it, each whole or not at all.
+//! The ledger: a file that is open, and groups of records written into it, each whole or not at all.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, Params, TransactionBehavior, params};
 
+use super::budget_accounts::{BudgetAccounts, CountedBudgets};
 use super::durable_writes::{self, DurableWrite};
 use super::error::OpenError;
 use super::file::{self, OpenFile, WriteLock};
@@ -13,7 +14,6 @@ use super::forget;
 use super::hours::{Hours, KnownTags};
 use super::memory::{self, PendingMemory};
 use super::numbers::{HOUR, millis, money, read_count, whole};
-use super::purses::{CountedBudgets, Purses};
 use crate::policy::explain::Flight;
 use crate::policy::record::Record;
 use crate::spec::StoreSpec;
@@ -27,7 +27,7 @@ pub(super) struct LedgerFile {
     file: OpenFile,
     names: TextIds,
     known: KnownTags,
-    purses: Purses,
+    accounts: BudgetAccounts,
     /// The number of the next entry.
     next: i64,
     /// Lost records that the file knows of.
@@ -48,9 +48,9 @@ impl LedgerFile {
     pub(super) fn open(hold: &WriteLock) -> Result<Self, OpenError> {
         let file = hold.open()?;
         let (next, lost) = (last(&file.connection)? + 1, read_count(&file.connection, "lost")?);
-        let (names, known, purses) = (TextIds::default(), KnownTags::default(), Purses::default());
+        let (names, known, accounts) = (TextIds::default(), KnownTags::default(), BudgetAccounts::default());
         // What a process before this one forgot may still be there.
-        Ok(Self { file, names, known, purses, next, lost, has_remains: true })
+        Ok(Self { file, names, known, accounts, next, lost, has_remains: true })
     }
 
     /// Returns the number that the next entry gets.
@@ -58,9 +58,9 @@ impl LedgerFile {
         self.next
     }
 
-    /// Takes the budgets whose purses are kept from now on.
+    /// Takes the budgets whose accounts are kept from now on.
     pub(super) fn count(&mut self, counted: Option<CountedBudgets>) {
-        self.purses.count(counted);
+        self.accounts.count(counted);
     }
 
     /// Tells whether it is still the file that it was.
@@ -85,7 +85,7 @@ impl LedgerFile {
         memories: impl IntoIterator<Item = &'a PendingMemory>,
         notes: &[DurableWrite],
     ) -> rusqlite::Result<Vec<usize>> {
-        let Self { file, names, known, purses, .. } = self;
+        let Self { file, names, known, accounts, .. } = self;
         if file.is_synced == notes.is_empty() {
             file.is_synced = !notes.is_empty();
             file.connection.pragma_update(None, "synchronous", if file.is_synced { "full" } else { "normal" })?;
@@ -93,12 +93,12 @@ impl LedgerFile {
         let change = file.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if group.is_empty() || last(&change)? < first {
             let mut hours = Hours::default();
-            purses.begin(&change)?;
+            accounts.begin(&change)?;
             let attempts = group.iter().filter_map(|record| match record {
                 Record::Attempt(attempt) => Some(&**attempt),
                 Record::Call(_) => None,
             });
-            purses.pay(&change, attempts)?;
+            accounts.pay(&change, attempts)?;
             for (id, record) in (first..).zip(group) {
                 match record {
                     Record::Attempt(attempt) => enter(&change, names, known, &mut hours, id, attempt)?,

@@ -30,7 +30,7 @@ pub(crate) struct KeptHealth {
 impl KeptHealth {
     /// Tells whether it is of the form that is read here.
     pub(crate) fn is_ours(&self) -> bool {
-        self.form == Memory::form()
+        self.form == Memory::schema_hash()
     }
 
     /// Reads it, as written at this time of the reading process; without a time everything that ages is left out.
@@ -115,7 +115,7 @@ pub(super) fn write(connection: &Connection, PendingMemory { memory, at }: &Pend
     let uptime = uptime.map(|time| i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
     let put = "INSERT OR REPLACE INTO memory (provider, at, run, uptime_ms, form, sum, bytes) \
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    let row = params![&*memory.provider, millis(at.wall), run, uptime, Memory::form(), sum, bytes];
+    let row = params![&*memory.provider, millis(at.wall), run, uptime, Memory::schema_hash(), sum, bytes];
     connection.prepare_cached(put)?.execute(row)?;
     Ok(())
 }

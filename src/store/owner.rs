@@ -13,19 +13,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::TransactionBehavior;
 use tokio::sync::oneshot;
 
+use super::budget_accounts::CountedBudgets;
 use super::durable_writes::{self, DurableWrite};
 use super::error::{OpenError, told};
 use super::file::{self, OpenFile, WriteLock};
 use super::ledger_file::LedgerFile;
 use super::memory::PendingMemory;
-use super::purses::CountedBudgets;
 use super::seal::Sealer;
 use crate::policy::budget::Budget;
 use crate::policy::durable_store::{CallSelector, DurableStore, Item, KeptCall, ReadError, WriteFuture};
@@ -34,6 +34,7 @@ use crate::policy::record::{Observer, Record};
 use crate::policy::store_health::{StoreGauge, StoreHealth};
 use crate::spec::{PastSpend, StoreSpec};
 use crate::words::CallId;
+use crate::words::locks::lock;
 
 /// The store's counters, for health.
 type Gauge = Arc<StoreGauge>;
@@ -105,11 +106,11 @@ struct Standing {
 
 impl Standing {
     fn holder(&self) -> FileHolder {
-        *self.holder.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.holder)
     }
 
     fn held_by(&self, holder: FileHolder) {
-        *self.holder.lock().unwrap_or_else(PoisonError::into_inner) = holder;
+        *lock(&self.holder) = holder;
     }
 }
 
@@ -172,9 +173,9 @@ impl Store {
         self.gauge.path()
     }
 
-    /// Keeps the purses of these budgets, and of no others, from now on.
+    /// Keeps the accounts of these budgets, and of no others, from now on.
     pub(crate) fn count(&self, budgets: &[Budget], since: SystemTime) {
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = lock(&self.counted);
         if counted.as_ref().is_none_or(|known| *known.budgets != *budgets) {
             *counted = Some(CountedBudgets { budgets: budgets.into(), since });
         }
@@ -205,7 +206,7 @@ impl Store {
 
     /// Adds up what others spent: returns what is new since the last time.
     pub(crate) fn add_up(&self, budgets: &[Budget], spent: Vec<PastSpend>) -> Vec<PastSpend> {
-        let mut known = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.spent);
         let news = spent.into_iter().filter_map(|one| {
             let known = known.entry((budgets[one.budget].name.clone(), one.account.clone(), one.step)).or_default();
             let more = one.amount - std::mem::replace(known, one.amount);
@@ -284,7 +285,7 @@ impl DurableStore for Store {
         self.note(Ok(DurableWrite::Forget(which)))
     }
 
-    fn is_heir(&self) -> bool {
+    fn may_take_over(&self) -> bool {
         self.standing.holder() == FileHolder::This
     }
 
@@ -332,7 +333,7 @@ impl MemoryStore for Store {
 
     fn keep(&self, memory: Memory) {
         let provider = memory.provider.clone();
-        self.memories.lock().unwrap_or_else(PoisonError::into_inner).insert(provider, PendingMemory::now(memory));
+        lock(&self.memories).insert(provider, PendingMemory::now(memory));
         // Where the queue is full, there is a group that takes it along.
         let _ = self.queue.as_ref().map(|queue| queue.try_send(Job::Memory));
     }
@@ -384,26 +385,26 @@ impl Owner {
     /// Opens the file, says so, and serves until nothing can come any more.
     fn begin(mut self, jobs: &Receiver<Job>, opened: OpenResult) {
         let mut opened = Some(opened);
-        let (hold, book) = match self.take_file(jobs, &mut opened) {
+        let (hold, ledger) = match self.take_file(jobs, &mut opened) {
             Ok(taken) => taken,
             Err(error) => return self.refused(jobs, opened, error),
         };
-        self.gauge.written(0, book.bytes());
-        self.lost_before = book.lost();
+        self.gauge.written(0, ledger.bytes());
+        self.lost_before = ledger.lost();
         self.standing.held_by(FileHolder::This);
         let until = machine() + FLUSH_MAX;
         while self.standing.is_read.load(Relaxed) && machine() < until {
             thread::park_timeout(GATHER);
         }
-        let mut book = Some(book);
+        let mut ledger = Some(ledger);
         let _ = opened.map(|opened| opened.send(Ok(())));
         loop {
-            let served = catch_unwind(AssertUnwindSafe(|| self.serve(&hold, &mut book, jobs)));
+            let served = catch_unwind(AssertUnwindSafe(|| self.serve(&hold, &mut ledger, jobs)));
             if served.is_ok() {
                 return;
             }
             tracing::error!(path = %self.spec.path.display(), "the store's thread panicked; it is started again");
-            book = None;
+            ledger = None;
             self.panics += 1;
             if self.panics > 1 {
                 self.give_up();
@@ -430,7 +431,7 @@ impl Owner {
                 return Err(error);
             }
             self.standing.held_by(if is_behind { FileHolder::Another } else { FileHolder::Nobody });
-            if self.gauge.fares(Some(&error.to_string())) && !is_behind {
+            if self.gauge.set_problem(Some(&error.to_string())) && !is_behind {
                 tracing::error!(path = %self.spec.path.display(), %error, "the store cannot write; records wait");
             }
             let _ = opened.take().map(|opened| opened.send(Ok(())));
@@ -442,10 +443,10 @@ impl Owner {
     fn try_take(&self) -> Result<(WriteLock, LedgerFile), OpenError> {
         self.sealer.check(&self.spec.path)?;
         let hold = WriteLock::take(&self.spec.path, if self.follows { Duration::ZERO } else { HOLD_WAIT })?;
-        let book = LedgerFile::open(&hold)?;
+        let ledger = LedgerFile::open(&hold)?;
         #[cfg(test)]
-        super::tests::trouble(&self.spec.path, |sql| book.trouble(sql))?;
-        Ok((hold, book))
+        super::tests::trouble(&self.spec.path, |sql| ledger.trouble(sql))?;
+        Ok((hold, ledger))
     }
 
     /// Takes jobs for a while. Beside a process that still has the file, durable calls are kept all the same: their
@@ -551,15 +552,15 @@ impl Owner {
         }
     }
 
-    fn serve(&mut self, hold: &WriteLock, book: &mut Option<LedgerFile>, jobs: &Receiver<Job>) {
+    fn serve(&mut self, hold: &WriteLock, ledger: &mut Option<LedgerFile>, jobs: &Receiver<Job>) {
         // The result of a panic.
-        self.write(hold, book);
+        self.write(hold, ledger);
         let (mut more, mut groups) = (true, 0_u32);
         loop {
             let job = match jobs.recv_timeout(if more { GATHER } else { LOOK }) {
                 Ok(job) => job,
                 Err(RecvTimeoutError::Timeout) => {
-                    more = self.look(book);
+                    more = self.look(ledger);
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -576,9 +577,9 @@ impl Owner {
                 is_last |= matches!(job, Job::Finish(_));
                 self.take(job, &mut waiting);
             }
-            self.write(hold, book);
-            if is_last && let Some(book) = book {
-                let _ = book.finish();
+            self.write(hold, ledger);
+            if is_last && let Some(ledger) = ledger {
+                let _ = ledger.finish();
             }
             for done in waiting {
                 let _ = done.send(());
@@ -587,7 +588,7 @@ impl Owner {
             more = true;
             // A store that is never idle forgets, too.
             if groups.is_multiple_of(GROUPS_BETWEEN) {
-                more = self.look(book);
+                more = self.look(ledger);
             }
         }
     }
@@ -605,9 +606,9 @@ impl Owner {
     }
 
     /// Forgets some entries that are too old; returns whether there are more.
-    fn look(&mut self, book: &mut Option<LedgerFile>) -> bool {
+    fn look(&mut self, ledger: &mut Option<LedgerFile>) -> bool {
         let now = forgets_by(wall(), self.began, self.began_at.elapsed());
-        let forgotten = book.as_mut().map(|book| (book.forget(&self.spec, now), book.bytes()));
+        let forgotten = ledger.as_mut().map(|ledger| (ledger.forget(&self.spec, now), ledger.bytes()));
         match forgotten {
             Some((Ok(more), bytes)) => {
                 self.gauge.written(0, bytes);
@@ -615,7 +616,7 @@ impl Owner {
             }
             // Writing the next group finds the problem.
             Some((Err(_), _)) => {
-                *book = None;
+                *ledger = None;
                 false
             }
             None => false,
@@ -623,11 +624,11 @@ impl Owner {
     }
 
     /// Writes the group, however long that takes: after a failure the file is closed, opened again and tried again.
-    fn write(&mut self, hold: &WriteLock, book: &mut Option<LedgerFile>) {
+    fn write(&mut self, hold: &WriteLock, ledger: &mut Option<LedgerFile>) {
         let (mut wait, mut tries) = (AGAIN.0, 0);
-        while let Err(problem) = self.try_write(hold, book) {
-            *book = None;
-            if self.gauge.fares(Some(&problem)) {
+        while let Err(problem) = self.try_write(hold, ledger) {
+            *ledger = None;
+            if self.gauge.set_problem(Some(&problem)) {
                 tracing::error!(path = %self.spec.path.display(), problem, "the store cannot write; records wait");
             }
             tries += 1;
@@ -637,28 +638,28 @@ impl Owner {
             thread::park_timeout(wait);
             wait = AGAIN.1.min(wait * 2);
         }
-        if self.gauge.fares(None) {
+        if self.gauge.set_problem(None) {
             tracing::info!(path = %self.spec.path.display(), "the store writes again");
         }
         self.panics = 0;
     }
 
-    fn try_write(&mut self, hold: &WriteLock, book: &mut Option<LedgerFile>) -> Result<(), String> {
-        if book.as_ref().is_some_and(|book| !book.is_of(hold)) {
+    fn try_write(&mut self, hold: &WriteLock, ledger: &mut Option<LedgerFile>) -> Result<(), String> {
+        if ledger.as_ref().is_some_and(|ledger| !ledger.is_of(hold)) {
             tracing::error!(path = %self.spec.path.display(), "the store's file is gone; a new one is made");
-            *book = None;
+            *ledger = None;
             self.standing.files.fetch_add(1, Relaxed);
         }
-        let open = match book {
+        let open = match ledger {
             Some(open) => open,
             None => {
                 self.known.append(&mut self.news);
                 std::mem::swap(&mut self.known, &mut self.news);
-                book.insert(LedgerFile::open(hold).map_err(|error| error.to_string())?)
+                ledger.insert(LedgerFile::open(hold).map_err(|error| error.to_string())?)
             }
         };
         let lost = self.lost_before + self.gauge.lost();
-        self.news.append(&mut self.memories.lock().unwrap_or_else(PoisonError::into_inner));
+        self.news.append(&mut lock(&self.memories));
         let has_none = self.group.is_empty() && self.news.is_empty() && self.notes.is_empty();
         if has_none && lost <= open.lost() {
             return Ok(());
@@ -668,7 +669,7 @@ impl Owner {
         }
         #[cfg(test)]
         super::tests::trouble(&self.spec.path, |sql| open.trouble(sql)).map_err(|error| told(&error))?;
-        open.count(self.counted.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        open.count(lock(&self.counted).clone());
         let (news, notes) = (self.news.values(), &self.notes);
         let changed = open.write(self.first, &self.group, lost, news, notes).map_err(|error| told(&error))?;
         self.gauge.written(self.group.len() as u64, open.bytes());

@@ -3,10 +3,10 @@
 //! An entry is an attempt or a call that ended; both count from one sequence, so that a gap or a double shows. `sums`
 //! are sums over an hour, of each line of each kind of statement, which questions are answered from: kept longer than
 //! entries, and as exact, for money is counted in billionths of a dollar. Names that come from a configuration stand
-//! once, in `name`. `purse` has what each account of each `budget` spent, step by step of its period. `memory` has what the last process knew of
-//! each provider. Durable calls are `kept`, with what was told of each in `kept_item`: the only words of callers and
-//! models that there are. `seal` is the mark of the key that sealed a row's bytes, if one did, and `sum` shows
-//! whether a disk has changed them.
+//! once, in `name`. `purse` has what each account of each `budget` spent, step by step of its period. `memory` has what
+//! the last process knew of each provider. Durable calls are `kept`, with what was told of each in `kept_item`: the
+//! only words of callers and models that there are. `seal` is the mark of the key that sealed a row's bytes, if one
+//! did, and `sum` shows whether a disk has changed them.
 
 use rusqlite::{Connection, Transaction};
 
@@ -23,8 +23,8 @@ pub(super) const ENDS: usize = 5;
 pub(super) const SEALS: usize = 6;
 /// The first form whose sums are of one line each, and whose calls have sums of their bytes.
 pub(super) const LINES: usize = 9;
-/// The first form that keeps the purses of budgets.
-pub(super) const PURSES: usize = 7;
+/// The first form that keeps the accounts of budgets.
+pub(super) const ACCOUNTS: usize = 7;
 
 /// The steps that turn each form into the next. A step that was released never changes.
 const STEPS: [&str; 9] = [

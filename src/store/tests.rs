@@ -1,11 +1,11 @@
 mod entries;
-mod purses;
+mod budget_accounts;
 
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use rand::rngs::StdRng;
@@ -27,6 +27,7 @@ use crate::policy::statement::{GroupBy, Line, Question, Statement};
 use crate::policy::store_health::StoreHealth;
 use crate::policy::tokens::{TokenModel, Vocabulary};
 use crate::spec::{PastSpend, StoreSpec};
+use crate::words::locks::lock;
 use crate::words::{
     AttemptEnd, AttemptRecord, CallFacts, CallId, ChatRequest, Durable, Error, Failure, FailureClass, Rates,
     ReplyEvent, TargetId, Usage,
@@ -50,7 +51,7 @@ const SLOW: &str =
 
 /// Does to a connection what a test wants.
 pub(super) fn trouble(path: &Path, run: impl FnOnce(&str) -> rusqlite::Result<()>) -> rusqlite::Result<()> {
-    let trouble = TROUBLE.lock().unwrap_or_else(PoisonError::into_inner);
+    let trouble = lock(&TROUBLE);
     let sql = trouble.as_ref().and_then(|trouble| trouble.get(path)).copied();
     drop(trouble);
     assert_ne!(sql, Some(PANIC), "a panic that was asked for");
@@ -92,7 +93,7 @@ impl Place {
     }
 
     fn trouble(&self, sql: Option<&'static str>) {
-        let mut trouble = TROUBLE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trouble = lock(&TROUBLE);
         let trouble = trouble.get_or_insert_default();
         match sql {
             Some(sql) => trouble.insert(self.file(), sql),
@@ -445,13 +446,13 @@ async fn a_panic_of_the_writer_loses_nothing_and_a_group_that_makes_two_is_given
 fn a_group_that_is_written_again_is_there_once() {
     let place = Place::new();
     let hold = WriteLock::take(&place.file(), Duration::ZERO).expect("the file");
-    let mut book = LedgerFile::open(&hold).expect("a book");
+    let mut ledger = LedgerFile::open(&hold).expect("a book");
     let group = won(10);
-    let first = book.next();
-    book.write(first, &group, 0, [], &[]).expect("a write");
-    book.write(first, &group, 0, [], &[]).expect("a write");
+    let first = ledger.next();
+    ledger.write(first, &group, 0, [], &[]).expect("a write");
+    ledger.write(first, &group, 0, [], &[]).expect("a write");
     assert_eq!(place.ask(GroupBy::All).sum.attempts, 10);
-    assert_eq!(book.next(), first + 10);
+    assert_eq!(ledger.next(), first + 10);
     let verified = verify_file(&place.file()).expect("a file");
     assert_eq!((verified.attempts, verified.problems), (10, Vec::new()));
 }
@@ -460,23 +461,23 @@ fn a_group_that_is_written_again_is_there_once() {
 fn entries_are_forgotten_by_age_and_size_and_sums_stay_longer() {
     let place = Place::new();
     let hold = WriteLock::take(&place.file(), Duration::ZERO).expect("the file");
-    let mut book = LedgerFile::open(&hold).expect("a book");
-    let (first, group) = (book.next(), won(5_000));
-    book.write(first, &group, 0, [], &[]).expect("a write");
+    let mut ledger = LedgerFile::open(&hold).expect("a book");
+    let (first, group) = (ledger.next(), won(5_000));
+    ledger.write(first, &group, 0, [], &[]).expect("a write");
     let day = Duration::from_secs(24 * 60 * 60);
     let entries = || verify_file(&place.file()).expect("a file").attempts;
     let now = SystemTime::now();
-    while book.forget(&place.spec(), now + day / 2).expect("a look") {}
+    while ledger.forget(&place.spec(), now + day / 2).expect("a look") {}
     assert_eq!(entries(), 5_000, "none is a day old");
     // Half of it is too much.
-    let spec = StoreSpec { bytes_max: book.bytes() / 2, ..place.spec() };
-    while book.forget(&spec, now).expect("a look") {}
+    let spec = StoreSpec { bytes_max: ledger.bytes() / 2, ..place.spec() };
+    while ledger.forget(&spec, now).expect("a look") {}
     let left = entries();
     assert!((500..4_500).contains(&left), "{left}");
     assert_eq!(verify_file(&place.file()).expect("a file").problems, Vec::<String>::new());
-    while book.forget(&place.spec(), now + 2 * day).expect("a look") {}
+    while ledger.forget(&place.spec(), now + 2 * day).expect("a look") {}
     assert_eq!((entries(), place.ask(GroupBy::All).sum.attempts), (0, 5_000));
-    while book.forget(&place.spec(), now + 40 * day).expect("a look") {}
+    while ledger.forget(&place.spec(), now + 40 * day).expect("a look") {}
     assert_eq!(place.ask(GroupBy::All).sum.attempts, 0);
 }
 
@@ -484,12 +485,12 @@ fn entries_are_forgotten_by_age_and_size_and_sums_stay_longer() {
 fn a_tag_that_is_different_in_every_call_fills_nothing() {
     let place = Place::new();
     let hold = WriteLock::take(&place.file(), Duration::ZERO).expect("the file");
-    let mut book = LedgerFile::open(&hold).expect("a book");
+    let mut ledger = LedgerFile::open(&hold).expect("a book");
     let one =
         |number: u64| Record::Attempt(Arc::new(attempt(&about(number, "smart", &number.to_string()), 1, "a", None)));
     for part in 0..4 {
         let group: Vec<Record> = (part * 100..part * 100 + 100).map(one).collect();
-        book.write(book.next(), &group, 0, [], &[]).expect("a write");
+        ledger.write(ledger.next(), &group, 0, [], &[]).expect("a write");
     }
     let statement = place.ask(GroupBy::Tag("team".into()));
     assert_eq!((statement.lines.len(), statement.sum.attempts), (129, 400));
@@ -502,7 +503,7 @@ fn a_tag_that_is_different_in_every_call_fills_nothing() {
 fn a_provider_that_counts_nonsense_spoils_no_sum() {
     let place = Place::new();
     let hold = WriteLock::take(&place.file(), Duration::ZERO).expect("the file");
-    let mut book = LedgerFile::open(&hold).expect("a book");
+    let mut ledger = LedgerFile::open(&hold).expect("a book");
     let liar = |number| {
         let mut record = attempt(&about(number, "smart", "red"), 1, "a", None);
         record.usage = Usage { input: u64::MAX, output: u64::MAX, ..Usage::default() };
@@ -510,7 +511,7 @@ fn a_provider_that_counts_nonsense_spoils_no_sum() {
         Record::Attempt(Arc::new(record))
     };
     let group: Vec<Record> = (0..100).map(liar).collect();
-    book.write(book.next(), &group, 0, [], &[]).expect("a write");
+    ledger.write(ledger.next(), &group, 0, [], &[]).expect("a write");
     let sum = place.ask(GroupBy::All).sum;
     assert_eq!((sum.attempts, sum.cost), (100, 100 * nanos(1e6)));
 }
@@ -527,7 +528,7 @@ proptest::proptest! {
     ) {
         let place = Place::new();
         let hold = WriteLock::take(&place.file(), Duration::ZERO).expect("the file");
-        let mut book = LedgerFile::open(&hold).expect("a book");
+        let mut ledger = LedgerFile::open(&hold).expect("a book");
         let (mut cost, mut wasted, mut answers) = (0, 0, 0);
         let group = records.iter().enumerate().map(|(at, (call, provider, end, output))| {
             let about = about(*call, ["smart", "fast"][at % 2], ["red", "blue"][*provider % 2]);
@@ -543,7 +544,7 @@ proptest::proptest! {
         });
         let group: Vec<Record> = group.collect();
         for part in group.chunks(50) {
-            book.write(book.next(), part, 0, [], &[]).expect("a write");
+            ledger.write(ledger.next(), part, 0, [], &[]).expect("a write");
         }
         let whole = (group.len() as u64, answers, cost, wasted);
         let attempts = |by: &GroupBy| !matches!(by, GroupBy::Waste | GroupBy::Failure | GroupBy::Outcome);
@@ -590,7 +591,7 @@ async fn five_thousand_records_a_second_are_kept_up_with_and_giving_one_takes_mi
 fn ten_million_entries_answer_within_a_second() {
     let place = Place::new();
     let hold = WriteLock::take(&place.file(), Duration::ZERO).expect("the file");
-    let mut book = LedgerFile::open(&hold).expect("a book");
+    let mut ledger = LedgerFile::open(&hold).expect("a book");
     let began = Instant::now();
     let month = 30 * 24 * 60 * 60_u64;
     let ten_million = 10_000_000_u64;
@@ -619,10 +620,10 @@ fn ten_million_entries_answer_within_a_second() {
             Record::Attempt(Arc::new(record))
         });
         let group: Vec<Record> = group.collect();
-        book.write(book.next(), &group, 0, [], &[]).expect("a write");
+        ledger.write(ledger.next(), &group, 0, [], &[]).expect("a write");
     }
     let took = began.elapsed().as_secs_f64();
-    println!("written in {took:.0} s, {:.0} a second; {} MB", 1e7 / took, book.bytes() / 1_000_000);
+    println!("written in {took:.0} s, {:.0} a second; {} MB", 1e7 / took, ledger.bytes() / 1_000_000);
     let mut slowest = Duration::ZERO;
     for by in
         GroupBy::ALL.map(|(_, by)| by).into_iter().chain(["team", "job", "run"].map(|tag| GroupBy::Tag(tag.into())))
@@ -704,13 +705,13 @@ fn a_file_of_an_older_form_tells_the_same_before_and_after_it_is_brought_to_this
         let before: Vec<_> = all().map(|by| (place.ask(by.clone()), ask(by))).collect();
         assert!(before.iter().all(|(whole, part)| part.sum.attempts > 0 && part.sum.attempts < whole.sum.attempts));
         let hold = WriteLock::take(&place.file(), Duration::ZERO).expect("the file");
-        let book = LedgerFile::open(&hold).expect("a book");
+        let ledger = LedgerFile::open(&hold).expect("a book");
         let after: Vec<_> = all().map(|by| (place.ask(by.clone()), ask(by))).collect();
         assert_eq!(before, after, "of form {form}");
         // And it goes on.
-        drop(book);
-        let mut book = LedgerFile::open(&hold).expect("a book");
-        book.write(book.next(), &won(3), 0, [], &[]).expect("a write");
+        drop(ledger);
+        let mut ledger = LedgerFile::open(&hold).expect("a book");
+        ledger.write(ledger.next(), &won(3), 0, [], &[]).expect("a write");
         assert_eq!(place.ask(GroupBy::All).sum.attempts, before[0].0.sum.attempts + 3);
     }
 }
@@ -837,10 +838,10 @@ async fn a_disk_that_cannot_be_written_at_the_start_is_waited_for() {
     }
     let waits = until(&store, |health| health.problem.is_some()).await;
     assert!(waits.problem.as_deref().is_some_and(|problem| problem.contains("must be writable")), "{waits:?}");
-    assert_eq!((waits.waiting, store.is_heir()), (3, false));
+    assert_eq!((waits.waiting, store.may_take_over()), (3, false));
     place.trouble(None);
     let well = until(&store, |health| health.written == 3).await;
-    assert_eq!((well.problem, well.lost, store.is_heir()), (None, 0, true));
+    assert_eq!((well.problem, well.lost, store.may_take_over()), (None, 0, true));
     assert_eq!(place.ask(GroupBy::All).sum.answers, 3);
 }
 
@@ -880,10 +881,10 @@ async fn of_two_processes_that_write_at_one_place_of_a_call_the_first_wins_and_t
     assert_eq!(first.told(one.id, 1).expect("it can be read").map(|told| told.len()), Some(1));
     assert_eq!(next.forget(CallSelector::Call(one.id)).await, Ok(1));
     assert_eq!(first.told(one.id, 0), Ok(None));
-    assert_eq!((first.is_heir(), next.is_heir(), next.is_behind()), (true, false, true));
+    assert_eq!((first.may_take_over(), next.may_take_over(), next.is_behind()), (true, false, true));
     drop(first);
     until(&next, |health| health.problem.is_none()).await;
-    assert_eq!((next.is_heir(), next.is_behind(), next.unfinished()), (true, false, Ok(vec![other.id])));
+    assert_eq!((next.may_take_over(), next.is_behind(), next.unfinished()), (true, false, Ok(vec![other.id])));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::error::{LedgerError, OpenError};
 use super::numbers::{HOUR, read_count};
 use super::{file, schema};
-use crate::policy::lasting;
+use crate::policy::persist;
 
 /// The result of checking a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ fn damaged(connection: &Connection) -> rusqlite::Result<i64> {
     let mut rows = rows.query(())?;
     let mut count = 0;
     while let Some(row) = rows.next()? {
-        count += i64::from(lasting::sum(row.get_ref(0)?.as_blob()?).cast_signed() != row.get::<_, i64>(1)?);
+        count += i64::from(persist::sum(row.get_ref(0)?.as_blob()?).cast_signed() != row.get::<_, i64>(1)?);
     }
     Ok(count)
 }

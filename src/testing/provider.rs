@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,6 +27,7 @@ use super::response_plan::{End, Head, ResponsePlan};
 use super::response_run::{LogTicket, ResponseRun};
 use super::script::{Script, scaled};
 use crate::words::Usage;
+use crate::words::locks::lock;
 
 /// Headers that mark repetitions of one call, the strongest first.
 const MARKERS: [&str; 3] = ["idempotency-key", "x-client-request-id", "x-session-id"];
@@ -253,7 +254,7 @@ impl Scripted {
 
     /// No change under the lock is left half done, so a panic elsewhere does not harm the data.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.state)
     }
 }
 

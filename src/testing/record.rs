@@ -1,10 +1,12 @@
 //! The records of requests that a scripted provider received.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
+
+use crate::words::locks::lock;
 
 /// One request, as the provider saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +145,7 @@ impl SharedLog {
 
     /// No change under the lock is left half done, so a panic elsewhere does not harm the data.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Log> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -49,7 +49,7 @@ async fn exchange(provider: &Scripted, request: HttpRequest) -> String {
         Err(_) => "~".to_owned(),
         Ok(Err(TransportError::Connect(_))) => "refused".to_owned(),
         Ok(Err(TransportError::Cut(_))) => "reset".to_owned(),
-        Ok(Err(TransportError::Unsent(problem) | TransportError::Lack(problem))) => panic!("{problem}"),
+        Ok(Err(TransportError::Unsent(problem) | TransportError::LocalShortage(problem))) => panic!("{problem}"),
         Ok(Ok(response)) => {
             let status = response.status;
             let (body, end) = drain(response).await;

@@ -10,7 +10,7 @@ pub enum TransportError {
     Unsent(String),
     /// No connection, because this machine has no socket, port or memory left, or cannot resolve any name.
     #[error("this machine lacks a resource that a connection needs: {0}")]
-    Lack(String),
+    LocalShortage(String),
     /// No connection: refused, no such host, TLS, connect timeout.
     #[error("cannot connect: {0}")]
     Connect(String),

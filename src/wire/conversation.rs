@@ -110,7 +110,7 @@ fn said(result: &ToolResult) -> OutgoingText<'_> {
 
 /// Tells whether a request's parts are put in order for a dialect: a caller that speaks it knows what is right in it,
 /// and a conversation that its provider keeps is not all here.
-pub(super) fn mends(request: &ChatRequest, dialect: Dialect) -> bool {
+pub(super) fn repairs(request: &ChatRequest, dialect: Dialect) -> bool {
     let is_here = request.extra_needed.is_empty() || !is_theirs(dialect, request);
     is_here && !is_own(request, dialect)
 }
@@ -138,13 +138,13 @@ pub(super) fn steps<'a>(
     takes: fn(&str) -> bool,
     notes: &mut Notes,
 ) -> Vec<Step<'a>> {
-    let (mends, ids) = (mends(request, dialect), HashSet::new());
+    let (repairs, ids) = (repairs(request, dialect), HashSet::new());
     let (steps, calls, said, calls_made) = (Vec::new(), Vec::new(), Vec::new(), 0);
-    let mut talk = ConversationOrder { dialect, media, takes, mends, steps, calls, said, ids, calls_made };
+    let mut talk = ConversationOrder { dialect, media, takes, repairs, steps, calls, said, ids, calls_made };
     for message in &request.messages {
         match message {
             // An empty one is refused by some providers, and says nothing to any.
-            Message::System(text) if mends && text.is_blank() => {}
+            Message::System(text) if repairs && text.is_blank() => {}
             Message::System(text) => talk.said.push(Step::System(text)),
             Message::User(parts) => talk.user(parts),
             Message::Assistant(parts) => talk.assistant(parts, notes),
@@ -165,7 +165,7 @@ struct ConversationOrder<'a> {
     media: Media,
     takes: fn(&str) -> bool,
     /// Whether parts that are out of order are put in order.
-    mends: bool,
+    repairs: bool,
     steps: Vec<Step<'a>>,
     /// The calls of the last turn of the assistant, and their results as far as they are known.
     calls: Vec<OpenCall<'a>>,
@@ -188,7 +188,7 @@ impl<'a> ConversationOrder<'a> {
         let blank = |part: &UserPart| part.text().is_some_and(Text::is_blank);
         let says = |part: &&UserPart| match part {
             UserPart::Foreign(foreign) => verbatim(self.dialect, foreign).is_some(),
-            part => !self.mends || !blank(part),
+            part => !self.repairs || !blank(part),
         };
         let mut said = Vec::with_capacity(parts.len());
         said.extend(parts.iter().filter(says).map(Part::FromRequest));
@@ -198,7 +198,7 @@ impl<'a> ConversationOrder<'a> {
     }
 
     fn assistant(&mut self, parts: &'a [AssistantPart], notes: &mut Notes) {
-        if !self.said.is_empty() || self.calls.iter().any(|call| call.answer.result.is_some()) || !self.mends {
+        if !self.said.is_empty() || self.calls.iter().any(|call| call.answer.result.is_some()) || !self.repairs {
             self.close(notes);
         }
         let says = |part: &AssistantPart| match part {
@@ -206,7 +206,7 @@ impl<'a> ConversationOrder<'a> {
             AssistantPart::Foreign(foreign) => verbatim(self.dialect, foreign).is_some(),
             AssistantPart::Reasoning(_) | AssistantPart::ToolCall(_) => true,
         };
-        if self.mends && !parts.iter().any(says) {
+        if self.repairs && !parts.iter().any(says) {
             return;
         }
         let ids = parts.iter().filter_map(AssistantPart::as_tool_call).map(|call| self.call(call, notes)).collect();
@@ -220,7 +220,7 @@ impl<'a> ConversationOrder<'a> {
             "" => self.dialect.shares_fields(Dialect::Gemini),
             id => (self.takes)(id) && self.ids.insert(id),
         };
-        let id = if fits || !self.mends {
+        let id = if fits || !self.repairs {
             Cow::Borrowed(call.id.as_str())
         } else {
             notes.converted("messages.tool_call.id");
@@ -241,7 +241,7 @@ impl<'a> ConversationOrder<'a> {
             .or_else(|| find(&|call| call.call_id.is_empty() && call.answer.name == result.name));
         if let Some(at) = open {
             self.calls[at].answer.result = Some(result);
-        } else if self.mends {
+        } else if self.repairs {
             notes.converted("messages.tool_result");
             let head = format!("Result of the tool `{}`:\n", result.name);
             let told = OutgoingText::row([head.into(), said(result)], "");
@@ -259,7 +259,7 @@ impl<'a> ConversationOrder<'a> {
         let mut shown: Vec<Part<'a>> = Vec::new();
         for OpenCall { answer, .. } in self.calls.drain(..) {
             match answer.result {
-                None if !self.mends => continue,
+                None if !self.repairs => continue,
                 None => notes.converted("messages.tool_call"),
                 Some(result) if self.media == Media::Behind && result.beside().next().is_some() => {
                     shown.push(Part::Made(format!("What the tool `{}` shows:", answer.name).into()));

@@ -316,9 +316,9 @@ impl Decoder {
                 let has_end = self.draft.done;
                 let ending = self.draft.finish()?;
                 let Some(relay) = self.relay else { return Ok(ending) };
-                let told = relay.has_spoken();
+                let partly_delivered = relay.has_spoken();
                 let (verbatim, unfenced) = relay.finish(has_end, &ending.text());
-                Ok(Ending { verbatim: Some(verbatim), unfenced, told, ..ending })
+                Ok(Ending { verbatim: Some(verbatim), unfenced, partly_delivered, ..ending })
             }
         }
     }
@@ -380,9 +380,9 @@ fn read_event(
     if let Some(finite) = numbers::finite(data) {
         return read_event(dialect, draft, name, &finite, out);
     }
-    if let Some(mended) = halves::mark(data) {
+    if let Some(repaired) = halves::mark(data) {
         draft.halves = true;
-        return read_data(dialect, draft, name, &mended, out);
+        return read_data(dialect, draft, name, &repaired, out);
     }
     let values = values(data);
     if values.len() < 2 {
@@ -440,9 +440,9 @@ fn read_whole(dialect: Dialect, draft: &mut Draft, body: &str, out: &mut Vec<Pie
             if let Some(finite) = numbers::finite(body) {
                 return read_whole(dialect, draft, &finite, out);
             }
-            let mended = halves::mark(body).ok_or(failure)?;
+            let repaired = halves::mark(body).ok_or(failure)?;
             draft.halves = true;
-            read_body(dialect, draft, &mended, out)
+            read_body(dialect, draft, &repaired, out)
         }
         read => read,
     }

@@ -49,7 +49,7 @@ pub struct Ending {
     pub verbatim: Option<Bytes>,
     /// Whether it has parts that the common form cannot express: what the provider's own tools did, images, calls of a
     /// kind unknown.
-    pub beyond: bool,
+    pub has_foreign_parts: bool,
     /// Whether a tool call was left out because the answer's limit of tokens cut it.
     pub cut: bool,
     /// Whether it is as long as it may be: what it lacks is cut by that, whichever reason its provider gives.
@@ -61,12 +61,12 @@ pub struct Ending {
     /// The sources that it cites, where it is read into words.
     pub sources: Vec<Source>,
     /// Whether some sources could not be read into words.
-    pub unsaid: bool,
+    pub lost_sources: bool,
     /// Why it is a failure although it is whole: its provider says so by its own word and it passes unchanged, or it is
     /// of thoughts alone. It is for a caller that gets no other answer.
     pub flaw: Option<Failure>,
     /// Whether its reader has seen its beginning.
-    pub told: bool,
+    pub partly_delivered: bool,
 }
 
 impl Ending {
@@ -99,9 +99,9 @@ impl Ending {
     }
 }
 
-/// A voice of an answer: what the model says, thinks and calls.
+/// A kind of output of an answer: what the model says, thinks and calls.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Voice {
+pub(super) enum OutputKind {
     Text,
     Thought,
     Calls,
@@ -208,7 +208,7 @@ pub(super) struct Draft {
     /// Blocks of thoughts that are not proven yet.
     blocks: ThoughtBlocks,
     /// By which of several choices each voice is told.
-    voices: [Option<u64>; 3],
+    first_choices: [Option<u64>; 3],
     parts: Vec<AssistantPart>,
     calls: Vec<PartialCall>,
     /// The effect of the last fragment.
@@ -217,7 +217,7 @@ pub(super) struct Draft {
     /// The text with which a part began, as long as it is not known whether it is repeated.
     begun: String,
     thought: bool,
-    beyond: bool,
+    has_foreign_parts: bool,
     refused: bool,
     /// It ended by a filter that only its host has.
     hosts_filter: bool,
@@ -369,8 +369,8 @@ impl Draft {
 
     /// Takes note of content that the common form cannot express; tells whether the caller gets it: only an answer that
     /// passes unchanged keeps it.
-    pub(super) fn beyond(&mut self) -> bool {
-        self.beyond = true;
+    pub(super) fn note_foreign_part(&mut self) -> bool {
+        self.has_foreign_parts = true;
         self.shows |= self.verbatim;
         self.works = self.verbatim;
         self.verbatim
@@ -379,7 +379,7 @@ impl Draft {
     /// Takes note of a call that the common form cannot express and that the caller is to act on.
     pub(super) fn acts(&mut self) -> bool {
         self.acts = true;
-        self.beyond = true;
+        self.has_foreign_parts = true;
         self.verbatim
     }
 
@@ -589,18 +589,18 @@ impl Draft {
     }
 
     /// Tells whether a voice of the answer is told by this one of several choices: by the first that has some of it.
-    pub(super) fn is_told_by(&mut self, voice: Voice, choice: u64) -> bool {
-        *self.voices[voice as usize].get_or_insert(choice) == choice
+    pub(super) fn is_told_by(&mut self, output_kind: OutputKind, choice: u64) -> bool {
+        *self.first_choices[output_kind as usize].get_or_insert(choice) == choice
     }
 
     /// Returns what a text that repeats all of the answer's says beyond it.
-    pub(super) fn unsaid<'t>(&self, whole: &'t str) -> &'t str {
-        self.told.unsaid(whole).unwrap_or_default()
+    pub(super) fn new_text<'t>(&self, whole: &'t str) -> &'t str {
+        self.told.new_text(whole).unwrap_or_default()
     }
 
     /// Tells whether a text repeats all that came before.
     pub(super) fn repeats(&self, text: &str) -> bool {
-        self.spoke && self.told.unsaid(text).is_some()
+        self.spoke && self.told.new_text(text).is_some()
     }
 
     /// Tells whether nothing of the answer has come yet.
@@ -732,7 +732,7 @@ impl Draft {
                 stop = StopReason::Refusal;
             }
         }
-        let says_nothing = !self.spoke && called == 0 && !(self.beyond && self.verbatim);
+        let says_nothing = !self.spoke && called == 0 && !(self.has_foreign_parts && self.verbatim);
         if is_full && says_nothing && matches!(stop, StopReason::Stop | StopReason::Other) {
             stop = StopReason::Length;
         }
@@ -764,9 +764,9 @@ impl Draft {
         }
         let counts = |flaw: &Failure| flaw.class == FailureClass::ContentPolicy && flaw.scope == Scope::Request;
         flaw.take_if(|flaw| self.filtered && counts(flaw));
-        let Self { usage, bill, model, beyond, stop_sequence, sources, refused: refuses, .. } = self;
+        let Self { usage, bill, model, has_foreign_parts, stop_sequence, sources, refused: refuses, .. } = self;
         let stop_sequence = stop_sequence.filter(|_| stop == StopReason::Stop);
-        let (sources, unsaid) = sources.finish(&parts);
+        let (sources, lost_sources) = sources.finish(&parts);
         let (verbatim, unfenced) = (None, false);
         Ok(Ending {
             stop,
@@ -776,15 +776,15 @@ impl Draft {
             model,
             parts,
             verbatim,
-            beyond,
+            has_foreign_parts,
             cut,
             full: is_full,
             unfenced,
             stop_sequence,
             sources,
-            unsaid,
+            lost_sources,
             flaw: flaw.or(thoughts),
-            told: false,
+            partly_delivered: false,
         })
     }
 }

@@ -61,7 +61,7 @@ pub struct Flavour {
     /// Whether it refuses unknown fields of a message, as clients send them back from answers that others gave.
     pub(super) strict: bool,
     /// Models that cannot think where the form of the answer is JSON.
-    unthinking_in_json: Models,
+    thinking_off_in_json: Models,
     /// Fields that it refuses, though nearly all others have them.
     unknown_fields: &'static [&'static str],
     /// Whether a message may say which of several persons speaks.
@@ -75,8 +75,8 @@ pub struct Flavour {
     pub(super) marks: bool,
     /// Whether it knows in Anthropic's dialect that a tool's arguments are to be held to their schema.
     pub(super) holds_tools: bool,
-    /// Whether it knows messages of the system amid a conversation in Anthropic's dialect, for models that hear them.
-    pub(super) system_amid: bool,
+    /// Whether it knows messages of the system within a conversation in Anthropic's dialect, for models that hear them.
+    pub(super) system_messages: bool,
     /// The betas that callers may ask for, in Anthropic's dialect.
     betas: Betas,
     /// Names of tools it takes; `None` is what its dialect says.
@@ -94,7 +94,7 @@ pub struct Flavour {
     /// The fields that ask for an effort.
     pub(super) effort: &'static [Template],
     /// The fields that switch reasoning off.
-    pub(super) unthinking: &'static [Template],
+    pub(super) thinking_off: &'static [Template],
     /// Whether its models can be forced to call a tool while they reason.
     pub(super) thinks_when_forced: bool,
     /// Its word for "some tool must be called", if it has one.
@@ -139,7 +139,7 @@ pub struct Flavour {
     /// The field of a message; an empty name means none.
     pub(super) thoughts: &'static str,
     /// The text written there if there was no reasoning, or it is no longer known.
-    unthought: &'static str,
+    no_thought: &'static str,
 }
 
 /// Models by how their names begin, after any vendor's name, and by what they must not hold. With one more digit it is
@@ -311,14 +311,14 @@ impl Flavour {
     }
 
     /// Returns the text sent to a model in place of reasoning that is not known.
-    pub(super) fn unthought(&self, model: Model<'_>) -> &'static str {
-        if BLANKING.has(model.family) { BLANK } else { self.unthought }
+    pub(super) fn no_thought(&self, model: Model<'_>) -> &'static str {
+        if BLANKING.has(model.family) { BLANK } else { self.no_thought }
     }
 
     /// Tells whether it answers a request only in a stream.
     pub(crate) fn streams_only(&self, request: &ChatRequest, model: Model<'_>) -> bool {
         let Some(StreamOnly { always, thinkers }) = self.stream_only else { return false };
-        let told = self.unthinking.iter().find_map(|(field, _)| request.extra.get(*field)?.flag());
+        let told = self.thinking_off.iter().find_map(|(field, _)| request.extra.get(*field)?.flag());
         let is_forced = matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
         let asked = if is_forced { Some(false) } else { request.effort.map(|effort| effort > Effort::None) };
         always.has(model.family) || told.or(asked).unwrap_or_else(|| thinkers.has(model.family))
@@ -387,8 +387,8 @@ impl Flavour {
     }
 
     /// Tells whether a model must not think to answer in the form that is asked for.
-    pub(super) fn unthinks_for(&self, request: &ChatRequest, model: Model<'_>) -> bool {
-        request.response_format != ResponseFormat::Text && self.unthinking_in_json.has(model.family)
+    pub(super) fn turns_thinking_off_for(&self, request: &ChatRequest, model: Model<'_>) -> bool {
+        request.response_format != ResponseFormat::Text && self.thinking_off_in_json.has(model.family)
     }
 
     /// Tells whether a model's thoughts are read only by its provider: all of them at OpenAI, elsewhere those of models
@@ -427,7 +427,7 @@ impl Flavour {
         let (word, plain) = (row[effort as usize], effort.word());
         let is_word = self.efforts.iter().any(|(_, words)| words.contains(&"high"));
         // No reasoning at all is asked for if there is any way to, even if it is not one of the steps.
-        let is_off = word.is_empty() && !self.unthinking.is_empty();
+        let is_off = word.is_empty() && !self.thinking_off.is_empty();
         if model.meant && is_word && !is_off {
             return plain;
         }

@@ -245,8 +245,8 @@ pub fn read(
 ) -> Result<ParsedRequest, BadRequest> {
     let read = |body: &Bytes| read_body(caller_dialect, path_model, stream_by_path, body);
     // Only a body that is no JSON can have half a letter in it.
-    read(body).or_else(|bad| match lone::mended(body).filter(|_| bad.field.is_empty()) {
-        Some(mended) => read(&mended),
+    read(body).or_else(|bad| match lone::repaired(body).filter(|_| bad.field.is_empty()) {
+        Some(repaired) => read(&repaired),
         None => Err(bad),
     })
 }

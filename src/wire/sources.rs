@@ -33,7 +33,7 @@ pub(super) struct Sources {
     /// Bytes of text so far, and where the block began that is being told.
     bytes: usize,
     block: usize,
-    unsaid: bool,
+    has_lost: bool,
 }
 
 impl Sources {
@@ -79,7 +79,7 @@ impl Sources {
         let Some(cited) = inner.or_else(|| serde_json::from_str(raw.get()).ok()) else { return };
         match cited.source() {
             Some(source) => self.add(source, cited.place().map_or(CitedRange::Unknown, CitedRange::Characters)),
-            None => self.unsaid = true,
+            None => self.has_lost = true,
         }
     }
 
@@ -105,7 +105,7 @@ impl Sources {
     pub(super) fn citation(&mut self, raw: &RawValue) {
         match serde_json::from_str::<Reference<'_>>(raw.get()).ok().and_then(|cited| cited.source()) {
             Some(source) => self.add(source, CitedRange::Since(self.block)),
-            None => self.unsaid = true,
+            None => self.has_lost = true,
         }
     }
 
@@ -122,7 +122,7 @@ impl Sources {
         let Ok(grounding) = serde_json::from_str::<Grounding<'_>>(raw.get()) else { return };
         let chunks = grounding.grounding_chunks.unwrap_or_default();
         let found: Vec<Option<Source>> = chunks.iter().map(Chunk::source).collect();
-        self.unsaid |= found.iter().any(Option::is_none);
+        self.has_lost |= found.iter().any(Option::is_none);
         let supports = grounding.grounding_supports.unwrap_or_default();
         let mut used = vec![false; found.len()];
         for support in &supports {
@@ -146,7 +146,7 @@ impl Sources {
     pub(super) fn finish(mut self, parts: &[AssistantPart]) -> (Vec<Source>, bool) {
         self.end();
         if self.found.is_empty() {
-            return (Vec::new(), self.unsaid);
+            return (Vec::new(), self.has_lost);
         }
         let text: String = parts.iter().filter_map(AssistantPart::as_text).collect();
         let all = text.chars().count();
@@ -159,7 +159,7 @@ impl Sources {
             };
             Source { place: place.start..place.end.max(place.start), ..source }
         });
-        (placed.collect(), self.unsaid)
+        (placed.collect(), self.has_lost)
     }
 }
 

@@ -76,13 +76,13 @@ impl Told {
     }
 
     /// Returns what a text says beyond all that came; `None` where it does not begin with that.
-    pub(super) fn unsaid<'t>(&self, whole: &'t str) -> Option<&'t str> {
+    pub(super) fn new_text<'t>(&self, whole: &'t str) -> Option<&'t str> {
         self.all.rest(whole)
     }
 
     /// Takes the end of all parts, which says all of them; returns what is new of that.
     pub(super) fn end_of_all<'t>(&mut self, whole: &'t str) -> &'t str {
-        let rest = self.unsaid(whole).unwrap_or_default();
+        let rest = self.new_text(whole).unwrap_or_default();
         self.all.add(rest);
         self.open = Sum::default();
         rest

@@ -34,7 +34,7 @@ pub enum Next {
     /// It tries again after a pause, while other targets are asked too.
     Silence,
     /// It asks again once, at once: another answer may be better.
-    Redraw,
+    AskAgain,
     /// It sends less, as long as it can be made shorter.
     Shorter,
     /// It does not come back, unless the provider says when.
@@ -146,14 +146,14 @@ pub struct Consequences {
     /// What it weighs on the target's health: 0 where it is not the provider's.
     pub weight: f64,
     /// Whether the provider's Retry-After is obeyed.
-    pub heeds: bool,
+    pub obeys_retry_after: bool,
     /// What the call does next.
     pub next: Next,
     /// What is put on hold, and for how long.
     pub hold: Option<HoldRule>,
     /// Its rank among refusals of one request: higher is more useful to the caller. `None` where it is not about the
     /// request.
-    pub telling: Option<u8>,
+    pub refusal_rank: Option<u8>,
     /// The status for the caller if no target answered.
     pub status: CallerStatus,
     /// Why what was paid for it bought no answer.
@@ -191,45 +191,45 @@ impl FailureClass {
         };
         use FailureClass as C;
         use FaultOwner::{Account, NotAFault, Ours, Provider, Request as Caller};
-        use Next::{End, Leave, Pause, Redraw, Reject, Resend, Shorter, Silence};
+        use Next::{AskAgain, End, Leave, Pause, Reject, Resend, Shorter, Silence};
         use Scope::{Endpoint, Key, Model, Request};
         use Waste::{Abandoned, CallEnded, Cancelled, CutOff, DrawnAgain, Failed, SlowerOfTwo, Stopped};
         const YES: bool = true;
         const NO: bool = false;
         #[rustfmt::skip]
-        let (owner, scope, weight, heeds, next, hold, telling, status, waste) = match self {
-            C::Unsent         => (NotAFault, Request,  0.0,  NO,  Resend,  None,   None,    Unavailable, Failed),
-            C::Connect        => (Provider,  Endpoint, 1.0,  NO,  Pause,   None,   None,    Unavailable, Failed),
-            C::Server         => (Provider,  Model,    1.0,  YES, Pause,   None,   None,    Unavailable, Failed),
-            C::Overloaded     => (Provider,  Endpoint, 1.0,  YES, Pause,   None,   None,    Unavailable, Failed),
-            C::RateLimited    => (Account,   Key,      0.0,  YES, Leave,   LIMIT,  None,    RateLimited, Failed),
+        let (owner, scope, weight, obeys_retry_after, next, hold, refusal_rank, status, waste) = match self {
+            C::Unsent         => (NotAFault, Request,  0.0,  NO,  Resend,   None,   None,    Unavailable, Failed),
+            C::Connect        => (Provider,  Endpoint, 1.0,  NO,  Pause,    None,   None,    Unavailable, Failed),
+            C::Server         => (Provider,  Model,    1.0,  YES, Pause,    None,   None,    Unavailable, Failed),
+            C::Overloaded     => (Provider,  Endpoint, 1.0,  YES, Pause,    None,   None,    Unavailable, Failed),
+            C::RateLimited    => (Account,   Key,      0.0,  YES, Leave,    LIMIT,  None,    RateLimited, Failed),
             C::RequestExceedsLimit => (Caller, Request, 0.0, NO, Leave, None, Some(2), TooLarge, Failed),
-            C::OutOfMoney     => (Account,   Key,      0.0,  NO,  Leave,   MONEY,  None,    Operator,    Failed),
-            C::Unauthorised   => (Account,   Key,      0.0,  NO,  Leave,   KEY,    None,    Operator,    Failed),
-            C::Forbidden      => (Account,   Key,      0.0,  NO,  Leave,   PERMIT, None,    Operator,    Failed),
-            C::ModelGone      => (Provider,  Model,    0.0,  NO,  Leave,   MODEL,  None,    Operator,    Failed),
-            C::WrongAddress   => (Ours,      Endpoint, 0.0,  NO,  Leave,   PLACE,  None,    Operator,    Failed),
-            C::BadRequest     => (Caller,    Request,  0.0,  NO,  Reject,  None,   Some(4), Invalid,     Failed),
+            C::OutOfMoney     => (Account,   Key,      0.0,  NO,  Leave,    MONEY,  None,    Operator,    Failed),
+            C::Unauthorised   => (Account,   Key,      0.0,  NO,  Leave,    KEY,    None,    Operator,    Failed),
+            C::Forbidden      => (Account,   Key,      0.0,  NO,  Leave,    PERMIT, None,    Operator,    Failed),
+            C::ModelGone      => (Provider,  Model,    0.0,  NO,  Leave,    MODEL,  None,    Operator,    Failed),
+            C::WrongAddress   => (Ours,      Endpoint, 0.0,  NO,  Leave,    PLACE,  None,    Operator,    Failed),
+            C::BadRequest     => (Caller,    Request,  0.0,  NO,  Reject,   None,   Some(4), Invalid,     Failed),
             // One unusual request proves nothing against a target; a target that refuses everything without an
             // explanation is out of order.
-            C::Declined       => (Caller,    Request,  0.25, NO,  Leave,   None,   Some(0), Invalid,     Failed),
-            C::Unsupported    => (Caller,    Request,  0.0,  NO,  Leave,   None,   Some(1), Invalid,     Failed),
-            C::ContextTooLong => (Caller,    Request,  0.0,  NO,  Shorter, None,   Some(5), TooLong,     Failed),
-            C::ContentPolicy  => (Caller,    Request,  0.0,  NO,  Reject,  None,   Some(3), Policy,      Failed),
-            C::NoFirstToken   => (Provider,  Model,    1.0,  NO,  Silence, None,   None,    Unavailable, Failed),
-            C::Stalled        => (Provider,  Model,    1.0,  NO,  Silence, None,   None,    Unavailable, CutOff),
-            C::Cut            => (Provider,  Model,    1.0,  NO,  Pause,   None,   None,    Unavailable, CutOff),
-            C::Empty          => (Provider,  Request,  1.0,  NO,  Redraw,  None,   None,    NoAnswer,    DrawnAgain),
-            C::Unusable       => (Provider,  Request,  0.5,  NO,  Redraw,  None,   None,    NoAnswer,    DrawnAgain),
-            C::Crashed        => (Ours,      Request,  0.0,  NO,  Pause,   None,   None,    Internal,    Failed),
-            C::Lack           => (Ours,      Request,  0.0,  NO,  Pause,   None,   None,    Unavailable, Failed),
-            C::CallerLeft     => (NotAFault, Request,  0.0,  NO,  End,     None,   None,    Unavailable, Abandoned),
-            C::Cancelled      => (NotAFault, Request,  0.0,  NO,  End,     None,   None,    Unavailable, Cancelled),
-            C::CallEnded      => (NotAFault, Request,  0.0,  NO,  End,     None,   None,    Unavailable, CallEnded),
-            C::Stopped        => (NotAFault, Request,  0.0,  NO,  End,     None,   None,    Unavailable, Stopped),
-            C::HedgeLost      => (NotAFault, Request,  0.0,  NO,  End,     None,   None,    Unavailable, SlowerOfTwo),
+            C::Declined       => (Caller,    Request,  0.25, NO,  Leave,    None,   Some(0), Invalid,     Failed),
+            C::Unsupported    => (Caller,    Request,  0.0,  NO,  Leave,    None,   Some(1), Invalid,     Failed),
+            C::ContextTooLong => (Caller,    Request,  0.0,  NO,  Shorter,  None,   Some(5), TooLong,     Failed),
+            C::ContentPolicy  => (Caller,    Request,  0.0,  NO,  Reject,   None,   Some(3), Policy,      Failed),
+            C::NoFirstToken   => (Provider,  Model,    1.0,  NO,  Silence,  None,   None,    Unavailable, Failed),
+            C::Stalled        => (Provider,  Model,    1.0,  NO,  Silence,  None,   None,    Unavailable, CutOff),
+            C::Cut            => (Provider,  Model,    1.0,  NO,  Pause,    None,   None,    Unavailable, CutOff),
+            C::Empty          => (Provider,  Request,  1.0,  NO,  AskAgain, None,   None,    NoAnswer,    DrawnAgain),
+            C::Unusable       => (Provider,  Request,  0.5,  NO,  AskAgain, None,   None,    NoAnswer,    DrawnAgain),
+            C::Crashed        => (Ours,      Request,  0.0,  NO,  Pause,    None,   None,    Internal,    Failed),
+            C::LocalShortage  => (Ours,      Request,  0.0,  NO,  Pause,    None,   None,    Unavailable, Failed),
+            C::CallerLeft     => (NotAFault, Request,  0.0,  NO,  End,      None,   None,    Unavailable, Abandoned),
+            C::Cancelled      => (NotAFault, Request,  0.0,  NO,  End,      None,   None,    Unavailable, Cancelled),
+            C::CallEnded      => (NotAFault, Request,  0.0,  NO,  End,      None,   None,    Unavailable, CallEnded),
+            C::Stopped        => (NotAFault, Request,  0.0,  NO,  End,      None,   None,    Unavailable, Stopped),
+            C::HedgeLost      => (NotAFault, Request,  0.0,  NO,  End,      None,   None,    Unavailable, SlowerOfTwo),
         };
-        Consequences { owner, scope, weight, heeds, next, hold, telling, status, waste }
+        Consequences { owner, scope, weight, obeys_retry_after, next, hold, refusal_rank, status, waste }
     }
 }
 

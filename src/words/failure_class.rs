@@ -54,7 +54,7 @@ pub enum FailureClass {
     /// The attempt itself panicked or was killed. Our fault.
     Crashed,
     /// This machine lacks what an attempt takes: sockets, memory, a resolver. The fault is on this side.
-    Lack,
+    LocalShortage,
     /// Its caller left, or no longer read the answer. Not a fault.
     CallerLeft,
     /// A holder of its call ended the call. Not a fault.
@@ -90,7 +90,7 @@ named!(FailureClass {
     Empty = "empty",
     Unusable = "unusable",
     Crashed = "crashed",
-    Lack = "lack",
+    LocalShortage = "lack",
     CallerLeft = "caller_left",
     Cancelled = "cancelled",
     CallEnded = "call_ended",

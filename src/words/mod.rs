@@ -11,6 +11,7 @@ pub mod date;
 pub mod drift;
 pub mod fnv;
 pub(crate) mod hex;
+pub(crate) mod locks;
 mod money;
 pub mod limits;
 pub(crate) mod named;

@@ -49,7 +49,7 @@ impl fmt::Display for Amount {
 pub struct OverBudget {
     /// Its name.
     pub budget: Arc<str>,
-    /// The purse, if it has several or does not cover everything: `team red`. Empty otherwise.
+    /// The account, if it has several or does not cover everything: `team red`. Empty otherwise.
     pub of: String,
     /// What is spent.
     pub spent: Amount,

@@ -223,7 +223,7 @@ fn what_is_named_wrongly_is_found() {
         assert_eq!(names(quoted).into_iter().find(|name| !code.has(name)), missing, "{quoted}");
     }
     for (quoted, known) in [
-        ("store/purses.rs", Some(true)),
+        ("store/budget_accounts.rs", Some(true)),
         ("store/recall.rs", Some(false)),
         ("wire/openai", Some(true)),
         ("wire/serve/*/read.rs", Some(true)),

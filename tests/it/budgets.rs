@@ -1,4 +1,4 @@
-//! Budgets: limits, purses, and how calls are treated once they are spent.
+//! Budgets: limits, accounts, and how calls are treated once they are spent.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ async fn whose_budget_is_spent_is_refused_and_told_which_how_much_and_when_it_re
     assert!(runtime.chat(ask("red", 10)).await.is_err());
     assert_eq!(providers[0].counts().received, received, "nothing was sent");
     let health = runtime.health();
-    let red = health.budgets.iter().find(|purse| purse.budget.of == "team red").expect("its purse");
+    let red = health.budgets.iter().find(|account| account.budget.of == "team red").expect("its purse");
     assert_eq!(red.reserved, Amount::Dollars(0.0));
     assert!(red.budget.spent.number() > 0.0, "{red:?}");
 }
@@ -92,9 +92,9 @@ async fn a_hundred_calls_at_once_stay_within_their_budget_and_nothing_stays_rese
     assert!(answered > 0 && refused > 0, "{answered} {refused}");
     // No answer is longer than its reservation.
     assert!(spent(&runtime) <= 0.1 + 1e-9, "{}", spent(&runtime));
-    let purse = runtime.health().budgets.remove(0);
-    assert!((purse.budget.spent.number() - spent(&runtime)).abs() < 1e-6, "{purse:?}");
-    assert_eq!(purse.reserved, Amount::Dollars(0.0));
+    let account = runtime.health().budgets.remove(0);
+    assert!((account.budget.spent.number() - spent(&runtime)).abs() < 1e-6, "{account:?}");
+    assert_eq!(account.reserved, Amount::Dollars(0.0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,8 +182,8 @@ async fn budgets_change_with_the_configuration_and_keep_what_is_spent() {
     let before = spent(&runtime);
     runtime.reconfigure(config(10.0)).await.expect("a good configuration");
     assert!(runtime.chat(ask("red", 10)).await.is_ok());
-    let purse = runtime.health().budgets.remove(0);
-    assert!(purse.budget.spent.number() > before - 1e-9, "{purse:?}");
+    let account = runtime.health().budgets.remove(0);
+    assert!(account.budget.spent.number() > before - 1e-9, "{account:?}");
     runtime.reconfigure(priced(&providers)).await.expect("a good configuration");
     assert!(runtime.health().budgets.is_empty());
 }
@@ -208,22 +208,22 @@ async fn a_runtime_that_is_started_anew_goes_on_with_what_was_spent() {
     config.store = Some(standin::config::StoreConfig::new(&file));
     let runtime = start(config.clone()).await;
     while runtime.chat(ask("red", 10)).await.is_ok() {}
-    let purses = |runtime: &Runtime| {
-        let mut purses: Vec<_> = runtime
+    let accounts = |runtime: &Runtime| {
+        let mut accounts: Vec<_> = runtime
             .health()
             .budgets
             .into_iter()
             .map(|one| (one.budget.budget, one.budget.of, one.budget.spent))
             .collect();
-        purses.sort_by(|one, other| (&one.0, &one.1).cmp(&(&other.0, &other.1)));
-        purses
+        accounts.sort_by(|one, other| (&one.0, &one.1).cmp(&(&other.0, &other.1)));
+        accounts
     };
-    let before = purses(&runtime);
+    let before = accounts(&runtime);
     assert_eq!(before.len(), 3, "{before:?}");
     runtime.drain(Duration::from_secs(5)).await;
     drop(runtime);
     let runtime = start(config).await;
-    assert_eq!(purses(&runtime), before);
+    assert_eq!(accounts(&runtime), before);
     let why = over(runtime.chat(ask("red", 10)).await.expect_err("it was spent before"));
     assert_eq!(&*why.budget, "all");
     drop(runtime);

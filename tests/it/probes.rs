@@ -67,8 +67,8 @@ async fn a_target_that_is_out_comes_back_by_probes_without_a_callers_call() {
     assert!(attempts.iter().all(|attempt| attempt.probe && attempt.target.to_string() == "a/m"));
     let cost: f64 = attempts.iter().filter_map(|attempt| attempt.cost_usd).sum();
     let budgets = world.runtime.health().budgets;
-    let purse = budgets.iter().find(|purse| &*purse.budget.budget == "probes of a").expect("a budget");
-    assert!(cost > 0.0 && (purse.budget.spent.number() - cost).abs() < 1e-8, "{purse:?} {cost}");
+    let account = budgets.iter().find(|account| &*account.budget.budget == "probes of a").expect("a budget");
+    assert!(cost > 0.0 && (account.budget.spent.number() - cost).abs() < 1e-8, "{account:?} {cost}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ use super::{failed, load};
 /// The longest a model may be silent before a word, where its `first_token` does not say: one that thinks is slower.
 const SILENT_MAX: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(50)];
 /// The longest that the word itself may take.
-const WORD_MAX: Duration = Duration::from_secs(10);
+const PROBE_MAX: Duration = Duration::from_secs(10);
 /// The most models that are asked at once.
 const ASKED_MAX: usize = 8;
 /// Tokens for a word, and for the model's reasoning before it.
@@ -174,7 +174,7 @@ fn cost(target: &Described) -> Option<f64> {
 fn patience(config: &standin::Config, target: &Described) -> Duration {
     let model = config.providers.get(&*target.id.provider).and_then(|own| own.models.get(&*target.id.model));
     let silent = model.and_then(|model| model.first_token).unwrap_or(SILENT_MAX[usize::from(target.reasons)]);
-    silent.saturating_add(WORD_MAX).min(config.failover.deadline)
+    silent.saturating_add(PROBE_MAX).min(config.failover.deadline)
 }
 
 async fn ask(mut config: standin::Config, targets: &[&Described]) -> ExitCode {

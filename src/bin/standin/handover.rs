@@ -84,7 +84,7 @@ impl Successor {
         let problem = |error: io::Error| format!("{} cannot be started: {error}", self.program.display());
         let (told, tells) = UnixDatagram::pair().map_err(problem)?;
         told.set_nonblocking(true).map_err(problem)?;
-        sidecar.hands_over().await;
+        sidecar.tell_next().await;
         let mut child = self.spawn(sidecar, tells).map_err(problem)?;
         let began = Instant::now();
         loop {

@@ -17,7 +17,7 @@ use standin::sidecar::{Settings, printable};
 
 use super::{failed, load, write};
 use given::InputValue;
-use outcome::stand_in;
+use outcome::placeholder;
 
 pub fn run(options: &super::Import) -> ExitCode {
     let name = options.file.display().to_string();
@@ -91,7 +91,7 @@ impl super::Gateway {
 /// Checks the result; a variable that is not set here may be set where it is served.
 fn checked(config: &str) -> Result<(), String> {
     let variable =
-        |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).or_else(|| Some(stand_in(name)));
+        |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).or_else(|| Some(placeholder(name)));
     match Settings::parse(config, variable) {
         Ok(settings) => settings.check().map(drop).map_err(|errors| errors.to_string()),
         Err(errors) => Err(errors.to_string()),

@@ -84,7 +84,7 @@ pub async fn run(options: super::Drill) -> ExitCode {
         Ok(loaded) => loaded,
         Err(problem) => return failed(&problem),
     };
-    stage::hush();
+    stage::silence_panics();
     let config = loaded.settings.runtime;
     let targets = match config.targets() {
         Ok(targets) => targets,
@@ -130,7 +130,7 @@ pub async fn run(options: super::Drill) -> ExitCode {
 
 /// Starts drills and a runtime, lets all providers answer well for a second, and then starts the fault.
 async fn play(row: &Row, config: &Config, route: &str, options: &super::Drill) -> Result<Vec<Call>, String> {
-    let (config, drills) = stand_in(config.clone()).await?;
+    let (config, drills) = with_drills(config.clone()).await?;
     let runtime = Runtime::builder().config(config).start().await.map_err(|error| error.to_string())?;
     let explained = runtime.explain(route).await.map_err(|error| error.to_string())?;
     let ask = Ask { runtime: runtime.clone(), route: route.to_owned(), embeds: explained.planned.is_empty() };
@@ -161,7 +161,7 @@ async fn play(row: &Row, config: &Config, route: &str, options: &super::Drill) -
 }
 
 /// Replaces every provider by a drill.
-async fn stand_in(mut config: Config) -> Result<(Config, BTreeMap<String, Drill>), String> {
+async fn with_drills(mut config: Config) -> Result<(Config, BTreeMap<String, Drill>), String> {
     let targets = config.targets().map_err(|error| error.to_string())?;
     load::keep_nothing(&mut config);
     let mut drills = BTreeMap::new();

@@ -23,7 +23,7 @@ pub async fn run(options: super::Serve, mut inherited: InheritedSockets) -> Exit
         Err(error) => return failed(&error),
     };
     // From now on a signal that comes during the start is handled once the sidecar serves.
-    let signals = match Signals::heed() {
+    let signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => return failed(&error),
     };
@@ -64,7 +64,7 @@ pub async fn run(options: super::Serve, mut inherited: InheritedSockets) -> Exit
         Err(error) => return failed(&error),
     };
     sidecar.tell_of(lines.log());
-    introduce(&lines, &sidecar, &settings, &about);
+    print_addresses(&lines, &sidecar, &settings, &about);
     if let Some(stage) = &stage {
         stage.trouble(sidecar.runtime());
     }
@@ -73,7 +73,7 @@ pub async fn run(options: super::Serve, mut inherited: InheritedSockets) -> Exit
     let drain = sidecar.drain();
     lines.say(&format!("standin: draining, {} s at most; interrupt again to stop at once", drain.as_secs()));
     let left = tokio::select! {
-        left = async { if is_followed { sidecar.give_way(drain).await } else { sidecar.stop(drain).await } } => left,
+        left = async { if is_followed { sidecar.hand_over(drain).await } else { sidecar.stop(drain).await } } => left,
         _ = tokio::signal::ctrl_c() => return ExitCode::from(130),
     };
     if left > 0 {
@@ -83,7 +83,7 @@ pub async fn run(options: super::Serve, mut inherited: InheritedSockets) -> Exit
 }
 
 /// Prints the addresses and a first request.
-fn introduce(lines: &Lines, sidecar: &Sidecar, settings: &Settings, about: &str) {
+fn print_addresses(lines: &Lines, sidecar: &Sidecar, settings: &Settings, about: &str) {
     let scheme = if settings.server.tls.is_some() { "https" } else { "http" };
     let address = sidecar.address();
     let routes: Vec<&str> = settings.runtime.routes.keys().map(String::as_str).collect();
@@ -158,7 +158,7 @@ struct Signals {
 const FILE_FULL: i32 = 25;
 
 impl Signals {
-    fn heed() -> std::io::Result<Self> {
+    fn listen() -> std::io::Result<Self> {
         let (hang_up, terminate) = (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?);
         let (interrupt, file_full) = (signal(SignalKind::interrupt())?, signal(SignalKind::from_raw(FILE_FULL))?);
         let hand_over = signal(SignalKind::user_defined2())?;
@@ -191,7 +191,7 @@ async fn until_told(
                 }
                 continue;
             }
-            () = sidecar.heads_the_line(), if hands_over => match next.start(sidecar).await {
+            () = sidecar.wait_for_store(), if hands_over => match next.start(sidecar).await {
                 Ok(process) => {
                     tracing::info!(process, "another process serves on these sockets now");
                     return true;

@@ -87,7 +87,7 @@ impl Stage {
         if !self.storm {
             return;
         }
-        hush();
+        silence_panics();
         let faults = [
             Fault::Reset,
             Fault::CutAfter(0),
@@ -115,7 +115,7 @@ impl Stage {
 }
 
 /// Keeps intended panics from being printed: they are part of a rehearsal.
-pub fn hush() {
+pub fn silence_panics() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if !is_asked_for(panic) {

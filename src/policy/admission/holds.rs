@@ -6,14 +6,14 @@
 use std::time::{Duration, Instant};
 
 use super::{Admission, Effect, Ticket};
-use crate::policy::snapshot::{Barrier, BreakerState, Force};
+use crate::policy::snapshot::{BreakerState, Force, IndexedHold};
 use crate::policy::suspension::Suspension;
 use crate::words::consequence::HoldRule;
 use crate::words::{Cause, FailureClass, Scope};
 
 /// Returns a hold as it is told.
-const fn held(target: Option<usize>, key: Option<usize>, hold: &Suspension) -> Barrier {
-    Barrier { target, key, cause: Cause::Failure(hold.class), since: hold.since, until: Some(hold.until) }
+const fn held(target: Option<usize>, key: Option<usize>, hold: &Suspension) -> IndexedHold {
+    IndexedHold { target, key, cause: Cause::Failure(hold.class), since: hold.since, until: Some(hold.until) }
 }
 
 impl Admission {
@@ -39,12 +39,12 @@ impl Admission {
     }
 
     /// Returns all that keeps keys and targets out: holds, open breakers, and operators' overrides.
-    pub fn barriers(&self, now: Instant) -> Vec<Barrier> {
+    pub fn indexed_holds(&self, now: Instant) -> Vec<IndexedHold> {
         let stands = |(_, _, hold): &(_, _, &Suspension)| hold.stands(now);
-        let mut all: Vec<Barrier> =
+        let mut all: Vec<IndexedHold> =
             self.holds().filter(stands).map(|(target, key, hold)| held(target, key, hold)).collect();
         for (index, of) in self.targets.iter().enumerate() {
-            let alone = |cause, since, until| Barrier { target: Some(index), key: None, cause, since, until };
+            let alone = |cause, since, until| IndexedHold { target: Some(index), key: None, cause, since, until };
             if let Force::Off { until } = of.overridden
                 && until.is_none_or(|until| until > now)
             {
@@ -66,13 +66,13 @@ impl Admission {
     /// Lifts everything that keeps targets and keys out, and returns it: holds end, breakers close, operators'
     /// overrides end. `target` alone means a target and all holds of keys there, `key` alone means that key at every
     /// target, neither means everything.
-    pub fn reset(&mut self, target: Option<usize>, key: Option<usize>, now: Instant) -> Vec<Barrier> {
-        let concerned = |barrier: &Barrier| {
-            let of_target = target.is_none_or(|target| barrier.target.is_none_or(|of| of == target));
-            let of_key = key.is_none_or(|key| barrier.key == Some(key));
+    pub fn reset(&mut self, target: Option<usize>, key: Option<usize>, now: Instant) -> Vec<IndexedHold> {
+        let concerned = |indexed_hold: &IndexedHold| {
+            let of_target = target.is_none_or(|target| indexed_hold.target.is_none_or(|of| of == target));
+            let of_key = key.is_none_or(|key| indexed_hold.key == Some(key));
             of_target && of_key
         };
-        let lifted: Vec<Barrier> = self.barriers(now).into_iter().filter(concerned).collect();
+        let lifted: Vec<IndexedHold> = self.indexed_holds(now).into_iter().filter(concerned).collect();
         let keys: Vec<usize> = (0..self.keys.len()).filter(|&of| key.is_none_or(|key| key == of)).collect();
         for index in (0..self.targets.len()).filter(|&of| target.is_none_or(|target| target == of)) {
             let of = &mut self.targets[index];

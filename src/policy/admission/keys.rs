@@ -223,6 +223,6 @@ impl KeyRecord {
     }
 }
 
-lasting!(struct KeyRest { until, look });
-lasting!(struct KeyRecord { failed_in_a_row, waits, wait, rest, rests } anew { failed });
-lasting!(struct TargetKey { hold, headroom, record });
+persist!(struct KeyRest { until, look });
+persist!(struct KeyRecord { failed_in_a_row, waits, wait, rest, rests } anew { failed });
+persist!(struct TargetKey { hold, headroom, record });

@@ -230,7 +230,7 @@ impl Target {
     }
 }
 
-lasting!(struct Target {
+persist!(struct Target {
     options, health, breaker, hold, overridden, override_since, keys, concurrency, expected,
     key_next, flagged, admitted, failed, breaks_off, last_used,
 });

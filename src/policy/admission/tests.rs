@@ -627,7 +627,7 @@ fn a_sole_targets_verdict_is_looked_at_after_a_second_by_one_call_and_an_answer_
             } else {
                 let told = bench.report(&look, SUCCESS);
                 assert!(
-                    matches!(told[..], [Effect::Lifted(Barrier { cause: Cause::Failure(why), .. })] if why == class)
+                    matches!(told[..], [Effect::Lifted(IndexedHold { cause: Cause::Failure(why), .. })] if why == class)
                 );
                 assert!(bench.admit(0).is_ok());
             }
@@ -671,8 +671,8 @@ fn an_operator_lifts_all_holds_and_is_told_what_they_were() {
     bench.fail(0, failure(FailureClass::Unauthorised));
     bench.fail(1, failure(FailureClass::ModelGone));
     bench.admission.force(1, Force::Off { until: None }, bench.now);
-    let named = |barriers: &[Barrier]| -> Vec<_> {
-        barriers.iter().map(|it| format!("{:?} {:?} {}", it.target, it.key, it.cause)).collect()
+    let named = |indexed_holds: &[IndexedHold]| -> Vec<_> {
+        indexed_holds.iter().map(|it| format!("{:?} {:?} {}", it.target, it.key, it.cause)).collect()
     };
     let all = [
         "None Some(1) unauthorised",
@@ -680,7 +680,7 @@ fn an_operator_lifts_all_holds_and_is_told_what_they_were() {
         "Some(1) None model_gone",
         "Some(1) None operator",
     ];
-    assert_eq!(named(&bench.admission.barriers(bench.now)), all);
+    assert_eq!(named(&bench.admission.indexed_holds(bench.now)), all);
     for (target, key, lifted) in [
         (None, None, &all[..]),
         (Some(0), None, &all[..2]),
@@ -691,7 +691,7 @@ fn an_operator_lifts_all_holds_and_is_told_what_they_were() {
         let mut admission = bench.admission.clone();
         assert_eq!(named(&admission.reset(target, key, bench.now)), lifted);
         let left: Vec<_> = all.into_iter().filter(|one| !lifted.contains(one)).collect();
-        assert_eq!(named(&admission.barriers(bench.now)), left);
+        assert_eq!(named(&admission.indexed_holds(bench.now)), left);
         let told = admission.effects();
         assert_eq!(told.len(), lifted.len(), "each is told: {told:?}");
         if target.is_some() || key.is_none() {
@@ -701,9 +701,9 @@ fn an_operator_lifts_all_holds_and_is_told_what_they_were() {
     }
     bench.admission.reset(None, None, bench.now);
     bench.break_it(0);
-    assert_eq!(named(&bench.admission.barriers(bench.now)), ["Some(0) None breaker_open"]);
+    assert_eq!(named(&bench.admission.indexed_holds(bench.now)), ["Some(0) None breaker_open"]);
     bench.admission.reset(Some(0), None, bench.now);
-    assert_eq!((bench.health(0).breaker, bench.admission.barriers(bench.now)), (BreakerState::Closed, vec![]));
+    assert_eq!((bench.health(0).breaker, bench.admission.indexed_holds(bench.now)), (BreakerState::Closed, vec![]));
     assert_eq!(bench.admission.reset(None, None, bench.now), [], "and nothing is no fault");
 }
 
@@ -1325,8 +1325,8 @@ fn a_look_lifts_and_shortens_nothing_that_was_said_after_it_was_sent() {
 fn an_override_that_is_over_is_no_barrier() {
     let mut bench = Bench::new(1, 1);
     bench.admission.force(0, Force::Off { until: Some(bench.now + MINUTE) }, bench.now);
-    assert_eq!(bench.admission.barriers(bench.now).len(), 1);
-    assert_eq!(bench.admission.barriers(bench.now + MINUTE), []);
+    assert_eq!(bench.admission.indexed_holds(bench.now).len(), 1);
+    assert_eq!(bench.admission.indexed_holds(bench.now + MINUTE), []);
     assert!(bench.admission.reset(None, None, bench.now + MINUTE).is_empty());
 }
 
@@ -1621,15 +1621,15 @@ proptest! {
         steps in steps(),
         seconds in prop::collection::vec(0..20_000_u64, 4),
     ) {
-        use crate::policy::lasting;
+        use crate::policy::persist;
 
         let mut model = Model::new();
         for step in steps {
             model.step(step)?;
         }
         let Bench { admission, now, .. } = model.bench;
-        let bytes = lasting::write(&admission, now);
-        let known: Option<Admission> = lasting::read(&bytes, now);
+        let bytes = persist::write(&admission, now);
+        let known: Option<Admission> = persist::read(&bytes, now);
         let (mut other, same) = (Admission::new(options(2, 2), now), [Some(0), Some(1)]);
         other.carry(&known.expect("what was written"), &same, &same, now);
         let mut own = Admission::restore(&admission, true, now);
@@ -1639,7 +1639,7 @@ proptest! {
             for target in 0..2 {
                 prop_assert_eq!(other.health(target, 0, at), own.health(target, 0, at));
             }
-            prop_assert_eq!(other.barriers(at), own.barriers(at));
+            prop_assert_eq!(other.indexed_holds(at), own.indexed_holds(at));
         }
     }
 }

@@ -198,7 +198,7 @@ fn a_probe_that_proves_nothing_frees_its_slot() {
 fn a_half_open_breaker_has_no_alarm() {
     let mut bench = Bench::run("3*fail +5s take");
     for _ in 0..9 {
-        let heard = bench.breaker.overhear(Evidence::failure(1.0), 0.0, bench.now, &mut bench.rng);
+        let heard = bench.breaker.sibling_failed(Evidence::failure(1.0), 0.0, bench.now, &mut bench.rng);
         bench.note(heard);
     }
     assert_eq!(bench.trace, ["open", "half_open"]);

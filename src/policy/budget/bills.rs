@@ -112,8 +112,8 @@ fn saturated(tokens: u64) -> u32 {
     u32::try_from(tokens).unwrap_or(u32::MAX)
 }
 
-/// What was billed for a kind of prompts, as one process leaves it to the next. It has no age: how long a prompt is that
-/// is only named does not follow from the time.
+/// What was billed for a kind of prompts, as one process leaves it to the next. It has no age: how long a prompt is
+/// that is only named does not follow from the time.
 #[cfg(feature = "store")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownBill {
@@ -123,15 +123,15 @@ pub struct KnownBill {
     excess: Excess,
 }
 
-lasting!(
+persist!(
     enum PromptSizing {
         Counted,
         Shows,
         Grows,
     }
 );
-lasting!(struct Excess { now, before, answers });
-lasting!(struct KnownBill { route, target, sizing, excess });
+persist!(struct Excess { now, before, answers });
+persist!(struct KnownBill { route, target, sizing, excess });
 
 /// What was billed beyond the estimate, for each kind of prompts.
 #[derive(Debug, Default)]

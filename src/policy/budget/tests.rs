@@ -61,7 +61,7 @@ fn a_clock_that_was_ahead_for_a_moment_neither_locks_a_budget_nor_renews_it() {
 }
 
 #[test]
-fn a_purse_is_of_everything_of_one_or_of_each() {
+fn an_account_is_of_everything_of_one_or_of_each() {
     let of = |of: BudgetScope, about: &CallFacts| of.account(about).map(str::to_owned);
     let call = about("smart", "ci", "red");
     let one = |name: &str| Some(name.to_owned());
@@ -285,7 +285,7 @@ fn a_refusal_passes_only_where_attempts_in_flight_may_leave_room() {
 }
 
 #[test]
-fn the_emptiest_purse_is_told_first_and_the_one_of_everything_before_anything_is_spent() {
+fn the_emptiest_account_is_told_first_and_the_one_of_everything_before_anything_is_spent() {
     let now = at(WEDNESDAY, 1);
     let names = |money: &Budgets| money.health(now).into_iter().map(|account| account.budget.of).collect::<Vec<_>>();
     let mut money =

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use rand::{Rng, RngExt};
 
 use super::{Failover, GiveUp, Reason, TargetState};
-use crate::policy::patience::look_share;
 use crate::policy::suspension::Suspension;
+use crate::policy::time_left::look_share;
 use crate::words::consequence::{HoldRule, Next};
 use crate::words::{Failure, FailureClass, Scope};
 
@@ -79,7 +79,9 @@ impl Failover {
                 self.uncount(at);
                 Again(Reason::Resend, now)
             }
-            _ if consequences.heeds && back.is_some() => Again(Reason::Deferred, back.max(Some(rested)).unwrap_or(now)),
+            _ if consequences.obeys_retry_after && back.is_some() => {
+                Again(Reason::Deferred, back.max(Some(rested)).unwrap_or(now))
+            }
             // Any failure that may pass: a user with only one provider must not be worse off than with its SDK, which
             // tries again.
             Next::Pause | Next::Resend => {
@@ -88,14 +90,14 @@ impl Failover {
                 Again(Reason::Pause, (now + pause(times, rng)).max(rested).max(spread))
             }
             Next::Silence => Again(Reason::Silence, (now + pause(times, rng)).max(rested)),
-            Next::Redraw => {
+            Next::AskAgain => {
                 // Two targets have failed at it: it is likely the request that cannot be answered so.
                 let others = self.targets.iter().any(|met| met.unusable > 1);
                 let met = &mut self.targets[at];
                 met.unusable += 1;
                 match met.unusable {
                     _ if others => End(None),
-                    1 => Again(Reason::Redraw, now),
+                    1 => Again(Reason::AskAgain, now),
                     _ => Spent,
                 }
             }
@@ -163,10 +165,10 @@ pub(super) fn pause(times: u32, rng: &mut impl Rng) -> Duration {
 /// Tells whether a failure is about this request rather than about the target: what a call ends with when no other
 /// target could take it.
 pub(super) fn is_own(class: FailureClass) -> bool {
-    class.consequences().telling.is_some()
+    class.consequences().refusal_rank.is_some()
 }
 
 /// Ranks a refusal by its use to a caller: one that the caller can correct comes before all others.
-pub(super) fn telling(failure: &Failure) -> (Option<u8>, bool) {
-    (failure.class.consequences().telling, failure.code.is_some())
+pub(super) fn refusal_rank(failure: &Failure) -> (Option<u8>, bool) {
+    (failure.class.consequences().refusal_rank, failure.code.is_some())
 }

@@ -27,7 +27,7 @@ impl Failover {
             return None;
         }
         let most = self.wait_left(1.0, now);
-        let back = back.filter(|_| class.consequences().heeds);
+        let back = back.filter(|_| class.consequences().obeys_retry_after);
         let wait = match back {
             Some(back) => {
                 let told = back.saturating_duration_since(now);

@@ -23,9 +23,9 @@ use super::{
 };
 use crate::policy::hedge::{Cost, Join};
 use crate::policy::look_pace::Look;
-use crate::policy::patience::{CallerPatience, TimeLeft, look_every, reached};
 use crate::policy::retry_budget::RetryBudget;
 use crate::policy::snapshot::Refusal;
+use crate::policy::time_left::{CallerPatience, TimeLeft, look_every, reached};
 use crate::words::OnExhausted;
 
 /// With nothing in flight a call waits no longer than this until it may look at a silent target.
@@ -407,9 +407,9 @@ impl Failover {
         });
         let (first, eldest) = running.clone().min_by_key(|(since, _)| *since)?;
         let overdue = |planned: Planned| planned.overdue.unwrap_or(planned.first_token_max);
-        let borne = eldest.overdue.map_or(eldest.first_token_max, |overdue| overdue.saturating_mul(2));
+        let tolerated = eldest.overdue.map_or(eldest.first_token_max, |overdue| overdue.saturating_mul(2));
         let last = running.map(|(since, planned)| since + overdue(planned)).max();
-        last.max(Some(first + borne.max(SILENCE_MIN))).map(|at| at.min(self.latest_for_less(first, &eldest)))
+        last.max(Some(first + tolerated.max(SILENCE_MIN))).map(|at| at.min(self.latest_for_less(first, &eldest)))
     }
 
     /// Returns by when a call takes less whose first attempt in flight began then. Targets that are kept for this have

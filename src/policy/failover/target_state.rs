@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::Planned;
 use crate::policy::hedge::{Cost, Join};
-use crate::policy::patience::reached;
 use crate::policy::retry_budget::RetryKind;
 use crate::policy::snapshot::{Gate, Refusal};
+use crate::policy::time_left::reached;
 
 /// Why a target is asked, in the order in which those that are due go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,7 +16,7 @@ pub(super) enum Reason {
     /// Its key failed; it may have another: at once, free, and not counted.
     OtherKey,
     /// Its answer was of no use; the next one may be.
-    Redraw,
+    AskAgain,
     /// It failed in a way that may pass at once, and its route has it tried again before others are.
     Retry,
     /// It is new to the call.

@@ -501,7 +501,7 @@ fn of_several_refusals_the_caller_gets_the_most_specific() {
         said(C::BadRequest, None),
         said(C::ContextTooLong, None),
     ];
-    assert!(rising.is_sorted_by(|less, more| telling(less) < telling(more)));
+    assert!(rising.is_sorted_by(|less, more| refusal_rank(less) < refusal_rank(more)));
     assert!(rising.iter().all(|failure| is_own(failure.class)));
 }
 
@@ -1199,11 +1199,11 @@ fn a_target_that_breaks_off_what_it_begins_is_shown_once_it_is_whole() {
 #[test]
 fn a_call_behind_others_waits_for_a_place_and_asks_nothing() {
     let mut call = buffered(&[]);
-    call.machine.stand_behind();
+    call.machine.queue_behind_others();
     assert_eq!(call.next(), Step::Queue(call.machine.deadline()));
     let sooner = call.now + Duration::from_secs(7);
     call.machine.set_deadline(sooner);
-    call.machine.stand_behind();
+    call.machine.queue_behind_others();
     assert_eq!((call.next(), call.machine.deadline()), (Step::Queue(sooner), sooner));
     call.machine.woken(call.now);
     assert_eq!(call.next(), Step::Plan);

@@ -21,7 +21,7 @@ pub struct AttemptSummary {
     /// When the target may be asked again, where it said so.
     pub back: Option<Instant>,
     /// Whether the attempt that was faster had been asked later, because this one was late.
-    pub outlived: bool,
+    pub overtaken: bool,
 }
 
 /// A reader that blocked the attempt for this long makes its time per token meaningless.
@@ -43,9 +43,9 @@ impl AttemptSummary {
                 Outcome::Cancelled(CancelReason::Left)
             }
             FailureClass::CallEnded => Outcome::Cancelled(CancelReason::Ended),
-            FailureClass::HedgeLost if self.outlived => Outcome::Cancelled(CancelReason::Outlived),
+            FailureClass::HedgeLost if self.overtaken => Outcome::Cancelled(CancelReason::Overtaken),
             FailureClass::HedgeLost => Outcome::Cancelled(CancelReason::Lost),
-            FailureClass::Crashed | FailureClass::Lack => Outcome::Crashed,
+            FailureClass::Crashed | FailureClass::LocalShortage => Outcome::Crashed,
             FailureClass::Cut if self.blocked >= BLOCKED_NO_FAULT => Outcome::Cancelled(CancelReason::Ended),
             class => Outcome::Failure { class, scope: failure.scope, retry_after: self.back },
         }

@@ -406,8 +406,8 @@ fn a_hedges_loser_is_a_latency_at_its_age_where_latencies_are_measured() {
 
 #[test]
 fn hangs_teach_no_time_before_the_usual_ones_are_measured() {
-    const OUTLIVED: Report = Report::Ended(Outcome::Cancelled(CancelReason::Outlived));
-    for end in [LOST, OUTLIVED, LEFT] {
+    const OVERTAKEN: Report = Report::Ended(Outcome::Cancelled(CancelReason::Overtaken));
+    for end in [LOST, OVERTAKEN, LEFT] {
         let mut bench = Bench::new();
         for _ in 0..28 {
             let mut hung = bench.start();
@@ -488,7 +488,7 @@ fn connect_failures_of_the_last_5_s_are_taken_back_and_others_stay() {
         let mut attempt = bench.start();
         bench.report(&mut attempt, failed(class));
     }
-    bench.health.overhear(Evidence::failure(0.2), FailureClass::Connect, bench.now);
+    bench.health.sibling_failed(Evidence::failure(0.2), FailureClass::Connect, bench.now);
     let taken = bench.health.take_back(since, bench.now);
     assert!((taken.failures + 2.2).abs() < 1e-9 && (taken.attempts + 2.2).abs() < 1e-9);
     assert!(bench.health.failure_rate(bench.now) > prior, "the old one and the server's stay");
@@ -856,17 +856,17 @@ fn a_time_per_token_that_is_forgotten_is_as_it_usually_was() {
 #[test]
 fn what_an_end_means_follows_from_how_the_attempt_went() {
     use FailureClass as C;
-    let course = AttemptSummary {
+    let summary = AttemptSummary {
         begun: true,
         blocked: Duration::ZERO,
         streamed: Some(SECOND * 2),
         whole: false,
         back: None,
-        outlived: false,
+        overtaken: false,
     };
     let failed =
-        |course: AttemptSummary, class| course.outcome(&AttemptEnd::Failed(crate::words::Failure::new(class, "")), 0);
-    let unbegun = AttemptSummary { begun: false, ..course };
+        |summary: AttemptSummary, class| summary.outcome(&AttemptEnd::Failed(crate::words::Failure::new(class, "")), 0);
+    let unbegun = AttemptSummary { begun: false, ..summary };
     for class in [C::CallerLeft, C::Cancelled, C::CallEnded, C::Stopped, C::HedgeLost, C::Crashed] {
         assert_eq!(failed(unbegun, class), Outcome::Unused, "{class:?}");
     }
@@ -877,16 +877,16 @@ fn what_an_end_means_follows_from_how_the_attempt_went() {
         (C::CallEnded, CancelReason::Ended),
         (C::HedgeLost, CancelReason::Lost),
     ] {
-        assert_eq!(failed(course, class), Outcome::Cancelled(why), "{class:?}");
+        assert_eq!(failed(summary, class), Outcome::Cancelled(why), "{class:?}");
     }
-    let outlived = AttemptSummary { outlived: true, ..course };
-    assert_eq!(failed(outlived, C::HedgeLost), Outcome::Cancelled(CancelReason::Outlived));
-    assert_eq!(failed(outlived, C::CallEnded), Outcome::Cancelled(CancelReason::Ended), "others say why themselves");
-    for class in [C::Crashed, C::Lack] {
-        assert_eq!(failed(course, class), Outcome::Crashed, "{class:?}");
+    let overtaken = AttemptSummary { overtaken: true, ..summary };
+    assert_eq!(failed(overtaken, C::HedgeLost), Outcome::Cancelled(CancelReason::Overtaken));
+    assert_eq!(failed(overtaken, C::CallEnded), Outcome::Cancelled(CancelReason::Ended), "others say why themselves");
+    for class in [C::Crashed, C::LocalShortage] {
+        assert_eq!(failed(summary, class), Outcome::Crashed, "{class:?}");
     }
     // A reader that held the stream up for long may be why it was cut.
-    let blocked = |blocked| AttemptSummary { blocked, ..course };
+    let blocked = |blocked| AttemptSummary { blocked, ..summary };
     assert_eq!(failed(blocked(BLOCKED_NO_FAULT), C::Cut), Outcome::Cancelled(CancelReason::Ended));
     assert!(matches!(failed(blocked(MS(4_999)), C::Cut), Outcome::Failure { class: C::Cut, .. }));
     assert!(matches!(failed(blocked(BLOCKED_NO_FAULT), C::Server), Outcome::Failure { class: C::Server, .. }));
@@ -894,21 +894,21 @@ fn what_an_end_means_follows_from_how_the_attempt_went() {
 
 #[test]
 fn the_time_per_token_is_that_of_a_long_stream_that_nothing_held_up() {
-    let course = AttemptSummary {
+    let summary = AttemptSummary {
         begun: true,
         blocked: Duration::ZERO,
         streamed: Some(SECOND * 3),
         whole: false,
         back: None,
-        outlived: false,
+        overtaken: false,
     };
-    assert_eq!(course.tpot(16), Some(MS(200)), "the first token was there when it began");
-    assert_eq!(course.tpot(15), None);
-    assert_eq!(course.tpot(0), None);
-    assert_eq!(AttemptSummary { blocked: MS(99), ..course }.tpot(16), Some(MS(200)));
-    assert_eq!(AttemptSummary { blocked: MS(100), ..course }.tpot(16), None);
-    assert_eq!(AttemptSummary { whole: true, ..course }.tpot(16), None);
-    assert_eq!(AttemptSummary { streamed: None, ..course }.tpot(16), None);
+    assert_eq!(summary.tpot(16), Some(MS(200)), "the first token was there when it began");
+    assert_eq!(summary.tpot(15), None);
+    assert_eq!(summary.tpot(0), None);
+    assert_eq!(AttemptSummary { blocked: MS(99), ..summary }.tpot(16), Some(MS(200)));
+    assert_eq!(AttemptSummary { blocked: MS(100), ..summary }.tpot(16), None);
+    assert_eq!(AttemptSummary { whole: true, ..summary }.tpot(16), None);
+    assert_eq!(AttemptSummary { streamed: None, ..summary }.tpot(16), None);
 }
 
 #[test]
@@ -948,19 +948,19 @@ fn times_that_were_forgotten_are_known_and_not_measured() {
 
 #[test]
 fn a_target_that_never_said_a_word_is_blamed_by_whoever_outlived_it_however_short_that_was() {
-    const OUTLIVED: Report = Report::Ended(Outcome::Cancelled(CancelReason::Outlived));
+    const OVERTAKEN: Report = Report::Ended(Outcome::Cancelled(CancelReason::Overtaken));
     let mut bench = Bench::new();
-    assert_eq!((silence(&mut bench, MS(200), OUTLIVED), silence(&mut bench, MS(200), LOST)), (0.5, 0.0));
+    assert_eq!((silence(&mut bench, MS(200), OVERTAKEN), silence(&mut bench, MS(200), LOST)), (0.5, 0.0));
     assert_eq!(silence(&mut bench, MS(200), ENDED), 0.0, "where nobody answered, deadlines may be too short for all");
     bench.answer(SECOND);
-    assert_eq!(silence(&mut bench, MS(200), OUTLIVED), 0.0, "it has answered");
+    assert_eq!(silence(&mut bench, MS(200), OVERTAKEN), 0.0, "it has answered");
     let mut bench = Bench::measured();
     let before = bench.samples();
-    assert_eq!((silence(&mut bench, SECOND * 3, OUTLIVED), silence(&mut bench, SECOND * 5, OUTLIVED)), (0.0, 1.0));
+    assert_eq!((silence(&mut bench, SECOND * 3, OVERTAKEN), silence(&mut bench, SECOND * 5, OVERTAKEN)), (0.0, 1.0));
     assert_eq!(bench.samples(), before, "what was silent moves no percentile");
     let mut slow = bench.start();
     bench.answer(SECOND);
     bench.now += SECOND * 2;
-    assert_eq!(bench.own(&mut slow, OUTLIVED).0, 0.0);
+    assert_eq!(bench.own(&mut slow, OVERTAKEN).0, 0.0);
     assert_eq!(bench.samples(), before + 2, "it was slow: others were answered meanwhile");
 }

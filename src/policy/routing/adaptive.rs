@@ -18,7 +18,7 @@ pub(super) fn rank(
     spare: &ExploreAllowance<'_>,
     numbers: &RouteNumbers,
 ) {
-    cost::reckon(entrants, answer);
+    cost::compute_costs(entrants, answer);
     for entrant in entrants.iter_mut() {
         entrant.key = entrant.score.j;
     }

@@ -88,7 +88,7 @@ impl ExpectedAnswer {
         Some((prompt * f64::from(candidate.prompt_tokens) + output) / TOKENS_PRICED)
     }
 
-    /// Returns price and time of an answer if nothing fails; what depends on the others follows in [`reckon`].
+    /// Returns price and time of an answer if nothing fails; what depends on the others follows in [`compute_costs`].
     pub(super) fn score(&self, candidate: &Candidate) -> Score {
         let health = &candidate.health;
         let cached_share = if self.cached_at == Some(candidate.target) { CACHED_SHARE } else { 0.0 };
@@ -140,7 +140,7 @@ struct SuccessCost {
 }
 
 /// Computes `j` and `j_healthy` of every entrant.
-pub(super) fn reckon(entrants: &mut [Entrant<'_>], answer: &ExpectedAnswer) {
+pub(super) fn compute_costs(entrants: &mut [Entrant<'_>], answer: &ExpectedAnswer) {
     let (best, second) = two_best(entrants, answer.second_value);
     let least = |number: fn(&Score) -> f64| entrants.iter().map(|e| number(&e.score)).fold(f64::INFINITY, f64::min);
     let dollars_min = least(|score| score.dollars);

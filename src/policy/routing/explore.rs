@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Candidate, Eligibility, Entrant, Needs};
-use crate::policy::patience::TimeLeft;
+use crate::policy::time_left::TimeLeft;
 use crate::words::Priority;
 
 /// Tells what a call can spare for exploring.

@@ -43,8 +43,8 @@ use self::cost::ExpectedAnswer;
 use self::explore::ExploreAllowance;
 use super::hint;
 use super::latency::Latency;
-use super::patience::{Pace, TimeLeft};
 use super::snapshot::{BreakerState, Gate, Health, Refusal};
+use super::time_left::{Pace, TimeLeft};
 use super::trim::fits;
 use crate::words::{Capabilities, ModelKind, Priority, Rates, Rule};
 
@@ -382,7 +382,11 @@ fn place_probe(
     };
     let probe = entrants.iter().position(|entrant| entrant.standing == Eligibility::Probe);
     match probe {
-        Some(place) if entrants.len() > 1 && affords(entrants, place, needs, now) && is_worth(entrants, place, rng) => {
+        Some(place)
+            if entrants.len() > 1
+                && has_time_to_probe(entrants, place, needs, now)
+                && is_worth(entrants, place, rng) =>
+        {
             entrants[..=place].rotate_right(1);
             true
         }
@@ -392,7 +396,7 @@ fn place_probe(
 
 /// Tells whether a call has the time for a probe and, should that be silent, for another target. If no call with more
 /// time has come for a while, every call may probe.
-fn affords(entrants: &[Entrant<'_>], probe: usize, needs: &Needs, now: Instant) -> bool {
+fn has_time_to_probe(entrants: &[Entrant<'_>], probe: usize, needs: &Needs, now: Instant) -> bool {
     let Some(deadline) = needs.deadline else { return true };
     let pace = |entrant: &Entrant<'_>| entrant.candidate.pace(needs);
     let other = entrants.iter().enumerate().filter(|(place, _)| *place != probe).map(|(_, other)| pace(other).answer);

@@ -104,7 +104,7 @@ const OTHERS: Traits = Traits {
 /// The version of the only model that takes an effort as a word and thinks within a budget, and its family.
 const WORDED: (Version, &str) = ((4, 5), "opus");
 
-/// The version from which on a Claude takes messages of the system amid a conversation.
+/// The version from which on a Claude takes messages of the system within a conversation.
 const AMID: Version = (4, 8);
 
 /// Returns what a model takes, by its name. A Claude without a version in its name is taken for a new one.
@@ -115,8 +115,8 @@ pub(super) fn traits(model: &str) -> Traits {
     Traits { word: traits.word || (version == WORDED.0 && name.contains(WORDED.1)), ..traits }
 }
 
-/// Tells whether a model takes messages of the system amid a conversation; `None` where it is no Claude.
-pub(super) fn hears_amid(model: &str) -> Option<bool> {
+/// Tells whether a model takes messages of the system within a conversation; `None` where it is no Claude.
+pub(super) fn knows_system_messages(model: &str) -> Option<bool> {
     let (_, name) = model.split_once("claude")?;
     Some(version(name).is_none_or(|version| version >= AMID))
 }

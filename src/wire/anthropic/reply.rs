@@ -51,8 +51,8 @@ pub(in crate::wire) fn read_event(
         "content_block_start" => {
             let block = event.content_block.unwrap_or_default();
             let content = block.begin(event.index.count(), false, draft, out)?;
-            if let Some(mend) = block.mend(false, draft) {
-                mend_one(data, find(data, &["content_block"]), &[(0, mend)], draft);
+            if let Some(repair) = block.repair(false, draft) {
+                repair_one(data, find(data, &["content_block"]), &[(0, repair)], draft);
             }
             Ok(content)
         }
@@ -84,20 +84,20 @@ struct CallPatch {
     input: Option<String>,
 }
 
-/// Passes on an event, or a whole message, with its calls mended: the one that it begins, or those at their places.
-fn mend_one(data: &str, begun: Option<&str>, mends: &[(usize, CallPatch)], draft: &mut Draft) {
-    if mends.is_empty() {
+/// Passes on an event, or a whole message, with its calls repaired: the one that it begins, or those at their places.
+fn repair_one(data: &str, begun: Option<&str>, repairs: &[(usize, CallPatch)], draft: &mut Draft) {
+    if repairs.is_empty() {
         return;
     }
     let mut edits = Edits::new(data);
     let all = find(data, &["content"]).filter(|_| begun.is_none()).and_then(Array::of);
     let blocks: Vec<&str> = begun.into_iter().chain(all.iter().flat_map(Array::items)).collect();
-    for (at, mend) in mends {
+    for (at, repair) in repairs {
         let Some(mut block) = blocks.get(*at).copied().and_then(Object::of) else { continue };
-        if let Some(id) = &mend.id {
+        if let Some(id) = &repair.id {
             block.set("id", quoted(id), &mut edits);
         }
-        if let Some(input) = &mend.input {
+        if let Some(input) = &repair.input {
             block.set("input", input.clone(), &mut edits);
         }
         block.finish(&mut edits);
@@ -117,9 +117,9 @@ pub(in crate::wire) fn read_whole(draft: &mut Draft, body: &str, out: &mut Vec<P
     match parse::<Message<'_>>(body) {
         Ok(message) if message.content.is_some() => {
             draft.drifts.look(&MESSAGE, body, true);
-            let mut mends = Vec::new();
-            let content = message.read(draft, &mut mends, out)?;
-            mend_one(body, None, &mends, draft);
+            let mut repairs = Vec::new();
+            let content = message.read(draft, &mut repairs, out)?;
+            repair_one(body, None, &repairs, draft);
             Ok(content)
         }
         Ok(_) => Err(classify::recognise(body).unwrap_or_else(|| cut("the provider sent a message without content"))),
@@ -165,7 +165,7 @@ impl Message<'_> {
     fn read(
         self,
         draft: &mut Draft,
-        mends: &mut Vec<(usize, CallPatch)>,
+        repairs: &mut Vec<(usize, CallPatch)>,
         out: &mut Vec<Piece>,
     ) -> Result<bool, Failure> {
         draft.identify(self.id.text(), self.model.text());
@@ -173,7 +173,7 @@ impl Message<'_> {
         if let Some(blocks) = self.content {
             blocks.each(|block| {
                 content |= block.begin(Some(at as u64), true, draft, out)?;
-                mends.extend(block.mend(true, draft).map(|mend| (at, mend)));
+                repairs.extend(block.repair(true, draft).map(|repair| (at, repair)));
                 at += 1;
                 Ok::<_, Failure>(())
             })?;
@@ -250,7 +250,7 @@ impl Block<'_> {
                 if !is_known {
                     draft.drifts.note(DriftKind::Part, kind);
                 }
-                Ok(if !is_known && kind.ends_with("tool_use") { draft.acts() } else { draft.beyond() })
+                Ok(if !is_known && kind.ends_with("tool_use") { draft.acts() } else { draft.note_foreign_part() })
             }
         }
     }
@@ -268,7 +268,7 @@ impl Block<'_> {
                 draft.fragment(Fragment { index, arguments, ..Fragment::default() })
             }
             // The arguments of a tool of the provider's own.
-            "input_json_delta" => Ok(draft.beyond()),
+            "input_json_delta" => Ok(draft.note_foreign_part()),
             "citations_delta" => {
                 if let (Some(citation), false) = (self.citation, draft.verbatim) {
                     draft.sources.citation(citation);
@@ -279,14 +279,14 @@ impl Block<'_> {
                 if !DELTAS.contains(&kind) {
                     draft.drifts.note(DriftKind::Part, kind);
                 }
-                Ok(draft.beyond())
+                Ok(draft.note_foreign_part())
             }
         }
     }
 
     /// Returns the faults of a call that no client would understand: an id that is missing or repeated, an input that
     /// is a text.
-    fn mend(&self, whole: bool, draft: &mut Draft) -> Option<CallPatch> {
+    fn repair(&self, whole: bool, draft: &mut Draft) -> Option<CallPatch> {
         if !draft.verbatim || self.kind.text() != "tool_use" {
             return None;
         }
@@ -294,8 +294,8 @@ impl Block<'_> {
         let text = self.input.map(RawValue::get).filter(|input| whole && input.starts_with('"'));
         let input = text.and_then(|input| serde_json::from_str::<String>(input).ok());
         let input = input.map(|input| if input.trim().is_empty() { "{}".to_owned() } else { input });
-        let mend = CallPatch { id, input: input.filter(|input| object(input).is_some()) };
-        (mend != CallPatch::default()).then_some(mend)
+        let repair = CallPatch { id, input: input.filter(|input| object(input).is_some()) };
+        (repair != CallPatch::default()).then_some(repair)
     }
 
     fn think(&self, draft: &mut Draft, out: &mut Vec<Piece>) -> bool {

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::models::Traits;
 use super::proof::{self, Thought};
 use super::{DOCUMENT_TYPE, INVOICE, SYSTEM};
-use crate::wire::conversation::{AssistantTurn, CallResult, Media, Part, Step, is_prefilled, mends, steps};
+use crate::wire::conversation::{AssistantTurn, CallResult, Media, Part, Step, is_prefilled, repairs, steps};
 use crate::wire::names::Names;
 use crate::wire::outgoing_text::OutgoingText;
 use crate::wire::request::{Notes, arguments_object, inline, unsupported, verbatim};
@@ -191,7 +191,7 @@ impl<'a> Turns<'a> {
                 Step::Foreign(_, message) => turns.all.push(Turn::Foreign(message)),
             }
         }
-        if mends(request, OWN) {
+        if repairs(request, OWN) {
             // With thinking on, a turn of the assistant must begin with a thought.
             turns.finish(prefills, notes);
         }
@@ -201,7 +201,7 @@ impl<'a> Turns<'a> {
     /// Tells whether a model may be asked to think: if the assistant's last turn called a tool, it must have begun with
     /// a thought that the provider can read.
     pub(super) fn may_think(&self) -> bool {
-        self.thoughtless().next().is_none()
+        self.calls_without_thought().next().is_none()
     }
 
     /// Tells whether the assistant's last turn is known to be another model's: it called a tool without a thought of
@@ -209,11 +209,11 @@ impl<'a> Turns<'a> {
     /// without a thought are accepted by its provider.
     pub(super) fn is_anothers(&self) -> bool {
         let is_others = |id: &str| OTHERS_IDS.iter().any(|begin| id.starts_with(begin));
-        self.thoughtless().any(|id| self.foreign_thought || is_others(id))
+        self.calls_without_thought().any(|id| self.foreign_thought || is_others(id))
     }
 
     /// Returns the ids of the calls in the assistant's last turn, if that did not begin with a thought.
-    fn thoughtless(&self) -> impl Iterator<Item = &str> {
+    fn calls_without_thought(&self) -> impl Iterator<Item = &str> {
         let last = self.all.iter().rev().find_map(|turn| match turn {
             Turn::Of { role: Role::Assistant, content } => Some(&content[..]),
             _ => None,

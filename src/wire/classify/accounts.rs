@@ -70,13 +70,14 @@ impl<'a> Sentence<'a> {
         let is_short = self.0.iter().filter(|word| **word != END).count() <= SHORT;
         let is_barred = || {
             [KEYS, OWNERS].iter().any(|subjects| self.says(subjects, BARRED) || self.says(subjects, DOUBTED))
-                || self.accuses_if(|at| at == 0 || MARKED.contains(&self.0[at - 1]), WEAK, BARRED)
+                || self.verdict_follows_if(|at| at == 0 || MARKED.contains(&self.0[at - 1]), WEAK, BARRED)
                 || (is_short && (self.says(&["token", "user"], DOUBTED) || self.leads(BARRED, WEAK)))
         };
-        let is_spent = self.accuses(MONEY, SPENT) || self.accuses(PAYMENTS, DUE) || self.leads(LACKING, COUNTED);
+        let is_spent =
+            self.verdict_follows(MONEY, SPENT) || self.verdict_follows(PAYMENTS, DUE) || self.leads(LACKING, COUNTED);
         let is_used_up = || {
-            (self.accuses(QUOTAS, USED_UP) || self.leads(LACKING, QUOTAS))
-                || (self.accuses(LIMITS, MET) || self.leads(MET, LIMITS))
+            (self.verdict_follows(QUOTAS, USED_UP) || self.leads(LACKING, QUOTAS))
+                || (self.verdict_follows(LIMITS, MET) || self.leads(MET, LIMITS))
         };
         // Who is suspended for lack of money lacks money.
         if is_spent {
@@ -90,16 +91,16 @@ impl<'a> Sentence<'a> {
     }
 
     fn says(&self, subjects: &[&str], verdicts: &[&str]) -> bool {
-        self.accuses(subjects, verdicts) || self.leads(verdicts, subjects)
+        self.verdict_follows(subjects, verdicts) || self.leads(verdicts, subjects)
     }
 
     /// Tells whether a verdict follows a subject: "the API key that you sent has been revoked".
-    fn accuses(&self, subjects: &[&str], verdicts: &[&str]) -> bool {
-        self.accuses_if(|_| true, subjects, verdicts)
+    fn verdict_follows(&self, subjects: &[&str], verdicts: &[&str]) -> bool {
+        self.verdict_follows_if(|_| true, subjects, verdicts)
     }
 
     /// The same of a subject at such a place.
-    fn accuses_if(&self, stands: impl Fn(usize) -> bool, subjects: &[&str], verdicts: &[&str]) -> bool {
+    fn verdict_follows_if(&self, stands: impl Fn(usize) -> bool, subjects: &[&str], verdicts: &[&str]) -> bool {
         self.places(subjects).filter(|(at, _)| stands(*at)).any(|(at, length)| {
             let behind = at + length;
             let mut found = self.places(verdicts).filter(|(verdict, _)| (behind..=behind + GAP_MAX).contains(verdict));

@@ -231,12 +231,12 @@ pub(super) fn is_overflow(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>
     let counts = text.match_indices("token").any(|(at, _)| !text[at..].starts_with("tokenizer"));
     let told = counts && any(LIMITS) && any(WHOLES);
     let is_of_request = matches!(status, None | Some(400 | 413 | 422));
-    BARE.iter().any(says) || (told && is_of_request && bears_out(text, status, sent.prompt_tokens.into()))
+    BARE.iter().any(says) || (told && is_of_request && numbers_show_overflow(text, status, sent.prompt_tokens.into()))
 }
 
 /// Tells whether a message's numbers speak of too much: one that is above another, both as large as windows are, or a
 /// single one that is no more than what was sent, where that is known.
-fn bears_out(text: &str, status: Option<u16>, sent: u64) -> bool {
+fn numbers_show_overflow(text: &str, status: Option<u16>, sent: u64) -> bool {
     let is_status = |number: u64| status.is_some_and(|status| number == u64::from(status));
     let mut numbers: Vec<u64> = numbers(text).filter(|number| *number >= WINDOW_MIN && !is_status(*number)).collect();
     // Quoted text is there twice.

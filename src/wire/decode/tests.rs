@@ -87,7 +87,7 @@ fn an_event_that_says_something_and_fails_commits_nobody_to_it() {
         let mut decoder = Decoder::new(Dialect::Gemini, true).verbatim(Some(how.clone()));
         let pieces: Vec<_> = events.iter().flat_map(|event| push(&mut decoder, event).1).collect();
         let ending = decoder.finish().expect("an end");
-        assert_eq!((pieces.is_empty(), ending.told), (!goes_on, goes_on), "{events:?}");
+        assert_eq!((pieces.is_empty(), ending.partly_delivered), (!goes_on, goes_on), "{events:?}");
         assert!(ending.flaw.is_some() && ending.verbatim.is_some(), "a caller that gets nothing better gets it");
     }
 }

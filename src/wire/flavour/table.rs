@@ -119,14 +119,14 @@ pub const GENERIC: Flavour = Flavour {
     files: true,
     file_urls: false,
     strict: false,
-    unthinking_in_json: NONE,
+    thinking_off_in_json: NONE,
     unknown_fields: &[],
     speakers: true,
     extra: None,
     functions: true,
     marks: false,
     holds_tools: true,
-    system_amid: true,
+    system_messages: true,
     betas: Betas::All,
     names: None,
     stops_max: usize::MAX,
@@ -134,7 +134,7 @@ pub const GENERIC: Flavour = Flavour {
     seed: "seed",
     efforts: OPENAI_EFFORTS,
     effort: EFFORT,
-    unthinking: &[],
+    thinking_off: &[],
     thinks_when_forced: false,
     required: Some("required"),
     schema: true,
@@ -155,13 +155,13 @@ pub const GENERIC: Flavour = Flavour {
     continues: None,
     echoes: false,
     thoughts: "reasoning_content",
-    unthought: "",
+    no_thought: "",
 };
 
 /// A server that is known, and has none of the fields that only some have. In Anthropic's dialect it knows user and
 /// assistant alone: "unknown variant `system`, expected `user` or `assistant`".
 const KNOWN: Flavour =
-    Flavour { functions: false, system_amid: false, betas: Betas::Only(&[]), names: Some(NAMES), ..GENERIC };
+    Flavour { functions: false, system_messages: false, betas: Betas::Only(&[]), names: Some(NAMES), ..GENERIC };
 
 const OPENAI: Flavour = Flavour {
     name: "openai",
@@ -206,7 +206,13 @@ pub(super) const TABLE: &[Flavour] = &[
         query: &[("api-version", "2024-10-21")],
         ..AZURE
     },
-    Flavour { name: "anthropic", hosts: &[("api.anthropic.com", "")], system_amid: true, betas: Betas::All, ..KNOWN },
+    Flavour {
+        name: "anthropic",
+        hosts: &[("api.anthropic.com", "")],
+        system_messages: true,
+        betas: Betas::All,
+        ..KNOWN
+    },
     // Reasons unless told otherwise, and cannot be forced to call a tool meanwhile. Its efforts are high and max; it
     // takes low and medium for high.
     Flavour {
@@ -217,7 +223,7 @@ pub(super) const TABLE: &[Flavour] = &[
         lacks: &["messages.image"],
         stops_max: 16,
         efforts: &[(ALL, ["", "low", "low", "medium", "high", "max", "max"])],
-        unthinking: &[("thinking", r#"{"type":"disabled"}"#)],
+        thinking_off: &[("thinking", r#"{"type":"disabled"}"#)],
         schema: false,
         // "The user needs to set base_url=".../beta" to enable the Beta feature".
         prefill: Some(("prefix", false)),
@@ -274,9 +280,9 @@ pub(super) const TABLE: &[Flavour] = &[
         marks: true,
         efforts: &[(ALL, ["", "true", "true", "true", "true", "true", "true"])],
         effort: &[("enable_thinking", "{}")],
-        unthinking: &[("enable_thinking", "false")],
+        thinking_off: &[("enable_thinking", "false")],
         // "Json mode response is not supported when enable_thinking is true"; newer generations take both.
-        unthinking_in_json: named(&["qwen3-"]),
+        thinking_off_in_json: named(&["qwen3-"]),
         required: None,
         stream_only: Some(StreamOnly {
             // "This model only support stream mode".
@@ -350,7 +356,7 @@ pub(super) const TABLE: &[Flavour] = &[
         hosts: &[("openrouter.ai", "")],
         knows_developer: true,
         marks: true,
-        system_amid: true,
+        system_messages: true,
         betas: Betas::All,
         efforts: &[(ALL, ["none", "minimal", "low", "medium", "high", "xhigh", "xhigh"])],
         effort: &[("reasoning", r#"{"effort":"{}"}"#)],
@@ -364,7 +370,7 @@ pub(super) const TABLE: &[Flavour] = &[
         name: "vercel",
         hosts: &[("ai-gateway.vercel.sh", "")],
         marks: true,
-        system_amid: true,
+        system_messages: true,
         betas: Betas::All,
         continues: Some(&[]),
         ..KNOWN
@@ -373,7 +379,7 @@ pub(super) const TABLE: &[Flavour] = &[
         name: "litellm",
         marks: true,
         functions: true,
-        system_amid: true,
+        system_messages: true,
         betas: Betas::All,
         continues: Some(&[]),
         names: None,
@@ -394,11 +400,11 @@ pub(super) const TABLE: &[Flavour] = &[
         reasoners: NONE,
         efforts: &[(ALL, ["", "true", "true", "true", "true", "true", "true"])],
         effort: &[("thinking", r#"{"type":"enabled"}"#)],
-        unthinking: &[("thinking", r#"{"type":"disabled"}"#)],
+        thinking_off: &[("thinking", r#"{"type":"disabled"}"#)],
         // Its "Partial Mode".
         prefill: Some(("partial", false)),
         continues: Some(&[]),
-        unthought: BLANK,
+        no_thought: BLANK,
         ..KNOWN
     },
     Flavour {
@@ -410,7 +416,7 @@ pub(super) const TABLE: &[Flavour] = &[
         stops_max: 1,
         efforts: &[(ALL, ["", "true", "true", "true", "true", "true", "true"])],
         effort: &[("thinking", r#"{"type":"enabled"}"#)],
-        unthinking: &[("thinking", r#"{"type":"disabled"}"#)],
+        thinking_off: &[("thinking", r#"{"type":"disabled"}"#)],
         // Recorded so: a forced tool beside nothing about thinking.
         thinks_when_forced: true,
         ..KNOWN
@@ -499,7 +505,7 @@ pub(super) const TABLE: &[Flavour] = &[
         }),
         // "tools.0.custom.strict: Extra inputs are not permitted".
         holds_tools: false,
-        system_amid: true,
+        system_messages: true,
         betas: VERTEX_BETAS,
         ..KNOWN
     },

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::family::Family;
-use crate::wire::conversation::{self, AssistantTurn, CallResult, Media, Step, mends, steps};
+use crate::wire::conversation::{self, AssistantTurn, CallResult, Media, Step, repairs, steps};
 use crate::wire::names::Names;
 use crate::wire::outgoing_text::{OutgoingText, told};
 use crate::wire::request::{Notes, arguments_object, bad, inline, object, verbatim};
@@ -169,7 +169,7 @@ impl<'a> Conversation<'a> {
         let (system, contents, notes) = (Vec::new(), Vec::new(), Notes::default());
         let mut all = Self { system, contents, notes, dialect, names, shows_within };
         let media = if shows_within { Media::Within } else { Media::Behind };
-        let mends = mends(request, dialect);
+        let repairs = repairs(request, dialect);
         let mut after_results = false;
         for step in steps(request, dialect, media, |_| true, &mut all.notes) {
             let is_result = matches!(step, Step::Result(_));
@@ -204,11 +204,11 @@ impl<'a> Conversation<'a> {
             all.notes.converted("messages.system");
         }
         let calls = |part: &Part<'_>| part.function_call().is_some();
-        if mends && matches!(&all.contents[0], Turn::Of(content) if content.parts.iter().any(calls)) {
+        if repairs && matches!(&all.contents[0], Turn::Of(content) if content.parts.iter().any(calls)) {
             all.contents.insert(0, Turn::Of(Content { role: "user", parts: vec![Part::text(OPENING)] }));
             all.notes.converted("messages");
         }
-        if mends && family.is_set() && matches!(all.contents.last(), Some(Turn::Of(last)) if last.role == "model") {
+        if repairs && family.is_set() && matches!(all.contents.last(), Some(Turn::Of(last)) if last.role == "model") {
             let problem = "messages: this model does not go on with an assistant's message";
             return Err(Failure::new(FailureClass::Unsupported, problem));
         }

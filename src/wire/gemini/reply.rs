@@ -228,7 +228,7 @@ impl Part<'_> {
             Some(text) if thought => draft.reasoning(text.text, out),
             Some(text) => draft.text(text.text, out),
             // A picture, a file, code that was run.
-            None => proof.is_none() && draft.beyond(),
+            None => proof.is_none() && draft.note_foreign_part(),
         };
         if let Some(proof) = proof {
             draft.prove(proof);

@@ -21,31 +21,32 @@ pub(super) struct CallPatch {
 }
 
 /// Returns a chunk with the calls of a choice mended, one after another; `None` where they are not found.
-pub(super) fn mended(text: &str, whole: bool, place: usize, mends: &[CallPatch]) -> Option<String> {
+pub(super) fn repaired(text: &str, whole: bool, place: usize, repairs: &[CallPatch]) -> Option<String> {
     let mut edits = Edits::new(text);
     let choice = Array::of(find(text, &["choices"])?)?.items().nth(place)?;
     let order = if whole { ["message", "delta"] } else { ["delta", "message"] };
     let calls = order.iter().find_map(|field| find(choice, &[field, "tool_calls"]))?;
-    let list = if mends.iter().any(|mend| mend.alone) { vec![calls] } else { Array::of(calls)?.items().collect() };
-    for (call, mend) in list.into_iter().zip(mends) {
+    let list =
+        if repairs.iter().any(|repair| repair.alone) { vec![calls] } else { Array::of(calls)?.items().collect() };
+    for (call, repair) in list.into_iter().zip(repairs) {
         let mut object = Object::of(call)?;
-        if let Some(index) = mend.index {
+        if let Some(index) = repair.index {
             object.set("index", index.to_string(), &mut edits);
         }
-        if let Some(id) = &mend.id {
+        if let Some(id) = &repair.id {
             object.set("id", quoted(id), &mut edits);
         }
         if let Some(mut function) = object.get("function").and_then(Object::of) {
-            if mend.again {
+            if repair.again {
                 object.remove("id");
                 function.remove("name");
             }
-            if let Some(arguments) = &mend.arguments {
+            if let Some(arguments) = &repair.arguments {
                 function.set("arguments", quoted(arguments), &mut edits);
             }
             function.finish(&mut edits);
         }
-        if mend.alone {
+        if repair.alone {
             edits.replace(&call[..0], "[");
             edits.replace(&call[call.len()..], "]");
         }

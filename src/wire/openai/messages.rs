@@ -8,7 +8,7 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::Value;
 
 use super::{SPOKEN, google};
-use crate::wire::conversation::{AssistantTurn, CallResult, Media, Part, Step, mends, steps};
+use crate::wire::conversation::{AssistantTurn, CallResult, Media, Part, Step, repairs, steps};
 use crate::wire::flavour::Flavour;
 use crate::wire::model::Model;
 use crate::wire::names::Names;
@@ -38,13 +38,13 @@ pub(super) struct Messages<'a> {
     steps: Vec<Step<'a>>,
     /// Whether reasoning goes along, and what is written where there is none.
     echoes: bool,
-    unthought: &'static str,
+    no_thought: &'static str,
     /// The flag of a last message that is to be continued.
     prefill: Option<&'static str>,
     /// Whether there are later system messages, which the target refuses.
     late: bool,
     /// Whether messages of reasoning alone are left out.
-    unsaid: bool,
+    drops_reasoning: bool,
 }
 
 impl<'a> Messages<'a> {
@@ -57,7 +57,7 @@ impl<'a> Messages<'a> {
         notes: &mut Notes,
     ) -> Self {
         let (mut lead, mut rest): (Vec<OutgoingText<'_>>, Vec<Step<'_>>) = (Vec::new(), Vec::new());
-        let (mut late, mut unsaid) = (false, false);
+        let (mut late, mut drops_reasoning) = (false, false);
         for (at, step) in steps(request, OWN, Media::Behind, |_| true, notes).into_iter().enumerate() {
             match step {
                 Step::System(text) if flavour.system_first => {
@@ -69,18 +69,18 @@ impl<'a> Messages<'a> {
         }
         let called = |step: &Step<'_>| matches!(step, Step::Assistant(spoken) if !spoken.ids.is_empty());
         let echoes = flavour.echoes(model) && !flavour.thoughts.is_empty() && rest.iter().any(called);
-        if mends(request, OWN) && !echoes {
+        if repairs(request, OWN) && !echoes {
             // A message of reasoning alone would become empty, and an empty message is refused.
             rest.retain(|step| match step {
                 Step::Assistant(spoken) if is_silent(spoken.parts) => {
-                    unsaid |= spoken.parts.iter().any(|part| matches!(part, AssistantPart::Reasoning(_)));
+                    drops_reasoning |= spoken.parts.iter().any(|part| matches!(part, AssistantPart::Reasoning(_)));
                     false
                 }
                 _ => true,
             });
         }
         let (system_role, prefill) = (flavour.system_role(model), flavour.prefill(request));
-        let unthought = flavour.unthought(model);
+        let no_thought = flavour.no_thought(model);
         let (provider, signs) = (model.provider, google::wants(flavour, model));
         Self {
             flavour,
@@ -91,10 +91,10 @@ impl<'a> Messages<'a> {
             lead,
             steps: rest,
             echoes,
-            unthought,
+            no_thought,
             prefill,
             late,
-            unsaid,
+            drops_reasoning,
         }
     }
 
@@ -109,7 +109,7 @@ impl<'a> Messages<'a> {
         if self.late {
             notes.converted("messages.system");
         }
-        if self.unsaid {
+        if self.drops_reasoning {
             notes.dropped("messages.reasoning");
         }
         for pair in self.steps.windows(2) {
@@ -289,7 +289,7 @@ impl Serialize for Assistant<'_> {
             if own.iter().any(|text| !text.is_empty()) {
                 map.serialize_entry(flavour.thoughts, &joined(own))?;
             } else {
-                map.serialize_entry(flavour.thoughts, self.messages.unthought)?;
+                map.serialize_entry(flavour.thoughts, self.messages.no_thought)?;
             }
         }
         let thoughts = || parts.iter().filter_map(|part| part_as_thought(part));

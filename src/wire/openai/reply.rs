@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::call_patch::{CallPatch, as_delta, mended};
+use super::call_patch::{CallPatch, as_delta, repaired};
 use super::google;
 use super::shape::CHUNK;
-use crate::wire::draft::{Draft, Forwarding, Fragment, Voice, arguments, broken};
+use crate::wire::draft::{Draft, Forwarding, Fragment, OutputKind, arguments, broken};
 use crate::wire::json::{Content, Scalar, parse, says_something};
 use crate::wire::stop_reason::{is_word, stop_reason};
 use crate::wire::thought_blocks::BLOCKS;
@@ -82,14 +82,14 @@ fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Res
     let mut choices: Vec<_> = chunk.choices.into_iter().enumerate().collect();
     choices.sort_by_key(|(_, choice)| choice.index.count().unwrap_or(0));
     for (order, (place, choice)) in choices.into_iter().enumerate() {
-        content |= choice.read(draft, text, Came { whole, is_answer, order, place }, out)?;
+        content |= choice.read(draft, text, ChoiceContext { whole, is_answer, order, place }, out)?;
     }
     Ok(content)
 }
 
 /// How a choice came.
 #[derive(Clone, Copy)]
-struct Came {
+struct ChoiceContext {
     /// In a whole reply.
     whole: bool,
     /// In a whole reply that is an event of a stream, or in one by itself.
@@ -274,8 +274,14 @@ struct Function<'a> {
 }
 
 impl Choice<'_> {
-    fn read(self, draft: &mut Draft, text: &str, came: Came, out: &mut Vec<Piece>) -> Result<bool, Failure> {
-        let Came { whole, is_answer, place, order } = came;
+    fn read(
+        self,
+        draft: &mut Draft,
+        text: &str,
+        context: ChoiceContext,
+        out: &mut Vec<Piece>,
+    ) -> Result<bool, Failure> {
+        let ChoiceContext { whole, is_answer, place, order } = context;
         let one = self.index.count().unwrap_or(0).max(order as u64);
         if let Some(error) = self.error.filter(|error| says_something(error)) {
             return Err(classify::in_band(error.get()));
@@ -290,19 +296,19 @@ impl Choice<'_> {
             }
             (None, message) => (message, None),
         };
-        let mut mends = Vec::new();
-        let mut content = said.unwrap_or_default().of(one, draft).read(draft, whole, &mut mends, out)?;
+        let mut repairs = Vec::new();
+        let mut content = said.unwrap_or_default().of(one, draft).read(draft, whole, &mut repairs, out)?;
         if let Some(all) = all {
-            let rest = draft.unsaid(&all.content.text).to_owned();
+            let rest = draft.new_text(&all.content.text).to_owned();
             content |= all.read_again(draft, out)?;
             if let (true, Some(said)) = (draft.verbatim && !rest.is_empty(), as_delta(text, place, &rest)) {
                 draft.forwarding = Forwarding::Replace(said);
             }
         }
-        if mends.iter().any(|mend| *mend != CallPatch::default())
-            && let Some(mended) = mended(text, whole, place, &mends)
+        if repairs.iter().any(|repair| *repair != CallPatch::default())
+            && let Some(repaired) = repaired(text, whole, place, &repairs)
         {
-            draft.forwarding = Forwarding::Replace(mended);
+            draft.forwarding = Forwarding::Replace(repaired);
         }
         // vLLM and SGLang name the sequence; some gateways have the reason of another dialect there.
         if one == 0 {
@@ -339,15 +345,15 @@ impl Delta<'_> {
     /// first that calls. They are parts of one answer, or several answers, of which one is read.
     fn of(mut self, one: u64, draft: &mut Draft) -> Self {
         let speaks = !(self.content.text.is_empty() && self.refusal.text.is_empty());
-        if speaks && !draft.is_told_by(Voice::Text, one) {
+        if speaks && !draft.is_told_by(OutputKind::Text, one) {
             (self.content.text, self.refusal.text) = Default::default();
         }
         let thinks = [&self.content.thinking, &self.reasoning_content.text, &self.reasoning.text];
-        if thinks.iter().any(|said| !said.is_empty()) && !draft.is_told_by(Voice::Thought, one) {
+        if thinks.iter().any(|said| !said.is_empty()) && !draft.is_told_by(OutputKind::Thought, one) {
             (self.content.thinking, self.reasoning_content.text, self.reasoning.text) = Default::default();
         }
         let calls = !self.tool_calls.all.is_empty() || self.function_call.is_some();
-        if calls && !draft.is_told_by(Voice::Calls, one) {
+        if calls && !draft.is_told_by(OutputKind::Calls, one) {
             (self.tool_calls, self.function_call) = Default::default();
         }
         self
@@ -358,7 +364,7 @@ impl Delta<'_> {
         mut self,
         draft: &mut Draft,
         whole: bool,
-        mends: &mut Vec<CallPatch>,
+        repairs: &mut Vec<CallPatch>,
         out: &mut Vec<Piece>,
     ) -> Result<bool, Failure> {
         let mut content = self.think(draft, out);
@@ -375,32 +381,32 @@ impl Delta<'_> {
         }
         let others = [self.audio, self.images, self.executed_tools];
         if self.content.others || others.into_iter().flatten().any(says_something) {
-            content |= draft.beyond();
+            content |= draft.note_foreign_part();
         }
         if let (Some(annotations), false) = (self.annotations, draft.verbatim) {
             draft.sources.annotations(annotations);
         }
         for call in &self.tool_calls.all {
-            let mut mend = CallPatch::default();
+            let mut repair = CallPatch::default();
             let Some(call) = call else {
-                mends.push(mend);
+                repairs.push(repair);
                 continue;
             };
             if let Some(function) = &call.function {
                 let fragment = function.fragment(call.index.count(), call.id.text())?;
                 content |= draft.fragment(Fragment { proof: google::signature(call.extra_content), ..fragment })?;
                 if draft.verbatim {
-                    mend = call.mend(function, draft, whole);
-                    mend.alone = self.tool_calls.alone;
+                    repair = call.repair(function, draft, whole);
+                    repair.alone = self.tool_calls.alone;
                 }
             } else {
                 draft.drifts.note(DriftKind::Part, call.kind.text());
                 content |= draft.acts();
             }
-            mends.push(mend);
+            repairs.push(repair);
         }
         // The deprecated form; if both are there, they are one call.
-        if let (Some(function), true) = (&self.function_call, mends.is_empty()) {
+        if let (Some(function), true) = (&self.function_call, repairs.is_empty()) {
             content |= draft.fragment(function.fragment(None, "")?)?;
         }
         Ok(content)
@@ -436,7 +442,7 @@ impl Delta<'_> {
 
 impl Call<'_> {
     /// Returns what must change in a fragment that was read.
-    fn mend(&self, function: &Function<'_>, draft: &mut Draft, whole: bool) -> CallPatch {
+    fn repair(&self, function: &Function<'_>, draft: &mut Draft, whole: bool) -> CallPatch {
         let Some(told) = draft.told() else { return CallPatch::default() };
         CallPatch {
             index: (!whole && self.index.count() != Some(told.index)).then_some(told.index),
@@ -444,7 +450,7 @@ impl Call<'_> {
             // Clients join fragments: a repeated text would be there twice.
             again: !told.begins && !told.named && [&self.id, &function.name].iter().any(|said| !said.text().is_empty()),
             alone: false,
-            arguments: told.added.or_else(|| function.mended(whole)),
+            arguments: told.added.or_else(|| function.repaired(whole)),
         }
     }
 }
@@ -456,7 +462,7 @@ impl Function<'_> {
     }
 
     /// Returns the arguments as a text, where they came as an object, under another name or as a text within a text.
-    fn mended(&self, whole: bool) -> Option<String> {
+    fn repaired(&self, whole: bool) -> Option<String> {
         let raw = self.arguments.or(self.parameters)?.get();
         if raw.starts_with('{') {
             return Some(raw.to_owned());

@@ -270,17 +270,17 @@ fn thinking(
         filled.collect()
     };
     let is_forced = tool_choice.is_some_and(|choice| choice != "none");
-    let is_forbidden = (is_forced && !flavour.thinks_when_forced) || flavour.unthinks_for(request, model);
-    if is_forbidden && !flavour.unthinking.is_empty() {
+    let is_forbidden = (is_forced && !flavour.thinks_when_forced) || flavour.turns_thinking_off_for(request, model);
+    if is_forbidden && !flavour.thinking_off.is_empty() {
         let effort = request.effort.filter(|effort| *effort > Effort::Minimal);
         notes.keep(false, "effort", effort);
-        return fill(flavour.unthinking, "");
+        return fill(flavour.thinking_off, "");
     }
     match flavour.taken(model, "effort", request.effort, notes) {
         None => Vec::new(),
         Some(effort) => match flavour.effort_word(model, effort, notes) {
             // An effort below every step that can be asked for is left out.
-            "" => fill(flavour.unthinking, ""),
+            "" => fill(flavour.thinking_off, ""),
             word => fill(flavour.effort, word),
         },
     }

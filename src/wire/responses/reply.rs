@@ -50,7 +50,7 @@ pub(in crate::wire) fn read_whole(draft: &mut Draft, body: &str, out: &mut Vec<P
         Ok(response) => {
             draft.drifts.look(&RESPONSE, body, true);
             let content = response.read(draft, None, out)?;
-            mend_all(draft, body, &["output"]);
+            repair_all(draft, body, &["output"]);
             Ok(content)
         }
         Err(problem) => Err(broken(body, &problem)),
@@ -128,17 +128,17 @@ impl Event<'_> {
             "response.output_item.added" => match self.item.and_then(lax::<Item<'_>>) {
                 Some(item) if item.kind.text() == "function_call" => {
                     let content = draft.fragment(item.call(index)?)?;
-                    item.mend(draft, index, data);
+                    item.repair(draft, index, data);
                     Ok(content)
                 }
-                Some(item) => Ok(item.beyond(draft)),
+                Some(item) => Ok(item.note_foreign_part(draft)),
                 None => Ok(false),
             },
             "response.output_item.done" => match self.item.and_then(|raw| Some((lax::<Item<'_>>(raw)?, raw))) {
                 Some((item, raw)) => {
                     let content = item.end(draft, out);
                     let content = item.done(draft, index, raw)? || content;
-                    item.mend(draft, index, data);
+                    item.repair(draft, index, data);
                     Ok(content)
                 }
                 None => Ok(false),
@@ -156,7 +156,7 @@ impl Event<'_> {
                 let response = self.response.unwrap_or(RawValue::NULL).get();
                 let response = parse::<Option<Response<'_>>>(response).map_err(|problem| broken(data, &problem))?;
                 let content = response.unwrap_or_default().read(draft, status, out)?;
-                mend_all(draft, data, &["response", "output"]);
+                repair_all(draft, data, &["response", "output"]);
                 Ok(content)
             }
             "error" => Err(classify::in_band(data)),
@@ -415,17 +415,17 @@ impl Item<'_> {
                 if !ITEMS.contains(&kind) {
                     draft.drifts.note(DriftKind::Part, kind);
                 }
-                Ok(self.beyond(draft))
+                Ok(self.note_foreign_part(draft))
             }
         }
     }
 
     /// Takes note of an item that the common form cannot express; tells whether the caller gets it.
-    fn beyond(&self, draft: &mut Draft) -> bool {
+    fn note_foreign_part(&self, draft: &mut Draft) -> bool {
         match self.kind.text() {
             "" | "message" | "reasoning" => false,
             kind if SERVED.contains(&kind) || !kind.contains("_call") && kind != "mcp_approval_request" => {
-                draft.beyond()
+                draft.note_foreign_part()
             }
             _ => draft.acts(),
         }
@@ -439,7 +439,7 @@ impl Item<'_> {
     }
 
     /// Passes on an event about a call with the id by which clients know it.
-    fn mend(&self, draft: &mut Draft, index: Option<u64>, data: &str) {
+    fn repair(&self, draft: &mut Draft, index: Option<u64>, data: &str) {
         self.tell(draft);
         if !draft.verbatim || self.kind.text() != "function_call" {
             return;
@@ -458,7 +458,7 @@ impl Item<'_> {
 }
 
 /// Passes on a response with the ids by which clients know its calls, where it has all of them.
-fn mend_all(draft: &mut Draft, data: &str, output: &[&str]) {
+fn repair_all(draft: &mut Draft, data: &str, output: &[&str]) {
     if !draft.verbatim || draft.calls_begun() == 0 {
         return;
     }

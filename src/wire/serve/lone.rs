@@ -6,7 +6,7 @@ use bytes::Bytes;
 const LOST: &[u8] = br"\ufffd";
 
 /// Returns a body in which every half of a letter is replaced; `None` where there is none.
-pub(super) fn mended(body: &[u8]) -> Option<Bytes> {
+pub(super) fn repaired(body: &[u8]) -> Option<Bytes> {
     let mut out = Vec::new();
     let (mut at, mut copied) = (0, 0);
     while let Some(found) = memchr::memchr(b'\\', &body[at..]) {
@@ -70,7 +70,7 @@ mod tests {
             (r"\ud83d", Some(r"\ufffd")),
             (r"\", None),
         ] {
-            assert_eq!(mended(given.as_bytes()).as_deref(), expected.map(str::as_bytes), "{given}");
+            assert_eq!(repaired(given.as_bytes()).as_deref(), expected.map(str::as_bytes), "{given}");
         }
     }
 }

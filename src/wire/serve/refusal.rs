@@ -299,8 +299,9 @@ impl Kind {
     /// the last failure counts, if there was one; but one target's limit is no limit of all, nor is one target's key
     /// the key of all.
     fn of_all(barred: &[UnavailableTarget], last: Option<FailureClass>) -> Self {
-        let mut mended = barred.iter().map(|one| one.cause).filter(|cause| cause.passes()).peekable();
-        let limits = mended.peek().is_some() && mended.all(|cause| cause == Cause::Failure(FailureClass::RateLimited));
+        let mut passing = barred.iter().map(|one| one.cause).filter(|cause| cause.passes()).peekable();
+        let limits =
+            passing.peek().is_some() && passing.all(|cause| cause == Cause::Failure(FailureClass::RateLimited));
         let is_lasting = !barred.is_empty() && barred.iter().all(|one| !one.cause.passes());
         match last.map_or(Self::Unavailable, Self::of) {
             _ if limits => Self::RateLimited,

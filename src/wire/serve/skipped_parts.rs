@@ -51,7 +51,7 @@ impl SkippedParts {
         let more = std::mem::take(&mut bad.more);
         let before = self.paths.clone();
         for bad in std::iter::once(bad).chain(more) {
-            let path = ways_out(&bad.field).find(|path| !before.contains(*path)).map(str::to_owned);
+            let path = removable_paths(&bad.field).find(|path| !before.contains(*path)).map(str::to_owned);
             let Some(path) = path else { return Err(self.first(bad)) };
             if self.unread.len() < TOLD_MAX && !self.unread.iter().any(|unread| is_within(&unread.field, &path)) {
                 let problem = bad.problem.chars().take(LETTERS_MAX).collect();
@@ -87,7 +87,7 @@ impl SkippedParts {
 
 /// Returns what may be set aside for something wrong, from the innermost outwards: a field within fields, an entry of a
 /// list that is carried by itself, and in the end the body's own field.
-fn ways_out(field: &str) -> impl Iterator<Item = &str> {
+fn removable_paths(field: &str) -> impl Iterator<Item = &str> {
     let top = self::top(field);
     let is_list = field[top.len()..].starts_with('[');
     let ends = field.char_indices().filter_map(move |(at, letter)| match letter {
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_innermost_that_is_carried_by_itself_is_set_aside_first() {
-        let ways = |field: &str| ways_out(field).map(str::to_owned).collect::<Vec<_>>();
+        let ways = |field: &str| removable_paths(field).map(str::to_owned).collect::<Vec<_>>();
         for (field, expected) in [
             ("temperature", &["temperature"][..]),
             (

@@ -151,7 +151,7 @@ impl Outcome {
 
     /// Returns the targets whose price is not known.
     pub fn unpriced(&self) -> Vec<String> {
-        let settings = Settings::parse(&self.written(""), |name| Some(stand_in(name))).ok();
+        let settings = Settings::parse(&self.written(""), |name| Some(placeholder(name))).ok();
         let known = settings.and_then(|settings| settings.runtime.describe().ok()).unwrap_or_default();
         let serves_all = |provider: &str| self.providers.iter().any(|one| one.name == provider && one.all);
         let unknown = known.into_iter().filter(|one| one.price.is_none() && !serves_all(&*one.id.provider));
@@ -323,7 +323,7 @@ pub fn time(seconds: f64) -> String {
 }
 
 /// Returns what a variable of this name may hold.
-pub fn stand_in(name: &str) -> String {
+pub fn placeholder(name: &str) -> String {
     let is_address = ["BASE", "URL", "ENDPOINT", "HOST"].iter().any(|part| name.contains(part));
     if is_address { "http://stand.in".to_owned() } else { "stand-in".to_owned() }
 }

@@ -474,7 +474,7 @@ type Asked = (&'static str, &'static str, &'static str, &'static str);
 
 fn asked(config: &str) -> Vec<[String; 4]> {
     let settings =
-        Settings::parse(config, |name| Some(stand_in(name))).unwrap_or_else(|problem| panic!("{problem}\n{config}"));
+        Settings::parse(config, |name| Some(placeholder(name))).unwrap_or_else(|problem| panic!("{problem}\n{config}"));
     let settings = settings.runtime;
     let targets =
         settings.routes.iter().flat_map(|(route, own)| own.targets.iter().map(move |one| (route, &one.target)));

@@ -1,8 +1,8 @@
 //! Edits requests that came in this dialect, block by block: blocks that the target accepts stay unchanged.
 
-mod amid;
+mod system_messages;
 
-use super::super::models::{hears_amid, maker, may_rest};
+use super::super::models::{knows_system_messages, maker, may_rest};
 use super::super::proof::{REDACTED, parted};
 use super::super::{INVOICE as INVOICE_KIND, SYSTEM};
 use super::Body;
@@ -136,8 +136,8 @@ struct Parts<'b, 'a> {
     sources: bool,
     /// The request asks for strict arguments of tools, which the target refuses.
     strict: bool,
-    /// The system speaks amid the conversation, which the target does not take.
-    amid: bool,
+    /// The system speaks within the conversation, which the target does not take.
+    system_messages: bool,
 }
 
 /// The beta that the scope of a cache mark needs; a server that does not know it refuses the scope.
@@ -153,9 +153,10 @@ impl<'b, 'a> Parts<'b, 'a> {
             scopes: original.marks.scoped && body.flavour.beta(SCOPES).is_none(),
             sources: original.marks.sealed,
             strict: !body.flavour.holds_tools && body.request.tools.iter().any(|tool| tool.strict.is_some()),
-            amid: !takes_amid(body) && has_amid(original, body.request),
+            system_messages: !takes_system_messages(body) && has_system_messages(original, body.request),
         };
-        let looks = parts.invoice || parts.thoughts || parts.scopes || parts.sources || parts.strict || parts.amid;
+        let looks =
+            parts.invoice || parts.thoughts || parts.scopes || parts.sources || parts.strict || parts.system_messages;
         let looks = looks || !body.names.is_empty();
         looks.then_some(parts)
     }
@@ -209,8 +210,8 @@ impl<'b, 'a> Parts<'b, 'a> {
             }
             blocks.finish(edits);
         }
-        if self.amid {
-            amid::moved(&mut messages, &all, self.scopes, edits, notes);
+        if self.system_messages {
+            system_messages::moved(&mut messages, &all, self.scopes, edits, notes);
         }
         messages.finish(edits);
         Some(())
@@ -294,13 +295,13 @@ impl<'b, 'a> Parts<'b, 'a> {
     }
 }
 
-/// Tells whether a target takes messages of the system amid a conversation.
-fn takes_amid(body: &Body<'_>) -> bool {
-    body.flavour.system_amid && hears_amid(body.model.family) != Some(false)
+/// Tells whether a target takes messages of the system within a conversation.
+fn takes_system_messages(body: &Body<'_>) -> bool {
+    body.flavour.system_messages && knows_system_messages(body.model.family) != Some(false)
 }
 
 /// Tells whether some message of a conversation is the system's, beside what is said before all of them.
-fn has_amid(original: &Original, request: &ChatRequest) -> bool {
+fn has_system_messages(original: &Original, request: &ChatRequest) -> bool {
     let is_system = |message: &Message| match message {
         Message::System(_) => true,
         Message::Foreign(foreign) => matches!(&*foreign.kind, SYSTEM | INVOICE_KIND),

@@ -184,7 +184,7 @@ fn reads_a_whole_message_as_the_stream_of_it() {
     let mut expected = streamed.1.expect("a good answer");
     expected.parts[4] = called("toolu_1", "f", "{\"a\":1}");
     // The stream has a citation of nothing besides.
-    assert!(std::mem::take(&mut expected.unsaid));
+    assert!(std::mem::take(&mut expected.lost_sources));
     assert_eq!(ending.expect("a good answer"), expected);
 }
 

@@ -452,7 +452,7 @@ impl<'b, 'a> MessageEdits<'b, 'a> {
         if let Some(other) = moved {
             message.rename(other, wanted, edits);
         } else if told.is_none() && echoes && calls {
-            message.set(wanted, quoted(self.body.flavour.unthought(self.body.model)), edits);
+            message.set(wanted, quoted(self.body.flavour.no_thought(self.body.model)), edits);
         }
         if self.sealed {
             self.sealed(message, edits, notes);

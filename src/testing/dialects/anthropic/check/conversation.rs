@@ -95,7 +95,7 @@ impl ConversationTexts {
         }
         answered(open, messages.len(), &MessageContent::default())?;
         if thinking == Thinking::Enabled && has_acted && !has_thought {
-            return Err(thoughtless(messages));
+            return Err(refuse_without_thought(messages));
         }
         Ok(talk)
     }
@@ -198,7 +198,7 @@ fn prefill(model: &str, turn: &MessageContent<'_>) -> Checked<()> {
 }
 
 /// Returns the refusal of calls without the thought that led to them.
-fn thoughtless(messages: &[Value]) -> crate::testing::dialects::Refusal {
+fn refuse_without_thought(messages: &[Value]) -> crate::testing::dialects::Refusal {
     let at = messages.iter().rposition(|message| message["role"] == "assistant").unwrap_or(0);
     let found = messages[at]["content"][0]["type"].as_str().unwrap_or("text");
     refuse(format!(

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -10,7 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Form, Lasting, Reader, Writer};
+use super::{Persist, Reader, SchemaHash, Writer};
+use crate::words::locks::lock;
 use crate::words::{
     Amount, AssistantPart, AttemptEnd, AttemptRecord, Audio, CallFacts, CallId, Cause, ChatRequest, CommitPolicy,
     Degraded, Dialect, Document, DocumentSource, Durable, Effort, Error, Failure, FailureClass, Finished, Foreign,
@@ -19,12 +20,12 @@ use crate::words::{
     ToolChoice, ToolResult, UnavailableTarget, Unread, Usage, UserPart,
 };
 
-/// Makes enums lasting whose variants have names, which are read back by these: one more name is no other form.
+/// Makes enums persistent whose variants have names, which are read back by these: one more name is no other schema.
 macro_rules! by_name {
     ($($kind:ident),*) => {
-        $(impl Lasting for $kind {
-            fn form(form: &mut Form) {
-                form.name(stringify!($kind));
+        $(impl Persist for $kind {
+            fn schema_hash(schema_hash: &mut SchemaHash) {
+                schema_hash.name(stringify!($kind));
             }
 
             fn write(&self, to: &mut Writer) {
@@ -42,7 +43,7 @@ by_name!(FailureClass, Priority, Rule, Hedging, OnExhausted, Durable);
 
 texts!(Text);
 
-lasting!(struct ChatRequest {
+persist!(struct ChatRequest {
     route,
     messages,
     tools,
@@ -73,7 +74,7 @@ lasting!(struct ChatRequest {
     model_as,
     original,
 } anew { client_timeout });
-lasting!(
+persist!(
     enum Message {
         System(text),
         User(parts),
@@ -82,7 +83,7 @@ lasting!(
         Foreign(foreign),
     }
 );
-lasting!(
+persist!(
     enum UserPart {
         Text(text),
         Image(image),
@@ -91,7 +92,7 @@ lasting!(
         Foreign(foreign),
     }
 );
-lasting!(
+persist!(
     enum AssistantPart {
         Text(text),
         Reasoning(thought),
@@ -99,17 +100,17 @@ lasting!(
         Foreign(foreign),
     }
 );
-lasting!(struct Foreign { dialect, kind, json, optional });
-lasting!(struct Document { source, title, context, citations });
-lasting!(enum DocumentSource { Text(text), Base64 { media_type, data }, Url(address) });
-lasting!(struct Audio { media_type, data });
-lasting!(enum Image { Url(address), Base64 { media_type, data } });
-lasting!(struct Reasoning { text, proof });
-lasting!(struct Proof { dialect, issuer, data });
-lasting!(struct ToolCall { id, name, arguments, proof });
-lasting!(struct ToolResult { call_id, name, content, is_error });
-lasting!(struct Tool { name, description, parameters, strict });
-lasting!(
+persist!(struct Foreign { dialect, kind, json, optional });
+persist!(struct Document { source, title, context, citations });
+persist!(enum DocumentSource { Text(text), Base64 { media_type, data }, Url(address) });
+persist!(struct Audio { media_type, data });
+persist!(enum Image { Url(address), Base64 { media_type, data } });
+persist!(struct Reasoning { text, proof });
+persist!(struct Proof { dialect, issuer, data });
+persist!(struct ToolCall { id, name, arguments, proof });
+persist!(struct ToolResult { call_id, name, content, is_error });
+persist!(struct Tool { name, description, parameters, strict });
+persist!(
     enum ToolChoice {
         Auto,
         None,
@@ -118,9 +119,9 @@ lasting!(
         Foreign(foreign),
     }
 );
-lasting!(enum ResponseFormat { Text, Json, JsonSchema { name, schema, strict } });
-lasting!(struct Sampling { temperature, top_p, presence_penalty, frequency_penalty, seed, stop });
-lasting!(
+persist!(enum ResponseFormat { Text, Json, JsonSchema { name, schema, strict } });
+persist!(struct Sampling { temperature, top_p, presence_penalty, frequency_penalty, seed, stop });
+persist!(
     enum Effort {
         None,
         Minimal,
@@ -131,14 +132,14 @@ lasting!(
         Max,
     }
 );
-lasting!(
+persist!(
     enum CommitPolicy {
         Reset,
         Fail,
         Buffered,
     }
 );
-lasting!(
+persist!(
     enum Dialect {
         OpenAiChat,
         OpenAiResponses,
@@ -149,14 +150,14 @@ lasting!(
         Function,
     }
 );
-lasting!(
+persist!(
     struct Original { dialect, body, model, fields, nulls, stream, stream_usage, left_out, marks, lost, unread, method }
 );
-lasting!(struct Unread { field, problem });
-lasting!(struct Marks { developer, cached, scoped, invoice, sealed, proof, begun, background });
-lasting!(enum Note { Dropped(what), Converted(what), Trimmed { messages, tokens } });
+persist!(struct Unread { field, problem });
+persist!(struct Marks { developer, cached, scoped, invoice, sealed, proof, begun, background });
+persist!(enum Note { Dropped(what), Converted(what), Trimmed { messages, tokens } });
 
-lasting!(enum ReplyEvent {
+persist!(enum ReplyEvent {
     Waiting { back_in, barred },
     Started { call, target, attempt, prompt_tokens },
     Text(text),
@@ -168,7 +169,7 @@ lasting!(enum ReplyEvent {
     Finished(finished),
     Refusal,
 });
-lasting!(struct Finished {
+persist!(struct Finished {
     call,
     parts,
     verbatim,
@@ -185,12 +186,12 @@ lasting!(struct Finished {
     degraded,
     notes,
 });
-lasting!(struct CallId { runtime, number });
-lasting!(struct TargetId { provider, model });
-lasting!(struct Source { url, title, cited, place });
-lasting!(struct Usage { input, output, cached, cache_write, reasoning });
-lasting!(enum Degraded { Target, Stale { age }, Text });
-lasting!(
+persist!(struct CallId { runtime, number });
+persist!(struct TargetId { provider, model });
+persist!(struct Source { url, title, cited, place });
+persist!(struct Usage { input, output, cached, cache_write, reasoning });
+persist!(enum Degraded { Target, Stale { age }, Text });
+persist!(
     enum StopReason {
         Stop,
         Length,
@@ -200,7 +201,7 @@ lasting!(
         Other,
     }
 );
-lasting!(struct AttemptRecord {
+persist!(struct AttemptRecord {
     call,
     about,
     attempt,
@@ -222,16 +223,16 @@ lasting!(struct AttemptRecord {
     hedge,
     end,
 } anew { bill });
-lasting!(struct CallFacts { id, started_at, route, session, tags, priority, dialect, client });
-lasting!(struct Rates as Price { input, cached_input, cache_write, output, reasoning, cache_write_1h, search });
-lasting!(
+persist!(struct CallFacts { id, started_at, route, session, tags, priority, dialect, client });
+persist!(struct Rates as Price { input, cached_input, cache_write, output, reasoning, cache_write_1h, search });
+persist!(
     enum AttemptEnd {
         Won,
         Failed(failure),
     }
 );
-lasting!(struct Failure { class, scope, status, code, param, message, retry_after });
-lasting!(
+persist!(struct Failure { class, scope, status, code, param, message, retry_after });
+persist!(
     enum Scope {
         Request,
         Key,
@@ -239,14 +240,14 @@ lasting!(
         Endpoint,
     }
 );
-lasting!(
+persist!(
     enum RetryAfter {
         After(time),
         At(time),
     }
 );
-lasting!(struct UnavailableTarget as Barred { target, cause, back_in, keys });
-lasting!(
+persist!(struct UnavailableTarget as Barred { target, cause, back_in, keys });
+persist!(
     enum Cause {
         Failure(class),
         Breaker,
@@ -256,7 +257,7 @@ lasting!(
     }
 );
 
-lasting!(enum Error {
+persist!(enum Error {
     Invalid { field, problem },
     NoTarget { route, why },
     NoTargetTakes { route, field, what, why, remedy },
@@ -276,19 +277,19 @@ lasting!(enum Error {
     NotDurable(why),
     Unopened(why),
 });
-lasting!(struct OverBudget { budget, of, spent, limit, per, renews_in, reserved, unpriced, expected });
-lasting!(
+persist!(struct OverBudget { budget, of, spent, limit, per, renews_in, reserved, unpriced, expected });
+persist!(
     enum Amount {
         Dollars(dollars),
         Tokens(tokens),
     }
 );
 
-impl<T: Lasting, E: Lasting> Lasting for Result<T, E> {
-    fn form(form: &mut Form) {
-        form.name("Result");
-        T::form(form);
-        E::form(form);
+impl<T: Persist, E: Persist> Persist for Result<T, E> {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        schema_hash.name("Result");
+        T::schema_hash(schema_hash);
+        E::schema_hash(schema_hash);
     }
 
     fn write(&self, to: &mut Writer) {
@@ -304,9 +305,9 @@ impl<T: Lasting, E: Lasting> Lasting for Result<T, E> {
     }
 }
 
-impl Lasting for i64 {
-    fn form(form: &mut Form) {
-        form.name("i64");
+impl Persist for i64 {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        schema_hash.name("i64");
     }
 
     fn write(&self, to: &mut Writer) {
@@ -318,9 +319,9 @@ impl Lasting for i64 {
     }
 }
 
-impl Lasting for Range<usize> {
-    fn form(form: &mut Form) {
-        form.name("Range");
+impl Persist for Range<usize> {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        schema_hash.name("Range");
     }
 
     fn write(&self, to: &mut Writer) {
@@ -328,14 +329,14 @@ impl Lasting for Range<usize> {
     }
 
     fn read(from: &mut Reader<'_>) -> Option<Self> {
-        let (start, end) = Lasting::read(from)?;
+        let (start, end) = Persist::read(from)?;
         Some(start..end)
     }
 }
 
-impl Lasting for SystemTime {
-    fn form(form: &mut Form) {
-        form.name("SystemTime");
+impl Persist for SystemTime {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        schema_hash.name("SystemTime");
     }
 
     fn write(&self, to: &mut Writer) {
@@ -350,9 +351,9 @@ impl Lasting for SystemTime {
 /// The most names of parts that live as long as the process: there are some hundred.
 const NAMES_MAX: usize = 4_096;
 
-impl Lasting for &'static str {
-    fn form(form: &mut Form) {
-        form.name("name");
+impl Persist for &'static str {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        schema_hash.name("name");
     }
 
     fn write(&self, to: &mut Writer) {
@@ -363,7 +364,7 @@ impl Lasting for &'static str {
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         static NAMES: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
         let name = from.text()?;
-        let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = lock(&NAMES);
         if let Some(known) = names.get(name) {
             return Some(known);
         }
@@ -376,9 +377,9 @@ impl Lasting for &'static str {
     }
 }
 
-impl Lasting for Bytes {
-    fn form(form: &mut Form) {
-        form.name("Bytes");
+impl Persist for Bytes {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        schema_hash.name("Bytes");
     }
 
     fn write(&self, to: &mut Writer) {
@@ -390,9 +391,9 @@ impl Lasting for Bytes {
     }
 }
 
-impl Lasting for BTreeMap<String, String> {
-    fn form(form: &mut Form) {
-        form.name("BTreeMap");
+impl Persist for BTreeMap<String, String> {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        schema_hash.name("BTreeMap");
     }
 
     fn write(&self, to: &mut Writer) {
@@ -408,9 +409,9 @@ impl Lasting for BTreeMap<String, String> {
     }
 }
 
-impl Lasting for Json {
-    fn form(form: &mut Form) {
-        form.name("JSON");
+impl Persist for Json {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        schema_hash.name("JSON");
     }
 
     fn write(&self, to: &mut Writer) {
@@ -423,9 +424,9 @@ impl Lasting for Json {
 }
 
 /// Fields are written as one object.
-impl Lasting for BTreeMap<String, Json> {
-    fn form(form: &mut Form) {
-        form.name("JSON");
+impl Persist for BTreeMap<String, Json> {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        schema_hash.name("JSON");
     }
 
     fn write(&self, to: &mut Writer) {
@@ -439,9 +440,9 @@ impl Lasting for BTreeMap<String, Json> {
     }
 }
 
-impl Lasting for HeaderMap {
-    fn form(form: &mut Form) {
-        form.name("HeaderMap");
+impl Persist for HeaderMap {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        schema_hash.name("HeaderMap");
     }
 
     fn write(&self, to: &mut Writer) {

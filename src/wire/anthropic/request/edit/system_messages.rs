@@ -1,4 +1,4 @@
-//! Moves what the system says amid a conversation into the user's turns, for servers and models of this dialect that
+//! Moves what the system says within a conversation into the user's turns, for servers and models of this dialect that
 //! know user and assistant only.
 //!
 //! Input: the messages of a request as it came. Output: edits. A text goes, within `<system>`, into the user's turn

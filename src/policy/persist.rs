@@ -3,8 +3,8 @@
 //!
 //! Input: values. Output: bytes, and the way back. A moment is written as its distance from now, so that it means the
 //! same to a process whose clock began elsewhere: the reader says how long ago "now" was, and all ages are as if the
-//! process had run on. The [`form`] of a type is a number made of the names and kinds of all its parts. Bytes of
-//! another form are never read, so that no field can be taken for another. It reads no clock.
+//! process had run on. The [`schema_hash`] of a type is a number made of the names and kinds of all its parts. Bytes of
+//! another schema are never read, so that no field can be taken for another. It reads no clock.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,54 +14,54 @@ use crate::words::fnv::{FNV1A, fnv1a};
 use crate::words::{Gauge, ModelClass};
 
 /// A type that can be written down and read again.
-pub trait Lasting: Sized {
+pub trait Persist: Sized {
     /// Describes its parts.
-    fn form(form: &mut Form);
+    fn schema_hash(schema_hash: &mut SchemaHash);
     /// Writes it down.
     fn write(&self, to: &mut Writer);
     /// Reads it; `None` where the bytes are none of it.
     fn read(from: &mut Reader<'_>) -> Option<Self>;
 }
 
-/// Returns the form of a type.
-pub fn form<T: Lasting>() -> u64 {
-    let mut form = Form(FNV1A);
-    T::form(&mut form);
-    form.0
+/// Returns the schema of a type.
+pub fn schema_hash<T: Persist>() -> u64 {
+    let mut schema_hash = SchemaHash(FNV1A);
+    T::schema_hash(&mut schema_hash);
+    schema_hash.0
 }
 
 /// Writes something down, as of now.
-pub fn write(it: &impl Lasting, now: Instant) -> Vec<u8> {
+pub fn write(it: &impl Persist, now: Instant) -> Vec<u8> {
     let mut to = Writer { bytes: Vec::new(), now: Some(now) };
     it.write(&mut to);
     to.bytes
 }
 
 /// Reads something that was written then, which is all that the bytes are.
-pub fn read<T: Lasting>(bytes: &[u8], then: Instant) -> Option<T> {
+pub fn read<T: Persist>(bytes: &[u8], then: Instant) -> Option<T> {
     whole(Reader { bytes, then: Some(then) })
 }
 
-/// Writes down something without moments, behind its form.
-pub fn write_formed<T: Lasting>(it: &T) -> Vec<u8> {
-    let mut to = Writer { bytes: form::<T>().to_le_bytes().to_vec(), now: None };
+/// Writes down something without moments, behind its schema.
+pub fn write_with_schema<T: Persist>(it: &T) -> Vec<u8> {
+    let mut to = Writer { bytes: schema_hash::<T>().to_le_bytes().to_vec(), now: None };
     it.write(&mut to);
     to.bytes
 }
 
-/// Tells whether bytes are of the form of a type.
-pub fn is_formed<T: Lasting>(bytes: &[u8]) -> bool {
-    bytes.first_chunk().is_some_and(|told| u64::from_le_bytes(*told) == form::<T>())
+/// Tells whether bytes are of the schema of a type.
+pub fn is_formed<T: Persist>(bytes: &[u8]) -> bool {
+    bytes.first_chunk().is_some_and(|told| u64::from_le_bytes(*told) == schema_hash::<T>())
 }
 
-/// Reads something without moments behind its form; `None` where that is another one.
-pub fn read_formed<T: Lasting>(bytes: &[u8]) -> Option<T> {
+/// Reads something without moments behind its schema; `None` where that is another one.
+pub fn read_with_schema<T: Persist>(bytes: &[u8]) -> Option<T> {
     let (told, bytes) = bytes.split_first_chunk()?;
-    (u64::from_le_bytes(*told) == form::<T>()).then_some(())?;
+    (u64::from_le_bytes(*told) == schema_hash::<T>()).then_some(())?;
     whole(Reader { bytes, then: None })
 }
 
-fn whole<T: Lasting>(mut from: Reader<'_>) -> Option<T> {
+fn whole<T: Persist>(mut from: Reader<'_>) -> Option<T> {
     T::read(&mut from).filter(|_| from.bytes.is_empty())
 }
 
@@ -70,25 +70,25 @@ pub fn sum(bytes: &[u8]) -> u64 {
     fnv1a(FNV1A, bytes.iter().copied())
 }
 
-/// The form of a type, as far as it was told.
-pub struct Form(u64);
+/// The schema of a type, as far as it was told.
+pub struct SchemaHash(u64);
 
-impl Form {
+impl SchemaHash {
     /// Tells of a name.
     pub fn name(&mut self, name: &str) {
         self.0 = fnv1a(self.0, name.bytes().chain([0]));
     }
 
     /// Tells of a part, which a function finds: so its type need not be written twice.
-    pub fn part<S, T: Lasting>(&mut self, name: &str, _: impl Fn(&S) -> &T) {
+    pub fn part<S, T: Persist>(&mut self, name: &str, _: impl Fn(&S) -> &T) {
         self.name(name);
-        T::form(self);
+        T::schema_hash(self);
     }
 
     /// Tells of a part that some variants have.
-    pub fn part_of<S, T: Lasting>(&mut self, name: &str, _: impl Fn(&S) -> Option<&T>) {
+    pub fn part_of<S, T: Persist>(&mut self, name: &str, _: impl Fn(&S) -> Option<&T>) {
         self.name(name);
-        T::form(self);
+        T::schema_hash(self);
     }
 }
 
@@ -116,7 +116,7 @@ impl Writer {
     }
 
     /// Writes several, and how many they are.
-    pub fn all<'a, T: Lasting + 'a>(&mut self, all: impl ExactSizeIterator<Item = &'a T>) {
+    pub fn all<'a, T: Persist + 'a>(&mut self, all: impl ExactSizeIterator<Item = &'a T>) {
         self.number(all.len() as u64);
         all.for_each(|it| it.write(self));
     }
@@ -163,9 +163,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Makes a type lasting by its parts. `anew` names parts that are not kept and start from their default; `as` gives the
-/// name that the type's form keeps, where the type was renamed: what was written before stays readable.
-macro_rules! lasting {
+/// Makes a type persistent by its parts. `anew` names parts that are not kept and start from their default; `as` gives
+/// the name that the type's schema keeps, where the type was renamed: what was written before stays readable.
+macro_rules! persist {
     (@name $name:ident) => {
         stringify!($name)
     };
@@ -173,19 +173,19 @@ macro_rules! lasting {
         stringify!($written)
     };
     (struct $name:ident $(as $written:ident)? { $($field:ident),* $(,)? } $(anew { $($anew:ident),* $(,)? })?) => {
-        impl $crate::policy::lasting::Lasting for $name {
-            fn form(form: &mut $crate::policy::lasting::Form) {
-                form.name(lasting!(@name $name $($written)?));
-                $(form.part(stringify!($field), |it: &Self| &it.$field);)*
+        impl $crate::policy::persist::Persist for $name {
+            fn schema_hash(schema_hash: &mut $crate::policy::persist::SchemaHash) {
+                schema_hash.name(persist!(@name $name $($written)?));
+                $(schema_hash.part(stringify!($field), |it: &Self| &it.$field);)*
             }
 
-            fn write(&self, to: &mut $crate::policy::lasting::Writer) {
-                $($crate::policy::lasting::Lasting::write(&self.$field, to);)*
+            fn write(&self, to: &mut $crate::policy::persist::Writer) {
+                $($crate::policy::persist::Persist::write(&self.$field, to);)*
             }
 
-            fn read(from: &mut $crate::policy::lasting::Reader<'_>) -> Option<Self> {
+            fn read(from: &mut $crate::policy::persist::Reader<'_>) -> Option<Self> {
                 Some(Self {
-                    $($field: $crate::policy::lasting::Lasting::read(from)?,)*
+                    $($field: $crate::policy::persist::Persist::read(from)?,)*
                     $($($anew: Default::default(),)*)?
                 })
             }
@@ -195,23 +195,23 @@ macro_rules! lasting {
         $($variant:ident $(($part:ident))? $({ $($field:ident),* $(,)? })?),* $(,)?
     }) => {
         const _: () = {
-            use $crate::policy::lasting::{Form, Lasting, Reader, Writer};
+            use $crate::policy::persist::{SchemaHash, Persist, Reader, Writer};
 
             /// The number of each variant.
             enum Tag {
                 $($variant,)*
             }
 
-            impl Lasting for $name {
-                fn form(form: &mut Form) {
-                    form.name(lasting!(@name $name $($written)?));
+            impl Persist for $name {
+                fn schema_hash(schema_hash: &mut SchemaHash) {
+                    schema_hash.name(persist!(@name $name $($written)?));
                     $(
-                        form.name(stringify!($variant));
-                        $(form.part_of(stringify!($part), |it: &Self| match it {
+                        schema_hash.name(stringify!($variant));
+                        $(schema_hash.part_of(stringify!($part), |it: &Self| match it {
                             Self::$variant($part) => Some($part),
                             _ => None,
                         });)?
-                        $($(form.part_of(stringify!($field), |it: &Self| match it {
+                        $($(schema_hash.part_of(stringify!($field), |it: &Self| match it {
                             Self::$variant { $field, .. } => Some($field),
                             _ => None,
                         });)*)?
@@ -222,8 +222,8 @@ macro_rules! lasting {
                     match self {
                         $(Self::$variant $(($part))? $({ $($field),* })? => {
                             to.number(Tag::$variant as u64);
-                            $(Lasting::write($part, to);)?
-                            $($(Lasting::write($field, to);)*)?
+                            $(Persist::write($part, to);)?
+                            $($(Persist::write($field, to);)*)?
                         })*
                     }
                 }
@@ -232,8 +232,8 @@ macro_rules! lasting {
                     let tag = from.number()?;
                     $(
                         if tag == Tag::$variant as u64 {
-                            $(let $part = Lasting::read(from)?;)?
-                            $($(let $field = Lasting::read(from)?;)*)?
+                            $(let $part = Persist::read(from)?;)?
+                            $($(let $field = Persist::read(from)?;)*)?
                             return Some(Self::$variant $(($part))? $({ $($field),* })?);
                         }
                     )*
@@ -244,12 +244,12 @@ macro_rules! lasting {
     };
 }
 
-/// Makes types lasting that are numbers, each by its way to and from the widest.
+/// Makes types persistent that are numbers, each by its way to and from the widest.
 macro_rules! whole_numbers {
     ($($kind:ident by $wide:expr),*) => {
-        $(impl Lasting for $kind {
-            fn form(form: &mut Form) {
-                form.name(stringify!($kind));
+        $(impl Persist for $kind {
+            fn schema_hash(schema_hash: &mut SchemaHash) {
+                schema_hash.name(stringify!($kind));
             }
 
             fn write(&self, to: &mut Writer) {
@@ -264,9 +264,9 @@ macro_rules! whole_numbers {
 }
 whole_numbers!(u8 by u64::from, u16 by u64::from, u32 by u64::from, u64 by u64::from, usize by |it| it as u64);
 
-impl Lasting for bool {
-    fn form(form: &mut Form) {
-        form.name("bool");
+impl Persist for bool {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        schema_hash.name("bool");
     }
 
     fn write(&self, to: &mut Writer) {
@@ -282,9 +282,9 @@ impl Lasting for bool {
     }
 }
 
-impl Lasting for f64 {
-    fn form(form: &mut Form) {
-        form.name("f64");
+impl Persist for f64 {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        schema_hash.name("f64");
     }
 
     fn write(&self, to: &mut Writer) {
@@ -299,9 +299,9 @@ impl Lasting for f64 {
     }
 }
 
-impl Lasting for Duration {
-    fn form(form: &mut Form) {
-        form.name("Duration");
+impl Persist for Duration {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        schema_hash.name("Duration");
     }
 
     fn write(&self, to: &mut Writer) {
@@ -315,9 +315,9 @@ impl Lasting for Duration {
     }
 }
 
-impl Lasting for Instant {
-    fn form(form: &mut Form) {
-        form.name("Instant");
+impl Persist for Instant {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        schema_hash.name("Instant");
     }
 
     fn write(&self, to: &mut Writer) {
@@ -334,19 +334,19 @@ impl Lasting for Instant {
     }
 }
 
-/// Makes texts lasting.
+/// Makes texts persistent.
 macro_rules! texts {
     ($($kind:ty),*) => {
-        $(impl $crate::policy::lasting::Lasting for $kind {
-            fn form(form: &mut $crate::policy::lasting::Form) {
-                form.name("String");
+        $(impl $crate::policy::persist::Persist for $kind {
+            fn schema_hash(schema_hash: &mut $crate::policy::persist::SchemaHash) {
+                schema_hash.name("String");
             }
 
-            fn write(&self, to: &mut $crate::policy::lasting::Writer) {
+            fn write(&self, to: &mut $crate::policy::persist::Writer) {
                 to.bytes(AsRef::<str>::as_ref(self).as_bytes());
             }
 
-            fn read(from: &mut $crate::policy::lasting::Reader<'_>) -> Option<Self> {
+            fn read(from: &mut $crate::policy::persist::Reader<'_>) -> Option<Self> {
                 from.text().map(Self::from)
             }
         })*
@@ -354,12 +354,12 @@ macro_rules! texts {
 }
 texts!(String, Arc<str>);
 
-/// Makes what is behind a pointer as lasting as it is itself.
+/// Makes what is behind a pointer as persistent as it is itself.
 macro_rules! pointers {
     ($($pointer:ident),*) => {
-        $(impl<T: Lasting> Lasting for $pointer<T> {
-            fn form(form: &mut Form) {
-                T::form(form);
+        $(impl<T: Persist> Persist for $pointer<T> {
+            fn schema_hash(schema_hash: &mut SchemaHash) {
+                T::schema_hash(schema_hash);
             }
 
             fn write(&self, to: &mut Writer) {
@@ -374,10 +374,10 @@ macro_rules! pointers {
 }
 pointers!(Arc, Box);
 
-impl<T: Lasting> Lasting for Option<T> {
-    fn form(form: &mut Form) {
-        form.name("Option");
-        T::form(form);
+impl<T: Persist> Persist for Option<T> {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        schema_hash.name("Option");
+        T::schema_hash(schema_hash);
     }
 
     fn write(&self, to: &mut Writer) {
@@ -392,10 +392,10 @@ impl<T: Lasting> Lasting for Option<T> {
     }
 }
 
-impl<T: Lasting> Lasting for Vec<T> {
-    fn form(form: &mut Form) {
-        form.name("Vec");
-        T::form(form);
+impl<T: Persist> Persist for Vec<T> {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        schema_hash.name("Vec");
+        T::schema_hash(schema_hash);
     }
 
     fn write(&self, to: &mut Writer) {
@@ -407,9 +407,9 @@ impl<T: Lasting> Lasting for Vec<T> {
     }
 }
 
-impl<T: Lasting> Lasting for VecDeque<T> {
-    fn form(form: &mut Form) {
-        Vec::<T>::form(form);
+impl<T: Persist> Persist for VecDeque<T> {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        Vec::<T>::schema_hash(schema_hash);
     }
 
     fn write(&self, to: &mut Writer) {
@@ -421,10 +421,10 @@ impl<T: Lasting> Lasting for VecDeque<T> {
     }
 }
 
-impl<T: Lasting, const N: usize> Lasting for [T; N] {
-    fn form(form: &mut Form) {
-        form.name(&format!("[{N}]"));
-        T::form(form);
+impl<T: Persist, const N: usize> Persist for [T; N] {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        schema_hash.name(&format!("[{N}]"));
+        T::schema_hash(schema_hash);
     }
 
     fn write(&self, to: &mut Writer) {
@@ -439,11 +439,11 @@ impl<T: Lasting, const N: usize> Lasting for [T; N] {
     }
 }
 
-impl<A: Lasting, B: Lasting> Lasting for (A, B) {
-    fn form(form: &mut Form) {
-        form.name("pair");
-        A::form(form);
-        B::form(form);
+impl<A: Persist, B: Persist> Persist for (A, B) {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        schema_hash.name("pair");
+        A::schema_hash(schema_hash);
+        B::schema_hash(schema_hash);
     }
 
     fn write(&self, to: &mut Writer) {
@@ -456,13 +456,13 @@ impl<A: Lasting, B: Lasting> Lasting for (A, B) {
     }
 }
 
-lasting!(
+persist!(
     enum ModelClass {
         Chat,
         Reasoning,
     }
 );
-lasting!(struct Gauge { limit, remaining, reset, window });
+persist!(struct Gauge { limit, remaining, reset, window });
 
 mod words;
 
@@ -490,8 +490,8 @@ mod tests {
         Until { until: Instant, times: u8 },
     }
 
-    lasting!(struct Point { name, at, parts, told } anew { scratch });
-    lasting!(enum Told { Nothing, Until { until, times } });
+    persist!(struct Point { name, at, parts, told } anew { scratch });
+    persist!(enum Told { Nothing, Until { until, times } });
 
     fn point(now: Instant) -> Point {
         let told = Told::Until { until: now + Duration::from_millis(7_001), times: 3 };
@@ -533,30 +533,30 @@ mod tests {
             x: u32,
             y: Option<u32>,
         }
-        lasting!(struct A { x, y });
-        lasting!(struct B { y, x });
-        lasting!(struct C { x, y });
+        persist!(struct A { x, y });
+        persist!(struct B { y, x });
+        persist!(struct C { x, y });
         // The name of the type itself counts, too: so compare what they are made of.
-        let parts = |name: fn(&mut Form)| {
-            let mut form = Form(FNV1A);
-            name(&mut form);
-            form.0
+        let parts = |name: fn(&mut SchemaHash)| {
+            let mut schema_hash = SchemaHash(FNV1A);
+            name(&mut schema_hash);
+            schema_hash.0
         };
-        let of_a = parts(|form| {
-            form.part("x", |it: &A| &it.x);
-            form.part("y", |it: &A| &it.y);
+        let of_a = parts(|schema_hash| {
+            schema_hash.part("x", |it: &A| &it.x);
+            schema_hash.part("y", |it: &A| &it.y);
         });
-        let of_b = parts(|form| {
-            form.part("y", |it: &B| &it.y);
-            form.part("x", |it: &B| &it.x);
+        let of_b = parts(|schema_hash| {
+            schema_hash.part("y", |it: &B| &it.y);
+            schema_hash.part("x", |it: &B| &it.x);
         });
-        let of_c = parts(|form| {
-            form.part("x", |it: &C| &it.x);
-            form.part("y", |it: &C| &it.y);
+        let of_c = parts(|schema_hash| {
+            schema_hash.part("x", |it: &C| &it.x);
+            schema_hash.part("y", |it: &C| &it.y);
         });
         assert!(of_a != of_b && of_a != of_c && of_b != of_c);
-        assert_eq!(form::<A>(), form::<A>());
-        assert!(form::<A>() != form::<B>());
+        assert_eq!(schema_hash::<A>(), schema_hash::<A>());
+        assert!(schema_hash::<A>() != schema_hash::<B>());
     }
 
     proptest! {
@@ -575,49 +575,49 @@ mod tests {
     #[test]
     fn no_two_kinds_of_parts_have_one_form() {
         struct Nothing;
-        impl Lasting for Nothing {
-            fn form(_: &mut Form) {}
+        impl Persist for Nothing {
+            fn schema_hash(_: &mut SchemaHash) {}
             fn write(&self, _: &mut Writer) {}
             fn read(_: &mut Reader<'_>) -> Option<Self> {
                 Some(Self)
             }
         }
         let forms = [
-            ("nothing", form::<Nothing>()),
-            ("a flag", form::<bool>()),
-            ("a byte", form::<u8>()),
-            ("a number", form::<u16>()),
-            ("a number below 0", form::<i64>()),
-            ("a fraction", form::<f64>()),
-            ("a time", form::<Duration>()),
-            ("a moment", form::<Instant>()),
-            ("a date", form::<SystemTime>()),
-            ("a text", form::<String>()),
-            ("a name", form::<&'static str>()),
-            ("bytes", form::<bytes::Bytes>()),
-            ("headers", form::<http::HeaderMap>()),
-            ("pairs of texts", form::<BTreeMap<String, String>>()),
-            ("a range", form::<std::ops::Range<usize>>()),
-            ("a byte or none", form::<Option<u8>>()),
-            ("a number or none", form::<Option<u16>>()),
-            ("some bytes", form::<Vec<u8>>()),
-            ("some numbers", form::<VecDeque<u16>>()),
-            ("two bytes", form::<[u8; 2]>()),
-            ("three bytes", form::<[u8; 3]>()),
-            ("two numbers", form::<[u16; 2]>()),
-            ("a byte and a number", form::<(u8, u16)>()),
-            ("a byte and a byte", form::<(u8, u8)>()),
-            ("a number and a byte", form::<(u16, u8)>()),
-            ("a byte, or why not", form::<Result<u8, u16>>()),
-            ("a number, or why not", form::<Result<u16, u16>>()),
-            ("a byte, or what instead", form::<Result<u8, u8>>()),
-            ("a distribution's window", form::<crate::policy::window::Window>()),
+            ("nothing", schema_hash::<Nothing>()),
+            ("a flag", schema_hash::<bool>()),
+            ("a byte", schema_hash::<u8>()),
+            ("a number", schema_hash::<u16>()),
+            ("a number below 0", schema_hash::<i64>()),
+            ("a fraction", schema_hash::<f64>()),
+            ("a time", schema_hash::<Duration>()),
+            ("a moment", schema_hash::<Instant>()),
+            ("a date", schema_hash::<SystemTime>()),
+            ("a text", schema_hash::<String>()),
+            ("a name", schema_hash::<&'static str>()),
+            ("bytes", schema_hash::<bytes::Bytes>()),
+            ("headers", schema_hash::<http::HeaderMap>()),
+            ("pairs of texts", schema_hash::<BTreeMap<String, String>>()),
+            ("a range", schema_hash::<std::ops::Range<usize>>()),
+            ("a byte or none", schema_hash::<Option<u8>>()),
+            ("a number or none", schema_hash::<Option<u16>>()),
+            ("some bytes", schema_hash::<Vec<u8>>()),
+            ("some numbers", schema_hash::<VecDeque<u16>>()),
+            ("two bytes", schema_hash::<[u8; 2]>()),
+            ("three bytes", schema_hash::<[u8; 3]>()),
+            ("two numbers", schema_hash::<[u16; 2]>()),
+            ("a byte and a number", schema_hash::<(u8, u16)>()),
+            ("a byte and a byte", schema_hash::<(u8, u8)>()),
+            ("a number and a byte", schema_hash::<(u16, u8)>()),
+            ("a byte, or why not", schema_hash::<Result<u8, u16>>()),
+            ("a number, or why not", schema_hash::<Result<u16, u16>>()),
+            ("a byte, or what instead", schema_hash::<Result<u8, u8>>()),
+            ("a distribution's window", schema_hash::<crate::policy::window::Window>()),
         ];
-        for (at, (one, form)) in forms.iter().enumerate() {
-            let same = forms[..at].iter().find(|(_, other)| other == form);
+        for (at, (one, schema_hash)) in forms.iter().enumerate() {
+            let same = forms[..at].iter().find(|(_, other)| other == schema_hash);
             assert_eq!(same.map(|(other, _)| other), None, "{one}");
         }
-        assert_eq!(form::<Box<u8>>(), form::<u8>(), "where it is kept is no part of it");
+        assert_eq!(schema_hash::<Box<u8>>(), schema_hash::<u8>(), "where it is kept is no part of it");
     }
 
     #[test]

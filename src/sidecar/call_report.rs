@@ -10,7 +10,7 @@ use crate::runtime::CallNote;
 use crate::words::{AttemptRecord, CallId, Degraded, Error, TargetId};
 
 /// A call's record; written when the call has ended, or when its caller has left.
-pub(super) struct Record {
+pub(super) struct CallReport {
     state: Arc<State>,
     route: Arc<str>,
     caller_dialect: &'static str,
@@ -28,7 +28,7 @@ pub(super) struct Record {
     _place: BodyMemory,
 }
 
-impl Record {
+impl CallReport {
     pub(super) fn new(
         state: Arc<State>,
         route: Arc<str>,
@@ -177,7 +177,7 @@ impl Record {
     }
 }
 
-impl Drop for Record {
+impl Drop for CallReport {
     fn drop(&mut self) {
         // The end of its attempt is known a moment later, and will be in the counters.
         let heard = self.heard.take().map(|target| target.to_string());

@@ -2,7 +2,7 @@ use super::*;
 use crate::policy::budget::{Budget, BudgetScope, OnSpent, Period, Unit};
 use crate::policy::durable_store::{DurableStore as _, KeptCall};
 use crate::spec::PastSpend;
-use crate::store::purses::CountedBudgets;
+use crate::store::budget_accounts::CountedBudgets;
 use crate::store::recall;
 use crate::words::{ChatRequest, Durable};
 
@@ -19,19 +19,19 @@ fn minutes(count: u64) -> Period {
 
 fn open(place: &Place, budgets: &[Budget]) -> (WriteLock, LedgerFile) {
     let hold = WriteLock::take(&place.file(), Duration::ZERO).expect("the file");
-    let mut book = LedgerFile::open(&hold).expect("a book");
-    book.count(Some(CountedBudgets { budgets: budgets.into(), since: SystemTime::now() }));
-    (hold, book)
+    let mut ledger = LedgerFile::open(&hold).expect("a book");
+    ledger.count(Some(CountedBudgets { budgets: budgets.into(), since: SystemTime::now() }));
+    (hold, ledger)
 }
 
-fn spend(book: &mut LedgerFile, calls: impl Iterator<Item = (u64, String, SystemTime)>) {
+fn spend(ledger: &mut LedgerFile, calls: impl Iterator<Item = (u64, String, SystemTime)>) {
     let one = |(number, team, at): (u64, String, SystemTime)| {
         let mut about = CallFacts::clone(&about(number, "smart", &team));
         about.started_at = at;
         Record::Attempt(Arc::new(attempt(&Arc::new(about), 1, "a", None)))
     };
     let group: Vec<Record> = calls.map(one).collect();
-    book.write(book.next(), &group, 0, [], &[]).expect("a write");
+    ledger.write(ledger.next(), &group, 0, [], &[]).expect("a write");
 }
 
 fn recalled(place: &Place, budget: &Budget) -> Vec<PastSpend> {
@@ -45,15 +45,15 @@ fn sum(spent: &[PastSpend]) -> i64 {
 }
 
 #[test]
-fn every_purse_is_there_after_a_kill_in_the_step_in_which_it_was_spent() {
+fn every_account_is_there_after_a_kill_in_the_step_in_which_it_was_spent() {
     let (place, now) = (Place::new(), SystemTime::now());
     let window = budget("window", minutes(10), BudgetScope::All);
     let users = budget("users", Period::Month, BudgetScope::Tag("team".into(), None));
-    let (_hold, mut book) = open(&place, &[window.clone(), users.clone()]);
+    let (_hold, mut ledger) = open(&place, &[window.clone(), users.clone()]);
     // More values than an hour has sums of, in two groups; written twice, as after an answer that did not come.
     let calls = |from: u64| (from..from + 200).map(|number| (number, format!("user-{number}"), now));
     for from in [0, 200] {
-        spend(&mut book, calls(from));
+        spend(&mut ledger, calls(from));
     }
     let spent = recalled(&place, &users);
     assert_eq!((spent.len(), sum(&spent)), (400, 400 * EACH));
@@ -68,10 +68,10 @@ fn every_purse_is_there_after_a_kill_in_the_step_in_which_it_was_spent() {
 fn a_group_that_is_written_again_is_paid_once() {
     let place = Place::new();
     let all = budget("all", Period::Month, BudgetScope::All);
-    let (_hold, mut book) = open(&place, std::slice::from_ref(&all));
-    let (first, group) = (book.next(), won(10));
+    let (_hold, mut ledger) = open(&place, std::slice::from_ref(&all));
+    let (first, group) = (ledger.next(), won(10));
     for _ in 0..2 {
-        book.write(first, &group, 0, [], &[]).expect("a write");
+        ledger.write(first, &group, 0, [], &[]).expect("a write");
     }
     assert_eq!(sum(&recalled(&place, &all)), 10 * EACH);
 }
@@ -83,48 +83,48 @@ fn a_budget_that_is_new_or_was_away_begins_with_what_the_entries_tell() {
     let red = budget("red", minutes(20), BudgetScope::Tag("team".into(), Some("red".into())));
     let ago = |minutes: u64| now - Duration::from_secs(60 * minutes);
     let call = |number, team: &str, at| std::iter::once((number, team.to_owned(), at));
-    let (hold, mut book) = open(&place, std::slice::from_ref(&all));
-    spend(&mut book, call(1, "red", ago(15)));
-    spend(&mut book, call(2, "blue", ago(5)));
+    let (hold, mut ledger) = open(&place, std::slice::from_ref(&all));
+    spend(&mut ledger, call(1, "red", ago(15)));
+    spend(&mut ledger, call(2, "blue", ago(5)));
     assert_eq!(sum(&recalled(&place, &red)), EACH, "as its entries tell, to the minute");
     // It is in the place of the other one now.
-    book.count(Some(CountedBudgets { budgets: [red.clone()].into(), since: now }));
-    spend(&mut book, call(3, "red", ago(4)));
+    ledger.count(Some(CountedBudgets { budgets: [red.clone()].into(), since: now }));
+    spend(&mut ledger, call(3, "red", ago(4)));
     assert_eq!(sum(&recalled(&place, &red)), 2 * EACH);
     // The other one comes back, and knows what was spent meanwhile.
     assert_eq!(sum(&recalled(&place, &all)), 2 * EACH);
-    book.count(Some(CountedBudgets { budgets: [red.clone(), all.clone()].into(), since: now }));
-    spend(&mut book, call(4, "red", ago(3)));
-    drop((book, hold));
+    ledger.count(Some(CountedBudgets { budgets: [red.clone(), all.clone()].into(), since: now }));
+    spend(&mut ledger, call(4, "red", ago(3)));
+    drop((ledger, hold));
     assert_eq!((sum(&recalled(&place, &red)), sum(&recalled(&place, &all))), (3 * EACH, 3 * EACH));
 }
 
 #[test]
-fn a_purse_of_a_clock_that_stood_ahead_is_moved_to_the_present_and_goes_with_it() {
+fn an_account_of_a_clock_that_stood_ahead_is_moved_to_the_present_and_goes_with_it() {
     let (place, now) = (Place::new(), SystemTime::now());
     let day = Duration::from_secs(24 * 60 * 60);
     let all = budget("all", Period::Day, BudgetScope::All);
-    let (_hold, mut book) = open(&place, std::slice::from_ref(&all));
-    spend(&mut book, [(1, "red".to_owned(), now + 3 * day)].into_iter());
-    spend(&mut book, [(2, "red".to_owned(), now)].into_iter());
+    let (_hold, mut ledger) = open(&place, std::slice::from_ref(&all));
+    spend(&mut ledger, [(1, "red".to_owned(), now + 3 * day)].into_iter());
+    spend(&mut ledger, [(2, "red".to_owned(), now)].into_iter());
     let step = Period::Day.step(now + Duration::from_millis(50));
     let spent = recalled(&place, &all);
     assert_eq!(spent.iter().map(|one| (one.step, one.amount)).collect::<Vec<_>>(), [(step, 2 * EACH)]);
-    while book.forget(&place.spec(), now + 3 * day).expect("a look") {}
+    while ledger.forget(&place.spec(), now + 3 * day).expect("a look") {}
     assert_eq!(recalled(&place, &all), []);
 }
 
 #[test]
-fn what_is_too_large_takes_no_purse_and_is_counted() {
+fn what_is_too_large_takes_no_account_and_is_counted() {
     let (place, now) = (Place::new(), SystemTime::now());
     let all = budget("all", Period::Month, BudgetScope::All);
-    let (_hold, mut book) = open(&place, std::slice::from_ref(&all));
+    let (_hold, mut ledger) = open(&place, std::slice::from_ref(&all));
     for part in 0..3 {
-        spend(&mut book, (part * 1_000..part * 1_000 + 1_000).map(|number| (number, "red".to_owned(), now)));
+        spend(&mut ledger, (part * 1_000..part * 1_000 + 1_000).map(|number| (number, "red".to_owned(), now)));
     }
     assert_eq!((place.ask(GroupBy::All).removed, place.ask(GroupBy::All).whole_from), (0, None));
     let spec = StoreSpec { bytes_max: 1, ..place.spec() };
-    while book.forget(&spec, now).expect("a look") {}
+    while ledger.forget(&spec, now).expect("a look") {}
     assert_eq!(sum(&recalled(&place, &all)), 3_000 * EACH);
     let statement = place.ask(GroupBy::All);
     assert_eq!(statement.sum.attempts, 0, "the sums went after the entries");

@@ -91,17 +91,17 @@ impl CallerPatience {
     }
 
     /// Returns what is left of a call's time for its first content, and the least that an attempt gets of it which is
-    /// borne for so long at most. `guessed` is the usual time to an answer where that is a guess; where it is measured,
-    /// no assumption about a caller lets another target be asked before this one is later than almost all answers. A
-    /// caller that still waits after its time has more.
+    /// tolerated for so long at most. `guessed` is the usual time to an answer where that is a guess; where it is
+    /// measured, no assumption about a caller lets another target be asked before this one is later than almost all
+    /// answers. A caller that still waits after its time has more.
     pub fn left(
         self,
         deadline: Instant,
-        borne: Duration,
+        tolerated: Duration,
         guessed: Option<Duration>,
         now: Instant,
     ) -> (TimeLeft, Duration) {
-        let least = if matches!((self, guessed), (Self::Unknown(_), None)) { borne / 2 } else { Duration::ZERO };
+        let least = if matches!((self, guessed), (Self::Unknown(_), None)) { tolerated / 2 } else { Duration::ZERO };
         match self.leaves(guessed).filter(|&at| at > now && at < deadline) {
             Some(leaves) => (TimeLeft::until(leaves, now), least),
             None => (TimeLeft::until(deadline, now), Duration::ZERO),
@@ -201,7 +201,7 @@ impl Pace {
 
     /// Returns the age at which a caller that leaves an attempt without content has waited longer than others: no
     /// caller leaves because an answer took milliseconds more, but many leave at once when a program ends.
-    pub fn outwaited(&self) -> Duration {
+    pub fn long_wait(&self) -> Duration {
         self.late.max(LATE_MIN)
     }
 
@@ -215,11 +215,11 @@ impl Pace {
     /// Returns the age at which another attempt is to join one without content: when it is overdue, and where that is a
     /// guess, earlier. Asking another target on a guess does no harm; blaming a target on a guess does. A call that
     /// probes bears no more than the usual time: it does so for others, at a target that may still be silent.
-    pub fn patience(&self, probes: bool) -> Duration {
+    pub fn join_after(&self, probes: bool) -> Duration {
         match self {
             _ if probes => self.first.max(LATE_MIN),
             Self { measured: true, .. } => self.overdue(),
-            _ => self.outwaited(),
+            _ => self.long_wait(),
         }
     }
 }
@@ -314,9 +314,9 @@ mod tests {
         assert_eq!(pace(0, Some(4_000)).first, SECOND * 3, "few answers are as long as they may be");
         assert!(pace(0, Some(1)).late < SECOND * 5, "what is limited cannot take long");
         assert_eq!((pace(8, None).first, pace(8, None).measured), (SECOND * 9, false));
-        assert!(pace(29, None).measured && pace(29, None).patience(false) == pace(29, None).overdue());
-        assert!(pace(0, None).patience(false) < pace(0, None).overdue());
-        assert_eq!(pace(29, None).patience(true), pace(29, None).first, "who probes waits for the usual time");
+        assert!(pace(29, None).measured && pace(29, None).join_after(false) == pace(29, None).overdue());
+        assert!(pace(0, None).join_after(false) < pace(0, None).overdue());
+        assert_eq!(pace(29, None).join_after(true), pace(29, None).first, "who probes waits for the usual time");
         let stream = Pace::of(&ttft, &latency(SECOND * 9, 99), &tpot, 20_000, false, None);
         assert_eq!((stream.first, stream.answer), (SECOND * 2, SECOND * 4));
     }

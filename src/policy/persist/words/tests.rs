@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::policy::durable_store::Item;
-use crate::policy::lasting::{read_formed as read, write_formed as write};
+use crate::policy::persist::{read_with_schema as read, write_with_schema as write};
 use crate::words::{
     Amount, AssistantPart, AttemptEnd, AttemptRecord, Audio, CallFacts, CallId, Cause, ChatRequest, Degraded, Dialect,
     Document, Durable, Effort, Error, Failure, FailureClass, Finished, Foreign, Hedging, Image, Marks, Message, Note,

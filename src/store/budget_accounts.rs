@@ -1,8 +1,8 @@
-//! The purses of budgets: what each account spent, in the steps in which its budget counts.
+//! The accounts of budgets: what each account spent, in the steps in which its budget counts.
 //!
 //! They are written with the attempts that were paid from them, in one transaction, so that a budget goes on exactly
-//! where it was, however the process ended. The purses of a budget that the file does not know yet begin with what its
-//! entries tell of the period; where there are too many or too few entries, with the sums of hours.
+//! where it was, however the process ended. The accounts of a budget that the file does not know yet begin with what
+//! its entries tell of the period; where there are too many or too few entries, with the sums of hours.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ use super::error::OpenError;
 use super::file;
 use super::hours::of_tag;
 use super::numbers::{HOUR, millis, money, whole};
-use super::schema::{self, PURSES};
+use super::schema::{self, ACCOUNTS};
 use crate::policy::budget::{Budget, BudgetScope, Period, Unit};
 use crate::policy::statement::GroupBy;
 use crate::spec::PastSpend;
@@ -25,7 +25,7 @@ use crate::words::{AttemptRecord, CallFacts, CallId};
 const ENTRIES_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 const ENTRIES_MAX: usize = 100_000;
 
-/// The budgets whose purses are kept, and since when.
+/// The budgets whose accounts are kept, and since when.
 #[derive(Clone, Debug)]
 pub(super) struct CountedBudgets {
     pub(super) budgets: Arc<[Budget]>,
@@ -38,10 +38,10 @@ type Spent = HashMap<(String, i64), i64>;
 /// Returns the money spent of a budget in the period of a time.
 pub(crate) fn recall(path: &Path, at: usize, budget: &Budget, now: SystemTime) -> Result<Vec<PastSpend>, OpenError> {
     let connection = file::read_sums(path, &kind(&budget.of).to_string())?;
-    let known = if schema::form(&connection)? < PURSES { None } else { number(&connection, budget)? };
+    let known = if schema::form(&connection)? < ACCOUNTS { None } else { number(&connection, budget)? };
     let spent = match known {
-        Some(id) => purses(&connection, id)?,
-        None => from_book(&connection, budget, now)?,
+        Some(id) => accounts(&connection, id)?,
+        None => from_ledger(&connection, budget, now)?,
     };
     let past = |((account, step), amount)| PastSpend { budget: at, account, amount, step };
     Ok(spent.into_iter().map(past).collect())
@@ -61,22 +61,22 @@ fn number(connection: &Connection, budget: &Budget) -> rusqlite::Result<Option<i
     connection.prepare_cached(find)?.query_row([mark(budget)], |row| row.get(0)).optional()
 }
 
-fn purses(connection: &Connection, id: i64) -> rusqlite::Result<Spent> {
+fn accounts(connection: &Connection, id: i64) -> rusqlite::Result<Spent> {
     let mut find = connection.prepare("SELECT account, step, spent FROM purse WHERE budget = ?1")?;
     let rows = find.query_map([id], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?;
     rows.collect()
 }
 
-/// The purses as the writer of a file knows them.
+/// The accounts as the writer of a file knows them.
 #[derive(Default)]
-pub(super) struct Purses {
+pub(super) struct BudgetAccounts {
     counted: Option<CountedBudgets>,
     /// The number of each budget in the file, once it was looked up.
     ids: Option<Vec<i64>>,
 }
 
-impl Purses {
-    /// Takes the budgets whose purses are kept from now on.
+impl BudgetAccounts {
+    /// Takes the budgets whose accounts are kept from now on.
     pub(super) fn count(&mut self, counted: Option<CountedBudgets>) {
         let same = match (&self.counted, &counted) {
             (Some(known), Some(new)) => Arc::ptr_eq(&known.budgets, &new.budgets),
@@ -87,8 +87,8 @@ impl Purses {
         }
     }
 
-    /// Makes the budgets of the file those that are counted. One that is new begins with what the book tells; one that
-    /// is counted no longer is forgotten, for what is spent meanwhile is not in its purses.
+    /// Makes the budgets of the file those that are counted. One that is new begins with what the ledger tells; one
+    /// that is counted no longer is forgotten, for what is spent meanwhile is not in its accounts.
     pub(super) fn begin(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let Some(CountedBudgets { budgets, since }) = &self.counted else { return Ok(()) };
         if self.ids.is_some() {
@@ -103,7 +103,7 @@ impl Purses {
             let id = match number(connection, budget)? {
                 Some(id) => id,
                 None => {
-                    let spent = from_book(connection, budget, *since)?;
+                    let spent = from_ledger(connection, budget, *since)?;
                     connection.prepare_cached("INSERT INTO budget (counts) VALUES (?1)")?.execute([mark])?;
                     let id = connection.last_insert_rowid();
                     for ((account, step), amount) in spent {
@@ -118,7 +118,7 @@ impl Purses {
         Ok(())
     }
 
-    /// Takes what attempts cost out of the purses that they concern.
+    /// Takes what attempts cost out of the accounts that they concern.
     pub(super) fn pay<'a>(
         &self,
         connection: &Connection,
@@ -147,7 +147,7 @@ impl Purses {
     }
 }
 
-/// Adds to a purse. What a clock that stood ahead put into steps to come is moved to this one.
+/// Adds to an account. What a clock that stood ahead put into steps to come is moved to this one.
 fn add(connection: &Connection, id: i64, period: Period, account: &str, step: i64, more: i64) -> rusqlite::Result<()> {
     let ahead = "DELETE FROM purse WHERE budget = ?1 AND account = ?2 AND step > ?3 RETURNING spent";
     let mut ahead = connection.prepare_cached(ahead)?;
@@ -160,8 +160,8 @@ fn add(connection: &Connection, id: i64, period: Period, account: &str, step: i6
     Ok(())
 }
 
-/// Returns what the book tells of a budget's period: by its entries, or by the sums of hours.
-fn from_book(connection: &Connection, budget: &Budget, now: SystemTime) -> rusqlite::Result<Spent> {
+/// Returns what the ledger tells of a budget's period: by its entries, or by the sums of hours.
+fn from_ledger(connection: &Connection, budget: &Budget, now: SystemTime) -> rusqlite::Result<Spent> {
     let is_short = match budget.period {
         Period::Day => true,
         Period::Window(window) => window <= ENTRIES_FOR,
