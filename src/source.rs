@@ -1,5 +1,5 @@
-//! Floor 3: where a key comes from, and how it is read there: it is input from outside, as answers are. So are a list of
-//! prices, and the machine's own clock.
+//! Floor 3: where a key comes from, and how it is read there: it is input from outside, as answers are. So are a list
+//! of prices, and the machine's own clock.
 //!
 //! Input: a source. Output: what it gives, or words that say how it failed: never a key, printed or returned. Only
 //! sources that a user named are read here, and nothing that may block is read on the runtime's threads.

@@ -536,6 +536,7 @@ impl Failover {
             Consequence::Again(reason, from) => TargetState::Waits { reason, from },
             Consequence::Spent | Consequence::End(_) => TargetState::Spent { own: is_own(failure.class), back },
         };
+        self.leave_time_for(at, now);
         self.forget_elder(at);
         if let Consequence::End(why) = consequence {
             let why = why.unwrap_or_else(|| self.exhausted(now));
@@ -715,6 +716,25 @@ impl Failover {
         let Planned { needs, measured, .. } = self.targets[at].planned;
         let share = left.share(needs, behind.iter().copied());
         patience.min(if measured { share } else { left.evened(share, behind.len()) })
+    }
+
+    /// Lets those in flight leave time for a target that is behind them only since it has failed, as they would have if
+    /// it had been there when they began.
+    fn leave_time_for(&mut self, failed: usize, now: Instant) {
+        if !self.targets[failed].is_behind() {
+            return;
+        }
+        for at in 0..self.targets.len() {
+            let TargetState::Runs { since, patience, .. } = self.targets[at].state else { continue };
+            let lasted = now.saturating_duration_since(since);
+            let Some(rest) = patience.checked_sub(lasted) else { continue };
+            let Planned { measured, needs, .. } = self.targets[at].planned;
+            let (left, least) = self.caller.left(self.deadline, rest, (!measured).then_some(needs), now);
+            let rest = rest.min(self.patience_with(at, rest, left, now).max(least));
+            if let TargetState::Runs { patience, .. } = &mut self.targets[at].state {
+                *patience = lasted + rest;
+            }
+        }
     }
 
     /// Leaves out new targets whose window is known not to be larger than one that was too small.

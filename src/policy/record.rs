@@ -14,8 +14,8 @@ use crate::words::AttemptRecord;
 pub enum Record {
     /// An attempt. Each is recorded once, before its call gets the attempt's end.
     Attempt(Arc<AttemptRecord>),
-    /// A call that a router had accepted. Each is recorded once, after all its attempts: so its money is theirs. That is
-    /// before its caller is answered, unless the call crashed or was killed.
+    /// A call that a router had accepted. Each is recorded once, after all its attempts: so its money is theirs. That
+    /// is before its caller is answered, unless the call crashed or was killed.
     Call(Arc<Flight>),
 }
 

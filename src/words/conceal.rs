@@ -130,8 +130,8 @@ const KEYS_BEGIN: [&str; 13] =
 /// A word of fewer bytes is no key.
 const KEY_BYTES_MIN: usize = 12;
 
-/// Removes what looks like a provider's key from what is said of a configuration: a key that stands where a name belongs
-/// is no name that a reader needs.
+/// Removes what looks like a provider's key from what is said of a configuration: a key that stands where a name
+/// belongs is no name that a reader needs.
 pub(crate) fn without_keys(text: String) -> String {
     let is_part = |letter: char| letter.is_ascii_alphanumeric() || "-_.+/=".contains(letter);
     let begins = |at: usize| {

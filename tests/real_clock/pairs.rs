@@ -56,8 +56,8 @@ impl Pair {
             4 => Fault::CutAfter(0),
             _ => Fault::Reset,
         };
-        // Where nobody is silent a call waits a tenth of its time. Beside one that is silent each look comes half as late
-        // again as the one before: two fit into this time at a cold start.
+        // Where nobody is silent a call waits a tenth of its time. Beside one that is silent each look comes half as
+        // late again as the one before: two fit into this time at a cold start.
         let times = if lasting.1 { rng.random_range(1..=2) } else { 1 };
         Self {
             lasting,
@@ -110,9 +110,11 @@ impl Pair {
                 .header("content-type", "application/json")
                 .body(body.to_string());
             let response = request.send().await.expect("the sidecar answers");
+            let call = response.headers().get("x-standin-call").and_then(|call| call.to_str().ok()?.parse().ok());
             let (status, said) = (response.status(), response.text().await.unwrap_or_default());
             let whole = if self.stream { said.contains("[DONE]") } else { said.contains(WORDS) };
-            (status == 200 && whole, format!("{status} {said}"))
+            let page = call.and_then(|call| sidecar.runtime().why(call)).map(|page| page.to_string());
+            (status == 200 && whole, format!("{status} {said}\n{}", page.unwrap_or_default()))
         };
         for name in names.iter().filter(|_| self.warm) {
             for _ in 0..10 {

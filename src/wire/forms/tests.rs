@@ -9,16 +9,20 @@ const DIALECTS: [Dialect; 4] =
 fn rich(dialect: Dialect) -> Value {
     match dialect {
         Dialect::OpenAiResponses => json!({
-            "id": "resp_1", "object": "response", "created_at": 1, "model": "m", "status": "completed", "new": {"x": [1.50]},
+            "id": "resp_1", "object": "response", "created_at": 1, "model": "m", "status": "completed",
+             "new": {"x": [1.50]},
             "output": [
                 {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm \u{1f600}"}],
                  "encrypted_content": "e"},
-                {"type": "custom_tool_call", "id": "ct", "call_id": "c9", "name": "patch", "namespace": "n", "input": "*** \"x\""},
+                {"type": "custom_tool_call", "id": "ct", "call_id": "c9", "name": "patch", "namespace": "n",
+                 "input": "*** \"x\""},
                 {"type": "mcp_call", "id": "mcp", "server_label": "s", "name": "n", "arguments": "{}", "output": "o"},
-                {"type": "function_call", "id": "fc", "call_id": "c1", "name": "f", "namespace": "ns", "arguments": "{\"a\":1}",
+                {"type": "function_call", "id": "fc", "call_id": "c1", "name": "f", "namespace": "ns",
+                 "arguments": "{\"a\":1}",
                  "status": "completed"},
                 {"type": "item_of_tomorrow", "q": {"w": null}},
-                {"type": "message", "id": "m1", "role": "assistant", "status": "completed", "phase": "final", "content": [
+                {"type": "message", "id": "m1", "role": "assistant", "status": "completed", "phase": "final",
+                 "content": [
                     {"type": "output_text", "text": "é\n", "annotations": [{"type": "file_citation", "file_id": "f"}]},
                     {"type": "refusal", "refusal": "no"}]}],
             "usage": {"input_tokens": 5, "output_tokens": 2, "total_tokens": 7, "extra": 1}
@@ -28,8 +32,10 @@ fn rich(dialect: Dialect) -> Value {
             "content": [
                 {"type": "thinking", "thinking": "hm", "signature": "c2ln"},
                 {"type": "redacted_thinking", "data": "abc"},
-                {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "x"}, "caller": {"type": "direct"}},
-                {"type": "web_search_tool_result", "tool_use_id": "s", "content": [{"url": "u", "encrypted_content": "e"}]},
+                {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "x"},
+                 "caller": {"type": "direct"}},
+                {"type": "web_search_tool_result", "tool_use_id": "s", "content": [{"url": "u",
+                 "encrypted_content": "e"}]},
                 {"type": "block_of_tomorrow", "zap": {"text": "t"}},
                 {"type": "text", "text": "é\n\"", "citations": [{"type": "char_location", "cited_text": "x"}]},
                 {"type": "tool_use", "id": "t1", "name": "f", "input": {"a": [1, {}], "b": 1.0}}],
@@ -40,8 +46,10 @@ fn rich(dialect: Dialect) -> Value {
             "candidates": [{
                 "content": {"role": "model", "parts": [
                     {"text": "think", "thought": true}, {"text": "é"}, {"executableCode": {"code": "1"}},
-                    {"functionCall": {"name": "f", "args": {"a": 1}}, "thoughtSignature": "c2ln"}, {"partOfTomorrow": 1}]},
-                "finishReason": "STOP", "index": 0, "groundingMetadata": {"webSearchQueries": ["q"]}, "avgLogprobs": -0.25}],
+                    {"functionCall": {"name": "f", "args": {"a": 1}}, "thoughtSignature": "c2ln"},
+                     {"partOfTomorrow": 1}]},
+                "finishReason": "STOP", "index": 0, "groundingMetadata": {"webSearchQueries": ["q"]},
+                 "avgLogprobs": -0.25}],
             "usageMetadata": {"promptTokenCount": 5}, "modelVersion": "m", "responseId": "r", "new": {"x": 1}
         }),
         _ => json!({
@@ -49,10 +57,12 @@ fn rich(dialect: Dialect) -> Value {
             "choices": [
                 {"index": 0, "finish_reason": "tool_calls", "native_finish_reason": "STOP",
                  "logprobs": {"content": [{"token": "é", "logprob": -0.5}]},
-                 "message": {"role": "assistant", "content": "é\n\"", "reasoning_content": "hm", "new": 1, "audio": null,
+                 "message": {"role": "assistant", "content": "é\n\"", "reasoning_content": "hm", "new": 1,
+                  "audio": null,
                     "reasoning_details": [{"type": "reasoning.encrypted", "data": "xx", "index": 0}],
                     "tool_calls": [
-                        {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}, "extra_content": {"g": 1}},
+                        {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"},
+                         "extra_content": {"g": 1}},
                         {"id": "c2", "type": "custom", "custom": {"name": "p", "input": "x"}}]}},
                 {"index": 1, "finish_reason": "stop", "message": {"role": "assistant", "content": "two"}}],
             "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7, "cost": 0.125}
@@ -105,7 +115,8 @@ fn what_a_stream_says_in_pieces_is_put_together_as_clients_do() {
         chunk(json!({"content": "a", "annotations": [{"url": "u"}]}), json!(null)),
         chunk(json!({"content": "b", "annotations": [{"url": "v"}]}), json!(null)),
         chunk(
-            json!({"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}]}),
+            json!({"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": {"name": "f",
+             "arguments": ""}}]}),
             json!(null),
         ),
         chunk(json!({"tool_calls": [{"index": 0, "function": {"arguments": "{\"a\""}}]}), json!(null)),
@@ -114,7 +125,8 @@ fn what_a_stream_says_in_pieces_is_put_together_as_clients_do() {
         json!({"id": "c", "object": "chat.completion.chunk", "choices": [], "usage": {"total_tokens": 7}}),
     ];
     let said = json!({"role": "assistant", "content": "ab", "reasoning": "hm",
-        "reasoning_details": [{"type": "reasoning.text", "text": "hm", "index": 0}, {"type": "reasoning.encrypted", "data": "e", "index": 0}],
+        "reasoning_details": [{"type": "reasoning.text", "text": "hm", "index": 0}, {"type": "reasoning.encrypted",
+         "data": "e", "index": 0}],
         "annotations": [{"url": "u"}, {"url": "v"}],
         "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{\"a\":1}"}}]});
     let whole = read(&whole_of(Dialect::OpenAiChat, &streamed(Dialect::OpenAiChat, &chat)));
@@ -173,12 +185,16 @@ fn what_a_stream_says_in_pieces_is_put_together_as_clients_do() {
 fn an_input_that_was_cut_leaves_its_block_as_it_began_and_halves_of_characters_are_joined() {
     let dialect = Dialect::AnthropicMessages;
     let events = [
-        json!({"type": "message_start", "message": {"id": "m", "content": [], "usage": {"input_tokens": 5, "output_tokens": 1}}}),
-        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use", "id": "t", "name": "f", "input": {}}}),
-        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": "{\"a\": \"lo"}}),
+        json!({"type": "message_start", "message": {"id": "m", "content": [], "usage": {"input_tokens": 5,
+         "output_tokens": 1}}}),
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use", "id": "t",
+         "name": "f", "input": {}}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta",
+         "partial_json": "{\"a\": \"lo"}}),
         json!({"type": "content_block_start", "index": 1, "content_block": {"type": "compaction", "content": null}}),
         json!({"type": "content_block_delta", "index": 1, "delta": {"type": "compaction_delta", "content": "short"}}),
-        json!({"type": "message_delta", "delta": {"stop_reason": "max_tokens"}, "usage": {"output_tokens": 9}, "context_management": {}}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "max_tokens"}, "usage": {"output_tokens": 9},
+         "context_management": {}}),
     ];
     let whole = read(&whole_of(dialect, &streamed(dialect, &events)));
     assert_eq!(

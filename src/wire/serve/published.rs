@@ -3,8 +3,8 @@
 //!
 //! A gateway or an aggregator behind a target may take any field for a choice of who answers (`models`, `provider`,
 //! `route`, `preset`, `extra_body`, …), and each has others: so what is not known to choose nothing is taken to choose.
-//! What is within a field of a list here is its dialect's own, and is not looked into; but for Vertex' choice of a model,
-//! which counts as a field by its path.
+//! What is within a field of a list here is its dialect's own, and is not looked into; but for Vertex' choice of a
+//! model, which counts as a field by its path.
 
 use super::CallerDialect;
 

@@ -1,5 +1,5 @@
-//! A sidecar whose clock jumps, and whose store's file becomes read-only, is damaged or deleted while it runs: a process
-//! of its own, between which and the system stands a library that the test makes.
+//! A sidecar whose clock jumps, and whose store's file becomes read-only, is damaged or deleted while it runs: a
+//! process of its own, between which and the system stands a library that the test makes.
 
 use std::fs::{self, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
