@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+#[cfg(feature = "store")]
 use crate::policy::budget::KnownBill;
 use crate::policy::budget::{
     Alert, Bills, Budget, BudgetCost, BudgetHealth, BudgetRefusal, Budgets, Estimate, PromptKind, PromptLength,
@@ -11,7 +12,6 @@ use crate::policy::budget::{
 };
 #[cfg(feature = "store")]
 use crate::spec::PastSpend;
-#[cfg(feature = "store")]
 use crate::words::locks::lock;
 use crate::words::{AttemptRecord, CallFacts};
 

@@ -99,6 +99,8 @@ impl CallRecord {
 impl Drop for CallRecord {
     fn drop(&mut self) {
         let how = self.page.as_ref().map(|page| CallStep::GaveUp(cut_off(page.draining())));
-        how.into_iter().for_each(|how| self.end(how));
+        if let Some(how) = how {
+            self.end(how);
+        }
     }
 }

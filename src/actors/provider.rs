@@ -134,7 +134,9 @@ impl Actor for Provider {
                 let _ = reply.send(lifted);
             }
             ProviderMessage::Renew(keys) => {
-                keys.into_iter().for_each(|key| state.admission.renew(None, Some(key)));
+                for key in keys {
+                    state.admission.renew(None, Some(key));
+                }
                 urgent = true;
             }
             ProviderMessage::LocalFault(since) => effects = state.admission.local_fault(since, now),

@@ -275,7 +275,9 @@ impl Headroom {
     /// Counts an attempt that is admitted; returns what was admitted so far, this one included.
     pub fn admit(&mut self, tokens: u64, now: Instant) -> AdmittedTotals {
         for (kind, reading) in self.told.iter_mut().enumerate() {
-            reading.iter_mut().for_each(|reading| reading.roll(self.used.of(kind), now));
+            if let Some(reading) = reading {
+                reading.roll(self.used.of(kind), now);
+            }
         }
         self.taught[REQUESTS].admit(1, now);
         self.taught[TOKENS].admit(tokens, now);

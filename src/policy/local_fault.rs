@@ -77,7 +77,7 @@ impl Clocks {
         };
         let set = match wall.checked_sub(passed) {
             Some(forward) if back.is_zero() => (forward, false),
-            _ => (passed + back - wall, true),
+            _ => ((passed + back).saturating_sub(wall), true),
         };
         (passed.saturating_sub(awake), Some(set))
     }

@@ -11,6 +11,7 @@ use std::sync::Mutex;
 #[cfg(feature = "store")]
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+#[cfg(feature = "store")]
 use crate::words::locks::lock;
 
 /// The state of the store.

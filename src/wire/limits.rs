@@ -160,10 +160,10 @@ fn window_behind(words: &str) -> Option<Duration> {
 }
 
 fn gauge(names: &Names, (said, window): (&str, Duration), headers: &HeaderMap, now: SystemTime) -> Option<Gauge> {
-    let named = |name: &str| text(headers, &format!("{name}{said}"));
-    let limit = count(named(names.limit)?).filter(|&limit| limit > 0)?;
-    let remaining = count(named(names.remaining)?)?.min(limit);
-    let reset = match named(names.reset).and_then(when::parse) {
+    let value = |name: &str| text(headers, &format!("{name}{said}"));
+    let limit = count(value(names.limit)?).filter(|&limit| limit > 0)?;
+    let remaining = count(value(names.remaining)?)?.min(limit);
+    let reset = match value(names.reset).and_then(when::parse) {
         Some(RetryAfter::After(wait)) => Some(wait),
         Some(RetryAfter::At(date)) => Some(date.duration_since(headers::date(headers).unwrap_or(now)).ok()?),
         None => None,

@@ -68,7 +68,7 @@ pub use decode::{AnswerMax, Decoder};
 pub use draft::Ending;
 pub use embed::{EMBED_BYTES_MAX, Embedded, decode_embed, encode_embed};
 pub use encoded::Encoded;
-pub use fence::{Unfence, unfenced, unfenced_body};
+pub use fence::{Unfence, unfenced};
 pub use flavour::Flavour;
 pub use headers::is_event_stream;
 pub use limits::limits;

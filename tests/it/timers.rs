@@ -50,7 +50,7 @@ async fn a_provider_without_content_is_left_in_time_keep_alives_or_not() {
         (Fault::Hang, ModelConfig { reasoning: Some(true), ..ModelConfig::default() }, 20_006 * MS, joined),
         (black_hole.clone(), patient(1_234 * MS), 1_234 * MS, given_up),
         (black_hole.clone(), patient(60 * S), 60 * S, given_up),
-        (black_hole, ModelConfig { ttft_median: Some(2 * S), ..ModelConfig::default() }, 8_077 * MS, joined),
+        (black_hole, ModelConfig { ttft_median: Some(2 * S), ..ModelConfig::default() }, 6_668 * MS, joined),
     ] {
         let world = of(2, Script::default(), model).await;
         world.providers[0].always(fault.clone());

@@ -56,7 +56,9 @@ impl Events {
         let mut chunk = |choices: Vec<Node>, spent: Option<Node>| {
             let mut chunk = whole.clone();
             chunk.set("choices", Node::List(choices));
-            spent.into_iter().for_each(|spent| chunk.set("usage", spent));
+            if let Some(spent) = spent {
+                chunk.set("usage", spent);
+            }
             self.data(&chunk);
         };
         let mut ends = Vec::new();
@@ -73,7 +75,9 @@ impl Events {
             chunk(vec![choice], None);
             ends.push(object([("index", index), ("delta", empty()), ("finish_reason", reason)]));
         }
-        ends.into_iter().for_each(|end| chunk(vec![end], None));
+        for end in ends {
+            chunk(vec![end], None);
+        }
         if spent.is_some() {
             chunk(Vec::new(), spent);
         }
@@ -93,11 +97,15 @@ impl Events {
             let place = object([("index", raw(at.to_string()))]);
             let deltas = pieces(&mut block);
             self.named("content_block_start", with(&place, "content_block", block));
-            deltas.into_iter().for_each(|delta| self.named("content_block_delta", with(&place, "delta", delta)));
+            for delta in deltas {
+                self.named("content_block_delta", with(&place, "delta", delta));
+            }
             self.named("content_block_stop", place);
         }
         let mut end = object([("delta", delta)]);
-        usage.into_iter().for_each(|usage| end.set("usage", usage));
+        if let Some(usage) = usage {
+            end.set("usage", usage);
+        }
         self.named("message_delta", end);
         self.named("message_stop", empty());
     }
@@ -155,7 +163,9 @@ impl Events {
         let voice = VOICES.into_iter().find(|(voice, ..)| *voice == kind);
         let voice = voice.and_then(|(_, field, event)| Some((field, event, said(part.text(field)?))));
         let mut begun = part.clone();
-        voice.iter().for_each(|(field, ..)| begun.set(field, said("")));
+        if let Some((field, ..)) = &voice {
+            begun.set(field, said(""));
+        }
         self.numbered(&format!("{event}.added"), with(place, "part", begun));
         if let Some((field, event, text)) = voice {
             self.grown(event, place, field, text);
@@ -193,7 +203,9 @@ fn pieces(block: &mut Node) -> Vec<Node> {
         }
     }
     if let Some(cited) = block.get("citations").filter(|_| kind == "text").filter(|cited| !cited.is_null()) {
-        std::mem::take(cited.items()).into_iter().for_each(|it| piece("citations_delta", "citation", it));
+        for it in std::mem::take(cited.items()) {
+            piece("citations_delta", "citation", it);
+        }
     }
     if kind.ends_with("tool_use")
         && let Some(input) = block.get("input").map(|input| input.json())

@@ -30,10 +30,10 @@ pub(super) fn begin(dialect: Dialect) -> Box<dyn Whole> {
 type Growing = Vec<(String, Node)>;
 
 /// Returns the part of an index, which begins as this one.
-fn of_index(all: &mut Growing, index: String, begin: impl FnOnce(&str) -> Node) -> &mut Node {
+fn of_index(all: &mut Growing, index: String, make: impl FnOnce(&str) -> Node) -> &mut Node {
     let at = all.iter().position(|(known, _)| *known == index).unwrap_or_else(|| {
-        let begun = begin(&index);
-        all.push((index, begun));
+        let part = make(&index);
+        all.push((index, part));
         all.len() - 1
     });
     &mut all[at].1
@@ -75,7 +75,9 @@ impl Whole for Chat {
         let Self { mut whole, choices } = *self;
         let choices = choices.into_iter().map(|(_, mut choice)| {
             if let Some(calls) = choice.member("message").list("tool_calls") {
-                calls.iter_mut().for_each(|call| drop(call.take("index")));
+                for call in calls {
+                    drop(call.take("index"));
+                }
             }
             choice
         });
@@ -164,7 +166,9 @@ impl Whole for Contents {
                 content.take_members().into_iter().for_each(|(name, value)| all.set(&name, value));
                 if !parts.is_empty() {
                     let all = all.member("parts").items();
-                    parts.into_iter().for_each(|part| put_part(all, part));
+                    for part in parts {
+                        put_part(all, part);
+                    }
                 }
             }
             one.take_members().into_iter().for_each(|(name, value)| known.set(&name, value));

@@ -274,14 +274,8 @@ struct Function<'a> {
 }
 
 impl Choice<'_> {
-    fn read(
-        self,
-        draft: &mut Draft,
-        text: &str,
-        context: ChoiceContext,
-        out: &mut Vec<Piece>,
-    ) -> Result<bool, Failure> {
-        let ChoiceContext { whole, is_answer, place, order } = context;
+    fn read(self, draft: &mut Draft, text: &str, choice: ChoiceContext, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+        let ChoiceContext { whole, is_answer, place, order } = choice;
         let one = self.index.count().unwrap_or(0).max(order as u64);
         if let Some(error) = self.error.filter(|error| says_something(error)) {
             return Err(classify::in_band(error.get()));

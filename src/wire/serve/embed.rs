@@ -72,7 +72,7 @@ fn openai(mut body: Object<'_>, path_model: Option<&str>) -> Read<ParsedEmbedReq
         None | Some("float") => VectorForm::Numbers,
         Some("base64") => VectorForm::Base64,
         Some(other) => {
-            return Err(BadRequest::new("encoding_format", format!("is `{}`; must be float or base64", Shown(&other))));
+            return Err(BadRequest::new("encoding_format", format!("is `{}`; must be float or base64", Shown(other))));
         }
     };
     let (mut inputs, mut tokens) = (Vec::new(), Vec::new());

@@ -154,7 +154,8 @@ impl House {
         text += "routes.smart = { targets = [\"a/m\", \"b/m\"], options.strategy = \"priority\" }\n";
         for (name, drill) in ["a", "b"].iter().zip(&drills) {
             let model = "models.m = { price = { input = 1.0, output = 4.0 } }";
-            text += &format!("[providers.{name}]\nbase_url = \"http://{}/v1\"\n{model}\n", drill.address());
+            let base_url = format!("http://{}/v1", drill.address());
+            text += &["[providers.", name, "]\nbase_url = \"", &base_url, "\"\n", model, "\n"].concat();
         }
         fs::write(folder.join("given.toml"), text).expect("a file");
         let mut house = Self { name, folder, drills, served: None };
@@ -351,7 +352,7 @@ async fn a_file_that_is_deleted_under_a_running_sidecar_is_begun_anew_and_its_ca
     house.answered(3).await;
     let ended_before = id(&post(house.to(), &[], json!({})).await);
     ended(house.to(), &ended_before).await;
-    let words = (0..100).map(|word| format!("w{word} ")).collect::<String>();
+    let words = (0..100).map(|word| format!("w{word}")).collect::<Vec<_>>().join(" ");
     let asked = body(json!({"input": words, "stream": true})).to_string();
     let mut live = Exchange::begin(house.to(), "POST", "/v1/responses", &[], &asked).await;
     live.until(|seen| seen.contains(" w5\"") || seen.contains("w5 \"")).await;

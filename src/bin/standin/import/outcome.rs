@@ -154,7 +154,7 @@ impl Outcome {
         let settings = Settings::parse(&self.written(""), |name| Some(placeholder(name))).ok();
         let known = settings.and_then(|settings| settings.runtime.describe().ok()).unwrap_or_default();
         let serves_all = |provider: &str| self.providers.iter().any(|one| one.name == provider && one.all);
-        let unknown = known.into_iter().filter(|one| one.price.is_none() && !serves_all(&*one.id.provider));
+        let unknown = known.into_iter().filter(|one| one.price.is_none() && !serves_all(&one.id.provider));
         unknown.map(|one| one.id.to_string()).collect()
     }
 

@@ -321,7 +321,7 @@ impl Reader {
 fn schema(format: &mut Object<'_>) -> Read<ResponseFormat> {
     match format.need_text("type")?.as_str() {
         "json_schema" => crate::wire::serve::openai::json_schema(format),
-        other => Err(BadRequest::new("type", format!("is `{}`; must be json_schema", Shown(&other)))),
+        other => Err(BadRequest::new("type", format!("is `{}`; must be json_schema", Shown(other)))),
     }
 }
 
@@ -332,7 +332,7 @@ fn picture(source: &mut Object<'_>) -> Read<UserPart> {
             media_type: source.need_text("media_type")?,
             data: source.need_words("data")?,
         })),
-        other => Err(BadRequest::new("type", format!("is `{}`; must be base64 or url", Shown(&other)))),
+        other => Err(BadRequest::new("type", format!("is `{}`; must be base64 or url", Shown(other)))),
     }
 }
 

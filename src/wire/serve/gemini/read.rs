@@ -130,7 +130,7 @@ fn tool_choice(body: &mut Object<'_>, tools: &mut Vec<Tool>, notes: &mut Vec<Not
                 Ok(ToolChoice::Required)
             }
             other => {
-                Err(BadRequest::new("mode", format!("is `{}`; must be AUTO, ANY, NONE or VALIDATED", Shown(&other))))
+                Err(BadRequest::new("mode", format!("is `{}`; must be AUTO, ANY, NONE or VALIDATED", Shown(other))))
             }
         }
     };

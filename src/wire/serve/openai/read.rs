@@ -115,7 +115,7 @@ fn response_format(body: &mut Object<'_>) -> Read<ResponseFormat> {
             json_schema(&mut schema).map_err(|bad| bad.within("json_schema"))
         }
         other => {
-            Err(BadRequest::new("type", format!("is `{}`; must be text, json_object or json_schema", Shown(&other))))
+            Err(BadRequest::new("type", format!("is `{}`; must be text, json_object or json_schema", Shown(other))))
         }
     };
     read(&mut format).map_err(|bad| bad.within("response_format"))

@@ -105,7 +105,7 @@ fn text(body: &mut Object<'_>) -> Read<(ResponseFormat, bool)> {
         "json_object" => Ok(ResponseFormat::Json),
         "json_schema" => json_schema(format),
         other => {
-            Err(BadRequest::new("type", format!("is `{}`; must be text, json_object or json_schema", Shown(&other))))
+            Err(BadRequest::new("type", format!("is `{}`; must be text, json_object or json_schema", Shown(other))))
         }
     };
     read(&mut format).map(|format| (format, false)).map_err(|bad| bad.within("text.format"))
