@@ -197,6 +197,7 @@ impl Work {
             stream: original.stream,
             buffered,
             usage: original.stream_usage == Some(true) || !provider.flavour.stream_usage,
+            usage_asked: original.stream_usage == Some(true),
             judged: request.response_format != ResponseFormat::Text,
             model: request.model_as.clone(),
             signed,

@@ -703,7 +703,7 @@ impl Failover {
     /// Returns the time that the other targets need which could be asked after an attempt of this length: those that
     /// wait, those that come back meanwhile, and those that are kept for a call that takes less.
     fn behind(&self, lasting: Duration, now: Instant) -> impl Iterator<Item = Duration> {
-        let waiting = self.targets.iter().filter(|met| met.is_behind()).map(|met| met.planned.needs);
+        let waiting = self.targets.iter().filter(|met| met.is_behind(self.deadline)).map(|met| met.planned.needs);
         let most = self.targets.iter().map(|met| met.planned.needs).max();
         let returns = self.back.is_some_and(|back| back <= now + lasting);
         waiting.chain(most.filter(|_| returns)).chain(most.filter(|_| self.steps_down()))
@@ -721,7 +721,7 @@ impl Failover {
     /// Lets those in flight leave time for a target that is behind them only since it has failed, as they would have if
     /// it had been there when they began.
     fn leave_time_for(&mut self, failed: usize, now: Instant) {
-        if !self.targets[failed].is_behind() {
+        if !self.targets[failed].is_behind(self.deadline) {
             return;
         }
         for at in 0..self.targets.len() {

@@ -35,6 +35,8 @@ const LEARN_MIN: u64 = 20;
 /// The part of a learnt limit that a refusal leaves, and the part by which it grows in a second in which it is used.
 const LEARN_CUT: f64 = 0.95;
 const LEARN_GROWTH: f64 = 0.05 / 60.0;
+/// Refusals within this time of a cut are of requests that were sent before it.
+const LEARN_BURST: Duration = Duration::from_secs(1);
 /// A learnt limit is forgotten after this long without a refusal.
 const LEARN_FORGET: Duration = Duration::from_secs(600);
 /// The parts of a minute in which admissions are counted.
@@ -145,7 +147,7 @@ impl LimitReading {
         let need = (amount as f64 + reserve).min(self.gauge.limit as f64 - reserve);
         let until = (level < need).then(|| {
             let refilled = Duration::try_from_secs_f64((need - level) / self.refill);
-            refilled.map_or(self.fades, |wait| self.fades.min(now + wait))
+            refilled.ok().and_then(|wait| now.checked_add(wait)).map_or(self.fades, |at| self.fades.min(at))
         });
         Some(((level - reserve).max(0.0), until))
     }
@@ -223,7 +225,8 @@ impl LearntRate {
 
     fn room(&self, amount: f64, now: Instant) -> (f64, Option<Instant>) {
         let level = self.level(now);
-        let wait = Duration::from_secs_f64((amount.min(self.burst()) - level).max(0.0) / self.rate());
+        let wait = Duration::try_from_secs_f64((amount.min(self.burst()) - level).max(0.0) / self.rate());
+        let wait = wait.map_or(LEARN_FORGET, |wait| wait.min(LEARN_FORGET));
         (level.max(0.0), (!wait.is_zero()).then(|| now + wait))
     }
 }
@@ -255,14 +258,18 @@ impl LearntLimit {
     /// minute. It may say when to come back: then there is room for that amount.
     fn refused(&mut self, told: Option<(u64, Duration)>, amount: u64, back: Option<Instant>, now: Instant) {
         let counted = self.counted.sum().max(1) as f64;
-        let (limit, window) = match (told, self.learnt(now)) {
-            (Some((limit, window)), _) => (limit as f64, window),
+        let (limit, window, refused) = match (told, self.learnt(now)) {
+            (Some((limit, window)), _) => (limit as f64, window, now),
+            // A burst of refusals is one cut.
+            (None, Some(learnt)) if now.saturating_duration_since(learnt.refused) < LEARN_BURST => {
+                (learnt.limit, learnt.window, learnt.refused)
+            }
             // What is counted is a minute.
-            (None, Some(learnt)) if learnt.window == MINUTE => ((learnt.limit * LEARN_CUT).min(counted), MINUTE),
-            (None, Some(learnt)) => (learnt.limit * LEARN_CUT, learnt.window),
-            (None, None) => (counted, MINUTE),
+            (None, Some(learnt)) if learnt.window == MINUTE => ((learnt.limit * LEARN_CUT).min(counted), MINUTE, now),
+            (None, Some(learnt)) => (learnt.limit * LEARN_CUT, learnt.window, now),
+            (None, None) => (counted, MINUTE, now),
         };
-        let mut learnt = LearntRate { limit, window, level: 0.0, at: now, refused: now };
+        let mut learnt = LearntRate { limit: limit.max(1.0), window, level: 0.0, at: now, refused };
         if let Some(back) = back {
             let comes = back.saturating_duration_since(now).as_secs_f64() * learnt.rate();
             learnt.level = ((amount as f64).min(learnt.burst()) - comes).max(0.0);
@@ -512,6 +519,27 @@ mod tests {
         assert_eq!(headroom.room(700, now), Room { requests: Some(1), until: None });
         headroom.settle(100, 0);
         assert_eq!(headroom.room(5_000, now).until, None, "it took nothing in the end");
+    }
+
+    #[test]
+    fn a_burst_of_refusals_is_one_cut_of_what_was_learnt() {
+        let start = Instant::now();
+        let mut headroom = Headroom::default();
+        for n in 0..2_000 {
+            headroom.admit(0, start + SECOND * 60 * n / 2_000);
+        }
+        let end = start + SECOND * 61;
+        headroom.admit(0, end);
+        for _ in 0..1_500 {
+            headroom.refused(None, 0, None, end);
+        }
+        let until = headroom.room(0, end).until.expect("it is used up");
+        assert!(until < end + SECOND, "{:?}", until - end);
+        // Nor does a limit that is cut again and again end in times that no clock has.
+        for n in 0..3_000 {
+            headroom.refused(None, 0, None, end + SECOND * n);
+        }
+        assert!(headroom.room(0, end + SECOND * 3_000).until.is_some_and(|at| at <= end + SECOND * 3_600));
     }
 
     #[test]

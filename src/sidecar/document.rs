@@ -307,7 +307,13 @@ fn once(text: &str, (place, problem): (Option<LineColumn>, String)) -> Option<(O
     let heads = (1..).zip(text.lines()).map(|(at, text)| (at, text.split('#').next().unwrap_or(text).trim()));
     let heads = heads.filter(|(_, text)| text.starts_with('[') && text.ends_with(']'));
     let heads: Vec<(usize, &str)> = heads.collect();
-    let Some((head, name)) = heads.iter().rfind(|(at, _)| *at <= line).copied() else { return Some((place, problem)) };
+    let head = heads.iter().rfind(|(at, _)| *at <= line).copied();
+    // A list of tables has its name again and again, and so have the tables within.
+    let is_listed = |name: &str| {
+        let lists = heads.iter().filter_map(|(_, head)| head.strip_prefix("[[")?.strip_suffix("]]"));
+        name.starts_with("[[") || lists.into_iter().any(|list| name.starts_with(&format!("[{list}.")))
+    };
+    let Some((head, name)) = head.filter(|(_, name)| !is_listed(name)) else { return Some((place, problem)) };
     let same: Vec<usize> = heads.iter().filter(|(_, other)| *other == name).map(|(at, _)| *at).collect();
     match same.iter().position(|at| *at == head) {
         Some(1) if head == line => {

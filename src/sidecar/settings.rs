@@ -647,6 +647,13 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_a_table_of_a_list_has_twice_is_told() {
+        let key = "[[server.keys]]\nname = 'one'\n[[server.keys]]\nname = 'two'\nname = 'zwei'\n";
+        let said = refused(&format!("{key}{PROVIDER}"));
+        assert!(said.starts_with("5:1: ") && said.contains("there twice"), "{said}");
+    }
+
+    #[test]
     fn text_that_is_no_toml_is_refused_with_its_place() {
         assert!(refused("[server\n").starts_with("1:"));
         let said = refused(&format!("[server]\nlisten = true{PROVIDER}"));

@@ -8,6 +8,8 @@ mod node;
 mod whole;
 mod events;
 
+use serde_json::value::RawValue;
+
 use self::events::Events;
 use self::node::{Node, said};
 use super::numbers::finite;
@@ -20,12 +22,18 @@ pub fn whole_of(dialect: Dialect, events: &[u8]) -> Vec<u8> {
     let mut whole = whole::begin(dialect);
     let take = |item: SseItem<'_>| {
         if let SseItem::Event { name, data, .. } = item {
-            let mut event = Node::of(finite(data).as_deref().unwrap_or(data));
-            if event.is_object() {
-                if names && event.get("type").is_none() {
-                    event.set("type", said(name));
+            let finite = finite(data);
+            let data = finite.as_deref().unwrap_or(data);
+            // Where the blank line between two events is missing, several values stand in one.
+            let values = serde_json::Deserializer::from_str(data).into_iter::<&RawValue>().map_while(Result::ok);
+            for value in values {
+                let mut event = Node::of(value.get());
+                if event.is_object() {
+                    if names && event.get("type").is_none() {
+                        event.set("type", said(name));
+                    }
+                    whole.take(event);
                 }
-                whole.take(event);
             }
         }
         Ok::<_, TooLong>(())

@@ -30,6 +30,8 @@ pub struct Verbatim {
     pub buffered: bool,
     /// Whether the usage at a stream's end goes on: the caller asked for it, not the runtime.
     pub usage: bool,
+    /// Whether a stream that is made of a whole answer tells its usage: the caller asked for it.
+    pub usage_asked: bool,
     /// Whether its text is needed at the end.
     pub judged: bool,
     /// The model's name that the caller is shown, if it is not the provider's.
@@ -282,7 +284,8 @@ impl Relay {
     /// Returns what is left to pass on when an answer ended well, in the form that its caller waits for, and whether
     /// text around its JSON was removed. `text` is what it says.
     pub(super) fn finish(self, has_end: bool, text: &str) -> (Bytes, bool) {
-        let (dialect, streams, Verbatim { stream, usage, judged, .. }) = (self.dialect, self.streams, self.how.clone());
+        let (dialect, streams, Verbatim { stream, usage_asked, judged, .. }) =
+            (self.dialect, self.streams, self.how.clone());
         let (came, mut unfenced) = if streams { self.end(has_end) } else { (self.held.into(), false) };
         if streams && stream {
             return (came, unfenced);
@@ -292,7 +295,7 @@ impl Relay {
         {
             (whole, unfenced) = (body.into(), true);
         }
-        (if stream { forms::events_of(dialect, &whole, usage).into() } else { whole }, unfenced)
+        (if stream { forms::events_of(dialect, &whole, usage_asked).into() } else { whole }, unfenced)
     }
 
     /// Returns the events of a stream that are left, its end included.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Planned;
+use super::{Planned, TRY_MIN};
 use crate::policy::hedge::{Cost, Join};
 use crate::policy::retry_budget::RetryKind;
 use crate::policy::snapshot::{Gate, Refusal};
@@ -167,8 +167,14 @@ impl CallTarget {
         Some(since + again_after?)
     }
 
-    pub(super) fn is_behind(&self) -> bool {
-        matches!(self.state, TargetState::Waits { reason, .. } if reason < Reason::Full)
+    /// Tells whether it can be asked after others, before the call's time is over.
+    pub(super) fn is_behind(&self, deadline: Instant) -> bool {
+        matches!(self.state, TargetState::Waits { reason, from } if reason < Reason::Full && from + TRY_MIN <= deadline)
+    }
+
+    /// Tells whether it said itself when it may be asked again, or has no place.
+    pub(super) fn said_when(&self) -> bool {
+        matches!(self.state, TargetState::Waits { reason: Reason::Deferred | Reason::Full, .. })
     }
 
     pub(super) fn is_new(&self) -> bool {

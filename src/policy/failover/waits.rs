@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Failover, Reason, RetryBudget, RetryKind, Step, TRY_MIN, TargetState, UntimedWait};
+use super::{CallTarget, Failover, Reason, RetryBudget, RetryKind, Step, TRY_MIN, TargetState, UntimedWait};
 use crate::words::OnExhausted;
 
 /// How often targets that are expected back are looked for beside an attempt that is late, which may take long: this
@@ -19,7 +19,10 @@ impl Failover {
     pub(super) fn wait(&mut self, budget: &RetryBudget, now: Instant) -> Option<Step> {
         let beside = self.runs();
         let left = self.deadline.saturating_duration_since(now);
-        let (patience, waited) = if beside {
+        // A pause of the call's own is none of a target.
+        let is_pause =
+            self.back.is_none() && self.uncertain.is_none() && !self.targets.iter().any(CallTarget::said_when);
+        let (patience, waited) = if beside || is_pause {
             (self.deadline, Duration::ZERO)
         } else {
             // A call that is parked for them does not return together with all others.

@@ -63,9 +63,11 @@ impl Events {
         };
         let mut ends = Vec::new();
         for mut choice in choices {
-            let mut delta = choice.take("message").unwrap_or_else(empty);
+            let delta = choice.take("message").filter(|message| !message.is_null());
+            let mut delta = delta.or_else(|| choice.take("delta")).unwrap_or_else(empty);
             let calls = delta.get("tool_calls").filter(|calls| !calls.is_null());
             for (at, call) in calls.into_iter().flat_map(Node::items).enumerate() {
+                call.take("index");
                 call.members().insert(0, ("index".to_owned(), raw(at.to_string())));
             }
             let reason = choice.take("finish_reason").unwrap_or_else(null);

@@ -16,6 +16,9 @@ pub(super) enum Node {
 /// Texts that are said once, not in pieces: a later one replaces an earlier.
 const ONCE: [&str; 8] = ["format", "id", "index", "model", "name", "object", "role", "type"];
 
+/// How far down a value is looked into: no client's form of an answer is deeper, and a provider's may be without end.
+const DEPTH_MAX: usize = 32;
+
 impl Node {
     /// Reads a value's outermost layer.
     pub(super) fn of(json: &str) -> Self {
@@ -119,7 +122,18 @@ impl Node {
     }
 
     /// Takes a later piece: texts and lists grow, objects grow member by member, all else is replaced, nothing by null.
-    pub(super) fn grow(&mut self, name: &str, mut piece: Node) {
+    pub(super) fn grow(&mut self, name: &str, piece: Node) {
+        self.grow_within(name, piece, DEPTH_MAX);
+    }
+
+    /// Takes it as far down as it is looked into.
+    fn grow_within(&mut self, name: &str, mut piece: Node, depth: usize) {
+        if depth == 0 {
+            if !piece.is_null() {
+                *self = piece;
+            }
+            return;
+        }
         match (self.open(), piece.open()) {
             (_, Self::Raw(json)) if json == "null" => {}
             (Self::Text(all), Self::Text(more)) if ONCE.contains(&name) => {
@@ -128,17 +142,17 @@ impl Node {
                 }
             }
             (Self::Text(all), Self::Text(more)) => all.push_str(more),
-            (Self::List(all), Self::List(more)) => more.drain(..).for_each(|item| put(all, item)),
+            (Self::List(all), Self::List(more)) => more.drain(..).for_each(|item| put(all, item, depth)),
             // Some servers tell one content as a text and as a list of parts.
-            (Self::List(all), Self::Text(more)) => put(all, part(more)),
+            (Self::List(all), Self::Text(more)) => put(all, part(more), depth),
             (Self::Text(all), Self::List(more)) => {
                 let mut list = if all.is_empty() { Vec::new() } else { vec![part(all)] };
-                more.drain(..).for_each(|item| put(&mut list, item));
+                more.drain(..).for_each(|item| put(&mut list, item, depth));
                 *self = Self::List(list);
             }
             (Self::Object(_), Self::Object(more)) => {
                 for (name, piece) in std::mem::take(more) {
-                    self.member(&name).grow(&name, piece);
+                    self.member(&name).grow_within(&name, piece, depth - 1);
                 }
             }
             (all, _) => *all = piece,
@@ -178,7 +192,7 @@ impl Node {
 
 /// Puts an item behind a list, or grows the one that it goes on with: that of its index and kind, or the last one where
 /// both are text, or thought.
-fn put(all: &mut Vec<Node>, mut item: Node) {
+fn put(all: &mut Vec<Node>, mut item: Node, depth: usize) {
     let (index, kind) = (index_of(&mut item), kind_of(&mut item));
     let known = if index.is_some() {
         let is_same = |known: &mut Node| match kind_of(known) {
@@ -189,10 +203,10 @@ fn put(all: &mut Vec<Node>, mut item: Node) {
         at.map(|at| &mut all[at])
     } else {
         let goes_on = matches!(kind.as_deref(), Some("text" | "thinking"));
-        all.last_mut().filter(|_| goes_on).filter(|last| kind_of(&mut (*last).clone()) == kind)
+        all.last_mut().filter(|_| goes_on).and_then(|last| (kind_of(last) == kind).then_some(last))
     };
     match known {
-        Some(known) => known.grow("", item),
+        Some(known) => known.grow_within("", item, depth - 1),
         None => all.push(item),
     }
 }

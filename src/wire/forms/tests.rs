@@ -246,3 +246,57 @@ fn whatever_came_becomes_one_of_both_forms() {
         }
     }
 }
+
+/// Returns the whole that a chat's events make.
+fn whole_chat(events: &[Value]) -> Value {
+    let events: String = events.iter().map(|event| ["data: ", &event.to_string(), "\n\n"].concat()).collect();
+    serde_json::from_slice(&whole_of(Dialect::OpenAiChat, events.as_bytes())).expect("JSON")
+}
+
+#[test]
+fn what_nests_without_end_is_carried_as_it_came() {
+    let deep = ["{\"x\":".repeat(20_000), "1".to_owned(), "}".repeat(20_000)].concat();
+    let event = format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"Hi\",\"y\":{deep}}}}}]}}\n\n");
+    let whole = whole_of(Dialect::OpenAiChat, event.repeat(3).as_bytes());
+    let whole = String::from_utf8(whole).expect("text");
+    assert!(whole.contains("\"content\":\"HiHiHi\"") && whole.matches("\"x\"").count() == 20_000);
+}
+
+#[test]
+fn several_values_in_one_event_are_as_many_events() {
+    let chunk = |text: &str| json!({"choices": [{"index": 0, "delta": {"content": text}}]});
+    let events = format!("data: {}\ndata: {}\n\ndata: {}\ndata: [DONE]\n\n", chunk("a"), chunk("b"), chunk("c"));
+    let whole: Value = serde_json::from_slice(&whole_of(Dialect::OpenAiChat, events.as_bytes())).expect("JSON");
+    assert_eq!(whole["choices"][0]["message"]["content"], "abc");
+}
+
+#[test]
+fn a_piece_that_is_called_a_message_is_a_piece_and_the_other_way_round() {
+    let piece = |text: &str| json!({"choices": [{"index": 0, "message": {"content": text}}]});
+    assert_eq!(whole_chat(&[piece("a"), piece("b")])["choices"][0]["message"]["content"], "ab");
+    let whole = json!({"object": "chat.completion", "choices": [{"index": 0, "message": {"content": "ab"}}]});
+    assert_eq!(whole_chat(&[piece("a"), piece("b"), whole])["choices"][0]["message"]["content"], "ab");
+    let whole = json!({"choices": [{"index": 0, "delta": {"content": "Hello"}}]}).to_string();
+    let events = String::from_utf8(events_of(Dialect::OpenAiChat, whole.as_bytes(), false)).expect("text");
+    assert!(events.contains("\"delta\":{\"content\":\"Hello\"}"), "{events}");
+}
+
+#[test]
+fn calls_have_one_index_each() {
+    let call = |id: &str| json!({"index": 0, "id": id, "type": "function", "function": {"name": "f", "arguments": ""}});
+    let whole = json!({"choices": [{"index": 0, "message": {"tool_calls": [call("a"), call("b")]}}]}).to_string();
+    let events = String::from_utf8(events_of(Dialect::OpenAiChat, whole.as_bytes(), false)).expect("text");
+    assert!(events.contains("{\"index\":1,\"f") && events.matches("\"index\":").count() == 4, "{events}");
+}
+
+#[test]
+fn a_block_whose_beginning_is_not_told_begins_with_its_first_piece() {
+    let delta = |text: &str| {
+        let delta = json!({"type": "text_delta", "text": text});
+        let event = json!({"type": "content_block_delta", "index": 0, "delta": delta});
+        ["event: content_block_delta\ndata: ", &event.to_string(), "\n\n"].concat()
+    };
+    let events = [delta("a"), delta("b")].concat();
+    let whole: Value = serde_json::from_slice(&whole_of(Dialect::AnthropicMessages, events.as_bytes())).expect("JSON");
+    assert_eq!(whole["content"], json!([{"type": "text", "text": "ab"}]));
+}

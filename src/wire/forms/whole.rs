@@ -47,6 +47,7 @@ struct Chat {
 impl Whole for Chat {
     fn take(&mut self, mut event: Node) {
         let these = event.take_items("choices");
+        let is_whole = event.text("object") == Some("chat.completion");
         for (name, value) in event.take_members() {
             if !value.is_null() || self.whole.get(&name).is_none() {
                 self.whole.set(&name, value);
@@ -58,8 +59,10 @@ impl Whole for Chat {
                 let message = object([("role", said("assistant")), ("content", null())]);
                 object([("index", raw(index)), ("message", message)])
             });
-            if let Some(delta) = choice.take("delta") {
-                one.member("message").grow("message", delta);
+            // Some servers call a piece a message.
+            let piece = choice.take("delta").filter(|delta| !delta.is_null());
+            if let Some(piece) = piece.or_else(|| choice.take("message").filter(|_| !is_whole)) {
+                one.member("message").grow("message", piece);
             }
             for (name, value) in choice.take_members() {
                 match &*name {
@@ -96,8 +99,17 @@ struct Messages {
 
 impl Messages {
     fn delta(&mut self, index: &str, delta: Option<Node>) {
-        let known = self.blocks.iter_mut().rfind(|(known, _)| known == index);
-        let (Some((_, block)), Some(mut delta)) = (known, delta) else { return };
+        let Some(mut delta) = delta else { return };
+        if !self.blocks.iter().any(|(known, _)| known == index) {
+            // Some servers tell no block's beginning.
+            let block = match delta.text("type") {
+                Some("text_delta") => object([("type", said("text")), ("text", said(""))]),
+                Some("thinking_delta") => object([("type", said("thinking")), ("thinking", said(""))]),
+                _ => return,
+            };
+            self.blocks.push((index.to_owned(), block));
+        }
+        let Some((_, block)) = self.blocks.iter_mut().rfind(|(known, _)| known == index) else { return };
         for (name, piece) in delta.take_members() {
             match &*name {
                 "type" => {}
@@ -171,7 +183,12 @@ impl Whole for Contents {
                     }
                 }
             }
-            one.take_members().into_iter().for_each(|(name, value)| known.set(&name, value));
+            for (name, value) in one.take_members() {
+                match &*name {
+                    "citationMetadata" | "logprobsResult" => known.member(&name).grow(&name, value),
+                    _ => known.set(&name, value),
+                }
+            }
         }
         event.take_members().into_iter().for_each(|(name, value)| self.whole.set(&name, value));
     }

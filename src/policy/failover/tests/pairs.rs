@@ -174,3 +174,8 @@ fn what_looks_at_a_target_that_failed_goes_by_the_targets_pace_and_counts_for_no
     call.machine.admitted(call.now);
     assert_eq!((call.machine.counted, call.budget.tokens()), before);
 }
+
+#[test]
+fn a_pause_of_the_call_takes_nothing_of_its_waits_for_targets() {
+    check("a max=6: cut cut rate_limited+1s ok", "a ~ a ~ a ~ a =a");
+}
