@@ -70,6 +70,9 @@ const ROUTER_WAIT: Duration = Duration::from_millis(1);
 const ROUTER_WAITS: u32 = 11;
 /// How long the actors may take to stop once no call is in flight.
 const STOP_MAX: Duration = Duration::from_secs(10);
+/// How long observers are told of calls that were cut off at the end, and how often that is looked for.
+const TOLD_MAX: Duration = Duration::from_millis(500);
+const TOLD_LOOK: Duration = Duration::from_millis(2);
 
 /// A running runtime. Cheap to clone; when the last clone is dropped, its actors stop and calls in flight end.
 ///
@@ -705,6 +708,12 @@ impl Runtime {
             if root.stop_and_wait(None, Some(STOP_MAX)).await.is_err() {
                 root.kill();
             }
+            let told = async {
+                while shared.untold_calls.load(Relaxed) > 0 {
+                    tokio::time::sleep(TOLD_LOOK).await;
+                }
+            };
+            let _ = tokio::time::timeout(TOLD_MAX, told).await;
             #[cfg(feature = "store")]
             if let Some(store) = store {
                 store.finish().await;

@@ -3,7 +3,7 @@
 //! The call and each of its attempts hold it until they end. Observers get it when the last of them lets go: so the
 //! money of a call is that of all its attempts, whichever ended first.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use super::shared::Shared;
@@ -20,6 +20,7 @@ pub(super) struct CallPage {
 
 impl CallPage {
     pub(super) fn new(about: Arc<CallFacts>, shared: Arc<Shared>) -> Self {
+        shared.untold_calls.fetch_add(1, Relaxed);
         Self { flight: Mutex::new(Flight::new(about)), shared }
     }
 
@@ -44,5 +45,6 @@ impl Drop for CallPage {
         let none = Flight::new(flight.about.clone());
         let flight = std::mem::replace(&mut *flight, none);
         self.shared.sink.tell(&Record::Call(Arc::new(flight)));
+        self.shared.untold_calls.fetch_sub(1, Relaxed);
     }
 }

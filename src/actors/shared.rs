@@ -64,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) stale: StaleAnswers,
     /// Whether the runtime stops; answers hold it, too.
     pub(crate) draining: Arc<AtomicBool>,
+    /// The calls of which observers have not been told yet.
+    pub(crate) untold_calls: AtomicUsize,
     pub(crate) crash: CrashHook,
     /// The classifier of calls' priorities.
     classify: Option<Classify>,
@@ -131,6 +133,7 @@ impl Shared {
             budgets: Arc::default(),
             stale: StaleAnswers::default(),
             draining: Arc::default(),
+            untold_calls: AtomicUsize::new(0),
             crash: CrashHook::default(),
             classify,
             blocking_pool: BlockingPool::default(),
