@@ -409,9 +409,7 @@ impl Failover {
             Some(overdue) if is_look || self.first_token_max(&planned, now).is_none() => planned.patience.min(overdue),
             _ => planned.patience,
         };
-        let guessed = (!planned.measured).then_some(planned.needs);
-        let (left, least) = self.caller.left(self.deadline, patience, guessed, now);
-        let patience = self.patience_with(at, patience, left, now).max(least);
+        let patience = self.tolerated(at, patience, now);
         let joined = is_twin.then_some(Join::Overdue);
         let again_after = self.again_after(at, now);
         self.note_hedge(hedge);
@@ -718,6 +716,14 @@ impl Failover {
         patience.min(if measured { share } else { left.evened(share, behind.len()) })
     }
 
+    /// Returns how much of a silence is tolerated from now on before any content has come: as long as its caller is
+    /// thought to wait, others have a part of the time, too.
+    fn tolerated(&self, at: usize, patience: Duration, now: Instant) -> Duration {
+        let Planned { measured, needs, .. } = self.targets[at].planned;
+        let (left, least) = self.caller.left(self.deadline, patience, (!measured).then_some(needs), now);
+        self.patience_with(at, patience, left, now).max(least)
+    }
+
     /// Lets those in flight leave time for a target that is behind them only since it has failed, as they would have if
     /// it had been there when they began.
     fn leave_time_for(&mut self, failed: usize, now: Instant) {
@@ -728,9 +734,7 @@ impl Failover {
             let TargetState::Runs { since, patience, .. } = self.targets[at].state else { continue };
             let lasted = now.saturating_duration_since(since);
             let Some(rest) = patience.checked_sub(lasted) else { continue };
-            let Planned { measured, needs, .. } = self.targets[at].planned;
-            let (left, least) = self.caller.left(self.deadline, rest, (!measured).then_some(needs), now);
-            let rest = rest.min(self.patience_with(at, rest, left, now).max(least));
+            let rest = rest.min(self.tolerated(at, rest, now));
             if let TargetState::Runs { patience, .. } = &mut self.targets[at].state {
                 *patience = lasted + rest;
             }
