@@ -8,16 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::request::Parts;
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{Response, StatusCode};
 
-use super::access::Client;
+use super::answer_headers::{tell_call, tell_whole};
 use super::body::{ReplyBody, Streaming, bytes};
 use super::call_report::CallReport;
+use super::caller::Caller;
 use super::chat::{self, Prepared};
 use super::endpoint::BackgroundAction;
 use super::intake::BodyMemory;
-use super::state::{Current, State};
+use super::made_call::{read_whole, stamp_of};
+use super::state::State;
 use crate::runtime::{CallHandle, CallSelector, CallStatus, Form as CallForm};
 use crate::wire::serve::{self, BadRequest, CallerDialect, Form, ParsedRequest, Refusal, RefusalReason, Writer};
 use crate::words::{ChatRequest, Durable, Error, OnExhausted};
@@ -28,41 +29,36 @@ const END_MAX: Duration = Duration::from_secs(10);
 
 /// Makes a call that goes on without its caller.
 pub(super) async fn begin(
-    state: &Arc<State>,
-    current: &Current,
-    head: &Parts,
-    client: Option<&Client>,
+    caller: &Caller<'_>,
     asked: ParsedRequest,
     place: BodyMemory,
 ) -> Result<Response<ReplyBody>, Refusal> {
-    let Prepared { mut request, stream, .. } = chat::prepare(state, current, head, client, asked)?;
+    let Prepared { mut request, stream, .. } = chat::prepare(caller, asked)?;
+    let state = caller.state;
     if let Some((field, problem)) = why_not_in_background(state, &request) {
-        let bad = BadRequest::new(field, problem);
-        return Err(serve::refuse(CALLER_DIALECT, RefusalReason::Request(&bad)));
+        return Err(caller.bad(&BadRequest::new(field, problem)));
     }
     request.durable.get_or_insert(Durable::Again);
     // No caller waits for it: it has all its time to wait for a target, unless its route takes less instead.
-    if !current.degrades(&request.route) {
+    if !caller.current.degrades(&request.route) {
         request.on_exhausted.get_or_insert(OnExhausted::Wait);
     }
-    let mut record = chat::record(state, client, CALLER_DIALECT, &request.route, stream, place);
+    let mut record = CallReport::new(caller, &request.route, stream, place);
     let (request, runtime) = (Arc::new(request), state.runtime.clone());
     // It goes on, and its end is written down, also where its caller leaves before it is accepted.
     let making = async move {
         let call = runtime.keep(request.clone(), CallForm::Stream, true).await;
-        let call = call.map_err(|error| chat::failed(CALLER_DIALECT, &error, &mut record))?;
+        let call = call.map_err(|error| record.refused(&error))?;
         record.is_of(call.id(), !Arc::ptr_eq(call.request(), &request));
         watch(call.clone(), record);
         Ok(call)
     };
     #[expect(clippy::disallowed_methods, reason = "it owns a record, which says by itself that it was dropped")]
     let made = tokio::spawn(making).await;
-    let call = made.unwrap_or_else(|_| Err(serve::refuse(CALLER_DIALECT, RefusalReason::Call(&Error::Crashed))))?;
-    match BackgroundAnswer::of(state, call).await {
-        Some(kept) if stream => Ok(kept.events(None, current.server.keep_alive)),
-        Some(kept) => Ok(kept.response(true).await),
-        None => Err(serve::refuse(CALLER_DIALECT, RefusalReason::Call(&Error::Crashed))),
-    }
+    let crashed = || caller.refuse(RefusalReason::Call(&Error::Crashed));
+    let call = made.unwrap_or_else(|_| Err(crashed()))?;
+    let kept = BackgroundAnswer::of(state, call).await.ok_or_else(crashed)?;
+    if stream { Ok(kept.events(None, caller.current.server.keep_alive)) } else { Ok(kept.response(true).await) }
 }
 
 /// Says why an answer cannot be given in the background.
@@ -82,10 +78,7 @@ fn why_not_in_background(state: &State, request: &ChatRequest) -> Option<(&'stat
 fn watch(call: CallHandle, mut record: CallReport) {
     let watching = async move {
         match call.wait().await {
-            Ok(reply) => {
-                let it = &reply.finished;
-                record.finished(it.call, &it.target, it.degraded, it.cost_usd, &it.attempts);
-            }
+            Ok(reply) => record.finished((&reply.finished).into()),
             Err(error) => record.failed(&error),
         }
     };
@@ -95,18 +88,16 @@ fn watch(call: CallHandle, mut record: CallReport) {
 
 /// Answers what is wanted of an answer that is kept.
 pub(super) async fn act(
-    state: &Arc<State>,
-    client: Option<&Client>,
+    caller: &Caller<'_>,
     id: &str,
     action: BackgroundAction,
-    query: &str,
-    keep_alive: Duration,
 ) -> Result<Response<ReplyBody>, Refusal> {
-    let kept = find(state, client, id).await?;
+    let kept = find(caller, id).await?;
     match action {
         BackgroundAction::Read => {
-            match ReadForm::of(query).map_err(|bad| serve::refuse(CALLER_DIALECT, RefusalReason::Request(&bad)))? {
-                ReadForm::Events { after } => Ok(kept.events(after, keep_alive)),
+            let query = caller.head.uri.query().unwrap_or_default();
+            match ReadForm::of(query).map_err(|bad| caller.bad(&bad))? {
+                ReadForm::Events { after } => Ok(kept.events(after, caller.current.server.keep_alive)),
                 ReadForm::Whole => Ok(kept.response(false).await),
             }
         }
@@ -116,8 +107,8 @@ pub(super) async fn act(
             Ok(kept.response(false).await)
         }
         BackgroundAction::Delete => {
-            let gone = state.runtime.forget(CallSelector::Call(kept.call.id())).await;
-            gone.map_err(|error| serve::refuse(CALLER_DIALECT, RefusalReason::Call(&error)))?;
+            let gone = caller.state.runtime.forget(CallSelector::Call(kept.call.id())).await;
+            gone.map_err(|error| caller.refuse(RefusalReason::Call(&error)))?;
             Ok(bytes(StatusCode::OK, "application/json", serve::deleted(id).into()))
         }
     }
@@ -148,21 +139,21 @@ impl ReadForm {
 }
 
 /// Finds an answer of a client. Those of others are as unknown as those that never were.
-async fn find(state: &Arc<State>, client: Option<&Client>, id: &str) -> Result<BackgroundAnswer, Refusal> {
+async fn find(caller: &Caller<'_>, id: &str) -> Result<BackgroundAnswer, Refusal> {
     let none = || {
         let what =
             "there is no response of this id: it was not made with `background`, was deleted, or ended too long ago";
-        serve::refuse(CALLER_DIALECT, RefusalReason::NotKept(what))
+        caller.refuse(RefusalReason::NotKept(what))
     };
-    let call = match state.runtime.resume(serve::call_of(id).ok_or_else(none)?).await {
+    let call = match caller.state.runtime.resume(serve::call_of(id).ok_or_else(none)?).await {
         Ok(call) => call,
         Err(Error::NotKept(_)) => return Err(none()),
-        Err(error) => return Err(serve::refuse(CALLER_DIALECT, RefusalReason::Call(&error))),
+        Err(error) => return Err(caller.refuse(RefusalReason::Call(&error))),
     };
-    if call.request().client.as_deref() != client.map(|client| client.name.as_str()) {
+    if call.request().client.as_deref() != caller.name() {
         return Err(none());
     }
-    BackgroundAnswer::of(state, call).await.ok_or_else(none)
+    BackgroundAnswer::of(caller.state, call).await.ok_or_else(none)
 }
 
 /// An answer in the background.
@@ -189,7 +180,7 @@ impl BackgroundAnswer {
     }
 
     fn writer(&self, after: Option<u64>) -> Writer {
-        let (created, seed) = chat::stamp_of(&self.call);
+        let (created, seed) = stamp_of(&self.call);
         Writer::new(self.form.clone(), seed, created).in_background(self.call.id(), after)
     }
 
@@ -206,7 +197,7 @@ impl BackgroundAnswer {
         let body = match self.call.status() {
             CallStatus::Running if !is_new => writer.unfinished("in_progress"),
             CallStatus::Running | CallStatus::Waiting => writer.unfinished("queued"),
-            CallStatus::Answered => match chat::whole(self.call.stream_from(0), None, None).await {
+            CallStatus::Answered => match read_whole(self.call.stream_from(0), None, None).await {
                 Ok(reply) => writer.whole(whole.insert(reply)),
                 Err(error) => unanswered(writer, &error),
             },
@@ -226,16 +217,14 @@ impl BackgroundAnswer {
         };
         let mut response = bytes(StatusCode::OK, "application/json", body);
         if let Some(reply) = whole {
-            chat::tell_whole(response.headers_mut(), &reply.finished);
+            tell_whole(response.headers_mut(), &reply.finished);
         }
         self.named(response)
     }
 
     /// Says which call it is.
     fn named(&self, mut response: Response<ReplyBody>) -> Response<ReplyBody> {
-        if let Ok(id) = HeaderValue::try_from(self.call.id().to_string()) {
-            response.headers_mut().insert(HeaderName::from_static("x-standin-call"), id);
-        }
+        tell_call(response.headers_mut(), self.call.id());
         response
     }
 }

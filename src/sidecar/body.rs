@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep};
 use super::call_report::CallReport;
 use crate::runtime::ReplyStream;
 use crate::wire::serve::{Writer, wait_notice};
-use crate::words::{AssistantPart, Error, Finished, Reply, ReplyEvent, StopReason, UnavailableTarget};
+use crate::words::{AssistantPart, Error, Reply, ReplyEvent, StopReason, UnavailableTarget};
 
 /// Bytes that go out in one piece, if they are there at once.
 const PIECE: usize = 16 * 1024;
@@ -198,8 +198,7 @@ impl Streaming {
                     }
                     ReplyEvent::Finished(finished) => {
                         if let Some(record) = &mut self.record {
-                            let Finished { call, target, degraded, cost_usd, attempts, .. } = &*finished;
-                            record.finished(*call, target, *degraded, *cost_usd, attempts);
+                            record.finished((&*finished).into());
                         }
                         self.state = BodyState::Ended(true);
                     }

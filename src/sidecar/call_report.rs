@@ -3,17 +3,20 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::answer_headers::{Answered, tell_call};
+use super::caller::Caller;
 use super::dollars::dollars;
 use super::intake::BodyMemory;
 use super::state::State;
 use crate::runtime::CallNote;
+use crate::wire::serve::{CallerDialect, Refusal, RefusalReason, refuse};
 use crate::words::{AttemptRecord, CallId, Degraded, Error, TargetId};
 
 /// A call's record; written when the call has ended, or when its caller has left.
 pub(super) struct CallReport {
     state: Arc<State>,
     route: Arc<str>,
-    caller_dialect: &'static str,
+    dialect: CallerDialect,
     client: Option<String>,
     stream: bool,
     begun: Instant,
@@ -29,21 +32,14 @@ pub(super) struct CallReport {
 }
 
 impl CallReport {
-    pub(super) fn new(
-        state: Arc<State>,
-        route: Arc<str>,
-        caller_dialect: &'static str,
-        client: Option<String>,
-        stream: bool,
-        place: BodyMemory,
-    ) -> Self {
+    pub(super) fn new(caller: &Caller<'_>, route: &str, stream: bool, place: BodyMemory) -> Self {
         #[expect(clippy::disallowed_methods, reason = "how long a call took is told by the clock")]
         let begun = Instant::now();
         Self {
-            state,
-            route,
-            caller_dialect,
-            client,
+            state: caller.state.clone(),
+            route: route.into(),
+            dialect: caller.dialect,
+            client: caller.name().map(str::to_owned),
             stream,
             begun,
             call: CallNote::default(),
@@ -72,14 +68,8 @@ impl CallReport {
     }
 
     /// Writes down the end of a call that was answered.
-    pub(super) fn finished(
-        &mut self,
-        call: CallId,
-        target: &TargetId,
-        degraded: Option<Degraded>,
-        cost_usd: Option<f64>,
-        attempts: &[AttemptRecord],
-    ) {
+    pub(super) fn finished(&mut self, answered: Answered<'_>) {
+        let Answered { call, target, degraded, cost_usd, attempts } = answered;
         self.call.set(call);
         // From a lower rung's targets it is an answer as any other.
         let outcome = if degraded.is_none_or(|rung| rung == Degraded::Target) { "ok" } else { "degraded" };
@@ -109,6 +99,16 @@ impl CallReport {
         self.write(error.name(), None, None, error.attempts(), ours.then(|| error.to_string()));
     }
 
+    /// Writes down how it failed, and says so in the caller's dialect.
+    pub(super) fn refused(&mut self, error: &Error) -> Refusal {
+        self.failed(error);
+        let mut refusal = refuse(self.dialect, RefusalReason::Call(error));
+        if let Some(call) = self.call() {
+            tell_call(&mut refusal.headers, call);
+        }
+        refusal
+    }
+
     fn write(
         &mut self,
         outcome: &'static str,
@@ -123,7 +123,7 @@ impl CallReport {
         // A name that no route has may be any text of a caller, so it is not used as a label.
         let asked = (outcome == "invalid").then(|| std::mem::replace(&mut self.route, Arc::from("unknown")));
         let counted = if self.repeated { "repeated" } else { outcome };
-        self.state.metrics.answered(&self.route, self.caller_dialect, counted);
+        self.state.metrics.answered(&self.route, name(self.dialect), counted);
         // Failures that no caller caused, and no caller can correct.
         let is_ours = !matches!(
             outcome,
@@ -153,7 +153,7 @@ impl CallReport {
                     call,
                     route = &*self.route,
                     asked = asked.as_deref(),
-                    dialect = self.caller_dialect,
+                    dialect = name(self.dialect),
                     client = self.client.as_deref(),
                     stream = self.stream,
                     outcome,
@@ -182,5 +182,15 @@ impl Drop for CallReport {
         // The end of its attempt is known a moment later, and will be in the counters.
         let heard = self.heard.take().map(|target| target.to_string());
         self.write("caller_left", heard.as_deref(), None, &[], None);
+    }
+}
+
+/// Returns the dialect's name as logs and metrics spell it.
+fn name(caller_dialect: CallerDialect) -> &'static str {
+    match caller_dialect {
+        CallerDialect::OpenAiChat => "openai_chat",
+        CallerDialect::OpenAiResponses => "openai_responses",
+        CallerDialect::Anthropic => "anthropic",
+        CallerDialect::Gemini => "gemini",
     }
 }
