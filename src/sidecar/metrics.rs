@@ -75,8 +75,8 @@ struct TargetLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AttemptLabels {
-    gen_ai_provider_name: Text,
-    gen_ai_request_model: Text,
+    #[prometheus(flatten)]
+    target: TargetLabels,
     outcome: &'static str,
 }
 
@@ -95,18 +95,17 @@ struct BudgetLabels {
     budget: Text,
 }
 
-#[expect(clippy::struct_field_names, reason = "these are the convention's names")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TokenLabels {
-    gen_ai_provider_name: Text,
-    gen_ai_request_model: Text,
+    #[prometheus(flatten)]
+    target: TargetLabels,
     gen_ai_token_type: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BreakerLabels {
-    gen_ai_provider_name: Text,
-    gen_ai_request_model: Text,
+    #[prometheus(flatten)]
+    target: TargetLabels,
     state: &'static str,
 }
 
@@ -255,18 +254,18 @@ impl Metrics {
             self.parkings.get_or_create(&RouteLabels { route: route() }).inc();
         }
         for (_, step) in &flight.steps {
-            if let CallStep::Degraded(rung) = step {
-                self.degraded.get_or_create(&DegradedLabels { route: route(), rung: rung.name() }).inc();
+            match step {
+                CallStep::Degraded(rung) => {
+                    self.degraded.get_or_create(&DegradedLabels { route: route(), rung: rung.name() }).inc();
+                }
+                CallStep::Joined { why, .. } => {
+                    self.hedges.get_or_create(&HedgeLabels { route: route(), reason: why.name() }).inc();
+                }
+                _ => {}
             }
         }
         if let Some(more) = flight.attempts.checked_sub(2) {
             self.failovers.get_or_create(&RouteLabels { route: route() }).inc_by(u64::from(more) + 1);
-        }
-        for (_, happened) in &flight.steps {
-            if let CallStep::Joined { why, .. } = happened {
-                let (route, reason) = (Text(flight.about.route.clone()), why.name());
-                self.hedges.get_or_create(&HedgeLabels { route, reason }).inc();
-            }
         }
     }
 
@@ -275,9 +274,8 @@ impl Metrics {
         if attempt.won() {
             of.won.inc();
         } else {
-            let TargetLabels { gen_ai_provider_name, gen_ai_request_model } = labels(&attempt.target);
-            let outcome = attempt.end.name();
-            self.attempts.get_or_create(&AttemptLabels { gen_ai_provider_name, gen_ai_request_model, outcome }).inc();
+            let (target, outcome) = (labels(&attempt.target), attempt.end.name());
+            self.attempts.get_or_create(&AttemptLabels { target, outcome }).inc();
         }
         let Usage { input, output, cached, cache_write, reasoning } = attempt.usage;
         for (counter, tokens) in of.tokens.iter().zip([input, output, cached, cache_write, reasoning]) {
@@ -299,12 +297,9 @@ impl Metrics {
             return of.clone();
         }
         let own = labels(target);
-        let outcome = AttemptEnd::Won.name();
-        let TargetLabels { gen_ai_provider_name, gen_ai_request_model } = own.clone();
-        let won = AttemptLabels { gen_ai_provider_name, gen_ai_request_model, outcome };
+        let won = AttemptLabels { target: own.clone(), outcome: AttemptEnd::Won.name() };
         let tokens = |family: &Family<TokenLabels, Counter>, gen_ai_token_type| {
-            let TargetLabels { gen_ai_provider_name, gen_ai_request_model } = own.clone();
-            family.get_or_create_owned(&TokenLabels { gen_ai_provider_name, gen_ai_request_model, gen_ai_token_type })
+            family.get_or_create_owned(&TokenLabels { target: own.clone(), gen_ai_token_type })
         };
         let of = Arc::new(TargetMetrics {
             won: self.attempts.get_or_create_owned(&won),
@@ -329,11 +324,10 @@ impl Metrics {
         let _alone = lock(&self.rendering);
         self.breaker.clear();
         self.in_flight.clear();
-        self.queued.set(i64::try_from(health.queued).unwrap_or(i64::MAX));
+        set(&self.queued, health.queued);
         self.parked.clear();
         for one in &health.parked {
-            let labels = RouteLabels { route: Text(one.route.clone()) };
-            self.parked.get_or_create(&labels).set(i64::try_from(one.calls).unwrap_or(i64::MAX));
+            set(&self.parked.get_or_create(&RouteLabels { route: Text(one.route.clone()) }), one.calls);
         }
         for (reason, count) in refusals.counts() {
             let counter = self.refusals.get_or_create(&RefusalLabels { reason });
@@ -348,31 +342,25 @@ impl Metrics {
             let gauge = self.budgets.get_or_create(&BudgetLabels { budget: Text(account.budget.budget.clone()) });
             gauge.set(gauge.get().max(account.budget.spent.number() / account.budget.limit.number()));
         }
-        let failing = health.prices.iter().filter(|one| one.problem.is_some()).count();
-        self.prices_failing.set(i64::try_from(failing).unwrap_or(i64::MAX));
+        set(&self.prices_failing, health.prices.iter().filter(|one| one.problem.is_some()).count());
         if let Some(store) = &health.store {
-            let set = |gauge: &Gauge, count: u64| gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
             set(&self.store_waiting, store.waiting);
             set(&self.store_failing, u64::from(store.problem.is_some()));
             set(&self.store_bytes, store.bytes);
         }
         let lost = self.log.get().map_or(0, Log::lost);
         self.log_lines_lost.inc_by(lost.saturating_sub(self.log_lines_lost.get()));
-        self.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
+        set(&self.connections, connections);
         let lacks = health.lack.as_ref().map_or(0, |lack| lack.count);
         self.lacks.inc_by(lacks.saturating_sub(self.lacks.get()));
-        self.calls_in_flight.set(i64::try_from(health.calls).unwrap_or(i64::MAX));
+        set(&self.calls_in_flight, health.calls);
         for (target, health) in health.providers.iter().flat_map(|provider| &provider.targets) {
-            let TargetLabels { gen_ai_provider_name, gen_ai_request_model } = labels(target);
+            let target = labels(target);
             for state in BREAKER_STATES {
-                let labels = BreakerLabels {
-                    gen_ai_provider_name: gen_ai_provider_name.clone(),
-                    gen_ai_request_model: gen_ai_request_model.clone(),
-                    state,
-                };
-                self.breaker.get_or_create(&labels).set(i64::from(health.breaker.name() == state));
+                let labels = BreakerLabels { target: target.clone(), state };
+                set(&self.breaker.get_or_create(&labels), u64::from(health.breaker.name() == state));
             }
-            self.in_flight.get_or_create(&labels(target)).set(i64::from(health.in_flight));
+            set(&self.in_flight.get_or_create(&target), health.in_flight);
         }
         let mut out = String::new();
         encode(&mut out, &self.registry).expect("a text can always be written to memory");
@@ -409,6 +397,11 @@ pub(super) fn older(text: &str) -> String {
         older.extend(["# HELP ", name, total, " ", about, "\n# TYPE ", name, total, " ", kind, "\n"]);
     }
     older
+}
+
+/// Sets a gauge to a number of things.
+fn set(gauge: &Gauge, count: impl TryInto<i64>) {
+    gauge.set(count.try_into().unwrap_or(i64::MAX));
 }
 
 fn labels(target: &TargetId) -> TargetLabels {
