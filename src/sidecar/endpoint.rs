@@ -131,7 +131,9 @@ const METHODS: [&str; 5] =
 /// Reads the providers' own addresses. Clients differ in whether `/v1` is part of their base URL, so it may be left
 /// out.
 fn api(method: &Method, path: &str, headers: &HeaderMap) -> Option<(Endpoint, &'static str)> {
-    let chat = |caller_dialect| Some((Endpoint::Chat { caller_dialect, model: None, stream: false }, "POST"));
+    let post = |endpoint| Some((endpoint, "POST"));
+    let chat = |caller_dialect| post(Endpoint::Chat { caller_dialect, model: None, stream: false });
+    let count = |caller_dialect| post(Endpoint::CountTokens { caller_dialect, model: None });
     if let Some(rest) = path.strip_prefix("/v1beta") {
         return gemini(rest);
     }
@@ -139,20 +141,11 @@ fn api(method: &Method, path: &str, headers: &HeaderMap) -> Option<(Endpoint, &'
     match rest {
         "/chat/completions" => return chat(CallerDialect::OpenAiChat),
         "/responses" => return chat(CallerDialect::OpenAiResponses),
-        "/responses/compact" => return Some((Endpoint::Compact, "POST")),
+        "/responses/compact" => return post(Endpoint::Compact),
         "/messages" => return chat(CallerDialect::Anthropic),
-        "/embeddings" => {
-            return Some((Endpoint::Embed { caller_dialect: CallerDialect::OpenAiChat, model: None }, "POST"));
-        }
-        "/responses/input_tokens" => {
-            return Some((
-                Endpoint::CountTokens { caller_dialect: CallerDialect::OpenAiResponses, model: None },
-                "POST",
-            ));
-        }
-        "/messages/count_tokens" => {
-            return Some((Endpoint::CountTokens { caller_dialect: CallerDialect::Anthropic, model: None }, "POST"));
-        }
+        "/embeddings" => return post(Endpoint::Embed { caller_dialect: CallerDialect::OpenAiChat, model: None }),
+        "/responses/input_tokens" => return count(CallerDialect::OpenAiResponses),
+        "/messages/count_tokens" => return count(CallerDialect::Anthropic),
         _ => {}
     }
     if let Some(id) = rest.strip_prefix("/responses/") {
