@@ -8,13 +8,10 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use super::call_journal::CallJournal;
 use super::call_log::HolderState;
 use super::parking::QueueTicket;
-use super::prompt::MeasuredRequest;
 use super::responder::WantedReply;
-use super::table::Table;
+use super::routed_request::RoutedRequest;
 use super::wait_notifier::WaitNotifier;
 use crate::policy::retry_budget::RetryBudget;
-use crate::policy::routing::Needs;
-use crate::spec::RouteSpec;
 use crate::words::{CallFacts, CallId, OverBudget};
 
 /// A place among the calls in flight. When it is dropped it gives the place back, and tells the budget and the waiting
@@ -46,13 +43,28 @@ pub(crate) enum CallAdmission {
     Queued(QueueTicket),
 }
 
+/// A call by its id, with what it has beside its caller if that is older than this process, or kept.
+pub(crate) struct CallIdentity {
+    pub(super) id: CallId,
+    /// Its part of the store, if it is durable.
+    pub(super) journal: Option<CallJournal>,
+    /// The id under which it was accepted before a restart, and whether it had been sent.
+    pub(super) taken_up: Option<(CallId, bool)>,
+    /// Its holders, if it has a log.
+    pub(super) held: Option<watch::Receiver<HolderState>>,
+}
+
+impl CallIdentity {
+    /// Returns that of a call that belongs to its one caller.
+    pub(super) const fn new(id: CallId) -> Self {
+        Self { id, journal: None, taken_up: None, held: None }
+    }
+}
+
 /// An accepted call.
 pub(crate) struct Accepted {
     pub(crate) about: Arc<CallFacts>,
-    pub(crate) asked: MeasuredRequest,
-    pub(crate) table: Arc<Table>,
-    pub(crate) route: Arc<RouteSpec>,
-    pub(crate) needs: Needs,
+    pub(crate) asked: RoutedRequest,
     /// The spent budget that allows only cheap answers, if one does.
     pub(crate) over: Option<Box<OverBudget>>,
     pub(crate) started: Instant,
@@ -60,10 +72,5 @@ pub(crate) struct Accepted {
     pub(crate) wanted: WantedReply,
     pub(crate) admission: CallAdmission,
     pub(crate) span: tracing::Span,
-    /// Its part of the store, if it is durable.
-    pub(super) journal: Option<CallJournal>,
-    /// The id under which it was accepted before a restart, and whether it had been sent.
-    pub(super) taken_up: Option<(CallId, bool)>,
-    /// Its holders, if it has a log.
-    pub(super) held: Option<watch::Receiver<HolderState>>,
+    pub(super) identity: CallIdentity,
 }

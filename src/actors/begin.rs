@@ -4,16 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::watch;
 use tracing::Instrument as _;
 
-use super::accepted::{Accepted, CallAdmission};
-use super::call_journal::CallJournal;
-use super::call_log::HolderState;
+use super::accepted::{Accepted, CallAdmission, CallIdentity};
 use super::clock::now;
 use super::parking::WaitResource;
 use super::recorder::CALLS;
 use super::responder::WantedReply;
+use super::routed_request::RoutedRequest;
 use super::shared::Shared;
 use super::table::Table;
 use super::to_router::RouterCommand;
@@ -24,17 +22,6 @@ use crate::words::{CallFacts, CallId, Error, Priority, Rule};
 
 /// The most time for a call, even if its caller sets more: a year, which overflows no clock.
 const DEADLINE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-/// A call that has its id before it begins.
-pub(super) struct CallIdentity {
-    pub(super) id: CallId,
-    /// Its part of the store, if it is durable.
-    pub(super) journal: Option<CallJournal>,
-    /// The id under which it was accepted before a restart, and whether it had been sent.
-    pub(super) taken_up: Option<(CallId, bool)>,
-    /// Its holders, if it has a log.
-    pub(super) held: Option<watch::Receiver<HolderState>>,
-}
 
 /// Accepts a call and hands it to the router, or answers it. This is done at once, except for long requests and where
 /// an actor decides the priority. A call that has an id already keeps it.
@@ -94,32 +81,17 @@ fn start(
         Ok(admission) => admission,
         Err(error) => return wanted.refuse(error),
     };
-    let CallIdentity { id, journal, taken_up, held } =
-        named.unwrap_or_else(|| CallIdentity { id: shared.next_call(), journal: None, taken_up: None, held: None });
-    let about = about(id, &route, &work, priority);
+    let identity = named.unwrap_or_else(|| CallIdentity::new(shared.next_call()));
+    let about = about(identity.id, &route, &work, priority);
+    let mut asked = RoutedRequest::new(work, table, route);
     let soft_routing = shared.budgets.soft_routing(&about);
-    let needs = table.needs_of(&route, &work);
-    let rule = if soft_routing.least_cost { Some(Rule::LeastCost) } else { needs.rule };
-    let needs = Needs { deadline: Some(deadline), priority, rule, price_max: soft_routing.price_max, ..needs };
-    let mut asked = table.ask(&route, work);
-    asked.key = shared.stale.key(&route, &asked.work);
-    let span = tracing::info_span!(target: CALLS, "call", id = %about.id, route = %route.name);
-    let accepted = Accepted {
-        about,
-        asked,
-        table,
-        route,
-        needs,
-        over: soft_routing.over,
-        started,
-        deadline,
-        wanted,
-        admission,
-        span,
-        journal,
-        taken_up,
-        held,
-    };
+    let rule = if soft_routing.least_cost { Some(Rule::LeastCost) } else { asked.needs.rule };
+    let price_max = soft_routing.price_max;
+    asked.needs = Needs { deadline: Some(deadline), priority, rule, price_max, ..asked.needs };
+    asked.key = shared.stale.key(&asked.route, &asked.work);
+    let span = tracing::info_span!(target: CALLS, "call", id = %about.id, route = %asked.route.name);
+    let over = soft_routing.over;
+    let accepted = Accepted { about, asked, over, started, deadline, wanted, admission, span, identity };
     // If there is no router it is dropped with its answer, which then sends the error.
     shared.router.send(RouterCommand::Start(Box::new(accepted)));
 }

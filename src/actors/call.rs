@@ -52,29 +52,15 @@ pub(super) async fn start(job: Box<CallJob>, shared: Arc<Shared>, calls: ActorCe
 
 async fn run(job: Box<CallJob>, shared: Arc<Shared>) {
     let CallJob { accepted, mut call_record, plan, state, sticky, rng } = *job;
-    let Accepted {
-        about: _,
-        asked,
-        table,
-        route,
-        needs,
-        over: _,
-        started,
-        deadline,
-        wanted,
-        admission,
-        span: _,
-        journal,
-        taken_up: _,
-        held: _,
-    } = accepted;
+    let Accepted { asked, started, deadline, wanted, admission, identity, .. } = accepted;
     let (commit, mut caller) = CallerChannel::open(wanted, asked.work.commit(), &shared.draining);
     let (place, plan, slot) = match admission {
         CallAdmission::InFlight(place) => (place, Some(plan), None),
         // The plan is old by then.
         CallAdmission::Queued(queued) => {
             call_record.note(CallStep::Queued(queued.expected_wait()));
-            let answer = table.quickest(&route, &asked.work, state.output_tokens(needs.output_tokens));
+            let answer =
+                asked.table.quickest(&asked.route, &asked.work, state.output_tokens(asked.needs.output_tokens));
             let (due, slot) = (asked.work.leaves(started, deadline), queued.rank());
             let latest = due.checked_sub(answer).unwrap_or(started);
             match wait_for_place(queued, &mut caller, &shared, latest).await {
@@ -90,11 +76,11 @@ async fn run(job: Box<CallJob>, shared: Arc<Shared>) {
             }
         }
     };
-    let on_exhausted = asked.work.on_exhausted().unwrap_or(route.failover.on_exhausted);
+    let on_exhausted = asked.work.on_exhausted().unwrap_or(asked.route.failover.on_exhausted);
     let is_due = asked.work.deadline().is_some();
-    let mut machine = Failover::new(FailoverOptions { on_exhausted, ..route.failover.clone() }, commit, deadline)
+    let mut machine = Failover::new(FailoverOptions { on_exhausted, ..asked.route.failover.clone() }, commit, deadline)
         .with_caller(asked.work.patience(started));
-    machine.set_steps_down(route.steps_down());
+    machine.set_steps_down(asked.route.steps_down());
     let mut driver = Driver {
         call_record,
         machine,
@@ -103,9 +89,6 @@ async fn run(job: Box<CallJob>, shared: Arc<Shared>) {
         ended: Vec::new(),
         probe: None,
         asked,
-        table,
-        route,
-        needs,
         started,
         state,
         sticky,
@@ -116,7 +99,7 @@ async fn run(job: Box<CallJob>, shared: Arc<Shared>) {
         is_degraded: false,
         waits: WaitState { slot, ..WaitState::default() },
         over: None,
-        journal,
+        journal: identity.journal,
     };
     driver.drive(caller).await;
     drop(place);
@@ -224,8 +207,8 @@ impl Driver {
                 None if hedging == Hedging::Race => {}
                 // What counts as slow follows from the present state.
                 None => {
-                    let target = self.table.index(&running.target);
-                    let after = target.and_then(|target| self.slow_after(target, hedging));
+                    let target = self.asked.table.index(&running.target).filter(|_| hedging != Hedging::Sequential);
+                    let after = target.and_then(|target| self.asked.view(target)?.slow_after(hedging));
                     self.machine.slow_after(running.number, after);
                 }
             }
@@ -267,11 +250,11 @@ impl Driver {
             ending.leave_to_verbatim();
         }
         // A session does not follow a probe, and does not leave its prompt's cache for a target that was quicker once.
-        let probed = self.probe.is_some_and(|probe| *self.table.targets[probe].id() == target);
+        let probed = self.probe.is_some_and(|probe| *self.asked.target(probe).id() == target);
         let is_hedge = self.running.iter().any(|running| running.number == number && running.is_hedge);
         let astray = probed || (is_hedge && self.sticky.is_some());
         let session = self.asked.work.session().cloned().filter(|_| !astray);
-        let route = self.route.name.clone();
+        let route = self.asked.route.name.clone();
         let answered = RouterCommand::Answered { route, session, target: target.clone(), output: usage.output };
         self.shared.router.send(answered);
         let attempts = self.attempts();

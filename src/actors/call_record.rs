@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::accepted::CallIdentity;
 use super::call_log::HolderState;
 use super::call_page::CallPage;
 use super::clock::now;
 use super::shared::Shared;
 use super::stream::cut_off;
 use crate::policy::explain::{CallStep, Flight};
-use crate::words::{CallFacts, CallId, Error, FailureClass};
+use crate::words::{CallFacts, Error, FailureClass};
 
 /// The record of a call that runs. If it is dropped before its end, it records that the call was cut off.
 pub(super) struct CallRecord {
@@ -25,14 +26,14 @@ pub(super) struct CallRecord {
 }
 
 impl CallRecord {
-    pub(super) fn new(
-        about: Arc<CallFacts>,
-        started: Instant,
-        held: Option<watch::Receiver<HolderState>>,
-        shared: Arc<Shared>,
-    ) -> Self {
+    pub(super) fn new(about: Arc<CallFacts>, started: Instant, identity: &CallIdentity, shared: Arc<Shared>) -> Self {
         let page = CallPage::new(about.clone(), shared);
-        Self { about, started, held, page: Some(Arc::new(page)) }
+        let record = Self { about, started, held: identity.held.clone(), page: Some(Arc::new(page)) };
+        if let Some((call, is_sent)) = identity.taken_up {
+            record.change(|flight| flight.again = is_sent);
+            record.note(CallStep::TakenUp { call });
+        }
+        record
     }
 
     pub(super) const fn about(&self) -> &Arc<CallFacts> {
@@ -47,12 +48,6 @@ impl CallRecord {
     pub(super) fn note(&self, happened: CallStep) {
         let after = self.age();
         self.change(|flight| flight.steps.push((after, happened)));
-    }
-
-    /// Notes that the call was accepted before a restart, and whether it had been sent.
-    pub(super) fn take_up(&self, call: CallId, is_sent: bool) {
-        self.change(|flight| flight.again = is_sent);
-        self.note(CallStep::TakenUp { call });
     }
 
     /// Returns what has happened so far.

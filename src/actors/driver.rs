@@ -1,28 +1,28 @@
 //! The state of a call while it runs, and its planning: by the same rule as the router, on the published table.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 
 use super::account::AttemptOutcome;
 use super::call_journal::CallJournal;
 use super::call_record::CallRecord;
+use super::candidates::{Among, TargetView};
 use super::clock::now;
-use super::prompt::{FittedPrompt, MeasuredRequest};
+use super::routed_request::RoutedRequest;
 use super::running::RunningAttempt;
 use super::shared::Shared;
-use super::table::{Provider, Table};
+use super::table::Provider;
 use super::wait_state::WaitState;
 use crate::policy::explain::CallStep;
 use crate::policy::failover::{Failover, FailoverOptions, Planned};
 use crate::policy::hedge::{self, Cost};
 use crate::policy::latency::Latency;
-use crate::policy::routing::{self, Needs, Pick, PickReason, Plan, RouteState, Skip, Sticky, Strategy};
-use crate::policy::snapshot::{BreakerState, Gate, Health, Refusal};
+use crate::policy::routing::{Needs, Pick, PickReason, Plan, RouteState, Skip, Sticky, Strategy};
+use crate::policy::snapshot::{BreakerState, Gate, Refusal};
 use crate::policy::suspension::Suspension;
 use crate::policy::trim::{CUTS_MAX, OverWindow};
-use crate::spec::RouteSpec;
 use crate::words::{
     AttemptEnd, AttemptRecord, Cause, Failure, FailureClass, Hedging, OnExhausted, OverBudget, Reported, Rule, Scope,
     UnavailableTarget,
@@ -39,10 +39,7 @@ pub(super) struct Driver {
     /// The target that the plan probes.
     pub(super) probe: Option<usize>,
     pub(super) call_record: CallRecord,
-    pub(super) asked: MeasuredRequest,
-    pub(super) table: Arc<Table>,
-    pub(super) route: Arc<RouteSpec>,
-    pub(super) needs: Needs,
+    pub(super) asked: RoutedRequest,
     pub(super) started: Instant,
     pub(super) state: RouteState,
     pub(super) sticky: Option<Sticky>,
@@ -66,20 +63,17 @@ impl Driver {
         let now = now();
         self.follow_table();
         let plan = self.plan.take().unwrap_or_else(|| {
-            let candidates =
-                self.table.candidates(&self.route, &self.asked, &self.machine.spent(), &self.gone(), self.is_degraded);
-            let pinned = self.shared.pinned(&self.route.name).and_then(|id| self.table.index(&id));
-            let options = &self.route.options;
-            let sticky = self.sticky;
-            let needs = self.scattering();
-            routing::plan(options, &mut self.state, &candidates, &needs, sticky, pinned, now, &mut self.rng)
+            let (without, gone, needs) = (self.machine.spent(), self.gone(), self.scattering());
+            let among = Among { without: &without, gone: &gone, degraded: self.is_degraded };
+            let pinned = self.shared.pinned(&self.asked.route.name);
+            self.asked.plan(among, &needs, pinned, self.sticky, &mut self.state, &mut self.rng)
         });
         self.probe = plan.picks.first().filter(|pick| pick.why == PickReason::Probe).map(|pick| pick.target);
         let refusals = plan.skipped.iter().filter_map(Skip::refusal);
         let hedging = self.hedging();
         let picks = plan.picks.iter().filter_map(|pick| self.planned(pick, hedging));
         self.machine.planned(picks.collect::<Vec<_>>(), refusals, plan.last_resort, now);
-        let planned = CallStep::planned(&plan, |target| self.table.targets[target].id().clone(), now);
+        let planned = CallStep::planned(&plan, |target| self.asked.target(target).id().clone(), now);
         self.call_record.note(planned);
         if !std::mem::replace(&mut self.waits.hinted, true) {
             self.note_hints(&plan);
@@ -91,7 +85,7 @@ impl Driver {
         let targets = plan.picks.iter().map(|pick| pick.target).chain(plan.skipped.iter().map(|skip| skip.target));
         let mut known: Vec<&Arc<Provider>> = Vec::new();
         for target in targets {
-            let provider = &self.table.targets[target].provider;
+            let provider = &self.asked.target(target).provider;
             if provider.spec.hints.is_none() || known.iter().any(|known| Arc::ptr_eq(known, provider)) {
                 continue;
             }
@@ -105,9 +99,9 @@ impl Driver {
     /// Returns the targets that this call was told are gone: what is published may be a moment old.
     pub(super) fn gone(&self) -> Vec<usize> {
         let gone = |record: &AttemptRecord| {
-            let index = self.table.index(&record.target)?;
+            let index = self.asked.table.index(&record.target)?;
             // A refusal of one key of several is published only once all keys are refused.
-            let keys = self.table.targets[index].provider.spec.keys.len();
+            let keys = self.asked.target(index).provider.spec.keys.len();
             let is_gone = |it: &Failure| it.class == FailureClass::ModelGone && (it.scope != Scope::Key || keys < 2);
             matches!(&record.end, AttemptEnd::Failed(failure) if is_gone(failure)).then_some(index)
         };
@@ -117,75 +111,62 @@ impl Driver {
     /// Moves to the table that is now published, if there is a new one that still has the route.
     pub(super) fn follow_table(&mut self) {
         let table = self.shared.table();
-        if Arc::ptr_eq(&table, &self.table) {
+        if Arc::ptr_eq(&table, &self.asked.table) {
             return;
         }
-        let Some(route) = table.layout.routes.get(&self.route.name).cloned() else { return };
-        let old = std::mem::replace(&mut self.table, table);
-        self.route = route;
+        let Some(route) = table.layout.routes.get(&self.asked.route.name).cloned() else { return };
+        let moved = self.asked.moved(table, route);
+        let old = std::mem::replace(&mut self.asked, moved).table;
         self.plan = None;
         self.sticky = None;
-        self.on_exhausted = self.asked.work.on_exhausted().unwrap_or(self.route.failover.on_exhausted);
-        let options = FailoverOptions { on_exhausted: self.on_exhausted, ..self.route.failover.clone() };
-        self.machine.retune(options);
-        self.machine.set_steps_down(self.route.steps_down() && !self.is_degraded);
-        let Needs { priority, deadline, rule, price_max, .. } = self.needs;
-        self.needs =
-            Needs { priority, rule, price_max, deadline, ..self.table.needs_of(&self.route, &self.asked.work) };
-        let key = self.asked.key.take();
-        self.asked = self.table.ask(&self.route, self.asked.work.clone());
-        self.asked.key = key;
-        self.machine.reindex(|target| self.table.index(old.targets.get(target)?.id()));
+        let failover = &self.asked.route.failover;
+        self.on_exhausted = self.asked.work.on_exhausted().unwrap_or(failover.on_exhausted);
+        self.machine.retune(FailoverOptions { on_exhausted: self.on_exhausted, ..failover.clone() });
+        self.machine.set_steps_down(self.asked.route.steps_down() && !self.is_degraded);
+        self.machine.reindex(|target| self.asked.table.index(old.targets.get(target)?.id()));
     }
 
     /// Returns what the call needs. Calls that lose their target at the same moment, before any of them is admitted
     /// elsewhere, would all go to one target under a rule without a draw: those plans are drawn.
     fn scattering(&self) -> Needs {
-        let draws = self.needs.rule.map_or(self.route.options.strategy, Strategy::from).draws();
-        let rule = if self.machine.is_scattered() && !draws { Some(Rule::Weighted) } else { self.needs.rule };
-        Needs { rule, ..self.needs }
+        let draws = self.asked.needs.rule.map_or(self.asked.route.options.strategy, Strategy::from).draws();
+        let rule = if self.machine.is_scattered() && !draws { Some(Rule::Weighted) } else { self.asked.needs.rule };
+        Needs { rule, ..self.asked.needs }
     }
 
     /// Returns when the call asks a second target, as busy as the runtime is now.
     pub(super) fn hedging(&self) -> Hedging {
-        let hedging = hedge::chosen(self.asked.work.hedging(), self.route.failover.hedging, self.needs.priority);
+        let hedging =
+            hedge::chosen(self.asked.work.hedging(), self.asked.route.failover.hedging, self.asked.needs.priority);
         let calls = (self.shared.budget.calls() as u64, self.shared.limits.calls_max as u64);
         if hedge::is_busy(calls.0, calls.1) { hedge::under_load(hedging) } else { hedging }
     }
 
-    /// Returns the age from which an attempt at a target may be joined for speed, as the target is now.
-    pub(super) fn slow_after(&self, target: usize, hedging: Hedging) -> Option<Duration> {
-        if hedging == Hedging::Sequential {
-            return None;
-        }
-        let entry = &self.table.targets[target];
-        let health = entry.provider.slot.health(entry.index)?;
-        let whole = self.asked.work.is_whole(&entry.provider.spec, entry.spec());
-        hedge::slow_after(hedging, &health, whole, self.fit(target, 0).tokens)
+    /// Returns the expected cost of a hedge at a target; `None` where it is busy or not well.
+    fn hedge_cost(&self, target: usize, view: &TargetView) -> Option<Cost> {
+        let price = self.asked.target(target).price.as_ref();
+        hedge::is_there(&view.health).then(|| Cost::expected(price, view.prompt_tokens, self.output_tokens()))
     }
 
-    /// Returns the expected cost of a hedge at a target; `None` where it is busy or not well.
-    fn hedge_cost(&self, pick: &Pick, health: &Health, prompt_tokens: u32) -> Option<Cost> {
-        let output = self.state.output_tokens(self.needs.output_tokens);
-        let price = self.table.targets[pick.target].price.as_ref();
-        hedge::is_there(health).then(|| Cost::expected(price, prompt_tokens, output))
+    /// Returns how many tokens its answer is expected to have.
+    pub(super) fn output_tokens(&self) -> u32 {
+        self.state.output_tokens(self.asked.needs.output_tokens)
     }
 
     /// Returns a target's failure domain. If all targets of the route are in one domain, each counts as its own.
     fn domain(&self, target: usize) -> usize {
-        let domain = |target: usize| self.table.targets[target].domain();
-        let several = self.route.members.iter().any(|member| domain(member.target) != domain(target));
+        let domain = |target: usize| self.asked.target(target).domain();
+        let several = self.asked.route.members.iter().any(|member| domain(member.target) != domain(target));
         if several { domain(target) } else { target }
     }
 
     fn planned(&self, pick: &Pick, hedging: Hedging) -> Option<Planned> {
         let target = pick.target;
-        let entry = &self.table.targets[target];
-        let spec = entry.spec();
-        let health = entry.provider.slot.health(entry.index)?;
-        let (whole, tokens) =
-            (self.asked.work.is_whole(&entry.provider.spec, entry.spec()), self.fit(target, 0).tokens);
-        let pace = health.pace(tokens, whole, self.needs.output_tokens);
+        let entry = self.asked.target(target);
+        let (provider, spec) = (&entry.provider.spec, entry.spec());
+        let view = self.asked.view(target)?;
+        let TargetView { health, prompt_tokens, whole } = &view;
+        let pace = health.pace(*prompt_tokens, *whole, self.asked.needs.output_tokens);
         let tolerated = pace.join_after(pick.why == PickReason::Probe);
         let overdue = Some(pace.again_after());
         let (first_token_max, patience, overdue) = match spec.timers.first_token {
@@ -194,19 +175,19 @@ impl Driver {
             // Its own limit ends it before another joins it.
             Some(limit) => (limit, limit.saturating_mul(2), Some(limit)),
             None => {
-                let limit = if whole { health.reply_max } else { health.first_token_max };
-                (Latency::at(limit, tokens), tolerated, overdue)
+                let limit = if *whole { health.reply_max } else { health.first_token_max };
+                (Latency::at(limit, *prompt_tokens), tolerated, overdue)
             }
         };
         let (domain, hedge_after, hedge) = match hedging {
             Hedging::Sequential => (0, None, None),
-            _ => (self.domain(target), self.slow_after(target, hedging), self.hedge_cost(pick, &health, tokens)),
+            _ => (self.domain(target), view.slow_after(hedging), self.hedge_cost(target, &view)),
         };
         Some(Planned {
             target,
             context_tokens_max: spec.capabilities.context_tokens_max,
-            cuts_max: self.cuts_max(target),
-            keys: u32::try_from(entry.provider.spec.keys.len()).unwrap_or(u32::MAX),
+            cuts_max: self.cuts_max(target, *prompt_tokens),
+            keys: u32::try_from(provider.keys.len()).unwrap_or(u32::MAX),
             first_token_max,
             needs: pace.needs(),
             patience,
@@ -221,24 +202,23 @@ impl Driver {
         })
     }
 
-    pub(super) fn fit(&self, target: usize, cuts: u32) -> FittedPrompt {
-        self.table.fit(target, &self.route, &self.asked, cuts)
-    }
-
     /// Returns how often the conversation can be cut shorter than at the first attempt at a target.
-    fn cuts_max(&self, target: usize) -> u32 {
-        if self.route.over_window == OverWindow::Skip {
+    fn cuts_max(&self, target: usize, mut tokens: u32) -> u32 {
+        if self.asked.route.over_window == OverWindow::Skip {
             return 0;
         }
-        let tokens = |cuts| self.fit(target, cuts).tokens;
-        (0..CUTS_MAX).take_while(|&cuts| tokens(cuts + 1) < tokens(cuts)).fold(0, |max, _| max + 1)
+        let shorter = |cuts: &u32| {
+            let before = std::mem::replace(&mut tokens, self.asked.fit(target, *cuts).tokens);
+            tokens < before
+        };
+        u32::try_from((1..=CUTS_MAX).take_while(shorter).count()).unwrap_or(CUTS_MAX)
     }
 
     /// Returns each target that does not admit a call now, as published or as this call has just heard.
     pub(super) fn barred(&self, now: Instant) -> Vec<UnavailableTarget> {
-        let candidates = self.table.candidates(&self.route, &self.asked, &[], &[], false);
+        let candidates = self.asked.candidates(Among::default());
         let barred = candidates.iter().filter_map(|candidate| {
-            let target = self.table.targets[candidate.target].id().clone();
+            let target = self.asked.target(candidate.target).id().clone();
             let published = candidate.health.gates().expected(now);
             let heard = self.heard(candidate.target, now);
             // What was just heard may not be published yet.
@@ -248,7 +228,7 @@ impl Driver {
             let Refusal { gate, until } = refusal;
             let until = self.waits.placed.filter(|_| refusal.is_full()).or(until);
             let back_in = until.map(|until| until.saturating_duration_since(now));
-            let keys = self.table.targets[candidate.target].provider.spec.key_names();
+            let keys = self.asked.target(candidate.target).provider.spec.key_names();
             Some(UnavailableTarget { target, cause: candidate.health.cause(gate), back_in, keys })
         });
         barred.collect()
@@ -257,7 +237,7 @@ impl Driver {
     /// Returns what this call heard last from a target that did not answer it, and when the target is expected back: of
     /// several keys that were refused, with the first.
     fn heard(&self, target: usize, now: Instant) -> Option<UnavailableTarget> {
-        let entry = &self.table.targets[target];
+        let entry = self.asked.target(target);
         let other_keys = entry.provider.spec.keys.len().saturating_sub(1);
         let ended = self.ended.iter().rev().filter(|ended| ended.record.target == *entry.id());
         let failures = ended.filter_map(|ended| match &ended.record.end {

@@ -43,33 +43,18 @@ impl Actor for Front {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             RouterMessage::Chat(request, port) => {
-                log_writer::serve(
-                    shared,
-                    (*request).into(),
-                    WantedReply::Whole(Responder::port(port, &shared.draining)),
-                );
+                log_writer::serve(shared, (*request).into(), WantedReply::Whole(answer(shared, port)));
             }
             RouterMessage::Stream(request, port) => {
-                log_writer::serve(
-                    shared,
-                    (*request).into(),
-                    WantedReply::Stream(Responder::port(port, &shared.draining)),
-                );
+                log_writer::serve(shared, (*request).into(), WantedReply::Stream(answer(shared, port)));
             }
             RouterMessage::Embed(request, port) => {
-                log_writer::serve(
-                    shared,
-                    (*request).into(),
-                    WantedReply::Vectors(Responder::port(port, &shared.draining)),
-                );
+                log_writer::serve(shared, (*request).into(), WantedReply::Vectors(answer(shared, port)));
             }
             RouterMessage::Submit(request, port) => {
-                let answer = Responder::port(port, &shared.draining);
-                log_writer::keep(shared, Arc::new(*request), Form::Stream, true, answer);
+                log_writer::keep(shared, Arc::new(*request), Form::Stream, true, answer(shared, port));
             }
-            RouterMessage::Resume(id, port) => {
-                log_writer::resume(shared, id, Responder::port(port, &shared.draining));
-            }
+            RouterMessage::Resume(id, port) => log_writer::resume(shared, id, answer(shared, port)),
             RouterMessage::Health(port) => {
                 let _ = port.send(health(shared));
             }
@@ -101,6 +86,11 @@ impl Actor for Front {
         }
         Ok(())
     }
+}
+
+/// Returns where a message's answer goes.
+fn answer<T>(shared: &Shared, port: RpcReplyPort<Result<T, Error>>) -> Responder<T> {
+    Responder::port(port, &shared.draining)
 }
 
 /// Asks the router, which knows the sessions; if there is none, the answer says so.

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::account::AttemptAccount;
 use super::work::Work;
 use crate::transport::Body;
-use crate::wire::Unfence;
+use crate::wire::{Unfence, Verbatim};
 use crate::words::Piece;
 
 /// Pieces an answer may be ahead of its reader.
@@ -24,12 +24,8 @@ pub(super) struct AttemptJob {
     pub(super) buffered: bool,
     /// Whether its route has no other model: a caller that asks for the route means this one.
     pub(super) meant: bool,
-    /// Whether the proofs of an answer that passes unchanged must say whose they are.
-    pub(super) signed: bool,
-    /// Whether such an answer may be one that a filter held back whole.
-    pub(super) filtered: bool,
-    /// Whether its answer's text is kept, to be given again when no target answers.
-    pub(super) kept: bool,
+    /// How its answer passes unchanged, if it does.
+    pub(super) verbatim: Option<Verbatim>,
     pub(super) pieces: mpsc::Sender<Piece>,
     /// Whether any piece was handed on.
     pub(super) delivered_any: bool,

@@ -17,7 +17,8 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 
-use super::begin::{self, CallIdentity};
+use super::accepted::CallIdentity;
+use super::begin;
 use super::call_journal::CallJournal;
 use super::call_log::{CallLog, LogReader, LogShare};
 use super::call_registry::{CallRegistry, FoundCall};

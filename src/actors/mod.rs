@@ -39,6 +39,7 @@ mod fingerprints;
 // What is served, and to which callers.
 pub(crate) mod prices;
 pub(crate) mod table;
+mod routed_request;
 mod prompt;
 mod candidates;
 pub(crate) mod call_log;

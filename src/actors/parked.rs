@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 
 use super::caller_channel::CallerChannel;
+use super::candidates::Among;
 use super::clock::now;
 use super::driver::Driver;
 use super::parking::{QueueTicket, WaitResource, WakeReason};
 use super::stream::StreamMessage;
 use crate::policy::explain::CallStep;
-use crate::policy::routing;
 use crate::policy::wait_queue::{self, AwaitedTargets};
 use crate::words::{OnExhausted, UnavailableTarget};
 
@@ -42,7 +42,7 @@ impl Driver {
         let Some(awaited) = self.awaited(&[]) else { return false };
         let waits = self.on_exhausted == OnExhausted::Wait;
         let resources = if waits { &*awaited.resources } else { &*awaited.well };
-        parking.is_before(resources, self.needs.priority, self.machine.deadline(), waits)
+        parking.is_before(resources, self.asked.needs.priority, self.machine.deadline(), waits)
     }
 
     /// Puts the call among those that wait for a place at a target; returns until when it can be answered in time. If
@@ -57,7 +57,7 @@ impl Driver {
         };
         let latest = due.checked_sub(needs).unwrap_or(now);
         let is_due = self.is_due || due < self.machine.deadline();
-        let rank = self.waits.rank.get_or_insert_with(|| parking.arrive(self.needs.priority, due, is_due));
+        let rank = self.waits.rank.get_or_insert_with(|| parking.arrive(self.asked.needs.priority, due, is_due));
         let rank = rank.needing(needs);
         self.waits.rank = Some(rank);
         self.waits.placed = parking.wait(&resources, rank).map(|wait| now + wait);
@@ -113,7 +113,7 @@ impl Driver {
         let end = self.parked_until(begun);
         // By the deadline that it had before it was parked: later calls are behind it.
         let due = self.machine.deadline();
-        let rank = *self.waits.rank.get_or_insert_with(|| parking.arrive(self.needs.priority, due, self.is_due));
+        let rank = *self.waits.rank.get_or_insert_with(|| parking.arrive(self.asked.needs.priority, due, self.is_due));
         let mut told: Option<(Option<Instant>, Vec<UnavailableTarget>)> = None;
         let rest = loop {
             let now = now();
@@ -168,7 +168,7 @@ impl Driver {
         if !self.is_due {
             let deadline = self.machine.deadline() + waited;
             self.machine.set_deadline(deadline);
-            self.needs.deadline = Some(deadline);
+            self.asked.needs.deadline = Some(deadline);
         }
         if let WaitOutcome::Restart = rest {
             self.call_record.note(CallStep::Resumed);
@@ -194,30 +194,23 @@ impl Driver {
 
     /// Returns until when it may be parked: by its caller's deadline, or by the total time that its route allows.
     fn parked_until(&self, now: Instant) -> Instant {
-        let in_all = now + self.route.failover.wait_deadline.saturating_sub(self.waits.waited);
+        let in_all = now + self.asked.route.failover.wait_deadline.saturating_sub(self.waits.waited);
         if self.is_due { self.machine.deadline() } else { in_all }
     }
 
     /// Returns the targets that could answer it once they have a place or are back, except some; if there are any.
     pub(super) fn awaited(&self, without: &[usize]) -> Option<AwaitedTargets<WaitResource>> {
-        if !self.shared.table().layout.routes.contains_key(&self.route.name) {
+        if !self.shared.table().layout.routes.contains_key(&self.asked.route.name) {
             return None;
         }
-        let candidates = self.table.candidates(&self.route, &self.asked, without, &self.gone(), self.is_degraded);
-        let pinned = self.shared.pinned(&self.route.name).and_then(|id| self.table.index(&id));
+        let gone = self.gone();
+        let among = Among { without, gone: &gone, degraded: self.is_degraded };
+        let pinned = self.shared.pinned(&self.asked.route.name);
         let (mut state, mut rng) = (self.state.clone(), self.rng.clone());
-        let plan =
-            routing::plan(&self.route.options, &mut state, &candidates, &self.needs, None, pinned, now(), &mut rng);
-        let resource = |target: usize| WaitResource::Target(self.table.targets[target].id().clone());
-        AwaitedTargets::of(&plan, resource, |target| self.needs_at(target))
-    }
-
-    /// Returns how long before its deadline a call must go to a target, as far as that was measured.
-    fn needs_at(&self, target: usize) -> Option<Duration> {
-        let entry = &self.table.targets[target];
-        let whole = self.asked.work.is_whole(&entry.provider.spec, entry.spec());
-        let health = entry.provider.slot.health(entry.index)?;
-        Some(health.takes(self.fit(target, 0).tokens, whole, self.state.output_tokens(self.needs.output_tokens)))
+        let plan = self.asked.plan(among, &self.asked.needs, pinned, None, &mut state, &mut rng);
+        let resource = |target: usize| WaitResource::Target(self.asked.target(target).id().clone());
+        let output_tokens = self.output_tokens();
+        AwaitedTargets::of(&plan, resource, |target| Some(self.asked.view(target)?.takes(output_tokens)))
     }
 }
 

@@ -13,7 +13,7 @@ use super::shared::CrashHook;
 use super::watchdog::Watchdog;
 use crate::policy::verify;
 use crate::transport::{Body, HttpResponse, TransportError};
-use crate::wire::{self, Decoder, EMBED_BYTES_MAX, Embedded, Ending, Names, Tally, Unfence, Verbatim};
+use crate::wire::{self, Decoder, EMBED_BYTES_MAX, Embedded, Ending, Names, Tally, Unfence};
 use crate::words::{
     AssistantPart, ChatRequest, EmbedRequest, Failure, FailureClass, Note, Piece, ResponseFormat, StopReason, Text,
 };
@@ -36,15 +36,13 @@ impl AttemptJob {
     ) -> Result<Ending, Failure> {
         let spec = &self.account.planned.target.provider.spec;
         let streaming = wire::is_event_stream(&response.headers);
-        let verbatim = self.work.verbatim(spec, self.buffered, self.signed, self.filtered);
-        let verbatim = verbatim.map(|how| Verbatim { kept: self.kept, ..how });
         let mut decoder = Decoder::new(spec.dialect, streaming)
             .within(self.account.shared.limits.answer_max)
             .issuer(&spec.name)
             .salted(self.account.salt())
             .limited(request.output_tokens_max)
             .free(wire::free_tools(request, names))
-            .verbatim(verbatim)
+            .verbatim(self.verbatim.clone())
             .stopping(stops);
         self.unfence = (request.response_format != ResponseFormat::Text).then(Unfence::default);
         let read = self.read(&mut decoder, names, response.body, watchdog).await;

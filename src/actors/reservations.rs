@@ -17,13 +17,14 @@ impl Driver {
     /// Tells whether one more attempt keeps the call within its price cap, together with its cost so far and its
     /// attempts in flight. The first attempt was checked when it was planned.
     pub(super) fn check_price_cap(&self, target: usize, prompt_tokens: u32) -> Result<(), BudgetRefusal> {
-        let Some(most) = [self.route.options.price_max, self.needs.price_max].into_iter().flatten().reduce(f64::min)
+        let Some(most) =
+            [self.asked.route.options.price_max, self.asked.needs.price_max].into_iter().flatten().reduce(f64::min)
         else {
             return Ok(());
         };
         let spent: f64 = self.ended.iter().filter_map(|ended| ended.record.cost_usd).sum();
         let in_flight = self.running.iter().filter_map(|running| {
-            let target = self.table.index(&running.target)?;
+            let target = self.asked.table.index(&running.target)?;
             self.estimate(target, running.prompt_tokens).likely_usd()
         });
         let in_flight: f64 = in_flight.sum();
@@ -56,10 +57,10 @@ impl Driver {
 
     /// Returns what an attempt at a target may cost.
     fn estimate(&self, target: usize, prompt_tokens: u32) -> Estimate {
-        let (target, asked) = (&self.table.targets[target], self.needs.output_tokens);
-        let usual = self.state.output_tokens(asked);
+        let (target, asked) = (self.asked.target(target), self.asked.needs.output_tokens);
+        let usual = self.output_tokens();
         let (can, (sizing, shown)) = (&target.spec().capabilities, target.sizing(&self.asked));
-        let kind = PromptKind { route: self.route.name.clone(), target: target.id().clone(), sizing };
+        let kind = PromptKind { route: self.asked.route.name.clone(), target: target.id().clone(), sizing };
         let length = PromptLength { estimated: prompt_tokens, shown, window: can.context_tokens_max };
         let prompt = self.shared.budgets.prompt(&kind, length);
         Estimate::new(target.price.as_ref(), prompt, usual, asked, can.output_tokens_max)
@@ -73,7 +74,7 @@ impl Driver {
             .then(|| now + refused.why.renews_in.filter(|wait| !wait.is_zero()).unwrap_or(NEVER).min(NEVER));
         let refusal = Refusal { gate: Gate::Budget, until };
         let wait = until.map(|until| until.saturating_duration_since(now));
-        let target = self.table.targets[target].id().clone();
+        let target = self.asked.target(target).id().clone();
         self.call_record.note(CallStep::Refused { target, gate: refusal.gate, wait });
         self.over = Some(Box::new(refused.why));
         self.machine.refused(refusal, &self.shared.budget, now);

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use rand::SeedableRng;
@@ -14,13 +13,15 @@ use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 use super::accepted::Accepted;
 use super::call::{self, CallJob};
 use super::call_record::CallRecord;
+use super::candidates::Among;
 use super::clock::now;
+use super::routed_request::RoutedRequest;
 use super::shared::Shared;
 use super::to_provider::Crash;
 use super::to_router::RouterCommand;
 use super::work::Work;
 use crate::policy::explain::{CallStep, Considered, Explanation, Skipped};
-use crate::policy::routing::{self, Needs, Plan, RouteState, Sessions, Skip, SkipReason, Sticky};
+use crate::policy::routing::{Needs, Plan, RouteState, Sessions, Skip, SkipReason};
 use crate::wire::part_path;
 use crate::words::{ChatRequest, Demanded, Error, Unread};
 
@@ -93,19 +94,17 @@ impl State {
     async fn start(&mut self, accepted: Accepted) {
         let now = now();
         let sticky = accepted.asked.work.session().and_then(|session| self.sessions.get(session, now));
-        let memory = self.routes.entry(accepted.route.name.clone()).or_default();
-        let plan = pick(&self.shared, &accepted, memory, sticky, now, &mut self.rng);
+        let memory = self.routes.entry(accepted.asked.route.name.clone()).or_default();
+        let (asked, pinned) = (&accepted.asked, self.shared.pinned(&accepted.asked.route.name));
+        let plan = asked.plan(Among::default(), &asked.needs, pinned, sticky, memory, &mut self.rng);
         if let (Some(session), Some(sticky)) = (accepted.asked.work.session(), plan.sticky) {
             self.sessions.keep(session, sticky, now);
         }
-        let (about, held) = (accepted.about.clone(), accepted.held.clone());
-        accepted.wanted.note(about.id);
-        let mut call_record = CallRecord::new(about, accepted.started, held, self.shared.clone());
-        if let Some((first, is_sent)) = accepted.taken_up {
-            call_record.take_up(first, is_sent);
-        }
+        accepted.wanted.note(accepted.about.id);
+        let (about, identity) = (accepted.about.clone(), &accepted.identity);
+        let mut call_record = CallRecord::new(about, accepted.started, identity, self.shared.clone());
         if let Some(error) = unservable(&plan, &accepted) {
-            call_record.note(CallStep::planned(&plan, |target| accepted.table.targets[target].id().clone(), now));
+            call_record.note(CallStep::planned(&plan, |target| asked.target(target).id().clone(), now));
             call_record.end(CallStep::GaveUp(error.clone()));
             return accepted.wanted.refuse(error);
         }
@@ -125,16 +124,13 @@ impl State {
         let table = self.shared.table();
         let route = table.route(&request.route)?;
         request.check_options()?;
-        let request = Arc::new(request);
-        let priority = self.shared.priority(&request.clone().into());
-        let needs = Needs { priority, ..table.needs(route, &request) };
-        let sticky = request.session.as_deref().and_then(|session| self.sessions.get(session, now));
+        let work = Work::from(request);
+        let sticky = work.session().and_then(|session| self.sessions.get(session, now));
         let mut memory = self.routes.get(&route.name).cloned().unwrap_or_default();
-        let mut rng = self.rng.clone();
-        let pinned = self.shared.pinned(&route.name).and_then(|id| table.index(&id));
-        let asked = table.ask(route, request);
-        let candidates = table.candidates(route, &asked, &[], &[], false);
-        let plan = routing::plan(&route.options, &mut memory, &candidates, &needs, sticky, pinned, now, &mut rng);
+        let (priority, pinned) = (self.shared.priority(&work), self.shared.pinned(&route.name));
+        let asked = RoutedRequest::new(work, table.clone(), route.clone());
+        let needs = Needs { priority, ..asked.needs };
+        let plan = asked.plan(Among::default(), &needs, pinned, sticky, &mut memory, &mut self.rng.clone());
         let id = |target: usize| table.targets[target].id().clone();
         let health = |target: usize| {
             let entry = &table.targets[target];
@@ -166,31 +162,16 @@ impl State {
     }
 }
 
-/// Picks targets for a call that starts.
-fn pick(
-    shared: &Shared,
-    accepted: &Accepted,
-    memory: &mut RouteState,
-    sticky: Option<Sticky>,
-    now: Instant,
-    rng: &mut SeededRng,
-) -> Plan {
-    let route = &accepted.route;
-    let pinned = shared.pinned(&route.name).and_then(|id| accepted.table.index(&id));
-    let candidates = accepted.table.candidates(route, &accepted.asked, &[], &[], false);
-    routing::plan(&route.options, memory, &candidates, &accepted.needs, sticky, pinned, now, rng)
-}
-
 /// Tells whether no target could serve the request even in full health, and what each lacks.
 fn unservable(plan: &Plan, accepted: &Accepted) -> Option<Error> {
-    let Accepted { route, table, asked, .. } = accepted;
+    let RoutedRequest { route, table, needs, .. } = &accepted.asked;
     let lacks = |skip: &Skip| !matches!(skip.why, SkipReason::Gate(_));
     if !plan.picks.is_empty() || !plan.skipped.iter().all(lacks) {
         return None;
     }
     // Where the route would let it through it is the budget that has no room for the call.
     let is_dear = |skip: &Skip| skip.why == SkipReason::Price;
-    let is_least = accepted.needs.price_max <= route.options.price_max || route.options.price_max.is_none();
+    let is_least = needs.price_max <= route.options.price_max || route.options.price_max.is_none();
     if let Some(budget) = accepted.over.clone().filter(|_| is_least && plan.skipped.iter().any(is_dear)) {
         return Some(Error::OverBudget { budget, attempts: Vec::new() });
     }
@@ -198,10 +179,10 @@ fn unservable(plan: &Plan, accepted: &Accepted) -> Option<Error> {
         plan.skipped.iter().map(|skip| format!("{}: {}", table.targets[skip.target].id(), skip.why.text())).collect();
     let (route_name, why) = (route.name.to_string(), why.join("; "));
     let takes = |skip: &Skip| !matches!(skip.why, SkipReason::Foreign | SkipReason::Documents | SkipReason::Audio);
-    let Some(part) = table.untaken(route, asked).filter(|_| !plan.skipped.iter().all(takes)) else {
+    let Some(part) = accepted.asked.untaken().filter(|_| !plan.skipped.iter().all(takes)) else {
         return Some(Error::NoTarget { route: route_name, why });
     };
-    let may_be_left_out = matches!(&asked.work, Work::Chat(request) if part.may_be_left_out(request));
+    let may_be_left_out = matches!(&accepted.asked.work, Work::Chat(request) if part.may_be_left_out(request));
     let remedy = match part.what {
         Demanded::Tokens => {
             "send the text itself (LangChain: `check_embedding_ctx_length=False`), or add a target of OpenAI's dialect \
@@ -215,7 +196,7 @@ fn unservable(plan: &Plan, accepted: &Accepted) -> Option<Error> {
         _ => "leave it out, or add a target to the route that reads it",
     };
     // A call without a dialect is treated as one of the target's own.
-    let original = if let Work::Chat(request) = &asked.work { request.original.as_ref() } else { None };
+    let original = if let Work::Chat(request) = &accepted.asked.work { request.original.as_ref() } else { None };
     let path = original.and_then(|original| part_path(&original.body, part));
     let (field, what) = (path.unwrap_or_else(|| part.field.clone()), part.what.text());
     let is_foreign = matches!(part.what, Demanded::Foreign(..));

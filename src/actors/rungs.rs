@@ -59,7 +59,7 @@ impl Driver {
 
     /// Asks the targets of the next rung that is made of some, unless a rung before it has an answer.
     fn step_down(&mut self) -> WaitOutcome {
-        while let Some(rung) = self.route.rungs.get(self.waits.rungs).cloned() {
+        while let Some(rung) = self.asked.route.rungs.get(self.waits.rungs).cloned() {
             if self.own_answer_of(&rung).is_some() {
                 break;
             }
@@ -83,10 +83,10 @@ impl Driver {
             Rung::Targets => return None,
             Rung::Stale(options) => {
                 let key = self.asked.key.as_ref()?;
-                let (answer, age) = self.shared.stale.find(&self.route.name, key, options)?;
+                let (answer, age) = self.shared.stale.find(&self.asked.route.name, key, options)?;
                 // Labels may have changed since.
-                let place = self.table.layout.targets[self.table.index(&answer.target)?];
-                (place.labels.carries(self.needs.labels).then_some(answer)?, Degraded::Stale { age })
+                let place = self.asked.table.layout.targets[self.asked.table.index(&answer.target)?];
+                (place.labels.carries(self.asked.needs.labels).then_some(answer)?, Degraded::Stale { age })
             }
             Rung::Text(text) => {
                 let target = TargetId::new(OURS, Degraded::Text.name());
@@ -101,7 +101,7 @@ impl Driver {
         if self.on_exhausted != OnExhausted::Degrade || caller.is_vectors() {
             return None;
         }
-        let left = self.route.rungs.get(self.waits.rungs..).unwrap_or_default();
+        let left = self.asked.route.rungs.get(self.waits.rungs..).unwrap_or_default();
         left.iter().find_map(|rung| self.own_answer_of(rung))
     }
 
@@ -152,7 +152,7 @@ impl Driver {
         if !text.is_empty() {
             let (text, target) = (Arc::from(text), target.clone());
             let answer = StaleAnswer { text, target, model: ending.model.clone(), stop: ending.stop };
-            self.shared.stale.keep(&self.route, key, answer);
+            self.shared.stale.keep(&self.asked.route, key, answer);
         }
     }
 }

@@ -16,6 +16,7 @@ use super::permit::Permit;
 use super::progress::TargetNews;
 use super::prompt::FittedPrompt;
 use super::recorder::CALLS;
+use super::routed_request::RoutedRequest;
 use super::running::{AttemptEvent, RunningAttempt};
 use super::shared::CrashHook;
 use super::to_provider::ProviderMessage;
@@ -25,6 +26,7 @@ use crate::policy::failover::Try;
 use crate::policy::health::CancelReason;
 use crate::policy::hedge::Join;
 use crate::policy::snapshot::{Gate, Refusal};
+use crate::wire::Verbatim;
 use crate::words::{AttemptEnd, Error, Event, Failure, FailureClass, TargetId};
 
 /// The longest a call waits for a provider's answer on a permit, or for a cancelled attempt's end. Both answer in
@@ -35,7 +37,7 @@ impl Driver {
     /// Asks for a permit, and starts an attempt with it. Returns why the call ends before that; `None` where its caller
     /// has left.
     pub(super) async fn attempt(&mut self, this: Try, caller: &mut CallerChannel) -> Result<(), Option<Error>> {
-        let fitted = self.fit(this.target, this.cuts);
+        let fitted = self.asked.fit(this.target, this.cuts);
         let bought = self
             .check_price_cap(this.target, fitted.tokens)
             .and_then(|()| self.reserve_budget(this.target, fitted.tokens));
@@ -49,7 +51,7 @@ impl Driver {
         match self.admit(this, fitted.tokens).await {
             Err(refusal) => {
                 let wait = refusal.until.map(|until| until.saturating_duration_since(now()));
-                let target = self.table.targets[this.target].id().clone();
+                let target = self.asked.target(this.target).id().clone();
                 // A call that waits may be refused many looks.
                 if this.look.is_none() && !this.other_key {
                     self.call_record.note(CallStep::Refused { target, gate: refusal.gate, wait });
@@ -64,7 +66,7 @@ impl Driver {
                         sent = journal.sent(self.machine.deadline()) => sent.map_err(Some)?,
                     }
                 }
-                let target = self.table.targets[this.target].id().clone();
+                let target = self.asked.target(this.target).id().clone();
                 self.waits.grant.take().into_iter().for_each(QueueGrant::arrived);
                 if let Some((beside, why)) = this.beside {
                     self.joined(beside, &target, why);
@@ -92,12 +94,12 @@ impl Driver {
     }
 
     async fn admit(&self, this: Try, prompt_tokens: u32) -> Result<Permit, Refusal> {
-        let target = &self.table.targets[this.target];
+        let target = self.asked.target(this.target);
         let slot = &target.provider.slot;
         let (reply, permit) = oneshot::channel();
         let whole = self.asked.work.is_whole(&target.provider.spec, target.spec());
-        let output_max = self.needs.output_tokens;
-        let output_expected = self.state.output_tokens(output_max);
+        let output_max = self.asked.needs.output_tokens;
+        let output_expected = self.output_tokens();
         let here = self.running.iter().filter(|running| running.target == *target.id());
         let in_use = here.map(RunningAttempt::key).collect();
         let (target, Try { last_resort, look, other_key, .. }) = (target.index, this);
@@ -116,7 +118,8 @@ impl Driver {
             .provider
             .get()
             .is_some_and(|provider| provider.send_message(ProviderMessage::Admit(ask, reply)).is_ok());
-        let left = self.needs.deadline.map_or(ANSWER_MAX, |deadline| deadline.saturating_duration_since(now()) / 4);
+        let left =
+            self.asked.needs.deadline.map_or(ANSWER_MAX, |deadline| deadline.saturating_duration_since(now()) / 4);
         let answer = if asked { tokio::time::timeout(ANSWER_MAX.min(left), permit).await.ok() } else { None };
         answer.and_then(Result::ok).unwrap_or_else(|| {
             let until = slot.status.borrow().down().flatten();
@@ -132,7 +135,7 @@ impl Driver {
         permit: Permit,
         budget_reservation: Option<BudgetReservation>,
     ) -> RunningAttempt {
-        let target = self.table.targets[this.target].clone();
+        let target = self.asked.target(this.target).clone();
         let (pieces, receiver) = mpsc::channel(PIECES_MAX);
         let (unwanted, wanted) = oneshot::channel();
         let progress = permit.progress().clone();
@@ -140,11 +143,8 @@ impl Driver {
             trimmed = tracing::field::Empty);
         let supervisor = target.provider.slot.supervisor();
         let (id, prompt_tokens) = (target.id().clone(), fitted.tokens);
-        let runs_on = if self.asked.work.runs_on(&target.provider.spec, target.spec()) {
-            self.state.output_tokens(self.needs.output_tokens)
-        } else {
-            0
-        };
+        let runs_on =
+            if self.asked.work.runs_on(&target.provider.spec, target.spec()) { self.output_tokens() } else { 0 };
         let planned = PlannedAttempt {
             target,
             about: self.call_record.about().clone(),
@@ -159,18 +159,22 @@ impl Driver {
             degraded: self.is_degraded,
         };
         let (account, ended) = AttemptAccount::new(planned, permit, self.shared.clone());
-        let work = self.asked.work.clone();
-        let meant = self.table.layout.is_only_model(&self.route, this.target);
-        let signed = self.table.has_several_issuers(&self.route, account.planned.target.provider.spec.dialect);
+        let RoutedRequest { work, table, route, key, .. } = &self.asked;
+        let provider = &account.planned.target.provider.spec;
+        let verbatim = work.verbatim(provider).map(|how| Verbatim {
+            buffered: this.buffered,
+            signed: table.has_several_issuers(route, provider.dialect),
+            filtered: !route.failover.content_policy_failover,
+            kept: key.is_some(),
+            ..how
+        });
         let job = Box::new(AttemptJob {
-            work,
+            work: work.clone(),
             resend: this.resend,
             first_token_max: this.first_token_max,
             buffered: this.buffered,
-            meant,
-            signed,
-            filtered: !self.route.failover.content_policy_failover,
-            kept: self.asked.key.is_some(),
+            meant: table.layout.is_only_model(route, this.target),
+            verbatim,
             pieces,
             delivered_any: false,
             account,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::blocking_pool::LONG_BYTES;
 use crate::policy::time_left::CallerPatience;
+use crate::policy::tokens::{Measure, Prompt};
 use crate::spec::{ProviderSpec, TargetSpec};
 use crate::wire::{self, Embedded, Encoded, Ending, Verbatim};
 use crate::words::{
@@ -181,28 +182,18 @@ impl Work {
         matches!(self, Self::Chat(_)) && (provider.runs_on() || self.is_whole(provider, target))
     }
 
-    /// Tells whether and how the provider's answer passes unchanged: only to a caller that speaks its dialect, and not
-    /// before the end where it is `buffered`. Its proofs are `signed` where several targets could be taken for their
-    /// issuer. With `filtered` an answer that a filter held back counts, too.
-    pub(super) fn verbatim(
-        &self,
-        provider: &ProviderSpec,
-        buffered: bool,
-        signed: bool,
-        filtered: bool,
-    ) -> Option<Verbatim> {
+    /// Tells whether and how the provider's answer passes unchanged: only to a caller that speaks its dialect. The rest
+    /// of it is for the call to say.
+    pub(super) fn verbatim(&self, provider: &ProviderSpec) -> Option<Verbatim> {
         let Self::Chat(request) = self else { return None };
         let original = request.original.as_ref().filter(|it| provider.dialect.shares_fields(it.dialect))?;
         Some(Verbatim {
             stream: original.stream,
-            buffered,
             usage: original.stream_usage == Some(true) || !provider.flavour.stream_usage,
             usage_asked: original.stream_usage == Some(true),
             judged: request.response_format != ResponseFormat::Text,
             model: request.model_as.clone(),
-            signed,
-            filtered,
-            kept: false,
+            ..Verbatim::default()
         })
     }
 
@@ -210,6 +201,14 @@ impl Work {
     pub(super) fn without_thoughts(&self) -> Option<Self> {
         let Self::Chat(request) = self else { return None };
         wire::without_thoughts(request).map(Self::from)
+    }
+
+    /// Returns the size of its prompt by a measure.
+    pub(super) fn prompt(&self, measure: Measure, by_message: bool) -> Prompt {
+        match self {
+            Self::Chat(request) => Prompt::of(request, measure, by_message),
+            Self::Embed(request) => Prompt::of_texts(&request.inputs, &request.tokens, measure),
+        }
     }
 
     /// Encodes it for a target.
