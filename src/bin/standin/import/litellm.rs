@@ -80,7 +80,13 @@ fn deployments<'g>(
     let (all, named): (Vec<&InputValue>, Vec<&InputValue>) = list.items().iter().partition(|one| {
         one.get("litellm_params").and_then(|params| params.text("model")).is_some_and(|model| model.ends_with('*'))
     });
-    all.into_iter().chain(named).filter_map(|one| deployment(one, credentials, out)).collect()
+    let read = |one| {
+        deployment(one, credentials, out).unwrap_or_else(|why| {
+            out.lost(one, why);
+            None
+        })
+    };
+    all.into_iter().chain(named).filter_map(read).collect()
 }
 
 /// Tells why a text is none, where a template was not filled in.
@@ -122,56 +128,27 @@ fn can_take_responses(host: &mut Host) -> bool {
     true
 }
 
-/// Reads one deployment, or returns why it cannot be served.
+/// Reads one deployment, or returns why it cannot be served. One of all of a vendor's models is a provider alone.
 fn deployment<'g>(
     given: &'g InputValue,
     credentials: &BTreeMap<&str, &'g InputValue>,
     out: &mut Outcome,
-) -> Option<Deployment<'g>> {
-    let Some(params) = given.get("litellm_params") else {
-        out.lost(given, "it has no `litellm_params`");
-        return None;
-    };
+) -> Result<Option<Deployment<'g>>, String> {
+    let params = given.get("litellm_params").ok_or("it has no `litellm_params`")?;
     let info = given.get("model_info");
     let credential = params.text("litellm_credential_name").and_then(|name| credentials.get(name).copied());
     let own = |name: &str| params.get(name).or_else(|| credential?.get(name));
     let (Some(group), Some(model)) = (given.text("model_name"), params.text("model")) else {
-        out.lost(given, "it has no `model_name` and `litellm_params.model`");
-        return None;
+        return Err("it has no `model_name` and `litellm_params.model`".to_owned());
     };
-    if let Some(why) = template(group).or_else(|| template(model)) {
-        out.lost(given, why);
-        return None;
-    }
+    check_names(group, model)?;
     if let Some(key) = own("api_key").filter(|key| key.as_text().is_none_or(|text| template(text).is_some())) {
         out.lost(key, "is no key: a text, or os.environ/NAME; without it another key would be sent, so none is");
-        out.lost(given, "its `api_key` is no text");
-        return None;
-    }
-    // One name for all of a vendor's models is served by their own names; a pattern of any other kind matches nothing.
-    let is_whole = |name: &str| name == "*" || name.strip_suffix("/*").is_some_and(|vendor| !vendor.contains('*'));
-    if group.contains('*') && !(is_whole(group) && is_whole(model)) || model.contains('*') && !is_whole(model) {
-        out.lost(
-            given,
-            format!(
-                "a pattern has no counterpart: give the route `{group}` a name of its own; server.default_route \
-                 serves every name that no route has"
-            ),
-        );
-        return None;
-    }
-    if let Some(variable) = model.strip_prefix("os.environ/").or_else(|| group.strip_prefix("os.environ/")) {
-        out.lost(given, format!("names of models are not read from the environment here: write what {variable} holds"));
-        return None;
+        return Err("its `api_key` is no text".to_owned());
     }
     let mode = info.and_then(|info| info.text("mode"));
-    if let Some(mode) = mode.filter(|mode| FOREIGN_MODES.contains(mode)) {
-        out.lost(given, format!("`{mode}` is not served: conversations and embeddings only"));
-        return None;
-    }
-    if mode.is_some_and(|mode| matches!(mode, "completion" | "text_completion" | "text-completion")) {
-        out.lost(given, "the older completions are not spoken; with `mode: chat` it is served as conversations");
-        return None;
+    if let Some(mode) = mode {
+        check_mode(mode)?;
     }
     let vendor = own("custom_llm_provider").and_then(InputValue::as_text);
     let full =
@@ -179,21 +156,9 @@ fn deployment<'g>(
     let model = full.as_deref().unwrap_or(model);
     let base = own("api_base").or_else(|| own("base_url")).filter(|given| given.as_text().is_some());
     let address = base.and_then(InputValue::as_text).map(expanded);
-    let mut host = match hosts::litellm(model, address.as_deref()) {
-        Ok(host) => host,
-        Err(why) => {
-            out.lost(given, why);
-            return None;
-        }
-    };
+    let mut host = hosts::litellm(model, address.as_deref())?;
     let wants_responses = mode == Some("responses") && can_take_responses(&mut host);
-    let provider = match provider(&mut host, base, &own, out) {
-        Ok(provider) => provider,
-        Err(why) => {
-            out.lost(given, why);
-            return None;
-        }
-    };
+    let provider = provider(&mut host, base, &own, out)?;
     if let Some(given) = info.and_then(|info| info.get("mode")) {
         match mode {
             Some(mode) if is_embedding(mode) => out.kept(given, "its kind, where its name does not say it"),
@@ -237,20 +202,52 @@ fn deployment<'g>(
     }
     if host.all {
         let name = &out.providers[provider].name;
-        let asked = if group == "*" {
-            format!(
-                "asked for as `{name}/MODEL`: a name alone needs a route, or server.default_route, which is not set"
-            )
-        } else {
-            format!("asked for as `{name}/MODEL`")
-        };
-        out.changed(given, format!("provider `{name}` with all of its vendor's models, {asked}"));
-        return None;
+        let needs =
+            if group == "*" { ": a name alone needs a route, or server.default_route, which is not set" } else { "" };
+        out.changed(
+            given,
+            format!("provider `{name}` with all of its vendor's models, asked for as `{name}/MODEL`{needs}"),
+        );
+        return Ok(None);
     }
     let apart =
         if is_apart { ", a provider of its own: this model has other settings in another deployment" } else { "" };
     out.kept(given, format!("route `{group}`, target `{target}`{apart}"));
-    Some(Deployment { given, group: group.to_owned(), provider, model: host.model, order, by })
+    Ok(Some(Deployment { given, group: group.to_owned(), provider, model: host.model, order, by }))
+}
+
+/// Tells why a deployment cannot be served by its names.
+fn check_names(group: &str, model: &str) -> Result<(), String> {
+    if let Some(why) = template(group).or_else(|| template(model)) {
+        return Err(why.to_owned());
+    }
+    // One name for all of a vendor's models is served by their own names; a pattern of any other kind matches nothing.
+    let is_whole = |name: &str| name == "*" || name.strip_suffix("/*").is_some_and(|vendor| !vendor.contains('*'));
+    if group.contains('*') && !(is_whole(group) && is_whole(model)) || model.contains('*') && !is_whole(model) {
+        return Err(format!(
+            "a pattern has no counterpart: give the route `{group}` a name of its own; server.default_route serves \
+             every name that no route has"
+        ));
+    }
+    match model.strip_prefix("os.environ/").or_else(|| group.strip_prefix("os.environ/")) {
+        Some(variable) => {
+            Err(format!("names of models are not read from the environment here: write what {variable} holds"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Tells why a kind of work is not served.
+fn check_mode(mode: &str) -> Result<(), String> {
+    match mode {
+        mode if FOREIGN_MODES.contains(&mode) => {
+            Err(format!("`{mode}` is not served: conversations and embeddings only"))
+        }
+        "completion" | "text_completion" | "text-completion" => {
+            Err("the older completions are not spoken; with `mode: chat` it is served as conversations".to_owned())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn times(settings: &InputValue, routes: &[Route], out: &mut Outcome) {
