@@ -7,6 +7,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::json::loose;
 use crate::words::{Bill, Rates, Usage};
 
 /// Ticks for a dollar.
@@ -40,16 +41,14 @@ impl Tally {
     }
 }
 
-#[derive(Deserialize)]
-struct Told<'a> {
-    #[serde(borrow, default)]
-    cost: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    cost_details: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    is_byok: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    cost_in_usd_ticks: Option<&'a RawValue>,
+loose! {
+    #[derive(Deserialize)]
+    struct Told<'a> {
+        cost: Option<&'a RawValue>,
+        cost_details: Option<&'a RawValue>,
+        is_byok: Option<&'a RawValue>,
+        cost_in_usd_ticks: Option<&'a RawValue>,
+    }
 }
 
 /// Returns the dollars that a usage tells, if it does. Nothing is no cost: a gateway that knows none says so, too.

@@ -12,6 +12,22 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// Lets every field of a struct be left out, and borrow from the text that is read.
+macro_rules! loose {
+    ($(
+        $(#[$of:meta])*
+        $vis:vis struct $name:ident<$life:lifetime> {
+            $($(#[$about:meta])* $seen:vis $field:ident: $kind:ty,)*
+        }
+    )*) => {$(
+        $(#[$of])*
+        $vis struct $name<$life> {
+            $($(#[$about])* #[serde(borrow, default)] $seen $field: $kind,)*
+        }
+    )*};
+}
+pub(in crate::wire) use loose;
+
 /// Reads an object. Serde takes an array for a struct's fields in their order.
 pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result<T> {
     if text.trim_start().starts_with('[') {

@@ -10,7 +10,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::json::Scalar;
+use super::json::{Scalar, loose};
 use crate::words::{AssistantPart, Source};
 
 /// The most sources of one answer.
@@ -169,25 +169,21 @@ struct Annotation<'a> {
     url_citation: Option<Reference<'a>>,
 }
 
-/// The fields of a source, under all their names.
-#[derive(Deserialize, Default)]
-struct Reference<'a> {
-    #[serde(borrow, default)]
-    url: Scalar<'a>,
-    #[serde(borrow, default)]
-    uri: Scalar<'a>,
-    #[serde(borrow, default)]
-    source: Scalar<'a>,
-    #[serde(borrow, default)]
-    title: Scalar<'a>,
-    #[serde(borrow, default)]
-    cited_text: Scalar<'a>,
-    #[serde(borrow, default)]
-    content: Scalar<'a>,
-    #[serde(borrow, default, alias = "startIndex")]
-    start_index: Scalar<'a>,
-    #[serde(borrow, default, alias = "endIndex")]
-    end_index: Scalar<'a>,
+loose! {
+    /// The fields of a source, under all their names.
+    #[derive(Deserialize, Default)]
+    struct Reference<'a> {
+        url: Scalar<'a>,
+        uri: Scalar<'a>,
+        source: Scalar<'a>,
+        title: Scalar<'a>,
+        cited_text: Scalar<'a>,
+        content: Scalar<'a>,
+        #[serde(alias = "startIndex")]
+        start_index: Scalar<'a>,
+        #[serde(alias = "endIndex")]
+        end_index: Scalar<'a>,
+    }
 }
 
 impl Reference<'_> {
@@ -208,24 +204,21 @@ impl Reference<'_> {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Grounding<'a> {
-    #[serde(borrow, default)]
-    grounding_chunks: Option<Vec<Chunk<'a>>>,
-    #[serde(borrow, default)]
-    grounding_supports: Option<Vec<Support<'a>>>,
-}
+loose! {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Grounding<'a> {
+        grounding_chunks: Option<Vec<Chunk<'a>>>,
+        grounding_supports: Option<Vec<Support<'a>>>,
+    }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Chunk<'a> {
-    #[serde(borrow, default)]
-    web: Option<Reference<'a>>,
-    #[serde(borrow, default)]
-    retrieved_context: Option<Reference<'a>>,
-    #[serde(borrow, default)]
-    maps: Option<Reference<'a>>,
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Chunk<'a> {
+        web: Option<Reference<'a>>,
+        retrieved_context: Option<Reference<'a>>,
+        maps: Option<Reference<'a>>,
+    }
 }
 
 impl Chunk<'_> {

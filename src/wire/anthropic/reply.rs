@@ -7,7 +7,7 @@ use super::proof::wrap;
 use super::shape::{BLOCKS, DELTAS, EVENT, EVENTS, MESSAGE, RESULT_SUFFIX};
 use crate::wire::draft::{Draft, Forwarding, Fragment, arguments, broken, cut};
 use crate::wire::edit::{Array, Edits, Object, find, quoted};
-use crate::wire::json::{Items, Scalar, parse};
+use crate::wire::json::{Items, Scalar, loose, parse};
 use crate::wire::request::object;
 use crate::wire::{bill, classify};
 use crate::words::{DriftKind, Failure, Piece, Usage};
@@ -127,38 +127,29 @@ pub(in crate::wire) fn read_whole(draft: &mut Draft, body: &str, out: &mut Vec<P
     }
 }
 
-/// An event of a stream.
-#[derive(Deserialize, Default)]
-struct Event<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Scalar<'a>,
-    #[serde(borrow, default)]
-    index: Scalar<'a>,
-    #[serde(borrow, default)]
-    message: Option<Message<'a>>,
-    #[serde(borrow, default)]
-    content_block: Option<Block<'a>>,
-    #[serde(borrow, default)]
-    delta: Option<Block<'a>>,
-    #[serde(borrow, default)]
-    usage: Option<Tokens<'a>>,
-}
+loose! {
+    /// An event of a stream.
+    #[derive(Deserialize, Default)]
+    struct Event<'a> {
+        #[serde(rename = "type")]
+        kind: Scalar<'a>,
+        index: Scalar<'a>,
+        message: Option<Message<'a>>,
+        content_block: Option<Block<'a>>,
+        delta: Option<Block<'a>>,
+        usage: Option<Tokens<'a>>,
+    }
 
-/// A message: whole, or the part that is known at its beginning.
-#[derive(Deserialize, Default)]
-struct Message<'a> {
-    #[serde(borrow, default)]
-    id: Scalar<'a>,
-    #[serde(borrow, default)]
-    model: Scalar<'a>,
-    #[serde(borrow, default)]
-    content: Option<Items<'a, Block<'a>>>,
-    #[serde(borrow, default)]
-    stop_reason: Scalar<'a>,
-    #[serde(borrow, default)]
-    stop_sequence: Scalar<'a>,
-    #[serde(borrow, default)]
-    usage: Option<Tokens<'a>>,
+    /// A message: whole, or the part that is known at its beginning.
+    #[derive(Deserialize, Default)]
+    struct Message<'a> {
+        id: Scalar<'a>,
+        model: Scalar<'a>,
+        content: Option<Items<'a, Block<'a>>>,
+        stop_reason: Scalar<'a>,
+        stop_sequence: Scalar<'a>,
+        usage: Option<Tokens<'a>>,
+    }
 }
 
 impl Message<'_> {
@@ -185,35 +176,25 @@ impl Message<'_> {
     }
 }
 
-/// A block of content, or what is added to one.
-#[derive(Deserialize, Default)]
-struct Block<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Scalar<'a>,
-    #[serde(borrow, default)]
-    text: Scalar<'a>,
-    #[serde(borrow, default)]
-    thinking: Scalar<'a>,
-    #[serde(borrow, default)]
-    signature: Scalar<'a>,
-    #[serde(borrow, default)]
-    data: Scalar<'a>,
-    #[serde(borrow, default)]
-    id: Scalar<'a>,
-    #[serde(borrow, default)]
-    name: Scalar<'a>,
-    #[serde(borrow, default)]
-    input: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    partial_json: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    citation: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    citations: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    stop_reason: Scalar<'a>,
-    #[serde(borrow, default)]
-    stop_sequence: Scalar<'a>,
+loose! {
+    /// A block of content, or what is added to one.
+    #[derive(Deserialize, Default)]
+    struct Block<'a> {
+        #[serde(rename = "type")]
+        kind: Scalar<'a>,
+        text: Scalar<'a>,
+        thinking: Scalar<'a>,
+        signature: Scalar<'a>,
+        data: Scalar<'a>,
+        id: Scalar<'a>,
+        name: Scalar<'a>,
+        input: Option<&'a RawValue>,
+        partial_json: Option<&'a RawValue>,
+        citation: Option<&'a RawValue>,
+        citations: Option<&'a RawValue>,
+        stop_reason: Scalar<'a>,
+        stop_sequence: Scalar<'a>,
+    }
 }
 
 impl Block<'_> {
@@ -318,28 +299,21 @@ fn stop(reason: &Scalar<'_>, draft: &mut Draft) {
     }
 }
 
-/// Usage. In a stream all counts are totals up to then, and not all come every time.
-#[derive(Deserialize, Default)]
-#[expect(clippy::struct_field_names, reason = "the names are the wire's")]
-struct Tokens<'a> {
-    #[serde(borrow, default)]
-    input_tokens: Scalar<'a>,
-    #[serde(borrow, default)]
-    cache_read_input_tokens: Scalar<'a>,
-    #[serde(borrow, default)]
-    cache_creation_input_tokens: Scalar<'a>,
-    #[serde(borrow, default)]
-    output_tokens: Scalar<'a>,
-    #[serde(borrow, default)]
-    output_tokens_details: Option<Details<'a>>,
-    #[serde(borrow, default)]
-    cache_creation: Option<CacheWrites<'a>>,
-    #[serde(borrow, default)]
-    server_tool_use: Option<ServerTools<'a>>,
-    #[serde(borrow, default)]
-    service_tier: Scalar<'a>,
-    #[serde(borrow, default)]
-    speed: Scalar<'a>,
+loose! {
+    /// Usage. In a stream all counts are totals up to then, and not all come every time.
+    #[derive(Deserialize, Default)]
+    #[expect(clippy::struct_field_names, reason = "the names are the wire's")]
+    struct Tokens<'a> {
+        input_tokens: Scalar<'a>,
+        cache_read_input_tokens: Scalar<'a>,
+        cache_creation_input_tokens: Scalar<'a>,
+        output_tokens: Scalar<'a>,
+        output_tokens_details: Option<Details<'a>>,
+        cache_creation: Option<CacheWrites<'a>>,
+        server_tool_use: Option<ServerTools<'a>>,
+        service_tier: Scalar<'a>,
+        speed: Scalar<'a>,
+    }
 }
 
 /// Tokens written to the cache, by how long they stay.

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::shape::CHUNK;
 use crate::wire::draft::{Draft, Forwarding, Fragment, arguments, broken, unusable};
-use crate::wire::json::{Content as Text, Items, Scalar, parse, says_something};
+use crate::wire::json::{Content as Text, Items, Scalar, loose, parse, says_something};
 use crate::wire::stop_reason::is_word;
 use crate::wire::tidy::tidy;
 use crate::wire::{bill, classify};
@@ -76,36 +76,27 @@ fn read(dialect: Dialect, draft: &mut Draft, text: &str, out: &mut Vec<Piece>) -
     if usage.is_some() { Ok(false) } else { classify::recognise(text).map_or(Ok(false), Err) }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Chunk<'a> {
-    #[serde(borrow, default)]
-    response_id: Scalar<'a>,
-    #[serde(borrow, default)]
-    model_version: Scalar<'a>,
-    #[serde(borrow, default)]
-    candidates: Option<Vec<Candidate<'a>>>,
-    #[serde(borrow, default)]
-    prompt_feedback: Option<Feedback<'a>>,
-    #[serde(borrow, default)]
-    usage_metadata: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
-}
+loose! {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Chunk<'a> {
+        response_id: Scalar<'a>,
+        model_version: Scalar<'a>,
+        candidates: Option<Vec<Candidate<'a>>>,
+        prompt_feedback: Option<Feedback<'a>>,
+        usage_metadata: Option<&'a RawValue>,
+        error: Option<&'a RawValue>,
+    }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Candidate<'a> {
-    #[serde(borrow, default)]
-    index: Scalar<'a>,
-    #[serde(borrow, default)]
-    content: Option<Content<'a>>,
-    #[serde(borrow, default)]
-    finish_reason: Scalar<'a>,
-    #[serde(borrow, default)]
-    finish_message: Scalar<'a>,
-    #[serde(borrow, default)]
-    grounding_metadata: Option<&'a RawValue>,
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Candidate<'a> {
+        index: Scalar<'a>,
+        content: Option<Content<'a>>,
+        finish_reason: Scalar<'a>,
+        finish_message: Scalar<'a>,
+        grounding_metadata: Option<&'a RawValue>,
+    }
 }
 
 #[derive(Deserialize)]
@@ -114,41 +105,32 @@ struct Content<'a> {
     parts: Option<Items<'a, Part<'a>>>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Part<'a> {
-    #[serde(borrow, default)]
-    text: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    thought: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    thought_signature: Scalar<'a>,
-    #[serde(borrow, default)]
-    function_call: Option<Call<'a>>,
-}
+loose! {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Part<'a> {
+        text: Option<Text<'a>>,
+        thought: Option<&'a RawValue>,
+        thought_signature: Scalar<'a>,
+        function_call: Option<Call<'a>>,
+    }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Call<'a> {
-    #[serde(borrow, default)]
-    id: Scalar<'a>,
-    #[serde(borrow, default)]
-    name: Scalar<'a>,
-    #[serde(borrow, default)]
-    args: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    partial_args: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    will_continue: Option<&'a RawValue>,
-}
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Call<'a> {
+        id: Scalar<'a>,
+        name: Scalar<'a>,
+        args: Option<&'a RawValue>,
+        partial_args: Option<&'a RawValue>,
+        will_continue: Option<&'a RawValue>,
+    }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Feedback<'a> {
-    #[serde(borrow, default)]
-    block_reason: Scalar<'a>,
-    #[serde(borrow, default)]
-    block_reason_message: Scalar<'a>,
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Feedback<'a> {
+        block_reason: Scalar<'a>,
+        block_reason_message: Scalar<'a>,
+    }
 }
 
 impl Feedback<'_> {
@@ -257,24 +239,19 @@ impl Call<'_> {
     }
 }
 
-/// Usage, cumulative in a stream.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Tokens<'a> {
-    #[serde(borrow, default)]
-    prompt_token_count: Scalar<'a>,
-    #[serde(borrow, default)]
-    tool_use_prompt_token_count: Scalar<'a>,
-    #[serde(borrow, default)]
-    candidates_token_count: Scalar<'a>,
-    #[serde(borrow, default)]
-    thoughts_token_count: Scalar<'a>,
-    #[serde(borrow, default)]
-    cached_content_token_count: Scalar<'a>,
-    #[serde(borrow, default)]
-    service_tier: Scalar<'a>,
-    #[serde(borrow, default)]
-    traffic_type: Scalar<'a>,
+loose! {
+    /// Usage, cumulative in a stream.
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Tokens<'a> {
+        prompt_token_count: Scalar<'a>,
+        tool_use_prompt_token_count: Scalar<'a>,
+        candidates_token_count: Scalar<'a>,
+        thoughts_token_count: Scalar<'a>,
+        cached_content_token_count: Scalar<'a>,
+        service_tier: Scalar<'a>,
+        traffic_type: Scalar<'a>,
+    }
 }
 
 impl Tokens<'_> {

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::shape::LINE;
 use crate::wire::classify;
 use crate::wire::draft::{Draft, Fragment, arguments, broken};
-use crate::wire::json::{Content, Scalar, parse, says_something};
+use crate::wire::json::{Content, Scalar, loose, parse, says_something};
 use crate::words::{Failure, Piece, StopReason, Usage};
 
 /// Reads one line; tells whether it had content.
@@ -46,55 +46,40 @@ pub(in crate::wire) fn read(draft: &mut Draft, text: &str, out: &mut Vec<Piece>)
     Ok(content)
 }
 
-/// A line of a chat; of a mere completion it has the text itself.
-#[derive(Deserialize)]
-struct Line<'a> {
-    #[serde(borrow, default)]
-    created_at: Scalar<'a>,
-    #[serde(borrow, default)]
-    model: Scalar<'a>,
-    #[serde(borrow, default)]
-    message: Option<Message<'a>>,
-    #[serde(borrow, default)]
-    response: Content<'a>,
-    #[serde(borrow, default)]
-    thinking: Content<'a>,
-    #[serde(borrow, default)]
-    done: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    done_reason: Scalar<'a>,
-    #[serde(borrow, default)]
-    prompt_eval_count: Scalar<'a>,
-    #[serde(borrow, default)]
-    eval_count: Scalar<'a>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
-}
+loose! {
+    /// A line of a chat; of a mere completion it has the text itself.
+    #[derive(Deserialize)]
+    struct Line<'a> {
+        created_at: Scalar<'a>,
+        model: Scalar<'a>,
+        message: Option<Message<'a>>,
+        response: Content<'a>,
+        thinking: Content<'a>,
+        done: Option<&'a RawValue>,
+        done_reason: Scalar<'a>,
+        prompt_eval_count: Scalar<'a>,
+        eval_count: Scalar<'a>,
+        error: Option<&'a RawValue>,
+    }
 
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow, default)]
-    content: Content<'a>,
-    #[serde(borrow, default)]
-    thinking: Content<'a>,
-    #[serde(borrow, default)]
-    tool_calls: Option<Vec<Call<'a>>>,
-}
+    #[derive(Deserialize)]
+    struct Message<'a> {
+        content: Content<'a>,
+        thinking: Content<'a>,
+        tool_calls: Option<Vec<Call<'a>>>,
+    }
 
-#[derive(Deserialize)]
-struct Call<'a> {
-    #[serde(borrow, default)]
-    id: Scalar<'a>,
-    #[serde(borrow, default)]
-    function: Option<Function<'a>>,
-}
+    #[derive(Deserialize)]
+    struct Call<'a> {
+        id: Scalar<'a>,
+        function: Option<Function<'a>>,
+    }
 
-#[derive(Deserialize)]
-struct Function<'a> {
-    #[serde(borrow, default)]
-    name: Scalar<'a>,
-    #[serde(borrow, default)]
-    arguments: Option<&'a RawValue>,
+    #[derive(Deserialize)]
+    struct Function<'a> {
+        name: Scalar<'a>,
+        arguments: Option<&'a RawValue>,
+    }
 }
 
 impl Message<'_> {

@@ -10,7 +10,7 @@ use super::call_patch::{CallPatch, as_delta, repaired};
 use super::google;
 use super::shape::CHUNK;
 use crate::wire::draft::{Draft, Forwarding, Fragment, OutputKind, arguments, broken};
-use crate::wire::json::{Content, Scalar, parse, says_something};
+use crate::wire::json::{Content, Scalar, loose, parse, says_something};
 use crate::wire::stop_reason::{is_word, stop_reason};
 use crate::wire::thought_blocks::BLOCKS;
 use crate::wire::tidy::tidy;
@@ -100,31 +100,23 @@ struct ChoiceContext {
     place: usize,
 }
 
-/// One chunk of a stream, or a whole reply.
-#[derive(Deserialize)]
-struct Chunk<'a> {
-    #[serde(borrow, default)]
-    object: Scalar<'a>,
-    #[serde(borrow, default)]
-    id: Scalar<'a>,
-    #[serde(borrow, default)]
-    model: Scalar<'a>,
-    #[serde(borrow, default, deserialize_with = "choices")]
-    choices: Vec<Choice<'a>>,
-    #[serde(borrow, default)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    service_tier: Scalar<'a>,
-    #[serde(borrow, default)]
-    x_groq: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    citations: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    search_results: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    base_resp: Option<MiniMaxStatus<'a>>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
+loose! {
+    /// One chunk of a stream, or a whole reply.
+    #[derive(Deserialize)]
+    struct Chunk<'a> {
+        object: Scalar<'a>,
+        id: Scalar<'a>,
+        model: Scalar<'a>,
+        #[serde(deserialize_with = "choices")]
+        choices: Vec<Choice<'a>>,
+        usage: Option<&'a RawValue>,
+        service_tier: Scalar<'a>,
+        x_groq: Option<&'a RawValue>,
+        citations: Option<&'a RawValue>,
+        search_results: Option<&'a RawValue>,
+        base_resp: Option<MiniMaxStatus<'a>>,
+        error: Option<&'a RawValue>,
+    }
 }
 
 /// The status that `MiniMax` puts beside an answer: 0 where all is well.
@@ -134,33 +126,25 @@ struct MiniMaxStatus<'a> {
     status_code: Scalar<'a>,
 }
 
-#[derive(Deserialize, Default)]
-struct Groq<'a> {
-    #[serde(borrow, default)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
-}
+loose! {
+    #[derive(Deserialize, Default)]
+    struct Groq<'a> {
+        usage: Option<&'a RawValue>,
+        error: Option<&'a RawValue>,
+    }
 
-#[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(borrow, default)]
-    index: Scalar<'a>,
-    #[serde(borrow, default)]
-    delta: Option<Delta<'a>>,
-    #[serde(borrow, default)]
-    message: Option<Delta<'a>>,
-    #[serde(borrow, default)]
-    finish_reason: Reason<'a>,
-    #[serde(borrow, default)]
-    stop_reason: Scalar<'a>,
-    #[serde(borrow, default)]
-    matched_stop: Scalar<'a>,
-    /// Kimi has it here, in the last chunk of a stream.
-    #[serde(borrow, default)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
+    #[derive(Deserialize)]
+    struct Choice<'a> {
+        index: Scalar<'a>,
+        delta: Option<Delta<'a>>,
+        message: Option<Delta<'a>>,
+        finish_reason: Reason<'a>,
+        stop_reason: Scalar<'a>,
+        matched_stop: Scalar<'a>,
+        /// Kimi has it here, in the last chunk of a stream.
+        usage: Option<&'a RawValue>,
+        error: Option<&'a RawValue>,
+    }
 }
 
 /// Why an answer ended: a word or, of `SGLang`, an object with the word and what is said of it.
@@ -198,34 +182,23 @@ impl Reason<'_> {
     }
 }
 
-#[derive(Deserialize, Default)]
-struct Delta<'a> {
-    #[serde(borrow, default)]
-    content: Content<'a>,
-    #[serde(borrow, default)]
-    reasoning_content: Content<'a>,
-    #[serde(borrow, default)]
-    reasoning: Content<'a>,
-    #[serde(borrow, default)]
-    refusal: Content<'a>,
-    #[serde(borrow, default)]
-    audio: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    images: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    executed_tools: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    annotations: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    reasoning_details: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    thinking_blocks: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    extra_content: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    tool_calls: Calls<'a>,
-    #[serde(borrow, default)]
-    function_call: Option<Function<'a>>,
+loose! {
+    #[derive(Deserialize, Default)]
+    struct Delta<'a> {
+        content: Content<'a>,
+        reasoning_content: Content<'a>,
+        reasoning: Content<'a>,
+        refusal: Content<'a>,
+        audio: Option<&'a RawValue>,
+        images: Option<&'a RawValue>,
+        executed_tools: Option<&'a RawValue>,
+        annotations: Option<&'a RawValue>,
+        reasoning_details: Option<&'a RawValue>,
+        thinking_blocks: Option<&'a RawValue>,
+        extra_content: Option<&'a RawValue>,
+        tool_calls: Calls<'a>,
+        function_call: Option<Function<'a>>,
+    }
 }
 
 /// The calls of a message: a list or, of some small servers, one that stands alone.
@@ -248,29 +221,24 @@ impl<'de: 'a, 'a> Deserialize<'de> for Calls<'a> {
     }
 }
 
-#[derive(Deserialize)]
-struct Call<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Scalar<'a>,
-    #[serde(borrow, default)]
-    index: Scalar<'a>,
-    #[serde(borrow, default)]
-    id: Scalar<'a>,
-    #[serde(borrow, default)]
-    function: Option<Function<'a>>,
-    #[serde(borrow, default)]
-    extra_content: Option<&'a RawValue>,
-}
+loose! {
+    #[derive(Deserialize)]
+    struct Call<'a> {
+        #[serde(rename = "type")]
+        kind: Scalar<'a>,
+        index: Scalar<'a>,
+        id: Scalar<'a>,
+        function: Option<Function<'a>>,
+        extra_content: Option<&'a RawValue>,
+    }
 
-#[derive(Deserialize)]
-struct Function<'a> {
-    #[serde(borrow, default)]
-    name: Scalar<'a>,
-    #[serde(borrow, default)]
-    arguments: Option<&'a RawValue>,
-    /// Their names at some small servers.
-    #[serde(borrow, default)]
-    parameters: Option<&'a RawValue>,
+    #[derive(Deserialize)]
+    struct Function<'a> {
+        name: Scalar<'a>,
+        arguments: Option<&'a RawValue>,
+        /// Their names at some small servers.
+        parameters: Option<&'a RawValue>,
+    }
 }
 
 impl Choice<'_> {
@@ -509,45 +477,32 @@ fn choices<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Choice<'de>
     deserializer.deserialize_any(Choices)
 }
 
-/// Usage under all its names.
-#[derive(Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the names are the wire's")]
-struct Tokens<'a> {
-    #[serde(borrow, default)]
-    prompt_tokens: Scalar<'a>,
-    #[serde(borrow, default)]
-    completion_tokens: Scalar<'a>,
-    #[serde(borrow, default)]
-    total_tokens: Scalar<'a>,
-    #[serde(borrow, default)]
-    prompt_cache_hit_tokens: Scalar<'a>,
-    #[serde(borrow, default)]
-    num_cached_tokens: Scalar<'a>,
-    #[serde(borrow, default)]
-    cached_tokens: Scalar<'a>,
-    #[serde(borrow, default)]
-    cache_creation_input_tokens: Scalar<'a>,
-    #[serde(borrow, default)]
-    cache_read_input_tokens: Scalar<'a>,
-    #[serde(borrow, default)]
-    num_search_queries: Scalar<'a>,
-    #[serde(borrow, default)]
-    server_tool_use: Option<ServerTools<'a>>,
-    #[serde(borrow, default)]
-    prompt_tokens_details: Option<Details<'a>>,
-    #[serde(borrow, default)]
-    completion_tokens_details: Option<Details<'a>>,
-}
+loose! {
+    /// Usage under all its names.
+    #[derive(Deserialize)]
+    #[expect(clippy::struct_field_names, reason = "the names are the wire's")]
+    struct Tokens<'a> {
+        prompt_tokens: Scalar<'a>,
+        completion_tokens: Scalar<'a>,
+        total_tokens: Scalar<'a>,
+        prompt_cache_hit_tokens: Scalar<'a>,
+        num_cached_tokens: Scalar<'a>,
+        cached_tokens: Scalar<'a>,
+        cache_creation_input_tokens: Scalar<'a>,
+        cache_read_input_tokens: Scalar<'a>,
+        num_search_queries: Scalar<'a>,
+        server_tool_use: Option<ServerTools<'a>>,
+        prompt_tokens_details: Option<Details<'a>>,
+        completion_tokens_details: Option<Details<'a>>,
+    }
 
-#[derive(Deserialize, Default)]
-#[expect(clippy::struct_field_names, reason = "the names are the wire's")]
-struct Details<'a> {
-    #[serde(borrow, default)]
-    cached_tokens: Scalar<'a>,
-    #[serde(borrow, default)]
-    cache_write_tokens: Scalar<'a>,
-    #[serde(borrow, default)]
-    reasoning_tokens: Scalar<'a>,
+    #[derive(Deserialize, Default)]
+    #[expect(clippy::struct_field_names, reason = "the names are the wire's")]
+    struct Details<'a> {
+        cached_tokens: Scalar<'a>,
+        cache_write_tokens: Scalar<'a>,
+        reasoning_tokens: Scalar<'a>,
+    }
 }
 
 /// Work of the provider's own tools.

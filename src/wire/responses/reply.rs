@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::shape::{EVENT, EVENTS, ITEMS, RESPONSE, SERVED};
 use crate::wire::draft::{Draft, Forwarding, Fragment, arguments, broken, cut};
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
-use crate::wire::json::{Content, Scalar, parse, says_something};
+use crate::wire::json::{Content, Scalar, loose, parse, says_something};
 use crate::wire::seal::unissued;
 use crate::wire::stop_reason::stop_reason;
 use crate::wire::{bill, classify};
@@ -57,36 +57,26 @@ pub(in crate::wire) fn read_whole(draft: &mut Draft, body: &str, out: &mut Vec<P
     }
 }
 
-/// One event of a stream, of any type.
-#[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Scalar<'a>,
-    #[serde(borrow, default)]
-    delta: Content<'a>,
-    #[serde(borrow, default)]
-    output_index: Scalar<'a>,
-    #[serde(borrow, default)]
-    item: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    annotation: Option<&'a RawValue>,
-    /// What the ends of parts say.
-    #[serde(borrow, default)]
-    text: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    refusal: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    part: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    arguments: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    call_id: Scalar<'a>,
-    #[serde(borrow, default)]
-    name: Scalar<'a>,
-    #[serde(borrow, default)]
-    response: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
+loose! {
+    /// One event of a stream, of any type.
+    #[derive(Deserialize)]
+    struct Event<'a> {
+        #[serde(rename = "type")]
+        kind: Scalar<'a>,
+        delta: Content<'a>,
+        output_index: Scalar<'a>,
+        item: Option<&'a RawValue>,
+        annotation: Option<&'a RawValue>,
+        /// What the ends of parts say.
+        text: Option<&'a RawValue>,
+        refusal: Option<&'a RawValue>,
+        part: Option<&'a RawValue>,
+        arguments: Option<&'a RawValue>,
+        call_id: Scalar<'a>,
+        name: Scalar<'a>,
+        response: Option<&'a RawValue>,
+        error: Option<&'a RawValue>,
+    }
 }
 
 impl Event<'_> {
@@ -181,34 +171,26 @@ fn lax<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
     parse(raw.get()).ok()
 }
 
-/// The answer's id and model, as its first event has them.
-#[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(borrow, default)]
-    id: Scalar<'a>,
-    #[serde(borrow, default)]
-    model: Scalar<'a>,
-}
+loose! {
+    /// The answer's id and model, as its first event has them.
+    #[derive(Deserialize)]
+    struct Head<'a> {
+        id: Scalar<'a>,
+        model: Scalar<'a>,
+    }
 
-/// A whole answer, or the last state of one that was streamed.
-#[derive(Default, Deserialize)]
-struct Response<'a> {
-    #[serde(borrow, default)]
-    id: Scalar<'a>,
-    #[serde(borrow, default)]
-    model: Scalar<'a>,
-    #[serde(borrow, default)]
-    status: Scalar<'a>,
-    #[serde(borrow, default)]
-    incomplete_details: Option<Incomplete<'a>>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    output: Option<Vec<&'a RawValue>>,
-    #[serde(borrow, default)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    service_tier: Scalar<'a>,
+    /// A whole answer, or the last state of one that was streamed.
+    #[derive(Default, Deserialize)]
+    struct Response<'a> {
+        id: Scalar<'a>,
+        model: Scalar<'a>,
+        status: Scalar<'a>,
+        incomplete_details: Option<Incomplete<'a>>,
+        error: Option<&'a RawValue>,
+        output: Option<Vec<&'a RawValue>>,
+        usage: Option<&'a RawValue>,
+        service_tier: Scalar<'a>,
+    }
 }
 
 /// The kind of an item.
@@ -305,37 +287,29 @@ fn repeated<'a>(
     Ok(said || content)
 }
 
-/// A piece of an answer: a message, reasoning, a call. Tools that run at the provider leave items of other types.
-#[derive(Deserialize)]
-struct Item<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Scalar<'a>,
-    #[serde(borrow, default)]
-    id: Scalar<'a>,
-    #[serde(borrow, default)]
-    call_id: Scalar<'a>,
-    #[serde(borrow, default)]
-    name: Scalar<'a>,
-    #[serde(borrow, default)]
-    arguments: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    summary: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    encrypted_content: Scalar<'a>,
-}
+loose! {
+    /// A piece of an answer: a message, reasoning, a call. Tools that run at the provider leave items of other types.
+    #[derive(Deserialize)]
+    struct Item<'a> {
+        #[serde(rename = "type")]
+        kind: Scalar<'a>,
+        id: Scalar<'a>,
+        call_id: Scalar<'a>,
+        name: Scalar<'a>,
+        arguments: Option<&'a RawValue>,
+        content: Option<&'a RawValue>,
+        summary: Option<&'a RawValue>,
+        encrypted_content: Scalar<'a>,
+    }
 
-#[derive(Deserialize)]
-struct Part<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Scalar<'a>,
-    #[serde(borrow, default)]
-    text: Content<'a>,
-    #[serde(borrow, default)]
-    refusal: Content<'a>,
-    #[serde(borrow, default)]
-    annotations: Option<&'a RawValue>,
+    #[derive(Deserialize)]
+    struct Part<'a> {
+        #[serde(rename = "type")]
+        kind: Scalar<'a>,
+        text: Content<'a>,
+        refusal: Content<'a>,
+        annotations: Option<&'a RawValue>,
+    }
 }
 
 /// Returns the parts of a text or of reasoning.
@@ -495,29 +469,24 @@ fn name<'a>(call: Option<&'a str>, id: &str, edits: &mut Edits<'a>) {
     }
 }
 
-/// Usage as this dialect counts it.
-#[derive(Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the names are the wire's")]
-struct Tokens<'a> {
-    #[serde(borrow, default)]
-    input_tokens: Scalar<'a>,
-    #[serde(borrow, default)]
-    output_tokens: Scalar<'a>,
-    #[serde(borrow, default)]
-    input_tokens_details: Option<Details<'a>>,
-    #[serde(borrow, default)]
-    output_tokens_details: Option<Details<'a>>,
-}
+loose! {
+    /// Usage as this dialect counts it.
+    #[derive(Deserialize)]
+    #[expect(clippy::struct_field_names, reason = "the names are the wire's")]
+    struct Tokens<'a> {
+        input_tokens: Scalar<'a>,
+        output_tokens: Scalar<'a>,
+        input_tokens_details: Option<Details<'a>>,
+        output_tokens_details: Option<Details<'a>>,
+    }
 
-#[derive(Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the names are the wire's")]
-struct Details<'a> {
-    #[serde(borrow, default)]
-    cached_tokens: Scalar<'a>,
-    #[serde(borrow, default)]
-    cache_write_tokens: Scalar<'a>,
-    #[serde(borrow, default)]
-    reasoning_tokens: Scalar<'a>,
+    #[derive(Deserialize)]
+    #[expect(clippy::struct_field_names, reason = "the names are the wire's")]
+    struct Details<'a> {
+        cached_tokens: Scalar<'a>,
+        cache_write_tokens: Scalar<'a>,
+        reasoning_tokens: Scalar<'a>,
+    }
 }
 
 impl Tokens<'_> {
