@@ -4,6 +4,7 @@
 //! question asks for two of these at once, so no sum is of two: there are as many as there are lines, however they mix.
 
 use std::borrow::Cow;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rusqlite::types::Value;
@@ -56,12 +57,10 @@ fn of_attempt(attempt: &AttemptRecord) -> Sum {
 #[derive(Default)]
 pub(super) struct Hours(BTreeMap<(Cow<'static, str>, i64, String), Sum>);
 
-/// The tags that an hour has sums of, and their values.
+/// The tags that an hour has sums of, and their values: those of the hours of the group that is being written, and of
+/// the last hour before it. What a group adds is in the file only when it is whole.
 #[derive(Default)]
-pub(super) struct KnownTags {
-    hour: i64,
-    tags: HashMap<String, HashSet<String>>,
-}
+pub(super) struct KnownTags(BTreeMap<i64, HashMap<String, HashSet<String>>>);
 
 impl KnownTags {
     /// Returns the line of a tag's value in the sums of an hour; `None` where there are too many tags.
@@ -72,20 +71,14 @@ impl KnownTags {
         kind: &str,
         value: &str,
     ) -> rusqlite::Result<Option<String>> {
-        if self.hour != hour {
-            *self = Self { hour, tags: HashMap::new() };
-            let find =
-                format!("{TAGS} SELECT sums.kind, line FROM tags JOIN sums ON sums.kind = tags.kind AND hour = ?1");
-            let mut known = connection.prepare_cached(&find)?;
-            let mut rows = known.query([hour])?;
-            while let Some(row) = rows.next()? {
-                self.tags.entry(row.get(0)?).or_default().insert(row.get(1)?);
-            }
-        }
-        if self.tags.len() >= TAGS_MAX && !self.tags.contains_key(kind) {
+        let tags = match self.0.entry(hour) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(tags_of(connection, hour)?),
+        };
+        if tags.len() >= TAGS_MAX && !tags.contains_key(kind) {
             return Ok(None);
         }
-        let values = self.tags.entry(kind.to_owned()).or_default();
+        let values = tags.entry(kind.to_owned()).or_default();
         if values.contains(value) {
             return Ok(Some(value.to_owned()));
         }
@@ -93,6 +86,25 @@ impl KnownTags {
         values.insert(value.to_owned());
         Ok(Some(value.to_owned()))
     }
+
+    /// Forgets all hours but the last, once a group is written.
+    pub(super) fn written(&mut self) {
+        while self.0.len() > 1 {
+            self.0.pop_first();
+        }
+    }
+}
+
+/// Returns the tags that the file has sums of in an hour, and their values.
+fn tags_of(connection: &Connection, hour: i64) -> rusqlite::Result<HashMap<String, HashSet<String>>> {
+    let find = format!("{TAGS} SELECT sums.kind, line FROM tags JOIN sums ON sums.kind = tags.kind AND hour = ?1");
+    let mut find = connection.prepare_cached(&find)?;
+    let mut rows = find.query([hour])?;
+    let mut tags = HashMap::<_, HashSet<_>>::new();
+    while let Some(row) = rows.next()? {
+        tags.entry(row.get(0)?).or_default().insert(row.get(1)?);
+    }
+    Ok(tags)
 }
 
 impl Hours {

@@ -116,6 +116,7 @@ impl LedgerFile {
         }
         let changed = notes.iter().map(|note| note.write(&change)).collect::<rusqlite::Result<_>>()?;
         change.commit()?;
+        self.known.written();
         self.has_remains |= notes.iter().any(DurableWrite::forgets);
         self.lost = self.lost.max(lost);
         self.next = self.next.max(first + i64::try_from(group.len()).unwrap_or(0));

@@ -500,6 +500,28 @@ fn a_tag_that_is_different_in_every_call_fills_nothing() {
 }
 
 #[test]
+fn a_tag_that_finds_no_place_in_an_hour_gets_none_when_a_late_call_leads_back_there() {
+    let place = Place::new();
+    let hold = WriteLock::take(&place.file(), Duration::ZERO).expect("the file");
+    let mut ledger = LedgerFile::open(&hold).expect("a book");
+    let record = |(number, (tag, hour)): (usize, (usize, u64))| {
+        let started = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000 + hour * 3_600);
+        let mut about = CallFacts::new(CallId::new(7, number as u64), started, "smart");
+        about.tags.insert(format!("tag-{tag}"), "x".into());
+        Record::Attempt(Arc::new(attempt(&Arc::new(about), 1, "a", None)))
+    };
+    // One more than an hour has places for, then the next hour, then the first one again.
+    let group = (0..17).map(|tag| (tag, 0)).chain([(0, 1), (16, 0), (17, 0), (16, 1)]);
+    let group: Vec<Record> = group.enumerate().map(record).collect();
+    ledger.write(ledger.next(), &group, 0, [], &[]).expect("a write");
+    let group: Vec<Record> = [(16, 0), (0, 0)].into_iter().enumerate().map(record).collect();
+    ledger.write(ledger.next(), &group, 0, [], &[]).expect("a write");
+    for (tag, attempts) in [(0, 3), (1, 1), (15, 1), (16, 4), (17, 1)] {
+        assert_eq!(place.ask(GroupBy::Tag(format!("tag-{tag}"))).sum.attempts, attempts, "tag-{tag}");
+    }
+}
+
+#[test]
 fn a_provider_that_counts_nonsense_spoils_no_sum() {
     let place = Place::new();
     let hold = WriteLock::take(&place.file(), Duration::ZERO).expect("the file");
