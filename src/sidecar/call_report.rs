@@ -96,7 +96,8 @@ impl CallReport {
                 | Error::NotDurable(_)
                 | Error::Unopened(_)
         );
-        self.write(error.name(), None, None, error.attempts(), ours.then(|| error.to_string()));
+        let cost_usd = error.attempts().iter().filter_map(|attempt| attempt.cost_usd).reduce(|all, one| all + one);
+        self.write(error.name(), None, cost_usd, error.attempts(), ours.then(|| error.to_string()));
     }
 
     /// Writes down how it failed, and says so in the caller's dialect.

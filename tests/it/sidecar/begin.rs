@@ -229,17 +229,23 @@ async fn the_log_says_which_model_was_wrong_warns_of_what_failed_and_writes_cost
             });
             http::ask(served.address, Caller::Chat, "gpt-nine", "Hi", false).await;
             http::ask(served.address, Caller::Chat, "smart", "Hi", false).await;
+            // What a call without an answer cost stands there, too.
+            drill.handle().always(Fault::CutAfter(2));
+            http::ask(served.address, Caller::Chat, "smart", "one two three four", true).await;
+            drill.handle().clear();
             let text = stopped(served);
             let lines: Vec<&str> = text.lines().filter(|line| line.contains("outcome")).collect();
-            assert_eq!(lines.len(), 2, "{text}");
+            assert_eq!(lines.len(), 3, "{text}");
             assert!(
                 lines[0].contains("gpt-nine") && lines[0].contains("INFO") && lines[0].contains("reason"),
                 "{text}"
             );
             if folder == "told" {
-                let cost = lines[1].split("cost_usd").nth(1).unwrap_or_else(|| panic!("no cost: {text}"));
-                let cost = cost.split([',', ' ', '}']).next().expect("a part").trim_matches(['"', ':', '=']);
-                assert!(cost.starts_with("0.000") && !cost.contains('e'), "{text}");
+                for (line, outcome) in [(lines[1], "ok"), (lines[2], "interrupted")] {
+                    let cost = line.split("cost_usd").nth(1).unwrap_or_else(|| panic!("no cost: {text}"));
+                    let cost = cost.split([',', ' ', '}']).next().expect("a part").trim_matches(['"', ':', '=']);
+                    assert!(cost.starts_with("0.000") && !cost.contains('e') && line.contains(outcome), "{text}");
+                }
             } else {
                 assert!(lines[1].contains("exhausted") && lines[1].contains("WARN"), "{text}");
             }
