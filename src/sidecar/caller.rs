@@ -54,9 +54,9 @@ impl<'a> Caller<'a> {
         serve::refuse(self.dialect, reason)
     }
 
-    /// Returns the refusal of a request that is not as it must be.
+    /// Returns the refusal of a request that is not as it must be, and counts it.
     pub(super) fn bad(&self, bad: &BadRequest) -> Refusal {
-        self.refuse(RefusalReason::Request(bad))
+        self.turn_away(Reason::Request, RefusalReason::Request(bad))
     }
 
     /// Returns a refusal, and counts it.
@@ -88,7 +88,7 @@ impl<'a> Caller<'a> {
         }
         if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
             let what = format!("bodies are read as they are, not in {encoding:?}: send it without content-encoding");
-            return Err(self.refuse(RefusalReason::Encoded(&what)));
+            return Err(self.turn_away(Reason::Content, RefusalReason::Encoded(&what)));
         }
         let taken = async {
             let (body, mut place) = state.intake.take(body, &self.current.server, self.dialect).await?;
@@ -97,9 +97,8 @@ impl<'a> Caller<'a> {
             Ok((asked, place))
         };
         taken.await.inspect_err(|refusal: &Refusal| {
-            if refusal.headers.contains_key(RETRY_AFTER) {
-                state.count_refusal(Reason::Bodies, self.head);
-            }
+            let is_full = refusal.headers.contains_key(RETRY_AFTER);
+            state.count_refusal(if is_full { Reason::Bodies } else { Reason::Request }, self.head);
         })
     }
 

@@ -22,6 +22,8 @@ pub(super) enum Reason {
     Page,
     /// A body that is no JSON.
     Content,
+    /// A request that cannot be right, whoever answers it.
+    Request,
     /// No key, or a wrong one.
     Key,
     /// A route that is not for the key.
@@ -44,6 +46,7 @@ named!(Reason {
     Host = "host",
     Page = "page",
     Content = "content",
+    Request = "request",
     Key = "key",
     Route = "route",
     Limit = "limit",

@@ -70,6 +70,7 @@ fn grant(state: &State, current: &Current, head: &Parts, endpoint: &Endpoint) ->
         return Ok(CorsGrant::default());
     }
     if let Some(what) = origin::expects(&head.headers) {
+        state.count_refusal(Reason::Request, head);
         let what = format!("nothing but `100-continue` can be expected here, not `{what}`: leave the header out");
         return Err(refusal(head, RefusalReason::Expects(&what)));
     }
@@ -173,6 +174,7 @@ async fn serve(
         Endpoint::Forget => admin::forget(state, head.uri.query().unwrap_or_default()).await,
         Endpoint::Reset { name } => admin::reset(state, name.as_deref(), head.uri.query()).await,
         Endpoint::WrongMethod { allow, .. } => {
+            state.count_refusal(Reason::Address, head);
             let what = format!("{} takes {allow}, not {}", head.uri.path(), head.method);
             let mut refusal = refusal(head, RefusalReason::WrongMethod(&what));
             refusal.headers.insert(ALLOW, HeaderValue::from_static(allow));

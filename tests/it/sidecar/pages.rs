@@ -67,6 +67,38 @@ async fn a_web_page_that_is_not_invited_spends_nothing_and_reads_nothing() {
 }
 
 #[tokio::test]
+async fn whatever_is_refused_before_it_is_a_call_is_counted_by_its_reason_and_is_no_call() {
+    let keys = vec![key("team", "k", false), key("ops", "o", true)];
+    let stage = stage_with(1, Script::default(), |settings| settings.server.keys = keys).await;
+    let to = stage.sidecar.address();
+    let metrics = async || http::get_with(to, "/metrics", &[("authorization", "Bearer o")]).await.body;
+    let count = async |reason: &str| {
+        let (metrics, mark) = (metrics().await, format!("standin_refusals_total{{reason=\"{reason}\"}} "));
+        let count = metrics.lines().find_map(|line| line.strip_prefix(&*mark)?.parse::<u64>().ok());
+        count.unwrap_or_else(|| panic!("no {reason} in {metrics}"))
+    };
+    let (path, body) = Caller::Chat.ask("smart", "Hi", false);
+    let known = ("authorization", "Bearer k");
+    for (method, path, headers, body, status, reason) in [
+        ("POST", &*path, &[("accept", "*/*")][..], body.to_string(), 401, "key"),
+        ("POST", &path, &[known], "{".to_owned(), 400, "request"),
+        ("POST", &path, &[known], "{\"model\": 3}".to_owned(), 400, "request"),
+        ("POST", &path, &[known, ("x-standin-priority", "soon")], body.to_string(), 400, "request"),
+        ("POST", &path, &[known, ("expect", "wonders")], body.to_string(), 417, "request"),
+        ("POST", &path, &[known, ("content-type", "text/plain")], body.to_string(), 415, "content"),
+        ("POST", &path, &[known, ("content-encoding", "gzip")], body.to_string(), 415, "content"),
+        ("PUT", &path, &[known], body.to_string(), 405, "address"),
+        ("POST", "/v1/nothing", &[known], body.to_string(), 404, "address"),
+    ] {
+        let before = count(reason).await;
+        let reply = Exchange::begin(to, method, path, headers, &body).await.end().await;
+        assert_eq!((reply.status, count(reason).await - before), (status, 1), "{reason}: {reply:?}");
+    }
+    assert!(!metrics().await.contains("standin_calls_total{"), "none was a call");
+    assert!(stage.sidecar.runtime().recent().is_empty() && stage.counts(0).received == 0);
+}
+
+#[tokio::test]
 async fn a_form_or_a_text_is_no_request() {
     let stage = stage(1).await;
     let to = stage.sidecar.address();
