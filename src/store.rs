@@ -21,7 +21,10 @@ mod ask;
 mod memory;
 mod ledger_file;
 mod verify;
+mod state;
+mod notes;
 mod owner;
+mod handle;
 
 use std::path::Path;
 
@@ -30,8 +33,8 @@ use crate::policy::statement::{Question, Statement};
 pub(crate) use budget_accounts::recall;
 pub use error::LedgerError;
 pub(crate) use error::OpenError;
+pub(crate) use handle::Store;
 pub(crate) use memory::{Recollection, ServedSession, moment, recollect};
-pub(crate) use owner::Store;
 pub(crate) use reserved::reserved;
 pub use verify::{Verified, verify_file};
 

@@ -1,6 +1,7 @@
 //! The part of the store that belongs to one durable call, as its writer uses it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::blocking_pool::BlockingPool;
@@ -10,12 +11,6 @@ use crate::words::{CallId, Error, Failure, FailureClass};
 /// The longest that a caller waits for its call to be kept.
 const WRITE_MAX: Duration = Duration::from_secs(10);
 
-/// The end of a call whose file is gone.
-fn lost() -> Error {
-    let what = "the file that kept this call was deleted or moved: what was told of it before is there";
-    Error::Interrupted { failure: Failure::new(FailureClass::LocalShortage, what), attempts: Vec::new() }
-}
-
 /// Keeps one call. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct CallJournal {
@@ -24,12 +19,12 @@ pub(super) struct CallJournal {
     /// In how many processes before this one it was about to be sent.
     sent: u32,
     /// The file that it is kept in: how many were lost before.
-    file: u64,
+    file: Arc<AtomicU64>,
 }
 
 impl CallJournal {
     pub(super) fn new(durable_store: Arc<dyn DurableStore>, id: CallId) -> Self {
-        let file = durable_store.files();
+        let file = Arc::new(durable_store.files().into());
         Self { durable_store, id, sent: 0, file }
     }
 
@@ -41,7 +36,10 @@ impl CallJournal {
     /// Keeps the call before it is accepted. A call that could not be kept in time is forgotten in the store, too.
     pub(super) async fn accept(&self, call: &KeptCall) -> Result<(), Error> {
         let why = match tokio::time::timeout(WRITE_MAX, self.durable_store.accept(call)).await {
-            Ok(Ok(_)) => return Ok(()),
+            Ok(Ok(_)) => {
+                self.file.store(self.durable_store.files(), Relaxed);
+                return Ok(());
+            }
             Ok(Err(why)) => why.to_string(),
             Err(_) => "the store does not write; `store.problem` in health says why".to_owned(),
         };
@@ -55,9 +53,7 @@ impl CallJournal {
     pub(super) async fn sent(&self, deadline: Instant) -> Result<(), Error> {
         let noted = self.durable_store.sent(self.id, self.sent + 1);
         match tokio::time::timeout_at(deadline.into(), noted).await {
-            Ok(Ok(0)) if self.is_lost() => Err(lost()),
-            // Another process has ended it, or it was forgotten.
-            Ok(Ok(0)) => Err(Error::Cancelled),
+            Ok(Ok(0)) => Err(self.why_not_there()),
             Ok(Ok(_)) => Ok(()),
             Ok(Err(why)) => Err(Error::NotDurable(why.to_string())),
             Err(_) => Err(Error::DeadlineExceeded { attempts: Vec::new() }),
@@ -71,7 +67,7 @@ impl CallJournal {
             return Ok(false);
         }
         match self.durable_store.tell(self.id, at, items).await {
-            Ok(0) if self.is_lost() => Err(lost()),
+            Ok(0) if self.is_lost() => Err(self.why_not_there()),
             Ok(changed) => Ok(changed > 0),
             Err(why) => {
                 tracing::error!(id = %self.id, %why, "what a durable call said is not kept");
@@ -80,9 +76,19 @@ impl CallJournal {
         }
     }
 
+    /// Returns why a call that was kept is not there, or has ended without this process.
+    pub(super) fn why_not_there(&self) -> Error {
+        if !self.is_lost() {
+            // Another process has ended it, or it was forgotten.
+            return Error::Cancelled;
+        }
+        let what = "the file that kept this call was deleted or moved: what was told of it before is there";
+        Error::Interrupted { failure: Failure::new(FailureClass::LocalShortage, what), attempts: Vec::new() }
+    }
+
     /// Tells whether the file that it was kept in was deleted or moved.
     fn is_lost(&self) -> bool {
-        self.durable_store.files() != self.file
+        self.durable_store.files() != self.file.load(Relaxed)
     }
 
     /// Tells whether the call may be taken up: no process that could still work on it lives.

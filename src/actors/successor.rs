@@ -38,7 +38,7 @@ pub(super) async fn conclude(shared: &Shared, log: &CallLog, journal: &CallJourn
                 log.extend(items);
                 last = vec![Err(Error::Cancelled)];
             }
-            Ok(_) => return vec![Err(Error::Cancelled)],
+            Ok(_) => return vec![Err(journal.why_not_there())],
             Err(error) => return vec![Err(error)],
         }
     }

@@ -12,7 +12,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -73,7 +73,7 @@ impl WriteLock {
         let told = "INSERT INTO meta VALUES ('pid', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
         connection.execute(told, [std::process::id()])?;
         connection.set_prepared_statement_cache_capacity(32);
-        Ok(OpenFile { connection, is_synced: false, identity: identity(&self.path), _lock: Some(lock) })
+        Ok(OpenFile { connection, is_synced: false, id: identity(&self.path), _lock: Some(lock) })
     }
 
     /// Tells whether the file is still the one that was opened: it may have been moved or deleted.
@@ -91,7 +91,7 @@ pub(super) fn beside_writer(path: &Path) -> Result<OpenFile, OpenError> {
     }
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "secure_delete", "on")?;
-    Ok(OpenFile { connection, is_synced: true, identity: identity(path), _lock: None })
+    Ok(OpenFile { connection, is_synced: true, id: identity(path), _lock: None })
 }
 
 /// Empties the journal beside the file, which has in it what was since forgotten. Tells whether it could.
@@ -104,7 +104,8 @@ pub(super) struct OpenFile {
     pub(super) connection: Connection,
     /// Whether a commit waits for the disk itself.
     pub(super) is_synced: bool,
-    identity: Option<FileId>,
+    /// `None` where it was moved or deleted just now.
+    pub(super) id: Option<FileId>,
     /// Given back when the connection is closed.
     _lock: Option<FileLock>,
 }
@@ -112,7 +113,7 @@ pub(super) struct OpenFile {
 impl OpenFile {
     /// Tells whether it is still the file at its path.
     pub(super) fn is_at(&self, path: &Path) -> bool {
-        self.identity.is_some() && identity(path) == self.identity
+        self.id.is_some() && identity(path) == self.id
     }
 }
 
@@ -169,8 +170,9 @@ fn resolved(path: &Path) -> PathBuf {
     fs::canonicalize(path).ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
 }
 
-/// The device of a file, and its number there.
-type FileId = (u64, u64);
+/// The device of a file, its number there, and when it was made, where the system tells: the number of a file that was
+/// deleted is given to another.
+pub(super) type FileId = (u64, u64, Option<SystemTime>);
 
 /// The lock on a file itself. It is `flock`'s, which knows nothing of `SQLite`'s own locks.
 struct FileLock(FileId);
@@ -224,5 +226,5 @@ impl Drop for FileLock {
 }
 
 fn identity(path: &Path) -> Option<FileId> {
-    fs::metadata(path).ok().map(|data| (data.dev(), data.ino()))
+    fs::metadata(path).ok().map(|data| (data.dev(), data.ino(), data.created().ok()))
 }

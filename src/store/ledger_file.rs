@@ -9,7 +9,7 @@ use rusqlite::{Connection, Params, TransactionBehavior, params};
 use super::budget_accounts::{BudgetAccounts, CountedBudgets};
 use super::durable_writes::{self, DurableWrite};
 use super::error::OpenError;
-use super::file::{self, OpenFile, WriteLock};
+use super::file::{self, FileId, OpenFile, WriteLock};
 use super::forget;
 use super::hours::{Hours, KnownTags};
 use super::memory::{self, PendingMemory};
@@ -61,6 +61,11 @@ impl LedgerFile {
     /// Takes the budgets whose accounts are kept from now on.
     pub(super) fn count(&mut self, counted: Option<CountedBudgets>) {
         self.accounts.count(counted);
+    }
+
+    /// Returns which file it is.
+    pub(super) const fn file_id(&self) -> Option<FileId> {
+        self.file.id
     }
 
     /// Tells whether it is still the file that it was.

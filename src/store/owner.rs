@@ -8,36 +8,27 @@
 //! A panic in it is caught, the file opened anew and the group tried again; a group that makes it panic twice is
 //! given up.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::TransactionBehavior;
 use tokio::sync::oneshot;
 
-use super::budget_accounts::CountedBudgets;
-use super::durable_writes::{self, DurableWrite};
+use super::durable_writes::DurableWrite;
 use super::error::{OpenError, told};
-use super::file::{self, OpenFile, WriteLock};
+use super::file::{self, FileId, OpenFile, WriteLock};
 use super::ledger_file::LedgerFile;
-use super::memory::PendingMemory;
+use super::notes::Notes;
 use super::seal::Sealer;
-use crate::policy::budget::Budget;
-use crate::policy::durable_store::{CallSelector, DurableStore, Item, KeptCall, ReadError, WriteFuture};
-use crate::policy::memory::{Memory, MemoryStore};
-use crate::policy::record::{Observer, Record};
-use crate::policy::store_health::{StoreGauge, StoreHealth};
-use crate::spec::{PastSpend, StoreSpec};
-use crate::words::CallId;
+use super::state::{FileHolder, Job, Memories, StoreState};
+use crate::policy::record::Record;
+use crate::spec::StoreSpec;
 use crate::words::locks::lock;
-
-/// The store's counters, for health.
-type Gauge = Arc<StoreGauge>;
 
 /// How long a new process waits for the old one to free the file: it may just be stopping.
 const HOLD_WAIT: Duration = Duration::from_secs(1);
@@ -46,7 +37,7 @@ const HOLD_LOOK: Duration = Duration::from_millis(50);
 /// Records that may wait: three seconds of a busy machine, or hours of an agent.
 const WAITING_MAX: usize = 16_384;
 /// How long a group is gathered. A call waits for none of it.
-const GATHER: Duration = Duration::from_millis(5);
+pub(super) const GATHER: Duration = Duration::from_millis(5);
 /// The most records of a group.
 const GROUP_MAX: usize = 1_000;
 /// Waits between two tries to write, doubled from the one to the other.
@@ -58,296 +49,7 @@ const GROUPS_BETWEEN: u32 = 64;
 /// How often the file is looked at while nothing is to be written.
 const LOOK: Duration = Duration::from_secs(10);
 /// The longest that a question waits for what was queued before it.
-const FLUSH_MAX: Duration = Duration::from_secs(2);
-
-enum Job {
-    Record(Record),
-    /// There is a new state of a provider.
-    Memory,
-    /// Write this, and say when it is on the disk, and how many calls it changed.
-    DurableCall(DurableWrite, oneshot::Sender<usize>),
-    /// Say when everything before this was tried once.
-    Flush(oneshot::Sender<()>),
-    /// The same, and leave nothing behind of what was forgotten.
-    Finish(oneshot::Sender<()>),
-}
-
-/// What others spent, by a budget's name, its account and the step.
-type SpentByOthers = HashMap<(Arc<str>, String, i64), i64>;
-
-/// The store, for the code that gives it records and asks for its health. When it is dropped it writes what waits and
-/// frees the file.
-pub(crate) struct Store {
-    /// `None` once it is dropped.
-    queue: Option<SyncSender<Job>>,
-    gauge: Gauge,
-    sealer: Arc<Sealer>,
-    memories: Arc<Mutex<Memories>>,
-    standing: Arc<Standing>,
-    /// What others spent of each account of a budget in each step, by its name, as far as it was read.
-    spent: Mutex<SpentByOthers>,
-    counted: Arc<Mutex<Option<CountedBudgets>>>,
-    durable_bytes_max: u64,
-    owner: Option<JoinHandle<()>>,
-}
-
-/// What its thread and all others tell each other.
-#[derive(Default)]
-struct Standing {
-    /// Nothing more will come.
-    is_closing: AtomicBool,
-    /// Who has the file.
-    holder: Mutex<FileHolder>,
-    /// What others spent is being read: nothing of this process's own is written before.
-    is_read: AtomicBool,
-    /// How many files were begun in the place of one that was gone.
-    files: AtomicU64,
-}
-
-impl Standing {
-    fn holder(&self) -> FileHolder {
-        *lock(&self.holder)
-    }
-
-    fn held_by(&self, holder: FileHolder) {
-        *lock(&self.holder) = holder;
-    }
-}
-
-/// Who has the file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum FileHolder {
-    /// Nobody yet: it is being opened, or its disk takes nothing.
-    #[default]
-    Nobody,
-    /// Another process, which this one follows.
-    Another,
-    /// This process.
-    This,
-}
-
-/// The latest state of each provider.
-type Memories = BTreeMap<Arc<str>, PendingMemory>;
-
-impl Store {
-    /// Takes and opens the file, and starts its owner. Who follows a process that ends does not wait for its end:
-    /// records do.
-    pub(crate) async fn open(spec: StoreSpec, follows: bool) -> Result<Self, OpenError> {
-        let sealer = Arc::new(Sealer::read(&spec.encryption_keys).await?);
-        let (queue, jobs) = sync_channel(WAITING_MAX);
-        let (gauge, standing) = (Gauge::new(StoreGauge::new(spec.path.clone())), Arc::<Standing>::default());
-        let (opened, told) = oneshot::channel();
-        let memories = Arc::<Mutex<Memories>>::default();
-        let counted = Arc::<Mutex<Option<CountedBudgets>>>::default();
-        let durable_bytes_max = spec.durable_bytes_max;
-        let owner = Owner {
-            spec,
-            sealer: sealer.clone(),
-            follows,
-            gauge: gauge.clone(),
-            memories: memories.clone(),
-            counted: counted.clone(),
-            news: Memories::new(),
-            known: Memories::new(),
-            standing: standing.clone(),
-            group: Vec::new(),
-            first: 0,
-            notes: Vec::new(),
-            noted: Vec::new(),
-            panics: 0,
-            lost_before: 0,
-            began: wall(),
-            began_at: machine(),
-        };
-        let thread = thread::Builder::new().name("standin-store".into()).spawn(move || owner.begin(&jobs, opened))?;
-        let (queue, owner, spent) = (Some(queue), Some(thread), Mutex::default());
-        let store = Self { queue, gauge, sealer, memories, standing, spent, counted, durable_bytes_max, owner };
-        match told.await {
-            Ok(result) => result.map(|()| store),
-            Err(_) => Err(std::io::Error::other("its thread ended").into()),
-        }
-    }
-
-    /// Returns its file.
-    pub(crate) fn path(&self) -> &Path {
-        self.gauge.path()
-    }
-
-    /// Keeps the accounts of these budgets, and of no others, from now on.
-    pub(crate) fn count(&self, budgets: &[Budget], since: SystemTime) {
-        let mut counted = lock(&self.counted);
-        if counted.as_ref().is_none_or(|known| *known.budgets != *budgets) {
-            *counted = Some(CountedBudgets { budgets: budgets.into(), since });
-        }
-    }
-
-    /// Waits until everything given before is written, or was tried; not for long.
-    pub(crate) async fn flush(&self) {
-        self.wait_for(Job::Flush).await;
-    }
-
-    /// Does the same at the end, and leaves nothing behind of what was forgotten.
-    pub(crate) async fn finish(&self) {
-        self.wait_for(Job::Finish).await;
-    }
-
-    async fn wait_for(&self, job: impl FnOnce(oneshot::Sender<()>) -> Job) {
-        let (done, told) = oneshot::channel();
-        let sent = self.queue.as_ref().is_some_and(|queue| queue.try_send(job(done)).is_ok());
-        if sent {
-            let _ = tokio::time::timeout(FLUSH_MAX, told).await;
-        }
-    }
-
-    /// Says whether what others spent is still to be read: until then this process does not add its own, not for long.
-    pub(crate) fn read_first(&self, is_read: bool) {
-        self.standing.is_read.store(is_read, Relaxed);
-    }
-
-    /// Adds up what others spent: returns what is new since the last time.
-    pub(crate) fn add_up(&self, budgets: &[Budget], spent: Vec<PastSpend>) -> Vec<PastSpend> {
-        let mut known = lock(&self.spent);
-        let news = spent.into_iter().filter_map(|one| {
-            let known = known.entry((budgets[one.budget].name.clone(), one.account.clone(), one.step)).or_default();
-            let more = one.amount - std::mem::replace(known, one.amount);
-            (more > 0).then_some(PastSpend { amount: more, ..one })
-        });
-        news.collect()
-    }
-
-    /// Tells the process that follows what attempts in flight may still cost.
-    #[cfg(feature = "sidecar")]
-    pub(crate) fn tell_reserved(&self, reserved: Vec<crate::spec::ReservedSpend>) -> WriteFuture {
-        self.note(Ok(DurableWrite::Reserved(reserved)))
-    }
-
-    /// Tells whether another process, which this one follows, still has the file.
-    #[cfg(any(test, feature = "sidecar"))]
-    pub(crate) fn is_behind(&self) -> bool {
-        self.standing.holder() == FileHolder::Another
-    }
-}
-
-impl Store {
-    /// Writes something of a durable call.
-    fn note(&self, note: Result<DurableWrite, OpenError>) -> WriteFuture {
-        let (note, queue) = match (note, self.queue.clone()) {
-            (Ok(note), Some(queue)) => (note, queue),
-            (Err(error), _) => return Box::pin(std::future::ready(Err(error.to_string().into()))),
-            (_, None) => return Box::pin(std::future::ready(Err(GONE.into()))),
-        };
-        Box::pin(async move {
-            let (done, told) = oneshot::channel();
-            let mut job = Job::DurableCall(note, done);
-            // If the queue is full, this waits.
-            loop {
-                job = match queue.try_send(job) {
-                    Ok(()) => break,
-                    Err(TrySendError::Full(job)) => job,
-                    Err(TrySendError::Disconnected(_)) => return Err(GONE.into()),
-                };
-                tokio::time::sleep(GATHER).await;
-            }
-            drop(queue);
-            told.await.map_err(|_| GONE.into())
-        })
-    }
-
-    fn read<T>(&self, read: impl FnOnce(&Path) -> Result<T, OpenError>) -> Result<T, ReadError> {
-        read(self.path()).map_err(|error| match error.of_call() {
-            Some(why) => ReadError::Unopened(why),
-            None => ReadError::Disk(format!("{} cannot be read: {error}", self.path().display())),
-        })
-    }
-}
-
-/// The error where a new durable call has no room.
-const NO_ROOM: &str =
-    "durable calls that have not ended take all of `store.durable_size_max`: raise it, or let some end";
-/// The error once nothing can be written any more.
-const GONE: &str = "the store writes no more";
-
-impl DurableStore for Store {
-    fn accept(&self, call: &KeptCall) -> WriteFuture {
-        let kept = self.note(DurableWrite::accept(call, &self.sealer, self.durable_bytes_max));
-        Box::pin(async move { kept.await.and_then(|kept| if kept == 0 { Err(NO_ROOM.into()) } else { Ok(kept) }) })
-    }
-
-    fn sent(&self, id: CallId, processes: u32) -> WriteFuture {
-        self.note(Ok(DurableWrite::Sent { id, processes }))
-    }
-
-    fn tell(&self, call: CallId, at: usize, items: &[Item]) -> WriteFuture {
-        self.note(DurableWrite::items(call, at, items, wall(), &self.sealer))
-    }
-
-    fn forget(&self, which: CallSelector) -> WriteFuture {
-        self.note(Ok(DurableWrite::Forget(which)))
-    }
-
-    fn may_take_over(&self) -> bool {
-        self.standing.holder() == FileHolder::This
-    }
-
-    fn files(&self) -> u64 {
-        self.standing.files.load(Relaxed)
-    }
-
-    fn told(&self, call: CallId, from: usize) -> Result<Option<Vec<Item>>, ReadError> {
-        self.read(|path| durable_writes::told(path, &self.sealer, call, from))
-    }
-
-    fn call(&self, call: CallId) -> Result<Option<KeptCall>, ReadError> {
-        self.read(|path| durable_writes::call(path, &self.sealer, call))
-    }
-
-    fn keyed(&self, client: Option<&str>, key: &str) -> Result<Option<KeptCall>, ReadError> {
-        self.read(|path| durable_writes::keyed(path, &self.sealer, client.unwrap_or_default(), key))
-    }
-
-    fn unfinished(&self) -> Result<Vec<CallId>, ReadError> {
-        self.read(durable_writes::unfinished)
-    }
-}
-
-impl Observer for Store {
-    fn observe(&self, record: &Record) {
-        let Some(queue) = &self.queue else { return };
-        // Before it is sent: it may be written before this thread goes on.
-        self.gauge.taken();
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = queue.try_send(Job::Record(record.clone()))
-        {
-            self.gauge.given_up(1);
-            let lost = self.gauge.lost();
-            if lost.is_power_of_two() {
-                tracing::warn!(lost, path = %self.gauge.path().display(), "the store loses records: it cannot keep up");
-            }
-        }
-    }
-}
-
-impl MemoryStore for Store {
-    fn health(&self) -> StoreHealth {
-        self.gauge.health()
-    }
-
-    fn keep(&self, memory: Memory) {
-        let provider = memory.provider.clone();
-        lock(&self.memories).insert(provider, PendingMemory::now(memory));
-        // Where the queue is full, there is a group that takes it along.
-        let _ = self.queue.as_ref().map(|queue| queue.try_send(Job::Memory));
-    }
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        self.standing.is_closing.store(true, Relaxed);
-        drop(self.queue.take());
-        if let Some(owner) = self.owner.take() {
-            owner.thread().unpark();
-        }
-    }
-}
+pub(super) const FLUSH_MAX: Duration = Duration::from_secs(2);
 
 /// The receiver of the result of opening.
 type OpenResult = oneshot::Sender<Result<(), OpenError>>;
@@ -358,10 +60,9 @@ struct Owner {
     sealer: Arc<Sealer>,
     /// Whether another process, which is ending, still has the file.
     follows: bool,
-    gauge: Gauge,
-    standing: Arc<Standing>,
-    memories: Arc<Mutex<Memories>>,
-    counted: Arc<Mutex<Option<CountedBudgets>>>,
+    state: Arc<StoreState>,
+    /// The file that it had last.
+    file: Option<FileId>,
     /// States of providers that are not written yet.
     news: Memories,
     /// All kept states, for a new file if this one is gone.
@@ -369,9 +70,7 @@ struct Owner {
     /// The group that is being written, and the number of its first record.
     group: Vec<Record>,
     first: i64,
-    /// Notes of durable calls, and their waiters.
-    notes: Vec<DurableWrite>,
-    noted: Vec<oneshot::Sender<usize>>,
+    notes: Notes,
     /// How often it panicked over this group.
     panics: u32,
     /// Records that were lost before this process: the file counts on.
@@ -379,6 +78,38 @@ struct Owner {
     /// When this began, by the wall's clock and by the machine's.
     began: SystemTime,
     began_at: Instant,
+}
+
+/// A queue to an owner, and its thread.
+pub(super) type StartedOwner = (SyncSender<Job>, JoinHandle<()>);
+
+/// Starts the owner, which takes and opens the file. Returns also what tells when it has, or that it waits for that.
+pub(super) fn start(
+    spec: StoreSpec,
+    sealer: Arc<Sealer>,
+    follows: bool,
+    state: Arc<StoreState>,
+) -> io::Result<(StartedOwner, oneshot::Receiver<Result<(), OpenError>>)> {
+    let (queue, jobs) = sync_channel(WAITING_MAX);
+    let (opens, opened) = oneshot::channel();
+    let owner = Owner {
+        spec,
+        sealer,
+        follows,
+        state,
+        file: None,
+        news: Memories::new(),
+        known: Memories::new(),
+        group: Vec::new(),
+        first: 0,
+        notes: Notes::default(),
+        panics: 0,
+        lost_before: 0,
+        began: wall(),
+        began_at: machine(),
+    };
+    let thread = thread::Builder::new().name("standin-store".into()).spawn(move || owner.begin(&jobs, opens))?;
+    Ok(((queue, thread), opened))
 }
 
 impl Owner {
@@ -389,11 +120,12 @@ impl Owner {
             Ok(taken) => taken,
             Err(error) => return self.refused(jobs, opened, error),
         };
-        self.gauge.written(0, ledger.bytes());
+        self.set_file(ledger.file_id());
+        self.state.gauge.written(0, ledger.bytes());
         self.lost_before = ledger.lost();
-        self.standing.held_by(FileHolder::This);
+        self.state.held_by(FileHolder::This);
         let until = machine() + FLUSH_MAX;
-        while self.standing.is_read.load(Relaxed) && machine() < until {
+        while self.state.is_read.load(Relaxed) && machine() < until {
             thread::park_timeout(GATHER);
         }
         let mut ledger = Some(ledger);
@@ -427,11 +159,11 @@ impl Owner {
             };
             let is_behind = self.follows && matches!(error, OpenError::Taken(_));
             let may_wait = is_behind || opened.is_none() || error.is_of_disk(&self.spec.path);
-            if self.standing.is_closing.load(Relaxed) || !may_wait {
+            if self.state.is_closing.load(Relaxed) || !may_wait {
                 return Err(error);
             }
-            self.standing.held_by(if is_behind { FileHolder::Another } else { FileHolder::Nobody });
-            if self.gauge.set_problem(Some(&error.to_string())) && !is_behind {
+            self.state.held_by(if is_behind { FileHolder::Another } else { FileHolder::Nobody });
+            if self.state.gauge.set_problem(Some(&error.to_string())) && !is_behind {
                 tracing::error!(path = %self.spec.path.display(), %error, "the store cannot write; records wait");
             }
             let _ = opened.take().map(|opened| opened.send(Ok(())));
@@ -458,7 +190,7 @@ impl Owner {
         {
             let mut waiting = Vec::new();
             self.take(job, &mut waiting);
-            while self.notes.len() < GROUP_MAX
+            while self.notes.all().len() < GROUP_MAX
                 && let Ok(job) = jobs.try_recv()
             {
                 self.take(job, &mut waiting);
@@ -469,10 +201,12 @@ impl Owner {
             for done in waiting {
                 let _ = done.send(());
             }
-            self.leave_out_what_nobody_waits_for();
+            if self.notes.all().len() > GROUP_MAX {
+                self.notes.leave_out_what_nobody_waits_for();
+            }
             let more = self.group.len().saturating_sub(WAITING_MAX);
             self.group.truncate(WAITING_MAX);
-            self.gauge.given_up(more as u64);
+            self.state.gauge.given_up(more as u64);
         }
         if let Some(beside) = beside {
             self.note_beside(beside);
@@ -481,60 +215,43 @@ impl Owner {
         thread::park_timeout(until.saturating_duration_since(machine()));
     }
 
-    /// Leaves out notes whose callers have given up, so that they are not heaped up while the file is not there.
-    fn leave_out_what_nobody_waits_for(&mut self) {
-        if self.notes.len() <= GROUP_MAX {
-            return;
-        }
-        let mut refused = HashSet::new();
-        for (note, done) in std::mem::take(&mut self.notes).into_iter().zip(std::mem::take(&mut self.noted)) {
-            let stays = match &note {
-                _ if !done.is_closed() => true,
-                DurableWrite::Accept { id, .. } => !refused.insert(*id),
-                DurableWrite::Forget(CallSelector::Call(id)) => !refused.remove(id),
-                DurableWrite::Forget(_) => true,
-                _ => false,
-            };
-            if stays {
-                self.notes.push(note);
-                self.noted.push(done);
-            }
-        }
-    }
-
     /// Writes what is noted of durable calls beside the process that has the file; what fails waits.
     fn note_beside(&mut self, beside: &mut Option<OpenFile>) {
-        if self.notes.is_empty() {
+        if self.notes.all().is_empty() {
             return;
         }
-        match self.try_note(beside) {
-            Ok(changed) => self.told(changed),
-            Err(error) => {
-                tracing::debug!(path = %self.spec.path.display(), %error, "durable calls wait for the file");
-                *beside = None;
-            }
+        if let Err(error) = self.try_note(beside) {
+            tracing::debug!(path = %self.spec.path.display(), %error, "durable calls wait for the file");
+            *beside = None;
         }
     }
 
-    fn try_note(&self, beside: &mut Option<OpenFile>) -> Result<Vec<usize>, OpenError> {
+    fn try_note(&mut self, beside: &mut Option<OpenFile>) -> Result<(), OpenError> {
         let file = match beside.take().filter(|file| file.is_at(&self.spec.path)) {
             Some(file) => beside.insert(file),
             None => beside.insert(file::beside_writer(&self.spec.path)?),
         };
+        self.set_file(file.id);
         let change = file.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let changed = self.notes.iter().map(|note| note.write(&change)).collect::<rusqlite::Result<_>>()?;
+        let changed = self.notes.all().iter().map(|note| note.write(&change)).collect::<rusqlite::Result<_>>()?;
         change.commit()?;
-        if self.notes.iter().any(DurableWrite::forgets) {
+        if self.notes.all().iter().any(DurableWrite::forgets) {
             let _ = file::empty_journal(&file.connection);
         }
-        Ok(changed)
+        self.notes.told(changed);
+        Ok(())
     }
 
-    /// Tells those who wait for them that notes are written.
-    fn told(&mut self, changed: Vec<usize>) {
-        self.notes.clear();
-        for (done, changed) in self.noted.drain(..).zip(changed) {
-            let _ = done.send(changed);
+    /// Notes which file it has now: another one than before has nothing of what that one kept.
+    fn set_file(&mut self, file: Option<FileId>) {
+        if file.is_none() || self.file == file {
+            return;
+        }
+        if std::mem::replace(&mut self.file, file).is_some() {
+            tracing::error!(path = %self.spec.path.display(), "the store's file is gone; a new one is made");
+            self.state.files.fetch_add(1, Relaxed);
+            self.known.append(&mut self.news);
+            std::mem::swap(&mut self.known, &mut self.news);
         }
     }
 
@@ -545,7 +262,7 @@ impl Owner {
             None => {
                 let waiting = jobs.try_iter().filter(|job| matches!(job, Job::Record(_))).count();
                 let lost = (self.group.len() + waiting) as u64;
-                self.gauge.given_up(lost);
+                self.state.gauge.given_up(lost);
                 let path = self.spec.path.display();
                 tracing::error!(%path, %error, lost, "the store has no file; records are lost");
             }
@@ -571,7 +288,7 @@ impl Owner {
             if is_record {
                 thread::park_timeout(GATHER);
             }
-            while self.group.len() + self.notes.len() < GROUP_MAX
+            while self.group.len() + self.notes.all().len() < GROUP_MAX
                 && let Ok(job) = jobs.try_recv()
             {
                 is_last |= matches!(job, Job::Finish(_));
@@ -597,10 +314,7 @@ impl Owner {
         match job {
             Job::Record(record) => self.group.push(record),
             Job::Memory => {}
-            Job::DurableCall(note, done) => {
-                self.notes.push(note);
-                self.noted.push(done);
-            }
+            Job::DurableCall(note, done) => self.notes.push(note, done),
             Job::Flush(done) | Job::Finish(done) => waiting.push(done),
         }
     }
@@ -611,7 +325,7 @@ impl Owner {
         let forgotten = ledger.as_mut().map(|ledger| (ledger.forget(&self.spec, now), ledger.bytes()));
         match forgotten {
             Some((Ok(more), bytes)) => {
-                self.gauge.written(0, bytes);
+                self.state.gauge.written(0, bytes);
                 more
             }
             // Writing the next group finds the problem.
@@ -628,17 +342,17 @@ impl Owner {
         let (mut wait, mut tries) = (AGAIN.0, 0);
         while let Err(problem) = self.try_write(hold, ledger) {
             *ledger = None;
-            if self.gauge.set_problem(Some(&problem)) {
+            if self.state.gauge.set_problem(Some(&problem)) {
                 tracing::error!(path = %self.spec.path.display(), problem, "the store cannot write; records wait");
             }
             tries += 1;
-            if self.standing.is_closing.load(Relaxed) && tries >= LAST_TRIES {
+            if self.state.is_closing.load(Relaxed) && tries >= LAST_TRIES {
                 return self.give_up();
             }
             thread::park_timeout(wait);
             wait = AGAIN.1.min(wait * 2);
         }
-        if self.gauge.set_problem(None) {
+        if self.state.gauge.set_problem(None) {
             tracing::info!(path = %self.spec.path.display(), "the store writes again");
         }
         self.panics = 0;
@@ -646,21 +360,19 @@ impl Owner {
 
     fn try_write(&mut self, hold: &WriteLock, ledger: &mut Option<LedgerFile>) -> Result<(), String> {
         if ledger.as_ref().is_some_and(|ledger| !ledger.is_of(hold)) {
-            tracing::error!(path = %self.spec.path.display(), "the store's file is gone; a new one is made");
             *ledger = None;
-            self.standing.files.fetch_add(1, Relaxed);
         }
         let open = match ledger {
             Some(open) => open,
             None => {
-                self.known.append(&mut self.news);
-                std::mem::swap(&mut self.known, &mut self.news);
-                ledger.insert(LedgerFile::open(hold).map_err(|error| error.to_string())?)
+                let opened = LedgerFile::open(hold).map_err(|error| error.to_string())?;
+                self.set_file(opened.file_id());
+                ledger.insert(opened)
             }
         };
-        let lost = self.lost_before + self.gauge.lost();
-        self.news.append(&mut lock(&self.memories));
-        let has_none = self.group.is_empty() && self.news.is_empty() && self.notes.is_empty();
+        let lost = self.lost_before + self.state.gauge.lost();
+        self.news.append(&mut lock(&self.state.memories));
+        let has_none = self.group.is_empty() && self.news.is_empty() && self.notes.all().is_empty();
         if has_none && lost <= open.lost() {
             return Ok(());
         }
@@ -669,27 +381,25 @@ impl Owner {
         }
         #[cfg(test)]
         super::tests::trouble(&self.spec.path, |sql| open.trouble(sql)).map_err(|error| told(&error))?;
-        open.count(lock(&self.counted).clone());
-        let (news, notes) = (self.news.values(), &self.notes);
-        let changed = open.write(self.first, &self.group, lost, news, notes).map_err(|error| told(&error))?;
-        self.gauge.written(self.group.len() as u64, open.bytes());
+        open.count(lock(&self.state.counted).clone());
+        let written = open.write(self.first, &self.group, lost, self.news.values(), self.notes.all());
+        let changed = written.map_err(|error| told(&error))?;
+        self.state.gauge.written(self.group.len() as u64, open.bytes());
         self.group.clear();
         self.known.append(&mut self.news);
         self.first = 0;
-        self.told(changed);
+        self.notes.told(changed);
         Ok(())
     }
 
     fn give_up(&mut self) {
         let lost = self.group.len() as u64;
-        self.gauge.given_up(lost);
+        self.state.gauge.given_up(lost);
         tracing::error!(path = %self.spec.path.display(), lost, "these records could not be written and are dropped");
         self.group.clear();
         self.news.clear();
         self.first = 0;
-        // Waiters see the end of their channel.
-        self.notes.clear();
-        self.noted.clear();
+        self.notes.give_up();
         self.panics = 0;
     }
 }
@@ -706,7 +416,7 @@ fn machine() -> Instant {
 }
 
 #[expect(clippy::disallowed_methods, reason = "how old a record is, is told by the wall's clock")]
-fn wall() -> SystemTime {
+pub(super) fn wall() -> SystemTime {
     SystemTime::now()
 }
 

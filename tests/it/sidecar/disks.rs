@@ -190,6 +190,24 @@ impl House {
         }
     }
 
+    /// Begins a durable call of two seconds, and returns its live stream and its id.
+    async fn running(&self) -> (Exchange, String) {
+        let words = (0..100).map(|word| format!("w{word}")).collect::<Vec<_>>().join(" ");
+        let asked = body(json!({"input": words, "stream": true})).to_string();
+        let mut live = Exchange::begin(self.to(), "POST", "/v1/responses", &[], &asked).await;
+        live.until(|seen| seen.contains(" w5\"") || seen.contains("w5 \"")).await;
+        let id = http::events(&live.so_far())[0]["response"]["id"].as_str().expect("an id").to_owned();
+        (live, id)
+    }
+
+    /// Who reads a call whose file is gone is told so, and never an end that nobody brought.
+    async fn is_told_as_lost(&self, (live, id): (Exchange, String)) {
+        let seen = live.end().await;
+        assert!(seen.body.contains("was deleted or moved") && !seen.body.contains("cancelled"), "{seen:?}");
+        let failed = get(self.to(), &id).await.json();
+        assert_eq!(failed["status"], "failed", "{failed}");
+    }
+
     async fn health(&self) -> Value {
         http::get(self.to(), "/health").await.json()
     }
@@ -352,25 +370,44 @@ async fn a_file_that_is_deleted_under_a_running_sidecar_is_begun_anew_and_its_ca
     house.answered(3).await;
     let ended_before = id(&post(house.to(), &[], json!({})).await);
     ended(house.to(), &ended_before).await;
-    let words = (0..100).map(|word| format!("w{word}")).collect::<Vec<_>>().join(" ");
-    let asked = body(json!({"input": words, "stream": true})).to_string();
-    let mut live = Exchange::begin(house.to(), "POST", "/v1/responses", &[], &asked).await;
-    live.until(|seen| seen.contains(" w5\"") || seen.contains("w5 \"")).await;
-    let running = http::events(&live.so_far())[0]["response"]["id"].as_str().expect("an id").to_owned();
+    let running = house.running().await;
     let spent = house.health().await["budgets"][0]["spent"].as_f64().expect("a number");
     fs::remove_file(house.file()).expect("a file");
     house.answered(3).await;
     house.until_logged("the store's file is gone; a new one is made").await;
     let health = house.until(is_well).await;
     assert!(health["budgets"][0]["spent"].as_f64().expect("a number") >= spent, "{health}");
-    // Who reads a call that it kept is told, and never an end that nobody brought.
-    let seen = live.end().await;
-    assert!(seen.body.contains("was deleted or moved") && !seen.body.contains("cancelled"), "{seen:?}");
-    let failed = get(house.to(), &running).await.json();
-    assert_eq!(failed["status"], "failed", "{failed}");
+    house.is_told_as_lost(running).await;
     assert_eq!(get(house.to(), &ended_before).await.json()["status"], "completed", "it is remembered");
     let answer = id(&post(house.to(), &[], json!({})).await);
     ended(house.to(), &answer).await;
     assert!((4..=6).contains(&house.attempts().await), "what ended since");
     assert!(house.is_whole("kept.db"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_goes_while_it_cannot_be_written_fails_its_calls_as_lost_and_not_as_cancelled() {
+    for (name, is_deleted) in [("moved-ill", false), ("deleted-ill", true)] {
+        let house = House::new(name).await;
+        let running = house.running().await;
+        fs::write(house.folder.join("read-only"), "").expect("a file");
+        house.until(|health| !is_well(health)).await;
+        // It is closed now: a new file may get the number of the old one.
+        for ending in ["-wal", "-shm", ""] {
+            let file = house.folder.join(format!("kept.db{ending}"));
+            let gone = if is_deleted {
+                fs::remove_file(&file)
+            } else {
+                fs::rename(&file, house.folder.join(format!("old.db{ending}")))
+            };
+            assert!(gone.is_ok() || !ending.is_empty(), "{gone:?}");
+        }
+        fs::remove_file(house.folder.join("read-only")).expect("a file");
+        house.until_logged("the store's file is gone; a new one is made").await;
+        house.until(is_well).await;
+        house.is_told_as_lost(running).await;
+        let answer = id(&post(house.to(), &[], json!({})).await);
+        ended(house.to(), &answer).await;
+        assert!(house.is_whole("kept.db") && (is_deleted || house.is_whole("old.db")));
+    }
 }
