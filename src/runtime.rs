@@ -1,6 +1,6 @@
 //! The public interface: one handle for everything.
 
-#[cfg(feature = "store")]
+#[cfg_attr(not(feature = "store"), path = "runtime/not_kept.rs")]
 mod kept;
 mod page;
 #[cfg(feature = "serialise")]
@@ -19,28 +19,22 @@ use crate::actors::classify::Classify;
 use crate::actors::front;
 use crate::actors::log_writer;
 use crate::actors::responder::Responder;
-#[cfg(not(feature = "store"))]
-use crate::actors::root::Recalled;
 use crate::actors::root::Root;
 use crate::actors::shared::Shared;
 use crate::actors::sink::AddedObserver;
 use crate::actors::to_root::RootMessage;
 use crate::actors::work::Work;
 use crate::config::{Config, ProviderConfig, RouteConfig};
-#[cfg(feature = "store")]
-use crate::policy::durable_store::DurableStore;
-#[cfg(feature = "store")]
-use crate::policy::memory::MemoryStore;
 use crate::policy::snapshot::Force;
 use crate::spec::Setup;
-#[cfg(feature = "store")]
-use crate::store::Store;
 #[cfg(feature = "sidecar")]
 use crate::words::Durable;
 use crate::words::{
     AttemptRecord, CallId, ChatRequest, ConfigError, ConfigErrors, EmbedRequest, Embeddings, Error, Event, Hold,
     Priority, Reply, Reset, TargetId,
 };
+
+use self::kept::Kept;
 
 #[cfg(feature = "sidecar")]
 pub(crate) use crate::actors::blocking_pool::{BlockingPool, LONG_BYTES};
@@ -100,9 +94,7 @@ pub struct Runtime {
     root: Arc<StopOnDrop>,
     /// The executor that it runs on; a caller may be on another.
     executor: Handle,
-    /// The store of records.
-    #[cfg(feature = "store")]
-    store: Option<Arc<Store>>,
+    kept: Kept,
 }
 
 struct StopOnDrop(ActorRef<RootMessage>, Arc<AtomicBool>);
@@ -193,7 +185,6 @@ pub struct Builder {
     config: Config,
     observers: Vec<AddedObserver>,
     classify: Option<Classify>,
-    #[cfg(feature = "store")]
     follows: bool,
 }
 
@@ -353,38 +344,13 @@ impl Builder {
     }
 
     async fn start_under(self, supervisor: Option<ActorCell>) -> Result<Runtime, StartError> {
-        #[cfg_attr(not(feature = "store"), expect(unused_mut, reason = "only what is kept is added"))]
-        let (limits, mut setup) = self.config.check()?;
+        let Self { config, mut observers, classify, follows } = self;
+        let (limits, mut setup) = config.check()?;
         let executor = executor()?;
-        #[cfg(feature = "store")]
-        let (store, observers) = {
-            let mut observers = self.observers;
-            (kept::open(&limits, &mut observers, self.follows).await?, observers)
-        };
-        #[cfg(not(feature = "store"))]
-        let observers = self.observers;
-        let shared = Arc::new(Shared::new(
-            limits,
-            observers,
-            self.classify,
-            #[cfg(feature = "store")]
-            store.clone().map(|store| store as Arc<dyn DurableStore>),
-            #[cfg(not(feature = "store"))]
-            None,
-            #[cfg(feature = "store")]
-            store.clone().map(|store| store as Arc<dyn MemoryStore>),
-        ));
-        #[cfg(feature = "store")]
-        if let Some(store) = &store {
-            kept::recall(store, &shared, &mut setup).await;
-        }
-        #[cfg(feature = "store")]
-        let (recalled, served) = match &store {
-            Some(store) => kept::recollect(store, &shared, &setup).await,
-            None => Default::default(),
-        };
-        #[cfg(not(feature = "store"))]
-        let recalled = Recalled::default();
+        let kept = Kept::open(&limits, &mut observers, follows).await?;
+        let shared = Arc::new(Shared::new(limits, observers, classify, kept.durable_store()));
+        kept.add_spent(&shared, &mut setup).await;
+        let (recalled, served) = kept.recollect(&shared, &setup).await;
         shared.prices.replace(&setup.prices, &shared.blocking_pool).await;
         let arguments = (shared.clone(), setup, recalled);
         let started = match supervisor {
@@ -392,21 +358,10 @@ impl Builder {
             None => Actor::spawn(None, Root, arguments).await,
         };
         let (root, _) = started.map_err(|error| StartError::Actors(Box::new(error)))?;
-        #[cfg(feature = "store")]
-        kept::resume(&shared, served);
-        #[cfg(feature = "store")]
-        if let Some(store) = &store {
-            kept::follow(store, &shared).await;
-        }
+        kept.resume(&shared, served).await;
         log_writer::take_up_all(&shared).await;
         let stop = StopOnDrop(root, shared.draining.clone());
-        Ok(Runtime {
-            shared,
-            root: Arc::new(stop),
-            executor,
-            #[cfg(feature = "store")]
-            store,
-        })
+        Ok(Runtime { shared, root: Arc::new(stop), executor, kept })
     }
 }
 
@@ -650,17 +605,11 @@ impl Runtime {
     }
 
     /// Adds to a configuration what stands in files: prices, and what was spent before of the budgets that it brings.
-    #[cfg_attr(not(feature = "store"), expect(unused_mut, reason = "only what is kept is added"))]
     async fn with_what_is_read(&self, mut setup: Setup) -> Result<Setup, StartError> {
-        let shared = self.shared.clone();
-        #[cfg(feature = "store")]
-        let store = self.store.clone();
+        let (shared, kept) = (self.shared.clone(), self.kept.clone());
         let reading = async move {
             shared.prices.replace(&setup.prices, &shared.blocking_pool).await;
-            #[cfg(feature = "store")]
-            if let Some(store) = &store {
-                kept::recall(store, &shared, &mut setup).await;
-            }
+            kept.add_spent(&shared, &mut setup).await;
             setup
         };
         #[expect(clippy::disallowed_methods, reason = "its caller waits for its end, on any executor")]
@@ -672,8 +621,7 @@ impl Runtime {
     /// when that was told once, or could not be.
     #[cfg(feature = "sidecar")]
     pub(crate) async fn tell_next(&self) {
-        let Some(store) = &self.store else { return };
-        let telling = kept::tell_reserved(store, &self.shared).await;
+        let Some(telling) = self.kept.tell_reserved(&self.shared).await else { return };
         #[expect(clippy::disallowed_methods, reason = "it ends with the runtime")]
         self.within(|| drop(tokio::spawn(telling)));
     }
@@ -685,8 +633,7 @@ impl Runtime {
     /// If nothing is kept, or the file cannot be read.
     #[cfg(feature = "store")]
     pub async fn ledger(&self, question: Question) -> Result<Statement, LedgerError> {
-        let store = self.store.clone().ok_or(LedgerError::NotKept)?;
-        let asking = kept::ask(store, self.shared.clone(), question);
+        let asking = self.kept.clone().ask(self.shared.clone(), question);
         #[expect(clippy::disallowed_methods, reason = "whoever asked waits for its answer, on whatever executor")]
         let asking = self.within(|| tokio::spawn(asking));
         asking.await.unwrap_or(Err(LedgerError::NotKept))
@@ -698,9 +645,7 @@ impl Runtime {
         self.shared.draining.store(true, Relaxed);
         self.shared.parking.wake_all();
         self.shared.tell(Event::Draining);
-        let (shared, root) = (self.shared.clone(), self.root.0.clone());
-        #[cfg(feature = "store")]
-        let store = self.store.clone();
+        let (shared, root, kept) = (self.shared.clone(), self.root.0.clone(), self.kept.clone());
         let stopping = async move {
             let all = u32::try_from(shared.limits.calls_max).unwrap_or(u32::MAX);
             let _ = tokio::time::timeout(deadline, shared.places.acquire_many(all)).await;
@@ -714,10 +659,7 @@ impl Runtime {
                 }
             };
             let _ = tokio::time::timeout(TOLD_MAX, told).await;
-            #[cfg(feature = "store")]
-            if let Some(store) = store {
-                store.finish().await;
-            }
+            kept.finish().await;
             left
         };
         // It runs on the runtime's executor, wherever the caller is: there it is finished and finds timers.
@@ -741,7 +683,7 @@ impl Runtime {
     /// be taken up yet.
     #[cfg(feature = "sidecar")]
     pub(crate) fn is_behind(&self) -> bool {
-        self.store.as_ref().is_some_and(|store| store.is_behind())
+        self.kept.is_behind()
     }
 
     fn runs(&self) -> bool {

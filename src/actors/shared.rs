@@ -30,8 +30,6 @@ use super::to_router::RouterCommand;
 use super::work::Work;
 use crate::policy::durable_store::DurableStore;
 use crate::policy::local_fault::{ClockNews, Clocks, LocalFault};
-#[cfg(feature = "store")]
-use crate::policy::memory::MemoryStore;
 use crate::policy::retry_budget::RetryBudget;
 use crate::policy::store_health::StoreHealth;
 use crate::spec::{Limits, TargetSpec};
@@ -54,7 +52,7 @@ pub(crate) struct Shared {
     pub(crate) parking: Arc<Parking>,
     /// The calls that have a log.
     pub(super) registry: Arc<CallRegistry>,
-    /// The store of durable calls.
+    /// What outlives the process.
     pub(crate) durable_store: Option<Arc<dyn DurableStore>>,
     /// The lists of prices.
     pub(crate) prices: Prices,
@@ -78,9 +76,6 @@ pub(crate) struct Shared {
     pub(crate) recorder: Arc<Recorder>,
     /// The observers: records go only through here.
     pub(crate) sink: Sink,
-    /// The part that keeps everything in a file.
-    #[cfg(feature = "store")]
-    store: Option<Arc<dyn MemoryStore>>,
     /// The runtime's number, which makes its calls' ids unique.
     runtime: u64,
     calls_begun: AtomicU64,
@@ -112,7 +107,6 @@ impl Shared {
         observers: impl IntoIterator<Item = AddedObserver>,
         classify: Option<Classify>,
         durable_store: Option<Arc<dyn DurableStore>>,
-        #[cfg(feature = "store")] store: Option<Arc<dyn MemoryStore>>,
     ) -> Self {
         let recorder = Arc::new(Recorder::new(limits.ledger_max, limits.recorder_max));
         let ours = |name: &str, observer| AddedObserver { name: name.into(), observer, in_place: true };
@@ -142,8 +136,6 @@ impl Shared {
             calls_begun: AtomicU64::new(0),
             recorder,
             sink: Sink::new(own.into_iter().chain(observers)),
-            #[cfg(feature = "store")]
-            store,
             runtime: rand::random(),
             pins: Mutex::default(),
             local_fault: Mutex::default(),
@@ -223,22 +215,14 @@ impl Shared {
     }
 
     /// Returns the state of the store, if there is one.
-    #[cfg(feature = "store")]
     pub(crate) fn store(&self) -> Option<StoreHealth> {
-        self.store.as_ref().map(|store| store.health())
+        self.durable_store.as_ref().map(|store| store.health())
     }
 
     /// Returns the store of what is known of providers, if that is to outlive the process.
     #[cfg(feature = "store")]
-    pub(super) fn keeps(&self) -> Option<&Arc<dyn MemoryStore>> {
-        self.store.as_ref().filter(|_| self.limits.store.as_ref().is_some_and(|spec| spec.warm))
-    }
-
-    /// Nothing is kept.
-    #[cfg(not(feature = "store"))]
-    #[expect(clippy::unused_self, reason = "with the feature `store` it has one")]
-    pub(crate) const fn store(&self) -> Option<StoreHealth> {
-        None
+    pub(super) fn keeps(&self) -> Option<&Arc<dyn DurableStore>> {
+        self.durable_store.as_ref().filter(|_| self.limits.store.as_ref().is_some_and(|spec| spec.warm))
     }
 
     pub(crate) fn table(&self) -> Arc<Table> {

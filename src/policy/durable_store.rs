@@ -1,9 +1,12 @@
-//! The interface of a store that keeps durable calls beyond the process.
+//! The interface of a store that keeps durable calls, and what is known of providers, beyond the process.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+#[cfg(feature = "store")]
+use super::memory::Memory;
+use super::store_health::StoreHealth;
 use crate::words::{CallId, ChatRequest, Durable, Error, ReplyEvent};
 
 /// An item that a reader gets of a call. `Finished` or an error is the last.
@@ -69,8 +72,13 @@ pub enum CallSelector {
     Before(SystemTime),
 }
 
-/// A store of durable calls. Its reads block on a disk: call them where that holds up no other task.
+/// What outlives the process. Reads of calls block on a disk: call them where that holds up no other task.
 pub trait DurableStore: Send + Sync + 'static {
+    /// Returns its state.
+    fn health(&self) -> StoreHealth;
+    /// Keeps what is known of a provider, instead of what was known of it before. It waits for nothing.
+    #[cfg(feature = "store")]
+    fn keep(&self, memory: Memory);
     /// Keeps a call of which nothing was delivered yet.
     fn accept(&self, call: &KeptCall) -> WriteFuture;
     /// Keeps that a call is about to be sent, and by how many `processes` until now. Changes nothing where it has ended

@@ -16,7 +16,6 @@ use sha2::{Digest as _, Sha256};
 use super::admission::Admission;
 use super::budget::KnownBill;
 use super::persist::{self, Persist, Reader, SchemaHash, Writer};
-use super::store_health::StoreHealth;
 use super::tokens::TokenModel;
 
 /// Raise it when a field means something else under the same name.
@@ -27,15 +26,6 @@ const DRIFT: Duration = Duration::from_secs(2);
 const SET_MIN: Duration = Duration::from_secs(10);
 /// The longest absence that is believed by the wall's clock alone.
 const AWAY_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
-/// Keeps what is known of providers beyond the process.
-pub trait MemoryStore: Send + Sync {
-    /// Returns the state of the store.
-    fn health(&self) -> StoreHealth;
-
-    /// Keeps what is known of a provider, instead of what was known of it before. It waits for nothing.
-    fn keep(&self, memory: Memory);
-}
 
 /// The state of a provider.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use crate::actors::shared::{STORE, Shared};
 use crate::actors::sink::AddedObserver;
 use crate::actors::to_router::RouterCommand;
 use crate::policy::budget::Budget;
-use crate::policy::durable_store::DurableStore as _;
+use crate::policy::durable_store::DurableStore;
 use crate::policy::memory::Elapsed;
 use crate::policy::routing::IDLE_MAX;
 use crate::policy::statement::{Question, Statement};
@@ -20,63 +20,181 @@ use crate::spec::{Limits, Setup};
 use crate::store::{self, LedgerError, OpenError, Recollection, ServedSession, Store};
 use crate::words::{ConfigError, TargetId};
 
-/// Opens the configured store, if there is one; its writer gets a record of each attempt and call that ends.
-pub(super) async fn open(
-    limits: &Limits,
-    observers: &mut Vec<AddedObserver>,
-    follows: bool,
-) -> Result<Option<Arc<Store>>, ConfigError> {
-    let Some(spec) = &limits.store else { return Ok(None) };
-    let of_file = |field: &str, error: OpenError| ConfigError::new(field, format!("{} {error}", spec.path.display()));
-    let store = Store::open(spec.clone(), follows).await.map_err(|error| match error {
-        OpenError::Key { at, problem } => ConfigError::new(format!("store.encryption_keys[{at}]"), problem),
-        OpenError::Sealed { .. } => of_file("store.encryption_keys", error),
-        _ => of_file("store.path", error),
-    });
-    let store = Arc::new(store?);
-    observers.push(AddedObserver { name: STORE.into(), observer: store.clone(), in_place: true });
-    Ok(Some(store))
-}
-
-/// Looks up in the store what was spent of budgets that are new: before the process began, or before a reload brought
-/// them.
-pub(super) async fn recall(store: &Store, shared: &Shared, setup: &mut Setup) {
-    #[expect(clippy::disallowed_methods, reason = "budgets renew by the calendar, which is the wall's")]
-    let now = SystemTime::now();
-    let counted = shared.budgets.budgets();
-    let is_new = |budget: &Budget| !counted.iter().any(|one| one.counts_as(budget));
-    let new: Vec<_> = setup.budgets.iter().cloned().enumerate().filter(|(_, budget)| is_new(budget)).collect();
-    if !new.is_empty() {
-        store.flush().await;
-    }
-    store.count(&setup.budgets, now);
-    if new.is_empty() {
-        return;
-    }
-    let path = store.path().to_owned();
-    let look = move || {
-        let spent = |(at, budget): (usize, Budget)| (budget.name.clone(), store::recall(&path, at, &budget, now));
-        new.into_iter().map(spent).collect::<Vec<_>>()
-    };
-    for (budget, spent) in shared.blocking_pool.run(true, look).await {
-        match spent {
-            Ok(spent) => setup.spent.extend(store.add_up(&setup.budgets, spent)),
-            Err(error) => {
-                tracing::error!(%budget, %error, "what was spent before cannot be read: the budget starts from zero");
-            }
-        }
-    }
-}
-
 /// How often what the process before this one spends is read.
 const LOOK: Duration = Duration::from_millis(100);
 /// The longest that a process which is to be followed waits for its file.
 #[cfg(feature = "sidecar")]
 const TOLD_MAX: Duration = Duration::from_secs(1);
 
+/// What is kept, if anything is.
+#[derive(Clone)]
+pub(super) struct Kept(Option<Arc<Store>>);
+
+impl Kept {
+    /// Opens the configured store, if there is one; its writer gets a record of each attempt and call that ends.
+    pub(super) async fn open(
+        limits: &Limits,
+        observers: &mut Vec<AddedObserver>,
+        follows: bool,
+    ) -> Result<Self, ConfigError> {
+        let Some(spec) = &limits.store else { return Ok(Self(None)) };
+        let of_file =
+            |field: &str, error: OpenError| ConfigError::new(field, format!("{} {error}", spec.path.display()));
+        let store = Store::open(spec.clone(), follows).await.map_err(|error| match error {
+            OpenError::Key { at, problem } => ConfigError::new(format!("store.encryption_keys[{at}]"), problem),
+            OpenError::Sealed { .. } => of_file("store.encryption_keys", error),
+            _ => of_file("store.path", error),
+        });
+        let store = Arc::new(store?);
+        observers.push(AddedObserver { name: STORE.into(), observer: store.clone(), in_place: true });
+        Ok(Self(Some(store)))
+    }
+
+    /// Returns it for those that keep something in it.
+    pub(super) fn durable_store(&self) -> Option<Arc<dyn DurableStore>> {
+        self.0.clone().map(|store| store as Arc<dyn DurableStore>)
+    }
+
+    /// Looks up in the store what was spent of budgets that are new: before the process began, or before a reload
+    /// brought them.
+    pub(super) async fn add_spent(&self, shared: &Shared, setup: &mut Setup) {
+        let Some(store) = &self.0 else { return };
+        #[expect(clippy::disallowed_methods, reason = "budgets renew by the calendar, which is the wall's")]
+        let now = SystemTime::now();
+        let counted = shared.budgets.budgets();
+        let is_new = |budget: &Budget| !counted.iter().any(|one| one.counts_as(budget));
+        let new: Vec<_> = setup.budgets.iter().cloned().enumerate().filter(|(_, budget)| is_new(budget)).collect();
+        if !new.is_empty() {
+            store.flush().await;
+        }
+        store.count(&setup.budgets, now);
+        if new.is_empty() {
+            return;
+        }
+        let path = store.path().to_owned();
+        let look = move || {
+            let spent = |(at, budget): (usize, Budget)| (budget.name.clone(), store::recall(&path, at, &budget, now));
+            new.into_iter().map(spent).collect::<Vec<_>>()
+        };
+        for (budget, spent) in shared.blocking_pool.run(true, look).await {
+            match spent {
+                Ok(spent) => setup.spent.extend(store.add_up(&setup.budgets, spent)),
+                Err(error) => {
+                    let what = "what was spent before cannot be read: the budget starts from zero";
+                    tracing::error!(%budget, %error, "{what}");
+                }
+            }
+        }
+    }
+
+    /// Returns the state of the configured providers that earlier processes kept, and logs what is not used. After an
+    /// error the start goes on without it.
+    pub(super) async fn recollect(&self, shared: &Arc<Shared>, setup: &Setup) -> (Recalled, Vec<ServedSession>) {
+        let nothing = || (Recalled::new(), Vec::new());
+        let is_warm = shared.limits.store.as_ref().is_some_and(|spec| spec.warm);
+        let Some(store) = self.0.as_ref().filter(|_| is_warm) else { return nothing() };
+        let path = store.path().to_owned();
+        let look = move || (store::recollect(&path, IDLE_MAX), store::moment());
+        let ((found, moment), now) = (shared.blocking_pool.run(true, look).await, now());
+        let Recollection { kept, served } = match found {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(%error, "the health kept from before cannot be read: all providers start without it");
+                return nothing();
+            }
+        };
+        let mut recalled = Recalled::new();
+        let mut clock_told = false;
+        for kept in kept {
+            let Some(spec) = setup.providers.iter().find(|spec| *spec.name == *kept.provider) else { continue };
+            let (provider, ago) = (&*spec.name, kept.at.ago(&moment));
+            clock_told = clock_told || tell_of_clock(ago);
+            if !kept.is_ours() {
+                tracing::info!(provider, "its health kept from before is of another version: it starts without it");
+                continue;
+            }
+            let then = ago.time().and_then(|time| now.checked_sub(time));
+            let Some(mut memory) = kept.read(then, now) else {
+                tracing::warn!(provider, "its health kept from before is damaged: it starts without it");
+                continue;
+            };
+            let bills = std::mem::take(&mut memory.bills);
+            match CarriedState::from(memory, spec).await {
+                Some(known) => {
+                    shared.budgets.take_up(bills);
+                    tracing::info!(provider, age = ?ago.time(), "continues with its health kept from before");
+                    recalled.insert(spec.name.clone(), known);
+                }
+                None => {
+                    tracing::info!(provider, "has another address now: it starts without its health kept from before");
+                }
+            }
+        }
+        (recalled, served)
+    }
+
+    /// Goes on where processes before this one were, once the actors run: tells the router which targets served
+    /// sessions, by its clock, and counts what a process spends that still has the file.
+    pub(super) async fn resume(&self, shared: &Arc<Shared>, served: Vec<ServedSession>) {
+        let now = now();
+        let at = |ago: Duration| now.checked_sub(ago);
+        let known = served.into_iter().filter_map(|it| {
+            let target = TargetId { provider: it.provider.into(), model: it.model.into() };
+            Some((it.session, target, at(it.ago)?))
+        });
+        let known: Vec<_> = known.collect();
+        if !known.is_empty() {
+            shared.router.send(RouterCommand::Resume(known));
+        }
+        if let Some(store) = &self.0 {
+            follow(store, shared).await;
+        }
+    }
+
+    /// Writes what waits, at the end.
+    pub(super) async fn finish(&self) {
+        if let Some(store) = &self.0 {
+            store.finish().await;
+        }
+    }
+
+    /// Tells whether another process, which this one follows, still has the file.
+    #[cfg(feature = "sidecar")]
+    pub(super) fn is_behind(&self) -> bool {
+        self.0.as_ref().is_some_and(|store| store.is_behind())
+    }
+
+    /// Tells the process that is to follow what attempts in flight may still cost. Returns what goes on telling it, as
+    /// long as the runtime lives.
+    #[cfg(feature = "sidecar")]
+    pub(super) async fn tell_reserved(&self, shared: &Arc<Shared>) -> Option<impl Future<Output = ()> + use<>> {
+        let store = self.0.as_ref()?;
+        let mut told = shared.budgets.reserved();
+        let _ = tokio::time::timeout(TOLD_MAX, store.tell_reserved(told.clone())).await;
+        let (store, shared) = (Arc::downgrade(store), Arc::downgrade(shared));
+        Some(async move {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                let (Some(store), Some(shared)) = (store.upgrade(), shared.upgrade()) else { return };
+                let reserved = shared.budgets.reserved();
+                if reserved != told && store.tell_reserved(reserved.clone()).await.is_ok() {
+                    told = reserved;
+                }
+            }
+        })
+    }
+
+    /// Answers a question with all that had ended before it was asked.
+    pub(super) async fn ask(self, shared: Arc<Shared>, question: Question) -> Result<Statement, LedgerError> {
+        let store = self.0.ok_or(LedgerError::NotKept)?;
+        store.flush().await;
+        shared.blocking_pool.run(true, move || crate::store::ask_file(store.path(), &question)).await
+    }
+}
+
 /// Counts for the budgets, until the file is this process's own, what the process that has it spends, and what its
 /// attempts in flight may still cost.
-pub(super) async fn follow(store: &Arc<Store>, shared: &Arc<Shared>) {
+async fn follow(store: &Arc<Store>, shared: &Arc<Shared>) {
     if store.may_take_over() {
         return;
     }
@@ -134,51 +252,6 @@ async fn read_spent(store: &Store, shared: &Shared, is_over: bool, known: &mut R
     }
 }
 
-/// Returns the state of the configured providers that earlier processes kept, and logs what is not used. After an error
-/// the start goes on without it.
-pub(super) async fn recollect(store: &Store, shared: &Arc<Shared>, setup: &Setup) -> (Recalled, Vec<ServedSession>) {
-    let nothing = || (Recalled::new(), Vec::new());
-    if !shared.limits.store.as_ref().is_some_and(|spec| spec.warm) {
-        return nothing();
-    }
-    let path = store.path().to_owned();
-    let look = move || (store::recollect(&path, IDLE_MAX), store::moment());
-    let ((found, moment), now) = (shared.blocking_pool.run(true, look).await, now());
-    let Recollection { kept, served } = match found {
-        Ok(found) => found,
-        Err(error) => {
-            tracing::error!(%error, "the health kept from before cannot be read: all providers start without it");
-            return nothing();
-        }
-    };
-    let mut recalled = Recalled::new();
-    let mut clock_told = false;
-    for kept in kept {
-        let Some(spec) = setup.providers.iter().find(|spec| *spec.name == *kept.provider) else { continue };
-        let (provider, ago) = (&*spec.name, kept.at.ago(&moment));
-        clock_told = clock_told || tell_of_clock(ago);
-        if !kept.is_ours() {
-            tracing::info!(provider, "its health kept from before is of another version: it starts without it");
-            continue;
-        }
-        let then = ago.time().and_then(|time| now.checked_sub(time));
-        let Some(mut memory) = kept.read(then, now) else {
-            tracing::warn!(provider, "its health kept from before is damaged: it starts without it");
-            continue;
-        };
-        let bills = std::mem::take(&mut memory.bills);
-        match CarriedState::from(memory, spec).await {
-            Some(known) => {
-                shared.budgets.take_up(bills);
-                tracing::info!(provider, age = ?ago.time(), "continues with its health kept from before");
-                recalled.insert(spec.name.clone(), known);
-            }
-            None => tracing::info!(provider, "has another address now: it starts without its health kept from before"),
-        }
-    }
-    (recalled, served)
-}
-
 /// Logs that the clock was set. Returns whether it was.
 fn tell_of_clock(ago: Elapsed) -> bool {
     let what = match ago {
@@ -194,45 +267,6 @@ fn tell_of_clock(ago: Elapsed) -> bool {
     };
     tracing::warn!(?ago, "{what}");
     true
-}
-
-/// Tells the router which targets served sessions, by the router's clock.
-pub(super) fn resume(shared: &Shared, served: Vec<ServedSession>) {
-    let now = now();
-    let at = |ago: Duration| now.checked_sub(ago);
-    let known = served.into_iter().filter_map(|it| {
-        let target = TargetId { provider: it.provider.into(), model: it.model.into() };
-        Some((it.session, target, at(it.ago)?))
-    });
-    let known: Vec<_> = known.collect();
-    if !known.is_empty() {
-        shared.router.send(RouterCommand::Resume(known));
-    }
-}
-
-/// Tells the process that is to follow what attempts in flight may still cost. Returns what goes on telling it, as long
-/// as the runtime lives.
-#[cfg(feature = "sidecar")]
-pub(super) async fn tell_reserved(store: &Arc<Store>, shared: &Arc<Shared>) -> impl Future<Output = ()> + use<> {
-    let mut told = shared.budgets.reserved();
-    let _ = tokio::time::timeout(TOLD_MAX, store.tell_reserved(told.clone())).await;
-    let (store, shared) = (Arc::downgrade(store), Arc::downgrade(shared));
-    async move {
-        loop {
-            tokio::time::sleep(LOOK).await;
-            let (Some(store), Some(shared)) = (store.upgrade(), shared.upgrade()) else { return };
-            let reserved = shared.budgets.reserved();
-            if reserved != told && store.tell_reserved(reserved.clone()).await.is_ok() {
-                told = reserved;
-            }
-        }
-    }
-}
-
-/// Answers a question with all that had ended before it was asked.
-pub(super) async fn ask(store: Arc<Store>, shared: Arc<Shared>, question: Question) -> Result<Statement, LedgerError> {
-    store.flush().await;
-    shared.blocking_pool.run(true, move || crate::store::ask_file(store.path(), &question)).await
 }
 
 #[cfg(test)]

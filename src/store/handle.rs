@@ -18,7 +18,7 @@ use super::seal::Sealer;
 use super::state::{FileHolder, Job, StoreState};
 use crate::policy::budget::Budget;
 use crate::policy::durable_store::{CallSelector, DurableStore, Item, KeptCall, ReadError, WriteFuture};
-use crate::policy::memory::{Memory, MemoryStore};
+use crate::policy::memory::Memory;
 use crate::policy::record::{Observer, Record};
 use crate::policy::store_health::StoreHealth;
 use crate::spec::{PastSpend, StoreSpec};
@@ -159,6 +159,17 @@ const NO_ROOM: &str =
 const GONE: &str = "the store writes no more";
 
 impl DurableStore for Store {
+    fn health(&self) -> StoreHealth {
+        self.state.gauge.health()
+    }
+
+    fn keep(&self, memory: Memory) {
+        let provider = memory.provider.clone();
+        lock(&self.state.memories).insert(provider, PendingMemory::now(memory));
+        // Where the queue is full, there is a group that takes it along.
+        let _ = self.queue().map(|queue| queue.try_send(Job::Memory));
+    }
+
     fn accept(&self, call: &KeptCall) -> WriteFuture {
         let kept = self.note(DurableWrite::accept(call, &self.sealer, self.durable_bytes_max));
         Box::pin(async move { kept.await.and_then(|kept| if kept == 0 { Err(NO_ROOM.into()) } else { Ok(kept) }) })
@@ -198,19 +209,6 @@ impl DurableStore for Store {
 
     fn unfinished(&self) -> Result<Vec<CallId>, ReadError> {
         self.read(durable_writes::unfinished)
-    }
-}
-
-impl MemoryStore for Store {
-    fn health(&self) -> StoreHealth {
-        self.state.gauge.health()
-    }
-
-    fn keep(&self, memory: Memory) {
-        let provider = memory.provider.clone();
-        lock(&self.state.memories).insert(provider, PendingMemory::now(memory));
-        // Where the queue is full, there is a group that takes it along.
-        let _ = self.queue().map(|queue| queue.try_send(Job::Memory));
     }
 }
 

@@ -21,7 +21,7 @@ use crate::policy::admission::{
 use crate::policy::budget::{Budget, BudgetScope, OnSpent, Period, Unit, nanos};
 use crate::policy::durable_store::{CallSelector, DurableStore as _, KeptCall, ReadError};
 use crate::policy::explain::{CallStep, Flight};
-use crate::policy::memory::{Fingerprint, Memory, MemoryStore as _};
+use crate::policy::memory::{Fingerprint, Memory};
 use crate::policy::record::{Observer as _, Record};
 use crate::policy::statement::{GroupBy, Line, Question, Statement};
 use crate::policy::store_health::StoreHealth;
