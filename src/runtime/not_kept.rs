@@ -26,7 +26,7 @@ impl Kept {
     pub(super) async fn add_spent(&self, _: &Shared, _: &mut Setup) {}
 
     pub(super) async fn recollect(&self, _: &Arc<Shared>, _: &Setup) -> (Recalled, ()) {
-        Default::default()
+        (Recalled::new(), ())
     }
 
     pub(super) async fn resume(&self, _: &Arc<Shared>, (): ()) {}
