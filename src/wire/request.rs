@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::body_builder::BodyBuilder;
 use super::details;
-use super::edit::{Member, find, members, quoted, text};
+use super::edit::{Member, find, members, text};
 use super::ids::IdForm;
 use super::model::Model;
 use super::outgoing_text::{OutgoingJson, OutgoingText};
@@ -221,24 +221,56 @@ pub(super) fn arguments(call: &ToolCall) -> OutgoingText<'_> {
 
 /// The name under which arguments that are no JSON object stand in one, as in Anthropic's guide to streams of tools.
 const NO_OBJECT: &str = "INVALID_JSON";
+/// Arguments that say nothing, as `null`, are no longer than this, blanks included.
+const SAYS_NOTHING_BYTES_MAX: usize = 64;
 
-/// Returns a call's arguments for dialects that want the object instead of its text. A model may have written something
-/// else, and its caller keeps that: it is told as what it is, since a call that is over must not end the conversation.
-pub(super) fn arguments_object<'a>(call: &'a ToolCall, notes: &mut Notes) -> Cow<'a, RawValue> {
-    let said = if call.arguments.is_blank() { "{}" } else { &call.arguments };
-    if let Some(object) = object(said) {
-        return Cow::Borrowed(object);
+/// A call's arguments for dialects that want the object instead of its text. A model may have written something else,
+/// and its caller keeps that: it is told as what it is, since a call that is over must not end the conversation.
+#[derive(Debug)]
+pub(super) enum ArgumentsObject<'a> {
+    /// They are one.
+    Object(Cow<'a, RawValue>),
+    /// They say nothing.
+    Nothing,
+    /// They are something else.
+    Other(&'a Text),
+}
+
+impl<'a> ArgumentsObject<'a> {
+    /// Reads a call's arguments. No more of them is decoded than that takes.
+    pub(super) fn of(call: &'a ToolCall, notes: &mut Notes) -> Self {
+        let said = &call.arguments;
+        if said.is_blank() {
+            return Self::Nothing;
+        }
+        if said.begins_with('{')
+            && let Some(object) = object(said)
+        {
+            return Self::Object(Cow::Borrowed(object));
+        }
+        notes.converted("messages.tool_call.arguments");
+        let within = if said.begins_with('"') { serde_json::from_str::<String>(said).ok() } else { None };
+        let inner = match &within {
+            Some(within) => within.as_str(),
+            None if said.length() <= SAYS_NOTHING_BYTES_MAX => said.as_str(),
+            None => return Self::Other(said),
+        };
+        match inner.trim() {
+            "" | "null" | "[]" => Self::Nothing,
+            // An object within a text.
+            inner => object(inner).map_or(Self::Other(said), |object| Self::Object(Cow::Owned(object.to_owned()))),
+        }
     }
-    notes.converted("messages.tool_call.arguments");
-    let said = said.trim();
-    let within = serde_json::from_str::<String>(said).ok();
-    let json = match within.as_deref().unwrap_or(said).trim() {
-        "" | "null" | "[]" => "{}".to_owned(),
-        // An object within a text.
-        inner if object(inner).is_some() => inner.to_owned(),
-        _ => format!("{{{}:{}}}", quoted(NO_OBJECT), quoted(said)),
-    };
-    Cow::Owned(RawValue::from_string(json).expect("it was read or written as JSON"))
+}
+
+impl Serialize for ArgumentsObject<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Object(object) => object.serialize(serializer),
+            Self::Nothing => serializer.serialize_map(Some(0))?.end(),
+            Self::Other(said) => serializer.collect_map([(NO_OBJECT, OutgoingText::FromRequest(said))]),
+        }
+    }
 }
 
 /// Reads a text as one JSON object.

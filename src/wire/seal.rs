@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::edit::{Edits, find, quoted, text};
-use crate::words::{Dialect, Proof, hex};
+use crate::words::{Dialect, Proof, Text, hex};
 
 /// How a seal begins. No provider's proof begins so: they are Base64, JSON, or begin with a word of their own.
 pub(super) const SEAL: &str = "standin:";
@@ -45,6 +45,16 @@ pub(super) const DIALECTS: [(Dialect, &str); 5] = [
 
 /// Takes a proof from under its seal; `None` where there is no seal.
 pub(super) fn open(sealed: &str) -> Option<(Proves, Proof)> {
+    opened(sealed, |data| data.into())
+}
+
+/// The same of a text, which the proof is a part of. No more of it is decoded than is needed.
+#[cfg(any(feature = "sidecar", feature = "internals"))]
+pub(super) fn open_text(sealed: &Text) -> Option<(Proves, Proof)> {
+    sealed.starts_with(SEAL).then(|| opened(sealed, |data| sealed.slice(data)))?
+}
+
+fn opened(sealed: &str, data_of: impl FnOnce(&str) -> Text) -> Option<(Proves, Proof)> {
     let (kind, rest) = sealed.strip_prefix(SEAL)?.split_once(':')?;
     let proves = match kind {
         "call" => Proves::Call,
@@ -57,7 +67,7 @@ pub(super) fn open(sealed: &str) -> Option<(Proves, Proof)> {
         Some(named) => named.split_once('/').map(|(issuer, data)| (Some(issuer.into()), data))?,
         None => (None, &rest[1..]),
     };
-    Some((proves, Proof { issuer, ..Proof::new(*dialect, data) }))
+    Some((proves, Proof { issuer, ..Proof::new(*dialect, data_of(data)) }))
 }
 
 /// Parts an encrypted thought into the provider that encrypted it and what that wrote; `None` where no name is on it.
@@ -99,6 +109,10 @@ pub(super) fn open_digits(digits: &str) -> Option<(Proves, Proof)> {
 
 /// Reads what a seal in hexadecimal digits says; `None` where it is none.
 pub(super) fn from_digits(digits: &str) -> Option<String> {
+    // Most proofs are none of ours, and are long.
+    if hex::decode(digits.get(..2 * SEAL.len())?)? != SEAL.as_bytes() {
+        return None;
+    }
     let text = String::from_utf8(hex::decode(digits)?).ok()?;
-    text.starts_with(SEAL).then(|| text.trim_end_matches('\0').to_owned())
+    Some(text.trim_end_matches('\0').to_owned())
 }

@@ -261,11 +261,13 @@ impl ChatRequest {
                 Message::Tool(result) => (None, &[], &result.content),
                 Message::Foreign(_) => (None, &[], &[]),
             };
-            let said = said.iter().filter_map(|part| match part {
-                AssistantPart::Text(text) => Some(text),
-                AssistantPart::Reasoning(reasoning) => Some(&reasoning.text),
-                AssistantPart::ToolCall(call) => Some(&call.arguments),
-                AssistantPart::Foreign(_) => None,
+            let said = said.iter().flat_map(|part| match part {
+                AssistantPart::Text(text) => [Some(text), None],
+                AssistantPart::Reasoning(reasoning) => {
+                    [Some(&reasoning.text), reasoning.proof.as_ref().map(|proof| &proof.data)]
+                }
+                AssistantPart::ToolCall(call) => [Some(&call.arguments), call.proof.as_ref().map(|proof| &proof.data)],
+                AssistantPart::Foreign(foreign) => [Some(&foreign.json), None],
             });
             let shown = shown.iter().filter_map(|part| match part {
                 UserPart::Text(text) | UserPart::Image(Image::Url(text) | Image::Base64 { data: text, .. }) => {
@@ -278,7 +280,7 @@ impl ChatRequest {
                 UserPart::Audio(audio) => Some(&audio.data),
                 UserPart::Foreign(_) => None,
             });
-            system.into_iter().chain(said).chain(shown)
+            system.into_iter().chain(said.flatten()).chain(shown)
         }))
     }
 }
@@ -300,14 +302,14 @@ pub struct Foreign {
     /// Its name in that dialect: `search_result`, `web_search_20250305`; of a very long one the beginning.
     pub kind: String,
     /// As it was written: the text of one JSON value.
-    pub json: String,
+    pub json: Text,
     /// Whether the request means the same without it. Then other dialects may leave it out.
     pub optional: bool,
 }
 
 impl Foreign {
     /// Returns a part as a dialect writes it, which the request needs.
-    pub fn new(dialect: Dialect, kind: impl AsRef<str>, json: impl Into<String>) -> Self {
+    pub fn new(dialect: Dialect, kind: impl AsRef<str>, json: impl Into<Text>) -> Self {
         Self { dialect, kind: Shown(kind.as_ref()).to_string(), json: json.into(), optional: false }
     }
 }
@@ -540,12 +542,12 @@ pub struct Proof {
     /// The provider that issued it, by its name in the configuration. `None` is not known: then the dialect decides.
     pub issuer: Option<Arc<str>>,
     /// As it came.
-    pub data: String,
+    pub data: Text,
 }
 
 impl Proof {
     /// Returns a proof of a dialect, from an unknown issuer.
-    pub fn new(dialect: Dialect, data: impl Into<String>) -> Self {
+    pub fn new(dialect: Dialect, data: impl Into<Text>) -> Self {
         Self { dialect, issuer: None, data: data.into() }
     }
 

@@ -738,7 +738,7 @@ fn proofs(request: &ChatRequest) -> Vec<(Dialect, String)> {
         AssistantPart::ToolCall(call) => call.proof.as_ref(),
         _ => None,
     });
-    proofs.map(|proof| (proof.dialect, proof.data.clone())).collect()
+    proofs.map(|proof| (proof.dialect, proof.data.to_string())).collect()
 }
 
 fn what_is_lost_or_changed_is_noted_and_nothing_else(arrival: &Arrival) {

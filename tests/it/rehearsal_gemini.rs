@@ -139,7 +139,8 @@ async fn a_call_that_another_model_made_is_pardoned_and_a_forged_signature_is_le
         let mut signed = world.runtime.chat(ask("hi").tool(tool("f"))).await.expect("a call").tool_calls.remove(0);
         world.runtime.chat(talk(&signed)).await.expect("it is signed");
         let Proof { data, .. } = signed.proof.as_mut().expect("a signature");
-        data.replace_range(20..21, if data[20..].starts_with('A') { "B" } else { "A" });
+        let other = if data[20..].starts_with('A') { "B" } else { "A" };
+        *data = format!("{}{other}{}", &data[..20], &data[21..]).into();
         let reply = world.runtime.chat(talk(&signed)).await.expect("it is asked once more without the signature");
         assert_eq!(reply.text, "the tool said: four");
     }

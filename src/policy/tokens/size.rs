@@ -133,7 +133,7 @@ impl PromptSize {
     }
 
     fn add_proof(&mut self, proof: Option<&Proof>) {
-        self.put(Feature::Proof, proof.map_or(0.0, |proof| proof.data.len() as f64 / 10.0));
+        self.put(Feature::Proof, proof.map_or(0.0, |proof| proof.data.length() as f64 / 10.0));
     }
 
     fn put(&mut self, feature: Feature, amount: f64) {

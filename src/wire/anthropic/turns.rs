@@ -16,7 +16,7 @@ use super::{DOCUMENT_TYPE, INVOICE, SYSTEM};
 use crate::wire::conversation::{AssistantTurn, CallResult, Media, Part, Step, is_prefilled, repairs, steps};
 use crate::wire::names::Names;
 use crate::wire::outgoing_text::OutgoingText;
-use crate::wire::request::{Notes, arguments_object, inline, unsupported, verbatim};
+use crate::wire::request::{ArgumentsObject, Notes, inline, unsupported, verbatim};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Failure, FailureClass, Reasoning, UserPart,
 };
@@ -93,7 +93,7 @@ pub(super) enum KnownBlock<'a> {
     ToolUse {
         id: Cow<'a, str>,
         name: &'a str,
-        input: Cow<'a, RawValue>,
+        input: ArgumentsObject<'a>,
     },
     ToolResult {
         tool_use_id: Cow<'a, str>,
@@ -284,7 +284,7 @@ fn assistant<'a>(spoken: &AssistantTurn<'a>, model: &str, names: &'a Names, note
             },
             AssistantPart::ToolCall(call) => {
                 notes.keep(false, "messages.tool_call.proof", call.proof.as_ref());
-                let (id, input) = (ids.next().unwrap_or_default(), arguments_object(call, notes));
+                let (id, input) = (ids.next().unwrap_or_default(), ArgumentsObject::of(call, notes));
                 content.push(Block::Of(KnownBlock::ToolUse { id, name: names.sent(&call.name), input }));
             }
             AssistantPart::Foreign(block) => content.extend(verbatim(OWN, block).map(Block::Foreign)),

@@ -13,7 +13,7 @@ use super::family::Family;
 use crate::wire::conversation::{self, AssistantTurn, CallResult, Media, Step, repairs, steps};
 use crate::wire::names::Names;
 use crate::wire::outgoing_text::{OutgoingText, told};
-use crate::wire::request::{Notes, arguments_object, bad, inline, object, verbatim};
+use crate::wire::request::{ArgumentsObject, Notes, bad, inline, object, verbatim};
 use crate::wire::seal::NO_PROOF;
 use crate::words::{
     AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Failure, FailureClass, Proof, Reasoning, Text,
@@ -86,7 +86,7 @@ struct FunctionCall<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<Cow<'a, str>>,
     name: &'a str,
-    args: Cow<'a, RawValue>,
+    args: ArgumentsObject<'a>,
 }
 
 #[derive(Debug, Serialize)]
@@ -306,7 +306,7 @@ impl<'a> Conversation<'a> {
     }
 
     fn call(&mut self, id: Cow<'a, str>, call: &'a ToolCall) -> Part<'a> {
-        let args = arguments_object(call, &mut self.notes);
+        let args = ArgumentsObject::of(call, &mut self.notes);
         let function_call = FunctionCall { id: self.id(id), name: self.names.sent(&call.name), args };
         let thought_signature = self.proof(call.proof.as_ref());
         Part::Of(KnownPart { function_call: Some(Box::new(function_call)), thought_signature, ..KnownPart::default() })

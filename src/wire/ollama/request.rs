@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::wire::conversation::{Media, Part, Step, steps};
@@ -14,7 +13,7 @@ use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::outgoing_text::{OutgoingJson, OutgoingText, told};
 use crate::wire::request::{
-    Each, Fields, Joined, Notes, arguments_object, check, headers, inline, is_theirs, output_tokens_max, unsupported,
+    ArgumentsObject, Each, Fields, Joined, Notes, check, headers, inline, is_theirs, output_tokens_max, unsupported,
     write, written,
 };
 use crate::words::{
@@ -168,7 +167,7 @@ struct WireCall<'a> {
 #[derive(serde::Serialize)]
 struct WireFunction<'a> {
     name: &'a str,
-    arguments: Cow<'a, RawValue>,
+    arguments: ArgumentsObject<'a>,
 }
 
 impl<'a> WireMessage<'a> {
@@ -215,7 +214,7 @@ impl<'a> WireMessage<'a> {
                 let calls = spoken.parts.iter().filter_map(AssistantPart::as_tool_call);
                 for (id, call) in spoken.ids.into_iter().zip(calls) {
                     notes.call(IdForm::Any, call);
-                    let function = WireFunction { name: &call.name, arguments: arguments_object(call, notes) };
+                    let function = WireFunction { name: &call.name, arguments: ArgumentsObject::of(call, notes) };
                     wire.tool_calls.push(WireCall { id, function });
                 }
             }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use crate::wire::seal::{DIALECTS, SEAL};
-pub(super) use crate::wire::seal::{Proves, SOURCE, from_digits, issued, open, unissued};
-use crate::words::{Dialect, Proof};
+pub(super) use crate::wire::seal::{Proves, SOURCE, from_digits, issued, open, open_text, unissued};
+use crate::words::{Dialect, Proof, Text};
 
 /// Returns a proof as callers of a dialect are given it.
 pub(super) fn thought(own: Dialect, proof: &Proof) -> Cow<'_, str> {
@@ -23,12 +23,12 @@ pub(super) fn seal(proves: Proves, proof: &Proof) -> String {
 }
 
 /// Reads a proof as a caller of a dialect brings it back.
-pub(super) fn proof(own: Dialect, data: String) -> (Proves, Proof) {
-    open(&data).unwrap_or((Proves::Thought, Proof::new(own, data)))
+pub(super) fn proof(own: Dialect, data: Text) -> (Proves, Proof) {
+    open_text(&data).unwrap_or_else(|| (Proves::Thought, Proof::new(own, data)))
 }
 
 /// Reads a proof in Google's field for one: its clients take all of them for Base64.
-pub(super) fn google(data: String) -> Proof {
+pub(super) fn google(data: Text) -> Proof {
     match from_digits(&data).as_deref().and_then(open) {
         Some((_, proof)) => proof,
         None => Proof::new(Dialect::Gemini, data),
@@ -75,7 +75,7 @@ mod tests {
         {
             assert_eq!(open(data), None, "{data}");
             assert_eq!(from_digits(data), None, "{data}");
-            let (proves, proof) = proof(Dialect::Gemini, data.to_owned());
+            let (proves, proof) = proof(Dialect::Gemini, data.into());
             assert_eq!((proves, proof.dialect, proof.data.as_str()), (Proves::Thought, Dialect::Gemini, data));
         }
     }

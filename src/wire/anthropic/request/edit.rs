@@ -264,7 +264,7 @@ impl<'b, 'a> Parts<'b, 'a> {
         let family = self.body.model.family;
         let (data, is_sealed) = match open(&data) {
             None => (data.into_owned(), false),
-            Some((_, proof)) if proof.dialect == Dialect::AnthropicMessages => (proof.data, true),
+            Some((_, proof)) if proof.dialect == Dialect::AnthropicMessages => (proof.data.into_string(), true),
             Some(_) => return false,
         };
         let (made_by, rest) = parted(&data);

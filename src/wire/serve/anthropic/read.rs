@@ -180,6 +180,7 @@ impl Reader {
         if list.is_empty() {
             return Err(BadRequest::new("messages", "is empty; a conversation has at least one message"));
         }
+        all.reserve(list.len());
         each("messages", list, |node| {
             let mut message = node.object("")?;
             let role = message.peek("role").to_owned();
@@ -281,10 +282,10 @@ impl Reader {
                 "text" => said.text(block.need_words("text")?),
                 "thinking" => {
                     let text = block.words("thinking")?.unwrap_or_default();
-                    let signature = block.text("signature")?.filter(|signature| !signature.is_empty());
+                    let signature = block.words("signature")?.filter(|signature| !signature.is_empty());
                     said.thought(text, signature.map(|data| seal::proof(Dialect::AnthropicMessages, data)));
                 }
-                "redacted_thinking" => said.thought(Text::default(), Some(redacted(block.need_text("data")?))),
+                "redacted_thinking" => said.thought(Text::default(), Some(redacted(block.need_words("data")?))),
                 "tool_use" => {
                     let input = block.written("input")?.unwrap_or_else(|| "{}".into());
                     said.call(block.need_text("id")?, block.need_text("name")?, input);
@@ -378,9 +379,9 @@ fn document(block: &mut Object<'_>) -> Read<Document> {
 }
 
 /// Reads encrypted reasoning: a proof of another dialect under its seal, or the provider's own.
-fn redacted(data: String) -> (Proves, Proof) {
-    seal::open(&data).unwrap_or_else(|| {
-        let data = format!("{REDACTED}{data}");
+fn redacted(data: Text) -> (Proves, Proof) {
+    seal::open_text(&data).unwrap_or_else(|| {
+        let data = Text::row(vec![REDACTED.into(), data], "");
         (Proves::Thought, Proof::new(Dialect::AnthropicMessages, data))
     })
 }

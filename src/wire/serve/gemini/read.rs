@@ -229,6 +229,7 @@ fn contents(body: &mut Object<'_>, messages: &mut Vec<Message>, notes: &mut Vec<
         return Err(BadRequest::new("contents", "is empty; a conversation has at least one message"));
     }
     let mut reader = Reader { notes, messages, open: Vec::new(), calls: 0 };
+    reader.messages.reserve(list.len());
     each("contents", list, |node| reader.content(node.object("")?))?;
     Ok(())
 }
@@ -366,7 +367,7 @@ impl Reader<'_> {
             return Ok(());
         }
         let signature = part.either("thoughtSignature", "thought_signature");
-        let signature = signature.map(|signature| signature.text("thoughtSignature")).transpose()?;
+        let signature = signature.map(|signature| signature.words("thoughtSignature")).transpose()?;
         let proof = signature.filter(|data| !data.is_empty()).map(seal::google);
         if let Some(call) = part.either("functionCall", "function_call") {
             let call = self.call(call.object("functionCall")?, proof).map_err(|bad| bad.within("functionCall"))?;

@@ -220,6 +220,10 @@ impl<'a> Parser<'a> {
         loop {
             let value = self.value(depth + 1)?;
             if !self.passes {
+                if list.is_empty() {
+                    // As of objects.
+                    list.reserve_exact(1);
+                }
                 list.push(value);
             }
             match self.blanks() {

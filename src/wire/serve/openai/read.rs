@@ -472,8 +472,8 @@ pub(in crate::wire::serve) fn by_data(data: Text, title: Option<String>) -> User
 
 /// Returns Google's signature of a call, or of a message, where its own servers of this dialect write it.
 fn signature(signed: &Object<'_>) -> Option<Proof> {
-    let data = signed.within("extra_content")?.within("google")?.peek("thought_signature");
-    (!data.is_empty()).then(|| seal::google(data.to_owned()))
+    let data = signed.within("extra_content")?.within("google")?.peek_words("thought_signature");
+    (!data.is_empty()).then(|| seal::google(data))
 }
 
 fn called(function: &mut Object<'_>) -> Read<(String, Text)> {
@@ -498,7 +498,7 @@ fn thoughts(message: &mut Object<'_>, said: &mut AssistantParts) -> Read<Vec<(St
         let visible = detail.take("text").or_else(|| detail.take("summary"));
         let text = visible.map(|text| text.words("text")).transpose()?.unwrap_or_default();
         let data = detail.take("signature").or_else(|| detail.take("data"));
-        let proof = data.map(|data| data.text("data")).transpose()?;
+        let proof = data.map(|data| data.words("data")).transpose()?;
         match (proof.map(|data| seal::proof(Dialect::OpenAiChat, data)), id) {
             (Some((seal::Proves::Call, proof)), Some(id)) => calls.push((id, proof)),
             (proof, _) => {

@@ -1,5 +1,7 @@
 //! Reads requests.
 
+use std::borrow::Cow;
+
 use super::echo::echo;
 use crate::wire::schema::is_strict;
 use crate::wire::serve::node::{Node, Object, Read, each};
@@ -251,6 +253,7 @@ fn messages(body: &mut Object<'_>, instructions: Option<&Text>, notes: &mut Vec<
             if list.is_empty() && !KEPT.iter().any(|field| body.has(field)) {
                 return Err(BadRequest::new("input", "is empty; a conversation has at least one message"));
             }
+            items.messages.reserve(list.len());
             each("input", list, |node| items.item(node.object("")?))?;
         }
     }
@@ -386,13 +389,13 @@ impl Items<'_> {
         let (content, summary) = (item.list("content")?, item.list("summary")?);
         let (key, told) = if content.is_empty() { ("summary", summary) } else { ("content", content) };
         let text = Text::row(each(key, told, |node| node.object("")?.need_words("text"))?, "");
-        let proof = match item.text("encrypted_content")? {
-            Some(data) => Some(match seal::open(&data) {
+        let proof = match item.words("encrypted_content")? {
+            Some(data) => Some(match seal::open_text(&data) {
                 Some(proof) => proof,
                 None => {
                     let whole = whole?;
-                    let whole = whole.to_string();
                     let (issuer, item) = seal::unissued(&whole);
+                    let item = if let Cow::Owned(item) = item { item.into() } else { whole.clone() };
                     (seal::Proves::Thought, Proof { issuer, ..Proof::new(Dialect::OpenAiResponses, item) })
                 }
             }),

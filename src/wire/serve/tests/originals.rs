@@ -1436,6 +1436,76 @@ fn tools_are_held_to_their_schemas_where_the_host_takes_that_and_one_grammar_can
 }
 
 #[test]
+fn arguments_that_are_no_object_go_out_as_a_part_of_the_body_that_came() {
+    let text = "A \"line\" of words.\n".repeat(100);
+    for arguments in [text.clone(), format!("[{text}"), "plain words ".repeat(100)] {
+        let body = json!({"model": "m", "messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "tool_calls": [
+                {"id": "a", "type": "function", "function": {"name": "f", "arguments": arguments}}]},
+            {"role": "tool", "tool_call_id": "a", "content": "no JSON"},
+        ]});
+        let request = asked(CallerDialect::OpenAiChat, &body).request;
+        let own = request.original.clone().expect("a body").body;
+        for dialect in [Dialect::AnthropicMessages, Dialect::Gemini, Dialect::Ollama] {
+            let generic = Flavour::named("generic").expect("a flavour");
+            let sent = encode(dialect, generic, &request, &TargetId::new("p", "m"), false).expect("a body").body;
+            let is_shared = |piece: &&bytes::Bytes| own.as_ptr_range().contains(&piece.as_ptr());
+            let copied: usize = sent.pieces().filter(|piece| !is_shared(piece)).map(bytes::Bytes::len).sum();
+            assert!(copied < 500, "{dialect:?}: {copied} bytes are written again");
+            assert!(request.texts().all(|text| text.memory().is_none_or(|memory| memory.len() <= own.len())));
+            let decoded =
+                request.texts().filter_map(Text::memory).any(|memory| !own.as_ptr_range().contains(&memory.as_ptr()));
+            assert!(!decoded, "{dialect:?}: nothing is decoded");
+        }
+    }
+}
+
+#[test]
+fn proofs_and_parts_of_one_dialect_alone_are_parts_of_the_body_that_came() {
+    let long = "QUJD".repeat(500);
+    let search = json!({"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": long}});
+    let call = json!({"functionCall": {"name": "f", "args": {}}, "thoughtSignature": long});
+    let signed = json!({"google": {"thought_signature": long}});
+    let said = |said: Value| json!([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": said}]);
+    for (caller_dialect, body, texts) in [
+        (
+            CallerDialect::Anthropic,
+            json!({"model": "m", "max_tokens": 9, "messages": said(json!([
+                {"type": "thinking", "thinking": "so", "signature": long}, search,
+                {"type": "redacted_thinking", "data": long}]))}),
+            2,
+        ),
+        (
+            CallerDialect::Gemini,
+            json!({"contents": [{"role": "user", "parts": [{"text": "Hi"}]},
+            {"role": "model", "parts": [call, {"executableCode": {"code": long}}]}]}),
+            2,
+        ),
+        (
+            CallerDialect::OpenAiResponses,
+            json!({"model": "m", "input": [
+            {"type": "reasoning", "summary": [], "encrypted_content": long}, {"role": "user", "content": "Hi"},
+            {"type": "web_search_call", "action": {"query": long}}]}),
+            2,
+        ),
+        (
+            CallerDialect::OpenAiChat,
+            json!({"model": "m", "messages": [{"role": "user", "content": "Hi"},
+            {"role": "assistant", "tool_calls": [{"id": "a", "type": "function", "extra_content": signed,
+                "function": {"name": "f", "arguments": "{}"}}]}]}),
+            1,
+        ),
+    ] {
+        let request = read(caller_dialect, Some("m"), false, &body.to_string().into()).expect("a request").request;
+        let own = request.original.clone().expect("a body").body;
+        let held = request.texts().filter(|text| text.length() >= long.len()).filter_map(Text::memory);
+        let held: Vec<_> = held.map(|memory| own.as_ptr_range().contains(&memory.as_ptr())).collect();
+        assert_eq!(held, vec![true; texts], "{caller_dialect:?}");
+    }
+}
+
+#[test]
 fn what_is_written_anew_shares_long_texts_with_the_body_that_came_and_says_the_same() {
     let text = "A \"line\" of é\u{1f600}\\\u{7}.\n".repeat(100);
     let body = |content: &str| {

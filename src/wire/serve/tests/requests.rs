@@ -150,7 +150,7 @@ fn conversation(asked: &ParsedRequest) -> Vec<Message> {
                     // Thoughts at OpenAI go without the id they came with.
                     if let Ok(mut item @ Value::Object(_)) = serde_json::from_str::<Value>(&proof.data) {
                         item["id"] = Value::Null;
-                        proof.data = item.to_string();
+                        proof.data = item.to_string().into();
                     }
                     proof.dialect != Dialect::OpenAiChat
                 }

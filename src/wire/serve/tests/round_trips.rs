@@ -30,7 +30,7 @@ fn told(parts: &[AssistantPart]) -> (String, String, Vec<ToolCall>, Vec<Proof>) 
         AssistantPart::Reasoning(thought) => thought.proof.clone(),
         _ => None,
     });
-    let proofs = proofs.map(|proof| Proof { data: tidy(&proof.data), ..proof });
+    let proofs = proofs.map(|proof| Proof { data: tidy(&proof.data).into(), ..proof });
     (
         parts.iter().filter_map(AssistantPart::as_text).collect(),
         parts.iter().filter_map(AssistantPart::as_reasoning).collect(),
@@ -77,8 +77,8 @@ fn recorded_answers_are_the_same_after_the_server_half() {
                     let detail = &item["reasoning_details"][0];
                     let places = [&item["encrypted_content"], &detail["signature"], &detail["data"]];
                     let sealed = places.into_iter().find_map(|place| crate::wire::serve::seal::open(place.as_str()?));
-                    *proof =
-                        sealed.map_or_else(|| proof.clone(), |(_, proof)| Proof { data: tidy(&proof.data), ..proof });
+                    *proof = sealed
+                        .map_or_else(|| proof.clone(), |(_, proof)| Proof { data: tidy(&proof.data).into(), ..proof });
                 };
                 after.3.iter_mut().for_each(open);
             }
