@@ -1,6 +1,7 @@
 //! Removes secrets from providers' texts.
 //!
-//! Input: texts that are passed on. Output: the same texts without any key that was sent or is configured.
+//! Input: texts as providers wrote them. Output: the same texts without any key that was sent or is configured, tidied
+//! after that: no text is cut or put into one line before.
 
 use super::key::Key;
 use super::table::Table;
@@ -17,11 +18,12 @@ fn secrets(table: &Table, sent: &[Option<Secret>]) -> Vec<Secret> {
 pub(super) fn failure(table: &Table, sent: &[Option<Secret>], mut failure: Failure) -> Failure {
     let secrets = secrets(table, sent);
     for text in std::iter::once(&mut failure.message).chain(&mut failure.code).chain(&mut failure.param) {
-        // A text of this length was cut, perhaps within a secret.
-        let cut = text.len() >= wire::classify::MESSAGE_CHARS_MAX;
+        // Then it was cut, perhaps within a secret; all but a letter of its end.
+        let cut = text.len() + char::MAX_LEN_UTF8 > wire::WORDS_BYTES_MAX;
         for secret in &secrets {
             conceal(text, secret.expose(), cut);
         }
+        *text = wire::tidy(text);
     }
     failure
 }

@@ -21,8 +21,7 @@ use serde_json::Value;
 
 use self::body::{DAILY_WAIT, ErrorBody};
 use super::drift::tidied;
-pub use super::tidy::MESSAGE_CHARS_MAX;
-use super::tidy::tidy;
+use super::tidy::begin;
 pub use super::when::Zone;
 use super::{headers, when};
 use crate::words::{Drift, DriftKind, Failure, FailureClass, RetryAfter, Scope};
@@ -161,12 +160,12 @@ fn build(
         FailureClass::OutOfMoney if retry_after.is_some() => FailureClass::RateLimited,
         class => class,
     };
-    let failure = Failure::new(class, tidy(said));
+    let failure = Failure::new(class, begin(said));
     Failure {
         scope: verdict.scope.unwrap_or(failure.scope),
         status,
-        code: error.code().map(tidy),
-        param: error.param.as_deref().map(tidy),
+        code: error.code().map(|code| begin(code).to_owned()),
+        param: error.param.as_deref().map(|param| begin(param).to_owned()),
         retry_after,
         ..failure
     }

@@ -17,7 +17,7 @@ use super::encoded::Encoded;
 use super::json::parse;
 use super::names::Names;
 use super::request::Notes;
-use super::tidy::tidy;
+use super::tidy::begin;
 use crate::words::{
     AnswerPiece, AssistantPart, ChatRequest, Dialect, Failure, FailureClass, Message, Payload, Piece, RetryAfter,
     Scope, StopReason, Usage, UserPart,
@@ -186,7 +186,7 @@ pub(super) fn read(draft: &mut Draft, data: &str, out: &mut Vec<Piece>) -> Resul
 impl From<Failed<'_>> for Failure {
     fn from(failed: Failed<'_>) -> Self {
         let retry_after = failed.after.map(RetryAfter::After).or(failed.at.map(RetryAfter::At));
-        let failure = Failure::new(failed.class.parse().unwrap_or(FailureClass::Server), tidy(&failed.message));
+        let failure = Failure::new(failed.class.parse().unwrap_or(FailureClass::Server), begin(&failed.message));
         let scope = Scope::ALL.get(failed.scope).copied().unwrap_or(failure.scope);
         Failure { scope, status: failed.status, code: failed.code, retry_after, ..failure }
     }

@@ -78,6 +78,7 @@ pub use original::asks_the_same;
 pub use part_path::part_path;
 pub use schema::free_tools;
 pub use thoughts::without_thoughts;
+pub use tidy::{WORDS_BYTES_MAX, tidy};
 pub use verbatim::Verbatim;
 
 use std::borrow::Cow;
@@ -111,7 +112,7 @@ pub fn encode<'a>(
         Dialect::Function => Ok(function::encode(request)),
     }
     // It may quote a caller's own names, however long they are.
-    .map_err(|failure| Failure { message: tidy::tidy(&failure.message), ..failure })?;
+    .map_err(|failure| Failure { message: tidy::begin(&failure.message).to_owned(), ..failure })?;
     if let Some(original) = &request.original {
         encoded.body = marks::carried(original, (dialect, flavour), &encoded.names, encoded.body);
         encoded.body = details::carried(original, dialect, encoded.body);

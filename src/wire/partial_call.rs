@@ -10,7 +10,7 @@ use super::edit::quoted;
 use super::fence::{FENCE, unfenced};
 use super::halves::{self, Joiner};
 use super::json::Content;
-use super::tidy::tidy;
+use super::tidy::begin;
 use crate::words::{Failure, FailureClass, Proof, ToolCall};
 
 /// A fragment of a tool call as it came in one chunk; fields that the chunk did not have are empty.
@@ -186,12 +186,12 @@ pub(super) fn made_up(of: &impl Hash) -> String {
 
 /// Returns the failure of an unusable answer.
 pub(super) fn unusable(problem: &str) -> Failure {
-    Failure::new(FailureClass::Unusable, tidy(problem))
+    Failure::new(FailureClass::Unusable, begin(problem))
 }
 
 /// Returns the failure of a body that broke off or broke the protocol.
 pub(super) fn cut(problem: &str) -> Failure {
-    Failure::new(FailureClass::Cut, tidy(problem))
+    Failure::new(FailureClass::Cut, begin(problem))
 }
 
 /// Returns a call's arguments, JSON in a text; from servers that send the object as it is, its own JSON.

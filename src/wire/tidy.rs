@@ -1,13 +1,25 @@
 //! Makes providers' messages safe to show: no keys, no control characters for terminals, a limited length.
+//!
+//! Who reads a message takes no more of it than this room wants to see, and leaves it as it is; who knows the secrets
+//! takes these out, and then has it tidied.
 
-/// The most characters of a provider's message that are kept.
-pub const MESSAGE_CHARS_MAX: usize = 500;
+/// The most characters of a provider's message that are shown.
+const MESSAGE_CHARS_MAX: usize = 500;
+
+/// The most bytes of a message that are looked at: more than are shown, so that no secret in these is cut.
+pub const WORDS_BYTES_MAX: usize = 4 * MESSAGE_CHARS_MAX;
 
 /// No key is shorter than this, prefix included.
 const KEY_BYTES_MIN: usize = 8;
 
-/// Cuts a message to what may be shown: no keys, no control characters for terminals, 500 characters.
-pub(super) fn tidy(message: &str) -> String {
+/// Returns as much of a message as is looked at.
+pub(super) fn begin(message: &str) -> &str {
+    &message[..message.floor_char_boundary(WORDS_BYTES_MAX)]
+}
+
+/// Cuts a message to what may be shown: no keys, no control characters for terminals, 500 characters. Secrets that only
+/// their owner knows are to be taken out before: a text that is cut, or in one line, no longer shows them as they are.
+pub fn tidy(message: &str) -> String {
     let clean = redact(message);
     let commands = |letter: char| letter.is_control() || TURNS.contains(&letter);
     clean.chars().take(MESSAGE_CHARS_MAX).map(|letter| if commands(letter) { ' ' } else { letter }).collect()

@@ -50,21 +50,34 @@ enum Match {
 fn matched(text: &str, secret: &str) -> Match {
     let mut rest = text;
     for (at, letter) in secret.chars().enumerate() {
-        if at > 0 {
-            rest = rest.trim_start_matches(is_invisible);
-        }
-        match spelled(rest, letter) {
-            Some(length) => rest = &rest[length..],
-            None if is_cut_off(rest) => return Match::Begins(at),
-            None => return Match::No,
-        }
+        let goes_on = if at > 0 { visible(rest) } else { rest };
+        rest = match (spelled(rest, letter), spelled(goes_on, letter)) {
+            (Some(length), _) => &rest[length..],
+            (None, Some(length)) => &goes_on[length..],
+            (None, None) if is_cut_off(goes_on) => return Match::Begins(at),
+            (None, None) => return Match::No,
+        };
     }
     Match::Whole(text.len() - rest.len())
 }
 
+/// Returns a text from its next letter on that is seen: where it goes on in another line, from that line's first one.
+fn visible(text: &str) -> &str {
+    let mut rest = text;
+    loop {
+        let unbroken = ["\\n", "\\r", "\\t"].iter().find_map(|escape| rest.strip_prefix(escape)).unwrap_or(rest);
+        let seen = unbroken.trim_start_matches(is_invisible);
+        if seen.len() == rest.len() {
+            return rest;
+        }
+        rest = seen.trim_start();
+    }
+}
+
 /// Tells whether a letter may stand within a secret and is not seen.
 fn is_invisible(letter: char) -> bool {
-    matches!(letter, '\n' | '\r' | '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+    let has_no_width = matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    has_no_width || letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}')
 }
 
 /// Tells whether a text ends here, or within an escape.
@@ -178,6 +191,8 @@ mod tests {
             (r"\u0070\u0025\u0034\u006b\u002f\u0065\u0022\u0079\u002b\u0070lus\u003D", "[redacted]"),
             ("?key=p%254k%2Fe%22y%2Bplus%3D&x=1", "?key=[redacted]&x=1"),
             ("p%4k/\u{200b}e\"y+\r\nplus=.", "[redacted]."),
+            ("p%4\u{1b}k/e\n    \"y+\\r\\n\\tplus\u{2028}=.", "[redacted]."),
+            ("p%4k/e \"y+plus=", "p%4k/e \"y+plus="),
             ("p%4k/e\"y-plus= 100 % \\ & more", "p%4k/e\"y-plus= 100 % \\ & more"),
         ] {
             let mut said = text.to_owned();

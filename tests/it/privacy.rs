@@ -183,6 +183,35 @@ async fn no_key_is_seen_anywhere_and_no_words_of_prompt_or_answer_in_any_log() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_is_found_over_line_breaks_and_at_the_cut_since_nothing_is_cut_or_put_into_a_line_before() {
+    let world = private_world().await;
+    let (begin, end) = KEY.split_at(11);
+    let filler = |letters: usize| "word ".repeat(200)[..letters].to_owned();
+    for message in [
+        format!("no such key: {begin}\n{end}"),
+        format!("no such key: {begin}\r\n    {end}"),
+        format!("no such key: {begin}\u{2028}{end}"),
+        format!("no such key: {begin}\t{end} was given"),
+        // Only its first letters would be shown.
+        format!("{}, {KEY}", filler(497)),
+        format!("{}, {begin}\n{end}", filler(490)),
+    ] {
+        for provider in &world.providers {
+            let body = serde_json::json!({"error": {"message": message, "code": message, "param": message}});
+            let body = body.to_string();
+            provider.next(9, Fault::Reply { status: 400, headers: HeaderMap::new(), body });
+        }
+        let error = format!("{:?}", world.runtime.chat(ask("hello").deadline(20 * S)).await.expect_err("a refusal"));
+        for part in ["sk-live", end, "4f8"] {
+            assert!(!error.contains(part), "{message:?}: {error}");
+        }
+        for provider in &world.providers {
+            provider.clear();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn keys_reach_their_provider_and_only_by_the_authorization_header() {
     let world = private_world().await;
     world.runtime.chat(ask("hello")).await.expect("the key is right");

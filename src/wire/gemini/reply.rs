@@ -10,7 +10,7 @@ use super::shape::CHUNK;
 use crate::wire::draft::{Draft, Forwarding, Fragment, arguments, broken, unusable};
 use crate::wire::json::{Content as Text, Items, Scalar, loose, parse, says_something};
 use crate::wire::stop_reason::is_word;
-use crate::wire::tidy::tidy;
+use crate::wire::tidy::begin;
 use crate::wire::{bill, classify};
 use crate::words::{Dialect, DriftKind, Failure, FailureClass, Piece, Proof, StopReason, Usage};
 
@@ -195,7 +195,7 @@ impl Candidate<'_> {
 }
 
 fn coded(class: FailureClass, code: &str, message: &str) -> Failure {
-    Failure { code: Some(tidy(code)), ..Failure::new(class, tidy(message)) }
+    Failure { code: Some(begin(code).to_owned()), ..Failure::new(class, begin(message)) }
 }
 
 impl Part<'_> {

@@ -13,7 +13,7 @@ use crate::wire::draft::{Draft, Forwarding, Fragment, OutputKind, arguments, bro
 use crate::wire::json::{Content, Scalar, loose, parse, says_something};
 use crate::wire::stop_reason::{is_word, stop_reason};
 use crate::wire::thought_blocks::BLOCKS;
-use crate::wire::tidy::tidy;
+use crate::wire::tidy::begin;
 use crate::wire::{bill, classify};
 use crate::words::{DriftKind, Failure, FailureClass, Piece, Usage};
 
@@ -294,7 +294,10 @@ impl Choice<'_> {
             }
             reason if is_malformed(reason) => {
                 let problem = "the model made a call that is none";
-                draft.failed(Failure { code: Some(tidy(reason)), ..Failure::new(FailureClass::Unusable, problem) })?;
+                draft.failed(Failure {
+                    code: Some(begin(reason).to_owned()),
+                    ..Failure::new(FailureClass::Unusable, problem)
+                })?;
             }
             reason => draft.stopped_by_word(reason),
         }

@@ -150,8 +150,9 @@ fn size(part: &AssistantPart) -> usize {
 }
 
 fn sane(failure: &Failure) {
-    assert!(failure.message.chars().count() <= 500, "{}", failure.message);
-    assert!(failure.code.as_ref().is_none_or(|code| code.chars().count() <= 500), "{:?}", failure.code);
+    for text in [Some(&failure.message), failure.code.as_ref()].into_iter().flatten() {
+        assert!(text.len() <= wire::WORDS_BYTES_MAX && wire::tidy(text).chars().count() <= 500, "{text}");
+    }
     if let Some(RetryAfter::After(wait)) = failure.retry_after {
         assert!(wait.as_secs() <= 31 * 24 * 3_600, "{wait:?}");
     }
