@@ -7,6 +7,7 @@
 
 // Settings, access and the log.
 mod access;
+mod other_names;
 mod document;
 mod lenient;
 mod loop_marks;
@@ -108,12 +109,12 @@ impl Sidecar {
     pub async fn start_on(sockets: Sockets, mut settings: Settings) -> Result<Self, StartError> {
         let configured = settings.server.clone();
         // What may be served is judged by where the sockets are, whoever has bound them.
-        let server = &mut settings.server;
-        server.listen = listen::effective("server.listen", server.listen, sockets.clients.as_ref())?;
-        if let Some(admin) = &mut server.admin {
-            *admin = listen::effective("server.admin", *admin, sockets.admin.as_ref())?;
+        let targets = settings.check_at(&|server| sockets.place(server))?;
+        sockets.place(&mut settings.server);
+        if settings.server != configured {
+            let (at, admin) = (settings.server.listen, settings.server.admin);
+            tracing::info!(%at, ?admin, configured = %configured.listen, "listens on inherited sockets");
         }
-        let targets = settings.check()?;
         let mark = loop_marks::Mark::new();
         mark.put(&mut settings.runtime);
         let tls = settings.server.tls.as_ref().map(tls::acceptor).transpose()?;
@@ -213,16 +214,21 @@ impl Sidecar {
         &self.state.runtime
     }
 
+    /// Tells settings where the sockets are that it serves on, for [`Settings::check_at`].
+    pub fn place(&self, server: &mut ServerConfig) {
+        server.stay_on(&self.state.current().server);
+    }
+
     /// Applies new settings without dropping a call: providers, routes, keys, times and certificates. Addresses, the
     /// number of connections and the use of TLS stay as they were; the log names those that only a restart changes.
     ///
     /// # Errors
     /// If a field is not valid, by itself or on the sockets that are bound: everything stays as it was.
     pub async fn reload(&self, mut settings: Settings) -> Result<(), StartError> {
-        let targets = settings.check()?;
+        let targets = settings.check_at(&|server| self.place(server))?;
         let current = self.state.current();
         let waiting = settings.server.needs_a_start(&self.configured);
-        settings.server = settings.server.on_the_sockets_of(&current.server)?;
+        self.place(&mut settings.server);
         let tls = settings.server.tls.as_ref().map(tls::acceptor).transpose()?;
         self.state.mark.put(&mut settings.runtime);
         self.state.runtime.reconfigure(settings.runtime.clone()).await?;

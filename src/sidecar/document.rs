@@ -8,7 +8,8 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use crate::words::{ConfigError, nearest};
+use super::other_names::meant_field;
+use crate::words::ConfigError;
 
 /// A value and its place.
 #[derive(Debug)]
@@ -202,7 +203,7 @@ impl<'t> Document<'t> {
         // One of these fields, misspelt or of another kind.
         let lacks = |node: &Node, names: &[&str]| {
             let mut out = node.fields().iter().filter(|field| field.node.out);
-            out.any(|field| nearest(&field.name, names.iter().copied()).is_some())
+            out.any(|field| meant_field(&field.name, names).is_some())
         };
         let at_provider = |(provider, model): (&str, &str)| {
             let own = format!("providers.{provider}");
@@ -214,6 +215,14 @@ impl<'t> Document<'t> {
             || is_out(&format!("routes.{name}"))
             || is_out(&format!("aliases.{name}"))
             || name.split_once('/').is_some_and(at_provider)
+    }
+
+    /// Tells whether a client's key is left out, or a part of one, which may be its name.
+    pub(super) fn lacks_clients(&self) -> bool {
+        let path = self.find("server.keys").path;
+        let is_out = (0..=path.len()).any(|length| self.node(&path[..length]).out);
+        let node = self.node(&path);
+        is_out || node.lacks() || node.items().iter().any(Node::lacks)
     }
 
     /// Tells whether the text holds a provider's key or one of the store's itself, and not only its source.

@@ -9,7 +9,7 @@ use std::fmt::{self, Display};
 use serde::de::{self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor};
 
 use super::document::{Document, Field, Node, Path, Value};
-use crate::words::nearest;
+use super::other_names::meant_field;
 
 /// An error of the document.
 #[derive(Debug)]
@@ -114,50 +114,10 @@ fn is_field_name(name: &str) -> bool {
     name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
-/// Names of fields in other gateways or other tables, and the names here.
-const OTHER_NAMES: [(&str, &str); 30] = [
-    ("address", "listen"),
-    ("api_base", "base_url"),
-    ("api_key", "keys"),
-    ("api_key", "sha256"),
-    ("api_keys", "keys"),
-    ("attempts_max", "failover.attempts_max"),
-    ("bad_request_failover", "failover.bad_request_failover"),
-    ("bind", "listen"),
-    ("content_policy_failover", "failover.content_policy_failover"),
-    ("deadline", "failover.deadline"),
-    ("endpoint", "base_url"),
-    ("fallbacks", "targets"),
-    ("hash", "sha256"),
-    ("host", "listen"),
-    ("key", "sha256"),
-    ("max_retries", "attempts_max"),
-    ("max_retries", "failover.attempts_max"),
-    ("models", "targets"),
-    ("num_retries", "attempts_max"),
-    ("num_retries", "failover.attempts_max"),
-    ("port", "listen"),
-    ("retries", "attempts_max"),
-    ("retries", "failover.attempts_max"),
-    ("routing_strategy", "options.strategy"),
-    ("rpm", "requests_per_minute"),
-    ("strategy", "options.strategy"),
-    ("timeout", "deadline"),
-    ("timeout", "failover.deadline"),
-    ("url", "base_url"),
-    ("wait_max", "failover.wait_max"),
-];
-
-/// Returns the name here of a field that is known elsewhere, where it is one of these or within one.
-fn our_name(found: &str, expected: &[&str]) -> Option<&'static str> {
-    let mut our_name = OTHER_NAMES.iter().filter(|(theirs, _)| *theirs == found).map(|(_, ours)| *ours);
-    our_name.find(|ours| ours.split('.').next().is_some_and(|first| expected.contains(&first)))
-}
-
 /// Says what was probably meant, and what there is.
 fn among(found: &str, expected: &[&str], quote: char) -> String {
     let names: Vec<String> = expected.iter().map(|name| format!("{quote}{name}{quote}")).collect();
-    let near = our_name(found, expected).or_else(|| nearest(found, expected.iter().copied()));
+    let near = meant_field(found, expected);
     let meant = near.map_or(String::new(), |known| format!("did you mean {quote}{known}{quote}? "));
     format!("{meant}there are {}", names.join(", "))
 }
@@ -479,22 +439,5 @@ impl<'de> de::VariantAccess<'de> for Variant<'_> {
             return Err(Fault::new(Mismatch::Said(problem)));
         };
         Lenient::of(node).deserialize_struct("", names, visitor).map_err(|fault| fault.below(at))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_fields_elsewhere_lead_to_existing_fields() {
-        assert_eq!(our_name("timeout", &["targets", "failover"]), Some("failover.deadline"));
-        assert_eq!(our_name("timeout", &["attempts_max", "deadline"]), Some("deadline"));
-        assert_eq!((our_name("timeout", &["listen"]), our_name("listen", &["listen"])), (None, None));
-        let all = include_str!("../../docs/configuration.md").to_owned() + include_str!("../../docs/sidecar.md");
-        for (theirs, ours) in OTHER_NAMES {
-            let name = ours.rsplit('.').next().expect("a name");
-            assert!(theirs != ours && all.contains(&format!("`{name}`")), "{ours} is told nowhere");
-        }
     }
 }

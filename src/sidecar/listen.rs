@@ -23,6 +23,7 @@ use super::connection_slots::ConnectionSlots;
 use super::pipelining::{ConnectionState, GuardedBody, Unpipelined};
 use super::refusals::Reason;
 use super::service::{Endpoints, answer};
+use super::settings::ServerConfig;
 use super::state::{State, now};
 use super::write_timeout::WriteTimeout;
 use crate::words::ConfigError;
@@ -167,18 +168,13 @@ pub struct Sockets {
     pub follows: bool,
 }
 
-/// Returns where a socket that was given listens, or else the configured address.
-pub(super) fn effective(
-    field: &str,
-    configured: SocketAddr,
-    given: Option<&StdListener>,
-) -> Result<SocketAddr, ConfigError> {
-    let Some(given) = given else { return Ok(configured) };
-    let at = given.local_addr().map_err(|error| unusable(field, &error))?;
-    if at != configured {
-        tracing::info!(field, %at, %configured, "listens on the inherited socket");
+impl Sockets {
+    /// Tells settings where those are that listen already, for [`Settings::check_at`](super::Settings::check_at).
+    pub fn place(&self, server: &mut ServerConfig) {
+        let at = |socket: &Option<StdListener>| socket.as_ref().and_then(|socket| socket.local_addr().ok());
+        server.listen = at(&self.clients).unwrap_or(server.listen);
+        server.admin = server.admin.map(|admin| at(&self.admin).unwrap_or(admin));
     }
-    Ok(at)
 }
 
 fn unusable(field: &str, error: &io::Error) -> ConfigError {

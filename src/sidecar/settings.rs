@@ -215,25 +215,13 @@ impl ServerConfig {
         }
     }
 
-    /// Returns these settings for sockets that are already bound, and served by other settings: fields that only a
-    /// start can change stay as they were.
-    ///
-    /// # Errors
-    /// If fields that stay and new ones contradict each other.
-    pub(super) fn on_the_sockets_of(self, bound: &Self) -> Result<Self, ConfigErrors> {
-        let tls = match (&self.tls, &bound.tls) {
-            (Some(_), Some(_)) => self.tls.clone(),
-            _ => bound.tls.clone(),
-        };
-        let (listen, admin) = (bound.listen, bound.admin);
-        let (connections_max, bodies_bytes_max) = (bound.connections_max, bound.bodies_bytes_max);
-        let served = Self { listen, admin, tls, connections_max, bodies_bytes_max, ..self };
-        let errors = served.check().into_iter().map(|error| {
-            let problem = format!("{}; until a restart this stays bound: {listen}", error.problem);
-            ConfigError::new(error.field, problem)
-        });
-        ConfigErrors::none(errors.collect())?;
-        Ok(served)
+    /// Takes the fields that only a start can change from the settings of sockets that are already bound.
+    pub(super) fn stay_on(&mut self, bound: &Self) {
+        if self.tls.is_some() != bound.tls.is_some() {
+            self.tls.clone_from(&bound.tls);
+        }
+        (self.listen, self.admin) = (bound.listen, bound.admin);
+        (self.connections_max, self.bodies_bytes_max) = (bound.connections_max, bound.bodies_bytes_max);
     }
 
     /// Returns the fields that differ from these and that only a start can change.
@@ -349,9 +337,20 @@ impl Settings {
     /// # Errors
     /// All errors; each names its field.
     pub fn check(&self) -> Result<Targets, ConfigErrors> {
-        let checked = self.check_beside(&|_| false);
-        let mut errors = self.leads_back();
-        errors.extend(self.server.tls.as_ref().and_then(|tls| acceptor(tls).err()));
+        self.check_at(&|_| ())
+    }
+
+    /// The same for sockets that may be bound already: `place` tells the server's settings where these are, by which
+    /// alone they are judged.
+    ///
+    /// # Errors
+    /// All errors; each names its field.
+    pub fn check_at(&self, place: &dyn Fn(&mut ServerConfig)) -> Result<Targets, ConfigErrors> {
+        let mut placed = self.server.clone();
+        place(&mut placed);
+        let checked = self.check_beside(&placed, &|_| false, false);
+        let mut errors = self.leads_back(&placed);
+        errors.extend(placed.tls.as_ref().and_then(|tls| acceptor(tls).err()));
         match checked {
             Ok(targets) => ConfigErrors::none(errors).map(|()| targets),
             Err(wrong) => ConfigErrors::none(wrong.into_iter().chain(errors).collect()).map(|()| Vec::new()),
@@ -359,12 +358,12 @@ impl Settings {
     }
 
     /// Returns the providers whose address is the one that clients connect to.
-    fn leads_back(&self) -> Vec<ConfigError> {
-        let listen = self.server.listen;
+    fn leads_back(&self, placed: &ServerConfig) -> Vec<ConfigError> {
+        let listen = placed.listen;
         let providers = self.runtime.providers.iter().filter(|(name, provider)| {
             let known = provider.preset.as_ref().unwrap_or(name);
             let usual = presets().iter().find(|preset| preset.name == known).map(|preset| preset.base_url);
-            provider.base_url.as_deref().or(usual).is_some_and(|url| self.server.is_at(url))
+            provider.base_url.as_deref().or(usual).is_some_and(|url| placed.is_at(url))
         });
         let problem = format!(
             "leads back to this sidecar, which listens at {listen}: choose another port by `server.listen` or --listen"
@@ -372,9 +371,21 @@ impl Settings {
         providers.map(|(name, _)| ConfigError::new(format!("providers.{name}.base_url"), &problem)).collect()
     }
 
-    /// Checks fields that need no other file. `doubtful` tells names that a part which could not be read may give.
-    fn check_beside(&self, doubtful: &dyn Fn(&str) -> bool) -> Result<Targets, ConfigErrors> {
-        let mut errors = self.server.check();
+    /// Checks fields that need no other file. `doubtful` tells names that a part which could not be read may give, and
+    /// `lacks_clients` whether it may give names of clients.
+    fn check_beside(
+        &self,
+        placed: &ServerConfig,
+        doubtful: &dyn Fn(&str) -> bool,
+        lacks_clients: bool,
+    ) -> Result<Targets, ConfigErrors> {
+        let mut errors = placed.check();
+        if (placed.listen, placed.admin) != (self.server.listen, self.server.admin) {
+            let bound = placed.admin.map_or(String::new(), |admin| format!(" and {admin}"));
+            for error in &mut errors {
+                error.problem += &format!("; bound until a restart: {}{bound}", placed.listen);
+            }
+        }
         let checked = self.runtime.check_beside(doubtful);
         let targets: Targets = match checked {
             Ok((_, setup)) => {
@@ -400,7 +411,7 @@ impl Settings {
         for (name, budget) in &self.runtime.budgets {
             let BudgetScope::Client(Some(client)) = &budget.of else { continue };
             let clients = || self.server.keys.iter().filter(|key| !key.operator).map(|key| key.name.as_str());
-            if !clients().any(|known| known == client) {
+            if !lacks_clients && !clients().any(|known| known == client) {
                 let meant =
                     nearest(client, clients()).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
                 let problem = format!("`{client}` is no name of `server.keys`{meant}");
@@ -417,6 +428,19 @@ impl Settings {
     /// All errors: text that is no TOML, variables that are missing, fields that are unknown, of another kind or out of
     /// range, unknown names.
     pub fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsErrors> {
+        Self::parse_at(text, environment, &|_| ())
+    }
+
+    /// The same for sockets that may be bound already, as [`check_at`](Self::check_at) judges them. What is returned
+    /// names the addresses that the text does.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_at(
+        text: &str,
+        environment: impl Fn(&str) -> Option<String>,
+        place: &dyn Fn(&mut ServerConfig),
+    ) -> Result<Self, SettingsErrors> {
         let mut document = Document::parse(text).map_err(|errors| {
             let errors = errors.into_iter().map(|(place, problem)| (place, ConfigError::new("configuration", problem)));
             SettingsErrors(errors.collect())
@@ -429,7 +453,9 @@ impl Settings {
         let runtime = lenient::read(&mut document, &[], Some(SERVER), &mut wrong);
         let settings = Self { server, runtime };
         let doubtful = |name: &str| document.may_give(name);
-        let checked = settings.check_beside(&doubtful);
+        let mut placed = settings.server.clone();
+        place(&mut placed);
+        let checked = settings.check_beside(&placed, &doubtful, document.lacks_clients());
         let mut errors: Vec<(Option<LineColumn>, ConfigError)> = wrong
             .into_iter()
             .map(|DocumentError { path, field, problem }| (document.place(&path), ConfigError::new(field, problem)))

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::StreamExt as _;
 use standin::config::Described;
 use standin::routing::FailoverOptions;
-use standin::sidecar::{dollars, printable};
+use standin::sidecar::{ServerConfig, dollars, printable};
 use standin::{ChatRequest, Date, EmbedRequest, ModelKind, Runtime};
 
 use super::{failed, load};
@@ -24,13 +24,13 @@ const WORD_TOKENS: u32 = 256;
 const QUESTION_TOKENS: u32 = 32;
 
 pub async fn run(options: super::Check) -> ExitCode {
-    let mut loaded = match load::load(options.file.named().as_deref()) {
+    let place = |server: &mut ServerConfig| options.at.place(server);
+    let loaded = match load::load(options.file.named().as_deref(), &place) {
         Ok(loaded) => loaded,
         Err(problem) => return failed(&problem),
     };
-    loaded.settings.server.listen = options.at.listen.unwrap_or(loaded.settings.server.listen);
     let config = &loaded.settings.runtime;
-    if let Err(errors) = load::check(&loaded.settings, loaded.file.as_deref()) {
+    if let Err(errors) = load::check(&loaded.settings, loaded.file.as_deref(), &place) {
         return failed(&errors);
     }
     let (prices, doubts) = load::prices(config);

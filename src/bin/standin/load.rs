@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use standin::config::{KeyConfig, KeySource, MemberConfig, Preset, presets};
 use standin::models::{self, PriceList};
-use standin::sidecar::{Settings, Targets, meant};
+use standin::sidecar::{ServerConfig, Settings, Targets, meant};
 use standin::{Config, Date, Durable, ModelConfig, Price, ProviderConfig, RouteConfig, TargetId};
 
 /// The file that is read where none is named.
@@ -25,12 +25,15 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
+/// Tells the settings of a server where it is going to serve, or does already: by that they are judged.
+pub type Place<'a> = &'a dyn Fn(&mut ServerConfig);
+
 /// Loads the named configuration, or the usual one.
-pub fn load(named: Option<&Path>) -> Result<Loaded, String> {
+pub fn load(named: Option<&Path>, place: Place<'_>) -> Result<Loaded, String> {
     let usual = Path::new(USUAL);
     match named.or_else(|| usual.exists().then_some(usual)) {
         Some(file) => {
-            let (settings, warnings) = read(file)?;
+            let (settings, warnings) = read(file, place)?;
             let about = format!("configured by {}", file.display());
             Ok(Loaded { settings, file: Some(file.to_owned()), about, warnings })
         }
@@ -42,10 +45,10 @@ pub fn load(named: Option<&Path>) -> Result<Loaded, String> {
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// Reads a file; returns its settings and warnings.
-pub fn read(file: &Path) -> Result<(Settings, Vec<String>), String> {
+pub fn read(file: &Path, place: Place<'_>) -> Result<(Settings, Vec<String>), String> {
     let problem = |problem: &dyn std::fmt::Display| format!("{}: {problem}", file.display());
     let text = text(file).map_err(|error| problem(&error))?;
-    let settings = Settings::parse(&text, variable).map_err(|errors| {
+    let settings = Settings::parse_at(&text, variable, place).map_err(|errors| {
         let lines = errors.of(&file.display().to_string());
         if errors.len() == 1 { lines } else { format!("{} errors in {}\n{lines}", errors.len(), file.display()) }
     })?;
@@ -138,8 +141,8 @@ pub fn keep_nothing(config: &mut Config) {
 }
 
 /// Checks the parts that depend on the address to listen on; errors name places of the file.
-pub fn check(settings: &Settings, file: Option<&Path>) -> Result<(), String> {
-    settings.check().map(drop).map_err(|errors| match file.and_then(|file| Some((file, text(file).ok()?))) {
+pub fn check(settings: &Settings, file: Option<&Path>, place: Place<'_>) -> Result<(), String> {
+    settings.check_at(place).map(drop).map_err(|errors| match file.and_then(|file| Some((file, text(file).ok()?))) {
         Some((file, text)) => Settings::placed(&text, errors).of(&file.display().to_string()),
         None => errors.to_string(),
     })

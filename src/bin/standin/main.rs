@@ -40,7 +40,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
-use standin::sidecar::printable;
+use standin::sidecar::{ServerConfig, printable};
 
 /// Many small allocations of many threads' tasks, and bodies of megabytes between: the C library's allocator takes
 /// longer, and gives less back.
@@ -128,6 +128,13 @@ struct ListenAddress {
     /// Where clients connect: an address and a port, or a port alone. Replaces `server.listen` (127.0.0.1:4000).
     #[arg(long, value_name = "ADDR", env = "STANDIN_LISTEN", value_parser = listen)]
     listen: Option<SocketAddr>,
+}
+
+impl ListenAddress {
+    /// Tells settings of it.
+    fn place(&self, server: &mut ServerConfig) {
+        server.listen = self.listen.unwrap_or(server.listen);
+    }
 }
 
 #[derive(Debug, Args)]

@@ -69,7 +69,7 @@ impl OperatorAddress {
 /// Returns the operators' address of the configuration that `serve` would use here.
 fn usual() -> String {
     let set = std::env::var_os("STANDIN_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
-    let settings = load::load(set.as_deref()).map(|loaded| loaded.settings).unwrap_or_default();
+    let settings = load::load(set.as_deref(), &|_| ()).map(|loaded| loaded.settings).unwrap_or_default();
     let at = settings.server.admin.unwrap_or(settings.server.listen);
     let ip = match at.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

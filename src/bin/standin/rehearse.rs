@@ -80,7 +80,7 @@ fn rows(providers: &[String]) -> Vec<Row> {
 }
 
 pub async fn run(options: super::Drill) -> ExitCode {
-    let loaded = match load::load(options.file.named().as_deref()) {
+    let loaded = match load::load(options.file.named().as_deref(), &|_| ()) {
         Ok(loaded) => loaded,
         Err(problem) => return failed(&problem),
     };

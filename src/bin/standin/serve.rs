@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use standin::config::StoreConfig;
-use standin::sidecar::{Settings, Sidecar};
+use standin::sidecar::{ServerConfig, Settings, Sidecar};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::handover::{InheritedSockets, Successor};
 use super::log::Lines;
-use super::{failed, load, stage};
+use super::{ListenAddress, failed, load, stage};
 
 /// How often a file is looked at for changes.
 const LOOK: Duration = Duration::from_secs(2);
@@ -39,9 +39,13 @@ pub async fn run(options: super::Serve, mut inherited: InheritedSockets) -> Exit
     } else {
         None
     };
+    let place = |server: &mut ServerConfig| {
+        options.at.place(server);
+        inherited.sockets.place(server);
+    };
     let (mut settings, file, about) = match &stage {
         Some(stage) => (stage.settings(), None, "serving drills: answers are echoes".to_owned()),
-        None => match load::load(options.file.named().as_deref()) {
+        None => match load::load(options.file.named().as_deref(), &place) {
             Ok(loaded) => {
                 warn(&loaded.warnings);
                 (loaded.settings, loaded.file, loaded.about)
@@ -49,13 +53,11 @@ pub async fn run(options: super::Serve, mut inherited: InheritedSockets) -> Exit
             Err(problem) => return failed(&problem),
         },
     };
-    if let Some(listen) = options.at.listen {
-        settings.server.listen = listen;
-    }
+    options.at.place(&mut settings.server);
     if let Some(file) = &options.store {
         settings.runtime.store = Some(StoreConfig::new(file));
     }
-    if let Err(problem) = load::check(&settings, file.as_deref()) {
+    if let Err(problem) = load::check(&settings, file.as_deref(), &place) {
         return failed(&problem);
     }
     let sockets = std::mem::take(&mut inherited.sockets);
@@ -69,7 +71,7 @@ pub async fn run(options: super::Serve, mut inherited: InheritedSockets) -> Exit
         stage.trouble(sidecar.runtime());
     }
     inherited.serves();
-    let is_followed = until_told(signals, &sidecar, &next, file.as_deref(), options.at.listen).await;
+    let is_followed = until_told(signals, &sidecar, &next, file.as_deref(), &options.at).await;
     let drain = sidecar.drain();
     lines.say(&format!("standin: draining, {} s at most; interrupt again to stop at once", drain.as_secs()));
     let left = tokio::select! {
@@ -173,7 +175,7 @@ async fn until_told(
     sidecar: &Sidecar,
     next: &Successor,
     file: Option<&Path>,
-    listen: Option<SocketAddr>,
+    at: &ListenAddress,
 ) -> bool {
     let mut look = tokio::time::interval(LOOK);
     let mut seen = file.and_then(stamp);
@@ -214,7 +216,7 @@ async fn until_told(
         let now = stamp(file);
         if told || now != seen {
             seen = now;
-            reload(sidecar, file, listen).await;
+            reload(sidecar, file, at).await;
         }
         // A renewal writes two files: a pair that does not match yet is read again with the second file.
         let now = certificate();
@@ -228,8 +230,9 @@ async fn until_told(
     }
 }
 
-async fn reload(sidecar: &Sidecar, file: &Path, listen: Option<SocketAddr>) {
-    let mut settings = match load::read(file) {
+async fn reload(sidecar: &Sidecar, file: &Path, at: &ListenAddress) {
+    let place = |server: &mut ServerConfig| sidecar.place(server);
+    let mut settings = match load::read(file, &place) {
         Ok((settings, warnings)) => {
             warn(&warnings);
             settings
@@ -241,10 +244,8 @@ async fn reload(sidecar: &Sidecar, file: &Path, listen: Option<SocketAddr>) {
             return;
         }
     };
-    if let Some(listen) = listen {
-        settings.server.listen = listen;
-    }
-    if let Err(problem) = load::check(&settings, Some(file)) {
+    at.place(&mut settings.server);
+    if let Err(problem) = load::check(&settings, Some(file), &place) {
         for problem in problem.lines() {
             tracing::error!(problem, "the configuration stays as it was");
         }

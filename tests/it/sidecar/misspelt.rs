@@ -483,6 +483,17 @@ fn a_wrong_field_hides_no_wrong_name_and_a_name_of_what_is_wrong_is_no_error() {
 }
 
 #[test]
+fn what_is_left_out_for_an_error_makes_no_other_name_wrong() {
+    let text = "[[server.keys]]\nname = 'team'\nsha256 = 'none'\n\
+                [budgets.b]\ndollars = 1\nper = 'day'\nof = 'client:team'\n\
+                [providers.a]\napi_base = 'http://a/v1'\n\
+                [routes.smart]\ntargets = ['a/m']\n";
+    let errors = refused(text).expect("it is refused");
+    let fields: Vec<&str> = errors.iter().map(|(_, error)| error.field.as_str()).collect();
+    assert_eq!(fields, ["server.keys[0].sha256", "providers.a.api_base"], "{errors}");
+}
+
+#[test]
 fn the_usual_short_name_of_a_dialect_is_taken() {
     let text = REST.replace("models.m", "dialect = 'openai'\nmodels.m");
     assert!(refused(&text).is_none());

@@ -36,10 +36,15 @@ fn keyed() -> String {
 
 impl Configured {
     fn start(folder: &str, address: SocketAddr, text: &str) -> Self {
+        Self::start_with(folder, address, text, &[])
+    }
+
+    fn start_with(folder: &str, address: SocketAddr, text: &str, arguments: &[&str]) -> Self {
         let (_, folder_path) = program(folder);
         let file = folder_path.join("served.toml");
         fs::write(&file, text).expect("a file");
         let mut served = Served::start_at(folder, address, &["--config", "served.toml"], |command| {
+            command.args(arguments);
             command.stderr(Stdio::piped());
         });
         let stderr = served.stderr();
@@ -206,11 +211,36 @@ async fn an_inherited_socket_is_judged_by_where_it_listens() {
         assert!(refused.contains("is not loopback but 0.0.0.0:"), "{refused}");
         sidecar.reload(settings.clone()).await.expect("what is served");
     }
+    // And the other way round: a file that speaks of everybody needs no key on a socket of loopback.
+    let mut public = open.clone();
+    public.server.listen = SocketAddr::from(([0, 0, 0, 0], 0));
+    public.server.admin = None;
+    assert!(public.check().is_err());
+    let mut sockets = standin::sidecar::Sockets::default();
+    sockets.clients = Some(std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
+    let sidecar = standin::sidecar::Sidecar::start_on(sockets, public.clone()).await.expect("a sidecar");
+    sidecar.reload(public).await.expect("what is served");
     // Health and metrics are not beside the clients' endpoints where everybody can ask.
     settings.server.admin = None;
     let sidecar = start(true, settings).await.expect("a sidecar");
     let to = SocketAddr::from(([127, 0, 0, 1], sidecar.address().port()));
     assert_eq!(http::get_with(to, "/health", &[("x-api-key", "operator")]).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_file_is_judged_by_where_it_is_served_at_the_start_and_at_a_reload() {
+    let drill = Drill::start(Script::default()).await.expect("a drill");
+    let address = free();
+    // The program is told to listen at loopback, where no key is needed.
+    let everywhere = configured(drill.address(), "listen = \"0.0.0.0:0\"");
+    let listen = address.to_string();
+    let served = Configured::start_with("reload-loopback", address, &everywhere, &["--listen", &listen]);
+    let asks = async || http::ask(address, Caller::Chat, "smart", "Hi", false).await.status;
+    assert_eq!(asks().await, 200);
+    served.change(&format!("# Changed.\n{everywhere}"), "reloaded");
+    let said = served.change(&everywhere.replace("targets", "tagrets"), "stays as it was");
+    assert!(said.contains("did you mean `targets`?"), "{said}");
+    assert_eq!(asks().await, 200);
 }
 
 #[tokio::test]
