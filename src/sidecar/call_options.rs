@@ -15,7 +15,8 @@ use super::access::Hash;
 use super::settings::Streams;
 use crate::wire::VIA;
 use crate::wire::serve::BadRequest;
-use crate::words::{Durable, Hedging, Json, NAME_BYTES_MAX, OnExhausted, Priority, Rule, UnknownName};
+use crate::words::names::Shown;
+use crate::words::{Durable, Hedging, Json, NAME_BYTES_MAX, OnExhausted, Priority, Rule, UnknownName, nearest};
 
 /// How the names of the gateway's options begin.
 pub(super) const OURS: &str = "x-standin-";
@@ -104,8 +105,10 @@ impl CallOptions {
         if option != "session"
             && let Some(name) = names.iter().find(|name| name.len() > NAME_BYTES_MAX)
         {
-            let field = field.get(..NAME_BYTES_MAX).unwrap_or(field);
-            return Err(bad(field, &format!("has {} bytes; {NAME_BYTES_MAX} are the most", name.len())));
+            return Err(bad(
+                &Shown(field).to_string(),
+                &format!("has {} bytes; {NAME_BYTES_MAX} are the most", name.len()),
+            ));
         }
         match option {
             "priority" => self.priority = chosen(field, text)?,
@@ -160,7 +163,11 @@ fn bad(field: &str, problem: &str) -> BadRequest {
 
 /// Reads a choice by its name.
 fn chosen<T: FromStr<Err = UnknownName>>(field: &str, text: &str) -> Result<T, BadRequest> {
-    text.parse().map_err(|unknown: UnknownName| bad(field, &unknown.to_string()))
+    text.parse().map_err(|unknown: UnknownName| {
+        let near = nearest(text, unknown.known.iter().copied());
+        let meant = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+        bad(field, &format!("{unknown}{meant}"))
+    })
 }
 
 #[cfg(test)]
@@ -225,6 +232,12 @@ mod tests {
                 &[("x-standin-strategy", "best")][..],
                 serde_json::json!({}),
                 "x-standin-strategy: must be one of adaptive",
+            ),
+            (
+                &[("x-standin-strategy", "least-csot")],
+                serde_json::json!({}),
+                "x-standin-strategy: must be one of adaptive, priority, weighted, round-robin, least-latency, \
+                 least-cost, least-busy; did you mean `least-cost`?",
             ),
             (
                 &[("x-standin-hedging", "off")],

@@ -17,6 +17,7 @@ use super::refusals::Reason;
 use super::state::{Current, State, now};
 use crate::wire::serve::{self, BadRequest, CallerDialect, Refusal, RefusalReason};
 use crate::words::NAME_BYTES_MAX;
+use crate::words::names::Shown;
 
 /// Who asks, and by which settings it is answered.
 pub(super) struct Caller<'a> {
@@ -130,7 +131,7 @@ impl<'a> Caller<'a> {
     ) -> Result<(), Refusal> {
         let Some(client) = self.client.filter(|client| client.is_limited()) else { return Ok(()) };
         let Some(field) = fields.find(|field| !is_published(field) && !client.may_send(field)) else { return Ok(()) };
-        let field: String = field.chars().take(64).collect();
+        let field = Shown(field).to_string();
         let problem = "is none of this dialect's own fields, so a gateway may choose by it who answers, and this key \
                        opens its routes alone: leave it out, or have it allowed by `fields` of the key";
         Err(self.turn_away(Reason::Route, RefusalReason::Request(&BadRequest::new(&field, problem))))

@@ -15,6 +15,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Version};
 
 use super::settings::ServerConfig;
+use crate::words::names::Shown;
 
 /// The header in which browsers say whether a page is of the same site as the address.
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -51,7 +52,7 @@ pub(super) struct CorsGrant {
 pub(super) fn look(server: &ServerConfig, strict: bool, head: &Parts) -> Result<CorsGrant, OriginRefusal> {
     let host = host(head)?;
     if (strict || !server.hosts.is_empty()) && host.is_some_and(|host| !is_known(server, name(host))) {
-        return Err(OriginRefusal::Host(short(host.unwrap_or_default())));
+        return Err(OriginRefusal::Host(Shown(host.unwrap_or_default()).to_string()));
     }
     let mut origins = head.headers.get_all(ORIGIN).iter();
     if let Some(origin) = origins.next() {
@@ -64,7 +65,7 @@ pub(super) fn look(server: &ServerConfig, strict: bool, head: &Parts) -> Result<
         }
         let own = said.strip_prefix("http://").or_else(|| said.strip_prefix("https://"));
         if own.is_none() || own != host {
-            return Err(OriginRefusal::Page(short(said)));
+            return Err(OriginRefusal::Page(Shown(said).to_string()));
         }
     }
     let mut sites = head.headers.get_all(&SITE).iter().map(HeaderValue::as_bytes);
@@ -86,7 +87,7 @@ impl CorsGrant {
     /// Returns the permission, unless it is a page's: a page that may make calls is no operator for that.
     pub(super) fn of_no_page(self) -> Result<Self, OriginRefusal> {
         match &self.page {
-            Some(page) => Err(OriginRefusal::Operator(short(page.to_str().unwrap_or("?")))),
+            Some(page) => Err(OriginRefusal::Operator(Shown(page.to_str().unwrap_or("?")).to_string())),
             None => Ok(self),
         }
     }
@@ -125,14 +126,14 @@ pub(super) fn other_content(headers: &HeaderMap) -> Option<String> {
         let kind = kind.to_str().unwrap_or("?").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         kind != "application/json" && !(kind.starts_with("application/") && kind.ends_with("+json"))
     })?;
-    Some(short(&String::from_utf8_lossy(other.as_bytes())))
+    Some(Shown(&String::from_utf8_lossy(other.as_bytes())).to_string())
 }
 
 /// Returns the `expect` of a request, if it is not `100-continue`: a client that waits for anything else would never
 /// send its body.
 pub(super) fn expects(headers: &HeaderMap) -> Option<String> {
     let other = headers.get_all(EXPECT).iter().find(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue"))?;
-    Some(short(&String::from_utf8_lossy(other.as_bytes())))
+    Some(Shown(&String::from_utf8_lossy(other.as_bytes())).to_string())
 }
 
 /// Returns the host and port of a request; requests of HTTP/1.0 need not have them.
@@ -171,11 +172,6 @@ fn is_known(server: &ServerConfig, name: &str) -> bool {
 
 fn invites(server: &ServerConfig, origin: &str) -> bool {
     server.allow_origins.iter().any(|known| known == "*" || known.eq_ignore_ascii_case(origin))
-}
-
-/// Cuts foreign text to the length that an error repeats.
-fn short(text: &str) -> String {
-    text.chars().filter(|letter| !letter.is_control()).take(100).collect()
 }
 
 #[cfg(test)]

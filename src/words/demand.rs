@@ -46,14 +46,6 @@ impl Demanded {
     }
 }
 
-/// How much of a part is enough to recognise it.
-const BEGIN_BYTES: usize = 96;
-
-fn begin(text: &str) -> String {
-    let end = text.char_indices().map(|(at, _)| at).find(|at| *at >= BEGIN_BYTES);
-    text[..end.unwrap_or(text.len())].to_owned()
-}
-
 /// What stands for the rest of a conversation, which its provider keeps: without it another question would be asked.
 const THE_REST: [&str; 6] =
     ["previous_response_id", "conversation", "prompt", "item_reference", "compaction", "cachedContent"];
@@ -78,7 +70,7 @@ impl Demand {
 
     fn foreign(field: String, foreign: &Foreign) -> Option<Self> {
         let what = Demanded::Foreign(foreign.dialect, foreign.kind.clone());
-        (!foreign.optional).then(|| Self { field, what, begin: begin(&foreign.json) })
+        (!foreign.optional).then(|| Self { field, what, begin: Shown(&foreign.json).to_string() })
     }
 
     fn document(field: String, document: &Document) -> Option<Self> {
@@ -87,7 +79,7 @@ impl Demand {
             DocumentSource::Url(url) => (Demanded::DocumentUrl, url),
             DocumentSource::Base64 { media_type, data } => (Demanded::Document(Shown(media_type).to_string()), data),
         };
-        Some(Self { field, what, begin: begin(text) })
+        Some(Self { field, what, begin: Shown(text).to_string() })
     }
 }
 
@@ -134,7 +126,7 @@ impl ChatRequest {
                     UserPart::Foreign(foreign) => demands.extend(Demand::foreign(place(part), foreign)),
                     UserPart::Document(document) => demands.extend(Demand::document(place(part), document)),
                     UserPart::Audio(audio) => {
-                        let (what, begin) = (Demanded::Audio, begin(&audio.data));
+                        let (what, begin) = (Demanded::Audio, Shown(&audio.data).to_string());
                         demands.push(Demand { field: place(part), what, begin });
                     }
                 }

@@ -12,15 +12,16 @@ const NAMES_MAX: usize = 64;
 /// How much of a caller's text a message repeats, in bytes.
 const SHOWN_BYTES_MAX: usize = 128;
 
-/// A caller's text as messages repeat it: the beginning of a long one. Messages go into answers, logs and records, and
-/// no caller may fill these.
+/// A caller's text as messages repeat it: the beginning of a long one, without control characters. Messages go into
+/// answers, logs and records, and no caller may fill these or command the terminal that they are read at.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a>(pub &'a str);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let begin = &self.0[..self.0.floor_char_boundary(SHOWN_BYTES_MAX)];
-        write!(f, "{begin}{}", if begin.len() < self.0.len() { "…" } else { "" })
+        begin.split(char::is_control).try_for_each(|piece| f.write_str(piece))?;
+        f.write_str(if begin.len() < self.0.len() { "…" } else { "" })
     }
 }
 
@@ -75,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_message_repeats_the_beginning_of_a_long_text() {
-        assert_eq!((Shown("").to_string(), Shown("tool").to_string()), (String::new(), "tool".to_owned()));
+        assert_eq!((Shown("").to_string(), Shown("t\x1b\nool").to_string()), (String::new(), "tool".to_owned()));
         let long = Shown(&"ß".repeat(1_000)).to_string();
         assert_eq!((long.chars().count(), long.ends_with("ß…")), (65, true));
     }

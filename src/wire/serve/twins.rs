@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::BadRequest;
+use crate::words::names::Shown;
 
 /// Fields that decide the model and the request: in another spelling they are a field of another server.
 const DECIDE: &[&str] = &[
@@ -47,8 +48,7 @@ pub(super) fn check<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), BadR
             many.insert(plain)
         };
         if !is_new {
-            let name: String = name.chars().take(64).collect();
-            return Err(BadRequest::new(&name, "is there twice, capitals ignored; send it once"));
+            return Err(BadRequest::new(&Shown(name).to_string(), "is there twice, capitals ignored; send it once"));
         }
     }
     Ok(())
