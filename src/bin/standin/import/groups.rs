@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use standin::sidecar::meant;
+
 use super::given::InputValue;
 use super::outcome::{Outcome, Provider, Route, Target, Toml};
 
@@ -59,6 +61,16 @@ pub fn weights(deployments: &[Deployment<'_>], out: &mut Outcome) -> Vec<Option<
     weights
 }
 
+/// LiteLLM's strategies.
+const STRATEGIES: [&str; 6] = [
+    "simple-shuffle",
+    "least-busy",
+    "latency-based-routing",
+    "cost-based-routing",
+    "usage-based-routing",
+    "usage-based-routing-v2",
+];
+
 /// Returns the strategy of routes, if it is set.
 pub fn strategy(router: Option<&InputValue>, weighed: bool, out: &mut Outcome) -> Option<Toml> {
     let text = |name: &str| Some(Toml::Text(name.to_owned()));
@@ -75,7 +87,11 @@ pub fn strategy(router: Option<&InputValue>, weighed: bool, out: &mut Outcome) -
         "cost-based-routing" => (text("least-cost"), true),
         "usage-based-routing" | "usage-based-routing-v2" => (text("adaptive"), false),
         _ => {
-            out.lost(given, "is no known strategy of LiteLLM: routes choose as they do by themselves");
+            let meant = meant(given.as_text().unwrap_or_default(), STRATEGIES);
+            out.lost(
+                given,
+                format!("is no known strategy of LiteLLM, and routes choose as they do by themselves; {meant}"),
+            );
             return if weighed { text("weighted") } else { None };
         }
     };
@@ -168,10 +184,12 @@ pub fn fallbacks(settings: &InputValue, routes: &mut [Route], out: &mut Outcome)
                 names.iter().filter_map(|name| groups.get(*name)).for_each(|targets| behind(route, targets));
             }
             let whose = if every { "every route".to_owned() } else { format!("`{group}`") };
-            let missing =
-                if unknown.is_empty() { String::new() } else { format!("; not there: {}", unknown.join(", ")) };
+            let missing = missing(&unknown, &groups);
             match (found, kind) {
-                (false, _) => out.lost(others, format!("there is no group `{group}` that is served")),
+                (false, _) => {
+                    let meant = meant(group, groups.keys().map(String::as_str));
+                    out.lost(others, format!("there is no group `{group}` that is served; {meant}"));
+                }
                 _ if unknown.len() == names.len() => out.lost(others, format!("none of its groups is served{missing}")),
                 (_, "context_window_fallbacks") => out.changed(
                     others,
@@ -196,13 +214,23 @@ pub fn fallbacks(settings: &InputValue, routes: &mut [Route], out: &mut Outcome)
         for route in &mut *routes {
             there.iter().filter_map(|name| groups.get(*name)).for_each(|targets| behind(route, targets));
         }
-        let missing = if unknown.is_empty() { String::new() } else { format!("; not there: {}", unknown.join(", ")) };
+        let missing = missing(&unknown, &groups);
         if there.is_empty() {
             out.lost(list, format!("none of its groups is served{missing}"));
         } else {
             out.kept(list, format!("further tiers of every route{missing}"));
         }
     }
+}
+
+/// Says which groups are not there, and which were meant.
+fn missing(unknown: &[&str], groups: &BTreeMap<String, Vec<Target>>) -> String {
+    let each = unknown.iter().map(|name| match meant(name, groups.keys().map(String::as_str)) {
+        near if near.starts_with("did you mean") => format!("{name} ({near})"),
+        _ => (*name).to_owned(),
+    });
+    let each: Vec<String> = each.collect();
+    if each.is_empty() { String::new() } else { format!("; not there: {}", each.join(", ")) }
 }
 
 /// Adds targets in a tier behind all others.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use standin::sidecar::Hash;
+use standin::sidecar::{Hash, meant};
 
 use super::given::InputValue;
 use super::groups::{Deployment, METRICS, SAID, drops, fallbacks, routes, set, strategy, weights};
@@ -165,7 +165,10 @@ fn deployment<'g>(
             Some("chat") => out.kept(given, "conversations, which is usual"),
             Some("responses") if wants_responses => out.kept(given, "dialect \"openai-responses\" of its provider"),
             Some("responses") => out.changed(given, "conversations, in its provider's own dialect"),
-            _ => out.lost(given, "is no known kind of work: it is served as conversations"),
+            _ => {
+                let meant = meant(mode.unwrap_or_default(), ["chat", "responses", "completion", "embedding"]);
+                out.lost(given, format!("is no known kind of work, and is served as conversations; {meant}"));
+            }
         }
     }
     let fields = (!host.all).then(|| model_fields(params, info, &host, mode, out));

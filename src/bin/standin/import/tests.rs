@@ -607,6 +607,23 @@ fn every_target_of_portkeys_keeps_its_address_its_key_and_its_model() {
 }
 
 #[test]
+fn a_strategy_a_kind_and_a_group_that_are_nearly_names_bring_these_to_mind() {
+    hold(&[Case(
+        "model_list:\n\
+         - {model_name: smart, litellm_params: {model: openai/a}, model_info: {mode: embeding}}\n\
+         - {model_name: spare, litellm_params: {model: openai/b}}\n\
+         router_settings: {routing_strategy: least-bsy, default_fallbacks: [spaer], fallbacks: [{smrt: [spare]}]}\n",
+        Some(&[]),
+        &[
+            "mode -- is no known kind of work, and is served as conversations; did you mean `embedding`?",
+            "routing_strategy -- is no known strategy of LiteLLM, and routes choose as they do by themselves; did you mean `least-busy`?",
+            "none of its groups is served; not there: spaer (did you mean `spare`?)",
+            "there is no group `smrt` that is served; did you mean `smart`?",
+        ],
+    )]);
+}
+
+#[test]
 fn a_report_says_kept_only_of_kept_settings_and_gives_a_reason_for_others() {
     hold(&[
         Case(
