@@ -156,8 +156,8 @@ const SURPRISE_MAX: f64 = 100.0;
 /// The least that a token of text measured by shape can be in a provider's count.
 const TEXT_MIN: f64 = 0.25;
 /// The lowest estimate of a short plain prompt, as a part of what is expected of it: so few tokens say no more of how
-/// their provider counts than what is already known.
-const SHORT_MIN: f64 = 0.6;
+/// their provider counts than what is already known, however often it counts them.
+const SHORT_MIN: f64 = 0.8;
 /// A small number of tokens of text: those of a longer prompt beyond it cost what was learned.
 const SHORT: f64 = 24.0;
 

@@ -231,7 +231,7 @@ fn text_for_openais_models_is_counted_by_their_vocabularies() {
 }
 
 #[test]
-fn a_provider_that_counts_little_halves_no_estimate_of_a_short_prompt() {
+fn a_provider_that_counts_little_lowers_no_estimate_of_a_short_prompt_by_more_than_a_fourth() {
     let said = ChatRequest::new("smart").user("one two three four five");
     for vocabulary in [Vocabulary::O200k, Vocabulary::Claude, Vocabulary::Gemini, Vocabulary::Unknown] {
         let mut model = TokenModel::new(vocabulary);
@@ -239,7 +239,7 @@ fn a_provider_that_counts_little_halves_no_estimate_of_a_short_prompt() {
         for words in [5, 5, 1, 1, 1, 5].repeat(50) {
             model.learn(&size(&said), words);
             let now = model.weights().tokens(&size(&said));
-            assert!(now * 2 > first && now <= first, "{vocabulary:?}: {first} and then {now}");
+            assert!(now * 4 >= first * 3 && now <= first, "{vocabulary:?}: {first} and then {now}");
         }
         // A hidden prompt is believed nevertheless.
         for _ in 0..60 {
