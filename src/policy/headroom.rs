@@ -20,6 +20,10 @@ use std::time::{Duration, Instant};
 
 use crate::words::{Gauge, Limits, MINUTE, NamedLimit};
 
+mod learnt;
+
+use learnt::LearntLimit;
+
 /// The part of a limit that is kept back.
 const RESERVE: u64 = 10;
 /// The same as a share.
@@ -30,18 +34,6 @@ const FALLS_MIN: u8 = 3;
 const REFILL_SPAN: f64 = 10.0;
 /// The reserve is for one request after such a pause.
 const LOOK_AFTER: Duration = Duration::from_secs(10);
-/// How many must have been admitted within a minute before a refusal says how many may be.
-const LEARN_MIN: u64 = 20;
-/// The part of a learnt limit that a refusal leaves, and the part by which it grows in a second in which it is used.
-const LEARN_CUT: f64 = 0.95;
-const LEARN_GROWTH: f64 = 0.05 / 60.0;
-/// Refusals within this time of a cut are of requests that were sent before it.
-const LEARN_BURST: Duration = Duration::from_secs(1);
-/// A learnt limit is forgotten after this long without a refusal.
-const LEARN_FORGET: Duration = Duration::from_secs(600);
-/// The parts of a minute in which admissions are counted.
-const SLICES: usize = 12;
-const SLICE: Duration = Duration::from_secs(5);
 
 /// What a key has left at a target.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -153,131 +145,6 @@ impl LimitReading {
     }
 }
 
-/// The admissions of the last minute.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct MinuteCount {
-    since: Option<Instant>,
-    slices: [u64; SLICES],
-}
-
-impl MinuteCount {
-    fn add(&mut self, amount: u64, now: Instant) {
-        let since = *self.since.get_or_insert(now);
-        let passed = now.saturating_duration_since(since).as_millis() / SLICE.as_millis();
-        let passed = u32::try_from(passed).unwrap_or(u32::MAX);
-        if passed > 0 {
-            let shift = usize::try_from(passed).map_or(SLICES, |passed| passed.min(SLICES));
-            self.slices.rotate_right(shift % SLICES);
-            self.slices[..shift].fill(0);
-            self.since = Some(if shift == SLICES { now } else { since + SLICE * passed });
-        }
-        self.slices[0] = self.slices[0].saturating_add(amount);
-    }
-
-    /// Puts one amount in the place of another.
-    fn correct(&mut self, expected: u64, taken: u64) {
-        self.slices[0] = self.slices[0].saturating_sub(expected).saturating_add(taken);
-    }
-
-    /// Tells whether it has counted for a minute: a burst says nothing about a minute.
-    fn is_whole(&self) -> bool {
-        self.slices[SLICES - 1] > 0
-    }
-
-    fn sum(&self) -> u64 {
-        self.slices.iter().fold(0, |all, slice| all.saturating_add(*slice))
-    }
-}
-
-/// How many requests a provider admits within some time that does not say so: a bucket that is empty at its refusal.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct LearntRate {
-    limit: f64,
-    window: Duration,
-    level: f64,
-    at: Instant,
-    refused: Instant,
-}
-
-impl LearntRate {
-    /// Returns what may be taken at once.
-    fn burst(&self) -> f64 {
-        (self.limit / RESERVE as f64).max(1.0)
-    }
-
-    /// Returns how much comes back in a second.
-    fn rate(&self) -> f64 {
-        self.limit / self.window.as_secs_f64()
-    }
-
-    fn level(&self, now: Instant) -> f64 {
-        let came = self.rate() * now.saturating_duration_since(self.at).as_secs_f64();
-        (self.level + came).min(self.burst())
-    }
-
-    fn take(&mut self, amount: f64, now: Instant) {
-        let level = self.level(now);
-        let span = now.saturating_duration_since(self.at).as_secs_f64().min(1.0);
-        self.limit += self.limit * LEARN_GROWTH * span;
-        // One that is larger than a burst is paid for afterwards.
-        (self.level, self.at) = ((level - amount).max(level.min(0.0) - self.limit), now);
-    }
-
-    fn room(&self, amount: f64, now: Instant) -> (f64, Option<Instant>) {
-        let level = self.level(now);
-        let wait = Duration::try_from_secs_f64((amount.min(self.burst()) - level).max(0.0) / self.rate());
-        let wait = wait.map_or(LEARN_FORGET, |wait| wait.min(LEARN_FORGET));
-        (level.max(0.0), (!wait.is_zero()).then(|| now + wait))
-    }
-}
-
-/// A limit learnt from refusals, of one kind, and the admissions of the last minute.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct LearntLimit {
-    counted: MinuteCount,
-    learnt: Option<LearntRate>,
-}
-
-impl LearntLimit {
-    fn learnt(&self, now: Instant) -> Option<&LearntRate> {
-        self.learnt.as_ref().filter(|learnt| now.saturating_duration_since(learnt.refused) < LEARN_FORGET)
-    }
-
-    fn admit(&mut self, amount: u64, now: Instant) {
-        self.learnt = self.learnt(now).copied();
-        self.learnt.iter_mut().for_each(|learnt| learnt.take(amount as f64, now));
-        self.counted.add(amount, now);
-    }
-
-    fn settle(&mut self, expected: u64, taken: u64) {
-        self.counted.correct(expected, taken);
-        self.learnt.iter_mut().for_each(|learnt| learnt.level += expected as f64 - taken as f64);
-    }
-
-    /// Learns from the refusal of an amount. It may say how many are let in within which time; else that many were in a
-    /// minute. It may say when to come back: then there is room for that amount.
-    fn refused(&mut self, told: Option<(u64, Duration)>, amount: u64, back: Option<Instant>, now: Instant) {
-        let counted = self.counted.sum().max(1) as f64;
-        let (limit, window, refused) = match (told, self.learnt(now)) {
-            (Some((limit, window)), _) => (limit as f64, window, now),
-            // A burst of refusals is one cut.
-            (None, Some(learnt)) if now.saturating_duration_since(learnt.refused) < LEARN_BURST => {
-                (learnt.limit, learnt.window, learnt.refused)
-            }
-            // What is counted is a minute.
-            (None, Some(learnt)) if learnt.window == MINUTE => ((learnt.limit * LEARN_CUT).min(counted), MINUTE, now),
-            (None, Some(learnt)) => (learnt.limit * LEARN_CUT, learnt.window, now),
-            (None, None) => (counted, MINUTE, now),
-        };
-        let mut learnt = LearntRate { limit: limit.max(1.0), window, level: 0.0, at: now, refused };
-        if let Some(back) = back {
-            let comes = back.saturating_duration_since(now).as_secs_f64() * learnt.rate();
-            learnt.level = ((amount as f64).min(learnt.burst()) - comes).max(0.0);
-        }
-        self.learnt = Some(learnt);
-    }
-}
-
 impl Headroom {
     /// Counts an attempt that is admitted; returns what was admitted so far, this one included.
     pub fn admit(&mut self, tokens: u64, now: Instant) -> AdmittedTotals {
@@ -312,8 +179,8 @@ impl Headroom {
     /// Notes that the provider's limit refused a request that was expected to take this many tokens. If no header tells
     /// that limit, it is learnt from what was let in, for the kind that the refusal names or else for requests.
     pub fn refused(&mut self, named: Option<NamedLimit>, tokens: u64, back: Option<Instant>, now: Instant) {
-        self.taught[REQUESTS].counted.correct(1, 0);
-        self.taught[TOKENS].counted.correct(tokens, 0);
+        self.taught[REQUESTS].let_in_less(1);
+        self.taught[TOKENS].let_in_less(tokens);
         let told = self.told.map(|reading| reading.is_some_and(|reading| reading.fades > now));
         let of = usize::from(named.is_some_and(|named| named.tokens));
         let limit = named.and_then(|named| Some((named.limit?, named.window)));
@@ -322,8 +189,7 @@ impl Headroom {
             None if named.is_some() => told[of] || told[of + KINDS],
             None => told.contains(&true),
         };
-        let requests = self.taught[REQUESTS].counted;
-        if !is_told && (limit.is_some() || (requests.is_whole() && requests.sum() >= LEARN_MIN)) {
+        if !is_told && (limit.is_some() || self.taught[REQUESTS].may_teach()) {
             self.taught[of].refused(limit, [1, tokens][of], back, now);
         }
     }
@@ -376,9 +242,6 @@ impl Headroom {
 persist!(struct Headroom { told, used, last, taught });
 persist!(struct AdmittedTotals as Used { requests, tokens });
 persist!(struct LimitReading as Reading { gauge, used, at, fades, refill, falls });
-persist!(struct MinuteCount as Counted { since, slices });
-persist!(struct LearntRate as Learnt { limit, window, level, at, refused });
-persist!(struct LearntLimit as Taught { counted, learnt });
 
 #[cfg(test)]
 mod tests {
@@ -559,7 +422,7 @@ mod tests {
         let until = headroom.room(0, at(120)).until.expect("it is used up");
         assert!((at(121)..at(122)).contains(&until), "{:?}", until - at(120));
         assert_eq!(headroom.room(0, at(160)), Room { requests: Some(11), until: None }, "a tenth of it at once");
-        assert_eq!(headroom.room(0, at(120) + LEARN_FORGET).requests, None);
+        assert_eq!(headroom.room(0, at(120) + learnt::LEARN_FORGET).requests, None);
         // Headers are better than a guess.
         let mut told = headroom;
         told.taught = [LearntLimit::default(); 2];
@@ -729,18 +592,6 @@ mod tests {
     }
 
     #[test]
-    fn what_was_admitted_is_counted_in_the_slice_of_its_time() {
-        let (start, mut counted) = (Instant::now(), MinuteCount::default());
-        for second in [0, 12, 15] {
-            counted.add(1, start + SECOND * second);
-        }
-        assert_eq!(counted.slices[..4], [1, 1, 0, 1]);
-        assert_eq!(counted.sum(), 3);
-        counted.add(1, start + SECOND * 900);
-        assert_eq!(counted.sum(), 1, "a minute without any leaves nothing");
-    }
-
-    #[test]
     fn what_was_refused_is_not_among_those_that_were_let_in() {
         for (others, limit) in [(19, None), (20, Some(20.0))] {
             let (start, mut headroom) = (Instant::now(), Headroom::default());
@@ -749,18 +600,8 @@ mod tests {
                 headroom.admit(0, at(n));
             }
             headroom.refused(None, 0, None, at(others));
-            assert_eq!(headroom.taught[REQUESTS].learnt.map(|learnt| learnt.limit), limit, "{others}");
+            assert_eq!(headroom.taught[REQUESTS].limit(), limit, "{others}");
         }
-    }
-
-    #[test]
-    fn a_learnt_limit_grows_by_a_twentieth_in_a_minute_in_which_it_is_used() {
-        let start = Instant::now();
-        let mut learnt = LearntRate { limit: 600.0, window: MINUTE, level: 60.0, at: start, refused: start };
-        for second in 1..=60 {
-            learnt.take(1.0, start + SECOND * second);
-        }
-        assert!((629.0..632.0).contains(&learnt.limit), "{}", learnt.limit);
     }
 
     #[test]
