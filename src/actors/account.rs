@@ -355,9 +355,11 @@ impl Drop for AttemptAccount {
         let crashed = FailureClass::Crashed;
         let class = if std::thread::panicking() { crashed } else { self.stopped_or(crashed) };
         let how = if self.begun.is_some() { "crashed or was killed" } else { "never started" };
-        self.settle(Err(match class {
-            FailureClass::Crashed => Failure::new(class, format!("the attempt's actor {how}")),
-            _ => Failure::unwanted(class),
-        }));
+        let failure = if class == crashed {
+            Failure::new(class, format!("the attempt's actor {how}"))
+        } else {
+            Failure::unwanted(class)
+        };
+        self.settle(Err(failure));
     }
 }

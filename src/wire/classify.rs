@@ -24,6 +24,7 @@ use super::drift::tidied;
 use super::tidy::begin;
 pub use super::when::Zone;
 use super::{headers, when};
+use crate::words::consequence::{Consequences, FaultOwner};
 use crate::words::{Drift, DriftKind, Failure, FailureClass, RetryAfter, Scope};
 
 /// How much of an error's body is read. The longest seen, with a whole traceback inside, has 20 kB.
@@ -194,10 +195,11 @@ impl Wait {
 
 /// Returns what a wait beside a class of failures means, if anything.
 fn wait(class: FailureClass) -> Option<Wait> {
-    match class {
-        FailureClass::RateLimited | FailureClass::Overloaded | FailureClass::Server => Some(Wait::Passes),
-        FailureClass::OutOfMoney | FailureClass::Unauthorised | FailureClass::Forbidden => Some(Wait::Lasts),
-        _ => None,
+    let Consequences { owner, obeys_retry_after, .. } = class.consequences();
+    match owner {
+        _ if obeys_retry_after => Some(Wait::Passes),
+        FaultOwner::Account => Some(Wait::Lasts),
+        FaultOwner::Provider | FaultOwner::Request | FaultOwner::Ours | FaultOwner::NotAFault => None,
     }
 }
 

@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::{CancelReason, Outcome};
+use crate::words::consequence::{Consequences, FaultOwner, Waste};
 use crate::words::{AttemptEnd, FailureClass};
 
 /// How an attempt went, beside its end.
@@ -37,17 +38,23 @@ impl AttemptSummary {
         let AttemptEnd::Failed(failure) = end else {
             return Outcome::Success { tpot: self.tpot(output_tokens) };
         };
-        match failure.class {
-            class if !self.begun && (class.is_unwanted() || class == FailureClass::Crashed) => Outcome::Unused,
-            FailureClass::CallerLeft | FailureClass::Cancelled | FailureClass::Stopped => {
-                Outcome::Cancelled(CancelReason::Left)
+        let class = failure.class;
+        let Consequences { owner, hold, waste, .. } = class.consequences();
+        let is_unused = !self.begun && (class.is_unwanted() || class == FailureClass::Crashed);
+        match waste {
+            _ if is_unused => Outcome::Unused,
+            Waste::Abandoned | Waste::Cancelled | Waste::Stopped => Outcome::Cancelled(CancelReason::Left),
+            Waste::CallEnded => Outcome::Cancelled(CancelReason::Ended),
+            Waste::SlowerOfTwo if self.overtaken => Outcome::Cancelled(CancelReason::Overtaken),
+            Waste::SlowerOfTwo => Outcome::Cancelled(CancelReason::Lost),
+            // What is ours and not of the configuration says nothing of the target.
+            Waste::Failed if owner == FaultOwner::Ours && hold.is_none() => Outcome::Crashed,
+            Waste::CutOff if class == FailureClass::Cut && self.blocked >= BLOCKED_NO_FAULT => {
+                Outcome::Cancelled(CancelReason::Ended)
             }
-            FailureClass::CallEnded => Outcome::Cancelled(CancelReason::Ended),
-            FailureClass::HedgeLost if self.overtaken => Outcome::Cancelled(CancelReason::Overtaken),
-            FailureClass::HedgeLost => Outcome::Cancelled(CancelReason::Lost),
-            FailureClass::Crashed | FailureClass::LocalShortage => Outcome::Crashed,
-            FailureClass::Cut if self.blocked >= BLOCKED_NO_FAULT => Outcome::Cancelled(CancelReason::Ended),
-            class => Outcome::Failure { class, scope: failure.scope, retry_after: self.back },
+            Waste::Failed | Waste::CutOff | Waste::DrawnAgain => {
+                Outcome::Failure { class, scope: failure.scope, retry_after: self.back }
+            }
         }
     }
 
