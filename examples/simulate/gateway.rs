@@ -12,7 +12,7 @@ use standin::internals::policy::admission::{
     Admission, AdmissionOptions, AdmissionRequest, BreakerOptions, Effect, HealthOptions, KeysInUse, Outcome, Report,
     TargetOptions, Ticket,
 };
-use standin::internals::policy::failover::{Failover, FailoverOptions, Planned, Step, Try};
+use standin::internals::policy::failover::{Failover, FailoverOptions, Planned, Step, Try, usual_attempts};
 use standin::internals::policy::health::CancelReason;
 use standin::internals::policy::hedge::{self, Cost};
 use standin::internals::policy::latency::Latency;
@@ -153,7 +153,8 @@ enum Timer {
 }
 
 impl Standin {
-    pub fn new(scenario: &Scenario, tuning: Tuning, seed: u64, now: Instant) -> Self {
+    pub fn new(scenario: &Scenario, mut tuning: Tuning, seed: u64, now: Instant) -> Self {
+        tuning.failover.attempts_max.get_or_insert(usual_attempts(scenario.targets.len()));
         let providers = scenario.targets.iter().map(|target| target.provider).max().unwrap_or(0) + 1;
         let mut places = Vec::new();
         let mut counts = vec![0; providers];

@@ -36,21 +36,23 @@ use rand::Rng;
 
 use super::health::CancelReason;
 use super::hedge::{Cost, Join};
-use super::look_pace::Look;
 use super::retry_budget::{RetryBudget, RetryKind};
 use super::snapshot::Refusal;
-use super::time_left::{CallerPatience, TimeLeft, reached};
+use super::time_left::{CallerPatience, TimeLeft};
 use crate::words::{CommitPolicy, Failure, OnExhausted, Scope};
 
+mod step;
 mod options;
 mod target_state;
+mod shares;
 mod after;
 mod again;
 mod waits;
 mod beside;
 
 use after::{Consequence, first_look, is_own, refusal_rank};
-pub use options::FailoverOptions;
+pub use options::{FailoverOptions, usual_attempts};
+pub use step::{GiveUp, Planned, Step, Try};
 use target_state::{CallTarget, Reason, TargetState, UntimedWait};
 
 /// The shortest wait, for a target that says it is back already: tokio's timers have no shorter one.
@@ -71,114 +73,6 @@ const LESS_SHARE: u32 = 4;
 const PLANS_MAX: u32 = 3;
 /// The name of a target that a reconfiguration removed while an attempt ran there.
 const GONE: usize = usize::MAX;
-
-/// A target as planned.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Planned {
-    /// Its index in the table.
-    pub target: usize,
-    /// The context window, where it is known.
-    pub context_tokens_max: Option<u32>,
-    /// How often the conversation can be cut shorter, should it be too long.
-    pub cuts_max: u32,
-    /// How many keys it has: a call may be refused for its key's sake this often.
-    pub keys: u32,
-    /// The most time until its first token.
-    pub first_token_max: Duration,
-    /// The time in which it almost certainly gives a usable answer.
-    pub needs: Duration,
-    /// How long it may be silent before another is asked beside it, where time allows: until its first content …
-    pub patience: Duration,
-    /// … and after.
-    pub pause_max: Duration,
-    /// The silence that is too long: after it the same target may be asked again beside itself, where no other is left.
-    /// `None` is never.
-    pub overdue: Option<Duration>,
-    /// Whether that is measured, or configured, and no guess.
-    pub measured: bool,
-    /// Whether its breaker is closed: a first visit there takes nothing from the budget.
-    pub closed: bool,
-    /// Its failure domain: no second target in the same domain is asked for speed.
-    pub domain: usize,
-    /// The age without content from which a second one may be asked for speed; `None` is never.
-    pub hedge_after: Option<Duration>,
-    /// Its expected cost if it is asked for speed; `None` if it must not be.
-    pub hedge: Option<Cost>,
-    /// Whether its answer is shown only once it is whole.
-    pub shown_whole: bool,
-}
-
-/// One try.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Try {
-    /// Number within the call, from 1. A refused try's number is used again.
-    pub number: u32,
-    /// The target's index in the table.
-    pub target: usize,
-    /// Whether it may pass an open breaker.
-    pub last_resort: bool,
-    /// Whether it repeats a try whose connection broke before any response came.
-    pub resend: bool,
-    /// How often this target found the conversation too long: it is cut shorter each time.
-    pub cuts: u32,
-    /// The most time until the first token. The last possible attempt has none: it gets all that is left.
-    pub first_token_max: Option<Duration>,
-    /// The look that it is at a target that is silent.
-    pub look: Option<Look>,
-    /// Whether it goes with another key than those with which the call waits there, or not at all.
-    pub other_key: bool,
-    /// The attempt that it joins, and why.
-    pub beside: Option<(u32, Join)>,
-    /// Its expected cost, if it is asked for speed only.
-    pub hedge: Option<Cost>,
-    /// Whether nothing of its answer may be handed on before it is whole.
-    pub buffered: bool,
-}
-
-/// What to do next.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// Pick targets again, none of [`Failover::spent`], and report [`Failover::planned`].
-    Plan,
-    /// Ask this target for a permit and start an attempt; then report [`Failover::admitted`] or
-    /// [`Failover::refused`].
-    Try(Try),
-    /// Tell the caller to drop what it has of an answer: the answer broke off with this failure, and another one
-    /// follows at once.
-    Reset(Failure),
-    /// Hand this attempt's content to the caller from now on.
-    Commit(u32),
-    /// Stop this attempt; its end need not be reported.
-    Cancel(u32, CancelReason),
-    /// Nothing to do until an event, or until this time.
-    Wait(Instant),
-    /// The same, but a target that could not say when it has a place may have one before: report [`Failover::woken`]
-    /// when that is known, and [`Failover::unplaced`] when it would be too late.
-    Queue(Instant),
-    /// Nothing is left to try now, but the call may go on in another way; the first target may come back at this time.
-    /// What follows is [`Failover::anew`] or [`Failover::end_exhausted`].
-    Exhausted(Option<Instant>),
-    /// All targets that were asked have been silent for too long, and no other is left; the call may take less. What
-    /// may follow is [`Failover::anew`] or [`Failover::end_silent`]; else it waits on.
-    Silent,
-    /// The call ended well, with this attempt's answer. The last step.
-    Finish(u32),
-    /// The call ended badly. The last step; nothing is in flight any more.
-    GiveUp(GiveUp),
-}
-
-/// Why a call ends without an answer.
-#[derive(Clone, Debug, PartialEq)]
-pub enum GiveUp {
-    /// The failure is the request's own; no other target is asked.
-    Rejected(Failure),
-    /// Nothing is left to try; the first target may come back at this time.
-    Exhausted(Option<Instant>),
-    /// The time is up, or too short for another attempt.
-    Deadline,
-    /// The answer broke off after content had reached the caller, and nothing replaced it.
-    Interrupted(Failure),
-}
 
 /// One call's failover machine.
 #[derive(Debug)]
@@ -376,17 +270,17 @@ impl Failover {
         self.last_resort = last_resort;
         (self.back, self.uncertain) = (None, None);
         refusals.into_iter().for_each(|refusal| self.note_refusal(refusal, now));
-        self.targets.retain(|met| !met.is_new());
-        // No target is twice in one plan.
-        let known = self.targets.len();
+        // Those that the call has met take their places in the new order, too; those that are not planned come last.
+        let known = std::mem::take(&mut self.targets).into_iter().filter(|met| !met.is_new());
+        let (runs, mut known): (Vec<_>, Vec<_>) = known.partition(CallTarget::runs);
+        self.targets = runs;
         for planned in picks {
-            let met = self.targets[..known].iter_mut().find(|met| met.planned.target == planned.target);
-            if let Some(met) = met {
-                met.place(now);
-            } else {
-                self.targets.push(CallTarget::new(planned, now));
-            }
+            let met = known.iter().position(|met| met.planned.target == planned.target);
+            let mut met = met.map_or_else(|| CallTarget::new(planned, now), |at| known.remove(at));
+            met.place(now);
+            self.targets.push(met);
         }
+        self.targets.append(&mut known);
         self.leave_small_windows();
     }
 
@@ -632,6 +526,10 @@ impl Failover {
             (false, _) => Reason::Silence,
         };
         while let Some((at, reason)) = self.due(now).filter(|(_, reason)| *reason <= most) {
+            // Meanwhile others may be back, or better.
+            if self.stale && reason.is_late_try() && self.plans < PLANS_MAX {
+                return Some(Step::Plan);
+            }
             if let Some(this) = self.ask(at, reason, budget, now) {
                 return Some(Step::Try(this));
             }
@@ -647,13 +545,14 @@ impl Failover {
         (self.stale && self.plans < PLANS_MAX).then_some(Step::Plan)
     }
 
-    /// Returns the target that is due, and for what reason: the first of those with the best reason.
+    /// Returns the target that is due, and for what reason: of those with the best reason one that has failed least
+    /// often, and of these the first as they are planned.
     fn due(&self, now: Instant) -> Option<(usize, Reason)> {
         let due = self.targets.iter().enumerate().filter_map(|(at, met)| match met.state {
             TargetState::Waits { reason, from } if from <= now => Some((at, reason)),
             _ => None,
         });
-        due.min_by_key(|(_, reason)| *reason)
+        due.min_by_key(|&(at, reason)| (reason, self.targets[at].failures()))
     }
 
     /// Asks a target, if time and budget allow.
@@ -688,57 +587,6 @@ impl Failover {
 
     fn is_move(&self, reason: Reason) -> bool {
         self.attempts > 0 && reason == Reason::New
-    }
-
-    /// Returns the most time until the first token: the target's own limit, as long as another target could be asked
-    /// after it.
-    fn first_token_max(&self, planned: &Planned, now: Instant) -> Option<Duration> {
-        let own = planned.first_token_max;
-        let is_last = self.counted + 1 >= self.options.attempts() || self.behind(own, now).next().is_none();
-        (!is_last && !reached(own, self.deadline.saturating_duration_since(now))).then_some(own)
-    }
-
-    /// Returns the time that the other targets need which could be asked after an attempt of this length: those that
-    /// wait, those that come back meanwhile, and those that are kept for a call that takes less.
-    fn behind(&self, lasting: Duration, now: Instant) -> impl Iterator<Item = Duration> {
-        let waiting = self.targets.iter().filter(|met| met.is_behind(self.deadline)).map(|met| met.planned.needs);
-        let most = self.targets.iter().map(|met| met.planned.needs).max();
-        let returns = self.back.is_some_and(|back| back <= now + lasting);
-        waiting.chain(most.filter(|_| returns)).chain(most.filter(|_| self.steps_down()))
-    }
-
-    /// Returns how long an attempt's silence is tolerated from now on: its usual time, unless the targets and keys
-    /// behind it would then have too little of what is left.
-    fn patience_with(&self, at: usize, patience: Duration, left: TimeLeft, now: Instant) -> Duration {
-        let behind: Vec<Duration> = self.behind(patience, now).chain(self.keys_behind()).collect();
-        let Planned { needs, measured, .. } = self.targets[at].planned;
-        let share = left.share(needs, behind.iter().copied());
-        patience.min(if measured { share } else { left.evened(share, behind.len()) })
-    }
-
-    /// Returns how much of a silence is tolerated from now on before any content has come: as long as its caller is
-    /// thought to wait, others have a part of the time, too.
-    fn tolerated(&self, at: usize, patience: Duration, now: Instant) -> Duration {
-        let Planned { measured, needs, .. } = self.targets[at].planned;
-        let (left, least) = self.caller.left(self.deadline, patience, (!measured).then_some(needs), now);
-        self.patience_with(at, patience, left, now).max(least)
-    }
-
-    /// Lets those in flight leave time for a target that is behind them only since it has failed, as they would have if
-    /// it had been there when they began.
-    fn leave_time_for(&mut self, failed: usize, now: Instant) {
-        if !self.targets[failed].is_behind(self.deadline) {
-            return;
-        }
-        for at in 0..self.targets.len() {
-            let TargetState::Runs { since, patience, .. } = self.targets[at].state else { continue };
-            let lasted = now.saturating_duration_since(since);
-            let Some(rest) = patience.checked_sub(lasted) else { continue };
-            let rest = rest.min(self.tolerated(at, rest, now));
-            if let TargetState::Runs { patience, .. } = &mut self.targets[at].state {
-                *patience = lasted + rest;
-            }
-        }
     }
 
     /// Leaves out new targets whose window is known not to be larger than one that was too small.

@@ -46,9 +46,7 @@ impl Pair {
             4 => (Fault::StallAfter(0), true),
             _ => (Fault::Hang, true),
         };
-        // Of two that fail in the same way a call can try only one once more: here the other is at a limit.
-        let is_failing = lasting.0 == Fault::Error(ProviderError::Server);
-        let passing = match rng.random_range(if is_failing { 2..4 } else { 0..6 }) {
+        let passing = match rng.random_range(0..6) {
             0 => Fault::Error(ProviderError::Server),
             1 => Fault::Error(ProviderError::Unavailable),
             2 => Fault::RateLimited(RetryHint::Silent),
@@ -58,6 +56,7 @@ impl Pair {
         };
         // Where nobody is silent a call waits a tenth of its time. Beside one that is silent each look comes half as
         // late again as the one before: two fit into this time at a cold start.
+        // Of two that fail each is asked twice.
         let times = if lasting.1 { rng.random_range(1..=2) } else { 1 };
         Self {
             lasting,

@@ -12,7 +12,7 @@ use crate::words::{Hedging, OnExhausted};
 pub struct FailoverOptions {
     /// The most attempts of one call. One that is silent does not count once another was asked beside it: no silent
     /// target keeps a call from a target that it has not asked. With 1 no other target is asked. Default: one for each
-    /// target of the route, but 3 at least and 8 at most.
+    /// target of the route and two more, but 8 at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts_max: Option<u32>,
     /// Time for a whole call where the caller sets none. Default: 10 min.
@@ -64,21 +64,27 @@ impl Default for FailoverOptions {
     }
 }
 
-/// The fewest and the most attempts of a call where nothing is configured: within them a call can ask each target of
-/// its route once.
-const ATTEMPTS: (u32, u32) = (3, 8);
+/// Where nothing is configured a call can ask each target of its route once, and may try this often once more, as the
+/// SDKs of providers do …
+const SECOND_TRIES: usize = 2;
+/// … but it makes no more attempts than this.
+const ATTEMPTS_MAX: usize = 8;
 
 impl FailoverOptions {
     /// Returns the options as they are for a route of this many targets.
     pub(crate) fn of_route(self, targets: usize) -> Self {
-        let usual = u32::try_from(targets).unwrap_or(u32::MAX).clamp(ATTEMPTS.0, ATTEMPTS.1);
-        Self { attempts_max: self.attempts_max.or(Some(usual)), ..self }
+        Self { attempts_max: self.attempts_max.or(Some(usual_attempts(targets))), ..self }
     }
 
     /// Returns the most attempts of a call.
     pub(crate) fn attempts(&self) -> u32 {
-        self.attempts_max.unwrap_or(ATTEMPTS.0)
+        self.attempts_max.unwrap_or(usual_attempts(1))
     }
+}
+
+/// Returns how many attempts a call over this many targets makes at most, where nothing is configured.
+pub fn usual_attempts(targets: usize) -> u32 {
+    u32::try_from(targets.saturating_add(SECOND_TRIES).min(ATTEMPTS_MAX)).unwrap_or(u32::MAX)
 }
 
 /// Serialises a value by its name.

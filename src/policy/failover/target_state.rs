@@ -43,9 +43,14 @@ impl Reason {
         matches!(self, Self::Look | Self::Silence | Self::Beside)
     }
 
-    /// Tells whether its target failed in a way that may pass, and is tried again once no other is left.
+    /// Tells whether its target failed in a way that may pass, and is tried again.
     pub(super) const fn is_second_try(self) -> bool {
-        matches!(self, Self::Retry | Self::Pause | Self::Deferred)
+        self.is_late_try() || matches!(self, Self::Retry)
+    }
+
+    /// Tells whether that is done only once no other target is left.
+    pub(super) const fn is_late_try(self) -> bool {
+        matches!(self, Self::Pause | Self::Deferred)
     }
 }
 
@@ -119,6 +124,11 @@ impl CallTarget {
         let (times, since) = self.failed.map_or((1, now), |(times, since)| (times.saturating_add(1), since));
         self.failed = Some((times, since));
         (times, now.saturating_duration_since(since))
+    }
+
+    /// Returns how often it has failed.
+    pub(super) fn failures(&self) -> u32 {
+        self.failed.map_or(0, |(times, _)| times)
     }
 
     pub(super) fn runs(&self) -> bool {

@@ -115,6 +115,42 @@ fn all_waits_of_a_call_together_are_bounded_as_one_is() {
 }
 
 #[test]
+fn targets_that_fail_are_tried_once_more_in_turn() {
+    for class in ["connect", "server", "overloaded", "cut", "crashed"] {
+        let fails = |times: usize| format!("{class} ").repeat(times);
+        check(&format!("a b max=4: {}ok", fails(3)), "a b ~ a ~ b =b");
+        check(&format!("a b max=6: {}", fails(6)), "a b ~ a ~ b ~ a ~ b exhausted");
+        check(&format!("a b c max=6: {}", fails(6)), "a b c ~ a ~ b ~ c exhausted");
+    }
+    check("a b max=5: server cut unauthorised cut ok", "a b ~ a b ~ b =b");
+    check("a b max=2: server server", "a b exhausted");
+}
+
+#[test]
+fn of_those_that_have_failed_as_often_the_one_is_tried_again_that_a_new_plan_has_first() {
+    let mut bench = Bench::new("a b max=3");
+    let mut asked = String::new();
+    loop {
+        match bench.machine.next(&bench.budget, bench.now) {
+            Step::Plan => bench.plan(),
+            Step::Try(this) => {
+                asked.push(letter(this.target));
+                bench.machine.admitted(bench.now);
+                let failure = Failure::new(FailureClass::Server, "");
+                bench.machine.failed(this.number, &failure, None, bench.now, &mut bench.rng);
+                // Both have failed, and others have found out meanwhile that b is the better one.
+                if asked.len() == 2 {
+                    bench.targets.reverse();
+                }
+            }
+            Step::Wait(at) => bench.now = at,
+            _ => break,
+        }
+    }
+    assert_eq!(asked, "abb");
+}
+
+#[test]
 fn a_sole_targets_attempts_are_spread_over_the_time_of_its_caller() {
     let pauses = |setting: &str| {
         let trace = Bench::new(setting).run(&"cut ".repeat(12));
