@@ -124,12 +124,12 @@ impl Decoder {
         self
     }
 
-    /// Ends the answer before the first of these sequences, which its provider was not told. It is then read into
-    /// words.
+    /// Ends the answer before the first of these sequences, which its provider was not told.
     #[must_use]
     pub fn stopping(mut self, sequences: &[Text]) -> Self {
         self.draft.stops = Stops::new(sequences.to_vec());
-        self.relay.take_if(|_| !sequences.is_empty());
+        // Responses have no stop sequences, and no end that tells of one.
+        self.relay.take_if(|_| !sequences.is_empty() && self.dialect == Dialect::OpenAiResponses);
         self
     }
 
@@ -256,7 +256,9 @@ impl Decoder {
 
     /// Returns what its provider has told of its bill so far.
     pub fn tally(&self) -> Tally {
-        Tally { usage: self.draft.usage, bill: self.draft.bill, is_whole: self.has_ended() }
+        // A stream that is cut here tells no more of it.
+        let is_cut = matches!(self.framing, Framing::Events(_)) && self.draft.stops.met().is_some();
+        Tally { usage: self.draft.usage, bill: self.draft.bill, is_whole: self.has_ended() && !is_cut }
     }
 
     /// Returns what came so far that is not known here, each thing once, and forgets it.
@@ -306,18 +308,19 @@ impl Decoder {
     ///
     /// `Cut` without the terminal marker, `Unusable` where a tool call's arguments are no JSON object, `Empty` and
     /// `ContentPolicy` where nothing was said.
-    pub fn finish(self) -> Result<Ending, Failure> {
+    pub fn finish(mut self) -> Result<Ending, Failure> {
         match &self.framing {
             Framing::Undecided { .. } => Err(cut("the body is empty")),
             Framing::Events(parser) if parser.is_mid_event() && !self.draft.done && self.draft.stop.is_none() => {
                 Err(cut("the body ended in the middle of an event"))
             }
             Framing::Events(_) | Framing::Whole { .. } | Framing::Remains { .. } => {
-                let has_end = self.draft.done;
+                let (has_end, stops) = (self.draft.done, std::mem::take(&mut self.draft.stops));
+                let [_, rest] = std::mem::take(&mut self.draft.said);
                 let ending = self.draft.finish()?;
                 let Some(relay) = self.relay else { return Ok(ending) };
                 let partly_delivered = relay.has_spoken();
-                let (verbatim, unfenced) = relay.finish(has_end, &ending.text());
+                let (verbatim, unfenced) = relay.finish(has_end, &rest, &ending, &stops);
                 Ok(Ending { verbatim: Some(verbatim), unfenced, partly_delivered, ..ending })
             }
         }
@@ -341,7 +344,7 @@ impl Decoder {
         };
         let streams = matches!(self.framing, Framing::Events(_));
         if let Some(relay) = &mut self.relay {
-            self.draft.unfences = relay.comes(streams);
+            self.draft.cleans = relay.comes(streams, !self.draft.stops.is_empty());
             let how = relay.how();
             (self.draft.verbatim, self.draft.forgets) = (true, !(how.judged || how.kept));
             self.draft.filtered = how.filtered;

@@ -600,11 +600,156 @@ fn an_answer_ends_before_a_sequence_that_its_provider_was_not_told() {
             }
             decoder.end(&mut pieces).expect("no failure");
             decoder.flush(&mut pieces);
+            let is_left_early = stop == StopReason::Stop && body != whole;
+            assert_eq!(decoder.tally().is_whole, !is_left_early, "its usage is an estimate then");
             let ending = decoder.finish().expect("whole");
             assert_eq!((said(&pieces), ending.text(), ending.stop), (expected.to_owned(), expected.to_owned(), stop));
             assert!(stop != StopReason::Stop || ending.tool_calls().next().is_none());
         }
     }
+}
+
+/// The same answer in three dialects, as a stream and as a whole, with something that nobody here knows.
+fn answers() -> [(Dialect, String, String, [&'static str; 3]); 3] {
+    let chunk = |text: &str, end: &str| {
+        format!(
+            "data: {{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"new\":[1],\"choices\":[{{\"index\":0,\"delta\":\
+             {{\"content\":\"{text}\",\"own\":true}},\"finish_reason\":{end}}}]}}\n\n"
+        )
+    };
+    let chat =
+        [chunk("one E", "null"), chunk("ND two", "null"), chunk(" three", "\"length\""), "data: [DONE]\n\n".into()];
+    let whole = r#"{"id":"c","object":"chat.completion","new":[1],"choices":[{"index":0,"message":{"content":
+        "one END two three","own":true,"tool_calls":[{"id":"t","type":"function","function":{"name":"f",
+        "arguments":"{}"}}]},"finish_reason":"length"}]}"#;
+    let block = |text: &str| {
+        format!(
+            "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\"new\":[1],\"delta\":{{\
+             \"type\":\"text_delta\",\"text\":\"{text}\"}}}}\n\n"
+        )
+    };
+    let messages = [
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"new\":[1],\"content\":[],\
+         \"usage\":{\"input_tokens\":5,\"output_tokens\":1}}}\n\n"
+            .to_owned(),
+        "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\
+         \"text\":\"\",\"own\":true}}\n\n"
+            .to_owned(),
+        block("one E"),
+        block("ND two"),
+        block(" three"),
+        "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"max_tokens\"}}\n\n"
+            .to_owned(),
+        "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n".to_owned(),
+    ];
+    let message = r#"{"type":"message","id":"m","new":[1],"content":[{"type":"text","text":"one E","own":true},
+        {"type":"text","text":"ND two"},{"type":"tool_use","id":"t","name":"f","input":{}}],"stop_reason":"max_tokens"}"#;
+    let piece = |text: &str, end: &str| {
+        format!(
+            "data: {{\"responseId\":\"r\",\"new\":[1],\"candidates\":[{{\"own\":true,\"content\":{{\"role\":\"model\",\"parts\":\
+             [{{\"text\":\"{text}\"}}]}}{end}}}]}}\n\n"
+        )
+    };
+    let contents = [piece("one E", ""), piece("ND two", ""), piece(" three", ",\"finishReason\":\"MAX_TOKENS\"")];
+    let content = r#"{"responseId":"r","new":[1],"candidates":[{"own":true,"content":{"role":"model","parts":[{"text":
+        "one END two"},{"functionCall":{"name":"f","args":{}}}]},"finishReason":"MAX_TOKENS"}]}"#;
+    [
+        (
+            Dialect::OpenAiChat,
+            chat.concat(),
+            whole.to_owned(),
+            ["/choices/0/message/content", "/choices/0/finish_reason", "stop"],
+        ),
+        (
+            Dialect::AnthropicMessages,
+            messages.concat(),
+            message.to_owned(),
+            ["/content/0/text", "/stop_reason", "stop_sequence"],
+        ),
+        (
+            Dialect::Gemini,
+            contents.concat(),
+            content.to_owned(),
+            ["/candidates/0/content/parts/0/text", "/candidates/0/finishReason", "STOP"],
+        ),
+    ]
+}
+
+/// Returns what a caller gets of an answer that goes on as it came, with stop sequences that its provider was not told.
+fn cut_at(dialect: Dialect, body: &str, size: usize, how: Verbatim, sequence: &str) -> Vec<u8> {
+    let mut decoder = Decoder::new(dialect, true).verbatim(Some(how)).stopping(&[sequence.into()]);
+    let mut pieces = Vec::new();
+    for chunk in body.as_bytes().chunks(size) {
+        decoder.push(chunk, &mut pieces).expect("no failure");
+    }
+    decoder.end(&mut pieces).expect("no failure");
+    decoder.flush(&mut pieces);
+    let ending = decoder.finish().expect("whole");
+    let passed = pieces.iter().map(|piece| match piece {
+        Piece::Verbatim(events) => &**events,
+        other => panic!("{other:?}"),
+    });
+    [passed.collect::<Vec<_>>().concat(), ending.verbatim.expect("it goes on as it came").to_vec()].concat()
+}
+
+#[test]
+fn an_answer_that_goes_on_as_it_came_ends_before_a_sequence_that_its_provider_was_not_told() {
+    use crate::wire::forms::whole_of;
+    let read = |dialect: Dialect, got: &[u8], stream: bool| -> serde_json::Value {
+        let whole = if stream { whole_of(dialect, got) } else { got.to_vec() };
+        serde_json::from_slice(&whole).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(got)))
+    };
+    for (dialect, events, whole, [text, end, reason]) in answers() {
+        for (stream, judged) in [(true, false), (true, true), (false, false)] {
+            let how = Verbatim { stream, judged, ..Verbatim::default() };
+            for (size, body) in [1, 7, 1 << 20].into_iter().flat_map(|size| [(size, &events), (size, &whole)]) {
+                let got = cut_at(dialect, body, size, how.clone(), "END");
+                let found = read(dialect, &got, stream);
+                let shown = format!("{dialect:?} {stream} {judged} {size} {found}");
+                let said: String = match dialect {
+                    Dialect::AnthropicMessages => found["content"]
+                        .as_array()
+                        .expect(&shown)
+                        .iter()
+                        .map(|block| block["text"].as_str().expect(&shown))
+                        .collect(),
+                    _ => found.pointer(text).and_then(serde_json::Value::as_str).expect(&shown).to_owned(),
+                };
+                assert_eq!(
+                    (&*said, &found.pointer(end).expect(&shown)),
+                    ("one ", &&serde_json::json!(reason)),
+                    "{shown}"
+                );
+                assert!(shown.contains("\"new\":[1]") && shown.contains("\"own\":true"), "{shown}");
+                let all = String::from_utf8_lossy(&got);
+                assert!(
+                    !["two", "tool_calls", "tool_use", "functionCall", "length", "MAX_TOKENS"]
+                        .iter()
+                        .any(|it| all.contains(it)),
+                    "{all}"
+                );
+                // What only looked like one changes nothing of what is said.
+                let got = cut_at(dialect, body, size, how.clone(), "ENDE");
+                let is_stream = body.starts_with("data") || body.starts_with("event");
+                if is_stream == stream {
+                    assert_eq!(read(dialect, &got, stream), read(dialect, body.as_bytes(), stream), "{shown}");
+                }
+            }
+        }
+        let how = Verbatim { stream: true, ..Verbatim::default() };
+        assert_eq!(cut_at(dialect, &events, 1 << 20, how, "never"), events.as_bytes(), "{dialect:?}");
+    }
+}
+
+#[test]
+fn text_that_may_begin_a_sequence_waits_and_the_rest_goes_on_as_it_comes() {
+    let how = Verbatim { stream: true, ..Verbatim::default() };
+    let mut decoder = decoder().verbatim(Some(how)).stopping(&["END".into()]);
+    assert!(matches!(push(&mut decoder, &delta("one ")).1[..], [Piece::Verbatim(_)]));
+    assert_eq!(push(&mut decoder, &delta("E")).1, vec![]);
+    let (_, pieces) = push(&mut decoder, &delta("l"));
+    let [Piece::Verbatim(events)] = &pieces[..] else { panic!("{pieces:?}") };
+    assert_eq!(**events, *(delta("") + &delta("El")).as_bytes());
 }
 
 #[test]
