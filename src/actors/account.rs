@@ -350,6 +350,9 @@ impl AttemptAccount {
 impl Drop for AttemptAccount {
     fn drop(&mut self) {
         self.shared.kept.fetch_sub(self.kept, Relaxed);
+        if self.end.is_none() {
+            return;
+        }
         // Our own failure, unless it is the end of everything. A try that never began was not stopped by its reader, so
         // the call goes on to the next target.
         let crashed = FailureClass::Crashed;

@@ -50,8 +50,7 @@ impl AttemptJob {
         read?;
         let mut ending = decoder.finish()?;
         ending.call_by_own_names(names);
-        let text = if self.unfence.is_some() { ending.text() } else { String::new() };
-        let json = wire::unfenced(&text).map(str::to_owned);
+        let json = self.unfence.as_ref().and_then(|_| wire::unfenced(&ending.text()).map(str::to_owned));
         // A caller that has seen the beginning gets the end, too; a caller that gets no better answer gets all of it,
         // unchanged or in words of its own dialect.
         let translates = ending.verbatim.is_none() && request.original.is_some();

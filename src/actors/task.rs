@@ -24,13 +24,14 @@ struct Task<Kind>(PhantomData<fn() -> Kind>);
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]
 impl<Kind: 'static> Actor for Task<Kind> {
     type Msg = NoMessage<Kind>;
-    type State = Option<TaskFuture>;
-    type Arguments = TaskFuture;
+    type State = Option<Self::Arguments>;
+    /// The work, and the supervisor that hears nothing of its end, if it ends by itself.
+    type Arguments = (TaskFuture, Option<ActorCell>);
 
     async fn pre_start(
         &self,
         _: ActorRef<NoMessage<Kind>>,
-        work: TaskFuture,
+        work: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         Ok(Some(work))
     }
@@ -40,8 +41,11 @@ impl<Kind: 'static> Actor for Task<Kind> {
         myself: ActorRef<NoMessage<Kind>>,
         work: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        if let Some(work) = work.take() {
+        if let Some((work, supervisor)) = work.take() {
             work.await;
+            if let Some(supervisor) = supervisor {
+                myself.unlink(supervisor);
+            }
         }
         myself.stop(None);
         Ok(())
@@ -49,13 +53,15 @@ impl<Kind: 'static> Actor for Task<Kind> {
 }
 
 /// Runs some work as an actor of its own, under a supervisor. If the supervisor is just stopping, the work is dropped.
+/// That the work was done is no news to a supervisor of thousands a second, and is not told.
 pub(super) async fn run<Kind: 'static>(work: TaskFuture, supervisor: ActorCell) -> Result<(), SpawnErr> {
-    spawn::<Kind>(work, supervisor).await.map(drop)
+    let work = (work, Some(supervisor.clone()));
+    Actor::spawn_linked(None, Task::<Kind>(PhantomData), work, supervisor).await.map(drop)
 }
 
-/// The same, and returns the actor.
+/// The same, and returns the actor, of whose end its supervisor always hears.
 pub(super) async fn spawn<Kind: 'static>(work: TaskFuture, supervisor: ActorCell) -> Result<ActorCell, SpawnErr> {
-    let (task, _) = Actor::spawn_linked(None, Task::<Kind>(PhantomData), work, supervisor).await?;
+    let (task, _) = Actor::spawn_linked(None, Task::<Kind>(PhantomData), (work, None), supervisor).await?;
     Ok(task.get_cell())
 }
 

@@ -276,7 +276,8 @@ impl Choice<'_> {
         if one == 0 {
             let named = [self.matched_stop.text(), self.stop_reason.text()];
             let is_name = |name: &&str| stop_reason(name).is_none() || name.bytes().any(|it| it.is_ascii_uppercase());
-            named.into_iter().filter(is_name).for_each(|name| draft.stopped_at(name));
+            let named = named.into_iter().filter(|name| !name.is_empty());
+            named.filter(is_name).for_each(|name| draft.stopped_at(name));
         }
         let is = |reason: &str, words: &[&str]| words.iter().any(|word| is_word(reason, word));
         match self.finish_reason.text() {

@@ -330,9 +330,11 @@ impl<'a> Parser<'a> {
 
 /// Returns how many values may begin in a text: each follows one of these.
 pub(in crate::wire::serve) fn begun(text: &[u8]) -> usize {
-    // In bytes, as far as one holds the count: so it is done sixteen at a time.
-    let count = |bytes: &[u8]| bytes.iter().map(|byte| u8::from(matches!(byte, b',' | b'[' | b'{'))).sum::<u8>();
-    text.chunks(usize::from(u8::MAX)).map(|bytes| usize::from(count(bytes))).sum()
+    // In bytes, as far as one holds the count: so it is done sixteen at a time. The brackets differ by one bit.
+    let begins = |byte: &u8| u8::from(*byte == b',') | u8::from(*byte | 0x20 == b'{');
+    let count = |bytes: &[u8]| usize::from(bytes.iter().map(begins).sum::<u8>());
+    let (steps, rest) = text.as_chunks::<192>();
+    steps.iter().map(|step| count(step)).sum::<usize>() + count(rest)
 }
 
 /// Tells whether a text has control characters. Without a branch, so that the compiler takes many bytes at once.
