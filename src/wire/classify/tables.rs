@@ -331,6 +331,8 @@ pub(super) const LOAD: &[Rule] = &[
             "rate-limit",
             "ratelimit",
             "throttl",
+            "slow down",
+            "this minute",
             "quota exceeded",
             "quota has been exceeded",
             "quota will reset",

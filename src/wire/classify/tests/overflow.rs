@@ -161,6 +161,14 @@ fn a_limit_of_another_kind_is_no_conversation_too_long() {
         (400, "Invalid token in prompt template", C::Declined),
         (400, "model-20241022: the maximum is not known, tokens of the request are (req-1234567)", C::Declined),
         (429, "Token limit exceeded: 30000 tokens per minute", C::RateLimited),
+        // Bedrock, as it is and through others, who change the status.
+        (400, "ThrottlingException: Too many tokens, please wait before trying again.", C::RateLimited),
+        (403, "ThrottlingException: Too many tokens, please wait before trying again.", C::RateLimited),
+        (500, "ThrottlingException: Too many tokens, please wait before trying again.", C::Overloaded),
+        (400, "Too many tokens, please wait before trying again.", C::Declined),
+        (400, "Too many tokens this minute. Slow down.", C::RateLimited),
+        (400, "token limit exceeded for this minute", C::RateLimited),
+        (400, "This request is over the token limit for your subscription tier.", C::Declined),
     ] {
         let body = serde_json::json!({"error": {"message": message, "type": "invalid_request_error"}}).to_string();
         assert_eq!(failure(status, &body).class, class, "{message}");
