@@ -118,6 +118,23 @@ impl RoutedRequest {
         candidates
     }
 
+    /// Plans its call when it begins. Where its estimated length is all that is in the way, targets are asked whose
+    /// windows may be large enough after all.
+    pub(super) fn first_plan(
+        &mut self,
+        pinned: Option<TargetId>,
+        sticky: Option<Sticky>,
+        memory: &mut RouteState,
+        rng: &mut SeededRng,
+    ) -> Plan {
+        let plan = self.plan(Among::default(), &self.needs, pinned.clone(), sticky, memory, rng);
+        if !plan.is_hopeless() || plan.too_small().next().is_none() {
+            return plan;
+        }
+        self.needs.is_length_doubted = true;
+        self.plan(Among::default(), &self.needs, pinned, sticky, memory, rng)
+    }
+
     /// Plans its call among some targets of its route; `needs` are its own, or some that scatter such calls.
     pub(super) fn plan(
         &self,

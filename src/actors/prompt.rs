@@ -65,6 +65,11 @@ impl Table {
 }
 
 impl RoutedRequest {
+    /// Returns the tokens of a target's window; most where that is not known.
+    pub(super) fn window(&self, target: usize) -> u32 {
+        self.target(target).spec().capabilities.context_tokens_max.unwrap_or(u32::MAX)
+    }
+
     /// Returns how it goes to a target of its route, after that one found it too long this many times.
     pub(super) fn fit(&self, target: usize, cuts: u32) -> FittedPrompt {
         let target = self.target(target);

@@ -13,7 +13,6 @@ use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 use super::accepted::Accepted;
 use super::call::{self, CallJob};
 use super::call_record::CallRecord;
-use super::candidates::Among;
 use super::clock::now;
 use super::routed_request::RoutedRequest;
 use super::shared::Shared;
@@ -21,7 +20,7 @@ use super::to_provider::Crash;
 use super::to_router::RouterCommand;
 use super::work::Work;
 use crate::policy::explain::{CallStep, Considered, Explanation, Skipped};
-use crate::policy::routing::{Needs, Plan, RouteState, Sessions, Skip, SkipReason};
+use crate::policy::routing::{Plan, RouteState, Sessions, Skip, SkipReason};
 use crate::wire::part_path;
 use crate::words::{ChatRequest, Demanded, Error, Unread};
 
@@ -91,12 +90,12 @@ impl Actor for Router {
 }
 
 impl State {
-    async fn start(&mut self, accepted: Accepted) {
+    async fn start(&mut self, mut accepted: Accepted) {
         let now = now();
         let sticky = accepted.asked.work.session().and_then(|session| self.sessions.get(session, now));
         let memory = self.routes.entry(accepted.asked.route.name.clone()).or_default();
-        let (asked, pinned) = (&accepted.asked, self.shared.pinned(&accepted.asked.route.name));
-        let plan = asked.plan(Among::default(), &asked.needs, pinned, sticky, memory, &mut self.rng);
+        let pinned = self.shared.pinned(&accepted.asked.route.name);
+        let plan = accepted.asked.first_plan(pinned, sticky, memory, &mut self.rng);
         if let (Some(session), Some(sticky)) = (accepted.asked.work.session(), plan.sticky) {
             self.sessions.keep(session, sticky, now);
         }
@@ -104,7 +103,7 @@ impl State {
         let (about, identity) = (accepted.about.clone(), &accepted.identity);
         let mut call_record = CallRecord::new(about, accepted.started, identity, self.shared.clone());
         if let Some(error) = unservable(&plan, &accepted) {
-            call_record.note(CallStep::planned(&plan, |target| asked.target(target).id().clone(), now));
+            call_record.note(CallStep::planned(&plan, |target| accepted.asked.target(target).id().clone(), now));
             call_record.end(CallStep::GaveUp(error.clone()));
             return accepted.wanted.refuse(error);
         }
@@ -128,9 +127,9 @@ impl State {
         let sticky = work.session().and_then(|session| self.sessions.get(session, now));
         let mut memory = self.routes.get(&route.name).cloned().unwrap_or_default();
         let (priority, pinned) = (self.shared.priority(&work), self.shared.pinned(&route.name));
-        let asked = RoutedRequest::new(work, table.clone(), route.clone());
-        let needs = Needs { priority, ..asked.needs };
-        let plan = asked.plan(Among::default(), &needs, pinned, sticky, &mut memory, &mut self.rng.clone());
+        let mut asked = RoutedRequest::new(work, table.clone(), route.clone());
+        asked.needs.priority = priority;
+        let plan = asked.first_plan(pinned, sticky, &mut memory, &mut self.rng.clone());
         let id = |target: usize| table.targets[target].id().clone();
         let health = |target: usize| {
             let entry = &table.targets[target];
@@ -165,8 +164,7 @@ impl State {
 /// Tells whether no target could serve the request even in full health, and what each lacks.
 fn unservable(plan: &Plan, accepted: &Accepted) -> Option<Error> {
     let RoutedRequest { route, table, needs, .. } = &accepted.asked;
-    let lacks = |skip: &Skip| !matches!(skip.why, SkipReason::Gate(_));
-    if !plan.picks.is_empty() || !plan.skipped.iter().all(lacks) {
+    if !plan.is_hopeless() {
         return None;
     }
     // Where the route would let it through it is the budget that has no room for the call.
@@ -178,6 +176,10 @@ fn unservable(plan: &Plan, accepted: &Accepted) -> Option<Error> {
     let why: Vec<String> =
         plan.skipped.iter().map(|skip| format!("{}: {}", table.targets[skip.target].id(), skip.why.text())).collect();
     let (route_name, why) = (route.name.to_string(), why.join("; "));
+    if let Some((window, target)) = plan.too_small().map(|at| (accepted.asked.window(at), at)).max() {
+        let tokens = accepted.asked.fit(target, 0).tokens;
+        return Some(Error::TooLong { route: route_name, tokens, answer: needs.output_tokens, window, why });
+    }
     let takes = |skip: &Skip| !matches!(skip.why, SkipReason::Foreign | SkipReason::Documents | SkipReason::Audio);
     let Some(part) = accepted.asked.untaken().filter(|_| !plan.skipped.iter().all(takes)) else {
         return Some(Error::NoTarget { route: route_name, why });

@@ -31,6 +31,9 @@ pub enum OverWindow {
 /// The part by which an estimate may be too high, so that no prompt is held back that would have fit: twice what
 /// estimates of a target that is in use are usually off.
 const MARGIN: f64 = 0.125;
+/// The same where no target's window has room by its estimate: then those are asked that may have it after all, since
+/// only they know. Estimates are hardly ever further off.
+const DOUBT: f64 = 1.0 / 3.0;
 /// Room for an answer without a limit, in a conversation that is cut: an eighth of the window, and not more than nearly
 /// every answer needs.
 const ANSWER_SHARE: u32 = 8;
@@ -43,7 +46,16 @@ pub const CUTS_MAX: u32 = 2;
 /// Tells whether prompt and answer may fit a window. What is unknown fits; an answer without a limit needs room for a
 /// token at least.
 pub fn fits(prompt_tokens: u32, output_tokens: Option<u32>, window: Option<u32>) -> bool {
-    let surely = f64::from(prompt_tokens) / (1.0 + MARGIN);
+    fits_within(MARGIN, prompt_tokens, output_tokens, window)
+}
+
+/// Tells the same of a call that fits no target's window, by its estimates.
+pub fn fits_perhaps(prompt_tokens: u32, output_tokens: Option<u32>, window: Option<u32>) -> bool {
+    fits_within(DOUBT, prompt_tokens, output_tokens, window)
+}
+
+fn fits_within(margin: f64, prompt_tokens: u32, output_tokens: Option<u32>, window: Option<u32>) -> bool {
+    let surely = f64::from(prompt_tokens) / (1.0 + margin);
     window.is_none_or(|window| surely + f64::from(output_tokens.unwrap_or(1)) <= f64::from(window))
 }
 

@@ -91,6 +91,7 @@ impl CallReport {
             error,
             Error::Invalid { .. }
                 | Error::NoTarget { .. }
+                | Error::TooLong { .. }
                 | Error::NoTargetTakes { .. }
                 | Error::OverBudget { .. }
                 | Error::NotDurable(_)
@@ -128,7 +129,14 @@ impl CallReport {
         // Failures that no caller caused, and no caller can correct.
         let is_ours = !matches!(
             outcome,
-            "ok" | "degraded" | "caller_left" | "cancelled" | "invalid" | "rejected" | "no_target" | "consumer_stalled"
+            "ok" | "degraded"
+                | "caller_left"
+                | "cancelled"
+                | "invalid"
+                | "rejected"
+                | "no_target"
+                | "too_long"
+                | "consumer_stalled"
         );
         let told =
             if is_ours { tracing::enabled!(tracing::Level::WARN) } else { tracing::enabled!(tracing::Level::INFO) };

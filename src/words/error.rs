@@ -31,6 +31,22 @@ pub enum Error {
         /// Each target and what it lacks.
         why: String,
     },
+    /// It is longer than the window of every target of the route that could serve it otherwise. The caller's fault;
+    /// nothing was sent.
+    #[error("too long for every target of route `{route}`: about {tokens} tokens{}, where the largest window has \
+             {window} ({why})", beside(*.answer))]
+    TooLong {
+        /// The route that was asked for.
+        route: String,
+        /// Its tokens, as the target of the largest window is thought to count them.
+        tokens: u32,
+        /// The tokens that its answer may have beside them, where there is a limit.
+        answer: Option<u32>,
+        /// The tokens of the largest window.
+        window: u32,
+        /// Each target and what it lacks.
+        why: String,
+    },
     /// No target of the route can take a part of this request. The caller's or the configuration's fault; nothing was
     /// sent.
     #[error("{field}: no target of route `{route}` can take {what} ({why}); {remedy}")]
@@ -130,6 +146,7 @@ impl Error {
         match self {
             Self::Invalid { .. } => "invalid",
             Self::NoTarget { .. } | Self::NoTargetTakes { .. } => "no_target",
+            Self::TooLong { .. } => "too_long",
             Self::Rejected { .. } => "rejected",
             Self::Exhausted { .. } => "exhausted",
             Self::OverBudget { .. } => "over_budget",
@@ -170,6 +187,10 @@ impl Error {
 fn soon(retry_after: Option<Duration>) -> String {
     retry_after
         .map_or_else(String::new, |wait| format!("; a place is expected in {} s", wait.as_millis().div_ceil(1_000)))
+}
+
+fn beside(answer: Option<u32>) -> String {
+    answer.filter(|tokens| *tokens > 0).map_or_else(String::new, |tokens| format!(", and {tokens} for its answer"))
 }
 
 fn last(attempts: &[AttemptRecord]) -> String {

@@ -290,9 +290,27 @@ async fn a_conversation_known_to_be_too_long_is_not_sent_at_all() {
     let config = config_with(&providers, &model);
     let world = World { runtime: start(config.clone()).await, providers: providers.to_vec(), config };
     let error = world.runtime.chat(ask(&"too long ".repeat(125))).await.expect_err("it cannot fit");
-    let Error::NoTarget { route, why } = error else { panic!("{error:?}") };
+    let Error::TooLong { route, tokens, answer, window, why } = error else { panic!("{error:?}") };
     assert_eq!((route.as_str(), why.as_str()), ("smart", "a/m: context window too small"));
+    assert!((200..400).contains(&tokens) && answer.is_none() && window == 100, "{tokens} {answer:?} {window}");
     assert_eq!(world.providers[0].received(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_window_has_room_those_are_asked_that_may_have_it_after_all() {
+    let providers = [Scripted::new(Script::default()), Scripted::new(Script::default())];
+    let model = ModelConfig { context_tokens_max: Some(80), ..ModelConfig::default() };
+    let mut config = config_with(&providers, &model);
+    let larger = config.providers.get_mut("b").expect("b").models.get_mut("m").expect("m");
+    larger.context_tokens_max = Some(100);
+    let world = World { runtime: start(config.clone()).await, providers: providers.to_vec(), config };
+    // What is a third above the window may be an estimate that is too high. A retry is asked by the same measure.
+    world.providers[1].next(1, Fault::Error(ProviderError::Unavailable));
+    let long = ask(&"word ".repeat(90));
+    let estimate = world.runtime.estimate_tokens(long.clone()).expect("an estimate");
+    assert!((113..133).contains(&estimate), "{estimate}");
+    assert_eq!(way(&world, long).await, "b/m unavailable, b/m won");
+    assert_eq!(world.providers[0].received(), 0, "it is further off");
 }
 
 #[tokio::test(start_paused = true)]

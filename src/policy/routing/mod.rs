@@ -45,7 +45,7 @@ use super::hint;
 use super::latency::Latency;
 use super::snapshot::{BreakerState, Gate, Health, Refusal};
 use super::time_left::{Pace, TimeLeft};
-use super::trim::fits;
+use super::trim::{fits, fits_perhaps};
 use crate::words::{Capabilities, ModelKind, Priority, Rates, Rule};
 
 /// A target that could be probed but was not for this long is probed by the next call.
@@ -76,6 +76,8 @@ pub struct Needs {
     pub price_max: Option<f64>,
     /// When its time is up.
     pub deadline: Option<Instant>,
+    /// Whether those targets are asked, too, whose windows may be large enough if its length is estimated too high.
+    pub is_length_doubted: bool,
 }
 
 /// Labels as bits, interned by the table: at most 64 in one configuration.
@@ -161,6 +163,19 @@ pub struct Plan {
     pub last_resort: bool,
     /// The session's new memory; `None` where it has no target, or has just lost it.
     pub sticky: Option<Sticky>,
+}
+
+impl Plan {
+    /// Tells whether no target could serve the call even in full health.
+    pub fn is_hopeless(&self) -> bool {
+        let lacks = |skip: &Skip| !matches!(skip.why, SkipReason::Gate(_));
+        self.picks.is_empty() && self.skipped.iter().all(lacks)
+    }
+
+    /// Returns the targets that could serve a shorter call.
+    pub fn too_small(&self) -> impl Iterator<Item = usize> {
+        self.skipped.iter().filter(|skip| skip.why == SkipReason::ContextWindow).map(|skip| skip.target)
+    }
 }
 
 /// A target to try, and the reason for its place.
@@ -504,7 +519,8 @@ impl<'a> SortedCandidates<'a> {
     }
 }
 
-/// Returns a need of the call that the target does not meet, labels first.
+/// Returns a need of the call that the target does not meet: labels first, and last its length, so that a shorter one
+/// would be served.
 fn unfit(candidate: &Candidate, needs: &Needs) -> Option<SkipReason> {
     let can = &candidate.capabilities;
     let output = can.answer_max(needs.output_tokens);
@@ -516,9 +532,13 @@ fn unfit(candidate: &Candidate, needs: &Needs) -> Option<SkipReason> {
         (needs.images && !can.images, SkipReason::Images),
         (needs.json && !can.json, SkipReason::Json),
         (needs.json_schema && !can.json_schema, SkipReason::JsonSchema),
-        (!fits(candidate.prompt_tokens, output, can.context_tokens_max), SkipReason::ContextWindow),
     ]
     .into_iter()
     .find_map(|(lacks, why)| lacks.then_some(why))
     .or(candidate.obstacle)
+    .or_else(|| {
+        let fits = if needs.is_length_doubted { fits_perhaps } else { fits };
+        let has_room = fits(candidate.prompt_tokens, output, can.context_tokens_max);
+        (!has_room).then_some(SkipReason::ContextWindow)
+    })
 }

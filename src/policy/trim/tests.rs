@@ -77,6 +77,7 @@ fn no_target_is_skipped_whose_window_may_fit() {
     ] {
         assert_eq!(fits(prompt, output, window), expected, "{prompt} {output:?} {window:?}");
     }
+    assert!(fits_perhaps(1_332, None, Some(1_000)) && !fits_perhaps(1_333, None, Some(1_000)));
 }
 
 #[test]

@@ -194,6 +194,7 @@ impl Fault {
                 Self { field: Some(field.clone()), ..Self::new(Kind::Invalid, message) }
             }
             Error::NoTarget { .. } => Self::new(Kind::Invalid, message),
+            Error::TooLong { .. } => Self::new(Kind::ContextTooLong, message),
             Error::Rejected { failure, .. } => Self {
                 status: failure.status.filter(|status| SPEAKING.contains(status)),
                 code: failure.code.clone().filter(|code| is_code(code)),

@@ -98,6 +98,15 @@ fn every_error_has_its_status_and_its_name_in_every_dialect() {
             None,
             true,
         ),
+        (
+            Error::TooLong { route: "r".into(), tokens: 9_000, answer: None, window: 8_000, why: "w".into() },
+            400,
+            json!("context_length_exceeded"),
+            "invalid_request_error",
+            "INVALID_ARGUMENT",
+            None,
+            true,
+        ),
         (rejected(C::BadRequest), 400, json!(null), "invalid_request_error", "INVALID_ARGUMENT", None, true),
         (
             rejected(C::ContextTooLong),
