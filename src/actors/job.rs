@@ -29,6 +29,8 @@ pub(super) struct AttemptJob {
     pub(super) pieces: mpsc::Sender<Piece>,
     /// Whether any piece was handed on.
     pub(super) delivered_any: bool,
+    /// Thoughts that its caller is not shown, before anything that it is shown: none where it is shown all.
+    pub(super) unseen: Option<Vec<Piece>>,
     pub(super) account: AttemptAccount,
     /// The body after the answer's terminal marker.
     pub(super) rest: Option<Body>,

@@ -45,6 +45,8 @@ impl AttemptJob {
             .verbatim(self.verbatim.clone())
             .stopping(stops);
         self.unfence = (request.response_format != ResponseFormat::Text).then(Unfence::default);
+        let hides_thoughts = request.original.as_ref().is_some_and(|original| original.marks.hides_thoughts);
+        self.unseen = hides_thoughts.then(Vec::new);
         let read = self.read(&mut decoder, names, response.body, watchdog).await;
         self.account.drift = decoder.take_drift();
         read?;
@@ -226,8 +228,24 @@ impl AttemptJob {
         self.send(piece, watchdog).await
     }
 
-    /// Sends a piece; waits for a slow reader, which is not the provider's fault.
+    /// Sends a piece. What the caller is not shown goes with the first piece that it is shown: before that another
+    /// answer may take the place of this one.
     async fn send(&mut self, piece: Piece, watchdog: &mut Watchdog) -> Result<(), Failure> {
+        if let Some(mut unseen) = self.unseen.take() {
+            if matches!(piece, Piece::Reasoning(_) | Piece::Proof(_)) {
+                unseen.push(piece);
+                self.unseen = Some(unseen);
+                return Ok(());
+            }
+            for thought in unseen {
+                self.hand_on(thought, watchdog).await?;
+            }
+        }
+        self.hand_on(piece, watchdog).await
+    }
+
+    /// Hands a piece on; waits for a slow reader, which is not the provider's fault.
+    async fn hand_on(&mut self, piece: Piece, watchdog: &mut Watchdog) -> Result<(), Failure> {
         self.delivered_any = true;
         let piece = match self.pieces.try_send(piece) {
             Ok(()) => return Ok(()),

@@ -177,6 +177,7 @@ impl Driver {
             verbatim,
             pieces,
             delivered_any: false,
+            unseen: None,
             account,
             rest: None,
             unfence: None,

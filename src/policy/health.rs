@@ -363,8 +363,8 @@ impl TargetHealth {
                     silent = self.says_silent(attempt, why, now);
                     self.cancelled(*progress, attempt, why, now)
                 }
-                // Its content paused, and the call ended or another attempt answered it instead.
-                Progress::Stalled(standing) if standing == 0.0 && why != CancelReason::Left => Evidence::relapse(DOUBT),
+                // Its content paused, and its caller left, the call ended, or another attempt answered it instead.
+                Progress::Stalled(standing) if standing == 0.0 => Evidence::relapse(DOUBT),
                 Progress::Stalled(_) => {
                     self.took_to_fail(attempt, now);
                     Evidence::NONE

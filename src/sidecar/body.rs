@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep};
 use super::call_report::CallReport;
 use crate::runtime::ReplyStream;
 use crate::wire::serve::{Writer, wait_notice};
-use crate::words::{Error, Finished, Piece, Reply, ReplyEvent, UnavailableTarget};
+use crate::words::{Error, Piece, Reply, ReplyEvent, UnavailableTarget};
 
 /// Bytes that go out in one piece, if they are there at once.
 const PIECE: usize = 16 * 1024;

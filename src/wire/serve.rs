@@ -43,7 +43,7 @@ use bytestring::ByteString;
 
 use self::node::Object;
 use self::skipped_parts::SkippedParts;
-use crate::words::{ChatRequest, CommitPolicy, Dialect, Original, Text};
+use crate::words::{ChatRequest, CommitPolicy, Dialect, Marks, Original, Text};
 
 /// The dialect a caller speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -301,7 +301,8 @@ fn read_once(
     asked.values = values;
     asked.request.commit = CommitPolicy::Fail;
     asked.request.extra_dialect = Some(caller_dialect.dialect());
-    asked.request.original = Some(Original { lost, ..original });
+    let marks = Marks { hides_thoughts: !asked.form.thoughts, ..original.marks };
+    asked.request.original = Some(Original { lost, marks, ..original });
     asked.request.messages.retain_mut(reading::is_for_all);
     reading::name_results(&mut asked.request.messages);
     Ok(asked)

@@ -70,6 +70,8 @@ pub struct Marks {
     pub begun: bool,
     /// The answer is to be given in the background: here, and not at the provider.
     pub background: bool,
+    /// Its caller is not shown what a model of another dialect thinks.
+    pub hides_thoughts: bool,
 }
 
 impl Original {

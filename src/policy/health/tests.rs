@@ -384,7 +384,7 @@ fn overdue_against_a_guess_is_slow_and_no_failure() {
     assert!(bench.slow() > 1.0);
     assert_eq!(bench.own(&mut burst[0], Report::Gap), NOTHING, "nor a pause, where none was measured");
     assert_eq!(bench.own(&mut burst[0], failed(FailureClass::Stalled)), (1.0, 0.0, 0.0));
-    for (report, weight) in [(LEFT, 0.0), (ENDED, 0.5), (LOST, 0.5)] {
+    for (report, weight) in [(LEFT, 0.5), (ENDED, 0.5), (LOST, 0.5)] {
         let mut attempt = bench.start();
         bench.report(&mut attempt, CONTENT);
         bench.report(&mut attempt, Report::Gap);

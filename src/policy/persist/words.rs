@@ -154,7 +154,7 @@ persist!(
     struct Original { dialect, body, model, fields, nulls, stream, stream_usage, left_out, marks, lost, unread, method }
 );
 persist!(struct Unread { field, problem });
-persist!(struct Marks { developer, cached, scoped, invoice, sealed, proof, begun, background });
+persist!(struct Marks { developer, cached, scoped, invoice, sealed, proof, begun, background, hides_thoughts });
 persist!(enum Note { Dropped(what), Converted(what), Trimmed { messages, tokens } });
 
 persist!(enum ReplyEvent {
@@ -260,6 +260,7 @@ persist!(
 persist!(enum Error {
     Invalid { field, problem },
     NoTarget { route, why },
+    TooLong { route, tokens, answer, window, why },
     NoTargetTakes { route, field, what, why, remedy },
     Rejected { failure, attempts },
     Exhausted { attempts, retry_after, barred },

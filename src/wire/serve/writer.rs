@@ -276,6 +276,8 @@ pub fn wait_notice(back_in: Option<Duration>, barred: &[UnavailableTarget]) -> S
     let back = back_in.map_or_else(String::new, |wait| format!(", back in {} s", wait.as_millis().div_ceil(1000)));
     let named = barred.iter().take(BARRED_MAX).map(|one| format!("{} {}", one.target, one.cause));
     let named = named.collect::<Vec<_>>().join("; ").replace(char::is_control, " ");
+    // None is barred any more: they come back, and calls that waited go first.
+    let named = if named.is_empty() { "for its turn" } else { &*named };
     format!("waiting{back}: {named}")
 }
 

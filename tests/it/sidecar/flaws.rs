@@ -238,6 +238,62 @@ async fn thoughts_alone_reach_a_caller_of_another_dialect_that_gets_nothing_bett
 }
 
 #[tokio::test]
+async fn an_answer_that_breaks_behind_thoughts_that_its_caller_is_not_shown_is_replaced_without_a_word() {
+    let thought = |caller| match caller {
+        Caller::Chat => {
+            event("", r#"{"choices":[{"index":0,"delta":{"reasoning_content":"I think"},"finish_reason":null}]}"#)
+        }
+        Caller::Responses => event(
+            "response.reasoning_summary_text.delta",
+            r#"{"type":"response.reasoning_summary_text.delta","item_id":"rs_1","output_index":0,"summary_index":0,"delta":"I think"}"#,
+        ),
+        Caller::Anthropic => {
+            event("message_start", r#"{"type":"message_start","message":{"id":"msg_1","model":"m","content":[]}}"#)
+                + &event(
+                    "content_block_start",
+                    r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":""}}"#,
+                )
+                + &event(
+                    "content_block_delta",
+                    r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"I think"}}"#,
+                )
+        }
+        Caller::Gemini => {
+            event("", r#"{"candidates":[{"content":{"parts":[{"text":"I think","thought":true}],"role":"model"}}]}"#)
+        }
+    };
+    let done = |caller| match caller {
+        Caller::Chat => {
+            event("", r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#) + &event("", "[DONE]")
+        }
+        Caller::Gemini => event("", r#"{"candidates":[{"content":{"parts":[]},"finishReason":"STOP"}]}"#),
+        _ => String::new(),
+    };
+    for provider in Caller::ALL {
+        for caller in [Caller::Anthropic, Caller::Gemini].into_iter().filter(|caller| *caller != provider) {
+            let scene = scene(provider).await;
+            let thought = thought(provider);
+            let error = event("error", r#"{"error":{"message":"overloaded","type":"overloaded_error","code":529}}"#);
+            for (body, cut) in
+                [(thought.clone(), true), (thought.clone() + &error, false), (thought + &done(provider), false)]
+            {
+                scene.first.answers(Bytes { body: body.clone(), piece: 10_000, cut, stream: true });
+                let (path, mut asked) = caller.ask("r", "hello", true);
+                if caller == Caller::Anthropic {
+                    asked["thinking"] = json!({"type": "disabled"});
+                }
+                let to = scene.sidecar.address();
+                let reply = Exchange::begin(to, "POST", &path, &[], &asked.to_string()).await.end().await;
+                assert_eq!((reply.status, reply.is_whole), (200, true), "{provider:?} {caller:?} {body}: {reply:?}");
+                let text = caller.streamed(&reply.body);
+                assert_eq!(text, "from the second", "{provider:?} {caller:?} {body}: {reply:?}");
+                assert!(!reply.body.contains("I think"), "{provider:?} {caller:?} {body}: {reply:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn numbers_that_json_has_no_words_for_pass_in_their_own_dialect_and_fail_nothing() {
     let odd = r#""logprobs":{"content":[{"token":"a","logprob":-Infinity,"top":NaN}]}"#;
     let whole =
