@@ -171,9 +171,9 @@ pub struct Sockets {
 impl Sockets {
     /// Tells settings where those are that listen already, for [`Settings::check_at`](super::Settings::check_at).
     pub fn place(&self, server: &mut ServerConfig) {
-        let at = |socket: &Option<StdListener>| socket.as_ref().and_then(|socket| socket.local_addr().ok());
-        server.listen = at(&self.clients).unwrap_or(server.listen);
-        server.admin = server.admin.map(|admin| at(&self.admin).unwrap_or(admin));
+        let at = |socket: Option<&StdListener>| socket.and_then(|socket| socket.local_addr().ok());
+        server.listen = at(self.clients.as_ref()).unwrap_or(server.listen);
+        server.admin = server.admin.map(|admin| at(self.admin.as_ref()).unwrap_or(admin));
     }
 }
 

@@ -381,10 +381,9 @@ impl Settings {
     ) -> Result<Targets, ConfigErrors> {
         let mut errors = placed.check();
         if (placed.listen, placed.admin) != (self.server.listen, self.server.admin) {
-            let bound = placed.admin.map_or(String::new(), |admin| format!(" and {admin}"));
-            for error in &mut errors {
-                error.problem += &format!("; bound until a restart: {}{bound}", placed.listen);
-            }
+            let admin = placed.admin.map_or(String::new(), |admin| format!(" and {admin}"));
+            let bound = format!("; bound until a restart: {}{admin}", placed.listen);
+            errors.iter_mut().for_each(|error| error.problem.push_str(&bound));
         }
         let checked = self.runtime.check_beside(doubtful);
         let targets: Targets = match checked {

@@ -45,7 +45,7 @@ pub(super) const DIALECTS: [(Dialect, &str); 5] = [
 
 /// Takes a proof from under its seal; `None` where there is no seal.
 pub(super) fn open(sealed: &str) -> Option<(Proves, Proof)> {
-    opened(sealed, |data| data.into())
+    opened(sealed, |data| data.to_owned().into())
 }
 
 /// The same of a text, which the proof is a part of. No more of it is decoded than is needed.

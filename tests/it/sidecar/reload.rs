@@ -216,8 +216,8 @@ async fn an_inherited_socket_is_judged_by_where_it_listens() {
     public.server.listen = SocketAddr::from(([0, 0, 0, 0], 0));
     public.server.admin = None;
     assert!(public.check().is_err());
-    let mut sockets = standin::sidecar::Sockets::default();
-    sockets.clients = Some(std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
+    let loopback = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let sockets = standin::sidecar::Sockets { clients: Some(loopback), ..Default::default() };
     let sidecar = standin::sidecar::Sidecar::start_on(sockets, public.clone()).await.expect("a sidecar");
     sidecar.reload(public).await.expect("what is served");
     // Health and metrics are not beside the clients' endpoints where everybody can ask.
