@@ -238,8 +238,7 @@ async fn a_file_is_judged_by_where_it_is_served_at_the_start_and_at_a_reload() {
     let asks = async || http::ask(address, Caller::Chat, "smart", "Hi", false).await.status;
     assert_eq!(asks().await, 200);
     served.change(&format!("# Changed.\n{everywhere}"), "reloaded");
-    let said = served.change(&everywhere.replace("targets", "tagrets"), "stays as it was");
-    assert!(said.contains("did you mean `targets`?"), "{said}");
+    served.change(&everywhere.replace("targets", "tagrets"), "did you mean `targets`?");
     assert_eq!(asks().await, 200);
 }
 
