@@ -12,7 +12,7 @@ use crate::words::{Hedging, OnExhausted};
 pub struct FailoverOptions {
     /// The most attempts of one call. One that is silent does not count once another was asked beside it: no silent
     /// target keeps a call from a target that it has not asked. With 1 no other target is asked. Default: one for each
-    /// target of the route and two more, but 8 at most.
+    /// target of the route and two more, but 8 at most, or as many as it has targets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts_max: Option<u32>,
     /// Time for a whole call where the caller sets none. Default: 10 min.
@@ -67,7 +67,7 @@ impl Default for FailoverOptions {
 /// Where nothing is configured a call can ask each target of its route once, and may try this often once more, as the
 /// SDKs of providers do …
 const SECOND_TRIES: usize = 2;
-/// … but it makes no more attempts than this.
+/// … but for these it makes no more attempts than this.
 const ATTEMPTS_MAX: usize = 8;
 
 impl FailoverOptions {
@@ -84,7 +84,8 @@ impl FailoverOptions {
 
 /// Returns how many attempts a call over this many targets makes at most, where nothing is configured.
 pub fn usual_attempts(targets: usize) -> u32 {
-    u32::try_from(targets.saturating_add(SECOND_TRIES).min(ATTEMPTS_MAX)).unwrap_or(u32::MAX)
+    let attempts = targets.saturating_add(SECOND_TRIES).min(ATTEMPTS_MAX).max(targets);
+    u32::try_from(attempts).unwrap_or(u32::MAX)
 }
 
 /// Serialises a value by its name.
