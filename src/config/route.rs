@@ -241,10 +241,12 @@ impl RouteConfig {
             self.check_labels(&at("labels"), members.iter().map(|member| known.setup.target(member.target)), errors);
         }
         self.check_rungs(&at, errors);
+        // Those that give less are no part of what a call tries first.
+        let first = members.iter().filter(|member| !member.degraded).count();
         (errors.len() == before && !unknown).then(|| RouteSpec {
             name: name.into(),
             options: self.options,
-            failover: self.failover.as_ref().unwrap_or(failover).clone().of_route(members.len()),
+            failover: self.failover.as_ref().unwrap_or(failover).clone().of_route(first),
             members,
             labels: known.setup.layout.labels(&self.labels),
             over_window: self.over_window,

@@ -333,7 +333,7 @@ impl Failover {
         let Some(index) = self.running(number) else { return };
         let left = TimeLeft::until(self.deadline, at);
         let pause_max = self.patience_with(index, self.targets[index].planned.pause_max, left, at).max(PAUSE_LATE_MIN);
-        let again = (self.committed != Some(number)).then_some(pause_max);
+        let again = self.again_in_a_pause(index, number).map(|overdue| overdue.max(pause_max));
         if let TargetState::Runs { since, patience, hedge_after, again_after, .. } = &mut self.targets[index].state
             && at > *since
         {

@@ -734,7 +734,7 @@ async fn a_router_that_crashes_again_and_again_does_not_rest_since_it_has_no_sub
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_crashes_every_attempt_hurts_no_other_call() {
-    let world = world(3, unhurried()).await;
+    let world = world_with(3, unhurried(), |config| config.failover.attempts_max = Some(3)).await;
     crash(&world.runtime, Crash::Attempts(3));
     let error = world.runtime.chat(ask("poison")).await.expect_err("it crashes everywhere");
     assert_eq!(path(error.attempts()), "a/m crashed, b/m crashed, c/m crashed");

@@ -144,7 +144,7 @@ async fn a_conversation_is_cut_for_a_window_that_does_not_hold_it_and_the_reply_
     let request = conversation(100);
     let skipping = windows(OverWindow::Skip, &[Some(800)]).await;
     let error = skipping.runtime.chat(request.clone()).await.expect_err("too long");
-    assert!(matches!(&error, Error::NoTarget { why, .. } if why == "a/m: context window too small"), "{error:?}");
+    assert!(matches!(&error, Error::TooLong { why, .. } if why == "a/m: context window too small"), "{error:?}");
     let world = windows(OverWindow::Trim, &[Some(800)]).await;
     let reply = world.runtime.chat(request.clone()).await.expect("an answer");
     let (messages, tokens) = trimmed(&reply).expect("a note");
@@ -159,7 +159,7 @@ async fn a_conversation_is_cut_for_a_window_that_does_not_hold_it_and_the_reply_
     let short = world.runtime.chat(conversation(10)).await.expect("an answer");
     assert_eq!((trimmed(&short), short.finished.notes.len()), (None, 0));
     let endless = ask(&"word ".repeat(5_000));
-    assert!(matches!(world.runtime.chat(endless).await, Err(Error::NoTarget { .. })));
+    assert!(matches!(world.runtime.chat(endless).await, Err(Error::TooLong { .. })));
     assert_eq!(world.providers[0].received(), 2);
 }
 
