@@ -1,7 +1,9 @@
 //! The public interface: one handle for everything.
 
-#[cfg_attr(not(feature = "store"), path = "runtime/not_kept.rs")]
+#[cfg(feature = "store")]
 mod kept;
+#[cfg(not(feature = "store"))]
+mod not_kept;
 mod page;
 #[cfg(feature = "serialise")]
 mod serial;
@@ -34,7 +36,10 @@ use crate::words::{
     Priority, Reply, Reset, TargetId,
 };
 
+#[cfg(feature = "store")]
 use self::kept::Kept;
+#[cfg(not(feature = "store"))]
+use self::not_kept::Kept;
 
 #[cfg(feature = "sidecar")]
 pub(crate) use crate::actors::blocking_pool::{BlockingPool, LONG_BYTES};
