@@ -383,7 +383,7 @@ impl Admission {
             Verdict::Ignored if finding.silent && !offline => Verdict::Silence,
             verdict => verdict,
         };
-        target.heard(ticket, finding.own, is_whole, now);
+        target.heard(ticket, finding.own, now);
         let broke_off = had_begun && finding.own.failures > 0.0;
         target.breaks_off = broke_off || (target.breaks_off && !is_whole);
         if let Some(waited) = waited(report, progress, ticket, now).filter(|_| target.keys.len() > 1) {
@@ -400,8 +400,7 @@ impl Admission {
         if matches!(transition, Some(Transition { to: BreakerState::Ramp { .. }, .. })) {
             target.health.recovering(target.breaker.luck(), now);
         }
-        let begins = is_whole || matches!(report, Report::Content { .. });
-        let answers = is_whole || (begins && !target.breaks_off);
+        let answers = is_whole || matches!(report, Report::Content { .. });
         let in_time = now.saturating_duration_since(ticket.started) <= ticket.overdue_after;
         let looked = answers && in_time && self.looks[ticket.target].answered(ticket.started);
         // Only silence that was judged by a guess had opened it: then it closes.
@@ -411,7 +410,7 @@ impl Admission {
         self.tell(ticket.target, closed);
         // After a probe the next one may follow at once.
         let probed =
-            begins && ticket.probe || matches!(transition, Some(Transition { to: BreakerState::HalfOpen, .. }));
+            answers && ticket.probe || matches!(transition, Some(Transition { to: BreakerState::HalfOpen, .. }));
         if looked || probed {
             self.effects.push(Effect::Answers { target: ticket.target });
         }

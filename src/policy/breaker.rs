@@ -320,8 +320,7 @@ pub struct Breaker {
     known: Option<f64>,
     /// The part of that evidence's failures that broke off after their beginning.
     broke_off: f64,
-    /// Whether it opened for answers that broke off, or one has broken off on the way back: then an answer proves
-    /// itself by its end, and not by its beginning.
+    /// Whether it opened for answers that broke off: then an answer proves itself by its end, and not by its beginning.
     by_end: bool,
     /// Probes that must work, frozen at opening.
     needed: u32,
@@ -512,7 +511,6 @@ impl Breaker {
                 }
             }
         }
-        self.by_end |= known.is_none() && evidence.failures > 0.0;
         let proves = if self.by_end { Verdict::Success } else { Verdict::Content };
         if let State::Ramp { load, .. } = &mut self.state
             && verdict == proves

@@ -78,11 +78,9 @@ impl Target {
         self.last_used.is_some() || is_held || self.overridden != Force::Auto || self.breaker.is_known()
     }
 
-    /// Notes what an attempt with a key has shown. What a target that breaks off has begun proves no place before its
-    /// end.
-    pub(super) fn heard(&mut self, ticket: &Ticket, own: Evidence, is_whole: bool, now: Instant) {
-        let proves = if self.breaks_off { is_whole } else { own.successes > 0.0 };
-        if proves {
+    /// Notes what an attempt with a key has shown.
+    pub(super) fn heard(&mut self, ticket: &Ticket, own: Evidence, now: Instant) {
+        if own.successes > 0.0 {
             self.concurrency.heard(ticket.stamp, now);
         }
         if let Some(key) = self.keys.get_mut(ticket.key) {

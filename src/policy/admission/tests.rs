@@ -474,65 +474,6 @@ fn on_the_way_back_from_answers_that_broke_off_an_answer_proves_itself_by_its_en
     assert_eq!((pace(false), pace(true)), ((Some(4), Some(4)), (Some(2), Some(4))));
 }
 
-/// An attempt with content, which ends so.
-fn begins(bench: &mut Bench, end: Outcome) {
-    let ticket = bench.last_resort(0).unwrap();
-    bench.report(&ticket, Report::Content { after: SECOND / 5 });
-    bench.report(&ticket, Report::Ended(end));
-}
-
-const WHOLE: Outcome = Outcome::Success { tpot: None };
-
-#[test]
-fn what_a_target_begins_that_breaks_off_shows_no_place_and_calls_nobody_back() {
-    let cut = failure(FailureClass::Cut);
-    let places = |end: Outcome| {
-        let mut bench = Bench::new(1, 1);
-        bench.in_flight = 9;
-        let ticket = bench.admit(0).unwrap();
-        bench.report(&ticket, Report::Ended(failure(FailureClass::Overloaded)));
-        bench.in_flight = 6;
-        let before = bench.health(0).in_flight_max;
-        begins(&mut bench, end);
-        let tickets: Vec<Ticket> = (0..4).map(|_| bench.admit(0).unwrap()).collect();
-        tickets.iter().for_each(|ticket| drop(bench.report(ticket, Report::Content { after: SECOND / 5 })));
-        let begun = bench.health(0).in_flight_max - before;
-        tickets.iter().for_each(|ticket| drop(bench.report(ticket, SUCCESS)));
-        (begun, bench.health(0).in_flight_max - before)
-    };
-    assert_eq!((places(WHOLE), places(cut)), ((5, 5), (1, 2)), "one answer that is whole, and it is as any other");
-    let calls_back = |end: Outcome| {
-        let mut bench = Bench::new(1, 1);
-        let since = bench.admit(0).unwrap().started;
-        begins(&mut bench, end);
-        bench.now += 5 * SECOND;
-        let look = Look { since: Some(since), beside: 1, every: SECOND };
-        let ticket = bench.ask(AdmissionRequest { look: Some(look), ..ASK }).unwrap();
-        let answers = Effect::Answers { target: 0 };
-        let begun = bench.report(&ticket, Report::Content { after: SECOND / 5 }).contains(&answers);
-        (begun, bench.report(&ticket, SUCCESS).contains(&answers))
-    };
-    assert_eq!((calls_back(WHOLE), calls_back(cut)), ((true, false), (false, true)));
-}
-
-#[test]
-fn once_an_answer_has_broken_off_on_the_way_back_the_others_prove_themselves_by_their_end() {
-    let room = |end: Outcome| {
-        let mut bench = Bench::new(1, 1);
-        bench.break_it(0);
-        while !matches!(bench.health(0).breaker, BreakerState::Ramp { .. }) {
-            bench.now += SECOND;
-            begins(&mut bench, WHOLE);
-        }
-        let other = bench.admit(0).unwrap();
-        begins(&mut bench, end);
-        bench.report(&other, Report::Content { after: SECOND / 5 });
-        bench.now += SECOND;
-        bench.health(0).room
-    };
-    assert_eq!((room(WHOLE), room(failure(FailureClass::Cut))), (Some(4), Some(2)));
-}
-
 #[test]
 fn a_key_that_is_silent_while_another_answers_comes_after_it_before_anything_is_overdue() {
     let mut bench = Bench::new(1, 2);
