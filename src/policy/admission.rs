@@ -325,7 +325,7 @@ impl Admission {
         self.serial += 1;
         target.keys[key].record.admit(self.serial, now);
         let (pass, transition) = target.breaker.admit(self.serial, ask.last_resort, now);
-        let is_crowded = in_flight > 0 && target.concurrency.works() && !target.keys[key].headroom.is_known(now);
+        let is_crowded = in_flight > 0 && target.concurrency.works(now) && !target.keys[key].headroom.is_known(now);
         let stamp = target.concurrency.admit(in_flight, now);
         let timers = target.health.timers(ask.prompt_tokens, ask.whole, ask.output_max, now);
         self.tell(ask.target, transition);

@@ -9,7 +9,9 @@
 //! Input: admissions, first contents and overloads. Output: the most that may be in flight. Each admitted attempt gets
 //! a stamp. An overload begins a new generation, and one of an attempt of the old generation changes nothing: so a
 //! burst of refusals is one cut. No cut goes below what was in flight of this generation beside an attempt that had
-//! content. An overload that came beside fewer than that is not about how many fit, and cuts nothing.
+//! content. An overload that came beside fewer than that is not about how many fit, and cuts nothing. What is sent in
+//! the moment after it may be refused for the same reason: whoever has read an answer's end is ahead of its server,
+//! which counts that answer still.
 //!
 //! The limit grows as long as at least half of it is used. One cut may be an outage of seconds that ended: so it grows
 //! with each first content, twofold in the time of an answer. Where the grown limit is met by an overload again it is a
@@ -25,6 +27,8 @@ const CUT: f64 = 0.7;
 const FORGET: Duration = Duration::from_secs(600);
 /// How often a limit can be confirmed: it then grows by one for four times as many contents as it allows.
 const FIRM_MAX: u32 = 3;
+/// How long the moment after an overload is.
+const BURST: Duration = Duration::from_millis(100);
 /// The recent past is this long at least, and twice as long at most.
 const LATELY: Duration = Duration::from_secs(300);
 
@@ -42,6 +46,8 @@ pub struct Concurrency {
     generation: u32,
     /// The most that were in flight beside an attempt of this generation that had content, itself included.
     worked: u32,
+    /// When the last burst of overloads began, and what had worked before it.
+    burst: Option<(Instant, u32)>,
     cut: Option<OverloadLimit>,
     /// The same of the recent past, and the most that were admitted in it.
     proven: Peak,
@@ -114,9 +120,15 @@ impl Concurrency {
         }
     }
 
-    /// Tells whether an attempt has had content that was admitted since the last cut.
-    pub const fn works(&self) -> bool {
-        self.worked > 0
+    /// Tells whether an attempt has had content that was admitted since the last overload, or before one that is but a
+    /// moment old.
+    pub fn works(&self, now: Instant) -> bool {
+        self.worked(now) > 0
+    }
+
+    fn worked(&self, now: Instant) -> u32 {
+        let before = self.burst.filter(|(since, _)| now.saturating_duration_since(*since) < BURST);
+        before.map_or(0, |(_, worked)| worked).max(self.worked)
     }
 
     /// Takes in that an attempt was refused because too many were in flight.
@@ -125,7 +137,11 @@ impl Concurrency {
             return;
         }
         self.generation = self.generation.wrapping_add(1);
-        let worked = std::mem::take(&mut self.worked);
+        let worked = self.worked(now);
+        self.worked = 0;
+        if self.burst.is_none_or(|(since, _)| now.saturating_duration_since(since) >= BURST) {
+            self.burst = Some((now, worked));
+        }
         if worked >= stamp.in_flight {
             return;
         }
@@ -169,7 +185,7 @@ impl Concurrency {
     }
 }
 
-persist!(struct Concurrency { generation, worked, cut, proven, asked });
+persist!(struct Concurrency { generation, worked, cut, proven, asked } anew { burst });
 persist!(struct OverloadLimit as Cut { at, limit, refused, works, firm, contents });
 persist!(struct Peak { since, most, before });
 
@@ -256,7 +272,21 @@ mod tests {
             full(&mut it);
             assert_eq!(overload(&mut it, 19, now), 99);
         }
-        assert_eq!(overload(&mut it, 19, now), 14, "nothing works any more");
+        let later = now + BURST;
+        assert_eq!(overload(&mut it, 19, later), 14, "nothing works any more");
+    }
+
+    #[test]
+    fn what_is_refused_in_the_moment_after_an_overload_is_refused_for_the_same_reason() {
+        let (mut it, now) = (Concurrency::default(), Instant::now());
+        let six = it.admit(5, now);
+        it.heard(six, now);
+        assert_eq!(overload(&mut it, 6, now), 6, "six work, the seventh does not");
+        assert!(it.works(now));
+        assert_eq!(overload(&mut it, 5, now + BURST / 2), 6, "the server still counts one that has ended");
+        assert_eq!(overload(&mut it, 6, now + BURST / 2), 6);
+        assert!(!it.works(now + BURST), "what is refused from now on is about something else");
+        assert_eq!(overload(&mut it, 5, now + BURST), 4);
     }
 
     #[test]
@@ -264,9 +294,10 @@ mod tests {
         let (mut it, now) = (Concurrency::default(), Instant::now());
         full(&mut it, 20, now);
         assert_eq!(overload(&mut it, 8, now), 99);
-        let stamp = it.admit(3, now);
-        it.heard(stamp, now);
-        assert_eq!(overload(&mut it, 4, now), 4, "as many as have worked since");
+        let later = now + BURST;
+        let stamp = it.admit(3, later);
+        it.heard(stamp, later);
+        assert_eq!(overload(&mut it, 4, later), 4, "as many as have worked since");
     }
 
     #[test]

@@ -529,6 +529,8 @@ fn a_refusal_that_names_nothing_is_about_places_where_others_are_in_flight_and_a
     let ticket = bench.admit(0).unwrap();
     bench.report(&ticket, Report::Ended(failure(FailureClass::Overloaded)));
     bench.in_flight = 2;
+    assert!(crowded(&mut bench), "what is sent in the moment after it is refused for the same reason");
+    bench.now += Duration::from_secs(1);
     assert!(!crowded(&mut bench), "after a cut it must be answered anew: else it is a limit after all");
 }
 
