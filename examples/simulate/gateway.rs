@@ -19,7 +19,7 @@ use standin::internals::policy::latency::Latency;
 use standin::internals::policy::local_fault::LocalFault;
 use standin::internals::policy::retry_budget::{BudgetNumbers, RetryBudget};
 use standin::internals::policy::routing::{
-    self, Candidate, LabelSet, Needs, Pick, PickReason, RouteOptions, RouteState, Skip,
+    self, Candidate, LabelSet, Needs, Pick, PickReason, RouteOptions, RouteState,
 };
 use standin::internals::policy::snapshot::{BreakerState, Health};
 use standin::internals::policy::time_left::CallerPatience;
@@ -331,7 +331,7 @@ impl Standin {
             }
         };
         let picks: Vec<Planned> = plan.picks.iter().map(|pick| self.planned(pick, net)).collect();
-        let refusals = plan.skipped.iter().filter_map(Skip::refusal);
+        let refusals = plan.skipped.iter().filter_map(|skip| Some((skip.target, skip.refusal()?)));
         let machine = &mut self.calls.get_mut(&call).expect("it runs").machine;
         machine.planned(picks, refusals, plan.last_resort, now);
     }

@@ -209,7 +209,7 @@ impl Standin {
             running.waits.attempts = running.machine.attempts();
             running.machine.anew();
         } else {
-            running.machine.woken(net.now);
+            running.machine.woken(Some(target), net.now);
         }
         self.drive(call, net);
     }

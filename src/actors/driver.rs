@@ -19,7 +19,7 @@ use crate::policy::explain::CallStep;
 use crate::policy::failover::{Failover, FailoverOptions, Planned};
 use crate::policy::hedge::{self, Cost};
 use crate::policy::latency::Latency;
-use crate::policy::routing::{Needs, Pick, PickReason, Plan, RouteState, Skip, Sticky, Strategy};
+use crate::policy::routing::{Needs, Pick, PickReason, Plan, RouteState, Sticky, Strategy};
 use crate::policy::snapshot::{BreakerState, Gate, Refusal};
 use crate::policy::suspension::Suspension;
 use crate::policy::trim::{CUTS_MAX, OverWindow};
@@ -69,7 +69,7 @@ impl Driver {
             self.asked.plan(among, &needs, pinned, self.sticky, &mut self.state, &mut self.rng)
         });
         self.probe = plan.picks.first().filter(|pick| pick.why == PickReason::Probe).map(|pick| pick.target);
-        let refusals = plan.skipped.iter().filter_map(Skip::refusal);
+        let refusals = plan.skipped.iter().filter_map(|skip| Some((skip.target, skip.refusal()?)));
         let hedging = self.hedging();
         let picks = plan.picks.iter().filter_map(|pick| self.planned(pick, hedging));
         self.machine.planned(picks.collect::<Vec<_>>(), refusals, plan.last_resort, now);

@@ -95,10 +95,11 @@ impl Driver {
         self.plan = None;
         match woken {
             WakeReason::Granted(grant) => {
+                let turn = grant.target().and_then(|target| self.table.index(target));
                 self.waits.grant = Some(grant);
-                self.machine.woken(now());
+                self.machine.woken(turn, now());
             }
-            WakeReason::Recheck => self.machine.woken(now()),
+            WakeReason::Recheck => self.machine.woken(None, now()),
             WakeReason::Displaced => self.machine.unplaced(self.waits.placed, now()),
         }
     }

@@ -295,6 +295,14 @@ pub(super) struct QueueGrant {
 }
 
 impl QueueGrant {
+    /// Returns the target, if it is for one.
+    pub(super) fn target(&self) -> Option<&TargetId> {
+        match &self.resource {
+            WaitResource::Target(target) => Some(target),
+            WaitResource::CallSlot => None,
+        }
+    }
+
     /// Reports that the call has a place, here or elsewhere: from now on it is counted there.
     pub(super) fn arrived(mut self) {
         self.arrived = true;

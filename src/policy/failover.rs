@@ -53,7 +53,7 @@ mod beside;
 use after::{Consequence, first_look, is_own, refusal_rank};
 pub use options::{FailoverOptions, usual_attempts};
 pub use step::{GiveUp, Planned, Step, Try};
-use target_state::{CallTarget, Reason, TargetState, UntimedWait};
+use target_state::{Access, CallTarget, Reason, TargetState, UntimedWait};
 
 /// The shortest wait, for a target that says it is back already: tokio's timers have no shorter one.
 const WAIT_MIN: Duration = Duration::from_millis(1);
@@ -104,6 +104,8 @@ pub struct Failover {
     back: Option<Instant>,
     /// What the call may wait for without a known time.
     uncertain: Option<UntimedWait>,
+    /// The target at which a queue has given it its turn.
+    turn: Option<usize>,
     /// Whether something changed since the last plan, and how many plans led to nothing.
     stale: bool,
     plans: u32,
@@ -152,6 +154,7 @@ impl Failover {
             hurried: false,
             back: None,
             uncertain: None,
+            turn: None,
             stale: true,
             plans: 0,
             patience: None,
@@ -198,9 +201,8 @@ impl Failover {
     /// What the request itself was refused for stays refused, and what runs goes on; attempts are counted from 0 again,
     /// and the first of them is free.
     pub fn anew(&mut self) {
-        self.targets.retain(|met| met.runs() || matches!(met.state, TargetState::Spent { own: true, .. }));
+        self.targets.retain(|met| met.runs() || met.refuses());
         (0..self.targets.len()).for_each(|at| self.uncount(at));
-        self.targets.iter_mut().for_each(|met| met.unusable = 0);
         (self.counted, self.moved) = (0, false);
         (self.hurried, self.back, self.uncertain, self.patience, self.waits_since) = (false, None, None, None, None);
         (self.stale, self.plans) = (true, 0);
@@ -227,10 +229,9 @@ impl Failover {
         !self.ends && self.options.on_exhausted != OnExhausted::Fail
     }
 
-    /// Returns the targets that refused the request itself.
+    /// Returns the targets that refused the request itself, or answered it twice in a way that is of no use.
     pub fn refusing(&self) -> Vec<usize> {
-        let own = |met: &&CallTarget| matches!(met.state, TargetState::Spent { own: true, .. });
-        self.targets.iter().filter(own).map(|met| met.planned.target).collect()
+        self.targets.iter().filter(|met| met.refuses()).map(|met| met.planned.target).collect()
     }
 
     /// Returns the targets that must not be planned: those that are done with, and those at work.
@@ -239,10 +240,13 @@ impl Failover {
         self.targets.iter().filter(out).map(|met| met.planned.target).collect()
     }
 
-    /// Returns the targets that would not be asked if they had a place: those that are done with or at work, and those
-    /// that are to be asked again at a time of their own.
+    /// Returns the targets for which the call does not wait in a queue: those that are done with or at work, and those
+    /// that admit it and are to be asked again at a time of their own.
     pub fn occupied(&self) -> Vec<usize> {
-        let waits = |it: &CallTarget| matches!(it.state, TargetState::Waits { reason, .. } if reason != Reason::Full);
+        let waits = |it: &CallTarget| {
+            let has_own_time = it.access != Access::Out;
+            has_own_time && matches!(it.state, TargetState::Waits { reason, .. } if reason != Reason::Full)
+        };
         let out = |met: &&CallTarget| met.runs() || waits(met) || matches!(met.state, TargetState::Spent { .. });
         self.targets.iter().filter(out).map(|met| met.planned.target).collect()
     }
@@ -254,6 +258,7 @@ impl Failover {
             met.planned.target = index.unwrap_or(GONE);
             index.is_some() || met.runs()
         });
+        self.turn = self.turn.and_then(new);
     }
 
     /// Takes a plan: targets in the order they should be tried, and when those come back that do not admit the call
@@ -261,7 +266,7 @@ impl Failover {
     pub fn planned(
         &mut self,
         picks: impl IntoIterator<Item = Planned>,
-        refusals: impl IntoIterator<Item = Refusal>,
+        refusals: impl IntoIterator<Item = (usize, Refusal)>,
         last_resort: bool,
         now: Instant,
     ) {
@@ -269,14 +274,21 @@ impl Failover {
         self.plans += 1;
         self.last_resort = last_resort;
         (self.back, self.uncertain) = (None, None);
-        refusals.into_iter().for_each(|refusal| self.note_refusal(refusal, now));
         // Those that the call has met take their places in the new order, too; those that are not planned come last.
         let known = std::mem::take(&mut self.targets).into_iter().filter(|met| !met.is_new());
         let (runs, mut known): (Vec<_>, Vec<_>) = known.partition(CallTarget::runs);
         self.targets = runs;
+        known.iter_mut().for_each(|met| met.access = Access::Out);
+        for (target, refusal) in refusals {
+            self.note_refusal(refusal, now);
+            if let Some(met) = known.iter_mut().find(|met| met.planned.target == target && refusal.is_full()) {
+                met.access = Access::Full;
+            }
+        }
         for planned in picks {
             let met = known.iter().position(|met| met.planned.target == planned.target);
             let mut met = met.map_or_else(|| CallTarget::new(planned, now), |at| known.remove(at));
+            met.access = if last_resort { Access::Out } else { Access::Open };
             met.place(now);
             self.targets.push(met);
         }
@@ -293,8 +305,11 @@ impl Failover {
         if is_other_key {
             self.give_up_keys(at, 1);
         }
-        // One that is beside others is no attempt of its own.
-        let counts = hedge.is_none() && !is_other_key && !(is_look && self.runs());
+        // One that is beside others is no attempt of its own, nor is a second answer of the same target. What is asked
+        // again while another target only lacks a place takes nothing from that.
+        let is_full = reason == Reason::Full || self.targets[at].access == Access::Full;
+        let is_extra = reason == Reason::AskAgain || (self.queues() && reason.is_second_try() && !is_full);
+        let counts = hedge.is_none() && !is_other_key && !is_extra && !(is_look && self.runs());
         let planned = self.targets[at].planned;
         let patience = match planned.overdue {
             // Others that come back are asked as if it were not there.
@@ -311,8 +326,8 @@ impl Failover {
         self.begun.get_or_insert(now);
         self.attempts += 1;
         self.counted += u32::from(counts);
-        self.waited += self.waits_since.take().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        self.patience = None;
+        self.end_wait(now);
+        self.turn = None;
         self.targets[at].sent = Some(now);
         let number = self.attempts;
         let hedge_after = self.targets[at]
@@ -374,7 +389,13 @@ impl Failover {
             }
             // No other key is free, or its pause is longer than it said.
             (
-                Reason::OtherKey | Reason::Retry | Reason::Pause | Reason::Deferred | Reason::Look | Reason::Silence,
+                Reason::OtherKey
+                | Reason::Retry
+                | Reason::Pause
+                | Reason::Deferred
+                | Reason::Full
+                | Reason::Look
+                | Reason::Silence,
                 Some(from),
             ) => TargetState::Waits { reason: Reason::Deferred, from },
             _ => TargetState::Spent { own: false, back },
@@ -450,14 +471,16 @@ impl Failover {
         (self.stale, self.uncertain) = (false, Some(UntimedWait::FreePlace));
     }
 
-    /// Reports that a target may have a place now that had none.
-    pub fn woken(&mut self, now: Instant) {
-        // For a place a call waits as long as it takes.
-        if self.uncertain == Some(UntimedWait::FreePlace) && self.options.on_exhausted == OnExhausted::Fail {
-            self.waits_since = Some(now);
+    /// Reports that a target may have a place now that had none: the one at which a queue has given the call its turn,
+    /// or any. Where that had failed it is back.
+    pub fn woken(&mut self, turn: Option<usize>, now: Instant) {
+        (self.stale, self.plans, self.turn) = (true, 0, turn);
+        for met in &mut self.targets {
+            met.place(now);
+            if turn == Some(met.planned.target) {
+                met.is_back(now);
+            }
         }
-        (self.stale, self.plans, self.uncertain) = (true, 0, None);
-        self.targets.iter_mut().for_each(|met| met.place(now));
     }
 
     /// Reports that no place will come in time; one is expected then.
@@ -526,7 +549,7 @@ impl Failover {
         // Beside one that is silent, those that failed are asked at their own pace, too.
         let most = match (self.looks(), beside) {
             (true, true) => Reason::Shorter,
-            (true, false) => Reason::Deferred,
+            (true, false) => Reason::Full,
             (false, _) => Reason::Silence,
         };
         while let Some((at, reason)) = self.due(now).filter(|(_, reason)| *reason <= most) {
@@ -537,8 +560,8 @@ impl Failover {
             if let Some(this) = self.ask(at, reason, budget, now) {
                 return Some(Step::Try(this));
             }
-            // A call that waits for a silent attempt anyway asks once the budget allows it, or at the target's pace.
-            self.targets[at].state = if beside && !self.hurried {
+            // A call that waits anyway asks once the budget allows it, or at the target's pace.
+            self.targets[at].state = if (beside || self.queues()) && !self.hurried {
                 let reason = if reason == Reason::Retry { Reason::Deferred } else { reason };
                 let left = self.deadline.saturating_duration_since(now);
                 TargetState::Waits { reason, from: now + AGAIN_REFUSED.min(left / AGAIN_REFUSED_SHARE) }
@@ -577,10 +600,11 @@ impl Failover {
 
     /// Returns what a try takes from the budget. A call's first move is free: when a provider dies, every call in
     /// flight must be able to go. So is a first visit to a target that is not known to be ill: what bounds these are
-    /// the breakers.
+    /// the breakers. Nor does a turn at a target that is back take anything: that follows its breaker's pace.
     fn price(&self, at: usize, reason: Reason) -> Option<RetryKind> {
         match reason {
             Reason::Resend | Reason::OtherKey => None,
+            _ if reason != Reason::Full && self.turn == Some(self.targets[at].planned.target) => None,
             Reason::New => {
                 let ill = !self.targets[at].planned.closed;
                 (self.moved && self.is_move(reason) && ill).then_some(RetryKind::Failover)

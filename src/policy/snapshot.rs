@@ -232,7 +232,20 @@ impl Gates {
         self.look_from.is_some_and(|from| from <= now)
     }
 
+    /// Returns which gate refuses an attempt. A target that it enters only as an exception is not full, whatever it
+    /// lacks: it is out for the reason for which all others are.
     fn refused(&self, last_resort: bool, looks: bool, now: Instant) -> Option<Refusal> {
+        let refusal = self.shut(last_resort, looks, now)?;
+        let admits = self.forced_on || matches!(self.breaker, BreakerState::Closed | BreakerState::Ramp { .. });
+        let gate = match refusal.gate {
+            gate if !refusal.is_full() => gate,
+            _ if !admits => Gate::Breaker,
+            gate => Self { breaker: BreakerState::Closed, ..*self }.shut(false, false, now).map_or(gate, |it| it.gate),
+        };
+        Some(Refusal { gate, ..refusal })
+    }
+
+    fn shut(&self, last_resort: bool, looks: bool, now: Instant) -> Option<Refusal> {
         let past = |until: Option<Instant>| until.is_some_and(|until| until <= now);
         let word = |until: Option<Instant>| until.filter(|_| !looks).map(Some);
         let disabled = match self.disabled {

@@ -349,6 +349,17 @@ async fn a_call_that_was_parked_and_fails_again_waits_ever_longer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_has_an_empty_answer_waits_for_the_target_that_it_could_not_ask() {
+    let world = waiting(2).await;
+    limited(&world, 0, 5 * S).await;
+    world.providers[1].always(Fault::Empty);
+    let before = world.providers[0].received();
+    let reply = world.runtime.chat(ask("hello")).await.expect("the other target is back after five seconds");
+    assert_eq!(path(&reply.finished.attempts), "b/m empty, b/m empty, a/m won");
+    assert_eq!(world.providers[0].received(), before + 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_limit_all_that_wait_are_served_before_the_first_of_them_is_answered() {
     // Whole answers of twenty seconds say nothing before their end.
     let script = Script { first_token: Latency::Fixed(20 * S), ..Script::default() };

@@ -6,10 +6,10 @@ use standin::routing::FailoverOptions;
 use standin::runtime::CallStep;
 use standin::testing::{Fault, Flavour, Latency, Outcome, ProviderError, RetryHint, Script, Scripted};
 use standin::{ChatRequest, Config, Error, OnExhausted, Priority, Reply, RouteConfig, Runtime};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
-use super::kit::{MS, S, World, all, ask, path, settle, world_with};
+use super::kit::{MS, S, World, all, ask, config, path, settle, start, world_with};
 
 type Answer = Result<Reply, Error>;
 
@@ -359,6 +359,52 @@ async fn a_provider_that_bears_less_at_once_than_it_may_be_asked_is_asked_less()
     assert!(served > 100 && used > 2 * refused, "{served} served, {refused} of {} refused", refused + used);
     settle().await;
     world.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_for_a_place_is_answered_by_a_target_that_had_failed_it_and_is_back() {
+    // One request in ten seconds, once six have gone.
+    let limited = Scripted::new(Script { requests_per_minute: 6, ..steady() });
+    let failing = Scripted::new(steady());
+    let runtime = start(config(&[limited, failing.clone()])).await;
+    let fault = failing.always(Fault::Error(ProviderError::Unavailable));
+    let mut calls = Vec::new();
+    for n in 0..16 {
+        calls.push(asks(&runtime, ask(&format!("call {n}")).deadline(120 * S)));
+        sleep(300 * MS).await;
+    }
+    sleep(5 * S).await;
+    failing.lift(fault);
+    let begun = Instant::now();
+    for answer in all(calls).await {
+        answer.expect("one target is well and the other is back");
+    }
+    assert!(begun.elapsed() < 20 * S, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_fails_is_not_waited_for_as_if_it_were_full() {
+    let slow = Script { head: 2 * S, first_token: Latency::Fixed(2 * S), ..Script::default() };
+    let world = world_with(1, slow, |_| {}).await;
+    world.runtime.chat(ask("hello")).await.expect("served");
+    world.providers[0].always(Fault::Error(ProviderError::Unavailable));
+    let mut callers = JoinSet::new();
+    for n in 0..8 {
+        let runtime = world.runtime.clone();
+        callers.spawn(async move {
+            let mut most = Duration::ZERO;
+            for round in 0..8 {
+                let begun = Instant::now();
+                let answer = runtime.chat(ask(&format!("{n} {round}")).deadline(60 * S)).await;
+                assert!(matches!(answer, Err(Error::Exhausted { .. })), "{answer:?}");
+                most = most.max(begun.elapsed());
+                sleep(500 * MS).await;
+            }
+            most
+        });
+    }
+    let most = callers.join_all().await.into_iter().max().expect("eight");
+    assert!(most < 20 * S, "{most:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use standin::drill::Drill;
-use standin::testing::{Latency, Outcome, Script};
-use standin::{ChatRequest, Error, ModelConfig, OnExhausted, Priority, ProviderConfig, RouteConfig, Runtime};
+use standin::testing::{Fault, Latency, Outcome, ProviderError, Script};
+use standin::{ChatRequest, Error, ModelConfig, OnExhausted, Priority, ProviderConfig, RouteConfig, Runtime, Strategy};
 use tokio::task::JoinSet;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -85,6 +85,42 @@ async fn at_ten_times_the_load_a_target_carries_what_it_can_by_the_real_clock() 
     tokio::time::sleep(MS(200)).await;
     let health = runtime.health();
     assert_eq!((health.calls, health.queued, health.parked.len()), (0, 0, 0), "nothing is left behind");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_waits_for_a_place_is_answered_by_a_target_that_is_back_by_the_real_clock() {
+    let _alone = super::ALONE.lock().await;
+    let script = Script { first_token: Latency::Fixed(MS(50)), per_token: Duration::ZERO, ..Script::default() };
+    // One request in ten seconds, once six have gone.
+    let limited = Drill::start(Script { requests_per_minute: 6, ..script.clone() }).await.expect("a drill");
+    let failing = Drill::start(script).await.expect("a drill");
+    let provider = |of: &Drill| ProviderConfig::new(format!("http://{}/v1", of.address())).key("k").model("m");
+    let mut route = RouteConfig::new(["a/m", "b/m"]);
+    route.options.strategy = Strategy::Priority;
+    let runtime = Runtime::builder()
+        .provider("a", provider(&limited))
+        .provider("b", provider(&failing))
+        .route("smart", route)
+        .with(|config| config.seed = Some(7))
+        .start()
+        .await
+        .expect("it starts");
+    let fault = failing.handle().always(Fault::Error(ProviderError::Unavailable));
+    let mut callers = JoinSet::new();
+    for _ in 0..14 {
+        let runtime = runtime.clone();
+        let request = ChatRequest::new("smart").user("one two").deadline(Duration::from_secs(90));
+        callers.spawn(async move { runtime.chat(request).await });
+        tokio::time::sleep(MS(200)).await;
+    }
+    tokio::time::sleep(MS(2_000)).await;
+    failing.handle().lift(fault);
+    let begun = Instant::now();
+    for answer in callers.join_all().await {
+        answer.expect("one target is well and the other is back");
+    }
+    println!("all are answered {:?} after the second target was back", begun.elapsed());
+    assert!(begun.elapsed() < MS(20_000), "{:?}", begun.elapsed());
 }
 
 /// How a caller's patience is known.

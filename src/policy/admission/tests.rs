@@ -535,6 +535,25 @@ fn a_refusal_that_names_nothing_is_about_places_where_others_are_in_flight_and_a
 }
 
 #[test]
+fn a_target_that_is_out_is_not_full_whatever_it_lacks() {
+    let full = 2_048;
+    let mut bench = Bench::new(1, 1);
+    bench.in_flight = full;
+    assert!(bench.last_resort(0).unwrap_err().is_full());
+    bench.in_flight = 0;
+    bench.break_it(0);
+    bench.in_flight = full;
+    assert_eq!(bench.last_resort(0).unwrap_err(), Refusal { gate: Gate::Breaker, until: None });
+    let mut bench = Bench::new(1, 1);
+    bench.fail(0, failure(FailureClass::RateLimited));
+    bench.now += RATE_LIMIT_DEFAULT / 10;
+    bench.in_flight = full;
+    assert_eq!(gate(bench.last_resort(0)), Gate::RateLimited, "a look that has no place");
+    bench.now += RATE_LIMIT_DEFAULT * 2;
+    assert!(bench.last_resort(0).unwrap_err().is_full());
+}
+
+#[test]
 fn a_key_that_is_limited_and_one_that_is_disabled_leave_none_until_the_first_is_back() {
     let mut bench = Bench::new(1, 2);
     bench.fail(0, failure(FailureClass::Unauthorised));

@@ -26,6 +26,11 @@ impl Failover {
         if self.targets[at].retries >= self.options.same_target_retries || self.broken.is_some() {
             return None;
         }
+        // A target that was not asked comes before a second try.
+        let left = self.options.attempts().saturating_sub(self.counted) as usize;
+        if left <= self.targets.iter().filter(|met| met.is_new()).count() {
+            return None;
+        }
         let most = self.wait_left(1.0, now);
         let back = back.filter(|_| class.consequences().obeys_retry_after);
         let wait = match back {

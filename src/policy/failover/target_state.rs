@@ -50,7 +50,7 @@ impl Reason {
 
     /// Tells whether that is done only once no other target is left.
     pub(super) const fn is_late_try(self) -> bool {
-        matches!(self, Self::Pause | Self::Deferred)
+        matches!(self, Self::Pause | Self::Deferred | Self::Full)
     }
 }
 
@@ -79,6 +79,16 @@ pub(super) enum TargetState {
     Spent { own: bool, back: Option<Instant> },
 }
 
+/// Whether a target admits calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    Open,
+    /// It is well, and lacks a place.
+    Full,
+    /// It is out: a call that waits hears in a queue when it is back.
+    Out,
+}
+
 /// A target that a call has met.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CallTarget {
@@ -100,6 +110,8 @@ pub(super) struct CallTarget {
     pub(super) guessed: bool,
     /// When the call last sent it something.
     pub(super) sent: Option<Instant>,
+    /// Whether it admits calls, as last planned.
+    pub(super) access: Access,
 }
 
 impl CallTarget {
@@ -116,6 +128,7 @@ impl CallTarget {
             key_back: None,
             guessed: false,
             sent: None,
+            access: Access::Open,
         }
     }
 
@@ -137,9 +150,23 @@ impl CallTarget {
 
     /// Asks it again now, if it lacked only a place.
     pub(super) fn place(&mut self, now: Instant) {
-        if let TargetState::Waits { reason: reason @ Reason::Full, from } = &mut self.state {
-            (*reason, *from) = (Reason::Deferred, now);
+        if let TargetState::Waits { reason: Reason::Full, from } = &mut self.state {
+            *from = now;
         }
+    }
+
+    /// Asks it again now, if it has failed in a way that may pass.
+    pub(super) fn is_back(&mut self, now: Instant) {
+        if let TargetState::Waits { reason, from } = &mut self.state
+            && reason.is_second_try()
+        {
+            *from = now;
+        }
+    }
+
+    /// Tells whether it refused the request itself, or answered it twice in a way that is of no use.
+    pub(super) fn refuses(&self) -> bool {
+        matches!(self.state, TargetState::Spent { own, .. } if own || self.unusable > 1)
     }
 
     /// Tells whether it has an attempt in flight, or is being asked for one.
@@ -179,7 +206,7 @@ impl CallTarget {
 
     /// Tells whether it can be asked after others, before the call's time is over.
     pub(super) fn is_behind(&self, deadline: Instant) -> bool {
-        matches!(self.state, TargetState::Waits { reason, from } if reason < Reason::Full && from + TRY_MIN <= deadline)
+        matches!(self.state, TargetState::Waits { reason, from } if reason < Reason::Look && from + TRY_MIN <= deadline)
     }
 
     /// Tells whether it said itself when it may be asked again, or has no place.

@@ -18,7 +18,8 @@
 //! before others).
 //!
 //! After the colon: what happens, in order: `ok`, `content`, any failure class, `refused` (by a full target) and `away`
-//! (by a provider that is down for good); `free` a place for a call in a queue, `late` that none will come in time;
+//! (by a provider that is down for good); `free` a place for a call in a queue, `late` that none will come in time,
+//! `turn:b@3s` its turn at a target after that time; `server!` a failure that opens its target's breaker;
 //! with `+5s` the time to come back; with `b.` before it for the attempt at `b`, else the last one's; with `3s@` after
 //! how long. `heard` is more content, `given` that its target was given up.
 //!
@@ -36,6 +37,7 @@ use crate::policy::snapshot::Gate;
 use crate::words::FailureClass;
 
 mod pairs;
+mod places;
 mod storm;
 
 struct Bench {
@@ -196,7 +198,7 @@ impl Bench {
         let (mut picks, mut refusals, mut last) = (Vec::new(), Vec::new(), Vec::new());
         let spent = self.machine.spent();
         for target in self.targets.iter().filter(|target| !spent.contains(&target.planned.target)) {
-            let refusal = |gate, until| Refusal { gate, until };
+            let refusal = |gate, until| (target.planned.target, Refusal { gate, until });
             match target.out {
                 Some(Out::Until(until)) if self.now < self.start + until => {
                     refusals.push(refusal(Gate::RateLimited, Some(self.start + until)));
@@ -261,6 +263,11 @@ impl Bench {
             Some((target, event)) => (self.started.iter().rev().find(|(_, at)| *at == place(target)).unwrap().0, event),
             None => (self.started.last().unwrap().0, event),
         };
+        let (event, breaks) = event.strip_suffix('!').map_or((event, false), |event| (event, true));
+        if breaks {
+            let (_, at) = *self.started.iter().find(|(known, _)| *known == number).unwrap();
+            self.targets[at].out = Some(Out::Probed);
+        }
         let (event, back) = match event.split_once('+') {
             Some((event, wait)) => (event, Some(self.now + time(wait))),
             None => (event, None),
@@ -302,7 +309,15 @@ impl Bench {
                     self.say("q");
                     events.next();
                     self.targets.iter_mut().for_each(|target| target.out = None);
-                    self.machine.woken(self.now);
+                    self.machine.woken(None, self.now);
+                }
+                Step::Queue(_) if events.peek().is_some_and(|event| event.starts_with("turn")) => {
+                    let event = events.next().unwrap();
+                    let (letter, after) = event[5..].split_once('@').unwrap_or((&event[5..], "0s"));
+                    self.say("q");
+                    self.now += time(after);
+                    self.targets[place(letter)].out = None;
+                    self.machine.woken(Some(place(letter)), self.now);
                 }
                 Step::Wait(until) | Step::Queue(until) => {
                     assert!(until > self.now && until <= self.machine.deadline, "waits for the past, or too long");
@@ -822,8 +837,9 @@ fn the_same_target_is_asked_once_more_before_others_where_its_route_says_so() {
     check("a b: server ok", "a b =b");
     check("a b again=1: server ok", "a ~ a =a");
     check("a b again=1: server server ok", "a ~ a b =b");
-    check("a b again=2: server server ok", "a ~ a ~ a =a");
-    check("a b again=1 max=2: server server", "a ~ a exhausted");
+    check("a b again=2 max=4: server server ok", "a ~ a ~ a =a");
+    check("a b again=1 max=2: server server", "a b exhausted");
+    check("a b again=2 max=3: server server server", "a ~ a b exhausted");
     // The call waits for the time that the target asks for, if that is short.
     check("a b again=1: rate_limited+1s ok", "a ~ a =a");
     check("a b again=1: overloaded+1s ok", "a ~ a =a");
@@ -945,7 +961,8 @@ fn a_call_that_finds_no_place_waits_only_for_one() {
     check("a-paced: free ok", "q a =a");
     check("a b: refused refused refused refused refused refused free ok", "a b a b a b q a =a");
     check("a-full b-3s: free ok", "q a =a");
-    check("a-full b-1s: ok", "~ b =b");
+    // One that is back gives it its turn.
+    check("a-full b-1s: turn:b@1s ok", "q b =b");
     // It ends where it would come too late, and says when one comes.
     check("a-full: late", "q exhausted+5s");
     check("a-full by=20s:", "~ deadline");
@@ -1078,8 +1095,7 @@ fn what_would_not_be_asked_for_want_of_a_place_is_at_work_done_with_or_has_a_tim
     assert!(matches!(call.next(), Step::Try(this) if this.target == 1));
     call.machine.refused(Refusal { gate: Gate::InFlight, until: None }, &call.budget, call.now);
     assert_eq!((call.machine.occupied(), call.machine.refusing()), (vec![0], vec![0]));
-    call.machine.woken(call.now);
-    assert_eq!(call.machine.occupied(), [1, 0]);
+    call.machine.woken(None, call.now);
     assert!(matches!(call.next(), Step::Plan | Step::Try(_)));
 }
 
@@ -1210,7 +1226,7 @@ fn a_call_behind_others_waits_for_a_place_and_asks_nothing() {
     call.machine.set_deadline(sooner);
     call.machine.queue_behind_others();
     assert_eq!((call.next(), call.machine.deadline()), (Step::Queue(sooner), sooner));
-    call.machine.woken(call.now);
+    call.machine.woken(None, call.now);
     assert_eq!(call.next(), Step::Plan);
 }
 

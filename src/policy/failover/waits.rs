@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{CallTarget, Failover, Reason, RetryBudget, RetryKind, Step, TRY_MIN, TargetState, UntimedWait};
+use super::{Access, CallTarget, Failover, Reason, RetryBudget, RetryKind, Step, TRY_MIN, TargetState, UntimedWait};
 use crate::words::OnExhausted;
 
 /// How often targets that are expected back are looked for beside an attempt that is late, which may take long: this
@@ -15,14 +15,17 @@ const WAIT_SLACK: f64 = 1.15;
 
 impl Failover {
     /// Returns until when to wait for the first target that may be asked again, if that is near: by then another plan
-    /// may help. Beside an attempt that is late nothing is lost by waiting, nor where there is only no place.
+    /// may help. Beside an attempt that is late nothing is lost by waiting, nor where there is only no place: then what
+    /// admits calls again gives them their turn, and what has failed has its own time.
     pub(super) fn wait(&mut self, budget: &RetryBudget, now: Instant) -> Option<Step> {
-        let beside = self.runs();
+        let (beside, queues) = (self.runs(), self.queues());
+        self.turn = None;
         let left = self.deadline.saturating_duration_since(now);
         // A pause of the call's own is none of a target.
         let is_pause =
             self.back.is_none() && self.uncertain.is_none() && !self.targets.iter().any(CallTarget::said_when);
-        let (patience, waited) = if beside || is_pause {
+        let (patience, waited) = if beside || is_pause || queues {
+            self.end_wait(now);
             (self.deadline, Duration::ZERO)
         } else {
             // A call that is parked for them does not return together with all others.
@@ -33,31 +36,41 @@ impl Failover {
             (*self.patience.get_or_insert(now + most), now.saturating_duration_since(since))
         };
         // No call waits for a try that the budget would refuse, unless it waits anyway.
-        let again = beside || budget.allows(RetryKind::SameTarget);
-        let waiting = self.targets.iter().filter(|_| again).filter_map(|met| match met.state {
-            TargetState::Waits { reason: Reason::Full, .. } => None,
-            TargetState::Waits { reason: Reason::Deferred, from } => Some(from).filter(|&from| from <= patience),
-            TargetState::Waits { reason: Reason::Silence, .. } if self.looks() => None,
-            TargetState::Waits { from, .. } => Some(from).filter(|&from| from + TRY_MIN <= self.deadline),
-            _ => None,
-        });
-        let timed = waiting.chain(self.back.filter(|&back| back <= patience)).min();
+        let again = beside || queues || budget.allows(RetryKind::SameTarget);
+        let waiting = self.targets.iter().filter(|met| again && (!queues || met.access != Access::Out)).filter_map(
+            |met| match met.state {
+                TargetState::Waits { reason: Reason::Full, .. } => None,
+                TargetState::Waits { reason: Reason::Deferred, from } => Some(from).filter(|&from| from <= patience),
+                TargetState::Waits { reason: Reason::Silence, .. } if self.looks() => None,
+                TargetState::Waits { from, .. } => Some(from).filter(|&from| from + TRY_MIN <= self.deadline),
+                _ => None,
+            },
+        );
+        let timed = waiting.chain(self.back.filter(|&back| back <= patience && !queues)).min();
         // Who has waited in vain, for targets that were said to be back, looks less and less often.
         let soonest =
             if beside { (left / LOOKS_BESIDE).clamp(LOOK_BESIDE_MIN, LOOK_BESIDE_MAX) } else { waited / LOOKS_BESIDE };
         let timed = timed.map(|at| at.max(now + soonest));
-        let queues = match self.uncertain {
-            // A call that takes less rather than wait has the usual patience.
-            Some(UntimedWait::FreePlace) if self.options.on_exhausted == OnExhausted::Fail => Some(self.deadline),
-            uncertain => uncertain.map(|_| patience).filter(|&until| until > now),
-        };
-        let step = match (queues, timed) {
+        let queued = self.uncertain.map(|_| patience).filter(|&until| until > now);
+        let step = match (queued, timed) {
             (Some(until), timed) => Step::Queue(timed.unwrap_or(until).min(until)),
             (None, Some(at)) => Step::Wait(at),
             (None, None) => return None,
         };
         (self.stale, self.plans) = (true, 0);
         Some(step)
+    }
+
+    /// Tells whether the call waits for a place at a target that is well, as long as it takes. One that takes less
+    /// rather than wait has the usual patience.
+    pub(super) fn queues(&self) -> bool {
+        self.uncertain == Some(UntimedWait::FreePlace) && self.options.on_exhausted == OnExhausted::Fail
+    }
+
+    /// Ends a wait for targets to come back: what is left of the time for all of them is for the next one.
+    pub(super) fn end_wait(&mut self, now: Instant) {
+        self.waited += self.waits_since.take().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        self.patience = None;
     }
 
     /// Returns how long the call may still wait for targets to come back: all its waits share one time.

@@ -13,7 +13,7 @@ use crate::policy::admission::{
 };
 use crate::policy::admission::{BreakerOptions, HealthOptions};
 use crate::policy::routing::{
-    self, Candidate, LabelSet, Needs, PickReason, RouteOptions, RouteState, Skip, Strategy as Rule,
+    self, Candidate, LabelSet, Needs, PickReason, RouteOptions, RouteState, Strategy as Rule,
 };
 use crate::policy::snapshot::Gate;
 use crate::policy::snapshot::{BreakerState, Disabled, Health};
@@ -407,7 +407,7 @@ impl World {
                 if call.parks && call.live.is_empty() {
                     call.machine.anew();
                 } else {
-                    call.machine.woken(self.now);
+                    call.machine.woken(Some(target), self.now);
                 }
                 self.drive(index)?;
             }
@@ -571,7 +571,12 @@ impl World {
             hedge: (pick.why != PickReason::Probe).then_some(Cost::of(Some(dollars(pick.target)))),
             shown_whole: index.is_multiple_of(HELD),
         });
-        call.machine.planned(picks, plan.skipped.iter().filter_map(Skip::refusal), plan.last_resort, self.now);
+        call.machine.planned(
+            picks,
+            plan.skipped.iter().filter_map(|skip| Some((skip.target, skip.refusal()?))),
+            plan.last_resort,
+            self.now,
+        );
     }
 
     /// A target as it was last published.
