@@ -342,17 +342,15 @@ impl Failover {
         }
     }
 
-    /// Reports when an attempt was last heard of. It has had content, so that from now on its silence is a pause. While
-    /// its caller has seen nothing of it, its target can be asked again beside it.
+    /// Reports when an attempt was last heard of. It has had content, so that from now on its silence is a pause.
     pub fn heard(&mut self, number: u32, at: Instant) {
         let Some(index) = self.running(number) else { return };
         let left = TimeLeft::until(self.deadline, at);
         let pause_max = self.patience_with(index, self.targets[index].planned.pause_max, left, at).max(PAUSE_LATE_MIN);
-        let again = self.again_in_a_pause(index, number).map(|overdue| overdue.max(pause_max));
         if let TargetState::Runs { since, patience, hedge_after, again_after, .. } = &mut self.targets[index].state
             && at > *since
         {
-            (*since, *patience, *hedge_after, *again_after) = (at, pause_max, None, again);
+            (*since, *patience, *hedge_after, *again_after) = (at, pause_max, None, None);
         }
     }
 
@@ -409,10 +407,8 @@ impl Failover {
         if self.committed.is_none() && !self.is_buffered(at) {
             self.win(number);
         }
-        let is_seen = self.committed == Some(number);
         if let TargetState::Runs { hedge_after, again_after, .. } = &mut self.targets[at].state {
-            *hedge_after = None;
-            again_after.take_if(|_| is_seen);
+            (*hedge_after, *again_after) = (None, None);
         }
     }
 

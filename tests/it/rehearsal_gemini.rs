@@ -295,8 +295,8 @@ async fn failures_within_an_answer_are_told_apart() {
         (Fault::CutAfter(2), Some(Class::Cut), Some(Class::Cut)),
         (Fault::TruncatedJson, Some(Class::Cut), Some(Class::Cut)),
         (Fault::InvalidJson, Some(Class::Cut), Some(Class::Cut)),
-        // A sole target is asked again beside what pauses unseen, and beside half a body, which is no content.
-        (Fault::StallAfter(2), Some(Class::HedgeLost), Some(Class::HedgeLost)),
+        // Half a body is no content; a sole target is asked again beside it.
+        (Fault::StallAfter(2), Some(Class::Stalled), Some(Class::HedgeLost)),
         (Fault::Empty, Some(Class::Empty), Some(Class::Empty)),
         (Fault::Finish("MALFORMED_FUNCTION_CALL".into()), Some(Class::Unusable), Some(Class::Unusable)),
         (Fault::LyingHeaders, None, None),

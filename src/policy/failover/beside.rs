@@ -257,13 +257,6 @@ impl Failover {
         overdue.map(|overdue| look_every(overdue, self.silent_for(at, now), measured))
     }
 
-    /// Returns the pause after which a target is asked again beside an attempt that has begun to answer: once, while its
-    /// caller has seen nothing of it.
-    pub(super) fn again_in_a_pause(&self, at: usize, number: u32) -> Option<Duration> {
-        let overdue = self.targets[at].planned.overdue?;
-        (self.committed != Some(number) && self.running_at(at).nth(1).is_none()).then_some(overdue)
-    }
-
     /// Returns for how long the first attempt in flight at a target of the list has waited.
     fn silent_for(&self, at: usize, now: Instant) -> Duration {
         let first = self.running_at(at).filter_map(CallTarget::since).min();
