@@ -303,9 +303,9 @@ impl Driver {
     async fn give_up(&mut self, why: GiveUp, caller: CallerChannel) {
         // The provider's own answer, failed as it is, is more useful than an error of ours.
         let says_more = match &why {
-            GiveUp::Exhausted(_) => true,
+            GiveUp::Exhausted(_) | GiveUp::Deadline => true,
             GiveUp::Rejected(failure) => failure.class == FailureClass::ContentPolicy,
-            GiveUp::Deadline | GiveUp::Interrupted(_) => false,
+            GiveUp::Interrupted(_) => false,
         };
         let flawed = self.ended.iter().rfind(|ended| ended.answer.is_some()).filter(|_| says_more);
         if let Some(ended) = flawed {

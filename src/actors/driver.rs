@@ -119,6 +119,7 @@ impl Driver {
         let old = std::mem::replace(&mut self.asked, moved).table;
         self.plan = None;
         self.sticky = None;
+        self.probe = None;
         let failover = &self.asked.route.failover;
         self.on_exhausted = self.asked.work.on_exhausted().unwrap_or(failover.on_exhausted);
         self.machine.retune(FailoverOptions { on_exhausted: self.on_exhausted, ..failover.clone() });

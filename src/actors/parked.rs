@@ -95,7 +95,7 @@ impl Driver {
         self.plan = None;
         match woken {
             WakeReason::Granted(grant) => {
-                let turn = grant.target().and_then(|target| self.table.index(target));
+                let turn = grant.target().and_then(|target| self.asked.table.index(target));
                 self.waits.grant = Some(grant);
                 self.machine.woken(turn, now());
             }

@@ -104,6 +104,8 @@ pub struct Failover {
     back: Option<Instant>,
     /// What the call may wait for without a known time.
     uncertain: Option<UntimedWait>,
+    /// Whether no place comes in time, as was said since it had a turn.
+    is_late_for_places: bool,
     /// The target at which a queue has given it its turn.
     turn: Option<usize>,
     /// Whether something changed since the last plan, and how many plans led to nothing.
@@ -154,6 +156,7 @@ impl Failover {
             hurried: false,
             back: None,
             uncertain: None,
+            is_late_for_places: false,
             turn: None,
             stale: true,
             plans: 0,
@@ -471,6 +474,7 @@ impl Failover {
     /// or any. Where that had failed it is back.
     pub fn woken(&mut self, turn: Option<usize>, now: Instant) {
         (self.stale, self.plans, self.turn) = (true, 0, turn);
+        self.is_late_for_places &= turn.is_none();
         for met in &mut self.targets {
             met.place(now);
             if turn == Some(met.planned.target) {
@@ -482,6 +486,7 @@ impl Failover {
     /// Reports that no place will come in time; one is expected then.
     pub fn unplaced(&mut self, back: Option<Instant>, now: Instant) {
         (self.stale, self.uncertain, self.patience) = (false, None, Some(now));
+        self.is_late_for_places = true;
         self.back = self.back.into_iter().chain(back).min();
     }
 

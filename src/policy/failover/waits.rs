@@ -64,7 +64,8 @@ impl Failover {
     /// Tells whether the call waits for a place at a target that is well, as long as it takes. One that takes less
     /// rather than wait has the usual patience.
     pub(super) fn queues(&self) -> bool {
-        self.uncertain == Some(UntimedWait::FreePlace) && self.options.on_exhausted == OnExhausted::Fail
+        let waits = self.uncertain == Some(UntimedWait::FreePlace) && !self.is_late_for_places;
+        waits && self.options.on_exhausted == OnExhausted::Fail
     }
 
     /// Ends a wait for targets to come back: what is left of the time for all of them is for the next one.
