@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::responder::{Responder, WantedReply};
 use super::stream::{ReplyStream, StreamMessage};
 use super::work::AttemptAnswer;
-use crate::words::{CommitPolicy, Embeddings, Error, Finished, Piece, Reply};
+use crate::words::{AssistantPart, CommitPolicy, Embeddings, Error, Finished, Piece, Reply, StopReason};
 
 /// The caller's end.
 pub(super) enum CallerChannel {
@@ -100,7 +100,25 @@ impl CallerChannel {
 /// Returns the pieces that a whole answer would have come in. An answer that passes unchanged goes out with the end.
 pub(super) fn pieces_of(answer: &AttemptAnswer) -> VecDeque<Piece> {
     match answer {
-        AttemptAnswer::Answer(ending) if ending.verbatim.is_none() => Piece::of(ending.stop, &ending.parts).collect(),
+        AttemptAnswer::Answer(ending) if ending.verbatim.is_none() => {
+            let refusal = (ending.stop == StopReason::Refusal).then_some(Piece::Refusal);
+            refusal.into_iter().chain(ending.parts.iter().flat_map(pieces)).collect()
+        }
         AttemptAnswer::Answer(_) | AttemptAnswer::Vectors(_) => VecDeque::new(),
     }
+}
+
+/// Returns the pieces that a part of an answer would have come in.
+fn pieces(part: &AssistantPart) -> impl Iterator<Item = Piece> {
+    let content = match part {
+        AssistantPart::Text(text) => Some(Piece::Text(text.as_str().to_owned())),
+        AssistantPart::Reasoning(reasoning) if reasoning.text.is_empty() => None,
+        AssistantPart::Reasoning(reasoning) => Some(Piece::Reasoning(reasoning.text.as_str().to_owned())),
+        AssistantPart::ToolCall(_) | AssistantPart::Foreign(_) => None,
+    };
+    let proof = match part {
+        AssistantPart::Reasoning(reasoning) => reasoning.proof.clone().map(Piece::Proof),
+        _ => None,
+    };
+    content.into_iter().chain(proof)
 }

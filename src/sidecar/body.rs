@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep};
 use super::call_report::CallReport;
 use crate::runtime::ReplyStream;
 use crate::wire::serve::{Writer, wait_notice};
-use crate::words::{Error, Piece, Reply, ReplyEvent, UnavailableTarget};
+use crate::words::{AssistantPart, Error, Reply, ReplyEvent, StopReason, UnavailableTarget};
 
 /// Bytes that go out in one piece, if they are there at once.
 const PIECE: usize = 16 * 1024;
@@ -320,16 +320,22 @@ impl std::error::Error for Broken {}
 /// Returns a whole answer as the events it would have come in.
 fn events(reply: Reply) -> impl Iterator<Item = ReplyEvent> {
     let finished = reply.finished;
-    let pieces: Vec<Piece> = match &finished.verbatim {
-        Some(_) => Vec::new(),
-        None => Piece::of(finished.stop, &finished.parts).collect(),
-    };
+    let pieces: Vec<ReplyEvent> = finished
+        .parts
+        .iter()
+        .filter(|_| finished.verbatim.is_none())
+        .filter_map(|part| match part {
+            AssistantPart::Text(text) => Some(ReplyEvent::Text(text.as_str().to_owned())),
+            AssistantPart::Reasoning(reasoning) => Some(ReplyEvent::Reasoning(reasoning.text.as_str().to_owned())),
+            AssistantPart::ToolCall(_) | AssistantPart::Foreign(_) => None,
+        })
+        .collect();
     let started = ReplyEvent::Started {
         call: finished.call,
         target: finished.target.clone(),
         attempt: u32::try_from(finished.attempts.len()).unwrap_or(u32::MAX),
         prompt_tokens: finished.usage.input,
     };
-    let pieces = pieces.into_iter().map(ReplyEvent::from);
-    [started].into_iter().chain(pieces).chain([ReplyEvent::Finished(Box::new(finished))])
+    let refusal = (finished.stop == StopReason::Refusal && finished.verbatim.is_none()).then_some(ReplyEvent::Refusal);
+    [started].into_iter().chain(refusal).chain(pieces).chain([ReplyEvent::Finished(Box::new(finished))])
 }

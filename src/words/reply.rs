@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::attempt::{AttemptRecord, CallId};
-use super::chat::{AssistantPart, Message, Proof, Reasoning, ToolCall};
+use super::chat::{AssistantPart, Message, Proof, ToolCall};
 use super::exhausted::Degraded;
 use super::failure::Failure;
 use super::hold::UnavailableTarget;
@@ -32,24 +32,6 @@ pub enum Piece {
     /// Events of the answer as they came, each complete: for a caller that speaks its provider's dialect; such a caller
     /// gets no text pieces beside them.
     Verbatim(Bytes),
-}
-
-impl Piece {
-    /// Returns the pieces in which an answer that is whole would have come.
-    pub(crate) fn of(stop: StopReason, parts: &[AssistantPart]) -> impl Iterator<Item = Self> {
-        let refusal = (stop == StopReason::Refusal).then_some(Self::Refusal);
-        refusal.into_iter().chain(parts.iter().flat_map(|part| {
-            let (content, proof) = match part {
-                AssistantPart::Text(text) => (Some(Self::Text(text.as_str().to_owned())), None),
-                AssistantPart::Reasoning(Reasoning { text, proof }) => {
-                    let said = (!text.is_empty()).then(|| Self::Reasoning(text.as_str().to_owned()));
-                    (said, proof.clone().map(Self::Proof))
-                }
-                AssistantPart::ToolCall(_) | AssistantPart::Foreign(_) => (None, None),
-            };
-            content.into_iter().chain(proof)
-        }))
-    }
 }
 
 /// What a caller's stream yields.
