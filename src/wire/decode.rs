@@ -124,12 +124,12 @@ impl Decoder {
         self
     }
 
-    /// Ends the answer before the first of these sequences, which its provider was not told.
+    /// Ends the answer before the first of these sequences, which its provider was not told. It is then read into
+    /// words.
     #[must_use]
     pub fn stopping(mut self, sequences: &[Text]) -> Self {
         self.draft.stops = Stops::new(sequences.to_vec());
-        // Responses have no stop sequences, and no end that tells of one.
-        self.relay.take_if(|_| !sequences.is_empty() && self.dialect == Dialect::OpenAiResponses);
+        self.relay.take_if(|_| !sequences.is_empty());
         self
     }
 
@@ -256,9 +256,7 @@ impl Decoder {
 
     /// Returns what its provider has told of its bill so far.
     pub fn tally(&self) -> Tally {
-        // A stream that is cut here tells no more of it.
-        let is_cut = matches!(self.framing, Framing::Events(_)) && self.draft.stops.met().is_some();
-        Tally { usage: self.draft.usage, bill: self.draft.bill, is_whole: self.has_ended() && !is_cut }
+        Tally { usage: self.draft.usage, bill: self.draft.bill, is_whole: self.has_ended() }
     }
 
     /// Returns what came so far that is not known here, each thing once, and forgets it.
@@ -308,19 +306,18 @@ impl Decoder {
     ///
     /// `Cut` without the terminal marker, `Unusable` where a tool call's arguments are no JSON object, `Empty` and
     /// `ContentPolicy` where nothing was said.
-    pub fn finish(mut self) -> Result<Ending, Failure> {
+    pub fn finish(self) -> Result<Ending, Failure> {
         match &self.framing {
             Framing::Undecided { .. } => Err(cut("the body is empty")),
             Framing::Events(parser) if parser.is_mid_event() && !self.draft.done && self.draft.stop.is_none() => {
                 Err(cut("the body ended in the middle of an event"))
             }
             Framing::Events(_) | Framing::Whole { .. } | Framing::Remains { .. } => {
-                let (has_end, stops) = (self.draft.done, std::mem::take(&mut self.draft.stops));
-                let [_, rest] = std::mem::take(&mut self.draft.said);
+                let has_end = self.draft.done;
                 let ending = self.draft.finish()?;
                 let Some(relay) = self.relay else { return Ok(ending) };
                 let partly_delivered = relay.has_spoken();
-                let (verbatim, unfenced) = relay.finish(has_end, &rest, &ending, &stops);
+                let (verbatim, unfenced) = relay.finish(has_end, &ending.text());
                 Ok(Ending { verbatim: Some(verbatim), unfenced, partly_delivered, ..ending })
             }
         }
@@ -344,7 +341,7 @@ impl Decoder {
         };
         let streams = matches!(self.framing, Framing::Events(_));
         if let Some(relay) = &mut self.relay {
-            self.draft.cleans = relay.comes(streams, !self.draft.stops.is_empty());
+            self.draft.unfences = relay.comes(streams);
             let how = relay.how();
             (self.draft.verbatim, self.draft.forgets) = (true, !(how.judged || how.kept));
             self.draft.filtered = how.filtered;

@@ -153,12 +153,10 @@ pub(super) struct Draft {
     pub(super) verbatim: bool,
     /// Its texts are not asked for in the end: they are not gathered.
     pub(super) forgets: bool,
-    /// It is a stream that passes unchanged but for its text: what is not JSON, or follows a stop sequence, is left
-    /// out.
-    pub(super) cleans: bool,
-    /// The text of the event that is being read, as it came and as it goes on before a stop sequence, where it is
-    /// needed.
-    pub(super) said: [String; 2],
+    /// It is a stream that passes unchanged, and JSON was asked for.
+    pub(super) unfences: bool,
+    /// The text of the event that is being read, where it is needed.
+    pub(super) said: String,
     /// An end by a filter counts as an answer, for a caller that gets the answer unchanged; not by one that only its
     /// host has.
     pub(super) filtered: bool,
@@ -213,8 +211,6 @@ pub(super) struct Draft {
     first_choices: [Option<u64>; 3],
     parts: Vec<AssistantPart>,
     calls: Vec<PartialCall>,
-    /// The items of a response that are done: their places and ids.
-    done_items: Vec<(Option<u64>, String)>,
     /// The effect of the last fragment.
     last: Option<FragmentEffect>,
     spoke: bool,
@@ -269,11 +265,7 @@ impl Draft {
 
     fn add(&mut self, text: Cow<'_, str>, out: &mut Vec<Piece>) -> bool {
         let text = if self.halves { Cow::Owned(self.text_half.push(&text)) } else { text };
-        // A refusal is no JSON, and has no end but its own.
-        if self.cleans && !self.refused {
-            self.said[0].push_str(&text);
-        }
-        let text = if self.stops.is_empty() || self.refused { text } else { Cow::Owned(self.stops.push(&text)) };
+        let text = if self.stops.is_empty() { text } else { Cow::Owned(self.stops.push(&text)) };
         if let Some(sequence) = self.stops.met() {
             self.stop_sequence = Some(sequence.into());
             (self.done, self.stop) = (true, Some(StopReason::Stop));
@@ -296,8 +288,9 @@ impl Draft {
         if text.is_empty() {
             return false;
         }
-        if self.cleans && !self.refused {
-            self.said[1].push_str(&text);
+        // A refusal is no JSON.
+        if self.unfences && !self.refused {
+            self.said.push_str(&text);
         }
         self.spoke = true;
         self.sources.told(text.len());
@@ -583,16 +576,6 @@ impl Draft {
             }
             None => self.fragment(Fragment { index: Some(self.free(None)), ..call }),
         }
-    }
-
-    /// Notes that an item of a response is done.
-    pub(super) fn item_is_done(&mut self, place: Option<u64>, id: &str) {
-        self.done_items.push((place, id.to_owned()));
-    }
-
-    /// Tells whether that is known of an item: by its id or, where it has none, by its place.
-    pub(super) fn is_item_done(&self, place: Option<u64>, id: &str) -> bool {
-        self.done_items.iter().any(|(at, known)| if id.is_empty() { *at == place } else { known == id })
     }
 
     /// Tells whether some text of the answer has come.

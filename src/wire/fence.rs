@@ -225,20 +225,14 @@ pub(super) fn with_text(json: &str, text: &str, by: &str) -> Option<String> {
     (!edits.is_empty()).then(|| edits.finish().into_owned())
 }
 
-/// The fields that hold what an answer says, in all dialects.
-const TEXTS: [&str; 5] = ["content", "delta", "output_text", "refusal", "text"];
-
-/// Replaces all texts within a JSON value that are just this one: not the role of one that says its role.
+/// Replaces all texts within a JSON value that are just this one.
 fn replace<'a>(json: &'a str, text: &str, by: &str, edits: &mut Edits<'a>) {
     if let Some(object) = Object::of(json) {
-        for member in object.members() {
-            if TEXTS.contains(&&*member.name) && edit::text(member.value).is_some_and(|said| said == text) {
-                edits.replace(member.value, by.to_owned());
-            }
-            replace(member.value, text, by, edits);
-        }
+        object.members().iter().for_each(|member| replace(member.value, text, by, edits));
     } else if let Some(array) = Array::of(json) {
         array.items().for_each(|item| replace(item, text, by, edits));
+    } else if edit::text(json).is_some_and(|said| said == text) {
+        edits.replace(json, by.to_owned());
     }
 }
 

@@ -5,10 +5,8 @@
 //! client puts together of it; a whole becomes what a provider would have streamed, piece by piece.
 
 mod node;
-mod parts;
 mod whole;
 mod events;
-mod stopped;
 
 use serde_json::value::RawValue;
 
@@ -16,7 +14,6 @@ use self::events::Events;
 use self::node::{Node, said};
 use super::numbers::finite;
 use super::sse::{SseItem, SseParser, TooLong};
-use super::stops::Stops;
 use crate::words::Dialect;
 
 /// Returns the whole answer that a stream says.
@@ -61,27 +58,6 @@ pub fn events_of(dialect: Dialect, whole: &[u8], usage: bool) -> Vec<u8> {
         },
         Dialect::OpenAiChat | Dialect::Ollama | Dialect::Function => events.chat(whole, usage),
     }
-    events.out.into_bytes()
-}
-
-/// Ends a whole answer before the first stop sequence in it; `None` where there is none.
-pub(super) fn stopped(dialect: Dialect, whole: &[u8], stops: &Stops) -> Option<Vec<u8>> {
-    let text = String::from_utf8_lossy(whole);
-    let mut whole = Node::of(finite(&text).as_deref().unwrap_or(&text));
-    stopped::whole(dialect, &mut whole, stops).then(|| whole.json().into_bytes())
-}
-
-/// Returns the event in which a stop sequence came, and whose text ends there, as the last one with content.
-pub(super) fn last_event(dialect: Dialect, data: &str) -> String {
-    let mut event = Node::of(data);
-    stopped::event(dialect, &mut event);
-    event.json()
-}
-
-/// Returns the events that end a stream behind that one.
-pub(super) fn end_at(dialect: Dialect, data: &str, sequence: &str, output: u64) -> Vec<u8> {
-    let mut events = Events::default();
-    stopped::end(dialect, &mut Node::of(data), sequence, output, &mut events);
     events.out.into_bytes()
 }
 

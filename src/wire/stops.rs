@@ -29,26 +29,15 @@ impl Stops {
         self.met.as_deref()
     }
 
-    /// Returns the end of the text that is held back.
-    pub(super) fn held(&self) -> &str {
-        &self.held
-    }
-
-    /// Returns the first sequence in a text, and its place.
-    pub(super) fn first(&self, text: &str) -> Option<(usize, &str)> {
-        let places = self.sequences.iter().filter_map(|it| Some((text.find(it.as_str())?, it.as_str())));
-        places.min_by_key(|(at, _)| *at)
-    }
-
     /// Takes more text; returns the part that goes on.
     pub(super) fn push(&mut self, text: &str) -> String {
         if self.met.is_some() {
             return String::new();
         }
         let mut all = std::mem::take(&mut self.held) + text;
-        let first = self.first(&all).map(|(at, sequence)| (at, sequence.to_owned()));
+        let first = self.sequences.iter().filter_map(|it| Some((all.find(it.as_str())?, it))).min_by_key(|(at, _)| *at);
         if let Some((at, sequence)) = first {
-            self.met = Some(sequence);
+            self.met = Some(sequence.to_string());
             all.truncate(at);
             return all;
         }

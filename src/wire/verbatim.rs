@@ -14,10 +14,9 @@ use bytes::Bytes;
 use memchr::{memchr, memmem};
 
 use super::anthropic;
-use super::draft::{Draft, Ending, Forwarding};
+use super::draft::{Draft, Forwarding};
 use super::edit::{Array, Edits, find, quoted};
 use super::fence::{self, Unfence, unfenced_body, with_text};
-use super::stops::Stops;
 use super::{forms, seal};
 use crate::words::{Dialect, Piece};
 
@@ -72,19 +71,16 @@ pub(super) struct Relay {
     from: usize,
     /// Offset in the chunk of the next event.
     at: usize,
-    /// Leaves out some of its text, where JSON was asked for, or has stop sequences that its provider was not told.
+    /// Removes the text around JSON (a fence, words), where JSON was asked for.
     clean: Option<Clean>,
 }
 
-/// The text of a stream in which some is left out.
+/// The text of a stream whose JSON has something around it.
 #[derive(Debug, Default)]
 struct Clean {
-    /// Removes the text around JSON (a fence, words).
-    unfence: Option<Unfence>,
+    unfence: Unfence,
     /// The text as it came, and as it is passed on: events that repeat the whole text are changed in the same way.
     whole: [String; 2],
-    /// The end of the text that may begin a stop sequence.
-    held: String,
     /// The last event with held-back text.
     last: Option<HeldEvent>,
 }
@@ -98,8 +94,6 @@ struct HeldEvent {
     /// Its text, and the part of it that is passed on.
     said: String,
     kept: String,
-    /// Whether the stream ends with it.
-    stops: bool,
 }
 
 /// The new text of an event.
@@ -114,22 +108,15 @@ enum Cleaned {
 }
 
 impl Clean {
-    /// Tells whether some text is held back that may still go on.
-    fn holds(&self) -> bool {
-        !self.held.is_empty() || self.unfence.as_ref().is_some_and(Unfence::holds)
-    }
-
-    /// Takes an event with its text, as it came and as it goes on before a stop sequence.
-    fn event(&mut self, data: &str, said: &str, before: &str) -> Cleaned {
-        let holds = self.holds();
+    fn event(&mut self, data: &str, said: &str) -> Cleaned {
         let [came, goes] = &mut self.whole;
         if said.is_empty() {
             // While something is held back the whole text is not known: it is written at the end.
-            let again = came != goes && !came.is_empty() && !holds;
+            let again = came != goes && !came.is_empty() && !self.unfence.holds();
             let data = again.then(|| with_text(data, came, goes)).flatten();
             return data.map_or(Cleaned::Nothing, |data| Cleaned::Data { data, kept: String::new() });
         }
-        let kept = self.unfence.as_mut().map_or_else(|| before.to_owned(), |it| it.push(before.to_owned()));
+        let kept = self.unfence.push(said.to_owned());
         came.push_str(said);
         goes.push_str(&kept);
         if kept == said {
@@ -147,14 +134,10 @@ impl Relay {
         Self { dialect, how, streams, open, held, shows, waits, spoke, flawed, foreign_end, from: 0, at: 0, clean }
     }
 
-    /// Takes note of the form in which it comes, and of whether it has stop sequences; tells whether some text may be
-    /// left out of its events.
-    pub(super) fn comes(&mut self, streams: bool, stops: bool) -> bool {
+    /// Takes note of the form in which it comes; tells whether text around JSON is removed from its events.
+    pub(super) fn comes(&mut self, streams: bool) -> bool {
         self.streams = streams;
-        if self.how.stream && streams && (self.how.judged || stops) {
-            let unfence = self.how.judged.then(Unfence::default);
-            self.clean = Some(Clean { unfence, ..Clean::default() });
-        }
+        self.clean = (self.how.judged && self.how.stream && streams).then(Clean::default);
         self.clean.is_some()
     }
 
@@ -191,39 +174,34 @@ impl Relay {
             self.take(chunk);
             self.forget_empty();
         }
-        let [said, before] = std::mem::take(&mut draft.said);
-        let is_left_out = match draft.forwarding {
-            Forwarding::Pass | Forwarding::Replace(_) => false,
-            Forwarding::Usage => self.how.stream && !self.how.usage,
-            Forwarding::OtherEnd => true,
-        };
-        self.foreign_end |= draft.forwarding == Forwarding::OtherEnd;
-        let other = match std::mem::take(&mut draft.forwarding) {
-            Forwarding::Replace(other) => Some(other),
-            _ => wrapped.then(|| data.trim().to_owned()),
-        };
-        let other = self.edited(other.as_deref().unwrap_or(data), draft).or(other);
-        let came = other.as_deref().unwrap_or(data);
-        let (mut goes, mut kept) = (None, None);
-        match self.clean.as_mut().map_or(Cleaned::Nothing, |clean| clean.event(came, &said, &before)) {
+        let said = std::mem::take(&mut draft.said);
+        let (mut turn, mut kept) = (std::mem::take(&mut draft.forwarding), None);
+        match self.clean.as_mut().map_or(Cleaned::Nothing, |clean| clean.event(data, &said)) {
             Cleaned::Nothing => {}
-            Cleaned::Data { data, kept: what } => (goes, kept) = (Some(data), Some(what).filter(|_| !said.is_empty())),
+            Cleaned::Data { data, kept: what } => {
+                (turn, kept) = (Forwarding::Replace(data), Some(what).filter(|_| !said.is_empty()));
+            }
             // It passes unchanged, and so does the text held back before.
             Cleaned::Lost => {
                 if let Some(clean) = self.clean.take() {
-                    let held = clean.held.clone();
-                    self.cleaned(clean, &held, &said);
+                    self.cleaned(clean, &said);
                 }
             }
         }
-        self.clean.iter_mut().for_each(|clean| draft.stops.held().clone_into(&mut clean.held));
-        let sequence = draft.stops.met().filter(|_| self.how.stream);
-        if sequence.is_some() {
-            goes = Some(forms::last_event(self.dialect, goes.as_deref().unwrap_or(came)));
+        if wrapped && turn == Forwarding::Pass {
+            turn = Forwarding::Replace(data.trim().to_owned());
         }
-        let instead = match goes.as_deref().or(other.as_deref()) {
-            _ if is_left_out => Some(String::new()),
-            goes => goes.map(|data| written(name, data)),
+        let instead = match turn {
+            Forwarding::Pass => self.edited(data, draft).map(|data| written(name, &data)),
+            Forwarding::Usage => (self.how.stream && !self.how.usage).then(String::new),
+            Forwarding::OtherEnd => {
+                self.foreign_end = true;
+                Some(String::new())
+            }
+            Forwarding::Replace(data) => {
+                let edited = self.edited(&data, draft);
+                Some(written(name, edited.as_ref().unwrap_or(&data)))
+            }
         };
         if let Some(event) = instead {
             self.take(chunk);
@@ -231,14 +209,8 @@ impl Relay {
             let place = self.held.len()..self.held.len() + event.len();
             self.held.extend_from_slice(event.as_bytes());
             self.from = end;
-            if let Some(sequence) = sequence {
-                let told = draft.usage.map_or(0, |usage| usage.output).max(draft.bytes.div_ceil(4) as u64);
-                let end = forms::end_at(self.dialect, goes.as_deref().unwrap_or(came), sequence, told);
-                self.held.extend_from_slice(&end);
-            }
             if let (Some(kept), Some(clean)) = (kept, &mut self.clean) {
-                let (name, data, stops) = (name.to_owned(), came.to_owned(), sequence.is_some());
-                clean.last = Some(HeldEvent { place, name, data, said, kept, stops });
+                clean.last = Some(HeldEvent { place, name: name.to_owned(), data: data.to_owned(), said, kept });
             }
         }
         self.at = end;
@@ -310,32 +282,25 @@ impl Relay {
     }
 
     /// Returns what is left to pass on when an answer ended well, in the form that its caller waits for, and whether
-    /// text around its JSON was removed. `rest` is what its text still says behind its events.
-    pub(super) fn finish(self, has_end: bool, rest: &str, ending: &Ending, stops: &Stops) -> (Bytes, bool) {
+    /// text around its JSON was removed. `text` is what it says.
+    pub(super) fn finish(self, has_end: bool, text: &str) -> (Bytes, bool) {
         let (dialect, streams, Verbatim { stream, usage_asked, judged, .. }) =
             (self.dialect, self.streams, self.how.clone());
-        // Whether it is cut here: where its events were not, as those of a stream without framing.
-        let cuts = self.clean.is_none() && !self.spoke && stops.met().is_some();
-        let (came, mut unfenced) = if streams { self.end(has_end, rest) } else { (self.held.into(), false) };
-        if streams && stream && !cuts {
+        let (came, mut unfenced) = if streams { self.end(has_end) } else { (self.held.into(), false) };
+        if streams && stream {
             return (came, unfenced);
         }
         let mut whole = if streams { forms::whole_of(dialect, &came).into() } else { came };
-        if !stops.is_empty() {
-            whole = forms::stopped(dialect, &whole, stops).map_or(whole, Bytes::from);
-        }
-        if judged {
-            let text = ending.text();
-            if let Some(body) = fence::unfenced(&text).and_then(|json| unfenced_body(&whole, &text, json)) {
-                (whole, unfenced) = (body.into(), true);
-            }
+        if let Some(body) = fence::unfenced(text).filter(|_| judged).and_then(|json| unfenced_body(&whole, text, json))
+        {
+            (whole, unfenced) = (body.into(), true);
         }
         (if stream { forms::events_of(dialect, &whole, usage_asked).into() } else { whole }, unfenced)
     }
 
     /// Returns the events of a stream that are left, its end included.
-    fn end(mut self, has_end: bool, rest: &str) -> (Bytes, bool) {
-        let unfenced = self.clean.take().is_some_and(|clean| self.cleaned(clean, rest, ""));
+    fn end(mut self, has_end: bool) -> (Bytes, bool) {
+        let unfenced = self.clean.take().is_some_and(|clean| self.cleaned(clean, ""));
         // The rest of a blank line, where lines end with two characters.
         if matches!(self.dialect, Dialect::Gemini | Dialect::Vertex) && self.open == b"\n" {
             self.held.append(&mut self.open);
@@ -347,20 +312,19 @@ impl Relay {
     }
 
     /// Writes the text that was held back, except what goes on by itself, into the last event that had such text; and
-    /// the whole text into the events after it that repeat it. Tells whether text around JSON is left out.
-    fn cleaned(&mut self, mut clean: Clean, held: &str, itself: &str) -> bool {
-        let rest = clean.unfence.as_mut().map_or_else(|| held.to_owned(), |it| it.push(held.to_owned()) + &it.finish());
+    /// the whole text into the events after it that repeat it. Tells whether anything is left out.
+    fn cleaned(&mut self, mut clean: Clean, itself: &str) -> bool {
+        let rest = clean.unfence.finish();
         let rest = rest.strip_suffix(itself).unwrap_or(&rest);
         let [came, goes] = &mut clean.whole;
         goes.push_str(rest);
-        if let Some(HeldEvent { place, name, data, said, kept, stops }) =
+        if let Some(HeldEvent { place, name, data, said, kept }) =
             clean.last.filter(|held| held.place.end <= self.held.len())
         {
             let tail = self.held.split_off(place.end);
             if !rest.is_empty() {
                 self.held.truncate(place.start);
                 let data = with_text(&data, &said, &format!("{kept}{rest}")).unwrap_or(data);
-                let data = if stops { forms::last_event(self.dialect, &data) } else { data };
                 self.held.extend_from_slice(written(&name, &data).as_bytes());
             }
             for event in String::from_utf8_lossy(&tail).split_inclusive("\n\n") {
@@ -373,7 +337,7 @@ impl Relay {
                 self.held.extend_from_slice(again.as_deref().unwrap_or(event).as_bytes());
             }
         }
-        clean.unfence.is_some_and(|it| it.changed())
+        clean.unfence.changed()
     }
 
     /// Takes the events before the next one.
@@ -387,7 +351,7 @@ impl Relay {
 
     /// Passes on the events that need not wait.
     fn release(&mut self, out: &mut Vec<Piece>) {
-        let holds = self.clean.as_ref().is_some_and(Clean::holds);
+        let holds = self.clean.as_ref().is_some_and(|clean| clean.unfence.holds());
         let lost = self.flawed && !self.spoke;
         let buffered = self.how.buffered || !self.how.stream;
         if self.shows && !self.waits && !holds && !lost && !buffered && !self.held.is_empty() {

@@ -1,7 +1,6 @@
 //! The events in which a whole answer would have been streamed, in each dialect.
 
 use super::node::{Node, empty, null, object, raw, said};
-use super::parts::{CALLS, PARTS, VOICES};
 use crate::wire::edit::quoted;
 
 /// The events of a stream, as they are written.
@@ -12,6 +11,25 @@ pub(super) struct Events {
     count: u64,
 }
 
+/// The lists of an item of a response whose parts have events: the list, the parts' index, and the events' name.
+const PARTS: [(&str, &str, &str); 2] = [
+    ("content", "content_index", "response.content_part"),
+    ("summary", "summary_index", "response.reasoning_summary_part"),
+];
+/// The parts whose text has events: their type, the text's field, and the events' name.
+const VOICES: [(&str, &str, &str); 4] = [
+    ("output_text", "text", "response.output_text"),
+    ("refusal", "refusal", "response.refusal"),
+    ("summary_text", "text", "response.reasoning_summary_text"),
+    ("reasoning_text", "text", "response.reasoning_text"),
+];
+/// The items that are calls whose input has events, in the same way.
+const CALLS: [(&str, &str, &str); 3] = [
+    ("function_call", "arguments", "response.function_call_arguments"),
+    ("custom_tool_call", "input", "response.custom_tool_call_input"),
+    ("mcp_call", "arguments", "response.mcp_call_arguments"),
+];
+
 impl Events {
     /// Writes an event that its data alone tells.
     pub(super) fn data(&mut self, data: &Node) {
@@ -19,7 +37,7 @@ impl Events {
     }
 
     /// Writes an event that has a name, which its data repeats.
-    pub(super) fn named(&mut self, name: &str, mut data: Node) {
+    fn named(&mut self, name: &str, mut data: Node) {
         data.members().insert(0, ("type".to_owned(), said(name)));
         self.out.extend(["event: ", name, "\n"]);
         self.data(&data);

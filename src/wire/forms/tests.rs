@@ -182,59 +182,6 @@ fn what_a_stream_says_in_pieces_is_put_together_as_clients_do() {
 }
 
 #[test]
-fn items_of_a_response_that_were_never_done_or_are_not_listed_at_its_end_are_not_lost() {
-    let added = |at: u64, item: Value| json!({"type": "response.output_item.added", "output_index": at, "item": item});
-    let thought = json!({"type": "reasoning", "id": "r1", "summary": [], "new": 1});
-    let call = json!({"type": "custom_tool_call", "id": "c1", "call_id": "k", "name": "f", "input": "",
-        "status": "in_progress"});
-    let message = json!({"type": "message", "id": "m1", "role": "assistant", "status": "in_progress", "content": []});
-    let search = json!({"type": "web_search_call", "id": "w1", "status": "completed"});
-    let piece = |name: &str, at: u64, more: Value| {
-        let mut event = json!({"type": format!("response.{name}"), "output_index": at});
-        event.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
-        event
-    };
-    let begun = json!({"type": "response.created", "response": {"id": "r", "status": "in_progress", "output": []}});
-    let events = [
-        begun,
-        added(0, thought),
-        piece(
-            "reasoning_summary_part.added",
-            0,
-            json!({"summary_index": 0, "part": {"type": "summary_text", "text": ""}}),
-        ),
-        piece("reasoning_summary_text.delta", 0, json!({"summary_index": 0, "delta": "h"})),
-        piece("reasoning_summary_text.delta", 0, json!({"summary_index": 0, "delta": "m"})),
-        added(1, message),
-        piece("output_text.delta", 1, json!({"content_index": 0, "delta": "a"})),
-        piece("output_text.delta", 1, json!({"content_index": 0, "delta": "b"})),
-        piece("output_text.annotation.added", 1, json!({"content_index": 0, "annotation": {"url": "u"}})),
-        added(2, call),
-        piece("custom_tool_call_input.delta", 2, json!({"delta": "x"})),
-        piece("custom_tool_call_input.done", 2, json!({"input": "xy"})),
-        json!({"type": "response.output_item.done", "output_index": 3, "item": search}),
-    ];
-    let said = json!({"type": "message", "id": "m1", "role": "assistant", "status": "completed", "content": [
-        {"type": "output_text", "text": "ab", "annotations": [{"url": "u"}]}]});
-    let all = json!([
-        {"type": "reasoning", "id": "r1", "summary": [{"type": "summary_text", "text": "hm"}], "new": 1}, said,
-        {"type": "custom_tool_call", "id": "c1", "call_id": "k", "name": "f", "input": "xy", "status": "completed"},
-        search]);
-    // The end lists none of them, one, all, and one that never came before.
-    let other = json!({"type": "message", "id": "m2", "content": []});
-    for (listed, expected) in
-        [(json!([]), all.clone()), (json!([said]), all.clone()), (all.clone(), all), (json!([other]), json!([other]))]
-    {
-        let mut events = events.to_vec();
-        events.push(
-            json!({"type": "response.completed", "response": {"id": "r", "status": "completed", "output": listed}}),
-        );
-        let whole = read(&whole_of(Dialect::OpenAiResponses, &streamed(Dialect::OpenAiResponses, &events)));
-        assert_eq!(whole["output"], expected);
-    }
-}
-
-#[test]
 fn an_input_that_was_cut_leaves_its_block_as_it_began_and_halves_of_characters_are_joined() {
     let dialect = Dialect::AnthropicMessages;
     let events = [

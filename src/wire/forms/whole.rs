@@ -3,7 +3,6 @@
 use serde::de::IgnoredAny;
 
 use super::node::{Node, empty, index_of, null, object, raw, said};
-use super::parts::{CALLS, PARTS, VOICES};
 use crate::words::Dialect;
 
 /// A whole answer while its events come.
@@ -19,7 +18,7 @@ pub(super) trait Whole {
 pub(super) fn begin(dialect: Dialect) -> Box<dyn Whole> {
     match dialect {
         Dialect::AnthropicMessages => Box::new(Messages { whole: empty(), blocks: Vec::new(), inputs: Vec::new() }),
-        Dialect::OpenAiResponses => Box::new(Response { whole: empty(), items: Vec::new() }),
+        Dialect::OpenAiResponses => Box::new(Response { whole: empty(), items: Vec::new(), text: String::new() }),
         Dialect::Gemini | Dialect::Vertex => Box::new(Contents { whole: empty(), candidates: Vec::new() }),
         Dialect::OpenAiChat | Dialect::Ollama | Dialect::Function => {
             Box::new(Chat { whole: empty(), choices: Vec::new() })
@@ -218,121 +217,41 @@ fn put_part(parts: &mut Vec<Node>, mut part: Node) {
 
 struct Response {
     whole: Node,
-    /// The items as far as they have come, by their index or their id.
-    items: Growing,
-}
-
-impl Response {
-    /// Takes an event about an item, which says all of it or a piece.
-    fn item(&mut self, name: &str, act: &str, mut event: Node) {
-        let mut item = event.take("item");
-        let id = item.as_mut().map_or_else(|| event.text("item_id"), |item| item.text("id")).map(str::to_owned);
-        let index = event.get("output_index").filter(|index| !index.is_null()).map(|index| index.json());
-        let key = index.or_else(|| {
-            let known = self.items.iter_mut().position(|(_, item)| id.is_some() && item.text("id") == id.as_deref());
-            known.map(|at| self.items[at].0.clone()).or(id)
-        });
-        if let Some(item) = item {
-            let key = key.unwrap_or_else(|| self.items.len().to_string());
-            *of_index(&mut self.items, key, |_| null()) = item;
-            return;
-        }
-        let key = key.unwrap_or_default();
-        if let Some((_, field, _)) = CALLS.into_iter().find(|(.., event)| *event == name) {
-            let known = self.items.iter_mut().find(|(known, _)| *known == key).map(|(_, item)| item);
-            return put(known, act, field, &mut event);
-        }
-        let voice = VOICES.into_iter().find(|(.., event)| name.starts_with(event));
-        let thinks = name.starts_with("response.reasoning");
-        let Some((list, place, _)) = PARTS.into_iter().find(|(list, place, event_name)| {
-            let is_usual = voice.is_some() && (*list == "summary") == name.contains("summary");
-            *event_name == name || is_usual || event.get(place).is_some()
-        }) else {
-            return;
-        };
-        let item = of_index(&mut self.items, key, |_| {
-            // Some servers tell no item's beginning.
-            if thinks {
-                return object([("type", said("reasoning")), ("summary", raw("[]"))]);
-            }
-            let (kind, role, status) = (said("message"), said("assistant"), said("in_progress"));
-            object([("type", kind), ("role", role), ("status", status), ("content", raw("[]"))])
-        });
-        let parts = item.member(list).items();
-        let at = event.get(place).and_then(|at| at.json().parse().ok()).unwrap_or(0).min(parts.len());
-        if at == parts.len() {
-            let (kind, field, _) = voice.unwrap_or(VOICES[0]);
-            let mut part = object([("type", said(kind)), (field, said(""))]);
-            if kind == "output_text" {
-                part.set("annotations", raw("[]"));
-            }
-            parts.push(part);
-        }
-        match (event.take("part"), event.take("annotation"), voice) {
-            (Some(part), ..) => parts[at] = part,
-            (_, Some(annotation), _) => parts[at].member("annotations").items().push(annotation),
-            (.., Some((_, field, _))) => put(Some(&mut parts[at]), act, field, &mut event),
-            _ => {}
-        }
-    }
-}
-
-/// Lets a text grow by a piece, or takes all of it.
-fn put(whole: Option<&mut Node>, act: &str, field: &str, event: &mut Node) {
-    let piece = event.take(if act == "delta" { act } else { field });
-    if let (Some(whole), Some(piece)) = (whole, piece) {
-        if act != "delta" {
-            whole.set(field, null());
-        }
-        whole.member(field).grow(field, piece);
-    }
+    /// The items that are done.
+    items: Vec<Node>,
+    text: String,
 }
 
 impl Whole for Response {
     fn take(&mut self, mut event: Node) {
         let kind = event.text("type").unwrap_or_default().to_owned();
+        match &*kind {
+            "response.output_item.done" => self.items.extend(event.take("item")),
+            "response.output_text.delta" => self.text.push_str(event.text("delta").unwrap_or_default()),
+            _ => {}
+        }
         if let Some(response) = event.take("response") {
             self.whole = response;
             let status = kind.strip_prefix("response.").filter(|it| matches!(*it, "completed" | "incomplete"));
             if let Some(status) = status.filter(|_| self.whole.get("status").is_none()) {
                 self.whole.set("status", said(status));
             }
-        } else if let Some((name, act)) = kind.rsplit_once('.') {
-            self.item(name, act, event);
         }
     }
 
     fn finish(self: Box<Self>) -> Node {
-        let Self { mut whole, mut items } = *self;
-        // Pieces of which nothing says where they belong are those of an item of their kind, if one came.
-        let placed = items.iter_mut().filter(|(key, _)| !key.is_empty());
-        let kinds: Vec<_> = placed.filter_map(|(_, item)| item.text("type").map(str::to_owned)).collect();
-        items.retain_mut(|(key, item)| !key.is_empty() || !kinds.iter().any(|kind| item.text("type") == Some(kind)));
-        let status = whole.text("status").unwrap_or("completed").to_owned();
-        let told = std::mem::take(whole.member("output").items());
-        let ended = |mut item: Node| {
-            if item.text("status") == Some("in_progress") {
-                item.set("status", said(&status));
-            }
-            item
-        };
-        let came = items.into_iter().map(|(_, item)| ended(item)).collect();
-        whole.set("output", Node::List(all_items(told, came)));
+        let Self { mut whole, items, text } = *self;
+        let output = whole.member("output").items();
+        // Some servers do not repeat at the end what they said before.
+        if output.is_empty() {
+            *output = items;
+        }
+        if output.is_empty() && !text.is_empty() {
+            let part = object([("type", said("output_text")), ("text", Node::Text(text)), ("annotations", raw("[]"))]);
+            let (kind, role, status) = (said("message"), said("assistant"), said("completed"));
+            let content = Node::List(vec![part]);
+            output.push(object([("type", kind), ("role", role), ("status", status), ("content", content)]));
+        }
         whole
     }
-}
-
-/// Returns the items that a response's end lists and, in their places, those that came before and are not listed: some
-/// servers do not repeat at the end what they said before, or not all of it.
-fn all_items(mut told: Vec<Node>, came: Vec<Node>) -> Vec<Node> {
-    let id = |item: &mut Node| if item.is_object() { item.text("id").map(str::to_owned) } else { None };
-    let (mut all, mut found) = (Vec::with_capacity(came.len()), 0);
-    for mut item in came {
-        let its = id(&mut item);
-        let same = told.iter_mut().position(|told| its.is_some() && id(told) == its);
-        found += usize::from(same.is_some());
-        all.push(same.map_or(item, |at| told[at].clone()));
-    }
-    // With items that never came, or under other ids, the end counts alone.
-    if found < told.len() { told } else { all }
 }

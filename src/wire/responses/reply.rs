@@ -126,7 +126,6 @@ impl Event<'_> {
             },
             "response.output_item.done" => match self.item.and_then(|raw| Some((lax::<Item<'_>>(raw)?, raw))) {
                 Some((item, raw)) => {
-                    draft.item_is_done(index, item.id.text());
                     let content = item.end(draft, out);
                     let content = item.done(draft, index, raw)? || content;
                     item.repair(draft, index, data);
@@ -242,7 +241,7 @@ impl Response<'_> {
                 item.tell(draft);
             }
         } else {
-            content |= repeated(items, draft, out)?;
+            content |= repeated(items.map(|(item, _)| item), draft, out)?;
         }
         let reason = self.incomplete_details.as_ref().map_or("", |details| details.reason.text());
         match status.unwrap_or(self.status.text()) {
@@ -260,18 +259,14 @@ impl Response<'_> {
 
 /// Reads items that repeat all that came before: new is only what that left out.
 fn repeated<'a>(
-    items: impl Iterator<Item = (Item<'a>, &'a &'a RawValue)>,
+    items: impl Iterator<Item = Item<'a>>,
     draft: &mut Draft,
     out: &mut Vec<Piece>,
 ) -> Result<bool, Failure> {
     let (mut whole, mut refusal, mut calls, mut content) = (String::new(), false, 0, false);
-    for (place, (item, raw)) in items.enumerate() {
-        let is_new = !draft.is_item_done(u64::try_from(place).ok(), item.id.text());
+    for item in items {
         match item.kind.text() {
             "message" => {
-                if is_new {
-                    content |= item.done(draft, None, raw)?;
-                }
                 for part in parts(item.content) {
                     refusal |= !part.refusal.text.is_empty();
                     whole.extend([&*part.text.text, &*part.refusal.text]);
@@ -284,10 +279,6 @@ fn repeated<'a>(
                 if draft.calls_begun() > begun {
                     item.tell(draft);
                 }
-            }
-            _ if is_new => {
-                content |= item.end(draft, out);
-                content |= item.done(draft, None, raw)?;
             }
             _ => {}
         }

@@ -300,44 +300,6 @@ async fn an_answer_in_the_other_form_arrives_with_all_that_nobody_knows() {
 }
 
 #[tokio::test]
-async fn an_answer_that_goes_on_as_it_came_is_cut_before_a_sequence_that_its_target_was_not_told() {
-    let many = |count: usize| (0..count).map(|n| format!("stop {n}")).chain(["END".to_owned()]).collect::<Vec<_>>();
-    for (caller, sequences, sequence) in [
-        (Caller::Chat, many(4), "END"),
-        (Caller::Anthropic, vec!["\n\n".to_owned()], "\\n\\n"),
-        (Caller::Gemini, many(5), "END"),
-    ] {
-        let scene = scene_with(caller, |settings| {
-            if caller == Caller::Chat {
-                settings.runtime.providers.values_mut().for_each(|provider| provider.flavour = Some("openai".into()));
-            }
-        });
-        let scene = scene.await;
-        for (asks_for_stream, piece) in [(false, 100_000), (true, 100_000), (true, 7)] {
-            let (path, mut body) = caller.ask("r", "hello", asks_for_stream);
-            match caller {
-                Caller::Gemini => body["generationConfig"] = serde_json::json!({"stopSequences": sequences}),
-                Caller::Anthropic => body["stop_sequences"] = serde_json::json!(sequences),
-                _ => body["stop"] = serde_json::json!(sequences),
-            }
-            let came = stream(caller, &format!("one é{sequence}two"));
-            scene.first.answers(Bytes { body: came, piece, cut: false, stream: true });
-            let to = scene.sidecar.address();
-            let reply = Exchange::begin(to, "POST", &path, &[], &body.to_string()).await.end().await;
-            assert_eq!((reply.status, reply.is_whole), (200, true), "{caller:?}: {reply:?}");
-            let said = if asks_for_stream { caller.streamed(&reply.body) } else { caller.text(&reply.json()) };
-            assert_eq!(said, "one é", "{caller:?}: {reply:?}");
-            assert!(!reply.body.contains("two"), "{caller:?}: {reply:?}");
-            assert!(!asks_for_stream || reply.body.contains(caller.end()), "{caller:?}: {reply:?}");
-            assert_eq!(reply.body.contains("stop_sequence"), caller == Caller::Anthropic, "{caller:?}: {reply:?}");
-            let asked = scene.first.asked().pop().expect("a request");
-            assert!(asked.contains("stop 0") != (caller == Caller::Anthropic) && !asked.contains("END"), "{asked}");
-        }
-        assert!(scene.second.asked().is_empty(), "{caller:?}");
-    }
-}
-
-#[tokio::test]
 async fn a_stream_of_bare_lines_becomes_what_its_caller_waits_for() {
     let scene = scene(Caller::Chat).await;
     let chunk =

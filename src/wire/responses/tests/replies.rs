@@ -225,31 +225,6 @@ fn takes_from_the_last_event_parts_that_came_in_no_other() {
 }
 
 #[test]
-fn items_that_only_the_end_lists_are_read_there_and_those_that_were_done_are_not_read_twice() {
-    let thought = json!({"type": "reasoning", "id": "r1", "summary": [{"type": "summary_text", "text": "hm"}],
-        "encrypted_content": "gAAA"});
-    let search = json!({"type": "web_search_call", "id": "w1", "status": "completed"});
-    let message = json!({"type": "message", "id": "m1", "content": [{"type": "output_text", "text": "ab"}]});
-    let end = json!({"type": "response.completed", "response": {"status": "completed",
-        "output": [thought, search, message]}});
-    let done = |at: u64, item: &Value| json!({"type": "response.output_item.done", "output_index": at, "item": item});
-    for events in [
-        vec![text("ab"), end.clone()],
-        vec![done(0, &thought), done(1, &search), text("ab"), done(2, &message), end.clone()],
-        vec![done(0, &thought), text("ab"), end],
-    ] {
-        let (_, ending) = stream(&events);
-        let ending = ending.expect("a good answer");
-        let thoughts = ending.parts.iter().filter_map(|part| match part {
-            AssistantPart::Reasoning(it) => Some((it.text.to_string(), it.proof.is_some())),
-            _ => None,
-        });
-        assert_eq!(thoughts.collect::<Vec<_>>(), [("hm".to_owned(), true)], "{events:?}");
-        assert_eq!((&*ending.text(), ending.has_foreign_parts), ("ab", true), "{events:?}");
-    }
-}
-
-#[test]
 fn knows_every_way_to_end() {
     for (end, stop) in [
         (completed(), StopReason::Stop),
