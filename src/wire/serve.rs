@@ -121,15 +121,17 @@ pub struct Form {
     free_tools: Vec<String>,
     /// Tools of namespaces: what each is called where no names have spaces, its namespace and its own name.
     spaces: Vec<[String; 3]>,
+    /// Whether calls of the tool that finds others are items of their own.
+    searches: bool,
     /// Fields of the request that every answer repeats: JSON, between an object's braces.
     echo: Text,
 }
 
 impl Form {
     fn new(caller_dialect: CallerDialect, model: String) -> Self {
-        let (as_asked, usage, thoughts, functions) = (false, false, true, false);
+        let (as_asked, usage, thoughts, functions, searches) = (false, false, true, false, false);
         let (free_tools, spaces, echo) = (Vec::new(), Vec::new(), Text::default());
-        Self { caller_dialect, model, as_asked, usage, thoughts, functions, free_tools, spaces, echo }
+        Self { caller_dialect, model, as_asked, usage, thoughts, functions, free_tools, spaces, searches, echo }
     }
 
     /// Returns the dialect of the caller.

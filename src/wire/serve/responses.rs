@@ -3,6 +3,7 @@
 
 mod echo;
 mod id;
+mod tools;
 mod read;
 mod write;
 mod came;

@@ -5,6 +5,7 @@ mod carried;
 mod embed;
 mod losses;
 mod meaning;
+mod offered;
 mod originals;
 mod parts;
 mod refusals;

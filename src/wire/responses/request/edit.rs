@@ -163,6 +163,8 @@ impl<'b, 'a> Items<'b, 'a> {
         if item.text("type").is_some_and(|kind| kind.ends_with("_call")) {
             rename(whole, self.body.names, edits);
         }
+        let offered = item.get("tools").and_then(Array::of);
+        offered.iter().flat_map(Array::items).for_each(|tool| rename(tool, self.body.names, edits));
         let encrypted = item.text("encrypted_content").filter(|_| self.sealed);
         if let Some((provider, own)) = encrypted.as_deref().and_then(issuer) {
             if provider != self.body.model.provider {

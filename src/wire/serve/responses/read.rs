@@ -3,20 +3,20 @@
 use std::borrow::Cow;
 
 use super::echo::echo;
-use crate::wire::schema::is_strict;
+use super::tools::{SEARCH, Tools, called, is_clients};
 use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::openai::{
-    allowed, audio, by_data, choice_word, declared, file_has_words, fits, json_schema, named, names_functions,
+    allowed, audio, by_data, choice_word, file_has_words, fits, json_schema, named, names_functions,
 };
 use crate::wire::serve::reading::{
-    AssistantParts, block, effort, foreign, free_arguments, free_tool, image, joined, model, note, parts,
+    AssistantParts, block, effort, foreign, free_arguments, image, joined, model, note, parts,
 };
 use crate::wire::serve::seal;
 use crate::wire::serve::{BadRequest, CallerDialect, Form, ParsedRequest};
 use crate::words::names::Shown;
 use crate::words::{
-    ChatRequest, Dialect, Document, DocumentSource, Effort, Foreign, Message, Note, Proof, ResponseFormat, Sampling,
-    Text, Tool, ToolChoice, ToolResult, UserPart,
+    ChatRequest, Dialect, Document, DocumentSource, Effort, Message, Note, Proof, ResponseFormat, Sampling, Text, Tool,
+    ToolChoice, ToolResult, UserPart,
 };
 
 const OWN: Dialect = Dialect::OpenAiResponses;
@@ -36,12 +36,11 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     let mut notes = Vec::new();
     let model = model(&mut body, path_model)?;
     let mut tools = Tools::default();
-    let listed = each("tools", body.list("tools")?, |node| tools.read(node.object("")?, ""))?;
-    let mut listed: Vec<Tool> = listed.into_iter().flatten().collect();
-    let tool_choice = tool_choice(&mut body, &mut listed, &mut notes)?;
-    let tool_choice = fits("tool_choice", tool_choice, &listed, &tools.others)?;
+    tools.offer(body.list("tools")?)?;
     let instructions = body.words("instructions")?;
-    let messages = messages(&mut body, instructions.as_ref(), &mut notes)?;
+    let messages = messages(&mut body, instructions.as_ref(), &mut tools, &mut notes)?;
+    let tool_choice = tool_choice(&mut body, &mut tools.listed, &mut notes)?;
+    let tool_choice = fits("tool_choice", tool_choice, &tools.listed, &tools.others)?;
     let (response_format, is_unread) = text(&mut body)?;
     let effort = reasoning(&mut body, &mut notes)?;
     let stream = body.flag("stream")?.unwrap_or(false);
@@ -58,7 +57,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     let request = ChatRequest {
         route: model.clone(),
         messages,
-        tools: listed,
+        tools: tools.listed,
         foreign_tools: tools.others,
         tool_choice,
         parallel_tool_calls: body.flag("parallel_tool_calls")?,
@@ -76,8 +75,13 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         ..ChatRequest::default()
     };
     let echo = echo(&request, instructions.as_ref(), background);
-    let form =
-        Form { free_tools: tools.free, spaces: tools.spaces, echo, ..Form::new(CallerDialect::OpenAiResponses, model) };
+    let form = Form {
+        free_tools: tools.free,
+        spaces: tools.spaces,
+        searches: tools.searches,
+        echo,
+        ..Form::new(CallerDialect::OpenAiResponses, model)
+    };
     Ok((ParsedRequest { request, stream, form, values: 0 }, notes))
 }
 
@@ -123,96 +127,6 @@ fn reasoning(body: &mut Object<'_>, notes: &mut Vec<Note>) -> Read<Option<Effort
     Ok(word.and_then(|word| effort(&word, notes)))
 }
 
-/// The tools, as they are read.
-#[derive(Default)]
-struct Tools {
-    /// Names of those that take a text.
-    free: Vec<String>,
-    /// Those of namespaces.
-    spaces: Vec<[String; 3]>,
-    /// Those that the common form cannot express.
-    others: Vec<Foreign>,
-}
-
-/// Returns the name of a tool of a namespace where no names have spaces.
-fn joined_name(namespace: &str, name: String) -> String {
-    match namespace {
-        "" => name,
-        namespace if namespace.ends_with('_') => format!("{namespace}{name}"),
-        namespace => format!("{namespace}__{name}"),
-    }
-}
-
-/// Tells whether a namespace holds tools, and only such as have words here.
-fn is_told(namespace: &Object<'_>) -> bool {
-    let mut tools = namespace.objects("tools").peekable();
-    !namespace.peek("name").is_empty()
-        && tools.peek().is_some()
-        && tools.all(|tool| matches!(tool.peek("type"), "function" | "custom" | ""))
-}
-
-impl Tools {
-    /// Reads a tool of a namespace or of none, or a namespace: no tools where it is what the common form cannot
-    /// express.
-    fn read(&mut self, mut tool: Object<'_>, space: &str) -> Read<Vec<Tool>> {
-        let kind = tool.peek("type").to_owned();
-        match kind.as_str() {
-            "namespace" if space.is_empty() && is_told(&tool) => {
-                let space = tool.need_text("name")?;
-                let what = tool.words("description")?.unwrap_or_default();
-                let listed = each("tools", tool.list("tools")?, |node| self.read(node.object("")?, &space))?;
-                let mut listed: Vec<Tool> = listed.into_iter().flatten().collect();
-                // What is said of all of them stands once, before what is said of the first.
-                if let (Some(first), false) = (listed.first_mut(), what.is_empty()) {
-                    let own = std::mem::take(&mut first.description);
-                    first.description = Text::row(vec![what, own], "\n\n");
-                }
-                Ok(listed)
-            }
-            "function" | "" => {
-                let mut tool = declared(tool)?;
-                tool.name = self.spaced(space, tool.name);
-                // A missing value means yes in this dialect, for a schema that allows it.
-                tool.strict = tool.strict.or_else(|| is_strict(&tool.parameters).then_some(true));
-                Ok(vec![tool])
-            }
-            "custom" => {
-                let mut tool = tool.object("custom")?.unwrap_or(tool);
-                let name = tool.need_text("name")?;
-                let name = self.spaced(space, name);
-                let mut description = tool.words("description")?.unwrap_or_default();
-                if let Some(mut format) = tool.object("format")?
-                    && let Some(grammar) = format.words("definition").map_err(|bad| bad.within("format"))?
-                {
-                    description.push("\n\n`input` must fit this grammar:\n".into());
-                    description.push(grammar);
-                }
-                self.free.push(name.clone());
-                Ok(vec![free_tool(name, description)])
-            }
-            _ => {
-                self.others.push(foreign(OWN, &kind, tool)?);
-                Ok(Vec::new())
-            }
-        }
-    }
-
-    /// Returns the name of a tool of a namespace or of none, and takes note of it.
-    fn spaced(&mut self, space: &str, name: String) -> String {
-        let joined = joined_name(space, name.clone());
-        if !space.is_empty() {
-            self.spaces.push([joined.clone(), space.to_owned(), name]);
-        }
-        joined
-    }
-}
-
-/// Returns the name of a called tool, which may be of a namespace.
-fn called(item: &mut Object<'_>) -> Read<String> {
-    let space = item.text("namespace")?.unwrap_or_default();
-    Ok(joined_name(&space, item.need_text("name")?))
-}
-
 fn tool_choice(body: &mut Object<'_>, tools: &mut Vec<Tool>, notes: &mut Vec<Note>) -> Read<ToolChoice> {
     let key = "tool_choice";
     let mut choice = match body.take(key) {
@@ -235,8 +149,13 @@ fn tool_choice(body: &mut Object<'_>, tools: &mut Vec<Tool>, notes: &mut Vec<Not
     }
 }
 
-fn messages(body: &mut Object<'_>, instructions: Option<&Text>, notes: &mut Vec<Note>) -> Read<Vec<Message>> {
-    let mut items = Items { notes, messages: Vec::new(), said: AssistantParts::default() };
+fn messages(
+    body: &mut Object<'_>,
+    instructions: Option<&Text>,
+    tools: &mut Tools,
+    notes: &mut Vec<Note>,
+) -> Read<Vec<Message>> {
+    let mut items = Items { notes, tools, messages: Vec::new(), said: AssistantParts::default() };
     items.messages.extend(instructions.cloned().map(Message::System));
     let input = match body.take("input") {
         // The conversation may be only at its provider.
@@ -264,6 +183,7 @@ fn messages(body: &mut Object<'_>, instructions: Option<&Text>, notes: &mut Vec<
 /// The conversation, as its items are read: texts, thoughts and calls of the assistant in a row are one message.
 struct Items<'n> {
     notes: &'n mut Vec<Note>,
+    tools: &'n mut Tools,
     messages: Vec<Message>,
     said: AssistantParts,
 }
@@ -293,6 +213,24 @@ impl Items<'_> {
                 Ok(())
             }
             "function_call_output" | "custom_tool_call_output" => self.output(item),
+            // Clients put their tools here, too, to leave the beginning of a prompt as it was.
+            "additional_tools" => {
+                let tools = item.list("tools")?;
+                self.tools.offer(tools).map(drop)
+            }
+            "tool_search_call" if is_clients(&item) => {
+                let arguments = item.written("arguments")?.unwrap_or_else(|| "{}".into());
+                self.said.call(item.need_text("call_id")?, SEARCH.to_owned(), arguments);
+                Ok(())
+            }
+            "tool_search_output" if is_clients(&item) => {
+                let call_id = item.need_text("call_id")?;
+                let tools = item.list("tools")?;
+                let found = self.tools.offer(tools)?;
+                self.close();
+                self.messages.push(Message::Tool(ToolResult::new(call_id, SEARCH, found)));
+                Ok(())
+            }
             // Calls of the provider's own tools belong to the assistant's message; their answers are items of their
             // own.
             kind if kind.ends_with("_output") || kind.ends_with("_response") || kind == "item_reference" => {

@@ -8,6 +8,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::tools::SEARCH;
+use crate::wire::request::object;
 use crate::wire::responses::THOUGHT;
 use crate::wire::serve::encoder::AnswerEncoder;
 use crate::wire::serve::out::{event, json};
@@ -212,7 +214,7 @@ impl Responses {
         }
     }
 
-    /// Writes a thought of which only the proof is given.
+    /// Writes an item that is known as a whole: a thought of which only the proof is given, a search for tools.
     fn sealed(&mut self, item: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
         self.added(item, out);
         self.done(item, out);
@@ -338,7 +340,7 @@ impl AnswerEncoder for Responses {
         self.close(None, out);
         let own = Some(proof).filter(|proof| proof.dialect == Dialect::OpenAiResponses);
         let issued = own.and_then(|proof| seal::issued(&proof.data, proof.issuer.as_deref()?));
-        match issued.as_deref().or(own.map(|proof| &*proof.data)).and_then(crate::wire::request::object) {
+        match issued.as_deref().or(own.map(|proof| &*proof.data)).and_then(object) {
             Some(item) => self.sealed(item, out),
             None => self.sealed(&thought(&self.id(THOUGHT), &[], Some(seal::seal(Proves::Thought, proof))), out),
         }
@@ -349,6 +351,12 @@ impl AnswerEncoder for Responses {
         if let Some(proof) = &call.proof {
             let item = thought(&self.id(THOUGHT), &[], Some(seal::seal(Proves::Call, proof)));
             self.sealed(&item, out);
+        }
+        if self.form.searches && call.name == SEARCH {
+            let arguments = object(&call.arguments);
+            let item = json!({"type": "tool_search_call", "id": self.id("tsc"), "status": "completed",
+                "call_id": call.id, "execution": "client", "arguments": arguments});
+            return self.sealed(&item, out);
         }
         let free = self.form.free_tools.contains(&call.name);
         let (kind, event, field) = if free {
