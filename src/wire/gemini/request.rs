@@ -77,7 +77,7 @@ pub(in crate::wire) fn encode(
         let schema = schema.filter(|_| notes.tells("response_format"));
         let changed = Generation { config: config.clone(), schema, stop };
         let ours = format!(r#"{{"generationConfig":{}}}"#, self::settings(&changed).ok()?);
-        let wants = Wants::of(family, request);
+        let wants = Wants::of(dialect, family, request);
         edit::edited(original, (dialect, model, wants), &names, &ours, instruction.as_deref(), &mut notes)
     });
     let body = match edited {

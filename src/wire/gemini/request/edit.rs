@@ -53,7 +53,7 @@ pub(super) fn edited(
     let differing = original::differing(original, SETTINGS, ours, notes);
     let invoice = original.marks.invoice;
     let sealed = original.marks.proof;
-    let parts = sealed || invoice || !names.is_empty() || wants.misses;
+    let parts = sealed || invoice || !names.is_empty() || wants.misses || wants.ids;
     let settled = differing.is_empty() && instruction.is_none() && !original.has("model");
     if settled && !parts {
         return Some(original.body.clone().into());
@@ -76,7 +76,7 @@ pub(super) fn edited(
         draft.settle(&differing, ours);
     }
     if parts {
-        let parts = Parts { dialect, names, invoice, proofs: wants.proofs };
+        let parts = Parts { dialect, names, invoice, wants };
         parts.edit(&mut draft, notes);
     }
     if let Some(instruction) = instruction {
@@ -102,10 +102,12 @@ pub(super) struct Wants {
     pub(super) proofs: bool,
     /// Some first call came without one.
     pub(super) misses: bool,
+    /// Some call or result has an id, which Vertex AI does not know.
+    pub(super) ids: bool,
 }
 
 impl Wants {
-    pub(super) fn of(family: Family, request: &ChatRequest) -> Self {
+    pub(super) fn of(dialect: Dialect, family: Family, request: &ChatRequest) -> Self {
         let proofs = family.wants_proofs();
         let misses = |message: &Message| match message {
             Message::Assistant(parts) => {
@@ -113,7 +115,15 @@ impl Wants {
             }
             _ => false,
         };
-        Self { proofs, misses: proofs && request.messages.iter().any(misses) }
+        let has_ids = |message: &Message| match message {
+            Message::Assistant(parts) => {
+                parts.iter().filter_map(AssistantPart::as_tool_call).any(|call| !call.id.is_empty())
+            }
+            Message::Tool(result) => !result.call_id.is_empty(),
+            _ => false,
+        };
+        let ids = dialect == Dialect::Vertex && request.messages.iter().any(has_ids);
+        Self { proofs, misses: proofs && request.messages.iter().any(misses), ids }
     }
 }
 
@@ -122,8 +132,7 @@ struct Parts<'b> {
     dialect: Dialect,
     names: &'b Names,
     invoice: bool,
-    /// Whether the first call of a turn must carry a proof.
-    proofs: bool,
+    wants: Wants,
 }
 
 /// Returns which of two spellings an object has.
@@ -171,7 +180,7 @@ impl Parts<'_> {
         let Some(mut parts) = Object::of(content).and_then(|content| content.get("parts").and_then(Array::of)) else {
             return;
         };
-        let mut called = !self.proofs;
+        let mut called = !self.wants.proofs;
         for (at, part) in parts.items().collect::<Vec<_>>().into_iter().enumerate() {
             if !self.part(part, &mut called, edits, notes) {
                 parts.remove(at);
@@ -185,7 +194,12 @@ impl Parts<'_> {
         let Some(mut object) = Object::of(part) else { return true };
         let calls = either(&object, ["functionCall", "function_call"]).filter(|_| !std::mem::replace(called, true));
         for name in ["functionCall", "function_call", "functionResponse", "function_response"] {
-            object.get(name).into_iter().for_each(|called| self.rename(called, edits));
+            let Some(called) = object.get(name) else { continue };
+            self.rename(called, edits);
+            if let Some(mut called) = Object::of(called).filter(|_| self.wants.ids) {
+                called.remove("id");
+                called.finish(edits);
+            }
         }
         if let (true, Some(said)) = (self.invoice, object.text("text")) {
             match without_invoice(&said) {
