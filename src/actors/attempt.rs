@@ -22,6 +22,8 @@ use crate::transport::{HttpRequest, HttpResponse, TransportError};
 use crate::wire::{self, Names, Sent};
 use crate::words::{Failure, FailureClass, Note, Scope, Secret, Text};
 
+/// How many times a request is sent again without a part that was refused: thoughts, and betas.
+const LEFT_OUT_MAX: usize = 2;
 /// How soon a stale connection breaks once something is sent on it.
 const UNSENT_MAX: Duration = Duration::from_secs(1);
 /// The most of an error's body that is read.
@@ -68,24 +70,27 @@ async fn run(mut job: Box<AttemptJob>, wanted: oneshot::Receiver<FailureClass>) 
 
 impl AttemptJob {
     async fn answer(&mut self) -> Result<AttemptAnswer, Failure> {
-        let work = self.trim().unwrap_or_else(|| self.work.clone());
-        let noted = self.account.notes.len();
-        let failure = match self.ask(work.clone()).await {
-            Ok(answer) => return Ok(answer),
-            Err(failure) => failure,
-        };
-        // Nothing was handed on, so no caller sees that its thoughts were refused.
-        if !wire::refuses_thoughts(&failure) || self.account.first_token.is_some() {
-            return Err(failure);
+        let mut work = self.trim().unwrap_or_else(|| self.work.clone());
+        let (noted, mut left_out) = (self.account.notes.len(), Vec::new());
+        loop {
+            let failure = match self.ask(work.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            // Nothing was handed on, so no caller sees that a part was refused.
+            let is_final = self.account.first_token.is_some() || left_out.len() == LEFT_OUT_MAX;
+            if is_final || !wire::may_be_left_out(&failure) {
+                return Err(failure);
+            }
+            let target = self.account.planned.target.clone();
+            let less = move || work.without_refused(&target.provider.spec, &failure).ok_or(failure);
+            let (less, note) = self.account.shared.blocking_pool.run(self.work.is_long(), less).await?;
+            tracing::info!(?note, "a part was refused, sent again without it");
+            left_out.push(note);
+            work = less;
+            self.account.notes.truncate(noted);
+            self.account.notes.extend_from_slice(&left_out);
         }
-        let bare = move || work.without_thoughts();
-        let Some(bare) = self.account.shared.blocking_pool.run(self.work.is_long(), bare).await else {
-            return Err(failure);
-        };
-        tracing::info!("thoughts refused, sent again without them");
-        self.account.notes.truncate(noted);
-        self.account.notes.push(Note::Dropped("messages.reasoning"));
-        self.ask(bare).await
     }
 
     /// Asks with this request, and with another key if the key's source has one by then.

@@ -13,7 +13,7 @@ use crate::policy::tokens::{Measure, Prompt};
 use crate::spec::{ProviderSpec, TargetSpec};
 use crate::wire::{self, Embedded, Encoded, Ending, Verbatim};
 use crate::words::{
-    ChatRequest, CommitPolicy, Dialect, EmbedRequest, Error, Failure, Hedging, OnExhausted, Original, Priority,
+    ChatRequest, CommitPolicy, Dialect, EmbedRequest, Error, Failure, Hedging, Note, OnExhausted, Original, Priority,
     ResponseFormat,
 };
 
@@ -197,10 +197,10 @@ impl Work {
         })
     }
 
-    /// Returns it without the proofs of its thoughts; `None` where it has none.
-    pub(super) fn without_thoughts(&self) -> Option<Self> {
+    /// Returns it without what its provider refused, and what that is; `None` where it has no such part.
+    pub(super) fn without_refused(&self, provider: &ProviderSpec, failure: &Failure) -> Option<(Self, Note)> {
         let Self::Chat(request) = self else { return None };
-        wire::without_thoughts(request).map(Self::from)
+        wire::without_refused(provider.flavour, request, failure).map(|(less, note)| (less.into(), note))
     }
 
     /// Returns the size of its prompt by a measure.

@@ -31,6 +31,7 @@ mod outgoing_text;
 mod request;
 mod conversation;
 pub mod flavour;
+mod betas;
 mod shared;
 mod names;
 mod encoded;
@@ -63,7 +64,7 @@ mod decode;
 pub mod serve;
 
 pub use bill::Tally;
-pub use classify::{Sent, classify, refuses_thoughts, unknown_code};
+pub use classify::{Sent, classify, unknown_code};
 pub use decode::{AnswerMax, Decoder};
 pub use draft::Ending;
 pub use embed::{EMBED_BYTES_MAX, Embedded, decode_embed, encode_embed};
@@ -77,7 +78,6 @@ pub use names::Names;
 pub use original::asks_the_same;
 pub use part_path::part_path;
 pub use schema::free_tools;
-pub use thoughts::without_thoughts;
 pub use tidy::{WORDS_BYTES_MAX, tidy};
 pub use verbatim::Verbatim;
 
@@ -86,6 +86,7 @@ use std::borrow::Cow;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::words::{ChatRequest, Demanded, Dialect, Failure, Note, Secret, TargetId};
+use betas::{BETA, betas};
 
 /// Encodes a request for a model in a dialect, with a provider's flavour; `streaming` asks for a stream with the usage
 /// at its end. Proofs that the provider cannot read are left out.
@@ -130,6 +131,19 @@ pub fn encode<'a>(
     Ok(encoded)
 }
 
+/// Tells whether a provider refused a part of a request that it may be asked without.
+pub fn may_be_left_out(failure: &Failure) -> bool {
+    classify::refuses_thoughts(failure) || betas::refuses_betas(failure)
+}
+
+/// Returns a request without what its provider refused, and what that is; `None` where it has no such part.
+pub fn without_refused(flavour: &Flavour, request: &ChatRequest, failure: &Failure) -> Option<(ChatRequest, Note)> {
+    if classify::refuses_thoughts(failure) {
+        return thoughts::without_thoughts(request).map(|less| (less, Note::Dropped("messages.reasoning")));
+    }
+    betas::without_betas(flavour, request, failure).map(|less| (less, Note::Dropped("extra")))
+}
+
 /// Tells whether a part that not every target can take can be said in a dialect, with a provider's flavour. A part that
 /// the caller wrote in that dialect can.
 pub fn takes(dialect: Dialect, flavour: &Flavour, request: &ChatRequest, what: &Demanded) -> bool {
@@ -160,21 +174,6 @@ pub fn mark(headers: &mut HeaderMap, via: &[String]) {
     if let Ok(all) = HeaderValue::from_bytes(&all) {
         headers.insert(VIA, all);
     }
-}
-
-/// The header in which Anthropic's callers ask for beta features.
-const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
-
-/// Returns the fields that a host takes, by the names that they have there.
-fn betas(flavour: &Flavour, asked: &HeaderValue) -> Option<HeaderValue> {
-    let text = asked.to_str().ok()?;
-    let mut taken: Vec<&str> = text.split(',').filter_map(|beta| flavour.beta(beta.trim())).collect();
-    if taken.len() == text.split(',').count() && taken.iter().all(|beta| text.contains(beta)) {
-        return Some(asked.clone());
-    }
-    let all = taken.len();
-    taken = (0..all).filter(|at| !taken[..*at].contains(&taken[*at])).map(|at| taken[at]).collect();
-    HeaderValue::try_from(taken.join(",")).ok().filter(|value| !value.is_empty())
 }
 
 /// Puts a key into the headers the way a provider wants it, marked sensitive so that no log prints it.

@@ -50,7 +50,7 @@ impl Upstream {
         *self.answer.lock().expect("whole") = answer;
     }
 
-    /// Refuses the requests that hold this text.
+    /// Refuses the requests that hold this text, in their head or their body.
     pub fn refuses(&self, text: &str, status: u16, body: &str) {
         *self.refused.lock().expect("whole") = Some((text.to_owned(), status, body.to_owned()));
     }
@@ -63,21 +63,20 @@ impl Upstream {
     async fn serve(self, mut stream: TcpStream) {
         stream.set_nodelay(true).expect("an option");
         let mut bytes = Vec::new();
-        loop {
+        let asked = loop {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             if let Some((head, body)) = text.split_once("\r\n\r\n") {
                 let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
                 if body.len() >= length.unwrap_or(0) {
                     self.asked.lock().expect("whole").push(body.to_owned());
-                    break;
+                    break text;
                 }
             }
             if !matches!(stream.read_buf(&mut bytes).await, Ok(1..)) {
                 return;
             }
-        }
+        };
         let answer = self.answer.lock().expect("whole").clone();
-        let asked = self.asked().pop().unwrap_or_default();
         let refused = self.refused.lock().expect("whole").clone().filter(|(text, ..)| asked.contains(text));
         let (status, answer) = match refused {
             Some((_, status, body)) => (status, Bytes { body, piece: 10_000, cut: false, stream: false }),

@@ -711,7 +711,10 @@ async fn a_thoughts_signature_says_whose_it_is_only_where_another_model_could_ta
             settings.runtime.routes.insert("r".to_owned(), route);
         })
         .await;
-        let told = |text: &str| if marked { text.replace("RXJVQg==", "opus-4.8:RXJVQg==") } else { text.to_owned() };
+        let told = |text: &str| {
+            let named = |text: String, proof: &str| text.replace(proof, &format!("opus-4.8:{proof}"));
+            if marked { named(named(text.to_owned(), "RXJVQg=="), "b3BhcXVl") } else { text.to_owned() }
+        };
         scene.first.answers(Bytes { body: whole.clone(), piece: 33, cut: false, stream: false });
         let answer = scene.ask(false, &[]).await;
         assert_eq!(answer.body, told(&whole), "{second}");
@@ -841,6 +844,29 @@ async fn a_target_that_refuses_thoughts_is_asked_once_more_without_them() {
             assert_eq!(scene.first.asked().len(), 4, "{caller:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_target_that_refuses_betas_is_asked_once_more_without_them() {
+    let refusal = r#"{"type":"error","error":{"type":"invalid_request_error","message":"Unexpected value(s) `bad-1` for the `anthropic-beta` header. Please consult our documentation."}}"#;
+    let scene = scene(Caller::Anthropic).await;
+    let good = stream(Caller::Anthropic, "good");
+    scene.first.answers(Bytes { body: good, piece: 10_000, cut: false, stream: true });
+    let (path, body) = thoughtful(Caller::Anthropic, "ENC", false);
+    let ask = async |betas: &str| {
+        let headers = [("anthropic-beta", betas)];
+        let ask = Exchange::begin(scene.sidecar.address(), "POST", &path, &headers, &body.to_string()).await;
+        ask.end().await
+    };
+    scene.first.refuses("bad-1", 400, refusal);
+    let reply = ask("good-1,bad-1").await;
+    assert_eq!((reply.status, reply.header("x-standin-notes")), (200, Some("dropped extra")), "{reply:?}");
+    assert_eq!(reply.header("x-standin-target"), Some("first/m"));
+    assert_eq!(scene.first.asked().len(), 2);
+    // One that refuses what was not asked for is like any other.
+    scene.first.refuses("", 400, refusal);
+    assert_eq!(ask("good-1").await.header("x-standin-target"), Some("second/m"));
+    assert_eq!(scene.first.asked().len(), 3);
 }
 
 #[tokio::test]
