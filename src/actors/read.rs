@@ -39,6 +39,7 @@ impl AttemptJob {
         let mut decoder = Decoder::new(spec.dialect, streaming)
             .within(self.account.shared.limits.answer_max)
             .issuer(&spec.name)
+            .asked(&self.account.planned.target.spec().family)
             .salted(self.account.salt())
             .limited(request.output_tokens_max)
             .free(wire::free_tools(request, names))

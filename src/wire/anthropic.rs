@@ -14,7 +14,7 @@ mod turns;
 mod request;
 
 pub(super) use models::maker;
-pub(super) use reply::{read_event, read_whole};
+pub(super) use reply::{maker_of, read_event, read_whole};
 pub(super) use request::{VERSION, encode};
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName};

@@ -147,6 +147,13 @@ impl Decoder {
         self
     }
 
+    /// Names the model that is asked, by its family: its thoughts are then its own, whatever the answer calls it.
+    #[must_use]
+    pub fn asked(mut self, family: &str) -> Self {
+        self.draft.asked = Some(family.into());
+        self
+    }
+
     /// Feeds a chunk; appends the pieces of content that it completes, neighbours of one kind joined. Tool calls
     /// are gathered until [`finish`](Self::finish).
     ///

@@ -16,7 +16,7 @@ use super::names::Names;
 pub(super) use super::partial_call::{Fragment, arguments, cut, unusable};
 use super::partial_call::{PartialCall, made_up};
 use super::sources::Sources;
-use super::stop_reason::{is_window, stop_reason};
+use super::stop_reason::{is_error, is_window, stop_reason};
 use super::stops::Stops;
 use super::thought_blocks::ThoughtBlocks;
 use super::told::Told;
@@ -187,10 +187,14 @@ pub(super) struct Draft {
     /// Unknown events, fields and codes that came.
     pub(super) drifts: Drifts,
     model: Option<Arc<str>>,
+    /// The model that was asked, by the name of its family, where that is known.
+    pub(super) asked: Option<Arc<str>>,
     /// The provider that sends it, where it has a name: its proofs are then its own.
     pub(super) issuer: Option<Arc<str>>,
+    /// When its provider says that it was made.
+    pub(super) created: u64,
     /// The provider's id of the answer, and what tells it from every other, to make ids of tool calls that have none.
-    id: String,
+    pub(super) id: String,
     pub(super) salt: u64,
     /// The most tokens of the answer that were asked for.
     pub(super) output_tokens_max: Option<u32>,
@@ -681,10 +685,14 @@ impl Draft {
         self.stopped(stop.unwrap_or(StopReason::Other));
     }
 
-    /// Notes why the model stopped, by a word that all dialects know.
-    pub(super) fn stopped_by_word(&mut self, word: &str) {
+    /// Notes why the model stopped, by a word that all dialects know; fails where that is a failure.
+    pub(super) fn stopped_by_word(&mut self, word: &str) -> Result<(), Failure> {
+        if is_error(word) {
+            return Err(Failure::new(FailureClass::Server, "the provider reports an error, not which"));
+        }
         self.full |= is_window(word);
         self.stopped_by(stop_reason(word), word);
+        Ok(())
     }
 
     /// Judges the answer when its body has ended.

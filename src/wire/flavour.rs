@@ -310,6 +310,11 @@ impl Flavour {
         self.echoes || REMEMBERING.has(model.family)
     }
 
+    /// Tells whether a model thinks unasked in Anthropic's dialect, too: it must be told not to.
+    pub(super) fn thinks_unasked(&self, model: Model<'_>) -> bool {
+        self.echoes(model) || self.thinking_off.iter().any(|(field, _)| *field == "thinking")
+    }
+
     /// Returns the text sent to a model in place of reasoning that is not known.
     pub(super) fn no_thought(&self, model: Model<'_>) -> &'static str {
         if BLANKING.has(model.family) { BLANK } else { self.no_thought }

@@ -9,6 +9,9 @@ use crate::words::StopReason;
 /// The word for an answer that ended where the model's window did.
 const WINDOW: &str = "model_context_window_exceeded";
 
+/// How words for an answer that failed begin.
+const ERROR: &str = "error";
+
 /// The words for each reason, from the providers' references: OpenAI and its copies, Anthropic, Google, Cohere,
 /// Bedrock, Mistral, Ollama, `TGI`, watsonx.
 const WORDS: &[(StopReason, &[&str])] = &[
@@ -83,6 +86,12 @@ pub(super) fn is_window(word: &str) -> bool {
     is_word(word, WINDOW)
 }
 
+/// Tells whether a word says that the answer failed: one that begins so and has no meaning of its own.
+pub(super) fn is_error(word: &str) -> bool {
+    let begins = word.get(..ERROR.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(ERROR));
+    begins && stop_reason(word).is_none()
+}
+
 /// Tells whether two words are one, however they are written.
 pub(super) fn is_word(word: &str, known: &str) -> bool {
     letters(word).eq(letters(known))
@@ -116,6 +125,11 @@ mod tests {
             }
         }
         assert_eq!(stop_reason("content_filter: RECITATION"), Some(StopReason::ContentFilter));
+        for (word, expected) in
+            [("error", true), ("error_finish", true), ("ERROR-finish", true), ("error_toxic", false)]
+        {
+            assert_eq!(is_error(word), expected, "{word}");
+        }
         assert!(is_window("MODEL_CONTEXT_WINDOW_EXCEEDED"));
         for word in ["", "_", "unknown", "stop it", "maximum", "error", "x: stop"] {
             assert_eq!(stop_reason(word), None, "{word}");

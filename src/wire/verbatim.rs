@@ -12,10 +12,11 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use memchr::{memchr, memmem};
+use serde_json::json;
 
 use super::anthropic;
 use super::draft::{Draft, Forwarding};
-use super::edit::{Array, Edits, find, quoted};
+use super::edit::{Array, Edits, find, quoted, text};
 use super::fence::{self, Unfence, unfenced_body, with_text};
 use super::{forms, seal};
 use crate::words::{Dialect, Piece};
@@ -164,6 +165,11 @@ impl Relay {
         out: &mut Vec<Piece>,
     ) {
         self.flawed = draft.is_flawed();
+        if let Some((name, data)) = reason(self.dialect, draft) {
+            let data = self.edited(&data, draft).unwrap_or(data);
+            self.take(chunk);
+            self.held.extend_from_slice(written(name, &data).as_bytes());
+        }
         if draft.acts && !self.waits {
             self.take(chunk);
             self.release(out);
@@ -382,10 +388,15 @@ impl Relay {
 
 /// Puts the maker's name on the signatures of thoughts.
 fn sign<'a>(data: &'a str, draft: &Draft, edits: &mut Edits<'a>) {
-    let Some(maker) = draft.model().and_then(anthropic::maker) else { return };
+    let Some(maker) = anthropic::maker_of(draft) else { return };
     let blocks = find(data, &["content"]).and_then(Array::of);
-    let blocks = blocks.iter().flat_map(Array::items).chain(find(data, &["delta"]));
-    let signatures = blocks.filter_map(|block| find(block, &["signature"]));
+    let begun = [&["delta"], &["content_block"]].into_iter().filter_map(|path| find(data, path));
+    let blocks = blocks.iter().flat_map(Array::items).chain(begun);
+    let signature = |block: &'a str| match find(block, &["type"]).and_then(text).as_deref() {
+        Some("redacted_thinking") => find(block, &["data"]),
+        _ => find(block, &["signature"]),
+    };
+    let signatures = blocks.filter_map(signature);
     for signature in signatures.filter(|signature| signature.len() > 2) {
         edits.replace(signature, format!("\"{maker}:{}", &signature[1..]));
     }
@@ -412,6 +423,38 @@ fn written(name: &str, data: &str) -> String {
     data.lines().for_each(|line| event.extend(["data: ", line, "\n"]));
     event.push('\n');
     event
+}
+
+/// Returns the event that says why an answer ended, its name and its data, where its provider left that out. In other
+/// dialects an answer without a reason has no end.
+fn reason(dialect: Dialect, draft: &Draft) -> Option<(&'static str, String)> {
+    if !draft.done || draft.stop.is_some() {
+        return None;
+    }
+    let usage = draft.usage.unwrap_or_default();
+    let is_full = draft.output_tokens_max.is_some_and(|max| usage.output >= max.into());
+    let word = |[stopped, calls, full]: [&'static str; 3]| match () {
+        () if draft.calls_begun() > 0 => calls,
+        () if is_full && !draft.has_spoken() => full,
+        () => stopped,
+    };
+    match dialect {
+        Dialect::OpenAiChat => {
+            let word = word(["stop", "tool_calls", "length"]);
+            let (id, model) = (&draft.id, draft.model().unwrap_or_default());
+            let chunk = json!({"id": id, "object": "chat.completion.chunk", "created": draft.created, "model": model,
+                "choices": [{"index": 0, "delta": {}, "finish_reason": word}]});
+            Some(("", chunk.to_string()))
+        }
+        Dialect::AnthropicMessages => {
+            let word = word(["end_turn", "tool_use", "max_tokens"]);
+            let usage = json!({"output_tokens": usage.output});
+            let delta = json!({"stop_reason": word, "stop_sequence": null});
+            let event = json!({"type": "message_delta", "delta": delta, "usage": usage});
+            Some(("message_delta", event.to_string()))
+        }
+        _ => None,
+    }
 }
 
 /// Returns the end marker of a stream of this dialect.

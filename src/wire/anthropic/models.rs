@@ -129,9 +129,13 @@ pub(super) fn may_rest(model: &str) -> bool {
     !ALWAYS.iter().any(|name| model.replace('.', "-").contains(name))
 }
 
-/// Returns the family and version of a Claude, from any of its names: `sonnet-4.5` of `claude-sonnet-4-5-20250929`.
+/// The maker of what no Claude thought. Others who speak this dialect do not look at signatures.
+pub(super) const OTHER: &str = "other";
+
+/// Returns the family and version of a Claude, from any of its names: `sonnet-4.5` of `claude-sonnet-4-5-20250929`;
+/// `None` where they are not known.
 pub(in crate::wire) fn maker(model: &str) -> Option<String> {
-    let (_, name) = model.split_once("claude")?;
+    let Some((_, name)) = model.split_once("claude") else { return Some(OTHER.to_owned()) };
     let (major, minor) = version(name)?;
     let mut words = name.split(|letter: char| !letter.is_ascii_alphanumeric());
     let family = words.find(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()));

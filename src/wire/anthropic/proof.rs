@@ -2,7 +2,7 @@
 //! signature.
 //!
 //! A signature is valid only for the model that thought; any other refuses it, and the conversation with it. So the
-//! proof begins with its maker, as far as its name tells that: `opus-4.8:ErUB…`.
+//! proof begins with its maker, as far as its name tells that: `opus-4.8:ErUB…`, or `other:…` where that is no Claude.
 
 use super::models::maker;
 use crate::words::{Dialect, Proof, Reasoning};
@@ -11,14 +11,14 @@ use crate::words::{Dialect, Proof, Reasoning};
 /// without text.
 pub(in crate::wire) const REDACTED: &str = "redacted:";
 
-/// Wraps the proof of a thought of this model.
-pub(super) fn wrap(model: Option<&str>, is_redacted: bool, data: &str) -> Proof {
+/// Wraps the proof of a thought of this maker.
+pub(super) fn wrap(maker: Option<String>, is_redacted: bool, data: &str) -> Proof {
     // One that went on as it came may have its maker's name on it already.
-    let (named, data) = parted(data);
-    let maker = named.map(str::to_owned).or_else(|| model.and_then(maker));
+    let Parted { maker: named, data, .. } = parted(data);
+    let maker = named.map(str::to_owned).or(maker);
     let maker = maker.map_or_else(String::new, |maker| format!("{maker}:"));
     let redacted = if is_redacted { REDACTED } else { "" };
-    Proof::new(Dialect::AnthropicMessages, format!("{maker}{redacted}{data}"))
+    Proof::new(Dialect::AnthropicMessages, format!("{redacted}{maker}{data}"))
 }
 
 /// A thought that its model takes back.
@@ -33,21 +33,32 @@ pub(super) fn unwrap<'a>(reasoning: &'a Reasoning, model: &str) -> Option<Though
     let Reasoning { text, proof: Some(Proof { dialect: Dialect::AnthropicMessages, data, .. }) } = reasoning else {
         return None;
     };
-    let (made_by, data) = parted(data);
-    if made_by.is_some_and(|made_by| maker(model).is_none_or(|maker| maker != made_by)) {
+    let Parted { maker: made_by, is_redacted, data } = parted(data);
+    if made_by.is_some_and(|made_by| maker(model).as_deref() != Some(made_by)) {
         return None;
     }
-    Some(match data.strip_prefix(REDACTED) {
-        Some(data) => Thought::Redacted(data),
-        None => Thought::Signed { text, signature: data },
-    })
+    Some(if is_redacted { Thought::Redacted(data) } else { Thought::Signed { text, signature: data } })
 }
 
-/// Parts a proof into its maker, where one is named, and what the provider signed.
-pub(super) fn parted(data: &str) -> (Option<&str>, &str) {
+/// The parts of a proof.
+pub(super) struct Parted<'a> {
+    /// The maker of the thought, where one is named.
+    pub(super) maker: Option<&'a str>,
+    is_redacted: bool,
+    /// What the provider wrote.
+    pub(super) data: &'a str,
+}
+
+/// Parts a proof; the mark of a redacted one may also stand behind its maker.
+pub(super) fn parted(data: &str) -> Parted<'_> {
+    let bare = |data| str::strip_prefix(data, REDACTED).map_or((false, data), |data| (true, data));
+    let (is_redacted, data) = bare(data);
     match data.split_once(':') {
-        Some((made_by, rest)) if !data.starts_with(REDACTED) => (Some(made_by), rest),
-        _ => (None, data),
+        Some((maker, data)) => {
+            let (is_too, data) = bare(data);
+            Parted { maker: Some(maker), is_redacted: is_redacted || is_too, data }
+        }
+        None => Parted { maker: None, is_redacted, data },
     }
 }
 
@@ -65,12 +76,16 @@ mod tests {
             (Some("claude-opus-4-8"), "claude-opus-4-7", false),
             (Some("claude-opus-4-5-20251101"), "claude-sonnet-4-5", false),
             (Some("claude-opus-4-8"), "glm-5", false),
+            (Some("claude-opus-4-8"), "claude", false),
             (Some("glm-5"), "glm-5-air", true),
+            (Some("deepseek-v4-pro"), "deepseek-v4-pro", true),
+            (Some("deepseek-v4-pro"), "claude-opus-4-8", false),
+            (Some("claude"), "claude-opus-4-8", true),
             (None, "claude-opus-4-8", true),
         ];
         for (by, to, expected) in table {
             for (is_redacted, expected_data) in [(false, "ErUB=="), (true, "RrUB==")] {
-                let proof = Some(wrap(by, is_redacted, expected_data));
+                let proof = Some(wrap(by.and_then(maker), is_redacted, expected_data));
                 let reasoning = Reasoning { text: "Hm.".into(), proof };
                 let thought = if is_redacted {
                     Thought::Redacted(expected_data)

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::models::maker;
 use super::proof::wrap;
 use super::shape::{BLOCKS, DELTAS, EVENT, EVENTS, MESSAGE, RESULT_SUFFIX};
 use crate::wire::draft::{Draft, Forwarding, Fragment, arguments, broken, cut};
@@ -58,7 +59,7 @@ pub(in crate::wire) fn read_event(
         }
         "content_block_delta" => event.delta.unwrap_or_default().append(event.index.count(), draft, out),
         "message_delta" => {
-            event.delta.unwrap_or_default().stop(draft);
+            event.delta.unwrap_or_default().stop(draft)?;
             event.usage.unwrap_or_default().count(draft);
             Ok(false)
         }
@@ -169,7 +170,7 @@ impl Message<'_> {
                 Ok::<_, Failure>(())
             })?;
         }
-        stop(&self.stop_reason, draft);
+        stop(&self.stop_reason, draft)?;
         draft.stopped_at(self.stop_sequence.text());
         self.usage.unwrap_or_default().count(draft);
         Ok(content)
@@ -216,7 +217,7 @@ impl Block<'_> {
             }
             "thinking" => Ok(self.think(draft, out)),
             "redacted_thinking" => {
-                draft.seal(wrap(draft.model(), true, self.data.text()));
+                draft.seal(wrap(maker_of(draft), true, self.data.text()));
                 Ok(true)
             }
             "tool_use" => {
@@ -282,21 +283,27 @@ impl Block<'_> {
     fn think(&self, draft: &mut Draft, out: &mut Vec<Piece>) -> bool {
         let content = draft.reasoning(self.thinking.text().into(), out);
         if !self.signature.text().is_empty() {
-            draft.prove(wrap(draft.model(), false, self.signature.text()));
+            draft.prove(wrap(maker_of(draft), false, self.signature.text()));
         }
         content
     }
 
-    fn stop(&self, draft: &mut Draft) {
-        stop(&self.stop_reason, draft);
+    fn stop(&self, draft: &mut Draft) -> Result<(), Failure> {
         draft.stopped_at(self.stop_sequence.text());
+        stop(&self.stop_reason, draft)
     }
 }
 
-fn stop(reason: &Scalar<'_>, draft: &mut Draft) {
-    if !reason.text().is_empty() {
-        draft.stopped_by_word(reason.text());
-    }
+/// Returns who thinks in an answer: a Claude by the name that it gives itself or else by the one that was asked, or
+/// none. The name in an answer alone says little: gateways give any.
+pub(in crate::wire) fn maker_of(draft: &Draft) -> Option<String> {
+    let (asked, named) = (draft.asked.as_deref(), draft.model());
+    let claude = named.filter(|name| name.contains("claude") && asked.is_none_or(|asked| asked.contains("claude")));
+    claude.or(asked).or(named).and_then(maker)
+}
+
+fn stop(reason: &Scalar<'_>, draft: &mut Draft) -> Result<(), Failure> {
+    if reason.text().is_empty() { Ok(()) } else { draft.stopped_by_word(reason.text()) }
 }
 
 loose! {
@@ -343,10 +350,15 @@ impl Tokens<'_> {
         bill::serve(&mut draft.bill, self.service_tier.text());
         bill::serve(&mut draft.bill, self.speed.text());
         let total = |now: &Scalar<'_>, before: u64| now.count().unwrap_or(0).max(before);
-        let cached = total(&self.cache_read_input_tokens, before.cached);
-        let cache_write = total(&self.cache_creation_input_tokens, before.cache_write);
         let fresh = before.input.saturating_sub(before.cached).saturating_sub(before.cache_write);
-        let fresh = total(&self.input_tokens, fresh);
+        let [input, read, written] =
+            [&self.input_tokens, &self.cache_read_input_tokens, &self.cache_creation_input_tokens].map(Scalar::count);
+        // The first event may count the whole prompt, and the last one its parts: what tells of a cache is a set, and
+        // replaces what was known. Zeros alone tell nothing.
+        let is_set = read.max(written).unwrap_or(0) > 0;
+        let latest = |now: Option<u64>, before: u64| now.filter(|now| is_set || *now > 0).unwrap_or(before);
+        let (fresh, cached, cache_write) =
+            (latest(input, fresh), latest(read, before.cached), latest(written, before.cache_write));
         let usage = Usage {
             input: fresh.saturating_add(cached).saturating_add(cache_write),
             output: total(&self.output_tokens, before.output),

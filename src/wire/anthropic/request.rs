@@ -47,18 +47,19 @@ pub(in crate::wire) fn encode(
     let model = Model { meant: original::is_meant(request, Dialect::AnthropicMessages, model), ..model };
     let names = Names::of(Some(NAMES), request);
     let traits = traits(model.family);
+    let echo = (flavour.echoes(model) && !rests(flavour, request, model)).then(|| flavour.no_thought(model));
     // A request that goes as it came needs no plan, and parts without words can go as they came.
     let planned = LazyCell::new(|| {
         let mut told = Notes::default();
         told.foreign(Dialect::AnthropicMessages, request);
-        Turns::of(request, model.family, traits, &names, &mut told).map(|turns| (turns, told))
+        Turns::of(request, (model.family, traits), echo, &names, &mut told).map(|turns| (turns, told))
     });
     let may_think = || planned.as_ref().map_or(true, |(turns, _)| turns.may_think());
     let is_anothers = || planned.as_ref().is_ok_and(|(turns, _)| turns.is_anothers());
     let mut notes = Notes::default();
     let (options, instruction) = Options::of(request, model, (flavour, traits), &may_think, &names, &mut notes);
     let extra = extra(Dialect::AnthropicMessages, request, &mut notes);
-    let body = Body { flavour, request, model, streaming, names: &names, traits, options: &options, extra };
+    let body = Body { flavour, request, model, streaming, names: &names, traits, echo, options: &options, extra };
     let edited = match own {
         Some(original) => {
             let ours = settings(&Settings(&body, &notes))?;
@@ -123,7 +124,7 @@ impl<'a> Options<'a> {
             stop: Vec::new(),
             tool_choice: tool_choice(request, names),
         };
-        options.think(request, model, traits, may_think, notes);
+        options.think(request, model, (flavour, traits), may_think, notes);
         options.sample(&request.sampling, traits, notes);
         let instruction = options.form(request, traits, notes);
         let mut strict = request.tools.iter().filter(|tool| tool.strict == Some(true)).peekable();
@@ -143,16 +144,21 @@ impl<'a> Options<'a> {
         &mut self,
         request: &ChatRequest,
         model: Model<'_>,
-        traits: Traits,
+        (flavour, traits): (&Flavour, Traits),
         may_think: &dyn Fn() -> bool,
         notes: &mut Notes,
     ) {
+        if rests(flavour, request, model) {
+            self.thinking = Some(json!({"type": "disabled"}));
+            notes.keep(false, "effort", request.effort.filter(|effort| *effort > Effort::Minimal));
+            return;
+        }
         let Some(effort) = request.effort else { return };
         let own = original::of(request, Dialect::AnthropicMessages);
         if traits.thinking == ThinkingForm::Budget && traits.word && own.is_some_and(edit::says_effort) {
             self.effort = Some(word(effort, traits, notes));
         }
-        let free = !matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
+        let free = !is_forced(request);
         match (traits.thinking, effort) {
             (ThinkingForm::Adaptive, Effort::None) if !traits.thinks => {}
             (ThinkingForm::Adaptive, Effort::None) if may_rest(model.family) => {
@@ -191,7 +197,8 @@ impl<'a> Options<'a> {
     /// Sets the sampling parameters that the model takes: a thinking model takes only values near the default.
     fn sample(&mut self, sampling: &'a Sampling, traits: Traits, notes: &mut Notes) {
         let fixed = traits.sampling == SamplingForm::None;
-        let free = |value: &f64, least: f64| !fixed && (self.thinking.is_none() || *value >= least);
+        let thinks = self.thinking.as_ref().is_some_and(|thinking| thinking["type"] != "disabled");
+        let free = |value: &f64, least: f64| !fixed && (!thinks || *value >= least);
         let temperature = sampling.temperature.map(|temperature| temperature.clamp(0.0, 1.0));
         self.temperature = temperature.filter(|temperature| free(temperature, 1.0));
         let one = traits.sampling == SamplingForm::One && self.temperature.is_some();
@@ -226,6 +233,18 @@ impl<'a> Options<'a> {
         notes.converted("response_format");
         Some(asked)
     }
+}
+
+/// Tells whether a model must call a tool.
+pub(super) fn is_forced(request: &ChatRequest) -> bool {
+    matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_))
+}
+
+/// Tells whether a model that thinks unasked must be told not to: because its caller says so, or because it cannot be
+/// made to call a tool meanwhile.
+fn rests(flavour: &Flavour, request: &ChatRequest, model: Model<'_>) -> bool {
+    let is_forbidden = is_forced(request) && !(flavour.thinks_when_forced || flavour.thinking_off.is_empty());
+    flavour.thinks_unasked(model) && (request.effort == Some(Effort::None) || is_forbidden)
 }
 
 /// Returns the word for an effort, or for the nearest step that a model has.
@@ -284,7 +303,9 @@ pub(super) struct Body<'a> {
     pub(super) streaming: bool,
     pub(super) names: &'a Names,
     pub(super) traits: Traits,
-    options: &'a Options<'a>,
+    /// What stands for a thought that is not known, before a call, where the model wants its thoughts back.
+    pub(super) echo: Option<&'static str>,
+    pub(super) options: &'a Options<'a>,
     extra: Option<&'a BTreeMap<String, Json>>,
 }
 

@@ -10,8 +10,8 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::models::Traits;
-use super::proof::{self, Thought};
+use super::models::{OTHER, Traits};
+use super::proof::{self, Thought, parted};
 use super::{DOCUMENT_TYPE, INVOICE, SYSTEM};
 use crate::wire::conversation::{AssistantTurn, CallResult, Media, Part, Step, is_prefilled, repairs, steps};
 use crate::wire::names::Names;
@@ -137,14 +137,18 @@ impl<'a> Block<'a> {
         let text = text.into();
         (!text.is_blank()).then_some(Self::Of(KnownBlock::Text { text }))
     }
+
+    fn is_thought(&self) -> bool {
+        matches!(self, Self::Of(KnownBlock::Thinking { .. } | KnownBlock::RedactedThinking { .. }))
+    }
 }
 
 impl<'a> Turns<'a> {
     /// Shapes a conversation.
     pub(super) fn of(
         request: &'a ChatRequest,
-        model: &str,
-        traits: Traits,
+        (model, traits): (&str, Traits),
+        echo: Option<&'static str>,
         names: &'a Names,
         notes: &mut Notes,
     ) -> Result<Self, Failure> {
@@ -178,7 +182,7 @@ impl<'a> Turns<'a> {
                 }
                 Step::Assistant(spoken) => {
                     turns.foreign_thought = spoken.parts.iter().any(is_anothers);
-                    let content = assistant(&spoken, model, names, notes);
+                    let content = assistant(&spoken, (model, echo), names, notes);
                     turns.push(Role::Assistant, content);
                 }
                 Step::Result(answer) => {
@@ -218,10 +222,7 @@ impl<'a> Turns<'a> {
             Turn::Of { role: Role::Assistant, content } => Some(&content[..]),
             _ => None,
         });
-        let thinks = |block: &Block<'_>| {
-            matches!(block, Block::Of(KnownBlock::Thinking { .. } | KnownBlock::RedactedThinking { .. }))
-        };
-        let content = last.filter(|content| !content.first().is_some_and(thinks)).unwrap_or_default();
+        let content = last.filter(|content| !content.first().is_some_and(Block::is_thought)).unwrap_or_default();
         content.iter().filter_map(|block| match block {
             Block::Of(KnownBlock::ToolUse { id, .. }) => Some(&**id),
             _ => None,
@@ -261,10 +262,10 @@ impl<'a> Turns<'a> {
     }
 }
 
-/// Tells whether a part is a thought that no model of Anthropic's had: theirs are signed.
+/// Tells whether a part is a thought that no model of Anthropic's had: theirs are signed, by them.
 fn is_anothers(part: &AssistantPart) -> bool {
     let AssistantPart::Reasoning(Reasoning { proof, .. }) = part else { return false };
-    proof.as_ref().is_none_or(|proof| proof.dialect != OWN)
+    proof.as_ref().is_none_or(|proof| proof.dialect != OWN || parted(&proof.data).maker == Some(OTHER))
 }
 
 /// Tells whether an id of a call is one that is taken.
@@ -272,7 +273,15 @@ fn is_id(id: &str) -> bool {
     id.bytes().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, b'_' | b'-'))
 }
 
-fn assistant<'a>(spoken: &AssistantTurn<'a>, model: &str, names: &'a Names, notes: &mut Notes) -> Vec<Block<'a>> {
+/// Returns what an assistant said. Where thoughts are wanted back, those that nobody signed go, too, and before a call
+/// there is one at least.
+fn assistant<'a>(
+    spoken: &AssistantTurn<'a>,
+    (model, echo): (&str, Option<&'static str>),
+    names: &'a Names,
+    notes: &mut Notes,
+) -> Vec<Block<'a>> {
+    let unsigned = |thinking| Block::Of(KnownBlock::Thinking { thinking, signature: "" });
     let mut content = Vec::with_capacity(spoken.parts.len());
     let mut ids = spoken.ids.iter().cloned();
     for part in spoken.parts {
@@ -280,6 +289,7 @@ fn assistant<'a>(spoken: &AssistantTurn<'a>, model: &str, names: &'a Names, note
             AssistantPart::Text(text) => content.extend(Block::text(text)),
             AssistantPart::Reasoning(reasoning) => match thinking_block(reasoning, model) {
                 Some(block) => content.push(Block::Of(block)),
+                None if echo.is_some() && reasoning.proof.is_none() => content.push(unsigned(&reasoning.text)),
                 None => notes.dropped("messages.reasoning"),
             },
             AssistantPart::ToolCall(call) => {
@@ -289,6 +299,9 @@ fn assistant<'a>(spoken: &AssistantTurn<'a>, model: &str, names: &'a Names, note
             }
             AssistantPart::Foreign(block) => content.extend(verbatim(OWN, block).map(Block::Foreign)),
         }
+    }
+    if let Some(unknown) = echo.filter(|_| !spoken.ids.is_empty() && !content.iter().any(Block::is_thought)) {
+        content.insert(0, unsigned(unknown));
     }
     content
 }

@@ -810,3 +810,77 @@ fn an_event_that_tells_its_kind_by_its_name_alone_is_read_and_one_that_is_done_e
         assert_eq!((text.as_str(), ending.expect("whole").stop), ("hi", StopReason::Stop), "{body}");
     }
 }
+
+#[test]
+fn a_stream_without_a_reason_for_its_end_is_given_the_one_that_is_found() {
+    let chunk = |delta: &str| {
+        format!(
+            "data: {{\"id\":\"c\",\"created\":7,\"model\":\"m\",\"choices\":[{{\"index\":0,\"delta\":{delta},\
+             \"finish_reason\":null}}]}}\n\n"
+        )
+    };
+    let chat_end = |word: &str| {
+        serde_json::json!({"id": "c", "object": "chat.completion.chunk", "created": 7, "model": "m",
+            "choices": [{"index": 0, "delta": {}, "finish_reason": word}]})
+    };
+    let (said, done) = (chunk(r#"{"content":"hi"}"#), "data: [DONE]\n\n");
+    let call =
+        chunk(r#"{"tool_calls":[{"index":0,"id":"c1","type":"function","function":{"name":"f","arguments":"{}"}}]}"#);
+    let usage = "data: {\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2}}\n\n";
+    let start = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"content\":[],\
+                 \"usage\":{\"input_tokens\":5,\"output_tokens\":3}}}\n\n";
+    let block = |block: &str| {
+        format!(
+            "event: content_block_start\ndata: {{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{block}}}\n\n\
+             event: content_block_stop\ndata: {{\"type\":\"content_block_stop\",\"index\":0}}\n\n"
+        )
+    };
+    let stop = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    let messages_end = |word: &str| {
+        serde_json::json!({"type": "message_delta", "delta": {"stop_reason": word, "stop_sequence": null},
+            "usage": {"output_tokens": 3}})
+    };
+    let spoken = format!("{start}{}", block(r#"{"type":"text","text":"hi"}"#));
+    let called = format!("{start}{}", block(r#"{"type":"tool_use","id":"t","name":"f","input":{}}"#));
+    for (dialect, before, end, reason, after) in [
+        (Dialect::OpenAiChat, said.clone(), done, chat_end("stop"), done),
+        (Dialect::OpenAiChat, format!("{said}{usage}"), done, chat_end("stop"), done),
+        (Dialect::OpenAiChat, format!("{said}{call}"), done, chat_end("tool_calls"), done),
+        (Dialect::AnthropicMessages, spoken.clone(), stop, messages_end("end_turn"), stop),
+        (Dialect::AnthropicMessages, called, stop, messages_end("tool_use"), stop),
+        (Dialect::AnthropicMessages, spoken, done, messages_end("end_turn"), stop),
+    ] {
+        let came = format!("{before}{end}");
+        for size in [1, 7, came.len()] {
+            let how = Verbatim { stream: true, usage: true, ..Verbatim::default() };
+            let (mut decoder, mut pieces) = (Decoder::new(dialect, true).verbatim(Some(how)), Vec::new());
+            for part in came.as_bytes().chunks(size) {
+                decoder.push(part, &mut pieces).expect("no failure");
+            }
+            let last = decoder.finish().expect("a whole answer").verbatim.expect("its end");
+            let passed = pieces.into_iter().map(|piece| match piece {
+                Piece::Verbatim(bytes) => bytes,
+                other => panic!("{other:?}"),
+            });
+            let told: Vec<u8> = passed.chain([last]).flatten().collect();
+            let told = String::from_utf8(told).expect("text");
+            let added = told.strip_prefix(&before).and_then(|rest| rest.strip_suffix(after));
+            let added = added.unwrap_or_else(|| panic!("{size}: {told}"));
+            let data = added.lines().find_map(|line| line.strip_prefix("data: ")).expect("data");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(data).expect("JSON"), reason, "{size}: {told}");
+        }
+    }
+}
+
+#[test]
+fn a_reason_that_begins_with_error_is_a_failure_in_every_dialect() {
+    for (dialect, body) in [
+        (Dialect::OpenAiChat, r#"{"choices":[{"message":{"content":"hi"},"finish_reason":"error_finish"}]}"#),
+        (Dialect::AnthropicMessages, r#"{"content":[{"type":"text","text":"hi"}],"stop_reason":"error_finish"}"#),
+        (Dialect::Gemini, r#"{"candidates":[{"content":{"parts":[{"text":"hi"}]},"finishReason":"ERROR_FINISH"}]}"#),
+        (Dialect::Ollama, r#"{"message":{"content":"hi"},"done":true,"done_reason":"error"}"#),
+    ] {
+        let failure = Decoder::new(dialect, false).push(body.as_bytes(), &mut Vec::new()).expect_err("a failure");
+        assert_eq!(failure.class, FailureClass::Server, "{dialect:?}");
+    }
+}

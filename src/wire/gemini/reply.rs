@@ -187,7 +187,7 @@ impl Candidate<'_> {
                     let message = if said.is_empty() { "the model made a call that is none" } else { said };
                     draft.failed(coded(FailureClass::Unusable, reason, message))?;
                 }
-                reason => draft.stopped_by_word(reason),
+                reason => draft.stopped_by_word(reason)?,
             },
         }
         Ok(content)

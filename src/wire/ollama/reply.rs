@@ -34,7 +34,7 @@ pub(in crate::wire) fn read(draft: &mut Draft, text: &str, out: &mut Vec<Piece>)
             "" => draft.stopped(StopReason::Stop),
             // The request was only to load a model, or to unload it.
             "load" | "unload" => draft.stopped(StopReason::Other),
-            reason => draft.stopped_by_word(reason),
+            reason => draft.stopped_by_word(reason)?,
         }
         let count = |count: &Scalar<'_>| count.count().unwrap_or(0);
         // Tokens read from the cache are not counted at all.

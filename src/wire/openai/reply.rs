@@ -11,7 +11,7 @@ use super::google;
 use super::shape::CHUNK;
 use crate::wire::draft::{Draft, Forwarding, Fragment, OutputKind, arguments, broken};
 use crate::wire::json::{Content, Scalar, loose, parse, says_something};
-use crate::wire::stop_reason::{is_word, stop_reason};
+use crate::wire::stop_reason::{is_error, is_word, stop_reason};
 use crate::wire::thought_blocks::BLOCKS;
 use crate::wire::tidy::begin;
 use crate::wire::{bill, classify};
@@ -52,6 +52,7 @@ fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Res
         return Err(classify::in_band(text));
     }
     draft.identify(chunk.id.text(), chunk.model.text());
+    draft.created = chunk.created.count().unwrap_or(draft.created);
     let groq = chunk.x_groq.and_then(|raw| serde_json::from_str::<Groq<'_>>(raw.get()).ok()).unwrap_or_default();
     let refused = chunk.base_resp.as_ref().and_then(|base| base.status_code.count()).unwrap_or(0) > 0;
     if groq.error.is_some_and(says_something) || refused {
@@ -107,6 +108,7 @@ loose! {
         object: Scalar<'a>,
         id: Scalar<'a>,
         model: Scalar<'a>,
+        created: Scalar<'a>,
         #[serde(deserialize_with = "choices")]
         choices: Vec<Choice<'a>>,
         usage: Option<&'a RawValue>,
@@ -284,9 +286,9 @@ impl Choice<'_> {
             "" | "null" => {}
             // Only the first of several answers is judged by its end, and one of which nothing was taken ends nothing.
             _ if one > 0 && whole && !content => {}
-            reason if one > 0 => draft.stopped_by_word(reason),
-            // Z.ai's word for a model that failed, and those of SGLang and vLLM for one that was stopped.
-            reason if is(reason, &["error", "network_error", "abort"]) => {
+            reason if one > 0 => draft.stopped_by(stop_reason(reason), reason),
+            // Words for a model that failed, Z.ai's among them, and those of SGLang and vLLM for one that was stopped.
+            reason if is(reason, &["network_error", "abort"]) || is_error(reason) => {
                 let nothing = || Failure::new(FailureClass::Server, "the provider reports an error, not which");
                 return Err(self.finish_reason.said().map_or_else(nothing, classify::in_band));
             }
@@ -300,7 +302,7 @@ impl Choice<'_> {
                     ..Failure::new(FailureClass::Unusable, problem)
                 })?;
             }
-            reason => draft.stopped_by_word(reason),
+            reason => draft.stopped_by_word(reason)?,
         }
         Ok(content)
     }

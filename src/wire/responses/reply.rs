@@ -248,7 +248,7 @@ impl Response<'_> {
             "" | "completed" => draft.stopped(StopReason::Stop),
             // It is not complete, whatever it says of that.
             "incomplete" if stop_reason(reason) == Some(StopReason::Stop) => draft.stopped(StopReason::Other),
-            "incomplete" => draft.stopped_by_word(reason),
+            "incomplete" => draft.stopped_by_word(reason)?,
             "failed" => return Err(Failure::new(FailureClass::Server, "the provider reports an error, not which")),
             other => return Err(cut(&format!("the answer came when it was `{other}`"))),
         }

@@ -12,6 +12,7 @@ mod refusals;
 mod requests;
 mod round_trips;
 mod shapes;
+mod thinking;
 
 use std::sync::Arc;
 

@@ -3,14 +3,14 @@
 mod system_messages;
 
 use super::super::models::{knows_system_messages, maker, may_rest};
-use super::super::proof::{REDACTED, parted};
+use super::super::proof::{Parted, parted};
 use super::super::{INVOICE as INVOICE_KIND, SYSTEM};
-use super::Body;
+use super::{Body, is_forced};
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::original::{self, Draft, INVOICE, Setting, without_invoice};
 use crate::wire::request::Notes;
 use crate::wire::seal::{SOURCE, open};
-use crate::words::{ChatRequest, Dialect, Message, Note, Original, Payload, ToolChoice};
+use crate::words::{ChatRequest, Dialect, Message, Note, Original, Payload};
 
 /// The settings, and the fields that say them.
 const SETTINGS: &[Setting] = &[
@@ -47,9 +47,11 @@ pub(super) fn edited(
     // For a caller of this dialect the provider itself checks the range.
     notes.0.retain(|note| *note != Note::Converted("sampling.temperature"));
     let mut differing = original::differing(original, SETTINGS, ours, notes);
-    // Of a model that is not known its caller knows more: what it says of thinking and of effort stays.
-    differing.retain(|Setting(what, _)| traits.known || *what != WORD.0);
-    let efforts = differing.iter_mut().filter(|Setting(what, _)| *what == WORD.0 && stays);
+    // Of a model that is not known its caller knows more: what it says of thinking and of effort stays. Where it says
+    // nothing, one that thinks unasked is told not to, if it must be.
+    let rests = body.options.thinking.is_some() && !(traits.known || original.has("thinking"));
+    differing.retain(|Setting(what, _)| traits.known || rests || *what != WORD.0);
+    let efforts = differing.iter_mut().filter(|Setting(what, _)| *what == WORD.0 && stays && !rests);
     efforts.for_each(|setting| *setting = &WORD);
     if !original.has("max_tokens") {
         differing.extend(SETTINGS.iter().find(|Setting(what, _)| *what == "output_tokens_max"));
@@ -118,7 +120,7 @@ fn fits(original: &Original, body: &Body<'_>, is_anothers: &dyn Fn() -> bool) ->
     }
     // A model that is made to call a tool cannot think before that, and neither can one that does not get its earlier
     // thoughts.
-    let free = !matches!(body.request.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
+    let free = !is_forced(body.request);
     let may = match &*form {
         "disabled" => body.model.meant || may_rest(body.model.family),
         "adaptive" => free,
@@ -138,6 +140,8 @@ struct Parts<'b, 'a> {
     strict: bool,
     /// The system speaks within the conversation, which the target does not take.
     system_messages: bool,
+    /// A call came without a thought, or with one that the target cannot take, and it wants one: what stands for it.
+    echo: Option<&'static str>,
 }
 
 /// The beta that the scope of a cache mark needs; a server that does not know it refuses the scope.
@@ -154,10 +158,11 @@ impl<'b, 'a> Parts<'b, 'a> {
             sources: original.marks.sealed,
             strict: !body.flavour.holds_tools && body.request.tools.iter().any(|tool| tool.strict.is_some()),
             system_messages: !takes_system_messages(body) && has_system_messages(original, body.request),
+            echo: body.echo.filter(|_| body.request.messages.iter().any(calls)),
         };
         let looks =
             parts.invoice || parts.thoughts || parts.scopes || parts.sources || parts.strict || parts.system_messages;
-        let looks = looks || !body.names.is_empty();
+        let looks = looks || !body.names.is_empty() || parts.echo.is_some();
         looks.then_some(parts)
     }
 
@@ -190,6 +195,15 @@ impl<'b, 'a> Parts<'b, 'a> {
         for (at, message) in all.iter().enumerate() {
             let Some(mut blocks) = find(message, &["content"]).and_then(Array::of) else { continue };
             let content: Vec<&str> = blocks.items().collect();
+            let is = |block: &&str, kinds: &[&str]| {
+                find(block, &["type"]).and_then(text).is_some_and(|kind| kinds.contains(&&*kind))
+            };
+            // What stands for a thought that is missing before a call.
+            let calls = content.iter().any(|block| is(block, &["tool_use"]));
+            let mut echo = self
+                .echo
+                .filter(|_| calls)
+                .map(|thought| format!(r#"{{"type":"thinking","thinking":{},"signature":""}}"#, quoted(thought)));
             let mut left = 0;
             for (at, block) in content.iter().enumerate() {
                 if self.scopes {
@@ -199,10 +213,17 @@ impl<'b, 'a> Parts<'b, 'a> {
                 }
                 if self.block(block, edits) {
                     left += 1;
+                    echo.take_if(|_| is(block, &["thinking", "redacted_thinking"]));
                 } else {
                     notes.dropped("messages.reasoning");
-                    blocks.remove(at);
+                    match echo.take() {
+                        Some(unknown) => edits.replace(block, unknown),
+                        None => blocks.remove(at),
+                    }
                 }
+            }
+            if let (Some(unknown), Some(first)) = (echo, content.first()) {
+                edits.replace(&first[..0], unknown + ",");
             }
             // A message without content is refused.
             if left == 0 && !content.is_empty() {
@@ -244,11 +265,11 @@ impl<'b, 'a> Parts<'b, 'a> {
     /// Edits a block; tells whether it stays. A thought stays with the model that thought it.
     fn block<'m>(&self, block: &'m str, edits: &mut Edits<'m>) -> bool {
         let Some(kind) = find(block, &["type"]).and_then(text) else { return true };
-        let (field, redacted) = match &*kind {
+        let field = match &*kind {
             // Another's thought leaves here without a signature, and comes back so.
             "thinking" if self.checks() && !is_signed(block) => return false,
-            "thinking" => ("signature", ""),
-            "redacted_thinking" => ("data", REDACTED),
+            "thinking" => "signature",
+            "redacted_thinking" => "data",
             "tool_use" => {
                 self.rename(block, edits);
                 return true;
@@ -267,12 +288,12 @@ impl<'b, 'a> Parts<'b, 'a> {
             Some((_, proof)) if proof.dialect == Dialect::AnthropicMessages => (proof.data.into_string(), true),
             Some(_) => return false,
         };
-        let (made_by, rest) = parted(&data);
-        if made_by.is_some_and(|made_by| maker(family).is_none_or(|maker| maker != made_by)) {
+        let Parted { maker: made_by, data: rest, .. } = parted(&data);
+        if made_by.is_some_and(|made_by| maker(family).as_deref() != Some(made_by)) {
             return false;
         }
         if made_by.is_some() || is_sealed {
-            edits.replace(value, quoted(rest.strip_prefix(redacted).unwrap_or(rest)));
+            edits.replace(value, quoted(rest));
         }
         true
     }
@@ -293,6 +314,11 @@ impl<'b, 'a> Parts<'b, 'a> {
             edits.replace(value, quoted(sent));
         }
     }
+}
+
+/// Tells whether a message calls a tool.
+fn calls(message: &Message) -> bool {
+    matches!(message, Message::Assistant(parts) if parts.iter().any(|part| part.as_tool_call().is_some()))
 }
 
 /// Tells whether a target takes messages of the system within a conversation.

@@ -343,6 +343,29 @@ fn counts_cached_tokens_as_input_and_takes_totals_for_totals() {
             }))],
             [130, 5, 100, 20, 2],
         ),
+        // The whole prompt first, and its parts later: these are told of alone.
+        (
+            vec![
+                usage(json!({"input_tokens": 33_772})),
+                usage(
+                    json!({"input_tokens": 9, "cache_read_input_tokens": 30_008, "cache_creation_input_tokens": 3_755}),
+                ),
+            ],
+            [33_772, 1, 30_008, 3_755, 0],
+        ),
+        (
+            vec![usage(json!({"input_tokens": 0, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 0}))],
+            [3, 1, 3, 0, 0],
+        ),
+        (
+            vec![
+                usage(json!({"input_tokens": 10, "cache_read_input_tokens": 900, "cache_creation_input_tokens": 0})),
+                usage(json!({"input_tokens": 10, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 900})),
+                usage(json!({"input_tokens": 0, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0})),
+            ],
+            [910, 1, 0, 900, 0],
+        ),
+        (vec![usage(json!({"input_tokens": 1_000})), usage(json!({"input_tokens": 900}))], [900, 1, 0, 0, 0]),
         (
             vec![usage(json!({"cache_read_input_tokens": 100})), usage(json!({"input_tokens": 0, "output_tokens": 7}))],
             [103, 7, 100, 0, 0],

@@ -24,7 +24,8 @@ fn the_system_amid_a_conversation_moves_into_the_users_turn_where_it_is_not_hear
     let result = json!({"type": "tool_result", "tool_use_id": "x", "content": "r"});
     let (user, assistant) =
         (|said: Value| json!({"role": "user", "content": said}), json!({"role": "assistant", "content": "A"}));
-    let call = json!({"role": "assistant", "content": [{"type": "tool_use", "id": "x", "name": "f", "input": {}}]});
+    let call = json!({"role": "assistant", "content": [{"type": "thinking", "thinking": "H", "signature": "U0lH"},
+        {"type": "tool_use", "id": "x", "name": "f", "input": {}}]});
     let marked = json!([{"type": "text", "text": "S", "cache_control": mark}]);
     let goes = json!({"type": "text", "text": "<system>\nS\n</system>", "cache_control": mark});
     for (messages, expected) in [

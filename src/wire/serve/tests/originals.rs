@@ -1009,6 +1009,22 @@ fn parts_of_gemini_are_edited_one_by_one() {
 }
 
 #[test]
+fn vertex_ai_is_sent_no_ids_of_calls_by_callers_of_google_either() {
+    let body = json!({"contents": [
+        {"role": "user", "parts": [{"text": "x"}]},
+        {"role": "model", "parts": [{"functionCall": {"id": "c1", "name": "f", "args": {"id": 1}}}]},
+        {"role": "user", "parts": [{"functionResponse": {"id": "c1", "name": "f", "response": {"id": 1}}}]},
+    ]});
+    let to = |dialect| sent(CallerDialect::Gemini, &body, (dialect, "generic", "gemini-2.5-pro"), false).0;
+    assert_eq!(to(Dialect::Gemini), body, "Google's own address knows them");
+    let mut expected = body.clone();
+    for (at, name) in [(1_usize, "functionCall"), (2, "functionResponse")] {
+        expected["contents"][at]["parts"][0][name].as_object_mut().expect("an object").remove("id");
+    }
+    assert_eq!(to(Dialect::Vertex), expected);
+}
+
+#[test]
 fn a_chat_that_was_cut_loses_what_was_left_out_and_the_rest_stays_as_it_came() {
     use crate::policy::trim::TrimRange;
     let mut body = marked(CallerDialect::OpenAiChat);
