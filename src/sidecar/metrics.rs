@@ -219,7 +219,7 @@ impl Metrics {
             ),
             store_bytes: count(r, "standin_store_bytes", "How long the store's file is"),
             log_lines_lost: count(r, "standin_log_lines_lost", "Lines of the log that were not taken in time"),
-            refusals: count(r, "standin_refusals", "Requests refused before they were read"),
+            refusals: count(r, "standin_refusals", "Requests refused before they were calls"),
             targets: RwLock::default(),
             rendering: Mutex::new(()),
             log: OnceLock::new(),

@@ -46,6 +46,13 @@ impl Demanded {
     }
 }
 
+/// How much of a part is enough to find it in its body.
+const BEGIN_BYTES: usize = 96;
+
+fn begin(text: &str) -> String {
+    text[..text.floor_char_boundary(BEGIN_BYTES)].to_owned()
+}
+
 /// What stands for the rest of a conversation, which its provider keeps: without it another question would be asked.
 const THE_REST: [&str; 6] =
     ["previous_response_id", "conversation", "prompt", "item_reference", "compaction", "cachedContent"];
@@ -70,7 +77,7 @@ impl Demand {
 
     fn foreign(field: String, foreign: &Foreign) -> Option<Self> {
         let what = Demanded::Foreign(foreign.dialect, foreign.kind.clone());
-        (!foreign.optional).then(|| Self { field, what, begin: Shown(&foreign.json).to_string() })
+        (!foreign.optional).then(|| Self { field, what, begin: begin(&foreign.json) })
     }
 
     fn document(field: String, document: &Document) -> Option<Self> {
@@ -79,7 +86,7 @@ impl Demand {
             DocumentSource::Url(url) => (Demanded::DocumentUrl, url),
             DocumentSource::Base64 { media_type, data } => (Demanded::Document(Shown(media_type).to_string()), data),
         };
-        Some(Self { field, what, begin: Shown(text).to_string() })
+        Some(Self { field, what, begin: begin(text) })
     }
 }
 
@@ -126,7 +133,7 @@ impl ChatRequest {
                     UserPart::Foreign(foreign) => demands.extend(Demand::foreign(place(part), foreign)),
                     UserPart::Document(document) => demands.extend(Demand::document(place(part), document)),
                     UserPart::Audio(audio) => {
-                        let (what, begin) = (Demanded::Audio, Shown(&audio.data).to_string());
+                        let (what, begin) = (Demanded::Audio, begin(&audio.data));
                         demands.push(Demand { field: place(part), what, begin });
                     }
                 }

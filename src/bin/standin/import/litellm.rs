@@ -166,7 +166,7 @@ fn deployment<'g>(
             Some("responses") if wants_responses => out.kept(given, "dialect \"openai-responses\" of its provider"),
             Some("responses") => out.changed(given, "conversations, in its provider's own dialect"),
             _ => {
-                let meant = meant(mode.unwrap_or_default(), ["chat", "responses", "completion", "embedding"]);
+                let meant = meant(mode.unwrap_or_default(), ["chat", "responses", "embedding"]);
                 out.lost(given, format!("is no known kind of work, and is served as conversations; {meant}"));
             }
         }
