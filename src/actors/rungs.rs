@@ -56,8 +56,8 @@ impl Driver {
         }
     }
 
-    /// Tells whether it has an answer that its provider itself calls a failure: rather than to take less, that is passed
-    /// on unchanged.
+    /// Tells whether it has an answer that its provider itself calls a failure: rather than to take less, that is
+    /// passed on unchanged.
     fn has_failed_answer(&self) -> bool {
         self.ended.iter().any(|ended| ended.answer.is_some())
     }
