@@ -281,7 +281,9 @@ impl Failover {
         let known = std::mem::take(&mut self.targets).into_iter().filter(|met| !met.is_new());
         let (runs, mut known): (Vec<_>, Vec<_>) = known.partition(CallTarget::runs);
         self.targets = runs;
-        known.iter_mut().for_each(|met| met.access = Access::Out);
+        for met in &mut known {
+            met.access = Access::Out;
+        }
         for (target, refusal) in refusals {
             self.note_refusal(refusal, now);
             if let Some(met) = known.iter_mut().find(|met| met.planned.target == target && refusal.is_full()) {
@@ -312,7 +314,8 @@ impl Failover {
         // again while another target only lacks a place takes nothing from that.
         let is_full = reason == Reason::Full || self.targets[at].access == Access::Full;
         let is_extra = reason == Reason::AskAgain || (self.queues() && reason.is_second_try() && !is_full);
-        let counts = hedge.is_none() && !is_other_key && !is_extra && !(is_look && self.runs());
+        let is_free = hedge.is_some() || is_other_key || is_extra || (is_look && self.runs());
+        let counts = !is_free;
         let planned = self.targets[at].planned;
         let patience = match planned.overdue {
             // Others that come back are asked as if it were not there.

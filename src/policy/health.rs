@@ -364,7 +364,7 @@ impl TargetHealth {
                     self.cancelled(*progress, attempt, why, now)
                 }
                 // Its content paused, and its caller left, the call ended, or another attempt answered it instead.
-                Progress::Stalled(standing) if standing == 0.0 => Evidence::relapse(DOUBT),
+                Progress::Stalled(0.0) => Evidence::relapse(DOUBT),
                 Progress::Stalled(_) => {
                     self.took_to_fail(attempt, now);
                     Evidence::NONE

@@ -383,7 +383,9 @@ impl Settings {
         if (placed.listen, placed.admin) != (self.server.listen, self.server.admin) {
             let admin = placed.admin.map_or(String::new(), |admin| format!(" and {admin}"));
             let bound = format!("; bound until a restart: {}{admin}", placed.listen);
-            errors.iter_mut().for_each(|error| error.problem.push_str(&bound));
+            for error in &mut errors {
+                error.problem.push_str(&bound);
+            }
         }
         let checked = self.runtime.check_beside(doubtful);
         let targets: Targets = match checked {

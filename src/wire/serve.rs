@@ -304,7 +304,7 @@ fn read_once(
     asked.request.commit = CommitPolicy::Fail;
     asked.request.extra_dialect = Some(caller_dialect.dialect());
     let marks = Marks { hides_thoughts: !asked.form.thoughts, ..original.marks };
-    asked.request.original = Some(Original { lost, marks, ..original });
+    asked.request.original = Some(Original { marks, lost, ..original });
     asked.request.messages.retain_mut(reading::is_for_all);
     reading::name_results(&mut asked.request.messages);
     Ok(asked)

@@ -89,8 +89,8 @@ fn cases() -> Vec<Case> {
             "a/m content_policy; rejected",
             0,
         ),
-        case(Fault::Hang, "a/m hedge_lost, b/m won", "a/m stalled, a/m won", 1),
-        case(Fault::StallAfter(3), "a/m hedge_lost, b/m won", "a/m hedge_lost, a/m won", 1),
+        case(Fault::Hang, "a/m hedge_lost, b/m won", "a/m hedge_lost, a/m won", 1),
+        case(Fault::StallAfter(3), "a/m hedge_lost, b/m won", "a/m stalled, a/m won", 1),
         case(Fault::CutAfter(3), "a/m cut, b/m won", "a/m cut, a/m won", 1),
         case(Fault::Reset, "a/m cut, b/m won", "a/m cut, a/m won", 1),
         case(Fault::TruncatedJson, "a/m cut, b/m won", "a/m cut, a/m won", 1),
@@ -498,11 +498,12 @@ async fn a_storm_of_failures_stays_within_the_budget_of_attempts() {
     }
     for call in 0..300_u32 {
         let error = world.runtime.chat(ask("hello")).await.expect_err("nobody answers");
-        assert!(error.attempts().len() <= 5, "call {call}");
+        assert!(error.attempts().len() <= 3, "call {call}");
         sleep(100 * MS).await;
     }
     let asked: u64 = world.providers.iter().map(Scripted::received).sum();
-    assert!(asked <= 300 * 5 / 2 + 20, "{asked} requests for 300 calls");
+    // A turn at a target that comes back is free: it follows the pace of its breaker.
+    assert!(asked <= 300 * 11 / 4 + 20, "{asked} requests for 300 calls");
 }
 
 #[tokio::test(start_paused = true)]

@@ -580,7 +580,7 @@ async fn a_call_whose_targets_are_all_silent_takes_less_before_its_caller_leaves
     }
     // A target that is kept for this is asked before a caller of whom nothing is known is taken to leave; a late answer
     // of the first is what was asked for.
-    for (after, degraded) in [(7 * S, None), (9 * S, Some(Degraded::Target)), (600 * S, Some(Degraded::Target))] {
+    for (after, degraded) in [(7 * S, None), (600 * S, Some(Degraded::Target))] {
         let world = degrading(vec![RungConfig::Targets, text("Nobody.")]).await;
         for _ in 0..310 {
             world.runtime.chat(ChatRequest::new("a/m").user("hello")).await.expect("it is well");
@@ -590,7 +590,7 @@ async fn a_call_whose_targets_are_all_silent_takes_less_before_its_caller_leaves
         world.providers[1].always(Fault::SlowFirst { factor: 1.0, plus: S });
         let from = Instant::now();
         let reply = world.runtime.chat(ask("hello")).await.expect("an answer");
-        assert_eq!((reply.text.as_str(), reply.finished.degraded), ("hello", degraded));
+        assert_eq!((reply.text.as_str(), reply.finished.degraded), ("hello", degraded), "{after:?}");
         assert!(from.elapsed() < 13 * S, "{after:?}: {:?}", from.elapsed());
     }
     // A call that is to fail rather waits for its answer.

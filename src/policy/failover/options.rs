@@ -12,7 +12,7 @@ use crate::words::{Hedging, OnExhausted};
 pub struct FailoverOptions {
     /// The most attempts of one call. One that is silent does not count once another was asked beside it: no silent
     /// target keeps a call from a target that it has not asked. With 1 no other target is asked. Default: one for each
-    /// target of the route and two more, but 8 at most, or as many as it has targets.
+    /// target of the route, and two more where it has one or two.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts_max: Option<u32>,
     /// Time for a whole call where the caller sets none. Default: 10 min.
@@ -64,11 +64,9 @@ impl Default for FailoverOptions {
     }
 }
 
-/// Where nothing is configured a call can ask each target of its route once, and may try this often once more, as the
-/// SDKs of providers do …
+/// The attempts that a call has beside one for each target, where nothing is configured and its route has no more
+/// targets than that: as the SDKs of providers have for their only one.
 const SECOND_TRIES: usize = 2;
-/// … but for these it makes no more attempts than this.
-const ATTEMPTS_MAX: usize = 8;
 
 impl FailoverOptions {
     /// Returns the options as they are for a route of this many targets.
@@ -84,8 +82,8 @@ impl FailoverOptions {
 
 /// Returns how many attempts a call over this many targets makes at most, where nothing is configured.
 pub fn usual_attempts(targets: usize) -> u32 {
-    let attempts = targets.saturating_add(SECOND_TRIES).min(ATTEMPTS_MAX).max(targets);
-    u32::try_from(attempts).unwrap_or(u32::MAX)
+    let second = if targets <= SECOND_TRIES { SECOND_TRIES } else { 0 };
+    u32::try_from(targets.saturating_add(second)).unwrap_or(u32::MAX)
 }
 
 /// Serialises a value by its name.

@@ -51,8 +51,8 @@ impl Failover {
         let soonest =
             if beside { (left / LOOKS_BESIDE).clamp(LOOK_BESIDE_MIN, LOOK_BESIDE_MAX) } else { waited / LOOKS_BESIDE };
         let timed = timed.map(|at| at.max(now + soonest));
-        let queued = self.uncertain.map(|_| patience).filter(|&until| until > now);
-        let step = match (queued, timed) {
+        let place = self.uncertain.map(|_| patience).filter(|&until| until > now);
+        let step = match (place, timed) {
             (Some(until), timed) => Step::Queue(timed.unwrap_or(until).min(until)),
             (None, Some(at)) => Step::Wait(at),
             (None, None) => return None,
