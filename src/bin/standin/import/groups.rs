@@ -61,7 +61,7 @@ pub fn weights(deployments: &[Deployment<'_>], out: &mut Outcome) -> Vec<Option<
     weights
 }
 
-/// LiteLLM's strategies.
+/// `LiteLLM`'s strategies.
 const STRATEGIES: [&str; 6] = [
     "simple-shuffle",
     "least-busy",
