@@ -30,7 +30,7 @@ use crate::policy::restart::RestartOptions;
 use crate::spec::{Layout, Limits, ProviderSpec, RouteSpec, Setup};
 use crate::wire::AnswerMax;
 use crate::words::names::fault;
-use crate::words::{Capabilities, ConfigError, ConfigErrors, Date, Durable, ModelClass, Price, TargetId};
+use crate::words::{Capabilities, ConfigError, ConfigErrors, Date, Dialect, Durable, ModelClass, Price, TargetId};
 
 #[cfg(feature = "sidecar")]
 use crate::words::OnExhausted;
@@ -73,6 +73,10 @@ const CALLS_MAX: usize = u32::MAX as usize;
 pub struct Described {
     /// Which target it is.
     pub id: TargetId,
+    /// The dialect that it is asked in.
+    pub dialect: Dialect,
+    /// The flavour of that dialect.
+    pub flavour: &'static str,
     /// Its price, if it is known.
     pub price: Option<Price>,
     /// Its kind, its abilities and its limits.
@@ -187,9 +191,14 @@ impl Config {
     /// All errors; each names its field.
     pub fn describe_by(&self, list: &PriceList) -> Result<Vec<Described>, ConfigErrors> {
         let (_, setup) = self.check()?;
-        let targets = setup.providers.into_iter().flat_map(|provider| provider.targets);
+        let targets = setup.providers.into_iter().flat_map(|provider| {
+            let spoken = (provider.dialect, provider.flavour.name);
+            provider.targets.into_iter().map(move |target| (spoken, target))
+        });
         Ok(targets
-            .map(|target| Described {
+            .map(|((dialect, flavour), target)| Described {
+                dialect,
+                flavour,
                 price: target.listing.and_then(|listing| list.price(&listing)).or(target.price),
                 id: target.id,
                 capabilities: target.capabilities,
@@ -200,10 +209,12 @@ impl Config {
     }
 
     /// Returns what is probably a slip: a model's name that is nearly a known one, the name of a variable where a key
-    /// should be. Nothing of it is an error.
+    /// should be, a target that is never asked. Nothing of it is an error.
     pub fn slips(&self) -> Vec<ConfigError> {
         let priced = self.prices.file.is_some() || self.prices.url.is_some();
-        self.providers.iter().flat_map(|(name, provider)| slips::slips(name, provider, priced)).collect()
+        let of_providers = self.providers.iter().flat_map(|(name, provider)| slips::slips(name, provider, priced));
+        let of_routes = self.routes.iter().filter_map(|(name, route)| route.unreached(name, &self.failover));
+        of_providers.chain(of_routes).collect()
     }
 
     /// Returns how calls by a name go on that no target can answer.
@@ -212,8 +223,8 @@ impl Config {
         let leads = |name: &&str| self.aliases.get(*name).map(String::as_str);
         // Aliases in a circle are refused before.
         let name = std::iter::successors(Some(name), leads).take(self.aliases.len() + 1).last().unwrap_or(name);
-        let own = self.routes.get(name).and_then(|route| route.failover.as_ref());
-        own.unwrap_or(&self.failover).on_exhausted
+        let own = self.routes.get(name).and_then(|route| route.failover.on_exhausted);
+        own.unwrap_or(self.failover.on_exhausted)
     }
 
     /// Checks everything and returns the specification that the runtime runs.

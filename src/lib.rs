@@ -115,10 +115,10 @@ pub use words::{
     ChatRequest, CommitPolicy, ConfigError, ConfigErrors, Date, Degraded, Demand, Demanded, Dialect, Document,
     DocumentSource, Drift, DriftKind, Durable, Effort, EmbedRequest, Embeddings, Error, Event, Failure, FailureClass,
     Finished, Foreign, Gauge, Hedging, Hint, HintSource, Hold, Image, Json, Limits, Marks, Message, ModelClass,
-    ModelKind, NAME_BYTES_MAX, NoCallId, Note, OnExhausted, Original, OverBudget, Payload, Piece, Price, PriceTier,
-    Priority, Proof, Rates, Reasoning, Reply, ReplyEvent, Reported, Reset, ResponseFormat, RetryAfter, Rule, Sampling,
-    Scope, Secret, Source, StopReason, TargetId, Text, Tool, ToolCall, ToolChoice, ToolResult, UnavailableTarget,
-    UnknownName, Unread, Usage, UserPart,
+    ModelKind, NAME_BYTES_MAX, NoCallId, NoTarget, Note, OnExhausted, Original, OverBudget, Payload, Piece, Price,
+    PriceTier, Priority, Proof, Rates, Reasoning, Reply, ReplyEvent, Reported, Reset, ResponseFormat, RetryAfter, Rule,
+    Sampling, Scope, Secret, Source, StopReason, TargetId, Text, Tool, ToolCall, ToolChoice, ToolResult,
+    UnavailableTarget, UnknownName, Unread, Usage, UserPart,
 };
 
 /// The health of targets: breakers, gates, measured times; and the options that they are judged by.
@@ -134,7 +134,7 @@ pub mod health {
 
 /// How a route chooses and how long a call tries, and the reason for a target's place in a plan.
 pub mod routing {
-    pub use crate::policy::failover::FailoverOptions;
+    pub use crate::policy::failover::{FailoverOptions, RouteFailover};
     pub use crate::policy::routing::{
         ForeignParts, Percentile, Pick, PickReason, Plan, RouteOptions, Score, SecondValue, Skip, SkipReason, Sticky,
         Strategy,

@@ -340,7 +340,8 @@ impl Builder {
     }
 
     /// Starts the runtime linked under an actor of the user's, which is told when it ends; when that actor stops, the
-    /// runtime stops, too.
+    /// runtime stops, too. A planned drain ends it as well, and `ractor`'s usual `handle_supervisor_evt` stops an actor
+    /// whose child has ended: an actor that is to outlive its runtime needs a handler of its own.
     ///
     /// # Errors
     /// If a field of the configuration is not valid, or the supervisor is stopping.

@@ -24,7 +24,7 @@ use http_body::{Frame, SizeHint};
 use reqwest::Url;
 
 use crate::words::locks::{read_lock, write_lock};
-use crate::words::{ChatRequest, Payload};
+use crate::words::{ChatRequest, ConfigError, Payload};
 
 pub use error::TransportError;
 
@@ -170,10 +170,10 @@ impl Http {
     /// Returns a transport with a connection pool of its own.
     ///
     /// # Errors
-    /// If the proxy's address or the certificate cannot be read: the option's name, and what is wrong with it.
-    pub fn new(options: &TransportOptions) -> Result<Self, (&'static str, String)> {
-        proxy(options).map_err(|problem| ("proxy", problem))?;
-        certificates(options).map_err(|problem| ("ca_pem", problem))?;
+    /// If the proxy's address or the certificate cannot be read; it names the option.
+    pub fn new(options: &TransportOptions) -> Result<Self, ConfigError> {
+        proxy(options).map_err(|problem| ConfigError::new("proxy", problem))?;
+        certificates(options).map_err(|problem| ConfigError::new("ca_pem", problem))?;
         Ok(Self { options: options.clone(), client: OnceLock::new(), addresses: RwLock::default() })
     }
 
@@ -334,6 +334,8 @@ fn no_head(error: &reqwest::Error) -> TransportError {
     if error.is_connect() {
         return if is_local_shortage(error, &text) {
             TransportError::LocalShortage(text)
+        } else if text.contains("InvalidContentType") {
+            TransportError::Connect(format!("{text}; no TLS is spoken there: is it http instead of https?"))
         } else {
             TransportError::Connect(text)
         };

@@ -202,7 +202,7 @@ impl PriceLocation {
 
 /// Asks an address for its list.
 async fn fetch(url: &str, spec: &PricesSpec) -> Result<Vec<u8>, String> {
-    let http = Http::new(&spec.transport).map_err(|(_, problem)| problem)?;
+    let http = Http::new(&spec.transport).map_err(|error| error.problem)?;
     let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
     // What is wrong with an address may repeat it.
     let response = http.get(url.to_owned(), headers).await.map_err(|_| "cannot be reached".to_owned())?;

@@ -41,7 +41,11 @@ pub(super) fn base_path(
             meant(cut.is_some(), cut.unwrap_or_default().to_owned())
         }
         (DialectConfig::Anthropic, _) => meant(!has_version(path), format!("{base_url}/v1")),
-        (DialectConfig::Gemini, _) => meant(!has_version(path), format!("{base_url}/v1beta")),
+        // Google has an address for OpenAI's dialect below its own.
+        (DialectConfig::Gemini, _) => match base_url.strip_suffix("/openai") {
+            Some(own) => BasePath::Meant(own.to_owned()),
+            None => meant(!has_version(path), format!("{base_url}/v1beta")),
+        },
         // What follows the resource is added to it.
         (_, "azure-deployments") => match path.split_once("/openai") {
             Some((before, _)) => BasePath::Meant(format!("{origin}{before}")),
@@ -141,13 +145,21 @@ mod tests {
             ),
             // A proxy may be anywhere.
             ("groq", "https://proxy.example", ["groq", "", ""], None),
+            ("anthropic", "https://proxy.example", ["", "", ""], Some("https://proxy.example/v1")),
+            ("azure", "https://r.openai.azure.com", ["", "", ""], None),
             ("x", "https://proxy.example", ["", "", "anthropic"], Some("https://proxy.example/v1")),
             ("x", "https://api.anthropic.com", ["", "", ""], Some("https://api.anthropic.com/v1")),
             (
                 "gemini",
                 "https://generativelanguage.googleapis.com",
-                ["", "", ""],
+                ["", "", "openai-chat"],
                 Some("https://generativelanguage.googleapis.com/v1beta/openai"),
+            ),
+            (
+                "gemini",
+                "https://generativelanguage.googleapis.com/v1beta/openai",
+                ["", "", ""],
+                Some("https://generativelanguage.googleapis.com/v1beta"),
             ),
             (
                 "gemini",

@@ -151,7 +151,7 @@ impl ModelConfig {
             ("output_tokens_max", self.output_tokens_max),
         ] {
             if number == Some(0) {
-                errors.push(ConfigError::new(at(name), "must be 1 or more; leave it out for no limit"));
+                errors.push(ConfigError::new(at(name), "must be 1 or more; leave it out for the usual one"));
             }
         }
         if self.same_as.as_deref().is_some_and(|name| name.trim().is_empty()) {

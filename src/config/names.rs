@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Display;
 
 use super::provider::ProviderConfig;
+use crate::catalog;
 use crate::spec::{Layout, ProviderSpec, Setup};
-use crate::words::{ConfigError, TargetId, meant};
+use crate::words::{ConfigError, ModelKind, TargetId, meant};
 
 /// The names that a configuration gives, whether or not what they name is valid.
 pub(crate) struct WrittenNames<'a> {
@@ -66,7 +67,18 @@ impl<'a> WrittenNames<'a> {
 
     /// Says that a name is no target, and which was probably meant.
     fn no_target(&self, name: &str, what: &str) -> String {
-        format!("is no known {what}; {}", meant(name, self.targets()))
+        let meant = meant(name, self.targets());
+        let is_left_out = |(provider, model): &(&str, &str)| {
+            let is_model = catalog::find(model).is_some() || catalog::kind(model) == ModelKind::Embedding;
+            is_model && self.targets().any(|known| known.split_once('/').is_some_and(|(own, _)| own == *provider))
+        };
+        match name.split_once('/').filter(is_left_out) {
+            Some((provider, model)) => format!(
+                "is not served: a provider serves what its `models` name, or its vendor's models that chat where they \
+                 name none; add `models.\"{model}\" = {{}}` to `{provider}`, beside all others that are used; {meant}"
+            ),
+            None => format!("is no known {what}; {meant}"),
+        }
     }
 }
 
@@ -196,6 +208,26 @@ mod tests {
         config.providers.insert("openai".into(), ProviderConfig::openai().key("k").model("gpt-5.4-mini"));
         config.routes.clear();
         assert_eq!(named(&config), ["openai/gpt-5.4-mini"]);
+    }
+
+    #[test]
+    fn a_model_that_is_not_served_because_others_are_named_is_told_so() {
+        let with = |provider: ProviderConfig, target: &str| {
+            let route = RouteConfig::new([target]);
+            let providers = [("openai".to_owned(), provider.key("k"))].into();
+            let config = Config { providers, routes: [("smart".to_owned(), route)].into(), ..Config::default() };
+            config.check().err().map(|errors| errors.to_string()).unwrap_or_default()
+        };
+        for (provider, target, is_told) in [
+            (ProviderConfig::openai().model("gpt-5.4-nano"), "openai/gpt-5.4-mini", true),
+            (ProviderConfig::openai(), "openai/text-embedding-3-small", true),
+            (ProviderConfig::openai(), "openai/gpt-5.4-minni", false),
+            (ProviderConfig::openai(), "openia/gpt-5.4-mini", false),
+        ] {
+            let said = with(provider, target);
+            assert_eq!(said.contains("is not served: "), is_told, "{said}");
+            assert_eq!(said.contains("is no known `provider/model`"), !is_told, "{said}");
+        }
     }
 
     #[test]

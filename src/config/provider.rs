@@ -25,7 +25,7 @@ use crate::policy::restart::RestartOptions;
 use crate::spec::{BasePath, KeySpec, ProviderSpec, ProviderTransport, TargetSpec};
 use crate::transport::{Transport, TransportOptions};
 use crate::wire::authorize;
-use crate::wire::flavour::{Flavour, percent_encoded};
+use crate::wire::flavour::{Flavour, GENERIC, percent_encoded};
 use crate::words::{ChatRequest, ConfigError, Failure, Secret, TargetId, header, meant};
 
 /// One provider: an account at a base URL. Its default is the preset of the name that it gets.
@@ -33,7 +33,7 @@ use crate::words::{ChatRequest, ConfigError, Failure, Secret, TargetId, header, 
 #[serde(default, deny_unknown_fields)]
 pub struct ProviderConfig {
     /// Which known provider it is, by name (`openai`, `anthropic`, …: [`presets`](super::presets())), which gives
-    /// everything that is not set here. Default for a provider without a base URL: the preset of its own name.
+    /// everything that is not set here. Default: the preset of its own name, where there is one.
     pub preset: Option<String>,
     /// The resource's name at Azure.
     pub resource: Option<String>,
@@ -126,7 +126,8 @@ impl fmt::Debug for ProviderConfig {
 }
 
 impl ProviderConfig {
-    /// Returns a provider at a base URL that speaks OpenAI's chat completions.
+    /// Returns a provider at a base URL. It speaks OpenAI's chat completions, unless it gets the name of a
+    /// [preset](super::presets()), which then says what is not set.
     pub fn new(base_url: impl Into<String>) -> Self {
         Self { base_url: Some(base_url.into()), ..Self::default() }
     }
@@ -274,7 +275,7 @@ impl ProviderConfig {
     }
 
     /// Adds a key that is read from a variable of the environment when it is first needed. Without that variable this
-    /// provider is skipped, and errors name the variable.
+    /// provider is skipped, and errors say that it is not set; they do not repeat its name.
     #[must_use]
     pub fn key_env(self, variable: impl Into<String>) -> Self {
         self.key_from(KeyConfig::env(variable))
@@ -337,7 +338,7 @@ impl ProviderConfig {
             None => ProviderTransport::Http(self.transport.clone()),
         };
         self.check_options(&at, errors);
-        let models = match self.served(name, preset, dialect, &at) {
+        let models = match self.served(preset, dialect, &at) {
             Ok(models) => models,
             Err(error) => {
                 errors.push(error);
@@ -486,14 +487,12 @@ impl ProviderConfig {
         match (&self.preset, Preset::named(self.preset.as_deref().unwrap_or(name))) {
             (Some(_), Some(preset)) => Ok(Some(preset)),
             (Some(unknown), None) => refuse("preset", format!("is unknown; {}", known(unknown))),
-            (None, preset) if self.base_url.is_none() => match preset {
-                Some(preset) => Ok(Some(preset)),
-                None => refuse(
-                    "base_url",
-                    format!("is not set, and no preset is named `{name}`: set it, or `preset`; {}", known(name)),
-                ),
-            },
-            (None, _) => Ok(None),
+            (None, None) if self.base_url.is_none() => refuse(
+                "base_url",
+                format!("is not set, and no preset is named `{name}`: set it, or `preset`; {}", known(name)),
+            ),
+            // A function of this program is what it is, whatever it is called.
+            (None, preset) => Ok(preset.filter(|_| self.dialect != Some(DialectConfig::Function))),
         }
     }
 
@@ -535,24 +534,19 @@ impl ProviderConfig {
     /// Returns its models: those that are named, else all of its preset's vendor.
     fn served(
         &self,
-        name: &str,
         preset: Option<&Preset>,
         dialect: DialectConfig,
         at: &dyn Fn(&str) -> String,
     ) -> Result<Cow<'_, BTreeMap<String, ModelConfig>>, ConfigError> {
         const NAME_THEM: &str = "as `models.\"NAME\" = {}`: each by its name there";
-        let problem = match (preset, Preset::named(name)) {
+        let problem = match preset {
             _ if !self.models.is_empty() => return Ok(Cow::Borrowed(&self.models)),
-            (Some(preset), _) if preset.serves.is_some() => {
+            Some(preset) if preset.serves.is_some() => {
                 let own = preset.models(dialect).map(|id| (id.to_owned(), ModelConfig::default()));
                 return Ok(Cow::Owned(own.collect()));
             }
-            (Some(preset), _) => format!("is empty; `{}` serves only models that are named, {NAME_THEM}", preset.name),
-            (None, Some(preset)) if preset.serves.is_some() => format!(
-                "is empty; name what this `base_url` serves, {NAME_THEM}; or set `preset = \"{name}\"`, if it serves the \
-                 same models as `{name}` itself"
-            ),
-            (None, _) => format!("is empty; name what this `base_url` serves, {NAME_THEM}"),
+            Some(preset) => format!("is empty; `{}` serves only models that are named, {NAME_THEM}", preset.name),
+            None => format!("is empty; name what this `base_url` serves, {NAME_THEM}"),
         };
         Err(ConfigError::new(at("models"), problem))
     }
@@ -582,9 +576,13 @@ impl ProviderConfig {
     fn flavour(&self, preset: Option<&Preset>, base_url: &str) -> Option<&'static Flavour> {
         match (self.flavour.as_deref().or(preset.and_then(|preset| preset.flavour)), preset) {
             (Some(name), _) => Flavour::named(name),
-            // A preset keeps its flavour behind another address, a proxy's for one.
-            (None, Some(preset)) => Some(Flavour::at(preset.base_url)),
-            (None, None) => Some(Flavour::at(base_url)),
+            (None, preset) => {
+                // A preset keeps its flavour behind another address, a proxy's for one. An address that tells says more
+                // than a name that is only the provider's own.
+                let of_host = Flavour::at(base_url);
+                let kept = preset.filter(|_| self.preset.is_some() || of_host.name == GENERIC.name);
+                Some(kept.map_or(of_host, |preset| Flavour::at(preset.base_url)))
+            }
         }
     }
 

@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::names::KnownNames;
 use super::times::{check_time, check_wait};
-use crate::policy::failover::FailoverOptions;
-use crate::policy::routing::{ForeignParts, RouteOptions};
+use crate::policy::failover::{FailoverOptions, RouteFailover};
+use crate::policy::routing::{ForeignParts, RouteOptions, Strategy};
 use crate::policy::stale::StaleOptions;
 use crate::policy::trim::OverWindow;
 use crate::spec::{MemberSpec, RouteSpec, Rung, TargetSpec};
@@ -25,8 +25,8 @@ pub struct RouteConfig {
     pub targets: Vec<MemberConfig>,
     /// Options of its choice.
     pub options: RouteOptions,
-    /// How long and how often its calls may try. Default: the configuration's `failover`.
-    pub failover: Option<FailoverOptions>,
+    /// How long and how often its calls may try. Default of each field: the configuration's `failover`.
+    pub failover: RouteFailover,
     /// Labels that a target must carry to serve it.
     pub labels: Vec<String>,
     /// How a conversation is treated that does not fit a target's window: `skip` asks other targets, `trim` leaves out
@@ -140,36 +140,51 @@ impl<'de> Visitor<'de> for MemberVisitor {
     }
 }
 
-impl From<&str> for MemberConfig {
-    fn from(target: &str) -> Self {
-        Self { target: target.to_owned(), tier: 0, weight: 1.0, degraded: false }
+impl<S: Into<String>> From<S> for MemberConfig {
+    fn from(target: S) -> Self {
+        Self { target: target.into(), tier: 0, weight: 1.0, degraded: false }
     }
 }
 
 impl RouteConfig {
     /// Returns a route over some targets, `provider/model` each, with the adaptive strategy.
-    pub fn new<'a>(targets: impl IntoIterator<Item = &'a str>) -> Self {
-        Self { targets: targets.into_iter().map(Into::into).collect(), ..Self::default() }
+    pub fn new<T: Into<String>>(targets: impl IntoIterator<Item = T>) -> Self {
+        Self { targets: targets.into_iter().map(MemberConfig::from).collect(), ..Self::default() }
     }
 
     /// Adds targets to a tier: they serve when those of lower tiers cannot. Those of [`new`](Self::new) are of tier 0.
     #[must_use]
-    pub fn tier<'a>(mut self, tier: u8, targets: impl IntoIterator<Item = &'a str>) -> Self {
-        self.targets.extend(targets.into_iter().map(|target| MemberConfig { tier, ..target.into() }));
+    pub fn tier<T: Into<String>>(mut self, tier: u8, targets: impl IntoIterator<Item = T>) -> Self {
+        self.targets.extend(targets.into_iter().map(|target| MemberConfig { tier, ..MemberConfig::from(target) }));
+        self
+    }
+
+    /// Sets how a target is chosen.
+    #[must_use]
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.options.strategy = strategy;
         self
     }
 
     /// Sets how a call goes on that no target can answer now, and leaves the rest of `failover` as it is.
     #[must_use]
     pub fn on_exhausted(mut self, on_exhausted: OnExhausted) -> Self {
-        self.failover.get_or_insert_default().on_exhausted = on_exhausted;
+        self.failover.on_exhausted = Some(on_exhausted);
         self
     }
 
     /// Adds targets that are asked only where no other can answer, and the call takes less: `on_exhausted = "degrade"`.
     #[must_use]
-    pub fn degraded<'a>(mut self, targets: impl IntoIterator<Item = &'a str>) -> Self {
-        self.targets.extend(targets.into_iter().map(|target| MemberConfig { degraded: true, ..target.into() }));
+    pub fn degraded<T: Into<String>>(mut self, targets: impl IntoIterator<Item = T>) -> Self {
+        self.targets
+            .extend(targets.into_iter().map(|target| MemberConfig { degraded: true, ..MemberConfig::from(target) }));
+        self
+    }
+
+    /// Adds a target with its settings, as `MemberConfig { weight: 2.0, .."openai/gpt-5-mini".into() }`.
+    #[must_use]
+    pub fn target(mut self, target: impl Into<MemberConfig>) -> Self {
+        self.targets.push(target.into());
         self
     }
 
@@ -197,9 +212,8 @@ impl RouteConfig {
             errors.push(ConfigError::new(at("targets"), problem));
         }
         errors.extend(self.options.check(&at("options")));
-        if let Some(failover) = &self.failover {
-            check_failover(&at("failover"), failover, errors);
-        }
+        // What the runtime says is checked there.
+        check_failover(&at("failover"), &self.failover.over(&FailoverOptions::default()), errors);
         let embedding = |target: &TargetSpec| target.capabilities.kind == ModelKind::Embedding;
         let mut embeds: Option<&TargetSpec> = None;
         let mut members: Vec<MemberSpec> = Vec::with_capacity(self.targets.len());
@@ -246,7 +260,7 @@ impl RouteConfig {
         (errors.len() == before && !unknown).then(|| RouteSpec {
             name: name.into(),
             options: self.options,
-            failover: self.failover.as_ref().unwrap_or(failover).clone().of_route(first),
+            failover: self.failover.over(failover).of_route(first),
             members,
             labels: known.setup.layout.labels(&self.labels),
             over_window: self.over_window,
@@ -276,6 +290,19 @@ impl RouteConfig {
             None => "no target of the route carries all of them, so that none would be asked".to_owned(),
         };
         errors.push(ConfigError::new(at, problem));
+    }
+
+    /// Returns a doubt about rungs and degraded targets that none of its calls reaches by itself.
+    pub(super) fn unreached(&self, name: &str, failover: &FailoverOptions) -> Option<ConfigError> {
+        let field = match self.targets.iter().position(|member| member.degraded) {
+            Some(place) => format!("routes.{name}.targets[{place}].degraded"),
+            None if !self.degrade.is_empty() => format!("routes.{name}.degrade"),
+            None => return None,
+        };
+        let degrades = self.failover.over(failover).on_exhausted == OnExhausted::Degrade;
+        let problem = "is reached only by calls that ask to degrade; for all calls of the route set \
+                       `failover.on_exhausted = \"degrade\"`";
+        (!degrades).then(|| ConfigError::new(field, problem))
     }
 
     /// Returns the rungs: those that are named, else the targets that are marked.
@@ -318,7 +345,7 @@ impl RouteConfig {
                 _ => {}
             }
         }
-        let degrades = self.failover.as_ref().is_some_and(|own| own.on_exhausted == OnExhausted::Degrade);
+        let degrades = self.failover.on_exhausted == Some(OnExhausted::Degrade);
         if degrades && marked == 0 && self.degrade.is_empty() {
             let problem = "is `degrade`, and there is nothing to degrade to; mark a target with `degraded = true`, or add \
                            `degrade = [{ text = \"…\" }]` to the route";

@@ -51,7 +51,9 @@ mod waits;
 mod beside;
 
 use after::{Consequence, first_look, is_own, refusal_rank};
-pub use options::{FailoverOptions, usual_attempts};
+#[cfg(feature = "internals")]
+pub use options::usual_attempts;
+pub use options::{FailoverOptions, RouteFailover};
 pub use step::{GiveUp, Planned, Step, Try};
 use target_state::{Access, CallTarget, Reason, TargetState, UntimedWait};
 

@@ -100,6 +100,8 @@ pub(super) struct Client {
 pub(super) enum Denied {
     /// No key came, or an unknown one.
     Unknown,
+    /// A key came that opens the operators' addresses, and makes no calls.
+    Operator,
     /// Too many requests; when to come back.
     TooMany(Duration),
 }
@@ -147,7 +149,11 @@ impl Access {
 
     fn find(&self, operator: bool, headers: &HeaderMap, query: Option<&str>, now: Instant) -> Result<&Client, Denied> {
         let known = presented(headers, query).and_then(|key| self.clients.get(&Hash::of(key)));
-        let client = known.filter(|client| client.operator == operator).ok_or(Denied::Unknown)?;
+        let client = match known {
+            Some(client) if client.operator == operator => client,
+            Some(_) if !operator => return Err(Denied::Operator),
+            _ => return Err(Denied::Unknown),
+        };
         match client.limit.as_ref().map_or(Ok(()), |limit| limit.admit(now)) {
             Ok(()) => Ok(client),
             Err(wait) => Err(Denied::TooMany(wait)),
@@ -225,6 +231,16 @@ mod tests {
 
     fn with(name: &'static str, value: &str) -> HeaderMap {
         HeaderMap::from_iter([(http::HeaderName::from_static(name), value.parse().expect("a header"))])
+    }
+
+    #[test]
+    fn a_key_of_operators_makes_no_calls_and_is_told_so() {
+        let access = access(&[key("team", "k-1"), ClientKey { operator: true, ..key("ops", "k-2") }]);
+        let headers = with("authorization", "Bearer k-2");
+        assert_eq!(access.admit(&headers, None, Instant::now()).err(), Some(Denied::Operator));
+        assert_eq!(access.admit_operator(&headers, None, Instant::now()), Ok(()));
+        let client = with("authorization", "Bearer k-1");
+        assert_eq!(access.admit_operator(&client, None, Instant::now()), Err(Denied::Unknown));
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(super) fn operator(state: &State, head: &Parts) -> Result<(), Response<Reply
     };
     admitted.map_err(|denied| {
         let (reason, status, what) = match denied {
-            Denied::Unknown => {
+            Denied::Unknown | Denied::Operator => {
                 let what = "this needs an operator's key: one of `server.keys` with `operator = true`";
                 (Reason::Key, StatusCode::UNAUTHORIZED, what)
             }

@@ -42,6 +42,10 @@ impl<'a> Caller<'a> {
             Err(denied) => {
                 let (reason, refused) = match denied {
                     Denied::Unknown => (Reason::Key, RefusalReason::Unauthorised),
+                    Denied::Operator => {
+                        let what = "this key is an operator's, which makes no calls: ask with a client's key";
+                        (Reason::Key, RefusalReason::Forbidden(what))
+                    }
                     Denied::TooMany(wait) => (Reason::Limit, RefusalReason::TooMany(wait)),
                 };
                 state.count_refusal(reason, head);

@@ -9,7 +9,8 @@ use std::fmt::{self, Display};
 use serde::de::{self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor};
 
 use super::document::{Document, Field, Node, Path, Value};
-use super::other_names::meant_field;
+use super::other_names::{of_failover, our_name};
+use crate::words::nearest;
 
 /// An error of the document.
 #[derive(Debug)]
@@ -117,8 +118,10 @@ fn is_field_name(name: &str) -> bool {
 /// Says what was probably meant, and what there is.
 fn among(found: &str, expected: &[&str], quote: char) -> String {
     let names: Vec<String> = expected.iter().map(|name| format!("{quote}{name}{quote}")).collect();
-    let near = meant_field(found, expected);
-    let meant = near.map_or(String::new(), |known| format!("did you mean {quote}{known}{quote}? "));
+    let known = our_name(found, expected).map(|known| (known, ""));
+    let known = known.or_else(|| Some((of_failover(found)?, ", of the runtime or a route")));
+    let known = known.or_else(|| Some((nearest(found, expected.iter().copied())?, "")));
+    let meant = known.map_or(String::new(), |(known, at)| format!("did you mean {quote}{known}{quote}{at}? "));
     format!("{meant}there are {}", names.join(", "))
 }
 

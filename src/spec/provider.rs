@@ -24,7 +24,7 @@ pub(crate) enum ProviderTransport {
 impl ProviderTransport {
     pub(crate) fn open(&self) -> Result<Arc<dyn Transport>, String> {
         match self {
-            Self::Http(options) => Ok(Arc::new(Http::new(options).map_err(|(_, problem)| problem)?)),
+            Self::Http(options) => Ok(Arc::new(Http::new(options).map_err(|error| error.problem)?)),
             Self::Custom(transport) => Ok(transport.clone()),
         }
     }

@@ -33,8 +33,9 @@ use super::text::Text;
 ///     .tool(Tool::new("weather", "Tells the weather.", serde_json::json!({"type": "object", "properties": {}})))
 ///     .session("conversation-7") // keeps its target, and the prompt in its cache
 ///     .priority(Priority::Interactive) // a person waits: a second is worth more
+///     .output_tokens_max(200)
+///     .tag("team", "search")
 ///     .deadline(Duration::from_secs(30)); // for all attempts together
-/// request.output_tokens_max = Some(200);
 /// request.sampling.temperature = Some(0.2);
 /// // What is said goes on where it was left.
 /// let request = request.message(Message::assistant("No.")).user("And in Oslo?");
@@ -240,6 +241,48 @@ impl ChatRequest {
     #[must_use]
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
+        self
+    }
+
+    /// Adds a tag for the caller's own accounting.
+    #[must_use]
+    pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.tags.insert(name.into(), value.into());
+        self
+    }
+
+    /// Adds a label that a target must carry to serve it.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.labels.push(label.into());
+        self
+    }
+
+    /// Sets the most tokens that the answer may have.
+    #[must_use]
+    pub fn output_tokens_max(mut self, tokens: u32) -> Self {
+        self.output_tokens_max = Some(tokens);
+        self
+    }
+
+    /// Sets the sampling parameters.
+    #[must_use]
+    pub fn sampling(mut self, sampling: Sampling) -> Self {
+        self.sampling = sampling;
+        self
+    }
+
+    /// Sets how hard a reasoning model should think.
+    #[must_use]
+    pub fn effort(mut self, effort: Effort) -> Self {
+        self.effort = Some(effort);
+        self
+    }
+
+    /// Sets what to do when an answer breaks off after its first content reached the caller.
+    #[must_use]
+    pub fn commit(mut self, commit: CommitPolicy) -> Self {
+        self.commit = commit;
         self
     }
 }

@@ -1,5 +1,6 @@
 //! Events for subscribers.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -146,4 +147,85 @@ pub enum Event {
     Reconfigured,
     /// The runtime takes no new calls.
     Draining,
+}
+
+impl fmt::Display for Event {
+    /// Writes it as a line for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Breaker { target, from, to, cooldown } => {
+                write!(f, "{target}: its breaker went from {from} to {to}")?;
+                cooldown.map_or(Ok(()), |time| write!(f, ", for {time:.1?}"))
+            }
+            Self::Hedged { call, target, by, why } => write!(f, "{call}: {by} is asked beside {target} ({why})"),
+            Self::Degraded { target, raised: true } => write!(f, "{target}: it is degraded"),
+            Self::Degraded { target, raised: false } => write!(f, "{target}: it is degraded no more"),
+            Self::RateLimited { target, wait } => write!(f, "{target}: it asks to wait {wait:.1?}"),
+            Self::KeyDisabled { provider, key, class } => write!(f, "{provider}: its key `{key}` is out: {class}"),
+            Self::TargetDisabled { target, class } => write!(f, "{target}: it is out: {class}"),
+            Self::Lifted { provider, target, key, cause } => {
+                match target {
+                    Some(target) => write!(f, "{target}")?,
+                    None => write!(f, "{provider}")?,
+                }
+                key.as_ref().map_or(Ok(()), |key| write!(f, ", key `{key}`"))?;
+                write!(f, ": it is back in; it was out: {cause}")
+            }
+            Self::Retiring { target, on, replacement } => {
+                write!(f, "{target}: the model ends")?;
+                on.map_or(Ok(()), |day| write!(f, " on {day}"))?;
+                replacement.as_ref().map_or(Ok(()), |other| write!(f, "; {other} serves in its place"))
+            }
+            Self::Drift { provider, what, name } => {
+                write!(f, "{provider}: it sent an unknown {}, `{name}`", what.name())
+            }
+            Self::ProviderCrashed { provider, reason, restart_in } => {
+                write!(f, "{provider}: its actor crashed and starts again in {restart_in:.1?}: {reason}")
+            }
+            Self::ProviderStarted { provider, incarnation } => {
+                write!(f, "{provider}: its actor has started, number {incarnation}")
+            }
+            Self::ProviderResting { provider, wait } => {
+                write!(f, "{provider}: its actor crashed too often and rests for {wait:.1?}")
+            }
+            Self::ActorRestarted { actor, reason } => write!(f, "{actor}: the actor was restarted: {reason}"),
+            Self::Budget { budget, share } => write!(f, "{share} % are reached: {budget}"),
+            Self::Unpinned { route, target } => write!(f, "{route}: it is no longer pinned to {target}"),
+            Self::Reconfigured => f.write_str("the configuration was replaced"),
+            Self::Draining => f.write_str("no new calls are taken"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_a_line_for_people() {
+        let target = TargetId::new("a", "m");
+        for (event, expected) in [
+            (
+                Event::Breaker {
+                    target: target.clone(),
+                    from: "closed",
+                    to: "open",
+                    cooldown: Some(Duration::from_secs(30)),
+                },
+                "a/m: its breaker went from closed to open, for 30.0s",
+            ),
+            (
+                Event::KeyDisabled { provider: "a".into(), key: "k".into(), class: FailureClass::OutOfMoney },
+                "a: its key `k` is out: out_of_money",
+            ),
+            (Event::Retiring { target, on: None, replacement: None }, "a/m: the model ends"),
+            (Event::Draining, "no new calls are taken"),
+        ] {
+            assert_eq!(event.to_string(), expected);
+        }
+        assert_eq!("a/b/c".parse::<TargetId>(), Ok(TargetId::new("a", "b/c")));
+        for text in ["a", "/m", "a/"] {
+            assert!(text.parse::<TargetId>().is_err(), "{text}");
+        }
+    }
 }

@@ -82,6 +82,6 @@ pub use priority::Priority;
 pub use reply::{Finished, Piece, Reply, ReplyEvent, Source, StopReason};
 pub use rule::Rule;
 pub(crate) use target::without_path;
-pub use target::{Capabilities, Dialect, ModelClass, ModelKind, Secret, TargetId};
+pub use target::{Capabilities, Dialect, ModelClass, ModelKind, NoTarget, Secret, TargetId};
 pub use text::Text;
 pub use usage::Usage;

@@ -1,6 +1,7 @@
 //! Targets: providers, their models and abilities.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use super::named::named;
@@ -26,6 +27,31 @@ impl fmt::Display for TargetId {
         write!(f, "{}/{}", self.provider, self.model)
     }
 }
+
+impl FromStr for TargetId {
+    type Err = NoTarget;
+
+    /// Reads `provider/model`. Whether there is one is not known.
+    fn from_str(name: &str) -> Result<Self, NoTarget> {
+        match name.split_once('/') {
+            Some((provider, model)) if !provider.is_empty() && !model.is_empty() => Ok(Self::new(provider, model)),
+            _ => Err(NoTarget),
+        }
+    }
+}
+
+/// A text is no name of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NoTarget;
+
+impl fmt::Display for NoTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("must be `provider/model`")
+    }
+}
+
+impl std::error::Error for NoTarget {}
 
 /// Returns a model's name without the path that hosts of others' models put before it.
 pub(crate) fn without_path(model: &str) -> &str {

@@ -236,7 +236,7 @@ async fn a_runtime_that_is_started_anew_goes_on_with_what_was_spent() {
 async fn a_call_that_may_wait_does_not_wait_for_money() {
     let providers = providers(1, &Script::default());
     let mut config = with(priced(&providers), [("all", BudgetConfig::dollars(0.005, Period::Month))]);
-    config.routes.get_mut("smart").expect("a route").failover = None;
+    config.routes.get_mut("smart").expect("a route").failover.on_exhausted = None;
     config.failover.on_exhausted = standin::OnExhausted::Wait;
     let runtime = start(config).await;
     let asked = tokio::time::Instant::now();

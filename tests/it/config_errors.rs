@@ -144,10 +144,7 @@ const BAD: &[(&str, Edit)] = &[
     ("failover.wait_max", |config| config.failover.wait_max = Duration::MAX),
     ("failover.deadline", |config| config.failover.deadline = Duration::ZERO),
     ("failover.deadline", |config| config.failover.deadline = Duration::MAX),
-    ("routes.smart.failover.attempts_max", |config| {
-        let failover = standin::routing::FailoverOptions { attempts_max: Some(0), ..Default::default() };
-        smart(config).failover = Some(failover);
-    }),
+    ("routes.smart.failover.attempts_max", |config| smart(config).failover.attempts_max = Some(0)),
     ("restart.within", |config| config.restart.within = Duration::ZERO),
     ("restart.backoff_min", |config| config.restart.backoff_min = Duration::MAX),
     ("restart.backoff_max", |config| config.restart.backoff_max = Duration::MAX),

@@ -5,7 +5,6 @@ use std::time::Duration;
 use standin::config::{RungConfig, StaleOptions};
 use standin::health::Force;
 use standin::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use standin::routing::FailoverOptions;
 use standin::runtime::{Arrival, CallStep};
 use standin::testing::{Crash, Fault, Latency, ProviderError, RetryHint, Script, Scripted, crash};
 use standin::{
@@ -449,7 +448,7 @@ async fn parked_calls_end_as_the_configuration_says_now() {
     let mut config = world.config.clone();
     let edit = |config: &mut Config, on_exhausted| {
         let route = config.routes.get_mut("smart").expect("there");
-        route.failover = Some(FailoverOptions { on_exhausted, ..FailoverOptions::default() });
+        route.failover.on_exhausted = Some(on_exhausted);
     };
     edit(&mut config, OnExhausted::Wait);
     world.runtime.reconfigure(config.clone()).await.expect("it is right");
@@ -485,7 +484,7 @@ async fn degrading(rungs: Vec<RungConfig>) -> World {
     world_with(2, Script::default(), |config| {
         let route = config.routes.get_mut("smart").expect("there");
         route.targets[1].degraded = true;
-        route.failover = Some(FailoverOptions { on_exhausted: OnExhausted::Degrade, ..FailoverOptions::default() });
+        route.failover.on_exhausted = Some(OnExhausted::Degrade);
         route.degrade = rungs;
     })
     .await
@@ -580,7 +579,7 @@ async fn a_call_whose_targets_are_all_silent_takes_less_before_its_caller_leaves
     }
     // A target that is kept for this is asked before a caller of whom nothing is known is taken to leave; a late answer
     // of the first is what was asked for.
-    for (after, degraded) in [(7 * S, None), (600 * S, Some(Degraded::Target))] {
+    for (after, degraded) in [(7 * S, None), (9 * S, Some(Degraded::Target)), (600 * S, Some(Degraded::Target))] {
         let world = degrading(vec![RungConfig::Targets, text("Nobody.")]).await;
         for _ in 0..310 {
             world.runtime.chat(ChatRequest::new("a/m").user("hello")).await.expect("it is well");

@@ -30,11 +30,16 @@ impl Transport for Deaf {
 }
 
 /// Returns the first request that a provider of this configuration sends.
-async fn asked(mut provider: ProviderConfig, model: &str) -> (String, HeaderMap, Value) {
+async fn asked(provider: ProviderConfig, model: &str) -> (String, HeaderMap, Value) {
+    asked_of("p", provider, model).await
+}
+
+/// The same for a provider of this name.
+async fn asked_of(name: &str, mut provider: ProviderConfig, model: &str) -> (String, HeaderMap, Value) {
     let deaf = Deaf::default();
     provider.custom = Some(Arc::new(deaf.clone()));
-    let runtime = Runtime::builder().provider("p", provider).start().await.expect("starts");
-    let request = ChatRequest { route: format!("p/{model}"), ..ask("hello") };
+    let runtime = Runtime::builder().provider(name, provider).start().await.expect("starts");
+    let request = ChatRequest { route: format!("{name}/{model}"), ..ask("hello") };
     runtime.chat(request).await.expect_err("nobody connects");
     let mut asked = deaf.0.lock().expect("no panic");
     asked.remove(0)
@@ -82,6 +87,41 @@ async fn all_that_a_preset_says_can_be_said_otherwise() {
     let (url, headers, body) = asked(proxied.model("m"), "m").await;
     assert_eq!((url.as_str(), headers.get("authorization")), ("http://proxy.test/m/chat/completions", None));
     assert_eq!(body.get("stream_options"), None, "it keeps its flavour behind another address");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_of_a_presets_name_keeps_its_dialect_and_flavour_at_another_address() {
+    for (name, base_url, expected, header) in [
+        ("anthropic", "http://p.test/v1", "http://p.test/v1/messages", "x-api-key"),
+        (
+            "gemini",
+            "http://p.test/v1beta",
+            "http://p.test/v1beta/models/m:streamGenerateContent?alt=sse",
+            "x-goog-api-key",
+        ),
+        ("openai", "http://p.test/v1", "http://p.test/v1/chat/completions", "authorization"),
+        // An address that tells says more than the name.
+        (
+            "azure",
+            "https://r.openai.azure.com",
+            "https://r.openai.azure.com/openai/deployments/m/chat/completions?api-version=2024-10-21",
+            "api-key",
+        ),
+    ] {
+        let (url, headers, _) = asked_of(name, ProviderConfig::new(base_url).key("k").model("m"), "m").await;
+        assert_eq!(url, expected);
+        assert!(headers.contains_key(header), "{name}: {headers:?}");
+    }
+    let dialect = Some(standin::config::DialectConfig::OpenaiChat);
+    let own = ProviderConfig { dialect, ..ProviderConfig::new("http://p.test/v1").model("m") };
+    assert_eq!(asked_of("anthropic", own, "m").await.0, "http://p.test/v1/chat/completions");
+    let file = "[providers.ollama]\nbase_url = 'http://gpu:11434/v1'\nmodels.m = {}\n\
+                [providers.anthropic]\nbase_url = 'http://p.test/v1'\n";
+    let described = toml::from_str::<Config>(file).expect("a configuration").describe().expect("it is good");
+    let of = |id: &str| described.iter().find(|one| one.id == target(id)).expect(id);
+    let own = of("ollama/m");
+    assert_eq!((own.flavour, own.price.as_ref().map(|price| price.rates.input)), ("ollama", Some(0.0)));
+    assert_eq!(of("anthropic/claude-haiku-4-5").dialect, standin::Dialect::AnthropicMessages);
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use standin::routing::FailoverOptions;
 use standin::runtime::CallStep;
 use standin::testing::{Fault, Flavour, Latency, Outcome, ProviderError, RetryHint, Script, Scripted};
 use standin::{ChatRequest, Config, Error, OnExhausted, Priority, Reply, RouteConfig, Runtime};
@@ -412,7 +411,7 @@ async fn a_lower_rung_is_taken_rather_than_a_long_wait() {
     let world = world_with(1, steady(), |config| {
         places(config, "a", 1);
         let route: &mut RouteConfig = config.routes.get_mut("smart").expect("configured");
-        route.failover = Some(FailoverOptions { on_exhausted: OnExhausted::Degrade, ..FailoverOptions::default() });
+        route.failover.on_exhausted = Some(OnExhausted::Degrade);
         route.degrade = vec![standin::config::RungConfig::Text("busy".to_owned())];
     })
     .await;

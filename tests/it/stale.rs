@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use standin::config::{RungConfig, StaleOptions};
-use standin::routing::FailoverOptions;
 use standin::testing::{Answer, Answers, Fault, ProviderError, Script};
 use standin::{ChatRequest, Config, Degraded, OnExhausted, Reply, ResponseFormat};
 use tokio::time::sleep;
@@ -25,7 +24,7 @@ fn stale() -> RungConfig {
 
 fn keeping(config: &mut Config, rungs: Vec<RungConfig>) {
     let route = config.routes.get_mut("smart").expect("there");
-    route.failover = Some(FailoverOptions { on_exhausted: OnExhausted::Degrade, ..FailoverOptions::default() });
+    route.failover.on_exhausted = Some(OnExhausted::Degrade);
     route.degrade = rungs;
 }
 

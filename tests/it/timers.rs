@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use standin::routing::FailoverOptions;
 use standin::testing::{Answer, Fault, Latency, Outcome, ProviderError, RetryHint, Script, Scripted};
 use standin::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
-use standin::{ChatRequest, CommitPolicy, Error, ModelConfig};
+use standin::{ChatRequest, CommitPolicy, Config, Error, Hedging, ModelConfig, OnExhausted};
 use tokio::time::Instant;
 
 use super::kit::{
@@ -405,11 +406,39 @@ async fn where_nothing_is_configured_each_target_of_a_route_is_asked_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_routes_failover_sets_its_own_fields_and_leaves_the_others_to_the_runtime() {
+    let world = world_with(4, Script::default(), |config| {
+        config.failover.attempts_max = Some(2);
+        config.failover.deadline = 50 * S;
+        config.routes.get_mut("smart").expect("smart").failover.on_exhausted = Some(OnExhausted::Wait);
+    })
+    .await;
+    for provider in &world.providers {
+        provider.always(Fault::Error(ProviderError::BadGateway));
+    }
+    let failed = world.runtime.chat(ask("hello").on_exhausted(OnExhausted::Fail)).await.expect_err("all fail");
+    assert_eq!(failed.attempts().len(), 2, "{failed}");
+    let file = "[failover]\nattempts_max = 2\ndeadline = '7s'\nhedging = 'race'\n\
+                [routes.smart]\ntargets = ['a/m']\nfailover = { on_exhausted = 'degrade', wait_max = '1s' }\n";
+    let config: Config = toml::from_str(file).expect("a configuration");
+    let merged = config.routes["smart"].failover.over(&config.failover);
+    let expected = FailoverOptions {
+        attempts_max: Some(2),
+        deadline: 7 * S,
+        hedging: Some(Hedging::Race),
+        on_exhausted: OnExhausted::Degrade,
+        wait_max: S,
+        ..FailoverOptions::default()
+    };
+    assert_eq!(merged, expected);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_route_and_a_request_may_set_their_own_deadlines() {
     let world = world_with(1, Script::default(), |config| {
         config.failover.deadline = 50 * S;
         let route = config.routes.get_mut("smart").expect("smart");
-        route.failover = Some(standin::routing::FailoverOptions { deadline: 20 * S, ..Default::default() });
+        route.failover.deadline = Some(20 * S);
     })
     .await;
     world.providers[0].always(Fault::Hang);

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use standin::config::RungConfig;
 use standin::drill::Drill;
-use standin::routing::FailoverOptions;
 use standin::sidecar::{Settings, Sidecar};
 use standin::testing::{Fault, Latency, Script};
 use standin::{ModelConfig, OnExhausted, ProviderConfig, RouteConfig, Strategy};
@@ -53,7 +52,7 @@ async fn call(silent: usize, last: Last, says: bool, stream: bool) -> (String, D
         Last::Text => route.degrade = vec![RungConfig::Text(TEXT.to_owned())],
     }
     if last != Last::Well {
-        route.failover = Some(FailoverOptions { on_exhausted: OnExhausted::Degrade, ..FailoverOptions::default() });
+        route.failover.on_exhausted = Some(OnExhausted::Degrade);
     }
     settings.runtime.routes.insert("smart".into(), route);
     let sidecar = Sidecar::start(settings).await.expect("a sidecar");

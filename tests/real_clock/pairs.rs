@@ -92,7 +92,7 @@ impl Pair {
         let names = if self.first_passes { ["passing/m", "lasting/m"] } else { ["lasting/m", "passing/m"] };
         let mut route = RouteConfig::new(names);
         route.options.strategy = Strategy::Priority;
-        route.failover.get_or_insert_default().same_target_retries = self.again;
+        route.failover.same_target_retries = Some(self.again);
         settings.runtime.routes.insert("smart".into(), route);
         let sidecar = Sidecar::start(settings).await.expect("a sidecar");
         let client = reqwest::Client::new();

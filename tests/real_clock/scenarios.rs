@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use standin::config::PriceConfig;
 use standin::drill::Drill;
-use standin::routing::FailoverOptions;
 use standin::testing::{Fault, ProviderError, RetryHint, Script, When};
 use standin::{
     ChatRequest, CommitPolicy, Finished, ModelConfig, ProviderConfig, ReplyEvent, RouteConfig, Runtime, Strategy,
@@ -58,7 +57,7 @@ impl World {
         };
         let mut route = RouteConfig::new(["primary/m", "fallback/m"]);
         route.options.strategy = Strategy::Priority;
-        route.failover = Some(FailoverOptions { content_policy_failover: true, ..FailoverOptions::default() });
+        route.failover.content_policy_failover = Some(true);
         let runtime = Runtime::builder()
             .provider("primary", provider(&primary))
             .provider("fallback", provider(&fallback))

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt as _;
-use standin::config::Described;
+use standin::config::{Described, MemberConfig};
 use standin::routing::FailoverOptions;
 use standin::sidecar::{ServerConfig, dollars, printable};
-use standin::{ChatRequest, Date, EmbedRequest, ModelKind, Runtime};
+use standin::{ChatRequest, Date, EmbedRequest, ModelKind, RouteConfig, Runtime};
 
 use super::{failed, load};
 
@@ -52,7 +52,9 @@ pub async fn run(options: super::Check) -> ExitCode {
     }
     for (name, provider) in &config.providers {
         let own = by_provider.remove(name.as_str()).unwrap_or_default();
-        say!("  provider {name}: {} model(s), {} key(s)", own.len(), provider.keys.len());
+        let spoken =
+            own.first().map_or(String::new(), |one| format!(", dialect {}, flavour {}", one.dialect, one.flavour));
+        say!("  provider {name}: {} model(s), {} key(s){spoken}", own.len(), provider.keys.len());
         // For a provider that serves its whole catalogue only the named models matter.
         let is_meant = |target: &&&Described| {
             options.all || provider.models.contains_key(&*target.id.model) || members.contains(&*target.id.to_string())
@@ -77,8 +79,9 @@ pub async fn run(options: super::Check) -> ExitCode {
         }
     }
     for (name, route) in &config.routes {
-        let targets: Vec<&str> = route.targets.iter().map(|member| member.target.as_str()).collect();
-        say!("  route {name}: {}", targets.join(", "));
+        let targets: Vec<String> = route.targets.iter().map(member).collect();
+        let exhausted = route.failover.over(&config.failover).on_exhausted;
+        say!("  route {name}: {}; strategy {}, on_exhausted {exhausted}", targets.join(", "), rule(route));
     }
     if !options.ask {
         return ExitCode::SUCCESS;
@@ -86,6 +89,24 @@ pub async fn run(options: super::Check) -> ExitCode {
     match chosen(&options, config, &targets) {
         Ok(chosen) => ask(config.clone(), &chosen).await,
         Err(problem) => failed(&problem),
+    }
+}
+
+/// Describes a target's place in its route, as far as it is not the usual one.
+fn member(member: &MemberConfig) -> String {
+    let tier = (member.tier > 0).then(|| format!("tier {}", member.tier));
+    let weight = (member.weight.to_bits() != 1.0_f64.to_bits()).then(|| format!("weight {}", member.weight));
+    let degraded = member.degraded.then(|| "degraded".to_owned());
+    let said: Vec<String> = [tier, weight, degraded].into_iter().flatten().collect();
+    if said.is_empty() { member.target.clone() } else { format!("{} ({})", member.target, said.join(", ")) }
+}
+
+/// Returns the name of a route's strategy.
+fn rule(route: &RouteConfig) -> String {
+    match serde_json::to_value(route.options.strategy) {
+        Ok(serde_json::Value::String(name)) => name,
+        Ok(serde_json::Value::Object(table)) => table.keys().next().cloned().unwrap_or_default(),
+        _ => String::new(),
     }
 }
 

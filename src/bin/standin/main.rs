@@ -15,6 +15,7 @@ macro_rules! say {
 mod explain;
 mod forget;
 mod handover;
+mod health;
 mod json;
 mod key;
 mod ledger;
@@ -65,6 +66,7 @@ const EXAMPLES: &str = "Examples:
   standin check --config standin.toml --try
   standin explain smart                    ask a running sidecar where a call would go, and why
   standin why 5f3a9c01d2e4b687-17          ask it what happened to a call, by its `x-standin-call`
+  standin health                           how its targets are, and what keeps one out
   standin ledger --by tag:team --since 7d  what a running sidecar spent, and what a good answer cost
   standin reconcile usage.json --provider openai
                                            compare it with what the provider says
@@ -89,6 +91,8 @@ enum Command {
     Explain(Explain),
     /// Asks a running sidecar what happened to a call: its plan, refusals, failures, and the target that answered.
     Why(Why),
+    /// Prints how the targets of a running sidecar are: breakers, failures, times, and what keeps one out.
+    Health(Health),
     /// Prints what was spent, on what, and how much of it bought no answer.
     Ledger(Ledger),
     /// Compares what a running sidecar or a file tells with a provider's own export of its usage, day by day and model
@@ -318,6 +322,15 @@ fn by(text: &str) -> Result<String, standin::runtime::UnknownGrouping> {
 }
 
 #[derive(Debug, Args)]
+struct Health {
+    /// Prints all of it as JSON, as `/health` does.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    sidecar: OperatorAddress,
+}
+
+#[derive(Debug, Args)]
 struct Reset {
     /// A provider, or `provider/model`. Without it: everything.
     name: Option<String>,
@@ -392,6 +405,7 @@ fn main() -> ExitCode {
             Command::Drill(options) => rehearse::run(options).await,
             Command::Explain(options) => explain::run(options).await,
             Command::Why(options) => why::run(options).await,
+            Command::Health(options) => health::run(options).await,
             Command::Ledger(options) => ledger::run(options).await,
             Command::Reconcile(options) => reconcile::run(options).await,
             Command::Reset(options) => reset::run(options).await,

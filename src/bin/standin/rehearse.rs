@@ -175,7 +175,9 @@ async fn with_drills(mut config: Config) -> Result<(Config, BTreeMap<String, Dri
         };
         let drill = Drill::start(script).await.map_err(|error| format!("no port for a drill: {error}"))?;
         // Dialect, flavour and models stay what they are; only the address is another.
-        provider.base_url = Some(format!("http://{}{}", drill.address(), path(provider)));
+        provider.base_url = Some(format!("http://{}{}", drill.address(), path(name, provider)));
+        // It is a part of a host, which is another now.
+        provider.resource = None;
         provider.keys = vec![KeyConfig::value("drill")];
         provider.transport.proxy = None;
         provider.query.clear();
@@ -190,8 +192,9 @@ async fn with_drills(mut config: Config) -> Result<(Config, BTreeMap<String, Dri
 }
 
 /// Returns what follows the host in a provider's address.
-fn path(provider: &ProviderConfig) -> &str {
-    let usual = presets().iter().find(|preset| Some(preset.name) == provider.preset.as_deref());
+fn path<'p>(name: &str, provider: &'p ProviderConfig) -> &'p str {
+    let known = provider.preset.as_deref().unwrap_or(name);
+    let usual = presets().iter().find(|preset| preset.name == known);
     let base_url = provider.base_url.as_deref().or(usual.map(|preset| preset.base_url)).unwrap_or_default();
     let after = base_url.split_once("://").map_or("", |(_, rest)| rest);
     after.find('/').map_or("/v1", |at| after[at..].trim_end_matches('/'))

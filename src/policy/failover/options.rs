@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::words::{Hedging, OnExhausted};
 
-/// How long and how often a call may try. A route or a caller may say otherwise.
+/// How long and how often a call may try. A route ([`RouteFailover`]) or a caller may say otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FailoverOptions {
@@ -60,6 +60,56 @@ impl Default for FailoverOptions {
             hedging: None,
             hedge_share_max: 0.05,
             same_target_retries: 0,
+        }
+    }
+}
+
+/// What a route says of how long and how often its calls may try: each field that it sets goes before the runtime's
+/// [`FailoverOptions`], and what it leaves out is theirs.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RouteFailover {
+    /// The most attempts of one call.
+    pub attempts_max: Option<u32>,
+    /// Time for a whole call where the caller sets none.
+    #[serde(with = "humantime_serde")]
+    pub deadline: Option<Duration>,
+    /// The longest a call waits for a target to come back.
+    #[serde(with = "humantime_serde")]
+    pub wait_max: Option<Duration>,
+    /// How a call goes on that no target can answer now.
+    #[serde(with = "by_name::optional")]
+    pub on_exhausted: Option<OnExhausted>,
+    /// How long a call may be parked in all.
+    #[serde(with = "humantime_serde")]
+    pub wait_deadline: Option<Duration>,
+    /// Whether an answer that a provider's content filter refused is tried at another provider.
+    pub content_policy_failover: Option<bool>,
+    /// Whether a request that a provider called malformed is tried at another provider.
+    pub bad_request_failover: Option<bool>,
+    /// When a call asks a second target beside the first.
+    #[serde(with = "by_name::optional")]
+    pub hedging: Option<Hedging>,
+    /// The most that attempts made by `hedge` and `race` may cost of what all others do.
+    pub hedge_share_max: Option<f64>,
+    /// How often a target is asked again before others are.
+    pub same_target_retries: Option<u32>,
+}
+
+impl RouteFailover {
+    /// Returns the options of the route: its own, and the runtime's where it sets none.
+    pub fn over(&self, usual: &FailoverOptions) -> FailoverOptions {
+        FailoverOptions {
+            attempts_max: self.attempts_max.or(usual.attempts_max),
+            deadline: self.deadline.unwrap_or(usual.deadline),
+            wait_max: self.wait_max.unwrap_or(usual.wait_max),
+            on_exhausted: self.on_exhausted.unwrap_or(usual.on_exhausted),
+            wait_deadline: self.wait_deadline.unwrap_or(usual.wait_deadline),
+            content_policy_failover: self.content_policy_failover.unwrap_or(usual.content_policy_failover),
+            bad_request_failover: self.bad_request_failover.unwrap_or(usual.bad_request_failover),
+            hedging: self.hedging.or(usual.hedging),
+            hedge_share_max: self.hedge_share_max.unwrap_or(usual.hedge_share_max),
+            same_target_retries: self.same_target_retries.unwrap_or(usual.same_target_retries),
         }
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use standin::config::{BudgetConfig, Period, RungConfig, StoreConfig};
 use standin::drill::Drill;
-use standin::routing::FailoverOptions;
 use standin::sidecar::{Settings, Sidecar};
 use standin::testing::{Answer, Fault, Latency, ProviderError, RetryHint, Script};
 use standin::{OnExhausted, Reset, RouteConfig};
@@ -240,9 +239,8 @@ async fn an_answer_in_the_background_waits_for_a_target_unless_its_caller_or_its
     let stage = stage_on(&folder, Script::default(), |settings| {
         settings.runtime.failover.wait_max = Duration::ZERO;
         let route = settings.runtime.routes["smart"].clone();
-        let failover = FailoverOptions { on_exhausted: OnExhausted::Degrade, ..settings.runtime.failover.clone() };
         let degrade = vec![RungConfig::Text("Nobody answers.".to_owned())];
-        let route = RouteConfig { degrade, failover: Some(failover), ..route };
+        let route = RouteConfig { degrade, ..route }.on_exhausted(OnExhausted::Degrade);
         settings.runtime.routes.insert("less".to_owned(), route);
         settings.runtime.aliases.insert("little".to_owned(), "less".to_owned());
     })

@@ -634,6 +634,9 @@ async fn a_call_is_told_by_the_id_that_its_answer_and_its_line_in_the_log_have()
     let port = served.address.port().to_string();
     let told = said(&run("why-asks", &["why", &call, "--admin", &port], &[]));
     assert!(told.starts_with(&format!("call {call} on route smart")) && told.contains("attempt 1 at drill-"), "{told}");
+    let table = said(&run("why-asks", &["health", "--admin", &port], &[]));
+    assert!(table.starts_with("ok: 0 call(s) in flight, 0 queued\ntarget ") && table.contains("\ndrill-"), "{table}");
+    assert!(table.contains(" closed "), "{table}");
     for (id, says) in [("0000000000000000-0", "no call of this id is remembered"), ("0-0", "this is no id of a call")] {
         let told = said(&run("why-asks", &["why", id, "--admin", &port], &[]));
         assert!(told.contains(says), "{id}: {told}");

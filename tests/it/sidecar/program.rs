@@ -42,6 +42,29 @@ fn a_valid_file_is_described_in_short() {
 }
 
 #[test]
+fn a_check_shows_how_each_provider_is_asked_and_how_each_route_chooses() {
+    let file = "[failover]\non_exhausted = 'wait'\n\
+                [providers.anthropic]\nbase_url = 'http://127.0.0.1:1/v1'\nkeys = ['k']\nmodels.m = {}\n\
+                [providers.b]\nbase_url = 'http://127.0.0.1:2/v1'\nflavour = 'vllm'\nmodels = { m = {}, n = {} }\n\
+                [routes.smart]\noptions = { strategy = { least-latency = {} } }\n\
+                targets = ['anthropic/m', { target = 'b/m', tier = 1, weight = 2.5 }, { target = 'b/n', degraded = true }]\n\
+                [routes.less]\ntargets = ['b/m', { target = 'b/n', degraded = true }]\n\
+                failover = { on_exhausted = 'degrade' }\n";
+    let output = check("routes", file, &[]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    for part in [
+        "provider anthropic: 1 model(s), 1 key(s), dialect anthropic, flavour anthropic\n",
+        "provider b: 2 model(s), 0 key(s), dialect openai-chat, flavour vllm\n",
+        "route smart: anthropic/m, b/m (tier 1, weight 2.5), b/n (degraded); strategy least-latency, on_exhausted wait\n",
+        "route less: b/m, b/n (degraded); strategy adaptive, on_exhausted degrade\n",
+        "warning: routes.smart.targets[2].degraded: is reached only by calls that ask to degrade",
+    ] {
+        assert!(said.contains(part), "no {part} in\n{said}");
+    }
+    assert!(!said.contains("routes.less.targets"), "{said}");
+}
+
+#[test]
 fn a_file_that_is_not_right_is_refused_by_its_field_and_with_a_remedy() {
     let key = [("A_KEY", "sk-1")];
     for (text, variables, expected) in [

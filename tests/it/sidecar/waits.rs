@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use standin::config::{RungConfig, StaleOptions};
-use standin::routing::FailoverOptions;
 use standin::testing::{Fault, Latency, RetryHint, Script};
 use standin::{OnExhausted, RouteConfig};
 
@@ -66,7 +65,7 @@ async fn an_answer_that_is_less_than_what_was_asked_for_says_so_in_its_header() 
         let route = settings.runtime.routes.get_mut("smart").expect("there");
         route.targets[1].degraded = true;
         route.degrade = vec![RungConfig::Targets, RungConfig::Text("Nobody answers.".to_owned())];
-        route.failover = Some(FailoverOptions { on_exhausted: OnExhausted::Degrade, ..FailoverOptions::default() });
+        route.failover.on_exhausted = Some(OnExhausted::Degrade);
     })
     .await;
     let to = stage.sidecar.address();
@@ -95,7 +94,7 @@ async fn the_last_good_answer_comes_in_each_dialect_with_its_age_also_where_it_h
     let stage = stage_with(3, Script::default(), |settings| {
         let route = settings.runtime.routes.get_mut("smart").expect("there");
         route.degrade = vec![RungConfig::StaleIfError(StaleOptions::default())];
-        route.failover = Some(FailoverOptions { on_exhausted: OnExhausted::Degrade, ..FailoverOptions::default() });
+        route.failover.on_exhausted = Some(OnExhausted::Degrade);
         let smart = route.clone();
         for name in ["a", "b", "c"] {
             let targets = settings.runtime.routes[name].targets.clone();

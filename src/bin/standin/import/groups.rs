@@ -16,6 +16,8 @@ pub struct Deployment<'g> {
     pub order: Option<f64>,
     /// What it may be weighed by, in the order of [`METRICS`].
     pub by: [Option<(f64, &'g InputValue)>; 3],
+    /// Seconds for a call.
+    pub timeout: Option<(f64, &'g InputValue)>,
 }
 
 /// By what `LiteLLM` weighs the deployments of a group: the first of these that its first deployment has. One that has
@@ -124,6 +126,7 @@ pub fn routes(
                     targets: Vec::new(),
                     strategy: strategy.cloned(),
                     drop_parts: false,
+                    failover: Vec::new(),
                 };
                 routes.push(route);
                 routes.last_mut().expect("it was just put there")
@@ -165,32 +168,54 @@ pub fn drops(settings: &InputValue, routes: &mut [Route], out: &mut Outcome) {
     out.changed(given, "foreign_parts = \"drop\": parameters that a model refuses are left out anyway");
 }
 
-/// Puts the targets of other groups behind a group's own.
-pub fn fallbacks(settings: &InputValue, routes: &mut [Route], out: &mut Outcome) {
+/// Puts the targets of other groups behind a group's own. `*` and `default_fallbacks` are for groups that have no
+/// fallbacks of their own. `wildcard` returns the target of a name that only a vendor's `*` serves.
+pub fn fallbacks(
+    settings: &[&InputValue],
+    routes: &mut [Route],
+    wildcard: &dyn Fn(&str) -> Option<String>,
+    out: &mut Outcome,
+) {
     let groups: BTreeMap<String, Vec<Target>> =
         routes.iter().map(|route| (route.name.clone(), route.targets.clone())).collect();
+    let targets = |name: &str| {
+        let of_wildcard = || Some(vec![Target { name: wildcard(name)?, tier: 0, weight: 1.0 }]);
+        groups.get(name).cloned().or_else(of_wildcard)
+    };
     for kind in ["fallbacks", "context_window_fallbacks", "content_policy_fallbacks"] {
-        let Some(list) = settings.get(kind) else { continue };
+        let lists = settings.iter().filter_map(|settings| settings.get(kind));
         // A list of tables, or one table.
-        let pairs = list.items().iter().flat_map(InputValue::fields).chain(list.fields());
-        for (group, others) in pairs {
-            let names = others.texts();
-            let every = group == "*";
-            let unknown: Vec<&str> = names.iter().copied().filter(|name| !groups.contains_key(*name)).collect();
-            let has = routes.iter_mut().filter(|route| every || route.name == *group);
-            let mut found = false;
-            for route in has {
-                found = true;
-                names.iter().filter_map(|name| groups.get(*name)).for_each(|targets| behind(route, targets));
+        let pairs = lists.flat_map(|list| list.items().iter().flat_map(InputValue::fields).chain(list.fields()));
+        let pairs: Vec<(&str, &InputValue)> = pairs.map(|(group, others)| (group.as_str(), others)).collect();
+        let has_own = |name: &str| pairs.iter().any(|(group, _)| *group == name);
+        let defaults = settings.iter().filter_map(|settings| settings.get("default_fallbacks"));
+        let defaults = defaults.filter(|_| kind == "fallbacks").map(|others| ("*", others));
+        for (group, others) in pairs.iter().copied().chain(defaults) {
+            let (mut there, mut unknown) = (Vec::new(), Vec::new());
+            for name in others.texts() {
+                match targets(name) {
+                    Some(found) => there.push(found),
+                    None => unknown.push(name),
+                }
             }
-            let whose = if every { "every route".to_owned() } else { format!("`{group}`") };
+            let every = group == "*";
+            let served =
+                routes.iter_mut().filter(|route| if every { !has_own(&route.name) } else { route.name == group });
+            let mut found = every;
+            for route in served {
+                found = true;
+                for targets in &there {
+                    behind(route, targets);
+                }
+            }
+            let whose = if every { "every route without its own".to_owned() } else { format!("`{group}`") };
             let missing = missing(&unknown, &groups);
             match (found, kind) {
                 (false, _) => {
                     let meant = meant(group, groups.keys().map(String::as_str));
                     out.lost(others, format!("there is no group `{group}` that is served; {meant}"));
                 }
-                _ if unknown.len() == names.len() => out.lost(others, format!("none of its groups is served{missing}")),
+                _ if there.is_empty() => out.lost(others, format!("none of its groups is served{missing}")),
                 (_, "context_window_fallbacks") => out.changed(
                     others,
                     format!(
@@ -206,19 +231,6 @@ pub fn fallbacks(settings: &InputValue, routes: &mut [Route], out: &mut Outcome)
                 }
                 _ => out.kept(others, format!("further tiers of {whose}{missing}")),
             }
-        }
-    }
-    if let Some(list) = settings.get("default_fallbacks") {
-        let (there, unknown): (Vec<&str>, Vec<&str>) =
-            list.texts().iter().partition(|name| groups.contains_key(**name));
-        for route in &mut *routes {
-            there.iter().filter_map(|name| groups.get(*name)).for_each(|targets| behind(route, targets));
-        }
-        let missing = missing(&unknown, &groups);
-        if there.is_empty() {
-            out.lost(list, format!("none of its groups is served{missing}"));
-        } else {
-            out.kept(list, format!("further tiers of every route{missing}"));
         }
     }
 }

@@ -22,6 +22,8 @@ pub struct Host {
     pub stands_for: Option<String>,
     /// Whether all of a vendor's models are meant.
     pub all: bool,
+    /// Whether its name says that it is asked by `OpenAI`'s responses.
+    pub responses: bool,
 }
 
 /// A name before the slash, and the preset it means.
@@ -118,6 +120,7 @@ pub fn litellm(model: &str, base: Option<&str>) -> Result<Host, String> {
     if rest.trim().is_empty() {
         return Err(format!("`{model}` names no model: write it behind the slash"));
     }
+    let (responses, rest) = rest.strip_prefix("responses/").map_or((false, rest), |rest| (true, rest));
     let all = rest.ends_with('*');
     let host = |name: &str, preset: &'static str| Host {
         name: name.to_owned(),
@@ -128,18 +131,16 @@ pub fn litellm(model: &str, base: Option<&str>) -> Result<Host, String> {
         model: rest.to_owned(),
         stands_for: None,
         all,
+        responses,
     };
     let known = PRESETS.iter().find(|(name, _)| *name == prefix).map(|(_, preset)| *preset);
     let other = OTHERS.iter().find(|(name, ..)| *name == prefix);
     let found = match (prefix, known) {
-        ("openai", _) if rest.starts_with("responses/") => {
-            Host { model: rest["responses/".len()..].to_owned(), ..host("openai-responses", "openai-responses") }
-        }
         // That it speaks as OpenAI does says nothing of who it is; its address may.
         ("openai", Some(_)) if based => match base.and_then(at) {
             Some(Known::Preset(preset)) => host(preset.name, preset.name),
             Some(Known::Other((name, base, env))) => Host { base: Some(base), env: Some(env), ..host(name, "") },
-            None => host("local", ""),
+            None => host(&base.map_or_else(local, by_address), ""),
         },
         ("vertex_ai" | "vertex_ai_beta", _) if rest.starts_with("claude") => {
             host("vertex-anthropic", "vertex-anthropic")
@@ -198,13 +199,28 @@ fn guess(model: &str) -> Option<&'static str> {
         "*" => Some("openai"),
         _ if starts(&["gpt-", "o1", "o3", "o4", "chatgpt", "text-embedding-", "ft:gpt"]) => Some("openai"),
         _ if starts(&["claude"]) => Some("anthropic"),
-        _ if starts(&["gemini"]) => Some("gemini"),
+        // LiteLLM's own list has them at Vertex AI; only `gemini/` means AI Studio.
+        _ if starts(&["gemini"]) => Some("vertex_ai"),
         _ if starts(&["deepseek-"]) => Some("deepseek"),
         _ if starts(&["mistral-", "codestral", "magistral", "ministral"]) => Some("mistral"),
         _ if starts(&["command-"]) => Some("cohere"),
         _ if starts(&["grok-"]) => Some("xai"),
         _ => None,
     }
+}
+
+/// The name of a provider that is somewhere on this machine, or whose address is not known here.
+fn local() -> String {
+    "local".to_owned()
+}
+
+/// Names a provider by the host of its address, unless that is this machine or would name a preset.
+fn by_address(base: &str) -> String {
+    let authority = authority(base);
+    let host = if authority.starts_with('[') { "" } else { authority.split(':').next().unwrap_or_default() };
+    let is_here = ["localhost", "0.0.0.0", "host.docker.internal"].contains(&host) || host.starts_with("127.");
+    let is_preset = presets().iter().any(|preset| preset.name == host);
+    if host.is_empty() || is_here || is_preset || host.contains('$') { local() } else { tidy(host) }
 }
 
 /// Returns a name in the form of ours.
@@ -220,6 +236,7 @@ pub fn base_url(host: &Host, base: &str) -> Option<String> {
         .iter()
         .find_map(|end| base.strip_suffix(end))
         .unwrap_or(base);
+    let base = base.strip_suffix(&format!("/models/{}", host.model)).unwrap_or(base);
     // LiteLLM adds the version of these two itself, whatever a variable holds.
     if base.starts_with("${") && base.ends_with('}') {
         let version = if matches!(host.preset, "ollama" | "anthropic") { "/v1" } else { "" };
@@ -268,9 +285,12 @@ mod tests {
         for (model, based, expected) in [
             ("gpt-5-mini", false, Ok(("openai", "openai", "gpt-5-mini"))),
             ("openai/gpt-5-mini", false, Ok(("openai", "openai", "gpt-5-mini"))),
-            ("openai/qwen", true, Ok(("local", "", "qwen"))),
-            ("openai//model", true, Ok(("local", "", "/model"))),
-            ("openai/responses/gpt-5", false, Ok(("openai-responses", "openai-responses", "gpt-5"))),
+            ("openai/qwen", true, Ok(("10-0-0-7", "", "qwen"))),
+            ("openai//model", true, Ok(("10-0-0-7", "", "/model"))),
+            ("openai/responses/gpt-5", false, Ok(("openai", "openai", "gpt-5"))),
+            ("azure/responses/o3", true, Ok(("azure", "azure", "o3"))),
+            ("gemini-2.5-flash", false, Ok(("vertex", "vertex", "gemini-2.5-flash"))),
+            ("gemini/gemini-2.5-flash", false, Ok(("gemini", "gemini", "gemini-2.5-flash"))),
             ("claude-haiku-4-5", false, Ok(("anthropic", "anthropic", "claude-haiku-4-5"))),
             ("vertex_ai/claude-haiku-4-5", false, Ok(("vertex-anthropic", "vertex-anthropic", "claude-haiku-4-5"))),
             ("openrouter/qwen/qwen3:free", false, Ok(("openrouter", "openrouter", "qwen/qwen3:free"))),
@@ -304,6 +324,7 @@ mod tests {
             ("ollama_chat/x", "${OLLAMA}", "${OLLAMA}/v1"),
             ("hosted_vllm/x", "http://v:8000/v1/", "http://v:8000/v1"),
             ("openai/x", "http://v:8000", "http://v:8000"),
+            ("gemini/x", "https://p.example/v1/models/x", "https://p.example/v1"),
             ("anthropic/x", "https://proxy.example", "https://proxy.example/v1"),
         ] {
             assert_eq!(url(model, base).as_deref(), Some(expected));
@@ -329,7 +350,7 @@ mod tests {
             (
                 "openai/x",
                 "https://api.openai.com.evil.example/v1",
-                "local",
+                "api-openai-com-evil-example",
                 Some("https://api.openai.com.evil.example/v1"),
             ),
         ] {

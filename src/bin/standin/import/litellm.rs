@@ -1,7 +1,7 @@
 //! `LiteLLM`'s proxy configuration: deployments become providers, their models and targets; model groups become routes;
 //! fallbacks become further tiers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use standin::sidecar::{Hash, meant};
 
@@ -10,7 +10,7 @@ use super::groups::{Deployment, METRICS, SAID, drops, fallbacks, routes, set, st
 use super::hosts::{self, Host};
 use super::model::{is_embedding, model_fields};
 use super::outcome::{Model, Outcome, Provider, Route, Toml, time};
-use super::provider::{expanded, place, provider};
+use super::provider::{expanded, place, provider, variable};
 use super::reasons::why_not;
 
 /// Turns a configuration into ours. `environment` looks up a variable.
@@ -25,13 +25,22 @@ pub fn import(given: &InputValue, environment: &dyn Fn(&str) -> Option<String>) 
     let mut routes = routes(&deployments, &weights, &out.providers, strategy.as_ref());
     for settings in both() {
         drops(settings, &mut routes, &mut out);
-        fallbacks(settings, &mut routes, &mut out);
     }
+    let served = out.served();
+    let wildcard = |name: &str| {
+        let host = hosts::litellm(name, None).ok()?;
+        let ids = served.iter().filter(|(preset, _)| *preset == host.preset);
+        ids.flat_map(|(_, ids)| ids)
+            .find(|id| id.split_once('/').is_some_and(|(_, model)| model == host.model))
+            .cloned()
+    };
+    fallbacks(&both().collect::<Vec<_>>(), &mut routes, &wildcard, &mut out);
     for settings in both() {
-        times(settings, &routes, &mut out);
-        cooldowns(settings, &mut out);
+        times(settings, &mut routes, &mut out);
+        cooldowns(settings, &deployments, &mut out);
         callbacks(settings, &mut out);
     }
+    deadlines(&deployments, &mut routes, &mut out);
     if let Some(routing) = routing {
         aliases(routing, &routes, &mut out);
     }
@@ -80,13 +89,16 @@ fn deployments<'g>(
     let (all, named): (Vec<&InputValue>, Vec<&InputValue>) = list.items().iter().partition(|one| {
         one.get("litellm_params").and_then(|params| params.text("model")).is_some_and(|model| model.ends_with('*'))
     });
-    let read = |one| {
-        deployment(one, credentials, out).unwrap_or_else(|why| {
+    let one = |one| {
+        let before = out.notes.len();
+        let found = deployment(one, credentials, out).unwrap_or_else(|why| {
             out.lost(one, why);
             None
-        })
+        });
+        out.take_back(before, one);
+        found
     };
-    all.into_iter().chain(named).filter_map(read).collect()
+    all.into_iter().chain(named).filter_map(one).collect()
 }
 
 /// Tells why a text is none, where a template was not filled in.
@@ -122,7 +134,7 @@ fn can_take_responses(host: &mut Host) -> bool {
     match host.preset {
         "openai" => (host.name, host.preset) = ("openai-responses".to_owned(), "openai-responses"),
         "openai-responses" => {}
-        "azure" | "anthropic" | "gemini" | "vertex" | "vertex-anthropic" => return false,
+        "anthropic" | "gemini" | "vertex" | "vertex-anthropic" => return false,
         _ => host.dialect = Some("openai-responses"),
     }
     true
@@ -157,7 +169,7 @@ fn deployment<'g>(
     let base = own("api_base").or_else(|| own("base_url")).filter(|given| given.as_text().is_some());
     let address = base.and_then(InputValue::as_text).map(expanded);
     let mut host = hosts::litellm(model, address.as_deref())?;
-    let wants_responses = mode == Some("responses") && can_take_responses(&mut host);
+    let wants_responses = (host.responses || mode == Some("responses")) && can_take_responses(&mut host);
     let provider = provider(&mut host, base, &own, out)?;
     if let Some(given) = info.and_then(|info| info.get("mode")) {
         match mode {
@@ -215,8 +227,14 @@ fn deployment<'g>(
     }
     let apart =
         if is_apart { ", a provider of its own: this model has other settings in another deployment" } else { "" };
-    out.kept(given, format!("route `{group}`, target `{target}`{apart}"));
-    Ok(Some(Deployment { given, group: group.to_owned(), provider, model: host.model, order, by }))
+    if host.responses && !wants_responses {
+        out.changed(given, format!("route `{group}`, target `{target}`{apart}, in its provider's own dialect"));
+    } else {
+        out.kept(given, format!("route `{group}`, target `{target}`{apart}"));
+    }
+    let timeout = said("timeout").and_then(|given| Some((given.as_number()?, given)));
+    let timeout = timeout.filter(|(seconds, _)| *seconds > 0.0 && *seconds <= 31_536_000.0);
+    Ok(Some(Deployment { given, group: group.to_owned(), provider, model: host.model, order, by, timeout }))
 }
 
 /// Tells why a deployment cannot be served by its names.
@@ -253,13 +271,40 @@ fn check_mode(mode: &str) -> Result<(), String> {
     }
 }
 
-fn times(settings: &InputValue, routes: &[Route], out: &mut Outcome) {
+/// Gives routes a longer deadline, where a deployment of theirs may take longer than the usual one.
+fn deadlines(deployments: &[Deployment<'_>], routes: &mut [Route], out: &mut Outcome) {
+    let usual = out.deadline_s.unwrap_or(600.0);
+    for one in deployments {
+        let Some((seconds, given)) = one.timeout else { continue };
+        let own = deployments.iter().filter(|other| other.group == one.group).filter_map(|other| other.timeout);
+        let longest = own.map(|(seconds, _)| seconds).fold(usual, f64::max);
+        let route = routes.iter_mut().find(|route| route.name == one.group).filter(|_| seconds > usual);
+        let longest = Toml::Text(time(longest));
+        if route.is_some_and(|route| set(&mut route.failover, "deadline", longest)) {
+            out.changed(given, "failover.deadline of its route: time for the whole call, not for one attempt");
+        } else {
+            out.lost(given, why_not(&given.path));
+        }
+    }
+}
+
+fn times(settings: &InputValue, routes: &mut [Route], out: &mut Outcome) {
     if let Some(given) = settings.get("num_retries") {
         let retries = given.as_number().map(|retries| retries.clamp(0.0, 100.0).trunc());
-        let tiers = routes.iter().flat_map(|route| &route.targets).map(|target| target.tier).max().unwrap_or(0);
-        match retries.map(|retries| retries + 1.0 + f64::from(tiers)) {
-            Some(attempts) if set(&mut out.failover, "attempts_max", Toml::Number(attempts)) => out
-                .changed(given, format!("failover.attempts_max = {attempts}: all attempts of a call, at all targets")),
+        match retries.map(|retries| retries + 1.0) {
+            Some(1.0) => out.changed(given, "nothing: a failed attempt moves to another target of its route"),
+            Some(attempts) if set(&mut out.failover, "attempts_max", Toml::Number(attempts)) => {
+                // LiteLLM counts anew for each group.
+                for route in routes {
+                    let tiers = route.targets.iter().map(|target| target.tier).collect::<BTreeSet<_>>().len();
+                    let all = attempts * tiers as f64;
+                    if tiers > 1 {
+                        set(&mut route.failover, "attempts_max", Toml::Number(all));
+                    }
+                }
+                let said = "all attempts of a call, and so many for each further tier of a route";
+                out.changed(given, format!("failover.attempts_max = {attempts}: {said}"));
+            }
             Some(_) => out.lost(given, SAID),
             None => out.lost(given, "is no number of retries: failover.attempts_max stays as it is"),
         }
@@ -268,6 +313,7 @@ fn times(settings: &InputValue, routes: &[Route], out: &mut Outcome) {
         let Some(given) = settings.get(name) else { continue };
         match given.as_number().filter(|seconds| *seconds > 0.0 && *seconds <= 31_536_000.0) {
             Some(seconds) if set(&mut out.failover, "deadline", Toml::Text(time(seconds))) => {
+                out.deadline_s = Some(seconds);
                 out.changed(given, "failover.deadline: time for the whole call, not for one attempt");
             }
             Some(_) => out.lost(given, SAID),
@@ -301,17 +347,23 @@ fn calls_max(settings: &InputValue, out: &mut Outcome) {
     }
 }
 
-fn cooldowns(settings: &InputValue, out: &mut Outcome) {
+fn cooldowns(settings: &InputValue, deployments: &[Deployment<'_>], out: &mut Outcome) {
     if let Some(given) = settings.get("cooldown_time") {
+        // LiteLLM cools nothing down that is alone in its group.
+        let is_alone = |one: &&Deployment<'_>| deployments.iter().filter(|other| other.group == one.group).count() == 1;
+        let cooled: BTreeSet<usize> = deployments.iter().filter(|one| !is_alone(one)).map(|one| one.provider).collect();
         match given.as_number().filter(|seconds| *seconds > 0.0 && *seconds <= 86_400.0) {
+            Some(_) if cooled.is_empty() => {
+                out.lost(given, "not needed: LiteLLM cools nothing down that is alone in its group, and each is");
+            }
             Some(seconds) => {
-                out.providers
-                    .iter_mut()
-                    .for_each(|provider| provider.cooldown_s = provider.cooldown_s.or(Some(seconds)));
-                out.changed(
-                    given,
-                    "breaker.cooldown_base of each provider: a probe on a real call comes then, and a ramp",
-                );
+                for at in cooled {
+                    let provider = &mut out.providers[at];
+                    provider.cooldown_s = provider.cooldown_s.or(Some(seconds));
+                }
+                let said = "breaker.cooldown_base of each provider in a group of several: a probe on a real call comes \
+                            then, and a ramp";
+                out.changed(given, said);
             }
             None => out.lost(given, "no counterpart: a breaker has a cooldown above 0 and of a day at most"),
         }
@@ -423,7 +475,7 @@ fn aliases(settings: &InputValue, routes: &[Route], out: &mut Outcome) {
 fn general_settings(general: &InputValue, environment: &dyn Fn(&str) -> Option<String>, out: &mut Outcome) {
     if let Some(given) = general.get("master_key") {
         let key = given.as_text().unwrap_or_default();
-        let variable = key.strip_prefix("os.environ/");
+        let variable = variable(key);
         let key = variable.map_or_else(|| Some(key.to_owned()), environment).filter(|key| !key.trim().is_empty());
         match (key, variable) {
             (Some(key), _) => {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use standin::config::Described;
 use standin::sidecar::{ServerConfig, Settings};
 
 use super::given::InputValue;
@@ -12,6 +13,8 @@ pub struct Outcome {
     pub server: Vec<(String, Toml)>,
     pub top: Vec<(String, Toml)>,
     pub failover: Vec<(String, Toml)>,
+    /// The deadline among these, in seconds.
+    pub deadline_s: Option<f64>,
     pub aliases: Vec<(String, String)>,
     pub providers: Vec<Provider>,
     pub routes: Vec<Route>,
@@ -85,6 +88,7 @@ pub struct Route {
     pub targets: Vec<Target>,
     pub strategy: Option<Toml>,
     pub drop_parts: bool,
+    pub failover: Vec<(String, Toml)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -108,10 +112,34 @@ impl Outcome {
         self.note(given, Kind::Lost, why);
     }
 
-    /// Reports what was not read, and what was read and no line names yet.
-    pub fn rest<R: Into<String>>(&mut self, given: &InputValue, why_not: impl Fn(&str) -> R) {
+    /// Takes back what the lines from this one on say of the settings within a part that is left out.
+    pub fn take_back(&mut self, from: usize, left_out: &InputValue) {
+        let is_lost = |note: &Note| note.kind == Kind::Lost;
+        if self.notes[from..].iter().any(|note| is_lost(note) && note.what == left_out.path) {
+            let later = self.notes.split_off(from);
+            self.notes.extend(later.into_iter().filter(is_lost));
+        }
+    }
+
+    /// Reports what was not read, and what was read and no line names yet. What several deployments say and is lost for
+    /// one reason is one line.
+    pub fn rest(&mut self, given: &InputValue, why_not: impl Fn(&str) -> String) {
+        let mut folded: Vec<(&str, String, Vec<&InputValue>)> = Vec::new();
         for part in given.unread() {
-            self.lost(part, why_not(&part.path));
+            let name = part.path.split_once("].").map_or(part.path.as_str(), |(_, name)| name);
+            let why = why_not(&part.path);
+            match folded.iter_mut().find(|(known, reason, _)| (*known, reason.as_str()) == (name, why.as_str())) {
+                Some((.., parts)) => parts.push(part),
+                None => folded.push((name, why, vec![part])),
+            }
+        }
+        for (_, why, parts) in folded {
+            for part in &parts {
+                part.done();
+            }
+            let more = parts.len() - 1;
+            let more = if more > 0 { format!(" (and so in {more} more)") } else { String::new() };
+            self.lost(parts[0], format!("{why}{more}"));
         }
         for part in given.unreported() {
             self.lost(part, "not taken: is no value that can be set");
@@ -151,11 +179,24 @@ impl Outcome {
 
     /// Returns the targets whose price is not known.
     pub fn unpriced(&self) -> Vec<String> {
-        let settings = Settings::parse(&self.written(""), |name| Some(placeholder(name))).ok();
-        let known = settings.and_then(|settings| settings.runtime.describe().ok()).unwrap_or_default();
         let serves_all = |provider: &str| self.providers.iter().any(|one| one.name == provider && one.all);
-        let unknown = known.into_iter().filter(|one| one.price.is_none() && !serves_all(&one.id.provider));
+        let unknown = self.described().into_iter().filter(|one| one.price.is_none() && !serves_all(&one.id.provider));
         unknown.map(|one| one.id.to_string()).collect()
+    }
+
+    /// Returns the targets of each provider that serves all of its vendor's models, with its preset.
+    pub fn served(&self) -> Vec<(String, Vec<String>)> {
+        let known = self.described();
+        let of = |provider: &Provider| {
+            let own = known.iter().filter(|one| *one.id.provider == *provider.name);
+            (provider.text("preset").unwrap_or(&provider.name).to_owned(), own.map(|one| one.id.to_string()).collect())
+        };
+        self.providers.iter().filter(|provider| provider.all).map(of).collect()
+    }
+
+    fn described(&self) -> Vec<Described> {
+        let settings = Settings::parse(&self.written(""), |name| Some(placeholder(name))).ok();
+        settings.and_then(|settings| settings.runtime.describe().ok()).unwrap_or_default()
     }
 
     /// Writes what became of each thing, in the order of the lines, and how many of each kind.
@@ -192,16 +233,18 @@ impl Outcome {
 impl Provider {
     /// Tells whether it is where standin listens where nothing else is said: `LiteLLM`'s usual port is the same.
     pub fn is_at_our_port(&self) -> bool {
-        let text = |wanted: &str| {
-            self.fields.iter().find_map(|(name, value)| match value {
-                Toml::Text(text) if name == wanted => Some(text.as_str()),
-                _ => None,
-            })
-        };
-        match text("base_url") {
-            None => text("preset") == Some("litellm"),
+        match self.text("base_url") {
+            None => self.text("preset") == Some("litellm"),
             Some(base) => ServerConfig::default().is_at(base),
         }
+    }
+
+    /// Returns the text of a field.
+    fn text(&self, wanted: &str) -> Option<&str> {
+        self.fields.iter().find_map(|(name, value)| match value {
+            Toml::Text(text) if name == wanted => Some(text.as_str()),
+            _ => None,
+        })
     }
 
     fn write(&self, out: &mut String) {
@@ -217,9 +260,7 @@ impl Provider {
             let _ = writeln!(out, "breaker = {{ cooldown_base = \"{}\"{max} }}", time(seconds));
         }
         for Model { name, fields } in self.models.iter().filter(|_| !self.all) {
-            let fields: Vec<String> =
-                fields.iter().map(|(name, value)| format!("{name} = {}", value.written())).collect();
-            let inside = if fields.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", fields.join(", ")) };
+            let inside = if fields.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs(fields)) };
             let _ = writeln!(out, "models.{} = {inside}", bare(name));
         }
     }
@@ -239,6 +280,9 @@ impl Route {
         out.push_str("]\n");
         if self.drop_parts {
             out.push_str("foreign_parts = \"drop\"\n");
+        }
+        if !self.failover.is_empty() {
+            let _ = writeln!(out, "failover = {{ {} }}", pairs(&self.failover));
         }
         if let Some(strategy) = &self.strategy {
             let _ = writeln!(out, "options = {{ strategy = {} }}", strategy.written());
@@ -280,6 +324,11 @@ impl Toml {
             Self::Raw(text) => text.clone(),
         }
     }
+}
+
+/// Returns fields as they stand within a table of one line.
+fn pairs(fields: &[(String, Toml)]) -> String {
+    fields.iter().map(|(name, value)| format!("{name} = {}", value.written())).collect::<Vec<_>>().join(", ")
 }
 
 fn lines(out: &mut String, fields: &[(String, Toml)]) {

@@ -27,9 +27,9 @@ pub fn import(given: &InputValue) -> Outcome {
     let strategy = strategy.or_else(|| (targets.len() > 1).then(|| Toml::Text("priority".to_owned())));
     if !targets.is_empty() {
         set(&mut out.server, "default_route", Toml::Text(ROUTE.to_owned()));
-        out.routes.push(Route { name: ROUTE.to_owned(), targets, strategy, drop_parts: false });
+        out.routes.push(Route { name: ROUTE.to_owned(), targets, strategy, drop_parts: false, failover: Vec::new() });
     }
-    out.rest(given, why_not);
+    out.rest(given, |path| why_not(path).to_owned());
     out
 }
 

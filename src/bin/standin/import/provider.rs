@@ -42,13 +42,27 @@ pub fn provider<'g>(
                 out.changed(given, format!("deployment `{deployment}`: its address names it, and so LiteLLM asks it"));
                 host.stands_for = Some(std::mem::replace(&mut host.model, deployment.to_owned()));
             }
-            set("base_url", resource.to_owned());
-            set("flavour", "azure-deployments".to_owned());
-            if let Some(given) = own("api_version")
-                && let Some(version) = given.as_text()
-            {
-                query.insert("api-version".to_owned(), expanded(version));
-                out.kept(given, "query.api-version of its provider");
+            set("preset", "azure".to_owned());
+            let version = own("api_version").and_then(|given| Some((given, given.as_text()?)));
+            let says_newer = version.is_some_and(|(_, version)| ["v1", "preview", "latest"].contains(&version));
+            // Azure has the responses at its newer addresses, which need no version. An address that names a deployment
+            // is an older one.
+            if says_newer && deployment.is_none() || host.dialect.is_some() {
+                set("base_url", format!("{}/openai/v1", resource.trim_end_matches('/')));
+                query.remove("api-version");
+                if let Some((given, _)) = version {
+                    out.changed(given, "base_url with /openai/v1, Azure's newer addresses, which need no version");
+                }
+            } else {
+                set("base_url", resource.to_owned());
+                set("flavour", "azure-deployments".to_owned());
+                if let Some((given, version)) = version {
+                    query.insert("api-version".to_owned(), expanded(version));
+                    out.kept(given, "query.api-version of its provider");
+                }
+            }
+            if let Some(dialect) = host.dialect {
+                set("dialect", dialect.to_owned());
             }
         }
         ("azure", None) => return Err("an Azure deployment needs an `api_base`".to_owned()),
@@ -202,8 +216,7 @@ fn headers<'g>(
 pub fn place(mut provider: Provider, host: &Host, model: Option<Model>, out: &mut Outcome) -> (usize, bool) {
     let same = |known: &&mut Provider| {
         (&known.fields, &known.keys, known.all) == (&provider.fields, &provider.keys, provider.all)
-            // The preset of the provider's own name need not be written.
-            && known.name.trim_end_matches(|last: char| last.is_ascii_digit()).trim_end_matches('-') == provider.name
+            && (known.name == provider.name || is_numbered(&known.name, &provider.name))
     };
     let mut is_apart = false;
     for (at, known) in out.providers.iter_mut().enumerate().filter(|(_, known)| same(known)) {
@@ -223,6 +236,17 @@ pub fn place(mut provider: Provider, host: &Host, model: Option<Model>, out: &mu
     provider.models.extend(model);
     out.providers.push(provider);
     (out.providers.len() - 1, is_apart)
+}
+
+/// Tells whether a name is another's with a number behind it.
+fn is_numbered(name: &str, other: &str) -> bool {
+    let number = name.strip_prefix(other).and_then(|rest| rest.strip_prefix('-'));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
+/// Returns the variable that a text stands for.
+pub fn variable(text: &str) -> Option<&str> {
+    text.strip_prefix("os.environ/").or_else(|| text.strip_prefix("${")?.strip_suffix('}'))
 }
 
 /// Writes `os.environ/NAME` as ours.

@@ -2,6 +2,7 @@
 //! are changed.
 
 use standin::config::{KeySource, presets};
+use standin::sidecar::Hash;
 
 use super::*;
 
@@ -134,7 +135,7 @@ fn published_examples_are_converted() {
                 "models.fake = { labels = [\"teamB\"] }",
                 "base_url = \"https://fake.example\"",
                 "lacks = [\"images\"]",
-                "\"local/fake\",\n    \"local-2/fake\",",
+                "\"fake-example/fake\",\n    \"fake-example-2/fake\",",
             ]),
             &[
                 "rerank-v3` is not served",
@@ -234,7 +235,7 @@ fn twenty_configurations_of_real_projects_are_converted() {
              general_settings:\n  custom_auth: own.auth\n  database_url: null\n  allowed_ips: null\n",
             Some(&[
                 "[routes.maverick]\ntargets = [\n    \"together/meta/maverick\",\n    { target = \"groq/meta/maverick\", tier = 1 },\n    { target = \"openrouter/meta/maverick\", tier = 2 },",
-                "attempts_max = 5",
+                "failover = { attempts_max = 9 }",
                 "options = { strategy = \"weighted\" }",
             ]),
             &[
@@ -259,12 +260,16 @@ fn twenty_configurations_of_real_projects_are_converted() {
              router_settings:\n  redis_host: redis\n  routing_strategy: least-busy\n  enable_pre_call_checks: true\n  allowed_fails: 3\n  cooldown_time: 30\n\
              litellm_settings:\n  cache: true\n  success_callback:\n  - prometheus\n  allow_requests_on_db_unavailable: true\n",
             Some(&[
-                "[providers.local-2]\nbase_url = \"http://sees:8001/v1\"\nkeys = [\"EMPTY\"]",
-                "breaker = { cooldown_base = \"30s\" }",
+                "[providers.sees]\nbase_url = \"http://sees:8001/v1\"\nkeys = [\"EMPTY\"]",
                 "models.sees = { context_tokens_max = 128000, output_tokens_max = 8192 }",
                 "strategy = \"least-busy\"",
             ]),
-            &["allowed_fails -- no counterpart", "redis_host -- no counterpart", "success_callback => /metrics"],
+            &[
+                "allowed_fails -- no counterpart",
+                "cooldown_time -- not needed: LiteLLM cools nothing down that is alone in its group",
+                "redis_host -- no counterpart",
+                "success_callback => /metrics",
+            ],
         ),
         // Weights among a local model, a vendor and Azure behind another of its hosts.
         Case(
@@ -302,7 +307,7 @@ fn twenty_configurations_of_real_projects_are_converted() {
                 "breaker = { cooldown_base = \"300s\", cooldown_max = \"300s\" }",
                 "{ target = \"gemini/gemini-flash-latest\", tier = 1 }",
                 "{ target = \"gemini/gemini-flash-lite-latest\", tier = 2 }",
-                "attempts_max = 4",
+                "failover = { attempts_max = 6 }",
             ]),
             &["Workers AI is not known here", "context_window_fallbacks[0].coding ~> further tiers"],
         ),
@@ -718,7 +723,7 @@ fn every_setting_that_is_taken_over_has_a_line_of_its_own_and_so_has_one_that_ma
         "max_output_tokens => output_tokens_max",
         "supports_vision => ",
         "supports_function_calling => lacks \"tools\"",
-        "api_version => query.api-version",
+        "api_version ~> base_url with /openai/v1",
         "vertex_project => project",
         "vertex_location => location",
         "mode => its kind",
@@ -930,6 +935,101 @@ fn a_mode_says_the_kind_of_work_and_its_dialect() {
             "model_list[6] -- the older completions are not spoken",
         ],
     )]);
+}
+
+#[test]
+fn a_models_host_and_address_are_those_that_the_other_gateway_asks() {
+    let (config, report) = imported(
+        "model_list:\n\
+         - {model_name: eu, litellm_params: {model: gemini-2.5-flash, vertex_project: p, vertex_location: europe-west4}}\n\
+         - {model_name: o3, litellm_params: {model: azure/responses/o3, api_base: \"https://r.openai.azure.com\", api_key: k, api_version: \"2025-03-01\"}}\n\
+         - {model_name: new, litellm_params: {model: azure/gpt-5, api_base: \"https://s.openai.azure.com/\", api_key: k, api_version: preview}}\n\
+         - {model_name: grok, litellm_params: {model: xai/responses/grok-4}}\n\
+         - {model_name: cl, litellm_params: {model: anthropic/responses/claude-haiku-4-5}}\n\
+         - {model_name: there, litellm_params: {model: openai/m, api_base: \"http://one.example:80/v1\", api_key: k}}\n\
+         - {model_name: here, litellm_params: {model: openai/m, api_base: \"http://10.0.0.7:80/v1\", api_key: k}}\n\
+         - {model_name: here, litellm_params: {model: openai/n, api_base: \"http://10.0.0.7:80/v1\", api_key: k}}\n",
+    );
+    for part in [
+        "[providers.vertex]\npreset = \"vertex\"\nproject = \"p\"\nlocation = \"europe-west4\"",
+        "preset = \"azure\"\nbase_url = \"https://r.openai.azure.com/openai/v1\"\ndialect = \"openai-responses\"",
+        "preset = \"azure\"\nbase_url = \"https://s.openai.azure.com/openai/v1\"\nkeys",
+        "preset = \"xai\"\ndialect = \"openai-responses\"",
+        "[providers.anthropic]\npreset = \"anthropic\"\nkeys",
+        "[providers.one-example]\n",
+        "\"10-0-0-7/m\",\n    \"10-0-0-7/n\",",
+    ] {
+        assert!(config.contains(part), "no {part} in\n{config}\n{report}");
+    }
+    assert!(!config.contains("api-version") && !config.contains("responses/"), "{config}");
+    assert!(report.contains("model_list[4] ~> route `cl`"), "{report}");
+}
+
+#[test]
+fn fallbacks_for_all_serve_groups_without_their_own_and_a_name_behind_a_wildcard_is_a_target() {
+    let (config, report) = imported(
+        "model_list:\n\
+         - {model_name: \"openai/*\", litellm_params: {model: \"openai/*\"}}\n\
+         - {model_name: eu, litellm_params: {model: mistral/mistral-large-latest}}\n\
+         - {model_name: eu-2, litellm_params: {model: mistral/mistral-small-latest}}\n\
+         - {model_name: us, litellm_params: {model: groq/m}}\n\
+         - {model_name: far, litellm_params: {model: xai/grok-4}}\n\
+         litellm_settings: {fallbacks: [{eu: [eu-2]}, {us: [\"openai/gpt-5.4-mini\", nobody]}], default_fallbacks: [far]}\n",
+    );
+    for part in [
+        "[routes.eu]\ntargets = [\n    \"mistral/mistral-large-latest\",\n    { target = \"mistral/mistral-small-latest\", tier = 1 },\n]",
+        "[routes.eu-2]\ntargets = [\n    \"mistral/mistral-small-latest\",\n    { target = \"xai/grok-4\", tier = 1 },\n]",
+        "[routes.us]\ntargets = [\n    \"groq/m\",\n    { target = \"openai/gpt-5.4-mini\", tier = 1 },\n]",
+    ] {
+        assert!(config.contains(part), "no {part} in\n{config}\n{report}");
+    }
+    assert!(report.contains("default_fallbacks => further tiers of every route without its own"), "{report}");
+}
+
+#[test]
+fn retries_deadlines_and_cooldowns_are_those_of_each_group() {
+    let (config, report) = imported(
+        "model_list:\n\
+         - {model_name: quick, litellm_params: {model: openai/gpt-5.4-mini, timeout: 5}}\n\
+         - {model_name: slow, litellm_params: {model: groq/a, timeout: 120}}\n\
+         - {model_name: slow, litellm_params: {model: mistral/b, timeout: 90}}\n\
+         router_settings: {num_retries: 2, timeout: 30, cooldown_time: 60, fallbacks: [{quick: [slow]}]}\n\
+         general_settings: {master_key: \"${MASTER}\"}\n",
+    );
+    for part in [
+        "[failover]\nattempts_max = 3\ndeadline = \"30s\"\n",
+        "    { target = \"mistral/b\", tier = 1 },\n]\nfailover = { attempts_max = 6 }\n",
+        "[routes.slow]\ntargets = [\n    \"groq/a\",\n    \"mistral/b\",\n]\nfailover = { deadline = \"120s\" }\n",
+        &Hash::of("sk-master").to_string(),
+    ] {
+        assert!(config.contains(part), "no {part} in\n{config}\n{report}");
+    }
+    assert_eq!(config.matches("cooldown_base").count(), 2, "{config}");
+    for part in ["model_list[0].litellm_params.timeout -- no counterpart", "model_list[2].litellm_params.timeout ~> "] {
+        assert!(report.contains(part), "{part} is not said in\n{report}");
+    }
+    let (config, report) = imported(
+        "model_list:\n- {model_name: m, litellm_params: {model: openai/gpt-5.4-mini}}\nrouter_settings: {num_retries: 0}\n",
+    );
+    assert!(!config.contains("attempts_max") && report.contains("num_retries ~> nothing"), "{config}\n{report}");
+}
+
+#[test]
+fn a_report_says_kept_of_nothing_that_is_left_out_and_folds_what_many_deployments_say() {
+    let (_, report) = imported(
+        "model_list:\n\
+         - {model_name: m, litellm_params: {model: openai/gpt-5.4-mini}, model_info: {id: a, description: x}}\n\
+         - {model_name: n, litellm_params: {model: openai/gpt-5.4-nano}, model_info: {id: b}}\n\
+         - {model_name: o, litellm_params: {model: groq/o}, model_info: {id: c}}\n\
+         - {model_name: gone, litellm_params: {model: vertex_ai/gemini-2.5-pro, vertex_project: p, api_base: \"https://v.example\"}}\n",
+    );
+    assert_eq!(report.matches("model_info.id").count(), 1, "{report}");
+    assert!(
+        report.contains("model_info.id -- no counterpart: it does not change how requests are served (and so in 2"),
+        "{report}"
+    );
+    assert!(report.contains("model_list[3] -- Vertex AI behind an address of its own"), "{report}");
+    assert!(report.contains("3 kept") && !report.contains("vertex_project =>"), "{report}");
 }
 
 #[test]

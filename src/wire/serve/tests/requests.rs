@@ -364,6 +364,19 @@ fn what_is_malformed_is_named_by_its_path_and_set_aside_unless_it_must_be_known(
             json!({"contents": [{"parts": [{"text": "x"}]}], "generationConfig": {"topP": "x"}}),
             "generationConfig.topP",
         ),
+        // Only -1 is a word for no limit.
+        (CallerDialect::OpenAiChat, chat(json!({"max_tokens": -5})), "max_tokens"),
+        (
+            CallerDialect::OpenAiResponses,
+            json!({"model": "m", "input": "Hi", "max_output_tokens": -5}),
+            "max_output_tokens",
+        ),
+        (CallerDialect::Anthropic, json!({"model": "m", "messages": [user], "max_tokens": -5}), "max_tokens"),
+        (
+            CallerDialect::Gemini,
+            json!({"contents": [{"parts": [{"text": "x"}]}], "generationConfig": {"maxOutputTokens": -5}}),
+            "generationConfig.maxOutputTokens",
+        ),
     ];
     for (caller_dialect, body, field) in table {
         let model = (caller_dialect == CallerDialect::Gemini).then_some("m");
