@@ -292,7 +292,9 @@ impl Failover {
         };
         let all = (0..self.targets.len()).filter(|&at| self.targets[at].planned.target != GONE);
         let in_time = |due: &Instant| TimeLeft::until(self.deadline, *due).is_enough_for(TRY_MIN);
-        all.filter_map(|at| Some((due(at).filter(in_time)?, at))).min()
+        let due = all.filter_map(|at| Some((due(at).filter(in_time)?, at)));
+        // One that has none in flight goes first: what it is asked then is what the call waits for.
+        due.min_by_key(|&(due, at)| (due, self.targets[at].runs(), at))
     }
 
     /// Returns the step towards asking a target again that is silent or has failed, if it is time: the target has its
