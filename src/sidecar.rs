@@ -55,7 +55,7 @@ use crate::runtime::{Runtime, StartError};
 use crate::words::ConfigError;
 
 /// Says which known name was probably meant, and which there are.
-pub use crate::words::meant;
+pub use crate::words::{did_you_mean, meant};
 
 use access::Access;
 use connection_slots::ConnectionSlots;

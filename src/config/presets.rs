@@ -8,7 +8,7 @@
 use super::dialect::DialectConfig;
 use crate::catalog;
 use crate::words::Price;
-use crate::words::nearest;
+use crate::words::did_you_mean;
 
 /// One provider that is known by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,7 +227,7 @@ impl Bills {
 /// Says which preset was probably meant, and which there are.
 pub(super) fn known(name: &str) -> String {
     let names: Vec<&str> = TABLE.iter().map(|preset| preset.name).collect();
-    let meant = nearest(name, names.iter().copied()).map_or(String::new(), |near| format!("did you mean `{near}`? "));
+    let meant = did_you_mean(name, names.iter().copied()).map_or(String::new(), |near| format!("{near} "));
     format!("{meant}there are: {}", names.join(", "))
 }
 

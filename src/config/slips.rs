@@ -9,7 +9,7 @@ use super::presets::Preset;
 use super::provider::ProviderConfig;
 use crate::catalog;
 use crate::source::is_constant;
-use crate::words::{ConfigError, nearest};
+use crate::words::{ConfigError, did_you_mean};
 
 /// How variables end that hold keys.
 const ENDS: [&str; 3] = ["_KEY", "_TOKEN", "_SECRET"];
@@ -33,8 +33,8 @@ pub(super) fn slips(name: &str, provider: &ProviderConfig, priced: bool) -> Vec<
         let known = known.map(|known| known.id).filter(|known| digits(known) == digits(said));
         // A list of prices, or other places of an embedding, may know it.
         let alone = options.same_as.is_some() && !priced && catalog::kind(said) == crate::words::ModelKind::Chat;
-        match nearest(said, known) {
-            Some(near) => slips.push(ConfigError::new(field, format!("is no known model; did you mean `{near}`?"))),
+        match did_you_mean(said, known) {
+            Some(near) => slips.push(ConfigError::new(field, format!("is no known model; {near}"))),
             None if alone => {
                 let problem = "is no known model, and says nothing: set price and limits here, or name a known model";
                 slips.push(ConfigError::new(field, problem));

@@ -16,7 +16,7 @@ use super::settings::Streams;
 use crate::wire::VIA;
 use crate::wire::serve::BadRequest;
 use crate::words::names::Shown;
-use crate::words::{Durable, Hedging, Json, NAME_BYTES_MAX, OnExhausted, Priority, Rule, UnknownName, nearest};
+use crate::words::{Durable, Hedging, Json, NAME_BYTES_MAX, OnExhausted, Priority, Rule, UnknownName, did_you_mean};
 
 /// How the names of the gateway's options begin.
 pub(super) const OURS: &str = "x-standin-";
@@ -164,8 +164,8 @@ fn bad(field: &str, problem: &str) -> BadRequest {
 /// Reads a choice by its name.
 fn chosen<T: FromStr<Err = UnknownName>>(field: &str, text: &str) -> Result<T, BadRequest> {
     text.parse().map_err(|unknown: UnknownName| {
-        let near = nearest(text, unknown.known.iter().copied());
-        let meant = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+        let near = did_you_mean(text, unknown.known.iter().copied());
+        let meant = near.map_or(String::new(), |near| format!("; {near}"));
         bad(field, &format!("{unknown}{meant}"))
     })
 }

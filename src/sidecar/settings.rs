@@ -17,7 +17,7 @@ use super::lenient::{self, DocumentError};
 use super::tls::{TlsConfig, acceptor};
 use crate::config::{BudgetScope, Config, check_time, check_wait, destination, is_constant, presets};
 use crate::words::names::fault;
-use crate::words::{ConfigError, ConfigErrors, Price, TargetId, nearest};
+use crate::words::{ConfigError, ConfigErrors, Price, TargetId, did_you_mean};
 
 /// Everything in the file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -405,16 +405,15 @@ impl Settings {
             routes.map(move |(place, route)| (format!("server.keys[{at}].routes[{place}]"), route))
         });
         for (field, route) in default.chain(of_keys).filter(|(_, route)| !names.has(route)) {
-            let near = (errors.len() < ERRORS_MAX).then(|| nearest(route, names.all()));
-            let meant = near.flatten().map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            let near = (errors.len() < ERRORS_MAX).then(|| did_you_mean(route, names.all()));
+            let meant = near.flatten().map_or(String::new(), |near| format!("; {near}"));
             errors.push(ConfigError::new(field, format!("is no route, alias or `provider/model`{meant}")));
         }
         for (name, budget) in &self.runtime.budgets {
             let BudgetScope::Client(Some(client)) = &budget.of else { continue };
             let clients = || self.server.keys.iter().filter(|key| !key.operator).map(|key| key.name.as_str());
             if !lacks_clients && !clients().any(|known| known == client) {
-                let meant =
-                    nearest(client, clients()).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+                let meant = did_you_mean(client, clients()).map_or(String::new(), |near| format!("; {near}"));
                 let problem = format!("`{client}` is no name of `server.keys`{meant}");
                 errors.push(ConfigError::new(format!("budgets.{name}.of"), problem));
             }

@@ -24,10 +24,15 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     near.min_by_key(|(distance, known)| (*distance, known.len())).map(|(_, known)| known)
 }
 
-/// Says which known name was probably meant, and which there are, up to a limit.
+/// Asks whether a known name was meant, where one is near.
+pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(name, known).map(|near| format!("did you mean `{near}`?"))
+}
+
+/// Says which known name was probably meant or, where none is near, which there are, up to a limit.
 pub fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
-    if let Some(near) = nearest(name, known.clone()) {
-        return format!("did you mean `{near}`?");
+    if let Some(near) = did_you_mean(name, known.clone()) {
+        return near;
     }
     let mut names = known.into_iter();
     let listed: Vec<&str> = names.by_ref().take(NAMES_MAX).collect();

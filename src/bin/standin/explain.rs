@@ -6,6 +6,7 @@ use serde_json::Value;
 use standin::sidecar::printable;
 
 use super::failed;
+use super::operator::list;
 
 pub async fn run(options: super::Explain) -> ExitCode {
     let path = format!("explain/{}", options.route);
@@ -26,7 +27,7 @@ fn print(explained: &Value) {
         say!("no target is well; one is asked as a last resort");
     }
     say!("{:<40} {:>6} {:<10} {:<32} {:>7}  why", "target", "share", "breaker", "time to first token", "errors");
-    for one in explained["planned"].as_array().into_iter().flatten() {
+    for one in list(&explained["planned"]) {
         let health = &one["health"];
         say!(
             "{:<40} {:>6} {:<10} {:<32} {:>7}  {}",
@@ -38,7 +39,7 @@ fn print(explained: &Value) {
             text(&one["why"]),
         );
     }
-    for one in explained["skipped"].as_array().into_iter().flatten() {
+    for one in list(&explained["skipped"]) {
         // Without a time it comes back by an event, or not by itself.
         let back = one["back_in_s"].as_f64().filter(|wait| *wait >= 0.05);
         let back = back.map_or_else(String::new, |wait| format!(", back in {wait:.1} s"));

@@ -6,6 +6,7 @@ use serde_json::Value;
 use standin::sidecar::printable;
 
 use super::failed;
+use super::operator::{list, text};
 
 pub async fn run(options: super::Health) -> ExitCode {
     match options.sidecar.ask(http::Method::GET, "health", &[]).await {
@@ -18,36 +19,33 @@ pub async fn run(options: super::Health) -> ExitCode {
 
 fn table(health: &Value) {
     let calls = |name: &str| health[name].as_u64().unwrap_or_default();
-    let status = printable(health["status"].as_str().unwrap_or_default());
+    let status = text(&health["status"]);
     say!("{status}: {} call(s) in flight, {} queued", calls("calls_in_flight"), calls("queued"));
     if let Some(seconds) = health["unreached_for_s"].as_f64() {
         say!("no provider has been reached for {seconds:.0} s");
     }
     say!("{:<40} {:<10} {:>9} {:>9} {:>9}  out", "target", "breaker", "failures", "first", "in flight");
     for provider in list(&health["providers"]) {
-        let name = printable(provider["name"].as_str().unwrap_or_default());
+        let name = text(&provider["name"]);
         for target in list(&provider["targets"]) {
             row(&name, target);
         }
         if provider["status"] != "up" {
-            say!("{name}: {}{}", printable(provider["status"].as_str().unwrap_or_default()), back(provider));
+            say!("{name}: {}{}", text(&provider["status"]), back(provider));
         }
         for hold in list(&provider["holds"]) {
-            let text = |field: &str| hold[field].as_str().map(printable);
-            let model = text("model").map_or_else(String::new, |model| format!("/{model}"));
-            let key = text("key").map_or_else(String::new, |key| format!(", key {key}"));
-            say!("held {name}{model}{key}: {}{}", text("why").unwrap_or_default(), back(hold));
+            say!("held {}: {}{}", held(&name, hold), text(&hold["why"]), back(hold));
         }
     }
     for parked in list(&health["parked"]) {
-        let route = printable(parked["route"].as_str().unwrap_or_default());
+        let route = text(&parked["route"]);
         say!("parked {route}: {} call(s){}", parked["calls"].as_u64().unwrap_or_default(), back(parked));
     }
 }
 
 fn row(provider: &str, target: &Value) {
-    let name = format!("{provider}/{}", printable(target["model"].as_str().unwrap_or_default()));
-    let breaker = printable(target["breaker"].as_str().unwrap_or_default());
+    let name = format!("{provider}/{}", text(&target["model"]));
+    let breaker = text(&target["breaker"]);
     let failures = format!("{:.1} %", target["failure_rate"].as_f64().unwrap_or_default() * 100.0);
     let first = &target["time_to_first_token_s"];
     // What is only assumed says nothing of this target.
@@ -62,11 +60,16 @@ fn row(provider: &str, target: &Value) {
     say!("{name:<40} {breaker:<10} {failures:>9} {first:>9} {in_flight:>9}  {}", out.join(", "));
 }
 
+/// Names what a hold is of: a provider, one of its models, or one of its keys.
+pub fn held(provider: &str, hold: &Value) -> String {
+    let some = |field: &str, before: &str| match text(&hold[field]) {
+        name if name.is_empty() => name,
+        name => format!("{before}{name}"),
+    };
+    format!("{provider}{}{}", some("model", "/"), some("key", ", key "))
+}
+
 /// Says when something is back, where that is known.
 fn back(of: &Value) -> String {
     of["back_in_s"].as_f64().map_or_else(String::new, |seconds| format!(", back in {seconds:.0} s"))
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
 }

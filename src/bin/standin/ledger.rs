@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use standin::runtime::{GroupBy, Question, ask_file, verify_file};
 use standin::sidecar::{MOMENT, dollars, moment, printable};
 
+use super::operator::{list, text};
 use super::{OperatorAddress, failed};
 
 pub async fn run(options: super::Ledger) -> ExitCode {
@@ -99,7 +100,7 @@ const COLUMNS: [(&str, &str); 15] = [
 pub fn csv(statement: &Value, columns: &[(&str, &str)]) {
     let row = |cells: Vec<String>| say!("{}", cells.join(","));
     row(columns.iter().map(|(name, _)| (*name).to_owned()).collect());
-    for line in statement["lines"].as_array().into_iter().flatten() {
+    for line in list(&statement["lines"]) {
         let cell = |(_, at): &(&str, &str)| match line.pointer(at) {
             Some(Value::String(text)) => quoted(text),
             None | Some(Value::Null) => String::new(),
@@ -116,7 +117,7 @@ pub fn quoted(text: &str) -> String {
 }
 
 fn table(statement: &Value) {
-    let by = printable(statement["by"].as_str().unwrap_or_default());
+    let by = text(&statement["by"]);
     say!(
         "{by:<36} {:>9} {:>9} {:>10} {:>10} {:>10} {:>6} {:>12} {:>12}",
         "answers",
@@ -128,7 +129,7 @@ fn table(statement: &Value) {
         "tokens in",
         "out"
     );
-    let lines = statement["lines"].as_array().map_or(&[][..], Vec::as_slice);
+    let lines = list(&statement["lines"]);
     lines.iter().for_each(row);
     if lines.len() != 1 {
         row(&statement["sum"]);

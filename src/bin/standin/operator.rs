@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use serde_json::Value;
+use standin::sidecar::printable;
 
 use super::{OperatorAddress, load};
 
@@ -64,6 +65,16 @@ impl OperatorAddress {
             _ => Err("it refuses, and gives no reason".to_owned()),
         }
     }
+}
+
+/// Returns the elements of a list, and none of anything else.
+pub fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// Returns a text as it may stand on a terminal, and an empty one for anything else.
+pub fn text(value: &Value) -> String {
+    printable(value.as_str().unwrap_or_default())
 }
 
 /// Returns the operators' address of the configuration that `serve` would use here.

@@ -10,6 +10,7 @@ use standin::sidecar::{dollars, printable};
 use standin::{Date, models};
 
 use super::ledger::{self, LedgerQuestion, csv};
+use super::operator::list;
 use super::{failed, load};
 use export::{Export, Used, nanos};
 
@@ -77,7 +78,7 @@ pub async fn run(options: super::Reconcile) -> ExitCode {
 
 /// Returns a statement's lines, each with its day, its provider and its model.
 fn lines(statement: &Value) -> impl Iterator<Item = (&str, &str, &str, &Value)> {
-    statement["lines"].as_array().into_iter().flatten().filter_map(|line| {
+    list(&statement["lines"]).iter().filter_map(|line| {
         let (day, target) = line["of"].as_str()?.split_once(' ')?;
         let (provider, model) = target.split_once('/')?;
         Some((day, provider, model, line))
@@ -187,7 +188,7 @@ fn table(value: &Value, statement: &Value) {
         "tokens in",
         "out"
     );
-    for line in value["lines"].as_array().into_iter().flatten() {
+    for line in list(&value["lines"]) {
         row(line, line["day"].as_str().unwrap_or_default(), line["model"].as_str().unwrap_or_default());
     }
     row(&value["sum"], "all", "");

@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use serde_json::Value;
-use standin::sidecar::printable;
 
 use super::failed;
+use super::health::held;
+use super::operator::{list, text};
 
 pub async fn run(options: super::Reset) -> ExitCode {
     let path = options.name.map_or_else(|| "reset".to_owned(), |name| format!("reset/{name}"));
@@ -15,7 +16,7 @@ pub async fn run(options: super::Reset) -> ExitCode {
         Ok(answer) => answer,
         Err(problem) => return failed(&problem),
     };
-    let lifted = answer["lifted"].as_array().map_or(&[][..], Vec::as_slice);
+    let lifted = list(&answer["lifted"]);
     if lifted.is_empty() {
         say!("nothing was held");
     }
@@ -24,10 +25,7 @@ pub async fn run(options: super::Reset) -> ExitCode {
 }
 
 fn print(one: &Value) {
-    let text = |name: &str| one[name].as_str().map(printable);
-    let model = text("model").map_or_else(String::new, |model| format!("/{model}"));
-    let key = text("key").map_or_else(String::new, |key| format!(", key {key}"));
     let rest = one["back_in_s"].as_f64().map_or_else(String::new, |rest| format!(", {rest:.0} s before its end"));
-    let (provider, why) = (text("provider").unwrap_or_default(), text("why").unwrap_or_default());
-    say!("lifted {provider}{model}{key}: {why} for {:.0} s{rest}", one["for_s"].as_f64().unwrap_or_default());
+    let held_for = one["for_s"].as_f64().unwrap_or_default();
+    say!("lifted {}: {} for {held_for:.0} s{rest}", held(&text(&one["provider"]), one), text(&one["why"]));
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use standin::sidecar::meant;
+use standin::sidecar::{did_you_mean, meant};
 
 use super::given::InputValue;
 use super::outcome::{Outcome, Provider, Route, Target, Toml};
@@ -237,9 +237,9 @@ pub fn fallbacks(
 
 /// Says which groups are not there, and which were meant.
 fn missing(unknown: &[&str], groups: &BTreeMap<String, Vec<Target>>) -> String {
-    let each = unknown.iter().map(|name| match meant(name, groups.keys().map(String::as_str)) {
-        near if near.starts_with("did you mean") => format!("{name} ({near})"),
-        _ => (*name).to_owned(),
+    let each = unknown.iter().map(|name| match did_you_mean(name, groups.keys().map(String::as_str)) {
+        Some(near) => format!("{name} ({near})"),
+        None => (*name).to_owned(),
     });
     let each: Vec<String> = each.collect();
     if each.is_empty() { String::new() } else { format!("; not there: {}", each.join(", ")) }

@@ -3,7 +3,7 @@
 //! A setting is known by its own name, or by the beginning of it where a family of settings has one. What is not known
 //! gets no reason of another setting's, and the known name that it nearly is.
 
-use standin::sidecar::meant;
+use standin::sidecar::did_you_mean;
 
 /// A reason, the settings that have it, and how families of settings begin that have it.
 type Reason = (&'static str, &'static [&'static str], &'static [&'static str]);
@@ -298,9 +298,7 @@ fn known(name: &str) -> Option<&'static str> {
 
 /// Says which name was meant, where one differs by a slip of the hand.
 fn near<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
-    let alike = known.filter(|known| known.len() >= 5 && known.len().abs_diff(name.len()) <= 2);
-    let alike: Vec<&str> = alike.collect();
-    Some(meant(name, alike)).filter(|said| said.starts_with("did you mean"))
+    did_you_mean(name, known.filter(|known| known.len() >= 5 && known.len().abs_diff(name.len()) <= 2))
 }
 
 #[cfg(test)]
