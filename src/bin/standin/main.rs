@@ -12,6 +12,8 @@ macro_rules! say {
     }};
 }
 
+mod load;
+mod operator;
 mod explain;
 mod forget;
 mod handover;
@@ -19,9 +21,7 @@ mod health;
 mod json;
 mod key;
 mod ledger;
-mod load;
 mod check;
-mod operator;
 mod log;
 mod manual;
 mod reconcile;
