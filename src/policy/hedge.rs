@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::latency::Latency;
 use super::snapshot::{BreakerState, Health};
+use crate::words::named::named;
 use crate::words::{Hedging, Price, Priority, Usage};
 
 /// No second target is asked sooner than this, however quick the first one usually is.
@@ -42,18 +43,9 @@ pub enum Join {
     /// Its target was given up meanwhile: its breaker opened, or it was taken out.
     GivenUp,
 }
+named!(Join { Race = "race", Slow = "slow", Overdue = "overdue", GivenUp = "given_up" });
 
 impl Join {
-    /// Returns the reason as records spell it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Race => "race",
-            Self::Slow => "slow",
-            Self::Overdue => "overdue",
-            Self::GivenUp => "given_up",
-        }
-    }
-
     /// Returns the reason for people.
     pub const fn text(self) -> &'static str {
         match self {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::latency::{Latency, MODEL_P999, P90_SAMPLES};
 use super::time_left::{self, Pace};
+use crate::words::named::named;
 use crate::words::{Cause, FailureClass, Reported};
 
 /// No pause within an answer is long before this: models think between two words, too.
@@ -410,21 +411,15 @@ pub enum Gate {
     /// A budget has no room for what it is expected to cost.
     Budget,
 }
-
-impl Gate {
-    /// Returns the gate's name as explanations spell it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Disabled => "disabled",
-            Self::RateLimited => "rate limited",
-            Self::Paced => "paced",
-            Self::Overloaded => "overloaded",
-            Self::Breaker => "breaker open",
-            Self::InFlight => "too many in flight",
-            Self::Down => "provider down",
-            Self::Budget => "over budget",
-        }
-    }
-}
+named!(Gate {
+    Disabled = "disabled",
+    RateLimited = "rate limited",
+    Paced = "paced",
+    Overloaded = "overloaded",
+    Breaker = "breaker open",
+    InFlight = "too many in flight",
+    Down = "provider down",
+    Budget = "over budget",
+});
 
 persist!(enum Force { Off { until }, On { until }, Auto });

@@ -429,7 +429,7 @@ impl Flavour {
     /// knows the names of its efforts.
     pub(super) fn effort_word(&self, model: Model<'_>, effort: Effort, notes: &mut Notes) -> &'static str {
         let row = self.efforts.iter().find(|(models, _)| models.has(model.family)).map_or(&PLAIN, |(_, words)| words);
-        let (word, plain) = (row[effort as usize], effort.word());
+        let (word, plain) = (row[effort as usize], effort.name());
         let is_word = self.efforts.iter().any(|(_, words)| words.contains(&"high"));
         // No reasoning at all is asked for if there is any way to, even if it is not one of the steps.
         let is_off = word.is_empty() && !self.thinking_off.is_empty();
@@ -447,7 +447,7 @@ impl Flavour {
     pub(super) fn effort_step(&self, model: Model<'_>, effort: Effort, notes: &mut Notes) -> &'static str {
         let is_step = |word: &&str| word.is_empty() || PLAIN.contains(word);
         let row = self.efforts.iter().find(|(models, _)| models.has(model.family)).map_or(&PLAIN, |(_, words)| words);
-        if row.iter().all(is_step) { self.effort_word(model, effort, notes) } else { effort.word() }
+        if row.iter().all(is_step) { self.effort_word(model, effort, notes) } else { effort.name() }
     }
 }
 

@@ -14,6 +14,7 @@ use super::exhausted::OnExhausted;
 use super::header;
 use super::hedging::Hedging;
 use super::json::Json;
+use super::named::named;
 use super::names::{self, NAME_BYTES_MAX, Shown};
 use super::original::Original;
 use super::priority::Priority;
@@ -288,7 +289,8 @@ impl ChatRequest {
 }
 
 impl ChatRequest {
-    /// Returns its long texts: those of messages, files included, and of tools; schemas, and what ends an answer.
+    /// Returns its long texts: those of messages, with files and foreign parts, and of tools; schemas, and what ends an
+    /// answer.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &Text> {
         let tools = self.tools.iter().flat_map(|tool| [&tool.description, tool.parameters.text()]);
         let form = if let ResponseFormat::JsonSchema { schema, .. } = &self.response_format {
@@ -297,12 +299,12 @@ impl ChatRequest {
             None
         };
         tools.chain(form).chain(&self.sampling.stop).chain(self.messages.iter().flat_map(|message| {
-            let (system, said, shown): (_, &[AssistantPart], &[UserPart]) = match message {
+            let (whole, said, shown): (_, &[AssistantPart], &[UserPart]) = match message {
                 Message::System(text) => (Some(text), &[], &[]),
                 Message::User(parts) => (None, &[], parts),
                 Message::Assistant(parts) => (None, parts, &[]),
                 Message::Tool(result) => (None, &[], &result.content),
-                Message::Foreign(_) => (None, &[], &[]),
+                Message::Foreign(foreign) => (Some(&foreign.json), &[], &[]),
             };
             let said = said.iter().flat_map(|part| match part {
                 AssistantPart::Text(text) => [Some(text), None],
@@ -312,18 +314,16 @@ impl ChatRequest {
                 AssistantPart::ToolCall(call) => [Some(&call.arguments), call.proof.as_ref().map(|proof| &proof.data)],
                 AssistantPart::Foreign(foreign) => [Some(&foreign.json), None],
             });
-            let shown = shown.iter().filter_map(|part| match part {
-                UserPart::Text(text) | UserPart::Image(Image::Url(text) | Image::Base64 { data: text, .. }) => {
-                    Some(text)
-                }
-                UserPart::Document(document) => Some(match &document.source {
+            let shown = shown.iter().map(|part| match part {
+                UserPart::Text(text) | UserPart::Image(Image::Url(text) | Image::Base64 { data: text, .. }) => text,
+                UserPart::Document(document) => match &document.source {
                     DocumentSource::Text(text) | DocumentSource::Url(text) => text,
                     DocumentSource::Base64 { data, .. } => data,
-                }),
-                UserPart::Audio(audio) => Some(&audio.data),
-                UserPart::Foreign(_) => None,
+                },
+                UserPart::Audio(audio) => &audio.data,
+                UserPart::Foreign(foreign) => &foreign.json,
             });
-            system.into_iter().chain(said.flatten()).chain(shown)
+            whole.into_iter().chain(said.flatten()).chain(shown)
         }))
     }
 }
@@ -794,21 +794,15 @@ pub enum Effort {
     /// As much as it can.
     Max,
 }
-
-impl Effort {
-    /// Returns OpenAI's name for it.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Minimal => "minimal",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::XHigh => "xhigh",
-            Self::Max => "max",
-        }
-    }
-}
+named!(Effort {
+    None = "none",
+    Minimal = "minimal",
+    Low = "low",
+    Medium = "medium",
+    High = "high",
+    XHigh = "xhigh",
+    Max = "max",
+});
 
 /// What to do when an answer breaks off after its first content reached the caller. Before that, failover is
 /// always invisible.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::named::named;
+
 /// Where in an answer something unknown was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -17,19 +19,7 @@ pub enum DriftKind {
     /// A code of an error.
     Code,
 }
-
-impl DriftKind {
-    /// Returns the kind's name as events and logs spell it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Event => "event",
-            Self::Field => "field",
-            Self::Part => "part",
-            Self::Finish => "finish",
-            Self::Code => "code",
-        }
-    }
-}
+named!(DriftKind { Event = "event", Field = "field", Part = "part", Finish = "finish", Code = "code" });
 
 /// Something unknown that came with an answer. It never breaks the answer: unknown parts are skipped.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,6 +1,6 @@
 //! Floor 0: plain data that all floors share.
 //!
-//! Plain data that all floors share: requests, targets, failures, answers, events. Nothing here decides, waits, reads a
+//! Requests, targets, failures, answers, events. Nothing here decides, waits, reads a
 //! clock, or knows any provider's wire format: wire formats live in `wire`, decisions in `policy`. No serde on these
 //! types, so no wire format can leak into them.
 
@@ -8,13 +8,13 @@ pub(crate) mod base64;
 mod brief;
 mod conceal;
 pub mod date;
+pub(crate) mod named;
 pub mod drift;
 pub mod fnv;
 pub(crate) mod hex;
 pub(crate) mod locks;
 mod money;
 pub mod limits;
-pub(crate) mod named;
 pub mod failure_class;
 pub mod consequence;
 pub mod failure;

@@ -1,22 +1,13 @@
 //! Enums whose variants have names: in configurations, headers and requests, in metrics, logs and statements.
 
-use std::fmt;
-
 /// A name that no variant of an enum has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be one of {}", .known.join(", "))]
 #[non_exhaustive]
 pub struct UnknownName {
     /// The names that there are.
     pub known: &'static [&'static str],
 }
-
-impl fmt::Display for UnknownName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "must be one of {}", self.known.join(", "))
-    }
-}
-
-impl std::error::Error for UnknownName {}
 
 /// Gives each variant its name, and each name its variant.
 macro_rules! named {

@@ -41,17 +41,10 @@ impl FromStr for TargetId {
 }
 
 /// A text is no name of a target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be `provider/model`")]
 #[non_exhaustive]
 pub struct NoTarget;
-
-impl fmt::Display for NoTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("must be `provider/model`")
-    }
-}
-
-impl std::error::Error for NoTarget {}
 
 /// Returns a model's name without the path that hosts of others' models put before it.
 pub(crate) fn without_path(model: &str) -> &str {

@@ -256,7 +256,7 @@ fn word(effort: Effort, traits: Traits, notes: &mut Notes) -> &'static str {
         Effort::XHigh if traits.above.contains(&"xhigh") => "xhigh",
         Effort::High | Effort::XHigh | Effort::Max => "high",
     };
-    if matches!(effort, Effort::None | Effort::XHigh | Effort::Max) && word != effort.word() {
+    if matches!(effort, Effort::None | Effort::XHigh | Effort::Max) && word != effort.name() {
         notes.converted("effort");
     }
     word

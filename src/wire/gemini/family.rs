@@ -66,7 +66,7 @@ impl Family {
                 Effort::Medium => "medium",
                 Effort::High | Effort::XHigh | Effort::Max => "high",
             };
-            let raised = level != effort.word() && !(effort == Effort::None && minimal);
+            let raised = level != effort.name() && !(effort == Effort::None && minimal);
             return (Some(json!({"thinkingLevel": level})), raised.then_some(Note::Converted("effort")));
         }
         if self.generation < (2, 5) {

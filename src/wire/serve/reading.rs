@@ -31,20 +31,15 @@ pub(super) fn model(body: &mut Object<'_>, path_model: Option<&str>) -> Read<Str
 /// Returns how hard to think. A step that is not known stays in the request as it came, for who knows it; all others
 /// are told of none.
 pub(super) fn effort(word: &str, notes: &mut Vec<Note>) -> Option<Effort> {
-    Some(match word.to_ascii_lowercase().as_str() {
-        "auto" | "default" | "" => return None,
-        "none" => Effort::None,
-        "minimal" => Effort::Minimal,
-        "low" => Effort::Low,
-        "medium" => Effort::Medium,
-        "high" => Effort::High,
-        "xhigh" => Effort::XHigh,
-        "max" => Effort::Max,
-        _ => {
-            note(notes, Note::Dropped("effort"));
-            return None;
-        }
-    })
+    let word = word.to_ascii_lowercase();
+    if matches!(&*word, "auto" | "default" | "") {
+        return None;
+    }
+    let effort = word.parse().ok();
+    if effort.is_none() {
+        note(notes, Note::Dropped("effort"));
+    }
+    effort
 }
 
 /// Notes something once.

@@ -29,7 +29,7 @@ pub(super) fn echo(request: &ChatRequest, instructions: Option<&Text>, kept: boo
         max_output_tokens: request.output_tokens_max,
         parallel_tool_calls: request.parallel_tool_calls.unwrap_or(true),
         previous_response_id: (),
-        reasoning: json!({"effort": request.effort.map(Effort::word), "summary": summary}),
+        reasoning: json!({"effort": request.effort.map(Effort::name), "summary": summary}),
         store: kept,
         temperature: request.sampling.temperature.unwrap_or(1.0),
         tool_choice: tool_choice(&request.tool_choice),
