@@ -9,7 +9,7 @@ mod coding;
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
-use std::error::Error as _;
+use std::error::Error;
 use std::fmt;
 use std::io::ErrorKind;
 use std::pin::Pin;
@@ -340,24 +340,17 @@ fn no_head(error: &reqwest::Error) -> TransportError {
             TransportError::Connect(text)
         };
     }
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let broken = cause.downcast_ref::<std::io::Error>().is_some_and(|io| {
-            matches!(
-                io.kind(),
-                ErrorKind::ConnectionReset
-                    | ErrorKind::BrokenPipe
-                    | ErrorKind::ConnectionAborted
-                    | ErrorKind::UnexpectedEof
-            )
-        });
-        if broken {
-            return TransportError::Unsent(text);
-        }
-        source = cause.source();
-    }
+    let is_broken = |io: &std::io::Error| {
+        matches!(
+            io.kind(),
+            ErrorKind::ConnectionReset
+                | ErrorKind::BrokenPipe
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::UnexpectedEof
+        )
+    };
     let before_head = ["connection closed before message completed", "operation was canceled", "refused stream"];
-    if before_head.iter().any(|mark| text.contains(mark)) {
+    if io_causes(error).any(is_broken) || before_head.iter().any(|mark| text.contains(mark)) {
         TransportError::Unsent(text)
     } else {
         TransportError::Cut(text)
@@ -376,24 +369,27 @@ const RUN_OUT: [i32; 4] = [24, 23, 12, 105];
 
 /// Tells whether a connection failed because this machine lacks something.
 fn is_local_shortage(error: &reqwest::Error, text: &str) -> bool {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let io = cause.downcast_ref::<std::io::Error>();
-        if io.is_some_and(|io| {
-            matches!(io.kind(), ErrorKind::AddrNotAvailable | ErrorKind::OutOfMemory)
-                || io.raw_os_error().is_some_and(|number| RUN_OUT.contains(&number))
-        }) {
-            return true;
-        }
-        source = cause.source();
-    }
-    NO_RESOLVER.iter().any(|words| text.contains(words))
+    let is_shortage = |io: &std::io::Error| {
+        matches!(io.kind(), ErrorKind::AddrNotAvailable | ErrorKind::OutOfMemory)
+            || io.raw_os_error().is_some_and(|number| RUN_OUT.contains(&number))
+    };
+    io_causes(error).any(is_shortage) || NO_RESOLVER.iter().any(|words| text.contains(words))
+}
+
+/// Returns an error's causes, the nearest first.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
+}
+
+/// Returns those of its causes that the system told.
+fn io_causes(error: &reqwest::Error) -> impl Iterator<Item = &std::io::Error> {
+    causes(error).filter_map(|cause| cause.downcast_ref())
 }
 
 /// Returns the texts of an error's causes, without the address (it may hold a key as a parameter) and without those
 /// that only repeat that it was the client's.
 fn chain(error: &reqwest::Error) -> String {
-    let causes = std::iter::successors(error.source(), |&cause| cause.source()).map(ToString::to_string);
+    let causes = causes(error).map(ToString::to_string);
     let causes: Vec<String> = causes.filter(|cause| !cause.starts_with("client error")).collect();
     match (error.is_timeout(), causes.is_empty()) {
         (true, _) => "no answer in time".to_owned(),

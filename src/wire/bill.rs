@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::json::loose;
+use super::json::{Scalar, loose};
 use crate::words::{Bill, Rates, Usage};
 
 /// Ticks for a dollar.
@@ -48,6 +48,12 @@ loose! {
         cost_details: Option<&'a RawValue>,
         is_byok: Option<&'a RawValue>,
         cost_in_usd_ticks: Option<&'a RawValue>,
+    }
+
+    /// Work of the provider's own tools.
+    #[derive(Deserialize, Default)]
+    pub(super) struct ServerTools<'a> {
+        pub(super) web_search_requests: Scalar<'a>,
     }
 }
 

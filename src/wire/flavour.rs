@@ -187,6 +187,11 @@ pub(super) struct NameForm {
     pub(super) marks: &'static str,
 }
 
+impl NameForm {
+    /// What OpenAI takes ("string too long. Expected a string with maximum length 64"), and its copies.
+    pub(super) const OPENAI: Self = Self { max: 64, marks: "_-" };
+}
+
 impl Flavour {
     /// Returns the flavour of a name.
     pub fn named(name: &str) -> Option<&'static Self> {

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use crate::words::{Tool, ToolCall, ToolResult};
 
-    const OPENAI: NameForm = NameForm { max: 64, marks: "_-" };
+    const OPENAI: NameForm = NameForm::OPENAI;
     const GEMINI: NameForm = NameForm { max: 64, marks: "_-.:" };
 
     fn tool(name: &str) -> Tool {

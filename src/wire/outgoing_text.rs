@@ -125,6 +125,20 @@ impl From<String> for OutgoingText<'_> {
     }
 }
 
+/// A part of a message that is text, with its type.
+#[derive(serde::Serialize)]
+pub(super) struct WireText<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    text: OutgoingText<'a>,
+}
+
+impl<'a> WireText<'a> {
+    pub(super) fn of(kind: &'static str, text: impl Into<OutgoingText<'a>>) -> Self {
+        Self { kind, text: text.into() }
+    }
+}
+
 impl Serialize for OutgoingText<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let quoted = if let Self::FromRequest(text) = self { text.quoted() } else { None };

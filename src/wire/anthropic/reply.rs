@@ -6,11 +6,12 @@ use serde_json::value::RawValue;
 use super::models::maker;
 use super::proof::wrap;
 use super::shape::{BLOCKS, DELTAS, EVENT, EVENTS, MESSAGE, RESULT_SUFFIX};
+use crate::wire::bill::{self, ServerTools};
+use crate::wire::classify;
 use crate::wire::draft::{Draft, Forwarding, Fragment, arguments, broken, cut};
 use crate::wire::edit::{Array, Edits, Object, find, quoted};
 use crate::wire::json::{Items, Scalar, loose, parse};
 use crate::wire::request::object;
-use crate::wire::{bill, classify};
 use crate::words::{DriftKind, Failure, Piece, Usage};
 
 /// Reads one event of a stream; tells whether it had content.
@@ -328,13 +329,6 @@ loose! {
 struct CacheWrites<'a> {
     #[serde(borrow, default)]
     ephemeral_1h_input_tokens: Scalar<'a>,
-}
-
-/// Work of the provider's own tools.
-#[derive(Deserialize, Default)]
-struct ServerTools<'a> {
-    #[serde(borrow, default)]
-    web_search_requests: Scalar<'a>,
 }
 
 #[derive(Deserialize, Default)]

@@ -80,9 +80,6 @@ const OPENAI_EFFORTS: &[(Models, [&str; 7])] = &[
     (ALL, PLAIN),
 ];
 
-/// Names of tools that OpenAI takes ("string too long. Expected a string with maximum length 64"), and its copies.
-const NAMES: NameForm = NameForm { max: 64, marks: "_-" };
-
 /// The betas that Vertex AI takes; others it refuses ("Unexpected value(s) … for the `anthropic-beta` header"). One has
 /// another name there.
 const VERTEX_BETAS: Betas = Betas::Only(&[
@@ -160,8 +157,13 @@ pub const GENERIC: Flavour = Flavour {
 
 /// A server that is known, and has none of the fields that only some have. In Anthropic's dialect it knows user and
 /// assistant alone: "unknown variant `system`, expected `user` or `assistant`".
-const KNOWN: Flavour =
-    Flavour { functions: false, system_messages: false, betas: Betas::Only(&[]), names: Some(NAMES), ..GENERIC };
+const KNOWN: Flavour = Flavour {
+    functions: false,
+    system_messages: false,
+    betas: Betas::Only(&[]),
+    names: Some(NameForm::OPENAI),
+    ..GENERIC
+};
 
 const OPENAI: Flavour = Flavour {
     name: "openai",

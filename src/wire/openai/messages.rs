@@ -12,7 +12,7 @@ use crate::wire::conversation::{AssistantTurn, CallResult, Media, Part, Step, re
 use crate::wire::flavour::Flavour;
 use crate::wire::model::Model;
 use crate::wire::names::Names;
-use crate::wire::outgoing_text::{OutgoingText, told};
+use crate::wire::outgoing_text::{OutgoingText, WireText, told};
 use crate::wire::request::{Address, Each, Formatted, Notes, arguments, verbatim};
 use crate::wire::seal::NO_PROOF;
 use crate::wire::thought_blocks::blocks_of;
@@ -23,6 +23,8 @@ use crate::words::{
 const OWN: Dialect = Dialect::OpenAiChat;
 /// The assistant's text between a tool and a user, where a message must be there.
 pub(super) const BRIDGE: &str = "OK.";
+/// The type of a part that is text.
+const TEXT: &str = "text";
 
 /// The messages as they are going to be written.
 pub(super) struct Messages<'a> {
@@ -361,21 +363,8 @@ impl Serialize for WireAssistantPart<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             AssistantPart::Foreign(block) => verbatim(OWN, block).serialize(serializer),
-            part => part.text().map(WireText::of).serialize(serializer),
+            part => part.text().map(|text| WireText::of(TEXT, text)).serialize(serializer),
         }
-    }
-}
-
-#[derive(serde::Serialize)]
-struct WireText<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    text: OutgoingText<'a>,
-}
-
-impl<'a> WireText<'a> {
-    fn of(text: impl Into<OutgoingText<'a>>) -> Self {
-        Self { kind: "text", text: text.into() }
     }
 }
 
@@ -385,8 +374,8 @@ struct WirePart<'a>(&'a Part<'a>);
 impl Serialize for WirePart<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let part = match self.0 {
-            Part::FromRequest(UserPart::Text(text)) => return WireText::of(text).serialize(serializer),
-            Part::Made(text) => return WireText::of(text.clone()).serialize(serializer),
+            Part::FromRequest(UserPart::Text(text)) => return WireText::of(TEXT, text).serialize(serializer),
+            Part::Made(text) => return WireText::of(TEXT, text.clone()).serialize(serializer),
             Part::FromRequest(UserPart::Foreign(part)) => return verbatim(OWN, part).serialize(serializer),
             Part::FromRequest(part) => part,
         };

@@ -9,12 +9,13 @@ use serde_json::value::RawValue;
 use super::call_patch::{CallPatch, as_delta, repaired};
 use super::google;
 use super::shape::CHUNK;
+use crate::wire::bill::{self, ServerTools};
+use crate::wire::classify;
 use crate::wire::draft::{Draft, Forwarding, Fragment, OutputKind, arguments, broken};
 use crate::wire::json::{Content, Scalar, loose, parse, says_something};
 use crate::wire::stop_reason::{is_error, is_word, stop_reason};
 use crate::wire::thought_blocks::BLOCKS;
 use crate::wire::tidy::begin;
-use crate::wire::{bill, classify};
 use crate::words::{DriftKind, Failure, FailureClass, Piece, Usage};
 
 /// Reads one event of a stream; tells whether it had content.
@@ -509,13 +510,6 @@ loose! {
         cache_write_tokens: Scalar<'a>,
         reasoning_tokens: Scalar<'a>,
     }
-}
-
-/// Work of the provider's own tools.
-#[derive(Deserialize, Default)]
-struct ServerTools<'a> {
-    #[serde(borrow, default)]
-    web_search_requests: Scalar<'a>,
 }
 
 impl Tokens<'_> {

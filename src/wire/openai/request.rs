@@ -37,7 +37,7 @@ pub(in crate::wire) fn encode(
     let own = original::of(request, Dialect::OpenAiChat);
     let model = Model { meant: original::is_meant(request, Dialect::OpenAiChat, model), ..model };
     // A caller that speaks this dialect to an unknown server may know its names better.
-    let names = Names::of(flavour.names.or(own.is_none().then_some(NAMES)), request);
+    let names = Names::of(flavour.names.or(own.is_none().then_some(NameForm::OPENAI)), request);
     let mut notes = Notes::default();
     let (body, instruction) = Body::of(flavour, request, model, streaming, &names, &mut notes);
     let stops = body.stops_left_out();
@@ -63,9 +63,6 @@ pub(in crate::wire) fn encode(
     let (path, headers) = (flavour.chat_path(model.name, request), headers(streaming));
     Ok(Encoded { path, headers, body, notes: notes.0, stops, names, words: None })
 }
-
-/// Names of tools as the dialect has them.
-const NAMES: NameForm = NameForm { max: 64, marks: "_-" };
 
 /// A request as it is going to be written.
 pub(super) struct Body<'a> {

@@ -18,7 +18,7 @@ use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::openai::{FileData, UNNAMED, WireAudio, format as audio_format};
 use crate::wire::original;
-use crate::wire::outgoing_text::{OutgoingJson, OutgoingText, told};
+use crate::wire::outgoing_text::{OutgoingJson, OutgoingText, WireText, told};
 use crate::wire::request::{
     Address, Each, Fields, Formatted, Joined, Notes, Root, arguments, asked, check, foreign_tools, headers, is_own,
     output_tokens_max, settings, unsupported, verbatim, write, written,
@@ -48,7 +48,7 @@ pub(in crate::wire) fn encode(
     flavour.check(request, OWN)?;
     let own = original::of(request, Dialect::OpenAiResponses).filter(|original| original.left_out.is_empty());
     let model = Model { meant: original::is_meant(request, OWN, model), ..model };
-    let names = Names::of(flavour.names.or(own.is_none().then_some(NAMES)), request);
+    let names = Names::of(flavour.names.or(own.is_none().then_some(NameForm::OPENAI)), request);
     let mut notes = Notes::default();
     let body = Body::of(flavour, request, model, streaming, &names, &mut notes);
     let edited = match own {
@@ -85,9 +85,6 @@ pub(in crate::wire) fn encode(
     let headers = headers(streaming);
     Ok(Encoded { path, headers, body, notes: notes.0, stops, names, words: None })
 }
-
-/// Names of tools as the dialect has them.
-const NAMES: NameForm = NameForm { max: 64, marks: "_-" };
 
 /// A request as it is going to be written.
 pub(super) struct Body<'a> {
@@ -451,19 +448,6 @@ fn is_mine(part: &&UserPart) -> bool {
 impl<C> Item<'_, C> {
     fn said(role: &'static str, content: C) -> Self {
         Self::Message { role, content }
-    }
-}
-
-#[derive(serde::Serialize)]
-struct WireText<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    text: OutgoingText<'a>,
-}
-
-impl<'a> WireText<'a> {
-    fn of(kind: &'static str, text: impl Into<OutgoingText<'a>>) -> Self {
-        Self { kind, text: text.into() }
     }
 }
 
