@@ -26,10 +26,7 @@ mod notes;
 mod owner;
 mod handle;
 
-use std::path::Path;
-
-use crate::policy::statement::{Question, Statement};
-
+pub use ask::ask_file;
 pub(crate) use budget_accounts::recall;
 pub use error::LedgerError;
 pub(crate) use error::OpenError;
@@ -37,14 +34,6 @@ pub(crate) use handle::Store;
 pub(crate) use memory::{Recollection, ServedSession, moment, recollect};
 pub(crate) use reserved::reserved;
 pub use verify::{Verified, verify_file};
-
-/// Answers a question from a file, whether or not a process keeps it.
-///
-/// # Errors
-/// If there is no such file, or it cannot be read.
-pub fn ask_file(path: &Path, question: &Question) -> Result<Statement, LedgerError> {
-    ask::answer(path, question)
-}
 
 #[cfg(test)]
 mod tests;

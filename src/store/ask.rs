@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, Row, params};
 
-use super::error::{LedgerError, OpenError};
+use super::error::LedgerError;
 use super::file;
 use super::hours::{SUMS, lacking, of_tag};
-use super::numbers::{HOUR, millis, read_count};
+use super::numbers::{HOUR, hour_of, millis, read_count};
 use crate::policy::statement::{GroupBy, Line, Question, Statement};
 use crate::words::consequence::Waste;
 use crate::words::{FailureClass, Usage};
@@ -17,19 +17,20 @@ use crate::words::{FailureClass, Usage};
 /// The most lines by default.
 const LINES_MAX: u32 = 1_000;
 
-/// Answers a question from a file.
-pub(super) fn answer(path: &Path, question: &Question) -> Result<Statement, LedgerError> {
-    let unreadable = |error: OpenError| LedgerError::Unreadable { path: path.to_owned(), problem: error.to_string() };
+/// Answers a question from a file, whether or not a process keeps it.
+///
+/// # Errors
+/// If there is no such file, or it cannot be read.
+pub fn ask_file(path: &Path, question: &Question) -> Result<Statement, LedgerError> {
     if !path.exists() {
-        let problem = "there is no such file".to_owned();
-        return Err(LedgerError::Unreadable { path: path.to_owned(), problem });
+        return Err(LedgerError::unreadable(path, &"there is no such file"));
     }
-    let connection = file::read_sums(path, &kind(&question.by)).map_err(unreadable)?;
-    statement(&connection, question).map_err(|error| unreadable(error.into()))
+    let answered = file::read_sums(path, &kind(&question.by)).and_then(|file| Ok(statement(&file, question)?));
+    answered.map_err(|error| LedgerError::unreadable(path, &error))
 }
 
 fn statement(connection: &Connection, question: &Question) -> rusqlite::Result<Statement> {
-    let hour = |time: SystemTime| millis(time).div_euclid(1_000).div_euclid(HOUR);
+    let hour = |time: SystemTime| hour_of(millis(time));
     let (since, until) = (question.since.map_or(i64::MIN, hour), question.until.map_or(i64::MAX, hour));
     let lines_max = if question.lines_max == 0 { LINES_MAX } else { question.lines_max };
     let kind = kind(&question.by);
@@ -64,7 +65,7 @@ fn unknown_hours(connection: &Connection, since: i64, until: i64, kind: &str) ->
     // Of the hour of the first entry some may be deleted; where it is the first of all, none is.
     let kept_from = match first {
         (Some(1), _) => i64::MIN,
-        (_, Some(ended_at)) => ended_at.div_euclid(1_000).div_euclid(HOUR) + 1,
+        (_, Some(ended_at)) => hour_of(ended_at) + 1,
         _ => i64::MAX,
     };
     let count = format!("SELECT count(*) FROM ({}) WHERE hour < ?4", lacking("?3", "?1", "?2"));

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::error::OpenError;
 use super::file;
 use super::hours::of_tag;
-use super::numbers::{HOUR, millis, money, whole};
+use super::numbers::{HOUR, hour_of, millis, money, time_of, whole};
 use super::schema::{self, ACCOUNTS};
 use crate::policy::budget::{Budget, BudgetScope, Period, Unit};
 use crate::policy::statement::GroupBy;
@@ -189,7 +189,7 @@ fn entries(connection: &Connection, budget: &Budget, now: SystemTime) -> rusqlit
             }
             continue;
         }
-        let ended = UNIX_EPOCH + Duration::from_millis(u64::try_from(ended_at).unwrap_or(0));
+        let ended = time_of(ended_at);
         let mut about = CallFacts::new(CallId::new(0, 0), ended, row.get::<_, Option<String>>(3)?.unwrap_or_default());
         about.client = row.get::<_, Option<String>>(4)?.filter(|client| !client.is_empty()).map(Arc::from);
         let tags: Option<String> = row.get(5)?;
@@ -216,7 +216,7 @@ fn kind(of: &BudgetScope) -> GroupBy {
 
 /// Returns the sums of the hours of a budget's period.
 fn hours(connection: &Connection, budget: &Budget, now: SystemTime) -> rusqlite::Result<Spent> {
-    let since = millis(budget.period.began(now)).div_euclid(1_000).div_euclid(HOUR);
+    let since = hour_of(millis(budget.period.began(now)));
     let amount = match budget.unit {
         Unit::Nanodollars => "sum(cost)",
         Unit::Tokens => "sum(input + output)",

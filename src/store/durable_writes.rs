@@ -5,13 +5,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
 use super::error::OpenError;
 use super::file;
-use super::numbers::{millis, whole};
+use super::numbers::{millis, time_of, whole};
 use super::schema::{self, LINES};
 use super::seal::{CallPart, SealedBytes, Sealer};
 use crate::policy::durable_store::{CallSelector, Item, KeptCall, is_last};
@@ -316,7 +316,7 @@ impl KeptRow {
         let Self { id, begun_at, durable, is_whole, sent, request, mark, sum } = self;
         let request = open(sealer, id, CallPart::Request, (mark, sum), &request)?;
         let Some((durable, request)) = durable.parse().ok().zip(request) else { return Ok(None) };
-        let begun_at = UNIX_EPOCH + Duration::from_millis(u64::try_from(begun_at).unwrap_or(0));
+        let begun_at = time_of(begun_at);
         let Some(items) = items(connection, sealer, id, 0)? else { return Ok(None) };
         Ok(Some(KeptCall { id, begun_at, request: Arc::new(request), durable, is_whole, sent, items }))
     }

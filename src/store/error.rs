@@ -1,7 +1,7 @@
 //! What goes wrong with a file.
 
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::{fmt, fs, io};
 
 /// Why a file cannot be the store's.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +100,12 @@ pub enum LedgerError {
         /// Why not.
         problem: String,
     },
+}
+
+impl LedgerError {
+    pub(super) fn unreadable(path: &Path, problem: &dyn fmt::Display) -> Self {
+        Self::Unreadable { path: path.to_owned(), problem: problem.to_string() }
+    }
 }
 
 /// Describes a database error and its remedy.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use super::numbers::{HOUR, read_count, whole};
+use super::numbers::{hour_of, read_count, whole};
 use super::{durable_writes, hours};
 use crate::spec::StoreSpec;
 
@@ -27,7 +27,7 @@ pub(super) fn some(connection: &mut Connection, spec: &StoreSpec, now: i64) -> r
     let mut gone = older(&change, before(spec.keep), now.saturating_add(AHEAD))?;
     change.prepare_cached("DELETE FROM memory WHERE at < ?1")?.execute([before(MEMORY)])?;
     gone += durable_writes::forget(&change, "ended_at < ?1", [before(spec.durable_for)])?;
-    gone += totals(&change, before(spec.keep_totals).div_euclid(1_000).div_euclid(HOUR))?;
+    gone += totals(&change, hour_of(before(spec.keep_totals)))?;
     // An account stays a while longer than it counts: the clock may be set back.
     change.prepare_cached("DELETE FROM purse WHERE over < ?1")?.execute([before(ACCOUNTS_KEPT_FOR)])?;
     let mut told = Vec::new();

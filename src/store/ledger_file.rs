@@ -13,7 +13,7 @@ use super::file::{self, FileId, OpenFile, WriteLock};
 use super::forget;
 use super::hours::{Hours, KnownTags};
 use super::memory::{self, PendingMemory};
-use super::numbers::{HOUR, millis, money, read_count, whole};
+use super::numbers::{hour_of, millis, money, read_count, whole};
 use crate::policy::explain::Flight;
 use crate::policy::record::Record;
 use crate::spec::StoreSpec;
@@ -303,7 +303,7 @@ fn enter(
         whole(*cache_write_1h),
         whole(*searches),
     ])?;
-    hours.attempt(connection, known, ended_at.div_euclid(1_000).div_euclid(HOUR), attempt)
+    hours.attempt(connection, known, hour_of(ended_at), attempt)
 }
 
 /// Enters a call: all of its record but its steps, which are told by `why` as long as the process lives, and of which
@@ -341,7 +341,7 @@ fn end(
         priority.name(),
         again,
     ])?;
-    hours.call(ended_at.div_euclid(1_000).div_euclid(HOUR), outcome, cost, wasted);
+    hours.call(hour_of(ended_at), outcome, cost, wasted);
     Ok(())
 }
 

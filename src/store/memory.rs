@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 
 use super::error::OpenError;
 use super::file;
-use super::numbers::millis;
+use super::numbers::{millis, span_of, time_of, wall};
 use crate::policy::memory::{Memory, Uptime, WallMoment};
 use crate::source::uptime;
 
@@ -68,8 +68,8 @@ fn kept(connection: &Connection) -> rusqlite::Result<Vec<KeptHealth>> {
     let rows = asked.query_map((), |row| {
         let run: Option<String> = row.get(2)?;
         let uptime: Option<i64> = row.get(3)?;
-        let machine = run.zip(uptime).map(|(run, time)| Uptime { run, time: of_millis(time) });
-        let at = WallMoment { wall: UNIX_EPOCH + of_millis(row.get(1)?), machine };
+        let machine = run.zip(uptime).map(|(run, time)| Uptime { run, time: span_of(time) });
+        let at = WallMoment { wall: time_of(row.get(1)?), machine };
         Ok(KeptHealth { provider: row.get(0)?, at, form: row.get(4)?, sum: row.get(5)?, bytes: row.get(6)? })
     })?;
     rows.collect()
@@ -88,7 +88,7 @@ fn served(connection: &Connection, since: Duration) -> rusqlite::Result<Vec<Serv
     let mut asked = connection.prepare(sql)?;
     let since = now.saturating_sub(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
     let rows = asked.query_map(params![ATTEMPTS_MAX, since, now], |row| {
-        let ago = of_millis(now - row.get::<_, i64>(3)?);
+        let ago = span_of(now - row.get::<_, i64>(3)?);
         Ok(ServedSession { session: row.get(0)?, provider: row.get(1)?, model: row.get(2)?, ago })
     })?;
     rows.collect()
@@ -124,13 +124,4 @@ pub(super) fn write(connection: &Connection, PendingMemory { memory, at }: &Pend
 pub(crate) fn moment() -> WallMoment {
     let run = fs::read_to_string(RUN).ok().map(|run| run.trim().to_owned());
     WallMoment { wall: wall(), machine: run.zip(uptime()).map(|(run, time)| Uptime { run, time }) }
-}
-
-fn of_millis(millis: i64) -> Duration {
-    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
-}
-
-#[expect(clippy::disallowed_methods, reason = "only the wall's clock goes on without a machine")]
-fn wall() -> SystemTime {
-    SystemTime::now()
 }

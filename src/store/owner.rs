@@ -24,6 +24,7 @@ use super::error::{OpenError, told};
 use super::file::{self, FileId, OpenFile, WriteLock};
 use super::ledger_file::LedgerFile;
 use super::notes::Notes;
+use super::numbers::wall;
 use super::seal::Sealer;
 use super::state::{FileHolder, Job, Memories, StoreState};
 use crate::policy::record::Record;
@@ -413,11 +414,6 @@ fn forgets_by(wall: SystemTime, began: SystemTime, passed: Duration) -> SystemTi
 #[expect(clippy::disallowed_methods, reason = "a clock that cannot be set, to hold the wall's by")]
 fn machine() -> Instant {
     Instant::now()
-}
-
-#[expect(clippy::disallowed_methods, reason = "how old a record is, is told by the wall's clock")]
-pub(super) fn wall() -> SystemTime {
-    SystemTime::now()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::error::{LedgerError, OpenError};
+use super::error::LedgerError;
 use super::numbers::{HOUR, read_count};
 use super::{file, schema};
 use crate::policy::persist;
@@ -42,9 +42,8 @@ fn damaged(connection: &Connection) -> rusqlite::Result<i64> {
 /// # Errors
 /// If there is no such file, or it cannot be opened.
 pub fn verify_file(path: &Path) -> Result<Verified, LedgerError> {
-    let unreadable = |error: OpenError| LedgerError::Unreadable { path: path.to_owned(), problem: error.to_string() };
-    let connection = file::read_sums(path, "all").map_err(unreadable)?;
-    verify(&connection).map_err(|error| unreadable(error.into()))
+    let checked = file::read_sums(path, "all").and_then(|connection| Ok(verify(&connection)?));
+    checked.map_err(|error| LedgerError::unreadable(path, &error))
 }
 
 fn verify(connection: &Connection) -> rusqlite::Result<Verified> {
