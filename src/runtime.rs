@@ -483,8 +483,8 @@ impl Runtime {
     async fn again<T>(&self, ask: impl Fn(Responder<T>)) -> Result<T, Error> {
         let mut wait = ROUTER_WAIT;
         for _ in 0..ROUTER_WAITS {
-            let (sender, answer) = oneshot::channel();
-            self.within(|| ask(Responder::method(sender, &self.shared.draining)));
+            let (responder, answer) = Responder::pair(&self.shared.draining);
+            self.within(|| ask(responder));
             match answer.await.unwrap_or(Err(Error::Unavailable)) {
                 Err(Error::Unavailable) if self.runs() => self.sleep(wait).await,
                 answer => return answer,
@@ -696,7 +696,6 @@ impl Runtime {
         matches!(self.root.0.get_status(), ActorStatus::Starting | ActorStatus::Running)
     }
 
-    #[doc(hidden)]
     #[cfg(feature = "testing")]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared

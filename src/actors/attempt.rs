@@ -4,14 +4,14 @@
 //! receiver may be the caller's. Its call cancels it by a word through `unwanted`, or by dying. It keeps its own
 //! timers and ends in one way, by its account's [`settle`](super::account::AttemptAccount::settle).
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use ractor::{ActorCell, SpawnErr};
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
-use super::clock::now;
+use super::clock::{now, wall};
 use super::job::AttemptJob;
 use super::prompt::FittedPrompt;
 use super::task;
@@ -131,7 +131,6 @@ impl AttemptJob {
     }
 
     /// Sends a request, once, and reads what comes back.
-    #[expect(clippy::disallowed_methods, reason = "limits may be reset at a date, and dates are wall time")]
     async fn exchange(
         &mut self,
         mut request: HttpRequest,
@@ -155,12 +154,12 @@ impl AttemptJob {
         if self.account.shared.delivered(now()) {
             self.account.tell_all(|| ProviderMessage::Delivered);
         }
-        let limits = wire::limits(&response.headers, SystemTime::now());
+        let limits = wire::limits(&response.headers, wall());
         if !limits.is_empty() {
             self.account.permit.limits(limits);
         }
         let date = wire::headers::date(&response.headers);
-        self.account.head = Some((now(), date.unwrap_or_else(SystemTime::now)));
+        self.account.head = Some((now(), date.unwrap_or_else(wall)));
         if !(200..300).contains(&response.status) {
             return Err(provider.spec.placed(path, self.refusal(response, &mut watchdog).await?));
         }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tracing::Instrument as _;
 
 use super::accepted::{Accepted, CallAdmission, CallIdentity};
-use super::clock::now;
+use super::clock::{now, wall};
 use super::parking::WaitResource;
 use super::recorder::CALLS;
 use super::responder::WantedReply;
@@ -97,9 +97,8 @@ fn start(
 }
 
 /// Returns what is known of a call from its start on.
-#[expect(clippy::disallowed_methods, reason = "records are read by people and kept: their time is the wall's")]
 fn about(id: CallId, route: &RouteSpec, work: &Work, priority: Priority) -> Arc<CallFacts> {
-    let mut facts = CallFacts::new(id, SystemTime::now(), route.name.clone());
+    let mut facts = CallFacts::new(id, wall(), route.name.clone());
     facts.session = work.session().cloned();
     (facts.tags, facts.priority) = (work.tags().clone(), priority);
     (facts.dialect, facts.client) = (work.dialect(), work.client().cloned());

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
 
+use super::clock::wall;
 #[cfg(feature = "store")]
 use crate::policy::budget::KnownBill;
 use crate::policy::budget::{
@@ -157,9 +157,4 @@ impl Drop for BudgetReservation {
             lock(&self.budgets.money).release(taken);
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "budgets renew by the calendar, which is the wall's")]
-fn wall() -> SystemTime {
-    SystemTime::now()
 }

@@ -11,11 +11,10 @@ use std::time::SystemTime;
 
 use tokio::sync::watch;
 
+use super::clock::wall;
 use crate::policy::durable_store::{Item, is_last};
 use crate::words::locks::lock;
-use crate::words::{
-    AssistantPart, CallId, ChatRequest, DocumentSource, Error, Finished, Image, Message, Reply, ReplyEvent, UserPart,
-};
+use crate::words::{AssistantPart, CallId, ChatRequest, Error, Finished, Reply, ReplyEvent, Text};
 
 /// The events of one call.
 pub(crate) struct CallLog {
@@ -60,9 +59,8 @@ impl LogState {
 }
 
 impl CallLog {
-    #[expect(clippy::disallowed_methods, reason = "an answer that is kept carries the date of its call")]
     pub(super) fn new(id: CallId, request: Arc<ChatRequest>) -> Arc<Self> {
-        Self::begun(id, SystemTime::now(), request)
+        Self::begun(id, wall(), request)
     }
 
     fn begun(id: CallId, begun_at: SystemTime, request: Arc<ChatRequest>) -> Arc<Self> {
@@ -256,24 +254,6 @@ fn bytes_of_part(part: &AssistantPart) -> usize {
 
 /// Returns how many bytes a request has, about: its words share the body that it came in, where it came in one.
 fn bytes_of_request(request: &ChatRequest) -> usize {
-    let shown = |part: &UserPart| match part {
-        UserPart::Text(text) => text.as_str().len(),
-        UserPart::Image(Image::Base64 { data, .. } | Image::Url(data)) => data.as_str().len(),
-        UserPart::Document(document) => match &document.source {
-            DocumentSource::Base64 { data, .. } | DocumentSource::Text(data) | DocumentSource::Url(data) => {
-                data.as_str().len()
-            }
-        },
-        UserPart::Audio(audio) => audio.data.as_str().len(),
-        UserPart::Foreign(foreign) => foreign.json.len(),
-    };
-    let words = |message: &Message| match message {
-        Message::System(text) => text.as_str().len(),
-        Message::User(parts) => parts.iter().map(shown).sum(),
-        Message::Assistant(parts) => parts.iter().map(bytes_of_part).sum(),
-        Message::Tool(result) => result.content.iter().map(shown).sum(),
-        Message::Foreign(foreign) => foreign.json.len(),
-    };
-    let said = || request.messages.iter().map(words).sum();
+    let said = || request.texts().map(Text::length).sum();
     size_of::<ChatRequest>() + request.original.as_ref().map_or_else(said, |original| original.body.len())
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use super::call_log::{CallLog, LogShare, bytes_of};
+use super::clock::wall;
 use crate::policy::durable_store::{CallSelector, Item, is_last};
 use crate::wire::asks_the_same;
 use crate::words::locks::lock;
@@ -209,9 +210,4 @@ impl Registered {
             self.ended.pop_front();
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "what is to be forgotten is named by the wall's clock")]
-fn wall() -> SystemTime {
-    SystemTime::now()
 }

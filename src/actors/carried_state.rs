@@ -44,7 +44,7 @@ impl CarriedState {
         if old.spec.base_url != spec.base_url {
             return None;
         }
-        let place = |id| position(&old.spec.targets, |old| old.id == id);
+        let place = |id| old.spec.targets.iter().position(|old| old.id == id);
         let targets: Vec<_> = spec.targets.iter().map(|new| place(new.id.clone())).collect();
         let has_changed = |at: usize| targets[at].is_some_and(|known| old.spec.targets[known] != spec.targets[at]);
         Some(Self {
@@ -52,7 +52,7 @@ impl CarriedState {
             changed: (0..targets.len()).filter(|&at| has_changed(at)).collect(),
             tokens: targets.iter().map(|known| old.slot.token_model((*known)?)).collect(),
             targets,
-            keys: spec.keys.iter().map(|new| position(&old.spec.keys, |old| old == new)).collect(),
+            keys: spec.keys.iter().map(|new| old.spec.keys.iter().position(|old| old == new)).collect(),
             doubted: changeable(spec),
             #[cfg(feature = "store")]
             marks: None,
@@ -66,13 +66,13 @@ impl CarriedState {
         if fingerprints::of_address(&salt, spec) != address {
             return None;
         }
-        let place = |model: &str| position(&old, |(old, _)| old == model);
+        let place = |model: &str| old.iter().position(|(old, _)| old == model);
         let targets: Vec<_> = spec.targets.iter().map(|new| place(&new.id.model)).collect();
         let has_changed = |at: usize| {
             targets[at].is_some_and(|known| old[known].1 != fingerprints::of_target(&salt, &spec.targets[at]))
         };
         let keys = fingerprints::of_keys(&salt, &spec.keys).await;
-        let place = |mark: &Fingerprint| position(&old_keys, |old| old == mark && !mark.is_none());
+        let place = |mark: &Fingerprint| old_keys.iter().position(|old| old == mark && !mark.is_none());
         let doubted =
             spec.keys.iter().enumerate().filter(|(_, key)| fingerprints::changes(key)).map(|(index, _)| index);
         Some(Self {
@@ -109,10 +109,6 @@ pub(super) fn memory(provider: &Provider, budgets: &SharedBudgets) -> Option<Mem
 /// Returns the keys whose source may give another key than before the reload.
 pub(super) fn changeable(spec: &ProviderSpec) -> Vec<usize> {
     spec.keys.iter().enumerate().filter(|(_, key)| key.may_change()).map(|(index, _)| index).collect()
-}
-
-fn position<T>(items: &[T], is: impl Fn(&T) -> bool) -> Option<usize> {
-    items.iter().position(is)
 }
 
 /// Gives a provider its slot. It starts with what is known; its keys with what was read of them.

@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
-use super::clock::now;
+use super::clock::{now, wall};
 use super::health::{HealthSnapshot, ProviderHealth};
 use super::log_writer::{self, Form};
 use super::responder::{Responder, WantedReply};
@@ -204,7 +204,6 @@ fn hold(provider: &Provider, indexed_hold: &IndexedHold) -> Hold {
 }
 
 /// Reads what is published; asks no actor.
-#[expect(clippy::disallowed_methods, reason = "who keeps a snapshot compares it with others by the wall clock")]
 pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
     let table = shared.table();
     let providers = table.providers.iter().map(|provider| {
@@ -212,7 +211,7 @@ pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
         let targets = provider.spec.targets.iter().enumerate();
         ProviderHealth {
             name: provider.spec.name.clone(),
-            status: *slot.status.borrow(),
+            status: slot.status(),
             incarnations: slot.incarnations.load(Relaxed),
             retires: targets.clone().filter_map(|(_, spec)| Some((spec.id.clone(), spec.retires?))).collect(),
             targets: targets.filter_map(|(index, spec)| Some((spec.id.clone(), slot.health(index)?))).collect(),
@@ -224,7 +223,7 @@ pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
     let at = now();
     HealthSnapshot {
         at,
-        taken_at: SystemTime::now(),
+        taken_at: wall(),
         calls: shared.budget.calls(),
         draining: shared.draining.load(Relaxed),
         lack: shared.shortage(),

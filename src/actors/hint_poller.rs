@@ -1,9 +1,8 @@
 //! Reads a provider's status page and health address from time to time.
 //!
 //! A task of its own under the provider's supervisor, which also asks targets that are out for a word where that is
-//! allowed: it may wait for the network, and no call waits for it. A source
-//! that fails says nothing, and what it said before counts for a while. It goes out as the provider's requests do, and
-//! without a key.
+//! allowed: it may wait for the network, and no call waits for it. A source that fails says nothing, and what it said
+//! before counts for a while. It goes out as the provider's requests do, and without a key.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;

@@ -195,9 +195,7 @@ impl Cell {
             _ => SecretState::Missing,
         }
     }
-}
 
-impl Cell {
     /// Takes the failure that reached no waiter, if there is one that is not old.
     fn unreported(&self, now: Instant) -> Option<String> {
         let mut problem = None;

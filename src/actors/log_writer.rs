@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::sync::oneshot;
 
 use super::accepted::CallIdentity;
 use super::begin;
@@ -187,7 +186,7 @@ async fn find(shared: &Arc<Shared>, request: Arc<ChatRequest>, form: Form, own: 
     if is_new {
         let journal = durable_store.map(|durable_store| CallJournal::new(durable_store, hold.id()));
         let (log, is_restored) = (hold.log().clone(), false);
-        spawn(write(shared.clone(), LoggedCall { log, request, form, durable, journal, is_restored }));
+        spawn(write(shared.clone(), LoggedCall { log, form, durable, journal, is_restored }));
     }
     Ok(hold)
 }
@@ -196,7 +195,7 @@ async fn find(shared: &Arc<Shared>, request: Arc<ChatRequest>, form: Form, own: 
 fn take_up(shared: &Arc<Shared>, call: KeptCall) -> LogShare {
     let KeptCall { id, begun_at, request, durable, is_whole, items, sent: _ } = call;
     let has_ended = items.last().is_some_and(is_last);
-    let FoundCall { hold, is_new } = shared.registry.put(CallLog::restored(id, begun_at, request.clone(), items));
+    let FoundCall { hold, is_new } = shared.registry.put(CallLog::restored(id, begun_at, request, items));
     if !is_new {
         return hold;
     }
@@ -206,7 +205,7 @@ fn take_up(shared: &Arc<Shared>, call: KeptCall) -> LogShare {
     }
     let (log, form) = (hold.log().clone(), if is_whole { Form::Whole } else { Form::Stream });
     let journal = shared.durable_store.clone().map(|durable_store| CallJournal::new(durable_store, id));
-    spawn(write(shared.clone(), LoggedCall { log, request, form, durable, journal, is_restored: true }));
+    spawn(write(shared.clone(), LoggedCall { log, form, durable, journal, is_restored: true }));
     hold
 }
 
@@ -241,7 +240,6 @@ async fn answer(hold: LogShare, wanted: WantedReply) {
 /// A call that is to be made, and its log.
 struct LoggedCall {
     log: Arc<CallLog>,
-    request: Arc<ChatRequest>,
     form: Form,
     durable: Durable,
     /// Its part of the store, if it is durable.
@@ -251,16 +249,16 @@ struct LoggedCall {
 }
 
 /// Makes a call and writes its events down, until it ends or has no holder any more. Its end is kept for a while.
-async fn write(shared: Arc<Shared>, script: LoggedCall) {
-    let LoggedCall { log, journal, .. } = &script;
+async fn write(shared: Arc<Shared>, call: LoggedCall) {
+    let LoggedCall { log, journal, .. } = &call;
     let kept_for = shared.kept_for(journal.is_some());
-    let page =
+    let open =
         OpenLog { log: log.clone(), registry: shared.registry.clone(), draining: shared.draining.clone(), told: false };
     let last = tokio::select! {
         biased;
         error = why_abandoned(&shared.registry, log) => vec![Err(error)],
         () = successor::ended_elsewhere(&shared, log, journal.as_ref()) => Vec::new(),
-        last = play(&shared, &script) => last.unwrap_or_else(|error| vec![Err(error)]),
+        last = play(&shared, &call) => last.unwrap_or_else(|error| vec![Err(error)]),
     };
     // What this process does not finish the next one takes up.
     let is_over = !last.last().is_some_and(|item| item.as_ref().is_err_and(Error::is_of_process));
@@ -271,8 +269,8 @@ async fn write(shared: Arc<Shared>, script: LoggedCall) {
     // The task that forgets it keeps no runtime alive.
     let (registry, id) = (Arc::downgrade(&shared.registry), log.id());
     drop(shared);
-    page.end(last);
-    drop(script);
+    open.end(last);
+    drop(call);
     forget(registry, id, kept_for).await;
 }
 
@@ -286,9 +284,9 @@ async fn forget(registry: std::sync::Weak<CallRegistry>, id: CallId, after: Dura
 
 /// Makes the call, writes its events down except the last, and returns the last; nothing where another process ended
 /// it.
-async fn play(shared: &Arc<Shared>, script: &LoggedCall) -> Result<Vec<Item>, Error> {
-    let LoggedCall { log, request, form, durable, journal, is_restored } = script;
-    let (mut request, mut journal) = (request.clone(), journal.clone());
+async fn play(shared: &Arc<Shared>, call: &LoggedCall) -> Result<Vec<Item>, Error> {
+    let LoggedCall { log, form, durable, journal, is_restored } = call;
+    let (mut request, mut journal) = (log.request().clone(), journal.clone());
     let mut taken_up = None;
     match &journal {
         Some(own) if *is_restored => {
@@ -315,8 +313,7 @@ async fn play(shared: &Arc<Shared>, script: &LoggedCall) -> Result<Vec<Item>, Er
         }
         None => {}
     }
-    let (sender, answer) = oneshot::channel();
-    let answer_to = Responder::method(sender, &shared.draining);
+    let (answer_to, answer) = Responder::pair(&shared.draining);
     let wanted = match form {
         Form::Whole => WantedReply::Buffered(answer_to),
         Form::Stream => WantedReply::Stream(answer_to),

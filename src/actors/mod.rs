@@ -1,23 +1,5 @@
-//! Floor 5: the actors. The only room with ractor, spawns and the clock.
-//!
-//! ```text
-//! root                        one per runtime; starts and restarts everything below
-//! ├── front                   the public reference; stateless
-//! ├── wait scheduler          wakes the calls that wait, as places come free and targets back
-//! ├── price poller            looks at lists of prices, where some are named
-//! ├── router                  routes, sessions, strategies' memory; picks; starts calls
-//! ├── supervisor ×n           one per provider
-//! │    ├── provider           error kernel: owns health, breakers, keys; no I/O
-//! │    ├── attempt ×k         one try: encode, send, decode
-//! │    ├── hint poller        looks at what is said of it beside its calls, and asks what is out for a word
-//! │    └── reading            one look at a key's source, while an attempt needs it
-//! └── calls
-//!      └── call ×m            drives one failover machine to its end
-//! ```
-//!
-//! No handler awaits the network or another actor, none decides anything itself: it reads the clock, asks the machine
-//! and carries out the answer. Calls, attempts and readings are one async function each. No actor has a registered
-//! name, and no code keeps a raw reference to one that may restart: see [`slot`].
+//! Floor 5: the actors. The only room with ractor, spawns and the clock. Their tree and their rules:
+//! docs/architecture.md.
 
 // What all others use.
 pub(crate) mod clock;

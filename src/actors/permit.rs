@@ -7,7 +7,8 @@ use super::progress::AttemptProgress;
 use crate::policy::admission::{Outcome, Report, Ticket};
 use crate::words::{Limits, NamedLimit};
 
-/// Where attempts report: the provider's actor, and its substitute while there is none.
+/// Where attempts report: the provider's slot, which passes it on to the actor. A trait, because the actor's messages
+/// hold permits: the slot knows them, and they must not know the slot.
 pub(super) trait PermitIssuer: Send + Sync + 'static {
     /// Takes a place in flight at a target.
     fn enter(&self, target: usize);

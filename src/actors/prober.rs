@@ -10,14 +10,12 @@ use std::time::Duration;
 
 use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 use rand::{RngExt, SeedableRng};
-use tokio::sync::oneshot;
 
 use super::begin;
 use super::clock::now;
 use super::responder::{Responder, WantedReply};
 use super::shared::Shared;
 use super::table::Provider;
-use super::work::Work;
 use crate::policy::failover::FailoverOptions;
 use crate::policy::hint::spread;
 use crate::policy::probe::ProbeOptions;
@@ -58,18 +56,16 @@ async fn ask(shared: &Arc<Shared>, spec: &TargetSpec) -> Result<(), Error> {
     match spec.capabilities.kind {
         ModelKind::Embedding => {
             let work = EmbedRequest { deadline: Some(PROBE_MAX), ..EmbedRequest::new(name, ["ready"]) };
-            let (sender, told) = oneshot::channel();
-            let wanted = WantedReply::Vectors(Responder::method(sender, &shared.draining));
-            begin::own(shared, table, route.into(), work.into(), wanted);
-            told.await.unwrap_or(Err(Error::Unavailable)).map(drop)
+            let (answer_to, answer) = Responder::pair(&shared.draining);
+            begin::own(shared, table, route.into(), work.into(), WantedReply::Vectors(answer_to));
+            answer.await.unwrap_or(Err(Error::Unavailable)).map(drop)
         }
         ModelKind::Chat => {
             let mut work = ChatRequest::new(name).user("Say the word: ready").deadline(PROBE_MAX);
             work.output_tokens_max = Some(WORD_TOKENS);
-            let (sender, told) = oneshot::channel();
-            let wanted = WantedReply::Whole(Responder::method(sender, &shared.draining));
-            begin::own(shared, table, route.into(), Work::from(work), wanted);
-            told.await.unwrap_or(Err(Error::Unavailable)).map(drop)
+            let (answer_to, answer) = Responder::pair(&shared.draining);
+            begin::own(shared, table, route.into(), work.into(), WantedReply::Whole(answer_to));
+            answer.await.unwrap_or(Err(Error::Unavailable)).map(drop)
         }
     }
 }

@@ -43,8 +43,11 @@ enum ReplyPath<T> {
 }
 
 impl<T> Responder<T> {
-    pub(crate) fn method(sender: oneshot::Sender<Result<T, Error>>, draining: &Arc<AtomicBool>) -> Self {
-        Self { to: Some(ReplyPath::Method(sender)), begun: false, draining: draining.clone(), note: None }
+    /// Returns one for a method that waits, and where the method waits.
+    pub(crate) fn pair(draining: &Arc<AtomicBool>) -> (Self, oneshot::Receiver<Result<T, Error>>) {
+        let (sender, answer) = oneshot::channel();
+        let to = Some(ReplyPath::Method(sender));
+        (Self { to, begun: false, draining: draining.clone(), note: None }, answer)
     }
 
     pub(crate) fn port(port: RpcReplyPort<Result<T, Error>>, draining: &Arc<AtomicBool>) -> Self {

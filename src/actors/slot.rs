@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use ractor::{ActorCell, ActorRef};
-use tokio::sync::watch;
 
 use super::clock::now;
 use super::live_actor::LiveActor;
@@ -20,7 +19,7 @@ use crate::policy::headroom::Room;
 use crate::policy::snapshot::{Disabled, Health, IndexedHold};
 use crate::policy::tokens::{PromptSize, TokenModel, Weights};
 use crate::transport::Transport;
-use crate::words::locks::{lock, read_lock};
+use crate::words::locks::{lock, read_lock, write_lock};
 use crate::words::{Drift, Hint, Limits};
 
 /// The most unknown things of one provider that are told apart.
@@ -80,11 +79,11 @@ pub(crate) struct Slot {
     /// The way out; a new one at each start of the provider.
     pub(crate) transport: RwLock<Option<Arc<dyn Transport>>>,
     /// Health of its targets, as last published.
-    pub(crate) health: watch::Sender<Arc<[Health]>>,
+    health: RwLock<Arc<[Health]>>,
     /// The holds of its keys and targets, as last published.
     pub(crate) indexed_holds: Mutex<Vec<IndexedHold>>,
     /// Its state.
-    pub(crate) status: watch::Sender<ProviderStatus>,
+    status: RwLock<ProviderStatus>,
     /// The whole machine as of its last transition, for the next incarnation.
     pub(crate) checkpoint: Mutex<Option<Arc<Admission>>>,
     /// Ends of attempts that came while the provider was down: verdicts among them must not be lost. At most as many as
@@ -122,9 +121,9 @@ impl Slot {
             provider: LiveActor::default(),
             supervisor: RwLock::new(None),
             transport: RwLock::new(None),
-            health: watch::Sender::new(health),
+            health: RwLock::new(health),
             indexed_holds: Mutex::default(),
-            status: watch::Sender::new(ProviderStatus::Up),
+            status: RwLock::new(ProviderStatus::Up),
             checkpoint: Mutex::new(None),
             missed: Mutex::default(),
             drift: Mutex::default(),
@@ -141,7 +140,7 @@ impl Slot {
 
     /// Returns a target's health as last published; its gauge and room, and whether its provider is there, as of now.
     pub(crate) fn health(&self, target: usize) -> Option<Health> {
-        let mut health = *self.health.borrow().get(target)?;
+        let mut health = *read_lock(&self.health).get(target)?;
         health.in_flight = self.in_flight(target);
         health.admitted = self.admitted(target);
         if let Some(live) = self.rooms.get(target) {
@@ -150,7 +149,7 @@ impl Slot {
             health.paced_until = until.map(|after| self.begun + Duration::from_micros(after));
             health.in_flight_max = live.in_flight_max.load(Relaxed);
         }
-        if let Some(until) = self.status.borrow().down() {
+        if let Some(until) = self.status().down() {
             health.disabled = Some(Disabled::Down { until });
         }
         Some(health)
@@ -176,7 +175,7 @@ impl Slot {
 
     /// Publishes the health of all targets.
     pub(crate) fn publish(&self, health: Arc<[Health]>) {
-        self.health.send_replace(health);
+        *write_lock(&self.health) = health;
         self.notifier.notify();
     }
 
@@ -252,15 +251,19 @@ impl Slot {
             self.provider.send(ProviderMessage::Report(ticket, report));
         }
         drop(missed);
-        self.status.send_replace(ProviderStatus::Up);
+        *write_lock(&self.status) = ProviderStatus::Up;
         self.notifier.notify();
     }
 
     /// Notes that the provider is down, and its state.
     pub(crate) fn down(&self, status: ProviderStatus) {
         self.provider.clear();
-        self.status.send_replace(status);
+        *write_lock(&self.status) = status;
         self.notifier.notify();
+    }
+
+    pub(crate) fn status(&self) -> ProviderStatus {
+        *read_lock(&self.status)
     }
 
     pub(crate) fn transport(&self) -> Option<Arc<dyn Transport>> {
@@ -292,7 +295,7 @@ impl PermitIssuer for Slot {
         if send() || !matches!(report, Report::Ended(_)) {
             return;
         }
-        // The post is read again under the lock, so that no provider starts between a lost report and its note.
+        // It is sent again under the lock, so that no provider starts between a lost report and its note.
         let mut missed = lock(&self.missed);
         if !send() {
             missed.push((ticket, report));

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::hash::RandomState;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use super::clock::now;
+use super::clock::{now, wall};
 use super::table::Table;
 use super::work::Work;
 use crate::policy::stale::{ClockPair, LastAnswers, QuestionKey, StaleAnswer, StaleOptions};
@@ -55,7 +55,7 @@ impl StaleAnswers {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "an answer grows older while the machine sleeps")]
+/// An answer grows older while the machine sleeps, too.
 fn moment() -> ClockPair {
-    ClockPair { now: now(), wall: SystemTime::now() }
+    ClockPair { now: now(), wall: wall() }
 }

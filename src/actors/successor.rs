@@ -12,10 +12,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::call_journal::CallJournal;
 use super::call_log::CallLog;
+use super::clock::wall;
 use super::shared::Shared;
 use crate::policy::durable_store::{Item, KeptCall, is_last};
 use crate::words::{ChatRequest, CommitPolicy, Durable, Error, Failure, FailureClass, ReplyEvent};
@@ -112,8 +113,7 @@ pub(super) async fn again(
         log.extend(reset);
     }
     let Some(deadline) = request.deadline else { return Ok(Some(request.clone())) };
-    #[expect(clippy::disallowed_methods, reason = "what was accepted by another process is dated by the wall's clock")]
-    let passed = SystemTime::now().duration_since(log.begun_at()).unwrap_or_default();
+    let passed = wall().duration_since(log.begun_at()).unwrap_or_default();
     let left = deadline.checked_sub(passed).filter(|left| !left.is_zero());
     let left = left.ok_or(Error::DeadlineExceeded { attempts: Vec::new() })?;
     Ok(Some(Arc::new(ChatRequest { deadline: Some(left), ..ChatRequest::clone(request) })))

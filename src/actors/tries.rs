@@ -122,7 +122,7 @@ impl Driver {
             self.asked.needs.deadline.map_or(ANSWER_MAX, |deadline| deadline.saturating_duration_since(now()) / 4);
         let answer = if asked { tokio::time::timeout(ANSWER_MAX.min(left), permit).await.ok() } else { None };
         answer.and_then(Result::ok).unwrap_or_else(|| {
-            let until = slot.status.borrow().down().flatten();
+            let until = slot.status().down().flatten();
             Err(Refusal { gate: Gate::Down, until })
         })
     }

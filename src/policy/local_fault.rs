@@ -1,8 +1,8 @@
 //! Tells our own network's failure from the providers'.
 //!
 //! Input: connect failures, deliveries and heartbeats of all providers. Output: since when the fault is ours, and
-//! since when no provider is reached. It never
-//! touches a breaker: its caller takes back what was counted (`Admission::local_fault`).
+//! since when no provider is reached. It never touches a breaker: its caller takes back what was counted
+//! (`Admission::local_fault`).
 
 use std::time::{Duration, Instant, SystemTime};
 

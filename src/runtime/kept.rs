@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::actors::carried_state::CarriedState;
-use crate::actors::clock::now;
+use crate::actors::clock::{now, wall};
 use crate::actors::root::Recalled;
 use crate::actors::shared::{STORE, Shared};
 use crate::actors::sink::AddedObserver;
@@ -59,8 +59,7 @@ impl Kept {
     /// brought them.
     pub(super) async fn add_spent(&self, shared: &Shared, setup: &mut Setup) {
         let Some(store) = &self.0 else { return };
-        #[expect(clippy::disallowed_methods, reason = "budgets renew by the calendar, which is the wall's")]
-        let now = SystemTime::now();
+        let now = wall();
         let counted = shared.budgets.budgets();
         let is_new = |budget: &Budget| !counted.iter().any(|one| one.counts_as(budget));
         let new: Vec<_> = setup.budgets.iter().cloned().enumerate().filter(|(_, budget)| is_new(budget)).collect();
@@ -228,8 +227,7 @@ async fn read_spent(store: &Store, shared: &Shared, is_over: bool, known: &mut R
     if budgets.is_empty() {
         return;
     }
-    #[expect(clippy::disallowed_methods, reason = "budgets renew by the calendar, which is the wall's")]
-    let now = SystemTime::now();
+    let now = wall();
     let counted = budgets.clone();
     let look = move || {
         // First what was reserved: what ends meanwhile counts twice for a moment, and never not at all.
