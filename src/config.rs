@@ -166,15 +166,19 @@ impl Default for Config {
     }
 }
 
+/// Returns each target with its price, if that is known.
+pub(crate) fn targets_of(setup: Setup) -> Vec<(TargetId, Option<Price>)> {
+    let targets = setup.providers.into_iter().flat_map(|provider| provider.targets);
+    targets.map(|target| (target.id, target.price)).collect()
+}
+
 impl Config {
     /// Checks everything, and returns each target that can be called, with its price if that is known.
     ///
     /// # Errors
     /// All errors; each names its field.
     pub fn targets(&self) -> Result<Vec<(TargetId, Option<Price>)>, ConfigErrors> {
-        let (_, setup) = self.check()?;
-        let targets = setup.providers.into_iter().flat_map(|provider| provider.targets);
-        Ok(targets.map(|target| (target.id, target.price)).collect())
+        self.check().map(|(_, setup)| targets_of(setup))
     }
 
     /// Checks everything, and returns the known properties of each target, from the catalogue and the configuration.

@@ -77,7 +77,7 @@ fn known(origin: &str, name: &str, preset: Option<&Preset>) -> Option<&'static s
         return Some(*path);
     }
     let is_own = |one: &Preset| !one.wants_key() || one.name == RUN_BY_OTHERS;
-    let by_name = |name: &str| presets().iter().find(|one| one.name == name && is_own(one));
+    let by_name = |name: &str| Preset::named(name).filter(|one| is_own(one));
     let of_host = |one: &&Preset| {
         one.wants_key()
             && one.dialect == DialectConfig::OpenaiChat

@@ -50,7 +50,8 @@ pub struct ModelConfig {
     /// models 60 to 300 s.
     #[serde(with = "humantime_serde")]
     pub first_token: Option<Duration>,
-    /// The longest pause between two pieces of content. Default: 15 s, for reasoning models 90 s.
+    /// The longest pause between two pieces of content. Default: 30 s, for reasoning models 90 s; where it is
+    /// not set, other bytes end a pause, too.
     #[serde(with = "humantime_serde")]
     pub stall: Option<Duration>,
     /// Its usual time to first token, where it is known better than by its class.

@@ -182,7 +182,8 @@ pub fn presets() -> &'static [Preset] {
 }
 
 impl Preset {
-    pub(super) fn named(name: &str) -> Option<&'static Self> {
+    /// Returns the provider of a name.
+    pub fn named(name: &str) -> Option<&'static Self> {
         TABLE.iter().find(|preset| preset.name == name)
     }
 

@@ -50,10 +50,8 @@ pub struct ProviderConfig {
     pub base_url: Option<String>,
     /// The dialect of its HTTP. Default: the preset's, else OpenAI's chat completions.
     pub dialect: Option<DialectConfig>,
-    /// The flavour that it speaks: `openai`, `azure`, `azure-deployments`, `deepseek`, `mistral`, `qwen`, `groq`,
-    /// `xai`, `together`, `openrouter`, `perplexity`, `vllm`, `ollama`, `llamacpp`, `lmstudio`, `vertex-anthropic` or
-    /// `generic`, which means none. Default: the preset's, else by the base URL's host; the host of a local server does
-    /// not tell.
+    /// The flavour that it speaks, by a name of docs/providers.md: `openai`, `azure`, …, or `generic`, which means
+    /// none. Default: the preset's, else by the base URL's host; the host of a local server does not tell.
     pub flavour: Option<String>,
     /// Parameters added to every address, Azure's `api-version` for one.
     pub query: BTreeMap<String, String>,
@@ -479,6 +477,11 @@ impl ProviderConfig {
             BasePath::Meant(meant) => Some(meant),
             BasePath::Whole | BasePath::Unversioned => None,
         }
+    }
+
+    /// Returns the address that it has under a name unless it sets one: that of its preset, with its placeholders.
+    pub fn usual_base_url(&self, name: &str) -> Option<&'static str> {
+        Preset::named(self.preset.as_deref().unwrap_or(name)).map(|preset| preset.base_url)
     }
 
     /// Returns its preset, if it has one.

@@ -104,6 +104,9 @@ pub struct Question {
 }
 
 impl Question {
+    /// The most lines that a running sidecar gives.
+    pub const LINES_MAX: u32 = 10_000;
+
     /// Returns a question about all costs, with lines of this kind.
     pub fn by(by: GroupBy) -> Self {
         Self { by, ..Self::default() }

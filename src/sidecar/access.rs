@@ -12,6 +12,7 @@ use http::HeaderMap;
 use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 
+use crate::words::hex;
 use crate::words::locks::lock;
 
 /// One client's key as a user sets it.
@@ -48,14 +49,7 @@ impl Hash {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let mut bytes = [0; 32];
-        if text.len() != 64 || !text.is_ascii() {
-            return None;
-        }
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-        }
-        Some(Self(bytes))
+        hex::decode(text)?.try_into().ok().map(Self)
     }
 }
 
@@ -308,7 +302,7 @@ mod tests {
     fn a_hash_is_read_as_it_is_printed() {
         let hash = Hash::of("k");
         assert_eq!(Hash::parse(&hash.to_string()), Some(hash));
-        for bad in ["", "zz", &"é".repeat(32), &"g".repeat(64)] {
+        for bad in ["", "zz", &"é".repeat(32), &"g".repeat(64), &"+f".repeat(32)] {
             assert_eq!(Hash::parse(bad), None, "{bad}");
         }
     }

@@ -178,8 +178,8 @@ fn to_question(query: &str, now: SystemTime) -> Result<Question, String> {
             "since" => question.since = Some(time()?),
             "until" => question.until = Some(time()?),
             "lines" => {
-                let lines = value.parse().ok().filter(|lines| (1..=LINES_MAX).contains(lines));
-                question.lines_max = lines.ok_or_else(|| format!("lines: must be 1 to {LINES_MAX}"))?;
+                let lines = value.parse().ok().filter(|lines| (1..=Question::LINES_MAX).contains(lines));
+                question.lines_max = lines.ok_or_else(|| format!("lines: must be 1 to {}", Question::LINES_MAX))?;
             }
             _ => return Err(format!("{name}: is none of by, since, until and lines")),
         }
@@ -187,9 +187,6 @@ fn to_question(query: &str, now: SystemTime) -> Result<Question, String> {
     question.check()?;
     Ok(question)
 }
-
-/// The most lines of an answer.
-const LINES_MAX: u32 = 10_000;
 
 /// The forms of a moment, for errors.
 pub const MOMENT: &str = "a day, as 2026-11-29, or how long ago, as 7d or 12h";

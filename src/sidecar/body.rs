@@ -35,16 +35,10 @@ pub(super) enum ReplyBody {
     Stream(Box<Streaming>),
 }
 
-impl ReplyBody {
-    pub(super) fn whole(bytes: Bytes) -> Self {
-        Self::Whole(bytes)
-    }
-}
-
 /// Makes a body a response.
 pub(super) fn bytes(status: StatusCode, kind: &'static str, body: Bytes) -> Response<ReplyBody> {
     let length = body.len();
-    let mut response = Response::new(ReplyBody::whole(body));
+    let mut response = Response::new(ReplyBody::Whole(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response.headers_mut().insert(CONTENT_LENGTH, length.into());

@@ -7,7 +7,7 @@ use super::answer_headers::{Answered, tell_call};
 use super::caller::Caller;
 use super::dollars::dollars;
 use super::intake::BodyMemory;
-use super::state::State;
+use super::state::{State, now};
 use crate::runtime::CallNote;
 use crate::wire::serve::{CallerDialect, Refusal, RefusalReason, refuse};
 use crate::words::{AttemptRecord, CallId, Degraded, Error, TargetId};
@@ -33,15 +33,13 @@ pub(super) struct CallReport {
 
 impl CallReport {
     pub(super) fn new(caller: &Caller<'_>, route: &str, stream: bool, place: BodyMemory) -> Self {
-        #[expect(clippy::disallowed_methods, reason = "how long a call took is told by the clock")]
-        let begun = Instant::now();
         Self {
             state: caller.state.clone(),
             route: route.into(),
             dialect: caller.dialect,
             client: caller.name().map(str::to_owned),
             stream,
-            begun,
+            begun: now(),
             call: CallNote::default(),
             heard: None,
             repeated: false,

@@ -7,7 +7,7 @@
 
 use http::HeaderMap;
 
-use crate::config::{Config, ProviderConfig, presets};
+use crate::config::{Config, ProviderConfig};
 use crate::wire::VIA;
 
 /// The most marks that are passed on, and the most bytes in them: a request with more is in a loop.
@@ -44,9 +44,7 @@ pub(super) fn marks(headers: &HeaderMap) -> Vec<String> {
 }
 
 fn may_lead_back(name: &str, provider: &ProviderConfig) -> bool {
-    let known = provider.preset.as_deref().unwrap_or(name);
-    let usual = || presets().iter().find(|preset| preset.name == known).map(|preset| preset.base_url);
-    provider.base_url.is_some() || usual().is_some_and(|url| url.starts_with("http://"))
+    provider.base_url.is_some() || provider.usual_base_url(name).is_some_and(|url| url.starts_with("http://"))
 }
 
 #[cfg(test)]

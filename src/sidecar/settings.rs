@@ -15,7 +15,8 @@ use super::access::ClientKey;
 use super::document::{Document, LineColumn};
 use super::lenient::{self, DocumentError};
 use super::tls::{TlsConfig, acceptor};
-use crate::config::{BudgetScope, Config, check_time, check_wait, destination, is_constant, presets};
+use crate::config::{BudgetScope, Config, check_time, check_wait, destination, is_constant, targets_of};
+use crate::words::error::ERRORS_MAX;
 use crate::words::names::fault;
 use crate::words::{ConfigError, ConfigErrors, Price, TargetId, did_you_mean};
 
@@ -308,9 +309,6 @@ impl SettingsErrors {
     }
 }
 
-/// The most errors that are written out; further ones show after these are corrected.
-const ERRORS_MAX: usize = 50;
-
 impl std::ops::Deref for SettingsErrors {
     type Target = [(Option<LineColumn>, ConfigError)];
 
@@ -361,9 +359,7 @@ impl Settings {
     fn leads_back(&self, placed: &ServerConfig) -> Vec<ConfigError> {
         let listen = placed.listen;
         let providers = self.runtime.providers.iter().filter(|(name, provider)| {
-            let known = provider.preset.as_ref().unwrap_or(name);
-            let usual = presets().iter().find(|preset| preset.name == known).map(|preset| preset.base_url);
-            provider.base_url.as_deref().or(usual).is_some_and(|url| placed.is_at(url))
+            provider.base_url.as_deref().or_else(|| provider.usual_base_url(name)).is_some_and(|url| placed.is_at(url))
         });
         let problem = format!(
             "leads back to this sidecar, which listens at {listen}: choose another port by `server.listen` or --listen"
@@ -389,10 +385,7 @@ impl Settings {
         }
         let checked = self.runtime.check_beside(doubtful);
         let targets: Targets = match checked {
-            Ok((_, setup)) => {
-                let targets = setup.providers.into_iter().flat_map(|provider| provider.targets);
-                targets.map(|target| (target.id, target.price)).collect()
-            }
+            Ok((_, setup)) => targets_of(setup),
             Err(wrong) => {
                 errors.extend(wrong);
                 Vec::new()

@@ -293,7 +293,7 @@ impl From<ConfigError> for ConfigErrors {
 }
 
 /// The most errors that are written out; further ones show after these are corrected.
-const ERRORS_MAX: usize = 50;
+pub(crate) const ERRORS_MAX: usize = 50;
 
 impl fmt::Display for ConfigErrors {
     /// A line each.
