@@ -12,15 +12,15 @@ use super::operator::{list, text};
 use super::{OperatorAddress, failed};
 
 pub async fn run(options: super::Ledger) -> ExitCode {
-    if let Some(file) = options.file.as_deref().filter(|_| options.verify) {
+    if let Some(file) = options.source.file.as_deref().filter(|_| options.verify) {
         return verify(file);
     }
     let super::Ledger { by, since, until, lines, .. } = options;
     let asked = LedgerQuestion { by, since, until, lines };
-    match ask(&asked, options.file.as_deref(), &options.sidecar).await {
+    match ask(&asked, options.source.file.as_deref(), &options.sidecar).await {
         Err(problem) => return failed(&problem),
-        Ok(statement) if options.json => say!("{statement:#}"),
-        Ok(statement) if options.csv => csv(&statement, &COLUMNS),
+        Ok(statement) if options.source.json => say!("{statement:#}"),
+        Ok(statement) if options.source.csv => csv(&statement, &COLUMNS),
         Ok(statement) => table(&statement),
     }
     ExitCode::SUCCESS

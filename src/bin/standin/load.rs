@@ -28,6 +28,11 @@ pub struct Loaded {
 /// Tells the settings of a server where it is going to serve, or does already: by that they are judged.
 pub type Place<'a> = &'a dyn Fn(&mut ServerConfig);
 
+/// Returns the file that the environment names.
+pub fn named() -> Option<PathBuf> {
+    std::env::var_os("STANDIN_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from)
+}
+
 /// Loads the named configuration, or the usual one.
 pub fn load(named: Option<&Path>, place: Place<'_>) -> Result<Loaded, String> {
     let usual = Path::new(USUAL);
@@ -224,7 +229,7 @@ const ALSO: [(&str, &str); 5] = [
 /// Returns a provider that probably sells a model, for an example.
 fn seller(model: &str) -> &'static str {
     let vendor = models::find(model).map(|model| if model.vendor == "google" { "gemini" } else { model.vendor });
-    presets().iter().find(|preset| Some(preset.name) == vendor).map_or("openrouter", |preset| preset.name)
+    vendor.and_then(Preset::named).map_or("openrouter", |preset| preset.name)
 }
 
 /// Returns the variable that holds a preset's key, if one does.
@@ -268,7 +273,7 @@ impl DetectedProviders {
             let (provider, model) = one
                 .split_once('/')
                 .ok_or_else(|| format!("{MODELS}: `{one}` has no provider before it, as {}/{one}", seller(one)))?;
-            let known = presets().iter().find(|preset| preset.name == provider).ok_or_else(|| {
+            let known = Preset::named(provider).ok_or_else(|| {
                 let known = presets().iter().map(|preset| preset.name);
                 format!("{MODELS}: no provider is named `{provider}`; {}", meant(provider, known))
             })?;

@@ -41,6 +41,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use standin::runtime::{GroupBy, Question, UnknownGrouping};
 use standin::sidecar::{ServerConfig, printable};
 
 /// Many small allocations of many threads' tasks, and bodies of megabytes between: the C library's allocator takes
@@ -122,8 +123,7 @@ struct ConfigFile {
 impl ConfigFile {
     /// Returns the file that is named, by an argument or else by the environment.
     fn named(&self) -> Option<PathBuf> {
-        let set = || std::env::var_os("STANDIN_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
-        self.config.clone().or_else(set)
+        self.config.clone().or_else(load::named)
     }
 }
 
@@ -265,6 +265,19 @@ struct Why {
 }
 
 #[derive(Debug, Args)]
+struct LedgerSource {
+    /// Prints JSON.
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Prints CSV.
+    #[arg(long)]
+    csv: bool,
+    /// Reads this file instead of asking a running sidecar. A sidecar may use the file at the same time.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 struct Ledger {
     /// What the lines are of: all, route, provider, model, target, key, client, tag:NAME, day, day-target, hour, waste,
     /// failure or outcome.
@@ -277,17 +290,14 @@ struct Ledger {
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
     /// The most lines to print.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(Question::LINES_MAX))
+    )]
     lines: Option<u32>,
-    /// Prints JSON.
-    #[arg(long, conflicts_with = "csv")]
-    json: bool,
-    /// Prints CSV.
-    #[arg(long)]
-    csv: bool,
-    /// Reads this file instead of asking a running sidecar. A sidecar may use the file at the same time.
-    #[arg(long, value_name = "FILE")]
-    file: Option<PathBuf>,
+    #[command(flatten)]
+    source: LedgerSource,
     /// With --file: checks that the file is whole, that no entry is missing or doubled, and that the sums match the
     /// entries.
     #[arg(long, requires = "file")]
@@ -304,21 +314,14 @@ struct Reconcile {
     /// The provider of the configuration whose account it is of; several, where they share the account.
     #[arg(long, value_name = "NAME", required = true)]
     provider: Vec<String>,
-    /// Prints JSON.
-    #[arg(long, conflicts_with = "csv")]
-    json: bool,
-    /// Prints CSV.
-    #[arg(long)]
-    csv: bool,
-    /// Reads this file instead of asking a running sidecar, whether or not one keeps it.
-    #[arg(long, value_name = "FILE")]
-    file: Option<PathBuf>,
+    #[command(flatten)]
+    source: LedgerSource,
     #[command(flatten)]
     sidecar: OperatorAddress,
 }
 
-fn by(text: &str) -> Result<String, standin::runtime::UnknownGrouping> {
-    text.parse::<standin::runtime::GroupBy>().map(|_| text.to_owned())
+fn by(text: &str) -> Result<String, UnknownGrouping> {
+    text.parse::<GroupBy>().map(|_| text.to_owned())
 }
 
 #[derive(Debug, Args)]

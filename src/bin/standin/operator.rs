@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
@@ -79,16 +78,20 @@ pub fn text(value: &Value) -> String {
 
 /// Returns the operators' address of the configuration that `serve` would use here.
 fn usual() -> String {
-    let set = std::env::var_os("STANDIN_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
-    let settings = load::load(set.as_deref(), &|_| ()).map(|loaded| loaded.settings).unwrap_or_default();
-    let at = settings.server.admin.unwrap_or(settings.server.listen);
-    let ip = match at.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
+    let settings = load::load(load::named().as_deref(), &|_| ()).map(|loaded| loaded.settings).unwrap_or_default();
+    let at = reachable(settings.server.admin.unwrap_or(settings.server.listen));
     let scheme = if settings.server.admin.is_none() && settings.server.tls.is_some() { "https" } else { "http" };
-    format!("{scheme}://{}", SocketAddr::new(ip, at.port()))
+    format!("{scheme}://{at}")
+}
+
+/// Returns the address by which this machine reaches a server that listens there.
+pub fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 /// Escapes characters with a meaning in paths and queries, except slashes.

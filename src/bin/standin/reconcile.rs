@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
+use standin::runtime::Question;
 use standin::sidecar::{dollars, printable};
 use standin::{Date, models};
 
@@ -47,15 +48,16 @@ pub async fn run(options: super::Reconcile) -> ExitCode {
         by: "day-target".to_owned(),
         since: Some(Date(first).to_string()),
         until: Some(Date(last).plus(1).to_string()),
-        lines: Some(LINES_MAX),
+        lines: Some(Question::LINES_MAX),
     };
-    let statement = match ledger::ask(&asked, options.file.as_deref(), &options.sidecar).await {
+    let statement = match ledger::ask(&asked, options.source.file.as_deref(), &options.sidecar).await {
         Ok(statement) => statement,
         Err(problem) => return failed(&problem),
     };
     if statement["cut"] == true {
         return failed(&format!(
-            "{name}: spans more than {LINES_MAX} days and models of ours: export fewer days at once"
+            "{name}: spans more than {} days and models of ours: export fewer days at once",
+            Question::LINES_MAX
         ));
     }
     for name in options.provider.iter().filter(|name| !lines(&statement).any(|(_, of, ..)| of == *name)) {
@@ -63,9 +65,9 @@ pub async fn run(options: super::Reconcile) -> ExitCode {
     }
     let both = side_by_side(&export, &statement, &options.provider);
     let value = told(&both, &statement, &options.provider);
-    if options.json {
+    if options.source.json {
         say!("{value:#}");
-    } else if options.csv {
+    } else if options.source.csv {
         csv(&value, &COLUMNS);
     } else {
         table(&value, &statement);
@@ -84,9 +86,6 @@ fn lines(statement: &Value) -> impl Iterator<Item = (&str, &str, &str, &Value)> 
         Some((day, provider, model, line))
     })
 }
-
-/// The most lines that a sidecar gives.
-const LINES_MAX: u32 = 10_000;
 
 /// Puts both accounts side by side. Where an export names no model, days are compared.
 fn side_by_side(export: &Export, statement: &Value, providers: &[String]) -> BTreeMap<DayModel, ComparedUsage> {

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use standin::config::{KeyConfig, presets};
+use standin::config::KeyConfig;
 use standin::drill::Drill;
 use standin::sidecar::printable;
 use standin::testing::{Crash, Fault, Latency, ProviderError, RetryHint, Script, When, crash};
@@ -193,9 +193,7 @@ async fn with_drills(mut config: Config) -> Result<(Config, BTreeMap<String, Dri
 
 /// Returns what follows the host in a provider's address.
 fn path<'p>(name: &str, provider: &'p ProviderConfig) -> &'p str {
-    let known = provider.preset.as_deref().unwrap_or(name);
-    let usual = presets().iter().find(|preset| preset.name == known);
-    let base_url = provider.base_url.as_deref().or(usual.map(|preset| preset.base_url)).unwrap_or_default();
+    let base_url = provider.base_url.as_deref().or_else(|| provider.usual_base_url(name)).unwrap_or_default();
     let after = base_url.split_once("://").map_or("", |(_, rest)| rest);
     after.find('/').map_or("/v1", |at| after[at..].trim_end_matches('/'))
 }

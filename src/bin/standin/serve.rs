@@ -1,6 +1,6 @@
 //! Serves until a signal ends it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::handover::{InheritedSockets, Successor};
 use super::log::Lines;
+use super::operator::reachable;
 use super::{ListenAddress, failed, load, stage};
 
 /// How often a file is looked at for changes.
@@ -129,12 +130,7 @@ fn trial(settings: &Settings, address: SocketAddr) -> Option<String> {
     let model = model.or_else(|| cheapest().cloned());
     let model = model.or_else(|| first().map(|target| target.id.to_string()))?;
     let scheme = if server.tls.is_some() { "https" } else { "http" };
-    let ip = match address.ip() {
-        ip if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
-    };
-    let address = SocketAddr::new(ip, address.port());
+    let address = reachable(address);
     let insecure = if server.tls.is_some() { " -k" } else { "" };
     let clients = server.keys.iter().any(|key| !key.operator);
     let key = if clients { " -H \"authorization: Bearer $STANDIN_KEY\"" } else { "" };
@@ -232,24 +228,21 @@ async fn until_told(
 
 async fn reload(sidecar: &Sidecar, file: &Path, at: &ListenAddress) {
     let place = |server: &mut ServerConfig| sidecar.place(server);
+    let refuse = |problem: &str| {
+        for problem in problem.lines() {
+            tracing::error!(problem, "the configuration stays as it was");
+        }
+    };
     let mut settings = match load::read(file, &place) {
         Ok((settings, warnings)) => {
             warn(&warnings);
             settings
         }
-        Err(problem) => {
-            for problem in problem.lines() {
-                tracing::error!(problem, "the configuration stays as it was");
-            }
-            return;
-        }
+        Err(problem) => return refuse(&problem),
     };
     at.place(&mut settings.server);
     if let Err(problem) = load::check(&settings, Some(file), &place) {
-        for problem in problem.lines() {
-            tracing::error!(problem, "the configuration stays as it was");
-        }
-        return;
+        return refuse(&problem);
     }
     match sidecar.reload(settings).await {
         Ok(()) => tracing::info!(file = %file.display(), "reloaded"),

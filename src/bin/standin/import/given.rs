@@ -8,6 +8,9 @@ use std::cell::Cell;
 
 use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
 
+/// The longest time that can be set, in seconds: a year.
+const YEAR: f64 = 365.0 * 24.0 * 60.0 * 60.0;
+
 /// A value, its place, and its name.
 #[derive(Debug)]
 pub struct InputValue {
@@ -179,6 +182,11 @@ impl InputValue {
     pub fn as_number(&self) -> Option<f64> {
         // Users write 20_000 as a number.
         self.as_text()?.replace('_', "").parse().ok().filter(|number: &f64| number.is_finite())
+    }
+
+    /// Returns a time in seconds, above 0 and at most a year.
+    pub fn as_seconds(&self) -> Option<f64> {
+        self.as_number().filter(|seconds| *seconds > 0.0 && *seconds <= YEAR)
     }
 
     fn read_it(&self) {

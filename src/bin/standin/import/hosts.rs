@@ -219,7 +219,7 @@ fn by_address(base: &str) -> String {
     let authority = authority(base);
     let host = if authority.starts_with('[') { "" } else { authority.split(':').next().unwrap_or_default() };
     let is_here = ["localhost", "0.0.0.0", "host.docker.internal"].contains(&host) || host.starts_with("127.");
-    let is_preset = presets().iter().any(|preset| preset.name == host);
+    let is_preset = Preset::named(host).is_some();
     if host.is_empty() || is_here || is_preset || host.contains('$') { local() } else { tidy(host) }
 }
 
@@ -242,7 +242,7 @@ pub fn base_url(host: &Host, base: &str) -> Option<String> {
         let version = if matches!(host.preset, "ollama" | "anthropic") { "/v1" } else { "" };
         return Some(format!("{base}{version}"));
     }
-    let usual = presets().iter().find(|preset| preset.name == host.preset).map(|preset| preset.base_url);
+    let usual = Preset::named(host.preset).map(|preset| preset.base_url);
     let path = |url: &str| url.split_once("://").and_then(|(_, rest)| Some(rest.split_once('/')?.1.to_owned()));
     let is_usual = |usual: &str| {
         let usual_ways = ["", "v1", "v1beta/openai"];

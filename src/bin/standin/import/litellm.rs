@@ -232,8 +232,7 @@ fn deployment<'g>(
     } else {
         out.kept(given, format!("route `{group}`, target `{target}`{apart}"));
     }
-    let timeout = said("timeout").and_then(|given| Some((given.as_number()?, given)));
-    let timeout = timeout.filter(|(seconds, _)| *seconds > 0.0 && *seconds <= 31_536_000.0);
+    let timeout = said("timeout").and_then(|given| Some((given.as_seconds()?, given)));
     Ok(Some(Deployment { given, group: group.to_owned(), provider, model: host.model, order, by, timeout }))
 }
 
@@ -311,7 +310,7 @@ fn times(settings: &InputValue, routes: &mut [Route], out: &mut Outcome) {
     }
     for name in ["timeout", "request_timeout"] {
         let Some(given) = settings.get(name) else { continue };
-        match given.as_number().filter(|seconds| *seconds > 0.0 && *seconds <= 31_536_000.0) {
+        match given.as_seconds() {
             Some(seconds) if set(&mut out.failover, "deadline", Toml::Text(time(seconds))) => {
                 out.deadline_s = Some(seconds);
                 out.changed(given, "failover.deadline: time for the whole call, not for one attempt");

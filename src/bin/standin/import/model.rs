@@ -95,7 +95,7 @@ pub fn model_fields(
         }
     }
     if let Some(given) = at("stream_timeout") {
-        match given.as_number().filter(|seconds| *seconds > 0.0 && *seconds <= 31_536_000.0) {
+        match given.as_seconds() {
             Some(seconds) => {
                 add("first_token", Toml::Text(time(seconds)));
                 out.changed(given, "first_token: time for the first piece of an answer, not between pieces");

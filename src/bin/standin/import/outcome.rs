@@ -333,16 +333,14 @@ fn pairs(fields: &[(String, Toml)]) -> String {
 
 fn lines(out: &mut String, fields: &[(String, Toml)]) {
     for (name, value) in fields {
-        let _ = writeln!(out, "{name} = {}", value.written());
+        let _ = writeln!(out, "{} = {}", bare(name), value.written());
     }
 }
 
 fn table(out: &mut String, name: &str, fields: &[(String, Toml)]) {
     if !fields.is_empty() {
         let _ = write!(out, "\n[{name}]\n");
-        for (name, value) in fields {
-            let _ = writeln!(out, "{} = {}", bare(name), value.written());
-        }
+        lines(out, fields);
     }
 }
 

@@ -6,7 +6,7 @@ use super::groups::set;
 use super::hosts;
 use super::outcome::{Key, Model, Outcome, Provider, Route, Target, Toml, time};
 use super::provider::{expanded, place};
-use standin::config::presets;
+use standin::config::Preset;
 
 /// The name of the only route.
 const ROUTE: &str = "smart";
@@ -218,7 +218,7 @@ impl Walk<'_> {
         ] {
             fields.extend(value.map(|value| (name.to_owned(), Toml::Text(value))));
         }
-        let env = presets().iter().find(|known| known.name == host.preset).and_then(|known| known.env).or(host.env);
+        let env = Preset::named(host.preset).and_then(|known| known.env).or(host.env);
         let key = match node.text("api_key") {
             Some(key) => Some(Key::given(key)),
             None if is_vertex => Some(Key::gcloud()),

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use standin::config::{header_name, presets};
+use reqwest::Url;
+use standin::config::{Preset, header_name};
 
 use super::given::InputValue;
 use super::hosts::{self, Host};
@@ -128,32 +129,8 @@ fn deployment(address: &str) -> (&str, Option<&str>) {
 
 /// Returns the parameters of an address.
 fn parameters(query: &str) -> BTreeMap<String, String> {
-    let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(name, value)| (plain(name), plain(value)))
-        .collect()
-}
-
-/// Reads a part of a query: `%20` and `+` are blanks.
-fn plain(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, behind @ ..] = rest {
-        let escaped = behind.get(..2).filter(|digits| *first == b'%' && digits.iter().all(u8::is_ascii_hexdigit));
-        let digits = escaped.and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &behind[2..];
-            }
-            None => {
-                bytes.push(if *first == b'+' { b' ' } else { *first });
-                rest = behind;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    let address = Url::parse(&format!("http://host/?{query}"));
+    address.map_or_else(|_| BTreeMap::new(), |address| address.query_pairs().into_owned().collect())
 }
 
 fn keys(host: &Host, is_elsewhere: bool, given: Option<&str>) -> Result<Vec<Key>, String> {
@@ -167,7 +144,7 @@ fn keys(host: &Host, is_elsewhere: bool, given: Option<&str>) -> Result<Vec<Key>
         // Behind an address of its own it may need no key.
         _ if is_elsewhere => None,
         preset => {
-            let known = presets().iter().find(|known| known.name == preset).and_then(|known| known.env);
+            let known = Preset::named(preset).and_then(|known| known.env);
             known.or(host.env).map(|name| Key::Env(name.to_owned()))
         }
     };
