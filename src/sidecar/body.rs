@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use super::call_report::CallReport;
+use super::pipelining::{ConnectionState, PROBE};
 use crate::runtime::ReplyStream;
 use crate::wire::serve::{Writer, wait_notice};
 use crate::words::{AssistantPart, Error, Reply, ReplyEvent, StopReason, UnavailableTarget};
@@ -33,6 +35,16 @@ pub(super) enum ReplyBody {
     Whole(Bytes),
     /// A stream.
     Stream(Box<Streaming>),
+}
+
+impl ReplyBody {
+    /// Tells it which connection it goes out on.
+    pub(super) fn on(mut self, line: Arc<ConnectionState>) -> Self {
+        if let Self::Stream(streaming) = &mut self {
+            streaming.line = Some(line);
+        }
+        self
+    }
 }
 
 /// Makes a body a response.
@@ -59,6 +71,8 @@ pub(super) struct Streaming {
     record: Option<CallReport>,
     /// Whether it tells of an answer that is kept: that it failed is the answer, then.
     is_kept: bool,
+    /// The connection that it goes out on.
+    line: Option<Arc<ConnectionState>>,
     /// What the stream says while the call is parked.
     waiting: watch::Receiver<Option<WaitNotice>>,
 }
@@ -156,7 +170,7 @@ impl Streaming {
         let quiet = Box::pin(tokio::time::sleep(keep_alive));
         let spoke = Instant::now();
         let (out, state, is_kept) = (Vec::new(), BodyState::Running, false);
-        Self { source, writer, out, keep_alive, quiet, spoke, state, record, is_kept, waiting }
+        Self { source, writer, out, keep_alive, quiet, spoke, state, record, is_kept, line: None, waiting }
     }
 
     fn wait_for(&self, waiting: Option<WaitNotice>) {
@@ -169,6 +183,15 @@ impl Streaming {
         match &*self.waiting.borrow() {
             Some(notice) => self.out.extend_from_slice(&self.writer.waiting(notice.back_in(), &notice.barred)),
             None => self.out.extend_from_slice(self.writer.keep_alive()),
+        }
+    }
+
+    /// Says something after so long a silence.
+    fn keep_alive_after(&mut self, silence: Duration, cx: &Context<'_>) {
+        if self.spoke + silence <= Instant::now() {
+            self.keep_alive();
+            cx.waker().wake_by_ref();
+            self.spoke = Instant::now();
         }
     }
 
@@ -248,14 +271,13 @@ impl Streaming {
         }
         match self.state {
             BodyState::Running => {
+                // A client that sends no more may be gone, which a write shows: its connection wakes this for that.
+                if self.line.as_ref().is_some_and(|line| line.is_half_closed()) {
+                    self.keep_alive_after(PROBE, cx);
+                }
                 // The timer is set again when it fires, and not for every token.
                 while self.quiet.as_mut().poll(cx).is_ready() {
-                    let due = self.spoke + self.keep_alive;
-                    if due <= Instant::now() {
-                        self.keep_alive();
-                        cx.waker().wake_by_ref();
-                        self.spoke = Instant::now();
-                    }
+                    self.keep_alive_after(self.keep_alive, cx);
                     self.quiet.as_mut().reset(self.spoke + self.keep_alive);
                 }
                 Poll::Pending

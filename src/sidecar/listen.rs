@@ -118,8 +118,9 @@ impl Listening {
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(turns.clone());
             // Boxed, so that an idle connection has no memory for a future answer.
-            let (turn, answering) = (turns.begin(), Box::pin(answer(state.clone(), endpoints, peer, request)));
-            async move { Ok::<_, Infallible>(answering.await?.map(|body| GuardedBody::new(body, turn))) }
+            let turn = turns.begin(request.version());
+            let (line, answering) = (turns.clone(), Box::pin(answer(state.clone(), endpoints, peer, request)));
+            async move { Ok::<_, Infallible>(answering.await?.map(|body| GuardedBody::new(body.on(line), turn))) }
         });
         let stream = Unpipelined::new(WriteTimeout::new(stream, write_timeout), line.clone());
         let connection = http1::Builder::new()

@@ -1,10 +1,14 @@
 //! Passes a connection's bytes on one request at a time.
 //!
-//! Input: bytes. Output: the same, except for two things. First, what comes behind a request waits until that is
+//! Input: bytes. Output: the same, except for three things. First, what comes behind a request waits until that is
 //! answered: hyper would keep it, no longer look at the socket, and not notice that its sender hung up. Second, heads
 //! that two servers may read in two ways are made invalid, so that hyper refuses them: a line feed alone, which some
 //! take for the end of a line and others do not, and the end of a head that says more than once how long its body is.
 //! It never refuses by itself: where it does not understand the bytes, it lets everything pass.
+//!
+//! Third, a client may say that it sends no more, and still wait for its answer: the end of its bytes is handed on behind
+//! that. Whether it waits, or is gone, only shows when something is sent to it: a `100 Continue` before the answer, which
+//! every client of HTTP/1.1 skips, and keep-alives within a stream.
 
 use std::io;
 use std::pin::Pin;
@@ -13,10 +17,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use http::Version;
 use hyper::body::{Body, Frame, SizeHint};
 use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use crate::words::locks::lock;
 
@@ -31,6 +36,13 @@ const LINE_MAX: usize = 64;
 /// How many requests have begun to come, of all connections, and are not all there yet.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Arrivals(Arc<AtomicUsize>);
+
+/// How often a client that sends no more is sent something, to see whether it is there.
+pub(super) const PROBE: Duration = Duration::from_millis(250);
+/// How long after the first time: the answer to that tells, and is here by then where the client is near.
+const PROBE_AGAIN: Duration = Duration::from_millis(20);
+/// What a client is sent before its answer.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -63,6 +75,10 @@ struct RequestCounts {
     answered: u64,
     /// Whether a request comes, and is not all there.
     is_arriving: bool,
+    /// Whether the present request may be answered by more than one head: not before HTTP/1.1.
+    is_modern: bool,
+    /// Whether its client sends no more.
+    is_half_closed: bool,
     /// When it last became idle.
     since: Instant,
     reader: Option<Waker>,
@@ -73,7 +89,15 @@ pub(super) struct RequestGuard(Arc<ConnectionState>);
 
 impl ConnectionState {
     pub(super) fn new(arrivals: Arrivals) -> Arc<Self> {
-        let counts = RequestCounts { asked: 0, answered: 0, is_arriving: false, since: Instant::now(), reader: None };
+        let counts = RequestCounts {
+            asked: 0,
+            answered: 0,
+            is_arriving: false,
+            is_modern: true,
+            is_half_closed: false,
+            since: Instant::now(),
+            reader: None,
+        };
         Arc::new(Self { counts: Mutex::new(counts), arrivals })
     }
 
@@ -92,15 +116,28 @@ impl ConnectionState {
     }
 
     /// Begins a request's turn.
-    pub(super) fn begin(self: &Arc<Self>) -> RequestGuard {
-        self.lock().asked += 1;
+    pub(super) fn begin(self: &Arc<Self>, version: Version) -> RequestGuard {
+        let mut turns = self.lock();
+        turns.asked += 1;
+        turns.is_modern = version >= Version::HTTP_11;
+        drop(turns);
         RequestGuard(self.clone())
+    }
+
+    /// Tells whether its client sends no more, and may be gone.
+    pub(super) fn is_half_closed(&self) -> bool {
+        self.lock().is_half_closed
     }
 
     /// Tells whether nothing was asked for this long.
     pub(super) fn is_idle(&self, time: Duration) -> bool {
         let turns = self.lock();
         turns.asked == turns.answered && turns.since.elapsed() >= time
+    }
+
+    /// Tells whether this number of requests were answered.
+    fn is_answered(&self, requests: u64) -> bool {
+        self.lock().answered >= requests
     }
 
     /// Tells whether this number of requests were answered; if not, the task that asks is woken when another one is.
@@ -170,25 +207,86 @@ pub(super) struct Unpipelined<S> {
     stream: S,
     line: Arc<ConnectionState>,
     scan: Scan,
+    /// The number of the request during which something was written last, and of the last whose answer is all written.
+    spoke: u64,
+    flushed: u64,
+    /// When a client that sends no more is looked at again.
+    probe: Option<Pin<Box<Sleep>>>,
+    is_probed: bool,
     /// The bytes that came behind the request that is being answered.
     waiting: Vec<u8>,
 }
 
 impl<S> Unpipelined<S> {
     pub(super) fn new(stream: S, line: Arc<ConnectionState>) -> Self {
-        Self { stream, line, scan: Scan::default(), waiting: Vec::new() }
+        Self {
+            stream,
+            line,
+            scan: Scan::default(),
+            spoke: 0,
+            flushed: 0,
+            probe: None,
+            is_probed: false,
+            waiting: Vec::new(),
+        }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Unpipelined<S> {
+impl<S: AsyncWrite + Unpin> Unpipelined<S> {
+    /// Looks whether a client that sends no more is still there, while it is answered.
+    fn is_there(&mut self, is_answered: bool, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(probe) = &mut self.probe else { return Poll::Pending };
+        while probe.as_mut().poll(cx).is_ready() {
+            let is_first = !std::mem::replace(&mut self.is_probed, true);
+            probe.as_mut().reset(Instant::now() + if is_first { PROBE_AGAIN } else { PROBE });
+            // Once its answer has begun, that is written to it.
+            if is_answered || self.spoke == self.scan.requests {
+                continue;
+            }
+            match Pin::new(&mut self.stream).poll_write(cx, CONTINUE) {
+                Poll::Ready(Ok(written)) if written < CONTINUE.len() => {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(_)) | Poll::Pending => {}
+            }
+            if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(cx) {
+                return Poll::Ready(Err(error));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Notes that something was written.
+    fn wrote(&mut self, written: &Poll<io::Result<usize>>) {
+        if matches!(written, Poll::Ready(Ok(1..))) {
+            self.spoke = self.scan.requests;
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Unpipelined<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        while !this.line.answered(this.scan.requests, cx) {
+        loop {
+            let is_answered = this.line.answered(this.scan.requests, cx);
+            if this.probe.is_some() && !(is_answered && this.flushed == this.scan.requests) {
+                return this.is_there(is_answered, cx);
+            }
+            if is_answered {
+                break;
+            }
             let mut piece = [0; 1024];
             let mut piece = ReadBuf::new(&mut piece);
             std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, &mut piece))?;
             if piece.filled().is_empty() {
-                return Poll::Ready(Ok(()));
+                let mut turns = this.line.lock();
+                if !turns.is_modern {
+                    return Poll::Ready(Ok(()));
+                }
+                turns.is_half_closed = true;
+                this.probe = Some(Box::pin(tokio::time::sleep(Duration::ZERO)));
+                continue;
             }
             if this.waiting.len() + piece.filled().len() > WAITING_MAX {
                 return Poll::Ready(Err(io::Error::other("too much came behind a request that is being answered")));
@@ -230,7 +328,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Unpipelined<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Unpipelined<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.wrote(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -238,7 +338,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Unpipelined<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.wrote(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -246,7 +348,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Unpipelined<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        let this = &mut *self;
+        if flushed.is_ready()
+            && this.probe.is_some()
+            && this.flushed < this.scan.requests
+            && this.line.is_answered(this.scan.requests)
+        {
+            this.flushed = this.scan.requests;
+            // It may be told of the end now.
+            cx.waker().wake_by_ref();
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -499,16 +612,50 @@ mod tests {
         let mut buf = vec![0; 1024];
         let read = orderly.read(&mut buf).await.expect("bytes");
         assert_eq!(&buf[..read], request);
-        let turn = line.begin();
+        let turn = line.begin(Version::HTTP_11);
         assert!(tokio::time::timeout(Duration::from_millis(50), orderly.read(&mut buf)).await.is_err(), "too early");
         assert!(!line.is_idle(Duration::ZERO));
         drop(turn);
         assert!(line.is_idle(Duration::ZERO));
         let read = orderly.read(&mut buf).await.expect("bytes");
         assert_eq!(&buf[..read], request);
-        let turn = line.begin();
+        let turn = line.begin(Version::HTTP_11);
         drop(far);
-        assert_eq!(orderly.read(&mut buf).await.expect("an end"), 0, "its sender hung up");
+        orderly.read(&mut buf).await.expect_err("its sender hung up");
         drop(turn);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_clients_bytes_is_handed_on_behind_its_answer_and_it_is_looked_at_meanwhile() {
+        let (near, mut far) = duplex(1024);
+        let line = ConnectionState::new(Arrivals::default());
+        let mut orderly = Unpipelined::new(near, line.clone());
+        far.write_all(REQUESTS[0].as_bytes()).await.expect("room");
+        far.shutdown().await.expect("half of it");
+        let mut buf = vec![0; 1024];
+        orderly.read(&mut buf).await.expect("bytes");
+        let turn = line.begin(Version::HTTP_11);
+        let waits = Duration::from_millis(600);
+        assert!(tokio::time::timeout(waits, orderly.read(&mut buf)).await.is_err(), "it waits for its answer");
+        assert!(line.is_half_closed());
+        let read = far.read(&mut buf).await.expect("bytes");
+        assert_eq!(buf[..read], CONTINUE.repeat(4), "at once, soon again, and from time to time");
+        orderly.write_all(b"an answer").await.expect("room");
+        assert!(tokio::time::timeout(waits, orderly.read(&mut buf)).await.is_err(), "not all is written");
+        drop(turn);
+        assert!(tokio::time::timeout(waits, orderly.read(&mut buf)).await.is_err(), "not all is flushed");
+        orderly.flush().await.expect("room");
+        assert_eq!(orderly.read(&mut buf).await.expect("an end"), 0);
+        let read = far.read(&mut buf).await.expect("bytes");
+        assert_eq!(&buf[..read], b"an answer", "nothing comes between");
+        // What is older than HTTP/1.1 knows one head alone.
+        let (near, mut far) = duplex(1024);
+        let line = ConnectionState::new(Arrivals::default());
+        let mut orderly = Unpipelined::new(near, line.clone());
+        far.write_all(REQUESTS[0].as_bytes()).await.expect("room");
+        far.shutdown().await.expect("half of it");
+        orderly.read(&mut buf).await.expect("bytes");
+        let _turn = line.begin(Version::HTTP_10);
+        assert_eq!(orderly.read(&mut buf).await.expect("an end"), 0);
     }
 }

@@ -1,9 +1,10 @@
 //! Connections: clients that leave, are slow or silent, and how connections end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use standin::testing::{Answer, Fault, Latency, Script};
-use tokio::net::TcpSocket;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::http::{self, Caller, Exchange};
 use super::{Stage, stage, stage_with, until};
@@ -31,6 +32,58 @@ async fn a_caller_that_hangs_up_takes_its_attempt_along() {
                 let metrics = http::get(stage.sidecar.address(), "/metrics").await.body;
                 assert!(metrics.matches("outcome=\"caller_left\"} 1").count() == 2, "{metrics}");
             }
+        }
+    }
+}
+
+/// Asks by a connection of its own, and says that nothing more is sent.
+async fn half_closed(stage: &Stage, stream: bool) -> TcpStream {
+    let (path, body) = Caller::Chat.ask("smart", "one two", stream);
+    let body = body.to_string();
+    let mut socket = TcpStream::connect(stage.sidecar.address()).await.expect("a connection");
+    let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    socket.write_all(head.as_bytes()).await.expect("room");
+    socket.shutdown().await.expect("half of it");
+    socket
+}
+
+#[tokio::test]
+async fn a_caller_that_sends_no_more_gets_its_answer_and_one_that_is_gone_is_noticed() {
+    let slow = Duration::from_millis(700);
+    let stage =
+        stage_with(1, Script { first_token: Latency::Fixed(slow), per_token: slow, ..Script::default() }, |_| {}).await;
+    for stream in [false, true] {
+        let mut answer = String::new();
+        let mut socket = half_closed(&stage, stream).await;
+        socket.read_to_string(&mut answer).await.expect("an answer");
+        let (before, answer) = answer.split_at(answer.find("HTTP/1.1 200").expect("an answer"));
+        assert!(before.starts_with("HTTP/1.1 100 Continue\r\n\r\n"), "{before}");
+        assert!(answer.contains("two") && !answer.contains("HTTP/1.1 100"), "{answer}");
+        assert!(
+            if stream { answer.ends_with("data: [DONE]\n\n\r\n0\r\n\r\n") } else { answer.ends_with('}') },
+            "{answer}"
+        );
+    }
+    for (how, script) in [
+        ("before its answer", Script { first_token: Latency::Fixed(FOR_EVER), ..Script::default() }),
+        ("in its middle", Script { per_token: FOR_EVER, ..Script::default() }),
+    ] {
+        for stream in [false, true] {
+            let stage = stage_with(1, script.clone(), |_| {}).await;
+            let mut socket = half_closed(&stage, stream).await;
+            stage.until(0, |counts| counts.in_flight == 1).await;
+            if stream && how == "in its middle" {
+                let mut seen = Vec::new();
+                while !String::from_utf8_lossy(&seen).contains("one") {
+                    socket.read_buf(&mut seen).await.expect("a word");
+                }
+            }
+            tokio::time::sleep(slow).await;
+            assert_eq!(stage.counts(0).in_flight, 1, "it waits, {how}");
+            let left = Instant::now();
+            drop(socket);
+            stage.until(0, |counts| counts.client_left == 1 && counts.in_flight == 0).await;
+            assert!(left.elapsed() < Duration::from_secs(1), "{how}: {:?}", left.elapsed());
         }
     }
 }
