@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::blocking_pool::BlockingPool;
-use crate::policy::durable_store::{CallSelector, DurableStore, Item, KeptCall};
+use crate::policy::durable_store::{CallSelector, DurableStore, Item, KeptCall, Written};
 use crate::words::{CallId, Error, Failure, FailureClass};
 
-/// The longest that a caller waits for its call to be kept.
-const WRITE_MAX: Duration = Duration::from_secs(10);
+/// The longest that a caller waits for something to be written.
+pub(super) const WRITE_MAX: Duration = Duration::from_secs(10);
+/// Why it waits no longer.
+pub(super) const NOT_WRITTEN: &str = "the store does not write; `store.problem` in health says why";
 
 /// Keeps one call. Cheap to clone.
 #[derive(Clone)]
@@ -23,9 +25,9 @@ pub(super) struct CallJournal {
 }
 
 impl CallJournal {
-    pub(super) fn new(durable_store: Arc<dyn DurableStore>, id: CallId) -> Self {
-        let file = Arc::new(durable_store.files().into());
-        Self { durable_store, id, sent: 0, file }
+    /// Returns the journal of a call that was read from a file, or is to be accepted.
+    pub(super) fn new(durable_store: Arc<dyn DurableStore>, id: CallId, file: u64) -> Self {
+        Self { durable_store, id, sent: 0, file: Arc::new(file.into()) }
     }
 
     /// Returns the journal of a call that was about to be sent in `sent` processes before this one.
@@ -36,12 +38,12 @@ impl CallJournal {
     /// Keeps the call before it is accepted. A call that could not be kept in time is forgotten in the store, too.
     pub(super) async fn accept(&self, call: &KeptCall) -> Result<(), Error> {
         let why = match tokio::time::timeout(WRITE_MAX, self.durable_store.accept(call)).await {
-            Ok(Ok(_)) => {
-                self.file.store(self.durable_store.files(), Relaxed);
+            Ok(Ok(kept)) => {
+                self.file.store(kept.file, Relaxed);
                 return Ok(());
             }
             Ok(Err(why)) => why.to_string(),
-            Err(_) => "the store does not write; `store.problem` in health says why".to_owned(),
+            Err(_) => NOT_WRITTEN.to_owned(),
         };
         let forgotten = self.durable_store.forget(CallSelector::Call(self.id));
         let _ = tokio::time::timeout(Duration::ZERO, forgotten).await;
@@ -53,7 +55,7 @@ impl CallJournal {
     pub(super) async fn sent(&self, deadline: Instant) -> Result<(), Error> {
         let noted = self.durable_store.sent(self.id, self.sent + 1);
         match tokio::time::timeout_at(deadline.into(), noted).await {
-            Ok(Ok(0)) => Err(self.why_not_there()),
+            Ok(Ok(Written { changed: 0, file })) => Err(self.why_not_in(file)),
             Ok(Ok(_)) => Ok(()),
             Ok(Err(why)) => Err(Error::NotDurable(why.to_string())),
             Err(_) => Err(Error::DeadlineExceeded { attempts: Vec::new() }),
@@ -67,8 +69,8 @@ impl CallJournal {
             return Ok(false);
         }
         match self.durable_store.tell(self.id, at, items).await {
-            Ok(0) if self.is_lost() => Err(self.why_not_there()),
-            Ok(changed) => Ok(changed > 0),
+            Ok(Written { changed: 0, file }) if self.is_lost_in(file) => Err(self.why_not_in(file)),
+            Ok(told) => Ok(told.changed > 0),
             Err(why) => {
                 tracing::error!(id = %self.id, %why, "what a durable call said is not kept");
                 Err(Error::NotDurable(why.to_string()))
@@ -78,7 +80,12 @@ impl CallJournal {
 
     /// Returns why a call that was kept is not there, or has ended without this process.
     pub(super) fn why_not_there(&self) -> Error {
-        if !self.is_lost() {
+        self.why_not_in(self.durable_store.files())
+    }
+
+    /// Returns the same of a file that it was looked for in.
+    fn why_not_in(&self, file: u64) -> Error {
+        if !self.is_lost_in(file) {
             // Another process has ended it, or it was forgotten.
             return Error::Cancelled;
         }
@@ -86,9 +93,9 @@ impl CallJournal {
         Error::Interrupted { failure: Failure::new(FailureClass::LocalShortage, what), attempts: Vec::new() }
     }
 
-    /// Tells whether the file that it was kept in was deleted or moved.
-    fn is_lost(&self) -> bool {
-        self.durable_store.files() != self.file.load(Relaxed)
+    /// Tells whether the file that it was kept in was deleted or moved before this one was begun.
+    fn is_lost_in(&self, file: u64) -> bool {
+        file != self.file.load(Relaxed)
     }
 
     /// Tells whether the call may be taken up: no process that could still work on it lives.

@@ -23,6 +23,8 @@ pub(crate) struct CallLog {
     begun_at: SystemTime,
     /// What was asked for: another request is another call.
     request: Arc<ChatRequest>,
+    /// Whether it is kept beyond the process, too.
+    is_durable: bool,
     held: watch::Sender<HolderState>,
     told: Mutex<LogState>,
 }
@@ -59,12 +61,12 @@ impl LogState {
 }
 
 impl CallLog {
-    pub(super) fn new(id: CallId, request: Arc<ChatRequest>) -> Arc<Self> {
-        Self::begun(id, wall(), request)
+    pub(super) fn new(id: CallId, request: Arc<ChatRequest>, is_durable: bool) -> Arc<Self> {
+        Self::begun(id, wall(), request, is_durable)
     }
 
-    fn begun(id: CallId, begun_at: SystemTime, request: Arc<ChatRequest>) -> Arc<Self> {
-        Arc::new(Self { id, begun_at, request, held: watch::Sender::default(), told: Mutex::default() })
+    fn begun(id: CallId, begun_at: SystemTime, request: Arc<ChatRequest>, is_durable: bool) -> Arc<Self> {
+        Arc::new(Self { id, begun_at, request, is_durable, held: watch::Sender::default(), told: Mutex::default() })
     }
 
     pub(super) fn id(&self) -> CallId {
@@ -78,7 +80,7 @@ impl CallLog {
 
     /// Returns the log of a call that was accepted by a process before this one.
     pub(super) fn restored(id: CallId, begun_at: SystemTime, request: Arc<ChatRequest>, items: Vec<Item>) -> Arc<Self> {
-        let log = Self::begun(id, begun_at, request);
+        let log = Self::begun(id, begun_at, request, true);
         log.begin();
         log.extend(items);
         log
@@ -90,6 +92,16 @@ impl CallLog {
 
     pub(super) fn request(&self) -> &Arc<ChatRequest> {
         &self.request
+    }
+
+    /// Tells whether it is kept beyond the process, too.
+    pub(super) fn is_durable(&self) -> bool {
+        self.is_durable
+    }
+
+    /// Tells whether the call was accepted.
+    pub(super) fn is_begun(&self) -> bool {
+        lock(&self.told).is_begun
     }
 
     /// Says that the call was accepted.
@@ -177,7 +189,12 @@ impl LogShare {
         }
     }
 
-    /// Looks at the last item, and at whether it is the end.
+    /// Tells whether the next process on the file goes on with the call, if this one does not.
+    pub(super) fn outlives(&self) -> bool {
+        self.0.is_durable && self.0.is_begun()
+    }
+
+    /// Looks at the last item.
     pub(super) fn look<T>(&self, at: impl FnOnce(Option<&Item>) -> T) -> T {
         at(lock(&self.0.told).items.last())
     }

@@ -32,10 +32,12 @@ struct Registered {
 /// A key with its client: no client finds the call of another.
 type CallKey = (Option<Arc<str>>, String);
 
+fn key_of(request: &ChatRequest) -> Option<CallKey> {
+    request.key.clone().map(|key| (request.client.clone(), key))
+}
+
 struct Entry {
     log: Arc<CallLog>,
-    /// Whether it is kept beyond the process, too.
-    is_durable: bool,
     /// The runtime's own part, in a call that belongs to it.
     own: Option<LogShare>,
     /// Its bytes, once it has ended.
@@ -63,7 +65,7 @@ impl CallRegistry {
         is_durable: bool,
         next: impl Fn() -> CallId,
     ) -> Result<FoundCall, Error> {
-        let name = request.key.clone().map(|key| (request.client.clone(), key));
+        let name = key_of(request);
         loop {
             // Long requests are not compared under the lock.
             let known = name.as_ref().and_then(|name| lock(&self.kept).named(name));
@@ -76,7 +78,7 @@ impl CallRegistry {
                 (Some(known), Some(now)) if Arc::ptr_eq(&known, &now) => {
                     let hold = LogShare::new(known);
                     // What is to outlive the process cannot be had of a call that does not.
-                    if is_durable && kept.calls.get(&hold.id()).is_some_and(|entry| !entry.is_durable) {
+                    if is_durable && kept.calls.get(&hold.id()).is_some_and(|entry| !entry.log.is_durable()) {
                         return Err(Error::KeyConflict);
                     }
                     if let Some(entry) = kept.calls.get_mut(&hold.id()).filter(|_| own) {
@@ -85,8 +87,8 @@ impl CallRegistry {
                     return Ok(FoundCall { hold, is_new: false });
                 }
                 (_, None) => {
-                    let hold = LogShare::new(CallLog::new(next(), request.clone()));
-                    kept.add(&hold, own, is_durable);
+                    let hold = LogShare::new(CallLog::new(next(), request.clone(), is_durable));
+                    kept.add(&hold, own);
                     return Ok(FoundCall { hold, is_new: true });
                 }
                 // It is another one by now.
@@ -97,22 +99,21 @@ impl CallRegistry {
 
     /// Tells whether a request's key has a call here.
     pub(super) fn knows(&self, request: &ChatRequest) -> bool {
-        let name = request.key.clone().map(|key| (request.client.clone(), key));
-        name.is_some_and(|name| lock(&self.kept).names.contains_key(&name))
+        key_of(request).is_some_and(|name| lock(&self.kept).names.contains_key(&name))
     }
 
     /// Adds the runtime's own call of a process before this one, if it is not there.
-    pub(super) fn put(&self, log: Arc<CallLog>) -> FoundCall {
+    pub(super) fn put(&self, log: Arc<CallLog>, ended_at: Option<SystemTime>) -> FoundCall {
         let mut kept = lock(&self.kept);
         if let Some(entry) = kept.calls.get(&log.id()) {
             return FoundCall { hold: LogShare::new(entry.log.clone()), is_new: false };
         }
         let hold = LogShare::new(log);
-        kept.add(&hold, true, true);
+        kept.add(&hold, true);
         let last = hold.look(|last| last.filter(|item| is_last(item)).cloned());
         drop(kept);
         if let Some(last) = last {
-            self.end(hold.log(), &[last]);
+            self.end_at(ended_at.unwrap_or_else(wall), hold.log(), &[last]);
         }
         FoundCall { hold, is_new: true }
     }
@@ -135,6 +136,10 @@ impl CallRegistry {
     /// Keeps a call's end: an answer, or an error if the call is the runtime's own. A caller with the key of a failed
     /// call makes a new call.
     pub(super) fn end(&self, log: &CallLog, last: &[Item]) {
+        self.end_at(wall(), log, last);
+    }
+
+    fn end_at(&self, ended_at: SystemTime, log: &CallLog, last: &[Item]) {
         let mut kept = lock(&self.kept);
         let id = log.id();
         let Some(entry) = kept.calls.get_mut(&id) else { return };
@@ -142,9 +147,9 @@ impl CallRegistry {
         let has_failed = last.last().is_none_or(Result::is_err);
         let bytes = log.bytes() + last.iter().map(bytes_of).sum::<usize>();
         entry.bytes = bytes;
-        entry.ended_at = Some(wall());
+        entry.ended_at = Some(ended_at);
         if has_failed {
-            kept.names.retain(|_, named| *named != id);
+            kept.unname(log);
         }
         if has_failed && !is_own {
             kept.calls.remove(&id);
@@ -178,7 +183,7 @@ impl CallRegistry {
         let mut gone = 0;
         for id in these {
             if let Some(entry) = kept.calls.get(&id) {
-                gone += usize::from(!entry.is_durable);
+                gone += usize::from(!entry.log.is_durable());
                 LogShare::new(entry.log.clone()).cancel();
             }
             kept.remove(id);
@@ -193,19 +198,26 @@ impl Registered {
         Some(self.calls.get(self.names.get(name)?)?.log.clone())
     }
 
-    fn add(&mut self, hold: &LogShare, own: bool, is_durable: bool) {
+    fn add(&mut self, hold: &LogShare, own: bool) {
         let (id, log) = (hold.id(), hold.log().clone());
-        let request = log.request();
-        let name = request.key.clone().map(|key| ((request.client.clone(), key), id));
-        self.names.extend(name);
+        self.names.extend(key_of(log.request()).map(|name| (name, id)));
         let own = own.then(|| hold.clone());
-        self.calls.insert(id, Entry { log, is_durable, own, bytes: 0, ended_at: None });
+        self.calls.insert(id, Entry { log, own, bytes: 0, ended_at: None });
+    }
+
+    /// Lets the key of a call be that of another.
+    fn unname(&mut self, log: &CallLog) {
+        if let Some(name) = key_of(log.request())
+            && self.names.get(&name) == Some(&log.id())
+        {
+            self.names.remove(&name);
+        }
     }
 
     fn remove(&mut self, id: CallId) {
         let Some(entry) = self.calls.remove(&id) else { return };
         self.bytes -= entry.bytes;
-        self.names.retain(|_, named| *named != id);
+        self.unname(&entry.log);
         while self.ended.front().is_some_and(|id| !self.calls.contains_key(id)) {
             self.ended.pop_front();
         }

@@ -50,6 +50,8 @@ pub enum CallStatus {
     Failed,
     /// It was ended from outside.
     Cancelled,
+    /// It is durable, and this process, or its store, ended first: the next process goes on with it.
+    Suspended,
 }
 
 impl CallHandle {
@@ -89,10 +91,12 @@ impl CallHandle {
 
     /// Returns its state.
     pub fn status(&self) -> CallStatus {
+        let outlives = self.0.outlives();
         self.0.look(|last| match last {
             Some(Ok(ReplyEvent::Finished(_))) => CallStatus::Answered,
             Some(Ok(ReplyEvent::Waiting { .. })) => CallStatus::Waiting,
             Some(Err(Error::Cancelled)) => CallStatus::Cancelled,
+            Some(Err(error)) if outlives && error.is_of_process() => CallStatus::Suspended,
             Some(Err(_)) => CallStatus::Failed,
             Some(Ok(_)) | None => CallStatus::Running,
         })

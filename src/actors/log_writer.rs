@@ -18,7 +18,7 @@ use futures_util::FutureExt as _;
 
 use super::accepted::CallIdentity;
 use super::begin;
-use super::call_journal::CallJournal;
+use super::call_journal::{CallJournal, NOT_WRITTEN, WRITE_MAX};
 use super::call_log::{CallLog, LogReader, LogShare};
 use super::call_registry::{CallRegistry, FoundCall};
 use super::handle::CallHandle;
@@ -27,11 +27,15 @@ use super::shared::Shared;
 use super::stream::{ReplyStream, cut_off};
 use super::successor;
 use super::work::Work;
-use crate::policy::durable_store::{CallSelector, Item, KeptCall, is_last};
+use crate::policy::durable_store::{CallSelector, Item, KeptCall, ReadError, is_last};
 use crate::words::{CallId, ChatRequest, CommitPolicy, Durable, Error, ReplyEvent};
 
 /// How long a call without a holder goes on: a client that lost its connection is back by then.
 const LINGER: Duration = Duration::from_secs(2);
+/// How often a call that was accepted before a restart asks for a place.
+const PLACE_LOOK: Duration = Duration::from_millis(500);
+/// How long a call that had ended is kept in memory after it was read from the file: that may forget it at any time.
+const READ_FOR: Duration = Duration::from_secs(10);
 /// The most items that are written at once.
 const BATCH_MAX: usize = 256;
 
@@ -100,9 +104,10 @@ pub(crate) fn resume(shared: &Arc<Shared>, id: CallId, mut wanted: Responder<Cal
 /// Looks for a durable call in the store.
 async fn recall(shared: &Arc<Shared>, id: CallId) -> Result<LogShare, Error> {
     let durable_store = shared.durable_store.clone().ok_or(Error::NotKept(id))?;
+    let file = durable_store.files();
     let found = shared.blocking_pool.run(true, move || durable_store.call(id)).await;
     match found? {
-        Some(call) => Ok(take_up(shared, call)),
+        Some(call) => Ok(take_up(shared, call, file)),
         None => Err(Error::NotKept(id)),
     }
 }
@@ -153,8 +158,13 @@ pub(crate) fn forget_all(shared: &Shared, which: CallSelector, mut wanted: Respo
         Some(durable_store) => {
             let forgotten = durable_store.forget(which);
             spawn(async move {
-                let forgotten = forgotten.await.map(|there| here + there);
-                wanted.send(forgotten.map_err(|why| Error::NotDurable(why.to_string())));
+                wanted.send(match tokio::time::timeout(WRITE_MAX, forgotten).await {
+                    Ok(Ok(there)) => Ok(here + there.changed),
+                    Ok(Err(why)) => Err(Error::NotDurable(why.to_string())),
+                    Err(_) => {
+                        Err(Error::NotDurable(format!("{NOT_WRITTEN}; what is to be forgotten is, once it does")))
+                    }
+                });
             });
         }
     }
@@ -171,20 +181,27 @@ async fn find(shared: &Arc<Shared>, request: Arc<ChatRequest>, form: Form, own: 
             return Err(Error::NotDurable(why.to_owned()));
         }
     };
-    if let (Some(durable_store), Some(key)) = (durable_store.clone(), request.key.clone())
+    // A key finds its durable call, whether or not it is asked for as one.
+    if let (Some(durable_store), Some(key)) = (shared.durable_store.clone(), request.key.clone())
         && !shared.registry.knows(&request)
     {
-        let client = request.client.clone();
-        let found = shared.blocking_pool.run(true, move || durable_store.keyed(client.as_deref(), &key)).await;
-        if let Some(call) = found? {
-            take_up(shared, call);
+        let (client, file) = (request.client.clone(), durable_store.files());
+        match shared.blocking_pool.run(true, move || durable_store.keyed(client.as_deref(), &key)).await {
+            Ok(Some(call)) => drop(take_up(shared, call, file)),
+            Ok(None) => {}
+            // Calls that are not durable go on without a disk.
+            Err(ReadError::Disk(_)) if durable == Durable::No => {}
+            Err(error) => return Err(error.into()),
         }
     }
     let own = own || durable_store.is_some();
     let FoundCall { hold, is_new } =
         shared.registry.find(&request, own, durable_store.is_some(), || shared.next_call())?;
     if is_new {
-        let journal = durable_store.map(|durable_store| CallJournal::new(durable_store, hold.id()));
+        let journal = durable_store.map(|durable_store| {
+            let file = durable_store.files();
+            CallJournal::new(durable_store, hold.id(), file)
+        });
         let (log, is_restored) = (hold.log().clone(), false);
         spawn(write(shared.clone(), LoggedCall { log, form, durable, journal, is_restored }));
     }
@@ -192,19 +209,20 @@ async fn find(shared: &Arc<Shared>, request: Arc<ChatRequest>, form: Form, own: 
 }
 
 /// Goes on with a durable call of a process before this one, or shows how far it is or how it ended.
-fn take_up(shared: &Arc<Shared>, call: KeptCall) -> LogShare {
-    let KeptCall { id, begun_at, request, durable, is_whole, items, sent: _ } = call;
+fn take_up(shared: &Arc<Shared>, call: KeptCall, file: u64) -> LogShare {
+    let KeptCall { id, begun_at, request, durable, is_whole, items, ended_at, sent: _ } = call;
     let has_ended = items.last().is_some_and(is_last);
-    let FoundCall { hold, is_new } = shared.registry.put(CallLog::restored(id, begun_at, request, items));
+    let FoundCall { hold, is_new } =
+        shared.registry.put(CallLog::restored(id, begun_at, request, items), ended_at);
     if !is_new {
         return hold;
     }
     if has_ended {
-        spawn(forget(Arc::downgrade(&shared.registry), id, shared.kept_for(true)));
+        spawn(forget(Arc::downgrade(&shared.registry), id, shared.kept_for(true).min(READ_FOR)));
         return hold;
     }
     let (log, form) = (hold.log().clone(), if is_whole { Form::Whole } else { Form::Stream });
-    let journal = shared.durable_store.clone().map(|durable_store| CallJournal::new(durable_store, id));
+    let journal = shared.durable_store.clone().map(|durable_store| CallJournal::new(durable_store, id, file));
     spawn(write(shared.clone(), LoggedCall { log, form, durable, journal, is_restored: true }));
     hold
 }
@@ -260,8 +278,10 @@ async fn write(shared: Arc<Shared>, call: LoggedCall) {
         () = successor::ended_elsewhere(&shared, log, journal.as_ref()) => Vec::new(),
         last = play(&shared, &call) => last.unwrap_or_else(|error| vec![Err(error)]),
     };
-    // What this process does not finish the next one takes up.
-    let is_over = !last.last().is_some_and(|item| item.as_ref().is_err_and(Error::is_of_process));
+    // What this process does not finish the next one takes up, but for what its caller is told was never accepted.
+    let is_refused = |error: &Error| !log.is_begun() && matches!(error, Error::Draining | Error::Unavailable);
+    let goes_on = |error: &Error| error.is_of_process() && !is_refused(error);
+    let is_over = !last.last().is_some_and(|item| item.as_ref().is_err_and(goes_on));
     let last = match journal.as_ref().filter(|_| is_over) {
         Some(journal) => successor::conclude(&shared, log, journal, last).await,
         None => last,
@@ -308,20 +328,30 @@ async fn play(shared: &Arc<Shared>, call: &LoggedCall) -> Result<Vec<Item>, Erro
                 is_whole: *form == Form::Whole,
                 sent: 0,
                 items: Vec::new(),
+                ended_at: None,
             };
             journal.accept(&call).await?;
         }
         None => {}
     }
-    let (answer_to, answer) = Responder::pair(&shared.draining);
-    let wanted = match form {
-        Form::Whole => WantedReply::Buffered(answer_to),
-        Form::Stream => WantedReply::Stream(answer_to),
+    let mut stream = loop {
+        let (answer_to, answer) = Responder::pair(&shared.draining);
+        let wanted = match form {
+            Form::Whole => WantedReply::Buffered(answer_to),
+            Form::Stream => WantedReply::Stream(answer_to),
+        };
+        let id = if taken_up.is_some() { shared.next_call() } else { log.id() };
+        let named = CallIdentity { id, journal: journal.clone(), taken_up, held: Some(log.held()) };
+        begin::call(shared, Some(named), Work::Chat(request.clone()), wanted);
+        match answer.await.unwrap_or(Err(Error::Unavailable)) {
+            // It was accepted before, so it is not refused now: it comes again until there is a place for it.
+            Err(Error::Overloaded { .. } | Error::Unavailable) if taken_up.is_some() => {
+                tokio::time::sleep(PLACE_LOOK).await;
+                request = successor::later(request, PLACE_LOOK)?;
+            }
+            stream => break stream?,
+        }
     };
-    let id = if taken_up.is_some() { shared.next_call() } else { log.id() };
-    let named = CallIdentity { id, journal: journal.clone(), taken_up, held: Some(log.held()) };
-    begin::call(shared, Some(named), Work::Chat(request), wanted);
-    let mut stream = answer.await.unwrap_or(Err(Error::Unavailable))?;
     log.begin();
     let is_whole = *form == Form::Whole || log.request().commit == CommitPolicy::Buffered;
     loop {

@@ -112,9 +112,14 @@ pub(super) async fn again(
         }
         log.extend(reset);
     }
-    let Some(deadline) = request.deadline else { return Ok(Some(request.clone())) };
     let passed = wall().duration_since(log.begun_at()).unwrap_or_default();
+    later(request.clone(), passed).map(Some)
+}
+
+/// Returns a request with the time that it has left, if it has any.
+pub(super) fn later(request: Arc<ChatRequest>, passed: Duration) -> Result<Arc<ChatRequest>, Error> {
+    let Some(deadline) = request.deadline else { return Ok(request) };
     let left = deadline.checked_sub(passed).filter(|left| !left.is_zero());
     let left = left.ok_or(Error::DeadlineExceeded { attempts: Vec::new() })?;
-    Ok(Some(Arc::new(ChatRequest { deadline: Some(left), ..ChatRequest::clone(request) })))
+    Ok(Arc::new(ChatRequest { deadline: Some(left), ..ChatRequest::clone(&request) }))
 }

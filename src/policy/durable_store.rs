@@ -34,11 +34,21 @@ pub struct KeptCall {
     pub sent: u32,
     /// What was told of it.
     pub items: Vec<Item>,
+    /// When it ended, if it has.
+    pub ended_at: Option<SystemTime>,
 }
 
-/// Resolves when something is on disk, whatever becomes of the process, to how many calls it changed; to what is wrong
-/// where it never will be.
-pub type WriteFuture = Pin<Box<dyn Future<Output = Result<usize, Arc<str>>> + Send>>;
+/// Something that is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// How many calls it changed.
+    pub changed: usize,
+    /// The file that it is in: how many before it were deleted or moved.
+    pub file: u64,
+}
+
+/// Resolves when something is on disk, whatever becomes of the process; to what is wrong where it never will be.
+pub type WriteFuture = Pin<Box<dyn Future<Output = Result<Written, Arc<str>>> + Send>>;
 
 /// Why what is kept cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

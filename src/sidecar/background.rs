@@ -18,6 +18,7 @@ use super::chat::{self, Prepared};
 use super::endpoint::BackgroundAction;
 use super::intake::BodyMemory;
 use super::made_call::{read_whole, stamp_of};
+use super::refusals::Reason;
 use super::state::State;
 use crate::runtime::{CallHandle, CallSelector, CallStatus, Form as CallForm};
 use crate::wire::serve::{self, BadRequest, CallerDialect, Form, ParsedRequest, Refusal, RefusalReason, Writer};
@@ -108,7 +109,7 @@ pub(super) async fn act(
         }
         BackgroundAction::Delete => {
             let gone = caller.state.runtime.forget(CallSelector::Call(kept.call.id())).await;
-            gone.map_err(|error| caller.refuse(RefusalReason::Call(&error)))?;
+            gone.map_err(|error| caller.turn_away(Reason::Kept, RefusalReason::Call(&error)))?;
             Ok(bytes(StatusCode::OK, "application/json", serve::deleted(id).into()))
         }
     }
@@ -143,12 +144,12 @@ async fn find(caller: &Caller<'_>, id: &str) -> Result<BackgroundAnswer, Refusal
     let none = || {
         let what =
             "there is no response of this id: it was not made with `background`, was deleted, or ended too long ago";
-        caller.refuse(RefusalReason::NotKept(what))
+        caller.turn_away(Reason::Kept, RefusalReason::NotKept(what))
     };
     let call = match caller.state.runtime.resume(serve::call_of(id).ok_or_else(none)?).await {
         Ok(call) => call,
         Err(Error::NotKept(_)) => return Err(none()),
-        Err(error) => return Err(caller.refuse(RefusalReason::Call(&error))),
+        Err(error) => return Err(caller.turn_away(Reason::Kept, RefusalReason::Call(&error))),
     };
     if call.request().client.as_deref() != caller.name() {
         return Err(none());
@@ -202,7 +203,7 @@ impl BackgroundAnswer {
                 Err(error) => unanswered(writer, &error),
             },
             // As the last of its events tells it.
-            CallStatus::Failed | CallStatus::Cancelled => {
+            CallStatus::Failed | CallStatus::Cancelled | CallStatus::Suspended => {
                 let (mut events, mut told) = (self.call.stream_from(0), Vec::new());
                 let error = loop {
                     match events.next().await {

@@ -65,7 +65,7 @@ impl<'a> Caller<'a> {
     }
 
     /// Returns a refusal, and counts it.
-    fn turn_away(&self, counted: Reason, reason: RefusalReason<'_>) -> Refusal {
+    pub(super) fn turn_away(&self, counted: Reason, reason: RefusalReason<'_>) -> Refusal {
         self.state.count_refusal(counted, self.head);
         self.refuse(reason)
     }

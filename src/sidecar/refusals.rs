@@ -38,6 +38,8 @@ pub(super) enum Reason {
     Places,
     /// The system had no socket for the connection: it waits.
     Sockets,
+    /// An answer that is kept, or was: it is not there, or cannot be read or deleted.
+    Kept,
     /// Sent from here: a provider's address leads back.
     Loop,
 }
@@ -54,6 +56,7 @@ named!(Reason {
     Bodies = "bodies",
     Places = "places",
     Sockets = "sockets",
+    Kept = "kept",
     Loop = "loop",
 });
 

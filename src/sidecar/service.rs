@@ -211,10 +211,11 @@ fn models(caller: &Caller<'_>, one: Option<&str>) -> Result<Response<ReplyBody>,
     let body = match one {
         None => serve::models(caller.dialect, &known.cloned().collect::<Vec<_>>()),
         Some(one) => {
-            let listing = known
-                .find(|listing| listing.id == one)
-                .ok_or_else(|| caller.refuse(RefusalReason::NotFound(&format!("there is no model `{one}`"))))?;
-            serve::model(caller.dialect, listing)
+            let none = || {
+                let problem = format!("there is no model `{one}`, or it is not for this key");
+                caller.turn_away(Reason::Route, RefusalReason::NotFound(&problem))
+            };
+            serve::model(caller.dialect, known.find(|listing| listing.id == one).ok_or_else(none)?)
         }
     };
     Ok(bytes(StatusCode::OK, "application/json", body.into()))
@@ -231,7 +232,7 @@ async fn count(
     let runtime = caller.state.runtime.clone();
     let length = request.original.as_ref().map_or(0, |original| original.body.len());
     let tokens = caller.state.intake.apart(length, move || runtime.estimate_tokens(request)).await;
-    let tokens = tokens.map_err(|error| caller.refuse(RefusalReason::Call(&error)))?;
+    let tokens = tokens.map_err(|error| caller.turn_away(Reason::Request, RefusalReason::Call(&error)))?;
     Ok(bytes(StatusCode::OK, "application/json", serve::count_tokens(caller.dialect, tokens).into()))
 }
 

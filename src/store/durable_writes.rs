@@ -3,14 +3,12 @@
 //! What is written is sealed, where there is a key. It goes into the groups of all else, and says the same if it is
 //! written twice. What is read is read beside the writer.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
 use super::error::OpenError;
-use super::file;
 use super::numbers::{millis, time_of, whole};
 use super::schema::{self, LINES};
 use super::seal::{CallPart, SealedBytes, Sealer};
@@ -194,34 +192,42 @@ fn of(id: CallId) -> (i64, i64) {
 }
 
 /// Returns a call by its id.
-pub(super) fn call(path: &Path, sealer: &Sealer, id: CallId) -> Result<Option<KeptCall>, OpenError> {
-    one(path, sealer, "runtime = ?1 AND number = ?2", of(id))
+pub(super) fn call(file: &Connection, sealer: &Sealer, id: CallId) -> Result<Option<KeptCall>, OpenError> {
+    one(file, sealer, "runtime = ?1 AND number = ?2", of(id))
 }
 
 /// Returns the call of a client's key: of several the last.
-pub(super) fn keyed(path: &Path, sealer: &Sealer, client: &str, key: &str) -> Result<Option<KeptCall>, OpenError> {
-    one(path, sealer, "client = ?1 AND key = ?2 ORDER BY begun_at DESC LIMIT 1", [client, key])
+pub(super) fn keyed(
+    file: &Connection,
+    sealer: &Sealer,
+    client: &str,
+    key: &str,
+) -> Result<Option<KeptCall>, OpenError> {
+    one(file, sealer, "client = ?1 AND key = ?2 ORDER BY begun_at DESC LIMIT 1", [client, key])
 }
 
 /// Returns a call; `None` where there is none, or it is of a form that is not known.
-fn one(path: &Path, sealer: &Sealer, which: &str, params: impl Params) -> Result<Option<KeptCall>, OpenError> {
-    let connection = file::read(path)?;
+fn one(file: &Connection, sealer: &Sealer, which: &str, params: impl Params) -> Result<Option<KeptCall>, OpenError> {
     let find = format!(
-        "SELECT runtime, number, begun_at, durable, whole, sent, request, seal, {} FROM kept WHERE {which}",
-        sum_of(&connection)?
+        "SELECT runtime, number, begun_at, durable, whole, sent, request, seal, {}, ended_at FROM kept WHERE {which}",
+        sum_of(file)?
     );
-    let Some(kept) = connection.query_row(&find, params, KeptRow::read).optional()? else { return Ok(None) };
-    kept.with_items(&connection, sealer)
+    let kept = file.prepare_cached(&find)?.query_row(params, KeptRow::read).optional()?;
+    kept.map_or(Ok(None), |kept| kept.with_items(file, sealer))
 }
 
 /// Returns the items of a call from a place on; `None` where there is no such call.
-pub(super) fn told(path: &Path, sealer: &Sealer, id: CallId, from: usize) -> Result<Option<Vec<Item>>, OpenError> {
-    let connection = file::read(path)?;
+pub(super) fn told(
+    file: &Connection,
+    sealer: &Sealer,
+    id: CallId,
+    from: usize,
+) -> Result<Option<Vec<Item>>, OpenError> {
     let find = "SELECT 1 FROM kept WHERE runtime = ?1 AND number = ?2";
-    if connection.query_row(find, of(id), |_| Ok(())).optional()?.is_none() {
+    if file.prepare_cached(find)?.query_row(of(id), |_| Ok(())).optional()?.is_none() {
         return Ok(None);
     }
-    items(&connection, sealer, id, from)
+    items(file, sealer, id, from)
 }
 
 /// Reads the items of a call from a place on; `None` where one is of a form that is not known.
@@ -231,7 +237,7 @@ fn items(connection: &Connection, sealer: &Sealer, id: CallId, from: usize) -> R
         "SELECT at, item, seal, {} FROM kept_item WHERE runtime = ?1 AND number = ?2 AND at >= ?3 ORDER BY at",
         sum_of(connection)?
     );
-    let mut find = connection.prepare(&find)?;
+    let mut find = connection.prepare_cached(&find)?;
     let mut rows = find.query(params![runtime, number, whole(from as u64)])?;
     let mut items = Vec::new();
     while let Some(row) = rows.next()? {
@@ -272,10 +278,8 @@ fn sum_of(connection: &Connection) -> Result<&'static str, OpenError> {
 }
 
 /// Returns the calls that have not ended, in the order in which they were accepted.
-pub(super) fn unfinished(path: &Path) -> Result<Vec<CallId>, OpenError> {
-    let connection = file::read(path)?;
-    let mut find =
-        connection.prepare("SELECT runtime, number FROM kept WHERE ended_at IS NULL ORDER BY begun_at, number")?;
+pub(super) fn unfinished(file: &Connection) -> Result<Vec<CallId>, OpenError> {
+    let mut find = file.prepare("SELECT runtime, number FROM kept WHERE ended_at IS NULL ORDER BY begun_at, number")?;
     let rows = find.query_map((), id)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
@@ -295,6 +299,7 @@ struct KeptRow {
     request: Vec<u8>,
     mark: Option<i64>,
     sum: Option<i64>,
+    ended_at: Option<i64>,
 }
 
 impl KeptRow {
@@ -308,16 +313,17 @@ impl KeptRow {
             request: row.get(6)?,
             mark: row.get(7)?,
             sum: row.get(8)?,
+            ended_at: row.get(9)?,
         })
     }
 
     /// Returns the call, opened; `None` where it is of a form that is not known.
     fn with_items(self, connection: &Connection, sealer: &Sealer) -> Result<Option<KeptCall>, OpenError> {
-        let Self { id, begun_at, durable, is_whole, sent, request, mark, sum } = self;
+        let Self { id, begun_at, durable, is_whole, sent, request, mark, sum, ended_at } = self;
         let request = open(sealer, id, CallPart::Request, (mark, sum), &request)?;
         let Some((durable, request)) = durable.parse().ok().zip(request) else { return Ok(None) };
-        let begun_at = time_of(begun_at);
+        let (begun_at, ended_at) = (time_of(begun_at), ended_at.map(time_of));
         let Some(items) = items(connection, sealer, id, 0)? else { return Ok(None) };
-        Ok(Some(KeptCall { id, begun_at, request: Arc::new(request), durable, is_whole, sent, items }))
+        Ok(Some(KeptCall { id, begun_at, request: Arc::new(request), durable, is_whole, sent, items, ended_at }))
     }
 }

@@ -128,7 +128,36 @@ pub(super) fn read(path: &Path) -> Result<Connection, OpenError> {
     }
 }
 
-/// The same, for its sums of a kind: those of an older form are read as those of this one.
+/// Connections to read a file with, kept for the next reader: opening one takes most of the time of a short look.
+#[derive(Default)]
+pub(super) struct Readers(Mutex<Vec<(FileId, Connection)>>);
+
+/// The most that are kept: no more readers look at once.
+const READERS_MAX: usize = 4;
+
+impl Readers {
+    /// Reads the file that is there now. After an error its connection is closed.
+    pub(super) fn read<T>(
+        &self,
+        path: &Path,
+        look: impl FnOnce(&Connection) -> Result<T, OpenError>,
+    ) -> Result<T, OpenError> {
+        let id = identity(path);
+        let mut idle = lock(&self.0);
+        idle.retain(|(of, _)| Some(*of) == id);
+        let known = idle.pop();
+        drop(idle);
+        let connection = known.map_or_else(|| read(path), |(_, connection)| Ok(connection))?;
+        let seen = look(&connection)?;
+        let mut idle = lock(&self.0);
+        if let Some(id) = id.filter(|_| idle.len() < READERS_MAX) {
+            idle.push((id, connection));
+        }
+        Ok(seen)
+    }
+}
+
+/// Opens a file to read its sums of a kind: those of an older form are read as those of this one.
 pub(super) fn read_sums(path: &Path, kind: &str) -> Result<Connection, OpenError> {
     let connection = read(path)?;
     let form = schema::form(&connection)?;

@@ -7,11 +7,13 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::budget_accounts::CountedBudgets;
 use super::durable_writes::{self, DurableWrite};
 use super::error::OpenError;
+use super::file::Readers;
 use super::memory::PendingMemory;
 use super::numbers::wall;
 use super::owner::{self, FLUSH_MAX, GATHER, StartedOwner};
@@ -36,6 +38,7 @@ pub(crate) struct Store {
     owner: Option<StartedOwner>,
     state: Arc<StoreState>,
     sealer: Arc<Sealer>,
+    readers: Readers,
     /// What others spent of each account of a budget in each step, by its name, as far as it was read.
     spent: Mutex<SpentByOthers>,
     durable_bytes_max: u64,
@@ -49,7 +52,8 @@ impl Store {
         let state = Arc::new(StoreState::new(spec.path.clone()));
         let durable_bytes_max = spec.durable_bytes_max;
         let (owner, opened) = owner::start(spec, sealer.clone(), follows, state.clone())?;
-        let store = Self { owner: Some(owner), state, sealer, spent: Mutex::default(), durable_bytes_max };
+        let (readers, spent) = (Readers::default(), Mutex::default());
+        let store = Self { owner: Some(owner), state, sealer, readers, spent, durable_bytes_max };
         match opened.await {
             Ok(result) => result.map(|()| store),
             Err(_) => Err(std::io::Error::other("its thread ended").into()),
@@ -118,9 +122,7 @@ impl Store {
     pub(crate) fn is_behind(&self) -> bool {
         self.state.holder() == FileHolder::Another
     }
-}
 
-impl Store {
     /// Writes something of a durable call.
     fn note(&self, note: Result<DurableWrite, OpenError>) -> WriteFuture {
         let (note, queue) = match (note, self.queue().cloned()) {
@@ -145,8 +147,8 @@ impl Store {
         })
     }
 
-    fn read<T>(&self, read: impl FnOnce(&Path) -> Result<T, OpenError>) -> Result<T, ReadError> {
-        read(self.path()).map_err(|error| match error.of_call() {
+    fn read<T>(&self, look: impl FnOnce(&Connection) -> Result<T, OpenError>) -> Result<T, ReadError> {
+        self.readers.read(self.path(), look).map_err(|error| match error.of_call() {
             Some(why) => ReadError::Unopened(why),
             None => ReadError::Disk(format!("{} cannot be read: {error}", self.path().display())),
         })
@@ -173,7 +175,9 @@ impl DurableStore for Store {
 
     fn accept(&self, call: &KeptCall) -> WriteFuture {
         let kept = self.note(DurableWrite::accept(call, &self.sealer, self.durable_bytes_max));
-        Box::pin(async move { kept.await.and_then(|kept| if kept == 0 { Err(NO_ROOM.into()) } else { Ok(kept) }) })
+        Box::pin(
+            async move { kept.await.and_then(|kept| if kept.changed == 0 { Err(NO_ROOM.into()) } else { Ok(kept) }) },
+        )
     }
 
     fn sent(&self, id: CallId, processes: u32) -> WriteFuture {
@@ -197,15 +201,15 @@ impl DurableStore for Store {
     }
 
     fn told(&self, call: CallId, from: usize) -> Result<Option<Vec<Item>>, ReadError> {
-        self.read(|path| durable_writes::told(path, &self.sealer, call, from))
+        self.read(|file| durable_writes::told(file, &self.sealer, call, from))
     }
 
     fn call(&self, call: CallId) -> Result<Option<KeptCall>, ReadError> {
-        self.read(|path| durable_writes::call(path, &self.sealer, call))
+        self.read(|file| durable_writes::call(file, &self.sealer, call))
     }
 
     fn keyed(&self, client: Option<&str>, key: &str) -> Result<Option<KeptCall>, ReadError> {
-        self.read(|path| durable_writes::keyed(path, &self.sealer, client.unwrap_or_default(), key))
+        self.read(|file| durable_writes::keyed(file, &self.sealer, client.unwrap_or_default(), key))
     }
 
     fn unfinished(&self) -> Result<Vec<CallId>, ReadError> {

@@ -5,16 +5,16 @@ use std::collections::HashSet;
 use tokio::sync::oneshot;
 
 use super::durable_writes::DurableWrite;
-use crate::policy::durable_store::CallSelector;
+use crate::policy::durable_store::{CallSelector, Written};
 
 #[derive(Default)]
 pub(super) struct Notes {
     notes: Vec<DurableWrite>,
-    waiting: Vec<oneshot::Sender<usize>>,
+    waiting: Vec<oneshot::Sender<Written>>,
 }
 
 impl Notes {
-    pub(super) fn push(&mut self, note: DurableWrite, done: oneshot::Sender<usize>) {
+    pub(super) fn push(&mut self, note: DurableWrite, done: oneshot::Sender<Written>) {
         self.notes.push(note);
         self.waiting.push(done);
     }
@@ -23,11 +23,11 @@ impl Notes {
         &self.notes
     }
 
-    /// Tells those who wait for them that they are written, and how many calls each of them changed.
-    pub(super) fn told(&mut self, changed: Vec<usize>) {
+    /// Tells those who wait for them that they are written, into which file, and how many calls each of them changed.
+    pub(super) fn told(&mut self, changed: Vec<usize>, file: u64) {
         self.notes.clear();
         for (done, changed) in self.waiting.drain(..).zip(changed) {
-            let _ = done.send(changed);
+            let _ = done.send(Written { changed, file });
         }
     }
 

@@ -239,7 +239,7 @@ impl Owner {
         if self.notes.all().iter().any(DurableWrite::forgets) {
             let _ = file::empty_journal(&file.connection);
         }
-        self.notes.told(changed);
+        self.notes.told(changed, self.state.files.load(Relaxed));
         Ok(())
     }
 
@@ -389,7 +389,7 @@ impl Owner {
         self.group.clear();
         self.known.append(&mut self.news);
         self.first = 0;
-        self.notes.told(changed);
+        self.notes.told(changed, self.state.files.load(Relaxed));
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::budget_accounts::CountedBudgets;
 use super::durable_writes::DurableWrite;
 use super::memory::PendingMemory;
+use crate::policy::durable_store::Written;
 use crate::policy::record::Record;
 use crate::policy::store_health::StoreGauge;
 use crate::words::locks::lock;
@@ -19,8 +20,8 @@ pub(super) enum Job {
     Record(Record),
     /// There is a new state of a provider.
     Memory,
-    /// Write this, and say when it is on the disk, and how many calls it changed.
-    DurableCall(DurableWrite, oneshot::Sender<usize>),
+    /// Write this, and say when it is on the disk.
+    DurableCall(DurableWrite, oneshot::Sender<Written>),
     /// Say when everything before this was tried once.
     Flush(oneshot::Sender<()>),
     /// The same, and leave nothing behind of what was forgotten.

@@ -19,7 +19,7 @@ use crate::policy::admission::{
     Admission, AdmissionOptions, AdmissionRequest, BreakerOptions, HealthOptions, KeysInUse, TargetOptions,
 };
 use crate::policy::budget::{Budget, BudgetScope, OnSpent, Period, Unit, nanos};
-use crate::policy::durable_store::{CallSelector, DurableStore as _, KeptCall, ReadError};
+use crate::policy::durable_store::{CallSelector, DurableStore as _, KeptCall, ReadError, WriteFuture, Written};
 use crate::policy::explain::{CallStep, Flight};
 use crate::policy::memory::{Fingerprint, Memory};
 use crate::policy::record::{Observer as _, Record};
@@ -745,8 +745,8 @@ async fn a_damaged_row_of_a_durable_call_is_told_as_damaged_sealed_or_not() {
     let request = ChatRequest::new("smart").user("a question").key("k");
     let call = KeptCall { request: Arc::new(request), ..durable(1) };
     let text = |text: &str| vec![Ok(ReplyEvent::Text(text.to_owned()))];
-    assert_eq!(store.accept(&call).await, Ok(1));
-    assert_eq!(store.tell(call.id, 0, &text("an answer")).await, Ok(1));
+    assert_eq!(changed(store.accept(&call)).await, Ok(1));
+    assert_eq!(changed(store.tell(call.id, 0, &text("an answer"))).await, Ok(1));
     let whole = store.told(call.id, 0).expect("it can be read");
     assert_eq!(whole, Some(text("an answer")));
     let file = Connection::open(place.file()).expect("a database");
@@ -867,6 +867,26 @@ async fn a_disk_that_cannot_be_written_at_the_start_is_waited_for() {
     assert_eq!(place.ask(GroupBy::All).sum.answers, 3);
 }
 
+/// Returns how many calls a write changed.
+async fn changed(write: WriteFuture) -> Result<usize, Arc<str>> {
+    write.await.map(|written| written.changed)
+}
+
+#[tokio::test]
+async fn what_is_written_says_into_which_file_so_that_no_file_is_taken_for_another() {
+    let place = Place::new();
+    let store = place.open().await;
+    let call = durable(1);
+    assert_eq!(store.accept(&call).await, Ok(Written { changed: 1, file: 0 }));
+    for ending in ["", "-wal", "-shm"] {
+        std::fs::remove_file(place.0.join(format!("standin.db{ending}"))).expect("a file");
+    }
+    let text = [Ok(ReplyEvent::Text("a word".to_owned()))];
+    assert_eq!(store.tell(call.id, 0, &text).await, Ok(Written { changed: 0, file: 1 }));
+    assert_eq!(store.accept(&durable(2)).await, Ok(Written { changed: 1, file: 1 }));
+    assert_eq!((store.files(), store.call(call.id).expect("a file").is_none()), (1, true));
+}
+
 /// Returns a durable call.
 fn durable(number: u64) -> KeptCall {
     KeptCall {
@@ -877,6 +897,7 @@ fn durable(number: u64) -> KeptCall {
         is_whole: false,
         sent: 0,
         items: Vec::new(),
+        ended_at: None,
     }
 }
 
@@ -888,20 +909,20 @@ async fn of_two_processes_that_write_at_one_place_of_a_call_the_first_wins_and_t
     let (one, other) = (durable(1), durable(2));
     let text = |text: &str| vec![Ok(ReplyEvent::Text(text.to_owned()))];
     let cancelled = vec![Err(Error::Cancelled)];
-    assert_eq!(first.accept(&one).await, Ok(1));
-    assert_eq!(first.sent(one.id, 1).await, Ok(1));
-    assert_eq!(first.tell(one.id, 0, &text("one")).await, Ok(1));
+    assert_eq!(changed(first.accept(&one)).await, Ok(1));
+    assert_eq!(changed(first.sent(one.id, 1)).await, Ok(1));
+    assert_eq!(changed(first.tell(one.id, 0, &text("one"))).await, Ok(1));
     // The process that follows keeps its own calls at once, and ends those of the other at the next place.
-    assert_eq!(next.accept(&other).await, Ok(1));
-    assert_eq!(next.tell(one.id, 0, &cancelled).await, Ok(0), "that place is taken");
-    assert_eq!(next.tell(one.id, 1, &cancelled).await, Ok(1));
-    assert_eq!(first.tell(one.id, 1, &text("two")).await, Ok(0));
-    assert_eq!(first.tell(one.id, 2, &text("three")).await, Ok(0), "it has ended");
-    assert_eq!(first.sent(one.id, 2).await, Ok(0));
+    assert_eq!(changed(next.accept(&other)).await, Ok(1));
+    assert_eq!(changed(next.tell(one.id, 0, &cancelled)).await, Ok(0), "that place is taken");
+    assert_eq!(changed(next.tell(one.id, 1, &cancelled)).await, Ok(1));
+    assert_eq!(changed(first.tell(one.id, 1, &text("two"))).await, Ok(0));
+    assert_eq!(changed(first.tell(one.id, 2, &text("three"))).await, Ok(0), "it has ended");
+    assert_eq!(changed(first.sent(one.id, 2)).await, Ok(0));
     let told = first.told(one.id, 0).expect("it can be read").expect("it is kept");
     assert_eq!(told, [text("one"), cancelled].concat());
     assert_eq!(first.told(one.id, 1).expect("it can be read").map(|told| told.len()), Some(1));
-    assert_eq!(next.forget(CallSelector::Call(one.id)).await, Ok(1));
+    assert_eq!(changed(next.forget(CallSelector::Call(one.id))).await, Ok(1));
     assert_eq!(first.told(one.id, 0), Ok(None));
     assert_eq!((first.may_take_over(), next.may_take_over(), next.is_behind()), (true, false, true));
     drop(first);

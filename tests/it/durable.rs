@@ -62,8 +62,10 @@ async fn an_accepted_call_is_finished_by_the_next_process_and_the_ledger_counts_
     let once = first.submit(ask("once").durable(Durable::Once)).await.expect("accepted");
     let ids = (call.id(), once.id());
     received(&provider, 2).await;
-    drop((call, once));
     first.drain(Duration::ZERO).await;
+    assert_eq!((call.status(), once.status()), (CallStatus::Suspended, CallStatus::Suspended), "neither has failed");
+    assert_eq!(call.wait().await, Err(Error::Draining));
+    drop((call, once));
     drop(first);
 
     let second = start(file.config(std::slice::from_ref(&provider))).await;
@@ -113,6 +115,45 @@ async fn an_answer_is_read_the_same_by_every_process_from_every_place_and_found_
     assert_ne!(anew.id(), id);
     second.forget(CallSelector::Before(SystemTime::now() + S)).await.expect("forgotten");
     assert!(matches!(second.resume(anew.id()).await, Err(Error::NotKept(_))));
+}
+
+#[tokio::test]
+async fn a_key_finds_its_durable_call_after_a_restart_whether_or_not_that_is_asked_to_be_durable() {
+    let file = File::new();
+    let provider = Scripted::new(Script::default());
+    let first = start(file.config(std::slice::from_ref(&provider))).await;
+    let reply = first.chat(durable("hello").key("k")).await.expect("an answer");
+    first.drain(S).await;
+    drop(first);
+    let second = start(file.config(std::slice::from_ref(&provider))).await;
+    assert_eq!(second.chat(ask("other").key("k")).await, Err(Error::KeyConflict));
+    assert_eq!(second.chat(ask("hello").key("k")).await.expect("the same"), reply);
+    assert_eq!(provider.received(), 1);
+    // What is not there is not waited for.
+    second.chat(ask("hello").key("another")).await.expect("an answer");
+    assert_eq!(provider.received(), 2);
+}
+
+#[tokio::test]
+async fn what_was_accepted_before_a_restart_waits_for_a_place_and_is_not_refused() {
+    let file = File::new();
+    let provider = Scripted::new(Script::default());
+    provider.next(8, Fault::Hang);
+    let first = start(file.config(std::slice::from_ref(&provider))).await;
+    let mut ids = Vec::new();
+    for at in 0..8 {
+        ids.push(first.submit(durable(&format!("call {at}"))).await.expect("accepted").id());
+    }
+    received(&provider, 8).await;
+    first.drain(Duration::ZERO).await;
+    drop(first);
+    let narrow = Config { calls_max: 2, queue_max: 1, ..file.config(std::slice::from_ref(&provider)) };
+    let second = start(narrow).await;
+    for (at, id) in ids.into_iter().enumerate() {
+        let call = second.resume(id).await.expect("taken up");
+        let answer = tokio::time::timeout(20 * S, call.wait()).await.expect("in time");
+        assert_eq!(answer.expect("an answer").text, format!("call {at}"));
+    }
 }
 
 #[tokio::test]

@@ -149,19 +149,20 @@ async fn durable_calls_have_a_limit_of_their_own_and_take_nothing_from_the_books
         is_whole: true,
         sent: 0,
         items: Vec::new(),
+        ended_at: None,
     };
     for number in 1..=3 {
-        assert_eq!(store.accept(&call(number)).await, Ok(1));
+        assert_eq!(changed(store.accept(&call(number))).await, Ok(1));
     }
-    assert_eq!(store.accept(&call(3)).await, Ok(1), "it is there");
+    assert_eq!(changed(store.accept(&call(3))).await, Ok(1), "it is there");
     let refused = store.accept(&call(4)).await.expect_err("no room is left");
     assert!(refused.contains("store.durable_size_max"), "{refused}");
     store.flush().await;
     assert_eq!(place.ask(GroupBy::All).sum.attempts, 10);
     // One that ends leaves its room: it goes before its time.
     let end = [Err(crate::words::Error::Draining)];
-    assert_eq!(store.tell(CallId::new(7, 1), 0, &end).await, Ok(1));
-    assert_eq!(store.accept(&call(4)).await, Ok(1));
+    assert_eq!(changed(store.tell(CallId::new(7, 1), 0, &end)).await, Ok(1));
+    assert_eq!(changed(store.accept(&call(4))).await, Ok(1));
     let until = Instant::now() + Duration::from_secs(20);
     while store.call(CallId::new(7, 1)).expect("a file").is_some() {
         assert!(Instant::now() < until, "it is kept beyond the limit");

@@ -316,9 +316,12 @@ async fn while_its_file_cannot_be_written_calls_go_on_and_what_ended_is_written_
     assert!(metrics.contains("standin_store_failing 1"), "{metrics}");
     // What can be read is told; what cannot be kept is not accepted.
     assert_eq!(house.attempts().await, 5);
-    let durable = post(house.to(), &[], json!({})).await;
-    assert_eq!(durable.status, 503, "{durable:?}");
-    assert!(durable.body.contains("the store does not write"), "{durable:?}");
+    let forget = async { Exchange::begin(house.to(), "POST", "/forget?before=1d", &[], "").await.end().await };
+    let refused = post(house.to(), &[], json!({}));
+    for refused in <[_; 2]>::from(tokio::join!(refused, forget)) {
+        assert_eq!(refused.status, 503, "{refused:?}");
+        assert!(refused.body.contains("the store does not write"), "{refused:?}");
+    }
     house.answered(5).await;
     fs::remove_file(house.folder.join("read-only")).expect("a file");
     house.until(is_well).await;

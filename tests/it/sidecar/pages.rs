@@ -79,6 +79,9 @@ async fn whatever_is_refused_before_it_is_a_call_is_counted_by_its_reason_and_is
     };
     let (path, body) = Caller::Chat.ask("smart", "Hi", false);
     let known = ("authorization", "Bearer k");
+    let asks = |model: &str| {
+        format!("{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hi\"}}]}}")
+    };
     for (method, path, headers, body, status, reason) in [
         ("POST", &*path, &[("accept", "*/*")][..], body.to_string(), 401, "key"),
         ("POST", &path, &[known], "{".to_owned(), 400, "request"),
@@ -89,6 +92,11 @@ async fn whatever_is_refused_before_it_is_a_call_is_counted_by_its_reason_and_is
         ("POST", &path, &[known, ("content-encoding", "gzip")], body.to_string(), 415, "content"),
         ("PUT", &path, &[known], body.to_string(), 405, "address"),
         ("POST", "/v1/nothing", &[known], body.to_string(), 404, "address"),
+        ("GET", "/v1/models/nobody", &[known], String::new(), 404, "route"),
+        ("POST", "/v1/messages/count_tokens", &[known], asks("nobody"), 404, "request"),
+        ("GET", "/v1/responses/resp_00000000000000000000000000000001", &[known], String::new(), 404, "kept"),
+        ("POST", "/v1/responses/resp_00000000000000000000000000000001/cancel", &[known], String::new(), 404, "kept"),
+        ("DELETE", "/v1/responses/resp_1", &[known], String::new(), 404, "kept"),
     ] {
         let before = count(reason).await;
         let reply = Exchange::begin(to, method, path, headers, &body).await.end().await;
