@@ -568,6 +568,12 @@ impl Runtime {
         self.shared.recorder.flight(call).or_else(|| self.shared.parking.flight(call))
     }
 
+    /// Waits for the record of a call whose attempts may still end.
+    #[cfg(feature = "sidecar")]
+    pub(crate) async fn ended(&self, call: CallId) -> Option<Arc<Flight>> {
+        self.shared.recorder.ended(call).await
+    }
+
     /// Returns the calls that the recorder remembers, in the order of their ends.
     pub fn recent(&self) -> Vec<Arc<Flight>> {
         self.shared.recorder.flights()

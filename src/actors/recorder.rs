@@ -1,7 +1,11 @@
 //! The runtime's own observers: the ledger, the flight recorder, and the log.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
+#[cfg(feature = "sidecar")]
+use std::time::Duration;
+
+use tokio::sync::oneshot;
 
 use crate::policy::explain::{CallStep, Flight};
 use crate::policy::ledger::Ledger;
@@ -9,16 +13,27 @@ use crate::policy::record::{Observer, Record};
 use crate::words::locks::lock;
 use crate::words::{CallId, Error};
 
+/// The longest that the record of a call is waited for: attempts that nobody wants end at once.
+#[cfg(feature = "sidecar")]
+const RECORD_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// The ledger and the flight recorder.
 pub(crate) struct Recorder {
     ledger: Mutex<Ledger>,
     flights: Mutex<VecDeque<Arc<Flight>>>,
     flights_max: usize,
+    /// Who waits for the record of a call.
+    waiting: Mutex<HashMap<CallId, oneshot::Sender<Arc<Flight>>>>,
 }
 
 impl Recorder {
     pub(crate) fn new(attempts_max: usize, flights_max: usize) -> Self {
-        Self { ledger: Mutex::new(Ledger::new(attempts_max)), flights: Mutex::default(), flights_max }
+        Self {
+            ledger: Mutex::new(Ledger::new(attempts_max)),
+            flights: Mutex::default(),
+            flights_max,
+            waiting: Mutex::default(),
+        }
     }
 
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -27,6 +42,22 @@ impl Recorder {
 
     pub(crate) fn flight(&self, call: CallId) -> Option<Arc<Flight>> {
         lock(&self.flights).iter().rev().find(|flight| flight.is_of(call)).cloned()
+    }
+
+    /// Returns the record of a call once it is there: all attempts of the call have ended then. `None` where that takes
+    /// too long.
+    #[cfg(feature = "sidecar")]
+    pub(crate) async fn ended(&self, call: CallId) -> Option<Arc<Flight>> {
+        let (told, waiting) = oneshot::channel();
+        lock(&self.waiting).insert(call, told);
+        // In this order: it may be told in between.
+        let there = self.flight(call);
+        let flight = match there {
+            Some(flight) => Some(flight),
+            None => tokio::time::timeout(RECORD_WAIT_MAX, waiting).await.ok().and_then(Result::ok),
+        };
+        lock(&self.waiting).remove(&call);
+        flight
     }
 
     /// Returns the remembered calls, in the order of their ends.
@@ -50,7 +81,12 @@ impl Observer for Recorder {
     fn observe(&self, record: &Record) {
         match record {
             Record::Attempt(attempt) => lock(&self.ledger).enter(attempt.clone()),
-            Record::Call(flight) => self.remember(flight.clone()),
+            Record::Call(flight) => {
+                self.remember(flight.clone());
+                if let Some(waiting) = lock(&self.waiting).remove(&flight.call) {
+                    let _ = waiting.send(flight.clone());
+                }
+            }
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::runtime::Handle;
+
 use super::answer_headers::{Answered, tell_call};
 use super::caller::Caller;
 use super::dollars::dollars;
@@ -124,9 +126,62 @@ impl CallReport {
         let asked = (outcome == "invalid").then(|| std::mem::replace(&mut self.route, Arc::from("unknown")));
         let counted = if self.repeated { "repeated" } else { outcome };
         self.state.metrics.answered(&self.route, name(self.dialect), counted);
-        // Failures that no caller caused, and no caller can correct.
-        let is_ours = !matches!(
+        let line = CallLine {
+            call: self.call(),
+            route: self.route.clone(),
+            asked,
+            dialect: name(self.dialect),
+            client: self.client.take(),
+            stream: self.stream,
             outcome,
+            repeated: self.repeated,
+            reason,
+            target: target.map(str::to_owned),
+            took_ms: u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        if !line.is_wanted() {
+            return;
+        }
+        // Its attempts end a moment after it. Where the process ends, nobody waits for that.
+        let is_late = attempts.is_empty() && !line.repeated && !matches!(outcome, "ok" | "degraded" | "draining");
+        match (line.call.filter(|_| is_late), Handle::try_current()) {
+            (Some(call), Ok(handle)) => {
+                let (runtime, line) = (self.state.runtime.clone(), LateLine(Some(line)));
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "it owns a line, which is also written if it is dropped"
+                )]
+                handle.spawn(async move {
+                    let ended = runtime.ended(call).await.filter(|flight| flight.attempts > 0);
+                    let cost_usd = ended.map(|flight| flight.cost_usd);
+                    line.write(cost_usd, &runtime.attempts(call));
+                });
+            }
+            _ => line.write(cost_usd, attempts),
+        }
+    }
+}
+
+/// What a line says of a call, but for its attempts.
+struct CallLine {
+    call: Option<CallId>,
+    route: Arc<str>,
+    asked: Option<Arc<str>>,
+    dialect: &'static str,
+    client: Option<String>,
+    stream: bool,
+    outcome: &'static str,
+    repeated: bool,
+    reason: Option<String>,
+    target: Option<String>,
+    took_ms: u64,
+}
+
+impl CallLine {
+    /// Tells whether it is a failure that no caller caused, and no caller can correct.
+    fn is_ours(&self) -> bool {
+        !matches!(
+            self.outcome,
             "ok" | "degraded"
                 | "caller_left"
                 | "cancelled"
@@ -135,21 +190,22 @@ impl CallReport {
                 | "no_target"
                 | "too_long"
                 | "consumer_stalled"
-        );
-        let told =
-            if is_ours { tracing::enabled!(tracing::Level::WARN) } else { tracing::enabled!(tracing::Level::INFO) };
-        if !told {
-            return;
-        }
+        )
+    }
+
+    fn is_wanted(&self) -> bool {
+        if self.is_ours() { tracing::enabled!(tracing::Level::WARN) } else { tracing::enabled!(tracing::Level::INFO) }
+    }
+
+    fn write(&self, cost_usd: Option<f64>, attempts: &[AttemptRecord]) {
         let tried: Vec<String> = attempts
             .iter()
             .map(|attempt| format!("{} {} {} ms", attempt.target, attempt.end.name(), attempt.took.as_millis()))
             .collect();
         let (input, output) =
             attempts.iter().find(|attempt| attempt.won()).map_or((0, 0), |won| (won.usage.input, won.usage.output));
-        let call = self.call().map(|call| call.to_string());
+        let call = self.call.map(|call| call.to_string());
         let call = call.as_deref();
-        let took_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let cost_usd = cost_usd.filter(|_| !self.repeated).map(dollars);
         let repeated = self.repeated.then_some(true);
         let cost_usd = cost_usd.as_ref().map(tracing::field::display);
@@ -159,15 +215,15 @@ impl CallReport {
                     target: "standin::calls",
                     call,
                     route = &*self.route,
-                    asked = asked.as_deref(),
-                    dialect = name(self.dialect),
+                    asked = self.asked.as_deref(),
+                    dialect = self.dialect,
                     client = self.client.as_deref(),
                     stream = self.stream,
-                    outcome,
+                    outcome = self.outcome,
                     repeated,
-                    reason,
-                    answered_by = target,
-                    took_ms,
+                    reason = self.reason.as_deref(),
+                    answered_by = self.target.as_deref(),
+                    took_ms = self.took_ms,
                     input_tokens = input,
                     output_tokens = output,
                     cost_usd,
@@ -176,7 +232,7 @@ impl CallReport {
                 )
             };
         }
-        if is_ours {
+        if self.is_ours() {
             line!(warn);
         } else {
             line!(info);
@@ -184,9 +240,23 @@ impl CallReport {
     }
 }
 
+/// A line that waits for the attempts of its call.
+struct LateLine(Option<CallLine>);
+
+impl LateLine {
+    fn write(mut self, cost_usd: Option<f64>, attempts: &[AttemptRecord]) {
+        self.0.take().into_iter().for_each(|line| line.write(cost_usd, attempts));
+    }
+}
+
+impl Drop for LateLine {
+    fn drop(&mut self) {
+        self.0.take().into_iter().for_each(|line| line.write(None, &[]));
+    }
+}
+
 impl Drop for CallReport {
     fn drop(&mut self) {
-        // The end of its attempt is known a moment later, and will be in the counters.
         let heard = self.heard.take().map(|target| target.to_string());
         self.write("caller_left", heard.as_deref(), None, &[], None);
     }

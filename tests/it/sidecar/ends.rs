@@ -132,7 +132,7 @@ async fn the_log_names_the_call_and_its_route_at_every_end_and_why_finds_it() {
     let address = free();
     let text = format!(
         "calls_max = 1\nqueue_max = 1\n[server]\nlisten = \"{address}\"\nkeep_alive = \"100ms\"\n[store]\npath = \"standin.db\"\n\
-         [providers.a]\nbase_url = \"http://{}/v1\"\nmodels = {{ m = {{}} }}\n[routes.a]\ntargets = [\"a/m\"]\n\
+         [providers.a]\nbase_url = \"http://{}/v1\"\nmodels = {{ m = {{ price = {{ input = 1.0, output = 1.0 }} }} }}\n[routes.a]\ntargets = [\"a/m\"]\n\
          [routes.less]\ntargets = [\"a/m\"]\nfailover = {{ on_exhausted = \"degrade\" }}\ndegrade = [{{ text = \"Later.\" }}]\n",
         drill.address()
     );
@@ -158,10 +158,13 @@ async fn the_log_names_the_call_and_its_route_at_every_end_and_why_finds_it() {
     let asked = async |count: u64| super::until(|| handle.counts().received == count).await;
     let mut count = 0;
     let mut check = async |outcome: &str, route: &str| {
+        let sent = !matches!(outcome, "overloaded" | "degraded");
         count += 1;
         let line = ended(count).await;
         assert_eq!((line["outcome"].as_str(), line["route"].as_str()), (Some(outcome), Some(route)), "{line}");
         let call = line["call"].as_str().unwrap_or_else(|| panic!("no id: {line}"));
+        let has_cost = line["cost_usd"].as_f64().is_some_and(|cost| cost > 0.0);
+        assert_eq!(has_cost, sent && line["attempts"] != "", "what was sent has a cost: {line}");
         let page = http::get(address, &format!("/why/{call}")).await;
         assert_eq!((page.status, page.json()["call"].as_str()), (200, Some(call)), "{page:?}");
     };
