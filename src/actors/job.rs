@@ -13,6 +13,28 @@ use crate::words::Piece;
 /// Pieces an answer may be ahead of its reader.
 pub(super) const PIECES_MAX: usize = 64;
 
+/// Thoughts that are not shown before something else is.
+#[derive(Default)]
+pub(super) struct Unseen {
+    pub(super) pieces: Vec<Piece>,
+    /// What they take in memory.
+    pub(super) bytes: usize,
+}
+
+impl Unseen {
+    /// Takes a thought; returns any other piece.
+    pub(super) fn take(&mut self, piece: Piece) -> Option<Piece> {
+        let text = match &piece {
+            Piece::Reasoning(text) => text.len(),
+            Piece::Proof(proof) => proof.data.as_str().len(),
+            Piece::Refusal | Piece::Text(_) | Piece::Verbatim(_) => return Some(piece),
+        };
+        self.bytes += size_of::<Piece>() + text;
+        self.pieces.push(piece);
+        None
+    }
+}
+
 /// One try, before it begins.
 pub(super) struct AttemptJob {
     pub(super) work: Work,
@@ -30,11 +52,29 @@ pub(super) struct AttemptJob {
     /// Whether any piece was handed on.
     pub(super) delivered_any: bool,
     /// Thoughts that its caller is not shown, before anything that it is shown: none where it is shown all.
-    pub(super) unseen: Option<Vec<Piece>>,
+    pub(super) unseen: Option<Unseen>,
     pub(super) account: AttemptAccount,
     /// The body after the answer's terminal marker.
     pub(super) rest: Option<Body>,
     /// Takes JSON out of the text around it, where JSON was asked for.
     pub(super) unfence: Option<Unfence>,
     pub(super) span: tracing::Span,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::{Dialect, Proof};
+
+    #[test]
+    fn thoughts_that_are_held_back_take_memory_until_they_are_told() {
+        let mut unseen = Unseen::default();
+        let proof = Piece::Proof(Proof::new(Dialect::Anthropic, "p".repeat(50)));
+        for thought in [Piece::Reasoning("t".repeat(100)), proof] {
+            assert_eq!(unseen.take(thought), None);
+        }
+        let shown = Piece::Text("a word".to_owned());
+        assert_eq!(unseen.take(shown.clone()), Some(shown));
+        assert_eq!((unseen.pieces.len(), unseen.bytes), (2, 2 * size_of::<Piece>() + 150));
+    }
 }

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
 use super::clock::now;
-use super::job::AttemptJob;
+use super::job::{AttemptJob, Unseen};
 use super::shared::CrashHook;
 use super::watchdog::Watchdog;
 use crate::policy::verify;
@@ -47,7 +47,7 @@ impl AttemptJob {
             .stopping(stops);
         self.unfence = (request.response_format != ResponseFormat::Text).then(Unfence::default);
         let hides_thoughts = request.original.as_ref().is_some_and(|original| original.marks.hides_thoughts);
-        self.unseen = hides_thoughts.then(Vec::new);
+        self.unseen = hides_thoughts.then(Unseen::default);
         let read = self.read(&mut decoder, names, response.body, watchdog).await;
         self.account.drift = decoder.take_drift();
         read?;
@@ -154,7 +154,8 @@ impl AttemptJob {
                 None => decoder.end(&mut said),
             };
             self.account.tally = decoder.tally();
-            self.account.keep(decoder.kept())?;
+            let unseen = self.unseen.as_ref().map_or(0, |unseen| unseen.bytes);
+            self.account.keep(decoder.kept() + unseen)?;
             self.account.content_bytes = decoder.content_bytes();
             match &progress {
                 Ok(progress) => {
@@ -232,15 +233,15 @@ impl AttemptJob {
     /// Sends a piece. What the caller is not shown goes with the first piece that it is shown: before that another
     /// answer may take the place of this one.
     async fn send(&mut self, piece: Piece, watchdog: &mut Watchdog) -> Result<(), Failure> {
-        if let Some(mut unseen) = self.unseen.take() {
-            if matches!(piece, Piece::Reasoning(_) | Piece::Proof(_)) {
-                unseen.push(piece);
-                self.unseen = Some(unseen);
-                return Ok(());
-            }
-            for thought in unseen {
-                self.hand_on(thought, watchdog).await?;
-            }
+        let piece = match &mut self.unseen {
+            Some(unseen) => match unseen.take(piece) {
+                Some(shown) => shown,
+                None => return Ok(()),
+            },
+            None => piece,
+        };
+        for thought in self.unseen.take().unwrap_or_default().pieces {
+            self.hand_on(thought, watchdog).await?;
         }
         self.hand_on(piece, watchdog).await
     }
