@@ -165,16 +165,14 @@ fn messages(
     };
     match input {
         Node::Text(text) => items.messages.push(Message::user(text)),
-        input => {
-            let list = input
-                .list("input")
-                .map_err(|bad| BadRequest { problem: "must be a string or an array of items".into(), ..bad })?;
+        Node::List(list) => {
             if list.is_empty() && !KEPT.iter().any(|field| body.has(field)) {
                 return Err(BadRequest::new("input", "is empty; a conversation has at least one message"));
             }
             items.messages.reserve(list.len());
             each("input", list, |node| items.item(node.object("")?))?;
         }
+        other => return Err(other.not("input", "must be a string or an array of items")),
     }
     items.close();
     Ok(items.messages)

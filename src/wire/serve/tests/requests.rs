@@ -884,6 +884,7 @@ fn what_is_needed_or_carried_and_has_too_many_values_is_refused_and_never_emptie
             "messages[0].content[0].input",
             chat(r#"{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":{"u":DENSE}}]}"#),
         ),
+        (CallerDialect::OpenAiResponses, "input", r#"{"model":"m","input":DENSE}"#.to_owned()),
         (
             CallerDialect::Gemini,
             "contents[0].parts[0]",
