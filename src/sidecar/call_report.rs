@@ -147,10 +147,7 @@ impl CallReport {
         match (line.call.filter(|_| is_late), Handle::try_current()) {
             (Some(call), Ok(handle)) => {
                 let (runtime, line) = (self.state.runtime.clone(), LateLine(Some(line)));
-                #[expect(
-                    clippy::disallowed_methods,
-                    reason = "it owns a line, which is also written if it is dropped"
-                )]
+                // It owns a line, which is also written if it is dropped.
                 handle.spawn(async move {
                     let ended = runtime.ended(call).await.filter(|flight| flight.attempts > 0);
                     let cost_usd = ended.map(|flight| flight.cost_usd);
