@@ -189,13 +189,15 @@ fn to_question(query: &str, now: SystemTime) -> Result<Question, String> {
 }
 
 /// The forms of a moment, for errors.
-pub const MOMENT: &str = "a day, as 2026-11-29, or how long ago, as 7d or 12h";
+pub const MOMENT: &str = "a day, as 2026-11-29, an hour, as 2026-11-29T15:00Z, or how long ago, as 7d or 12h";
 
-/// Reads a moment as people write it: a day, or how long ago it was.
+/// Reads a moment as people write it: a day, an hour as statements name it, or how long ago it was.
 pub fn moment(text: &str, now: SystemTime) -> Option<SystemTime> {
     let day = |date: Date| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(date.0).ok()? * 86_400));
     let ago = || now.checked_sub(humantime::parse_duration(text).ok()?);
-    Date::parse(text).map_or_else(ago, day)
+    let minute = || humantime::parse_rfc3339(&format!("{}:00Z", text.strip_suffix('Z')?)).ok();
+    let time = || humantime::parse_rfc3339(text).ok().or_else(minute);
+    Date::parse(text).map_or_else(|| time().or_else(ago), day)
 }
 
 /// Reads which call is meant: by its own id, or by that of a response that was written here.
@@ -250,4 +252,28 @@ fn lifted(lifted: &[Hold], now: Instant) -> Value {
         value
     };
     json!({"lifted": lifted.iter().map(one).collect::<Vec<_>>()})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_written_as_statements_name_it_or_as_people_do() {
+        let (day, hour) = (1_795_910_400, 3_600);
+        let at = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        let now = at(day + 20 * hour).expect("a time");
+        for (text, expected) in [
+            ("2026-11-29", at(day)),
+            ("2026-11-29T15:00Z", at(day + 15 * hour)),
+            ("2026-11-29T15:30:00Z", at(day + 15 * hour + hour / 2)),
+            ("12h", at(day + 8 * hour)),
+            ("2026-11-29T15:00", None),
+            ("2026-13-29", None),
+            ("Z", None),
+            ("soon", None),
+        ] {
+            assert_eq!(moment(text, now), expected, "{text}");
+        }
+    }
 }

@@ -283,10 +283,10 @@ struct Ledger {
     /// failure or outcome.
     #[arg(long, default_value = "all", value_parser = by)]
     by: String,
-    /// Counts from this time on: a day (2026-11-29), or how long ago (7d).
+    /// Counts from this time on: a day (2026-11-29), an hour (2026-11-29T15:00Z), or how long ago (7d).
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
-    /// Counts until this time: a day, or how long ago.
+    /// Counts until this time: a day, an hour, or how long ago.
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
     /// The most lines to print.
@@ -360,7 +360,7 @@ struct Forgotten {
     /// All that have ended and carry this value of a tag.
     #[arg(long, value_name = "NAME=VALUE")]
     tag: Option<String>,
-    /// All that ended before: a day (2026-11-29), or how long ago (7d).
+    /// All that ended before: a day (2026-11-29), an hour (2026-11-29T15:00Z), or how long ago (7d).
     #[arg(long, value_name = "WHEN")]
     before: Option<String>,
 }
