@@ -303,6 +303,14 @@ impl Standin {
         self.drive(call, net);
     }
 
+    /// Wakes a call that waits for what has come back to the budget.
+    fn refilled(&mut self, net: &mut Net) {
+        let paid = |running: &Running| running.machine.unpaid().is_some_and(|spend| self.budget.allows(spend));
+        if let Some(call) = self.calls.iter().find(|(_, running)| paid(running)).map(|(call, _)| *call) {
+            self.wake(call, net);
+        }
+    }
+
     fn hedging(&self) -> Hedging {
         hedge::chosen(None, self.tuning.failover.hedging, self.priority)
     }
@@ -513,6 +521,7 @@ impl Gateway for Standin {
         self.calls.insert(call, Running { machine, live: Vec::new(), state, rng: None, alarm: 0, waits });
         self.queue_behind_others(call, net);
         self.drive(call, net);
+        self.refilled(net);
         self.look(net);
     }
 
@@ -553,6 +562,7 @@ impl Gateway for Standin {
                     running.machine.succeeded(live.number, &self.budget);
                     self.drive(live.call, net);
                 }
+                self.refilled(net);
             }
             End::Bad(class, wait) => {
                 let back = wait.map(|wait| net.now + wait);

@@ -27,9 +27,13 @@ use super::wait_state::WaitState;
 use super::work::AttemptAnswer;
 use crate::policy::explain::CallStep;
 use crate::policy::failover::{Failover, FailoverOptions, GiveUp, Step};
+use crate::policy::retry_budget::RetryKind;
 use crate::policy::routing::{Plan, RouteState, Sticky};
 use crate::wire::{Embedded, Ending};
-use crate::words::{AttemptRecord, Degraded, Embeddings, Error, FailureClass, Finished, Hedging, UnavailableTarget};
+use crate::words::consequence::Next;
+use crate::words::{
+    AttemptRecord, Degraded, Embeddings, Error, Failure, FailureClass, Finished, Hedging, Scope, UnavailableTarget,
+};
 
 /// A call with the router's first choice.
 pub(super) struct CallJob {
@@ -140,6 +144,14 @@ async fn wait_for_place(
     }
 }
 
+/// Waits until the retry budget allows this.
+async fn paid(shared: &Shared, unpaid: Option<RetryKind>) {
+    let Some(spend) = unpaid else { return std::future::pending().await };
+    while !shared.budget.allows(spend) {
+        shared.parking.notifier.refilled.notified().await;
+    }
+}
+
 impl Driver {
     async fn drive(&mut self, mut caller: CallerChannel) {
         if self.is_behind_others() {
@@ -170,6 +182,7 @@ impl Driver {
                         biased;
                         () = caller.closed() => return self.left(None),
                         event = next_event(&mut self.running) => self.handle_event(event),
+                        () = paid(&self.shared, self.machine.unpaid()) => self.listen(),
                         () = tokio::time::sleep_until(until.into()) => self.listen(),
                     }
                 }
@@ -183,6 +196,7 @@ impl Driver {
                         () = caller.closed() => return self.left(Some(queued)),
                         event = next_event(&mut self.running) => self.handle_event(event),
                         woken = queued.woken() => self.woken(woken),
+                        () = paid(&self.shared, self.machine.unpaid()) => self.listen(),
                         () = tokio::time::sleep_until(until.min(latest).into()) => self.listen(),
                     }
                 }
@@ -301,6 +315,18 @@ impl Driver {
     }
 
     async fn give_up(&mut self, why: GiveUp, caller: CallerChannel) {
+        // What the targets of a lower rung do not take, those may take that are out.
+        let is_final = |it: &Failure| it.scope == Scope::Request && it.class.consequences().next == Next::Reject;
+        let why = match why {
+            GiveUp::Rejected(failure) if self.is_degraded && !is_final(&failure) => GiveUp::Exhausted(None),
+            why => why,
+        };
+        let attempts = self.attempts();
+        if matches!(why, GiveUp::Exhausted(_) | GiveUp::Deadline)
+            && let Some(words) = self.own_answer(&caller, &attempts)
+        {
+            return caller.finish(words);
+        }
         // The provider's own answer, failed as it is, is more useful than an error of ours.
         let says_more = match &why {
             GiveUp::Exhausted(_) | GiveUp::Deadline => true,
@@ -322,12 +348,6 @@ impl Driver {
                 });
             }
             return self.finish(number, caller);
-        }
-        let attempts = self.attempts();
-        if matches!(why, GiveUp::Exhausted(_) | GiveUp::Deadline)
-            && let Some(words) = self.own_answer(&caller, &attempts)
-        {
-            return caller.finish(words);
         }
         let error = match why {
             GiveUp::Exhausted(_) if self.over.is_some() => self.over_budget(attempts),

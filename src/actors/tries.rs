@@ -57,6 +57,7 @@ impl Driver {
                     self.call_record.note(CallStep::Refused { target, gate: refusal.gate, wait });
                 }
                 self.machine.refused(refusal, &self.shared.budget, now());
+                self.shared.parking.notifier.refilled.notify_one();
             }
             Ok(permit) => {
                 if let Some(journal) = self.journal.take() {
@@ -197,7 +198,10 @@ impl Driver {
             AttemptEvent::Ended(number, ended) => {
                 self.running.iter_mut().filter(|running| running.number == number).for_each(RunningAttempt::close);
                 match &ended.record.end {
-                    AttemptEnd::Won => self.machine.succeeded(number, &self.shared.budget),
+                    AttemptEnd::Won => {
+                        self.machine.succeeded(number, &self.shared.budget);
+                        self.shared.parking.notifier.refilled.notify_one();
+                    }
                     AttemptEnd::Failed(failure) => {
                         self.running.retain(|running| running.number != number);
                         self.machine.failed(number, failure, ended.back, now(), &mut self.rng);

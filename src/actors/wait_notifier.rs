@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use ractor::ActorRef;
+use tokio::sync::Notify;
 
 use super::live_actor::LiveActor;
 
@@ -20,6 +21,8 @@ pub(crate) struct WaitNotifier {
     scheduler: LiveActor<CheckWaiting>,
     waiting: AtomicUsize,
     notified: AtomicBool,
+    /// Notified of what comes back to the retry budget: one call that waits for that hears of it.
+    pub(super) refilled: Notify,
 }
 
 impl WaitNotifier {

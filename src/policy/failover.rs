@@ -63,10 +63,8 @@ const WAIT_MIN: Duration = Duration::from_millis(1);
 const TRY_MIN: Duration = Duration::from_millis(25);
 /// No pause within an answer is late before this.
 const PAUSE_LATE_MIN: Duration = Duration::from_millis(300);
-/// After this time at the earliest a target is asked again beside a silent attempt that it or the budget refused …
+/// After this time at the earliest a target is asked again beside a silent attempt that it refused.
 const AGAIN_REFUSED: Duration = Duration::from_secs(1);
-/// … but soon enough for some more tries in the time that is left.
-const AGAIN_REFUSED_SHARE: u32 = 8;
 /// Callers watch a silence for about this long: a call that may take less does not do so before, if it has the time.
 const SILENCE_MIN: Duration = Duration::from_secs(10);
 /// The part of its time that a call leaves at least to targets that it takes rather than nothing; half of it to a text.
@@ -108,8 +106,10 @@ pub struct Failover {
     uncertain: Option<UntimedWait>,
     /// Whether no place comes in time, as was said since it had a turn.
     is_late_for_places: bool,
-    /// The target at which a queue has given it its turn.
+    /// The target at which a queue has given it its turn, where it waited for a place at one that is well.
     turn: Option<usize>,
+    /// What the budget refuses for a target that is due, while the call waits anyway.
+    unpaid: Option<RetryKind>,
     /// Whether something changed since the last plan, and how many plans led to nothing.
     stale: bool,
     plans: u32,
@@ -160,6 +160,7 @@ impl Failover {
             uncertain: None,
             is_late_for_places: false,
             turn: None,
+            unpaid: None,
             stale: true,
             plans: 0,
             patience: None,
@@ -476,9 +477,11 @@ impl Failover {
     }
 
     /// Reports that a target may have a place now that had none: the one at which a queue has given the call its turn,
-    /// or any. Where that had failed it is back.
+    /// or any. Where that had failed it is back. The turn of a call that waits for a place costs nothing; one that only
+    /// waits a moment for a target that is down pays for its second try, or dead targets would be asked more often than
+    /// there is a budget for.
     pub fn woken(&mut self, turn: Option<usize>, now: Instant) {
-        (self.stale, self.plans, self.turn) = (true, 0, turn);
+        (self.stale, self.plans, self.turn) = (true, 0, turn.filter(|_| self.queues()));
         self.is_late_for_places &= turn.is_none();
         for met in &mut self.targets {
             met.place(now);
@@ -495,8 +498,15 @@ impl Failover {
         self.back = self.back.into_iter().chain(back).min();
     }
 
+    /// Returns what the budget must allow for the call to go on before the time of its last step. Until then it waits
+    /// for that time or an event, and asks nothing.
+    pub fn unpaid(&self) -> Option<RetryKind> {
+        self.unpaid
+    }
+
     /// Returns the next step.
     pub fn next(&mut self, budget: &RetryBudget, now: Instant) -> Step {
+        self.unpaid = None;
         loop {
             if let Some(step) = self.said.pop_front() {
                 return step;
@@ -558,7 +568,10 @@ impl Failover {
             (true, false) => Reason::Full,
             (false, _) => Reason::Silence,
         };
-        while let Some((at, reason)) = self.due(now).filter(|(_, reason)| *reason <= most) {
+        // A call that waits anyway asks once the budget allows it.
+        let waits_anyway = (beside || self.queues()) && !self.hurried;
+        let is_paid = |price: Option<RetryKind>| !waits_anyway || price.is_none_or(|spend| budget.allows(spend));
+        while let Some((at, reason)) = self.due(now, |at, reason| reason <= most && is_paid(self.price(at, reason))) {
             // Meanwhile others may be back, or better.
             if self.stale && reason.is_late_try() && self.plans < PLANS_MAX {
                 return Some(Step::Plan);
@@ -566,26 +579,25 @@ impl Failover {
             if let Some(this) = self.ask(at, reason, budget, now) {
                 return Some(Step::Try(this));
             }
-            // A call that waits anyway asks once the budget allows it, or at the target's pace.
-            self.targets[at].state = if (beside || self.queues()) && !self.hurried {
-                let reason = if reason == Reason::Retry { Reason::Deferred } else { reason };
-                let left = self.deadline.saturating_duration_since(now);
-                TargetState::Waits { reason, from: now + AGAIN_REFUSED.min(left / AGAIN_REFUSED_SHARE) }
-            } else {
-                TargetState::Spent { own: reason == Reason::Shorter, back: None }
-            };
+            // Another call has just taken what there was.
+            if waits_anyway && !self.hurried {
+                break;
+            }
+            self.targets[at].state = TargetState::Spent { own: reason == Reason::Shorter, back: None };
         }
+        let unpaid = self.due(now, |_, reason| waits_anyway && reason <= most);
+        self.unpaid = unpaid.and_then(|(at, reason)| self.price(at, reason));
         (self.stale && self.plans < PLANS_MAX).then_some(Step::Plan)
     }
 
-    /// Returns the target that is due, and for what reason: of those with the best reason one that has failed least
-    /// often, and of these the first as they are planned.
-    fn due(&self, now: Instant) -> Option<(usize, Reason)> {
+    /// Returns the target that is due, and for what reason, of some: of those with the best reason one that has failed
+    /// least often, and of these the first as they are planned.
+    fn due(&self, now: Instant, may: impl Fn(usize, Reason) -> bool) -> Option<(usize, Reason)> {
         let due = self.targets.iter().enumerate().filter_map(|(at, met)| match met.state {
-            TargetState::Waits { reason, from } if from <= now => Some((at, reason)),
+            TargetState::Waits { reason, from } if from <= now && may(at, reason) => Some((at, reason)),
             _ => None,
         });
-        due.min_by_key(|&(at, reason)| (reason, self.targets[at].failures()))
+        due.min_by_key(|&(at, reason)| (reason.turn(), self.targets[at].failures()))
     }
 
     /// Asks a target, if time and budget allow.

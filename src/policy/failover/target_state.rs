@@ -8,7 +8,7 @@ use crate::policy::retry_budget::RetryKind;
 use crate::policy::snapshot::{Gate, Refusal};
 use crate::policy::time_left::reached;
 
-/// Why a target is asked, in the order in which those that are due go.
+/// Why a target is asked, in the order in which those that are due go; second tries go in turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Reason {
     /// Its pooled connection broke before any response: it is asked again, free, and not counted as an attempt.
@@ -41,6 +41,12 @@ impl Reason {
     /// Tells whether it is a look whether a target answers again.
     pub(super) const fn is_look(self) -> bool {
         matches!(self, Self::Look | Self::Silence | Self::Beside)
+    }
+
+    /// Returns the place of those that are due for this reason: a target that was asked to wait is tried again as any
+    /// other that has failed.
+    pub(super) const fn turn(self) -> Self {
+        if self.is_late_try() { Self::Pause } else { self }
     }
 
     /// Tells whether its target failed in a way that may pass, and is tried again.

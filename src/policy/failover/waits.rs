@@ -35,14 +35,18 @@ impl Failover {
             let since = *self.waits_since.get_or_insert(now);
             (*self.patience.get_or_insert(now + most), now.saturating_duration_since(since))
         };
-        // No call waits for a try that the budget would refuse, unless it waits anyway.
+        // No call waits for a try that the budget would refuse, unless it waits anyway. What is due and was not asked
+        // waits for that budget, and not for a time.
         let again = beside || queues || budget.allows(RetryKind::SameTarget);
+        let is_ahead = |from: Instant| from > now && from + TRY_MIN <= self.deadline;
         let waiting = self.targets.iter().filter(|met| again && (!queues || met.access != Access::Out)).filter_map(
             |met| match met.state {
                 TargetState::Waits { reason: Reason::Full, .. } => None,
-                TargetState::Waits { reason: Reason::Deferred, from } => Some(from).filter(|&from| from <= patience),
+                TargetState::Waits { reason: Reason::Deferred, from } => {
+                    Some(from).filter(|&from| from > now && from <= patience)
+                }
                 TargetState::Waits { reason: Reason::Silence, .. } if self.looks() => None,
-                TargetState::Waits { from, .. } => Some(from).filter(|&from| from + TRY_MIN <= self.deadline),
+                TargetState::Waits { from, .. } => Some(from).filter(|&from| is_ahead(from)),
                 _ => None,
             },
         );
