@@ -26,7 +26,6 @@ impl Driver {
     /// Goes on with a call that has nothing left to try.
     pub(super) async fn exhausted(&mut self, back: Option<Instant>, caller: &mut CallerChannel) -> WaitOutcome {
         self.waits.grant = None;
-        let has_failed_answer = self.has_failed_answer();
         let mut rest = WaitOutcome::RouteChanged;
         while let WaitOutcome::RouteChanged = rest {
             rest = match self.on_exhausted {
@@ -34,7 +33,6 @@ impl Driver {
                 // Money comes back with the calendar, and not with a target.
                 OnExhausted::Wait if self.over.is_some() => WaitOutcome::GiveUp,
                 OnExhausted::Wait => self.park(back, caller).await,
-                OnExhausted::Degrade if has_failed_answer => WaitOutcome::GiveUp,
                 OnExhausted::Degrade => self.step_down(),
             };
         }
@@ -47,19 +45,14 @@ impl Driver {
     /// Takes less for a call whose targets all say nothing, where a rung has something. What is in flight may still win
     /// beside targets that are kept for this.
     pub(super) fn silent(&mut self, caller: &CallerChannel) {
-        let has_failed_answer = self.has_failed_answer();
-        if !has_failed_answer && !matches!(self.step_down(), WaitOutcome::GiveUp) {
+        if !matches!(self.step_down(), WaitOutcome::GiveUp) {
             return;
         }
+        // What its provider itself calls a failure is passed on where no rung has anything.
+        let has_failed_answer = self.ended.iter().any(|ended| ended.answer.is_some());
         if has_failed_answer || self.own_answer_left(caller).is_some() {
             self.machine.end_silent(now());
         }
-    }
-
-    /// Tells whether it has an answer that its provider itself calls a failure: rather than to take less, that is
-    /// passed on unchanged.
-    fn has_failed_answer(&self) -> bool {
-        self.ended.iter().any(|ended| ended.answer.is_some())
     }
 
     /// Asks the targets of the next rung that is made of some, unless a rung before it has an answer.

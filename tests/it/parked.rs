@@ -541,6 +541,31 @@ async fn rungs_are_stepped_down_in_the_order_that_the_route_names() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_lower_rungs_target_does_not_take_is_no_end_of_the_call() {
+    let declined = || {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("content-type", http::HeaderValue::from_static("application/json"));
+        Fault::Reply { status: 422, headers, body: r#"{"error":{"message":"unprocessable","code":"x"}}"#.to_owned() }
+    };
+    for (fault, class) in [(declined(), "declined"), (Fault::Error(ProviderError::ContextTooLong), "context_too_long")]
+    {
+        let attempts = format!("a/m unauthorised, b/m {class}");
+        let world = degrading(vec![RungConfig::Targets, text("Nobody.")]).await;
+        world.providers[0].always(Fault::Error(ProviderError::Unauthorised));
+        world.providers[1].always(fault.clone());
+        let reply = world.runtime.chat(ask("hello")).await.expect("a text is there");
+        assert_eq!((reply.text.as_str(), reply.finished.degraded), ("Nobody.", Some(Degraded::Text)));
+        assert_eq!(path(&reply.finished.attempts), attempts);
+        // Nor is it the request's fault: who is out may take it.
+        let world = degrading(vec![RungConfig::Targets]).await;
+        world.providers[0].always(Fault::Error(ProviderError::Unauthorised));
+        world.providers[1].always(fault);
+        let error = world.runtime.chat(ask("hello")).await.expect_err("nobody answers");
+        assert_eq!((error.name(), path(error.attempts())), ("exhausted", attempts));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_text_comes_also_at_the_deadline_and_never_after_content() {
     let world = degrading(vec![text("Later.")]).await;
     world.providers[0].always(Fault::Hang);

@@ -1,7 +1,8 @@
 //! Whole answers that their provider itself calls failures.
 
 use serde_json::json;
-use standin::RouteConfig;
+use standin::config::RungConfig;
+use standin::{OnExhausted, RouteConfig};
 
 use super::http::{Caller, Exchange, events};
 use super::upstream::Bytes;
@@ -74,6 +75,25 @@ async fn a_call_that_its_provider_calls_failed_is_asked_once_more_and_then_passe
             let reply = pair.ask(streams, &[]).await;
             let text = if streams { caller.streamed(&reply.body) } else { caller.text(&reply.json()) };
             assert_eq!((reply.status, text.as_str()), (200, "from the second"), "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn rather_than_pass_on_what_its_provider_calls_failed_a_call_that_takes_less_takes_that() {
+    let degrades = |settings: &mut standin::sidecar::Settings| {
+        let mut route = RouteConfig::new(["first/m"]);
+        route.failover.on_exhausted = Some(OnExhausted::Degrade);
+        route.degrade = vec![RungConfig::Text("Nobody.".to_owned())];
+        settings.runtime.routes.insert("r".to_owned(), route);
+    };
+    for (caller, whole, streamed) in flawed() {
+        for (streams, body) in [(false, &whole), (true, &streamed)] {
+            let scene = scene_with(caller, degrades).await;
+            scene.first.answers(Bytes { body: body.clone(), piece: 10_000, cut: false, stream: streams });
+            let reply = scene.ask(streams, &[]).await;
+            let text = if streams { caller.streamed(&reply.body) } else { caller.text(&reply.json()) };
+            assert_eq!((reply.status, text.as_str()), (200, "Nobody."), "{caller:?}: {body}");
         }
     }
 }
