@@ -117,6 +117,9 @@ impl Driver {
         let Some(route) = table.layout.routes.get(&self.asked.route.name).cloned() else { return };
         let moved = self.asked.moved(table, route);
         let old = std::mem::replace(&mut self.asked, moved).table;
+        // Windows may be others now: whether its length is all that is in the way is seen anew.
+        let pinned = self.shared.pinned(&self.asked.route.name);
+        self.asked.first_plan(pinned, None, &mut self.state.clone(), &mut self.rng.clone());
         self.plan = None;
         self.sticky = None;
         self.probe = None;

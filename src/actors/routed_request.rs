@@ -46,8 +46,8 @@ impl RoutedRequest {
     /// Returns the same by another table. What its call has added to its needs stays.
     pub(super) fn moved(&mut self, table: Arc<Table>, route: Arc<RouteSpec>) -> Self {
         let moved = Self::new(self.work.clone(), table, route);
-        let Needs { priority, rule, price_max, deadline, is_length_doubted, .. } = self.needs;
-        let needs = Needs { priority, rule, price_max, deadline, is_length_doubted, ..moved.needs };
+        let Needs { priority, rule, price_max, deadline, .. } = self.needs;
+        let needs = Needs { priority, rule, price_max, deadline, ..moved.needs };
         Self { needs, key: self.key.take(), ..moved }
     }
 

@@ -4,8 +4,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use standin::routing::OverWindow;
 use standin::routing::SkipReason;
+use standin::routing::{OverWindow, Strategy};
 use standin::testing::{Answer, Answers, Crash, Fault, ProviderError, Script, Scripted, crash};
 use standin::{
     AssistantPart, ChatRequest, Error, FailureClass, Message, ModelConfig, Note, ProviderConfig, Reply, RouteConfig,
@@ -69,6 +69,27 @@ async fn each_target_learns_how_it_counts_and_keeps_that_when_it_restarts_or_its
     config.providers.get_mut("a").expect("a").base_url = Some("https://elsewhere.test/v1".into());
     world.runtime.reconfigure(config).await.expect("a good configuration");
     assert!(!fits(&world.runtime, "a/m", request()).await, "somebody else counts as they will");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whether_a_length_is_doubted_is_seen_anew_after_a_reload() {
+    // None has room; the one with a hundred may have it after all.
+    let mut world = windows(OverWindow::Skip, &[Some(100), Some(80), Some(80)]).await;
+    let route = world.config.routes.get_mut("smart").expect("smart");
+    route.options.strategy = Strategy::Priority;
+    world.runtime.reconfigure(world.config.clone()).await.expect("a good configuration");
+    world.providers[0].next(1, Fault::Hang);
+    let runtime = world.runtime.clone();
+    let call = tokio::spawn(async move { runtime.chat(ask(&"word ".repeat(104))).await });
+    settle().await;
+    assert_eq!(world.providers[0].received(), 1);
+    for (name, tokens) in [("b", 100), ("c", 1_000)] {
+        let model = world.config.providers.get_mut(name).expect("there").models.get_mut("m").expect("m");
+        model.context_tokens_max = Some(tokens);
+    }
+    world.runtime.reconfigure(world.config.clone()).await.expect("a good configuration");
+    let reply = call.await.expect("no panic").expect("an answer");
+    assert_eq!(path(&reply.finished.attempts), "a/m hedge_lost, c/m won", "one has room for certain now");
 }
 
 #[tokio::test(start_paused = true)]
