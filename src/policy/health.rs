@@ -41,6 +41,9 @@ const REPLY_MAX: (Duration, Duration) = (Duration::from_secs(180), Duration::fro
 const REPLY_P99_MAX: u32 = 3;
 /// The weight of a silence that may have been a slow answer, where nothing is known of how long one takes.
 const DOUBT: f64 = 0.5;
+/// The weight of a silence of a target that never said a word while another one, asked later, was quicker. It is rather
+/// dead than worse: as evidence that it always fails this is 1.4 failures, of which two open a breaker.
+const NEVER_HEARD: f64 = 1.5;
 /// Silence of a probe counts from this part of the usual time on.
 const PROBE_SILENCE: u32 = 2;
 /// No median is believed to be longer: it is what the histogram holds.
@@ -165,7 +168,7 @@ pub enum Outcome {
     },
     /// It was no longer wanted.
     Cancelled(CancelReason),
-    /// It panicked or was killed.
+    /// It panicked or was killed, or the runtime stopped.
     Crashed,
     /// A permit was granted and nothing was ever sent.
     Unused,
@@ -545,10 +548,13 @@ impl TargetHealth {
         let pace = self.pace(attempt.prompt_tokens, attempt.whole, attempt.output_max, now);
         let tempo = self.tempo(attempt.whole);
         if tempo.baseline.is_exceeded(plain) {
-            if is_slow && !is_failure && pace.measured {
-                // A lower bound; to drop it would let the percentiles drift down. Where it counts as a failure it would
-                // let them drift up, and with them the time that a silence is tolerated. So would it where nothing says
-                // yet which silence is a failure: a few hangs would be taken for what is usual.
+            // Where recent times do not say which silence is a failure, those of better days do: only answers move them.
+            let usual = tempo.baseline.latency();
+            let may_be_slow = pace.measured || (!usual.is_assumed() && !reached(plain, usual.p99 * 2));
+            if is_slow && !is_failure && may_be_slow {
+                // A lower bound; to drop it would let the percentiles drift down, and a target that is only silent
+                // would look as quick as ever. Where it counts as a failure it would let them drift up, and with them
+                // the time that a silence is tolerated; so would a few hangs before it is known which these are.
                 tempo.window.record(plain, now);
                 tempo.mean.record(plain, false, now);
             }
@@ -611,7 +617,7 @@ impl TargetHealth {
             Silence::Cancelled(CancelReason::Left) if lasted(late) => 1.0,
             // It never said anything, and in less time than it had another target was asked and has answered. For calls
             // that can wait no longer the guess says nothing.
-            Silence::Cancelled(CancelReason::Overtaken) if self.heard.is_none() => DOUBT,
+            Silence::Cancelled(CancelReason::Overtaken) if self.heard.is_none() => NEVER_HEARD,
             // It never said anything, and its caller left, or another target answered meanwhile.
             Silence::Cancelled(CancelReason::Left | CancelReason::Lost) if self.heard.is_none() => {
                 counts(lasted(pace.first.min(late)), DOUBT)

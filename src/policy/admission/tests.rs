@@ -1664,3 +1664,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_target_that_never_said_a_word_is_left_after_two_calls_that_others_answered() {
+    let mut bench = Bench::new(1, 1);
+    let overtaken = |bench: &mut Bench| {
+        bench.now += SECOND;
+        let ticket = bench.admit(0).unwrap();
+        bench.now += SECOND * 4;
+        bench.report(&ticket, Report::Ended(Outcome::Cancelled(CancelReason::Overtaken)));
+    };
+    overtaken(&mut bench);
+    assert_eq!(bench.health(0).breaker, BreakerState::Closed, "one may be a slow start");
+    overtaken(&mut bench);
+    assert!(matches!(bench.health(0).breaker, BreakerState::Open { .. }), "{:?}", bench.health(0));
+    // Content refutes what was a guess.
+    let slow = bench.last_resort(0).unwrap();
+    bench.now += SECOND * 6;
+    bench.report(&slow, Report::Content { after: SECOND * 6 });
+    assert_eq!(bench.health(0).breaker, BreakerState::Closed);
+}

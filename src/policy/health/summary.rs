@@ -43,12 +43,13 @@ impl AttemptSummary {
         let is_unused = !self.begun && (class.is_unwanted() || class == FailureClass::Crashed);
         match waste {
             _ if is_unused => Outcome::Unused,
-            Waste::Abandoned | Waste::Cancelled | Waste::Stopped => Outcome::Cancelled(CancelReason::Left),
+            Waste::Abandoned | Waste::Cancelled => Outcome::Cancelled(CancelReason::Left),
             Waste::CallEnded => Outcome::Cancelled(CancelReason::Ended),
             Waste::SlowerOfTwo if self.overtaken => Outcome::Cancelled(CancelReason::Overtaken),
             Waste::SlowerOfTwo => Outcome::Cancelled(CancelReason::Lost),
-            // What is ours and not of the configuration says nothing of the target.
+            // What is ours and not of the configuration says nothing of the target, and neither does our own stop.
             Waste::Failed if owner == FaultOwner::Ours && hold.is_none() => Outcome::Crashed,
+            Waste::Stopped => Outcome::Crashed,
             Waste::CutOff if class == FailureClass::Cut && self.blocked >= BLOCKED_NO_FAULT => {
                 Outcome::Cancelled(CancelReason::Ended)
             }

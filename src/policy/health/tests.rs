@@ -405,6 +405,26 @@ fn a_hedges_loser_is_a_latency_at_its_age_where_latencies_are_measured() {
 }
 
 #[test]
+fn what_hides_its_silence_behind_hedges_is_slow_by_its_usual_times_and_no_hang_moves_these() {
+    let mut bench = Bench::new();
+    (0..28).for_each(|_| bench.answer(SECOND));
+    assert!(!bench.health.pace(0, false, None, bench.now).measured);
+    let before = bench.health.ttft(bench.now).mean;
+    assert_eq!(silence(&mut bench, MS(3_700), LOST), 0.0);
+    assert_eq!(bench.samples(), 29);
+    (0..3).for_each(|_| assert_eq!(silence(&mut bench, MS(3_700), LOST), 0.0));
+    assert!(bench.health.ttft(bench.now).mean > before + MS(200));
+    // What lasts twice as long as almost all answers may be a hang, however long such waits were lately.
+    let mut bench = Bench::new();
+    (0..20).for_each(|_| bench.answer(SECOND));
+    for _ in 0..50 {
+        let samples = bench.samples();
+        silence(&mut bench, MS(9_000), LOST);
+        assert_eq!(bench.samples(), samples);
+    }
+}
+
+#[test]
 fn hangs_teach_no_time_before_the_usual_ones_are_measured() {
     const OVERTAKEN: Report = Report::Ended(Outcome::Cancelled(CancelReason::Overtaken));
     for end in [LOST, OVERTAKEN, LEFT] {
@@ -873,7 +893,6 @@ fn what_an_end_means_follows_from_how_the_attempt_went() {
     for (class, why) in [
         (C::CallerLeft, CancelReason::Left),
         (C::Cancelled, CancelReason::Left),
-        (C::Stopped, CancelReason::Left),
         (C::CallEnded, CancelReason::Ended),
         (C::HedgeLost, CancelReason::Lost),
     ] {
@@ -882,8 +901,8 @@ fn what_an_end_means_follows_from_how_the_attempt_went() {
     let overtaken = AttemptSummary { overtaken: true, ..summary };
     assert_eq!(failed(overtaken, C::HedgeLost), Outcome::Cancelled(CancelReason::Overtaken));
     assert_eq!(failed(overtaken, C::CallEnded), Outcome::Cancelled(CancelReason::Ended), "others say why themselves");
-    for class in [C::Crashed, C::LocalShortage] {
-        assert_eq!(failed(summary, class), Outcome::Crashed, "{class:?}");
+    for class in [C::Crashed, C::LocalShortage, C::Stopped] {
+        assert_eq!(failed(summary, class), Outcome::Crashed, "it is ours: {class:?}");
     }
     // A reader that held the stream up for long may be why it was cut.
     let blocked = |blocked| AttemptSummary { blocked, ..summary };
@@ -950,7 +969,7 @@ fn times_that_were_forgotten_are_known_and_not_measured() {
 fn a_target_that_never_said_a_word_is_blamed_by_whoever_outlived_it_however_short_that_was() {
     const OVERTAKEN: Report = Report::Ended(Outcome::Cancelled(CancelReason::Overtaken));
     let mut bench = Bench::new();
-    assert_eq!((silence(&mut bench, MS(200), OVERTAKEN), silence(&mut bench, MS(200), LOST)), (0.5, 0.0));
+    assert_eq!((silence(&mut bench, MS(200), OVERTAKEN), silence(&mut bench, MS(200), LOST)), (1.5, 0.0));
     assert_eq!(silence(&mut bench, MS(200), ENDED), 0.0, "where nobody answered, deadlines may be too short for all");
     bench.answer(SECOND);
     assert_eq!(silence(&mut bench, MS(200), OVERTAKEN), 0.0, "it has answered");
