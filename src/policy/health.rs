@@ -225,6 +225,15 @@ pub struct ReportContext {
     pub closed: bool,
     /// Whether the local network is down: then no connect failure is the provider's.
     pub offline: bool,
+    /// Whether fewer at once are answered than were in flight with it: then an overload is about that number.
+    pub crowded: bool,
+}
+
+impl ReportContext {
+    /// Returns how often a failure of this class counts, silences apart.
+    pub fn weight(&self, class: FailureClass) -> f64 {
+        if class == FailureClass::Overloaded && self.crowded { 0.0 } else { class.consequences().weight }
+    }
 }
 
 /// The evidence of a report.
@@ -696,7 +705,10 @@ impl TargetHealth {
         now: Instant,
     ) -> (Evidence, f64) {
         let silent = class == FailureClass::NoFirstToken;
-        let weight = if silent { self.silence(attempt, Silence::GivenUp, now) } else { class.consequences().weight };
+        let weight = match class {
+            FailureClass::NoFirstToken => self.silence(attempt, Silence::GivenUp, now),
+            class => attempt.weight(class),
+        };
         if silent {
             self.answered(true, now);
         }
