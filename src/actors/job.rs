@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn thoughts_that_are_held_back_take_memory_until_they_are_told() {
         let mut unseen = Unseen::default();
-        let proof = Piece::Proof(Proof::new(Dialect::Anthropic, "p".repeat(50)));
+        let proof = Piece::Proof(Proof::new(Dialect::AnthropicMessages, "p".repeat(50)));
         for thought in [Piece::Reasoning("t".repeat(100)), proof] {
             assert_eq!(unseen.take(thought), None);
         }

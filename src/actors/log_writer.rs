@@ -212,8 +212,7 @@ async fn find(shared: &Arc<Shared>, request: Arc<ChatRequest>, form: Form, own: 
 fn take_up(shared: &Arc<Shared>, call: KeptCall, file: u64) -> LogShare {
     let KeptCall { id, begun_at, request, durable, is_whole, items, ended_at, sent: _ } = call;
     let has_ended = items.last().is_some_and(is_last);
-    let FoundCall { hold, is_new } =
-        shared.registry.put(CallLog::restored(id, begun_at, request, items), ended_at);
+    let FoundCall { hold, is_new } = shared.registry.put(CallLog::restored(id, begun_at, request, items), ended_at);
     if !is_new {
         return hold;
     }
