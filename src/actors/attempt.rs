@@ -7,14 +7,13 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use ractor::{ActorCell, SpawnErr};
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
 use super::clock::{now, wall};
 use super::job::AttemptJob;
 use super::prompt::FittedPrompt;
-use super::task;
+use super::task::{TaskKind, Tasks};
 use super::to_provider::ProviderMessage;
 use super::watchdog::Watchdog;
 use super::work::{AttemptAnswer, Work};
@@ -33,18 +32,11 @@ const ERROR_BODY_WAIT: Duration = Duration::from_millis(500);
 /// How long a body may go on after its terminal marker before its connection is given up.
 const REST_MAX: Duration = Duration::from_millis(100);
 
-/// The kind of task that an attempt is.
-pub(crate) enum Attempt {}
-
-/// Starts a try under its provider's supervisor. `wanted` resolves when the call no longer waits for the answer: with
-/// the class of the attempt's end, or without one if the call itself is gone.
-pub(super) async fn start(
-    job: Box<AttemptJob>,
-    wanted: oneshot::Receiver<FailureClass>,
-    supervisor: ActorCell,
-) -> Result<(), SpawnErr> {
+/// Starts a try under its provider's supervisor; if that has ended, the try is dropped. `wanted` resolves when the call
+/// no longer waits for the answer: with the class of the attempt's end, or without one if the call itself is gone.
+pub(super) fn start(job: Box<AttemptJob>, wanted: oneshot::Receiver<FailureClass>, tasks: &Tasks) {
     let span = job.span.clone();
-    task::run::<Attempt>(Box::pin(run(job, wanted).instrument(span)), supervisor).await
+    tasks.run(TaskKind::Attempt, Box::pin(run(job, wanted).instrument(span)));
 }
 
 async fn run(mut job: Box<AttemptJob>, wanted: oneshot::Receiver<FailureClass>) {

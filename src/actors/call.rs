@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use ractor::{ActorCell, SpawnErr};
 use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 use tracing::Instrument;
 
@@ -21,7 +20,7 @@ use super::parking::{QueueTicket, WakeReason};
 use super::running::next_event;
 use super::shared::Shared;
 use super::stream::StreamMessage;
-use super::task;
+use super::task::{TaskKind, Tasks};
 use super::to_router::RouterCommand;
 use super::wait_state::WaitState;
 use super::work::AttemptAnswer;
@@ -45,13 +44,10 @@ pub(super) struct CallJob {
     pub(super) rng: SeededRng,
 }
 
-/// The kind of task that a call is.
-enum Call {}
-
-/// Starts a call under the supervisor of all calls.
-pub(super) async fn start(job: Box<CallJob>, shared: Arc<Shared>, calls: ActorCell) -> Result<(), SpawnErr> {
+/// Starts a call under the supervisor of all calls. If that has ended the call is dropped.
+pub(super) fn start(job: Box<CallJob>, shared: Arc<Shared>, calls: &Tasks) {
     let span = job.accepted.span.clone();
-    task::run::<Call>(Box::pin(run(job, shared).instrument(span)), calls).await
+    calls.run(TaskKind::Call, Box::pin(run(job, shared).instrument(span)));
 }
 
 async fn run(job: Box<CallJob>, shared: Arc<Shared>) {

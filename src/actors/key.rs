@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::clock::now;
 use super::slot::Slot;
-use super::task;
+use super::task::TaskKind;
 use crate::source::{IssuedKey, KeySource};
 use crate::spec::KeySpec;
 use crate::words::{Failure, FailureClass, Secret};
@@ -95,7 +95,7 @@ impl Key {
                 SecretState::Fresh(secret) => Ok(Some(secret)),
                 SecretState::RenewalDue(secret) => {
                     // Whether the reading could begin matters only once the old key has expired.
-                    let _ = self.begin(slot).await;
+                    let _ = self.begin(slot);
                     Ok(Some(secret))
                 }
                 SecretState::Missing => self.read(slot).await.map(Some),
@@ -125,7 +125,7 @@ impl Key {
         }
         let ended = watched.borrow().ended;
         for _ in 0..KILLED_MAX {
-            self.begin(slot).await?;
+            self.begin(slot)?;
             // The cell is ours, so its sender lives.
             let Ok(state) = watched.wait_for(|state| !state.reading).await else { break };
             match (&state.failed, &state.held) {
@@ -144,14 +144,15 @@ impl Key {
     }
 
     /// Begins to read, unless a reading runs.
-    async fn begin(&self, slot: &Slot) -> Result<(), Failure> {
+    fn begin(&self, slot: &Slot) -> Result<(), Failure> {
         let claimed = self.cell.0.send_if_modified(|state| !std::mem::replace(&mut state.reading, true));
         if !claimed {
             return Ok(());
         }
         let claim = ReadClaim(self.cell.clone());
         let supervisor = slot.supervisor().ok_or_else(cut_off)?;
-        task::run::<Reading>(Box::pin(reading(self.clone(), claim)), supervisor).await.map_err(|_| cut_off())
+        supervisor.tasks.run(TaskKind::Reading, Box::pin(reading(self.clone(), claim)));
+        Ok(())
     }
 
     /// Returns the state for a secret that was requested at that time.
@@ -234,9 +235,7 @@ impl Drop for ReadClaim {
     }
 }
 
-/// The kind of task that reads a key's source once.
-enum Reading {}
-
+/// Reads a key's source once.
 async fn reading(key: Key, claim: ReadClaim) {
     let Some(source) = &key.spec.source else { return };
     let asked = now();

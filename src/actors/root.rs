@@ -27,7 +27,7 @@ use super::shared::Shared;
 use super::slot::ProviderStatus;
 use super::supervisor::Supervisor;
 use super::table::{Provider, Table, Target};
-use super::task::{NoMessage, died};
+use super::task::{NoMessage, OwnTasks, TaskSupervisor, died};
 use super::to_provider::ProviderMessage;
 use super::to_root::{Child, RootMessage};
 use super::to_router::RouterCommand;
@@ -182,9 +182,12 @@ impl State {
         let (shared, root) = (self.shared.clone(), myself.get_cell());
         let cell = match &child {
             Child::Calls => {
-                let (calls, _) = Actor::spawn_linked(None, Calls, (), root).await?;
-                *lock(&shared.calls) = Some(calls.get_cell());
-                calls.get_cell()
+                let own = OwnTasks::new(&shared.tasks);
+                let tasks = own.shared().clone();
+                let (calls, _) = Actor::spawn_linked(None, Calls, own, root).await?;
+                let actor = calls.get_cell();
+                *lock(&shared.calls) = Some(TaskSupervisor { actor: actor.clone(), tasks });
+                actor
             }
             Child::Front => {
                 let (front, _) = Actor::spawn_linked(None, Front, shared.clone(), root).await?;
@@ -291,7 +294,7 @@ impl State {
         for gone in old.providers.iter().filter(|gone| !stays.contains(&Arc::as_ptr(gone))) {
             gone.slot.down(ProviderStatus::Retired);
             if let Some(supervisor) = gone.slot.supervisor() {
-                let _ = supervisor.send_message(SupervisorMessage::Retire);
+                let _ = supervisor.actor.send_message(SupervisorMessage::Retire);
             }
         }
     }
@@ -379,28 +382,22 @@ impl State {
 }
 
 /// The supervisor under which calls live. A call that crashes has sent its error by being dropped: nothing is left to
-/// do.
+/// do, and so it only holds them.
 pub(crate) struct Calls;
 
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]
 impl Actor for Calls {
     type Msg = NoMessage<Self>;
-    type State = ();
-    type Arguments = ();
+    type State = OwnTasks;
+    type Arguments = OwnTasks;
 
-    async fn pre_start(&self, _: ActorRef<NoMessage<Self>>, (): ()) -> Result<(), ActorProcessingErr> {
-        Ok(())
+    async fn pre_start(&self, _: ActorRef<NoMessage<Self>>, calls: OwnTasks) -> Result<OwnTasks, ActorProcessingErr> {
+        Ok(calls)
     }
 
-    async fn handle_supervisor_evt(
-        &self,
-        _: ActorRef<NoMessage<Self>>,
-        event: SupervisionEvent,
-        (): &mut (),
-    ) -> Result<(), ActorProcessingErr> {
-        if let SupervisionEvent::ActorFailed(_, error) = event {
-            tracing::error!(%error, "a call crashed");
-        }
+    async fn post_stop(&self, _: ActorRef<NoMessage<Self>>, calls: &mut OwnTasks) -> Result<(), ActorProcessingErr> {
+        // Its state goes to its own supervisor, and may lie there for a while.
+        calls.close();
         Ok(())
     }
 }

@@ -56,7 +56,7 @@ impl Actor for Router {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            RouterCommand::Start(accepted) => state.start(*accepted).await,
+            RouterCommand::Start(accepted) => state.start(*accepted),
             RouterCommand::Explain(request, port) => {
                 let _ = port.send(state.explain(*request));
             }
@@ -90,7 +90,7 @@ impl Actor for Router {
 }
 
 impl State {
-    async fn start(&mut self, mut accepted: Accepted) {
+    fn start(&mut self, mut accepted: Accepted) {
         let now = now();
         let sticky = accepted.asked.work.session().and_then(|session| self.sessions.get(session, now));
         let memory = self.routes.entry(accepted.asked.route.name.clone()).or_default();
@@ -114,7 +114,7 @@ impl State {
         let rng = SeededRng::from_rng(&mut self.rng);
         let job = Box::new(CallJob { accepted, call_record, plan, state, sticky, rng });
         // If the call cannot be started it is dropped, and its answer sends `Unavailable`.
-        let _ = call::start(job, self.shared.clone(), calls).await;
+        call::start(job, self.shared.clone(), &calls.tasks);
     }
 
     /// Plans on copies, so that nothing is drawn or advanced.

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering:
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ractor::ActorCell;
 use tokio::sync::{Semaphore, broadcast, watch};
 
 use super::accepted::InFlightGuard;
@@ -24,6 +23,7 @@ use super::recorder::{CallLogger, Recorder};
 use super::sink::{AddedObserver, Sink};
 use super::stale::StaleAnswers;
 use super::table::Table;
+use super::task::{TaskCounts, TaskSupervisor};
 use super::to_front::RouterMessage;
 use super::to_root::RootMessage;
 use super::to_router::RouterCommand;
@@ -43,7 +43,9 @@ pub(crate) struct Shared {
     pub(crate) front: LiveActor<RouterMessage>,
     pub(crate) router: LiveActor<RouterCommand>,
     /// The supervisor under which calls live.
-    pub(crate) calls: Mutex<Option<ActorCell>>,
+    pub(crate) calls: Mutex<Option<TaskSupervisor>>,
+    /// How many calls, attempts and readings there are.
+    pub(crate) tasks: Arc<TaskCounts>,
     pub(crate) budget: Arc<RetryBudget>,
     pub(crate) events: broadcast::Sender<Event>,
     /// A place for each call in flight.
@@ -117,6 +119,7 @@ impl Shared {
             front: LiveActor::default(),
             router: LiveActor::default(),
             calls: Mutex::default(),
+            tasks: Arc::default(),
             budget: Arc::default(),
             events: broadcast::Sender::new(EVENTS_MAX),
             places: Arc::new(Semaphore::new(limits.calls_max)),
@@ -255,7 +258,7 @@ impl Shared {
         if pins.is_empty() { None } else { pins.get(route).cloned() }
     }
 
-    pub(crate) fn calls(&self) -> Option<ActorCell> {
+    pub(crate) fn calls(&self) -> Option<TaskSupervisor> {
         lock(&self.calls).clone()
     }
 

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
-use ractor::{ActorCell, ActorRef};
+use ractor::ActorRef;
 
 use super::clock::now;
 use super::live_actor::LiveActor;
 use super::permit::PermitIssuer;
+use super::task::TaskSupervisor;
 use super::to_provider::ProviderMessage;
 use super::wait_notifier::WaitNotifier;
 use crate::policy::admission::{Admission, Report, Ticket};
@@ -75,7 +76,7 @@ pub(crate) struct Slot {
     /// The provider's actor.
     pub(crate) provider: LiveActor<ProviderMessage>,
     /// Its supervisor, under which attempts live.
-    pub(crate) supervisor: RwLock<Option<ActorCell>>,
+    pub(crate) supervisor: RwLock<Option<TaskSupervisor>>,
     /// The way out; a new one at each start of the provider.
     pub(crate) transport: RwLock<Option<Arc<dyn Transport>>>,
     /// Health of its targets, as last published.
@@ -270,7 +271,7 @@ impl Slot {
         read_lock(&self.transport).clone()
     }
 
-    pub(crate) fn supervisor(&self) -> Option<ActorCell> {
+    pub(crate) fn supervisor(&self) -> Option<TaskSupervisor> {
         read_lock(&self.supervisor).clone()
     }
 }

@@ -18,7 +18,7 @@ use super::provider::{Arguments, Provider};
 use super::shared::Shared;
 use super::slot::ProviderStatus;
 use super::table::Provider as Configured;
-use super::task::died;
+use super::task::{OwnTasks, TaskSupervisor, died};
 use super::to_supervisor::SupervisorMessage;
 use crate::policy::restart::{Restart, Restarts};
 use crate::words::Event;
@@ -36,6 +36,8 @@ pub(crate) struct State {
     shared: Arc<Shared>,
     restarts: Restarts,
     rng: SeededRng,
+    /// Attempts, and readings of keys.
+    tasks: OwnTasks,
     /// The living provider.
     child: Option<(ActorId, JoinHandle<()>)>,
     /// The task that reads its status page and health address.
@@ -56,11 +58,13 @@ impl Actor for Supervisor {
         myself: ActorRef<Self::Msg>,
         (configured, shared): Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
-        *write_lock(&configured.slot.supervisor) = Some(myself.get_cell());
+        let tasks = OwnTasks::new(&shared.tasks);
+        let own = TaskSupervisor { actor: myself.get_cell(), tasks: tasks.shared().clone() };
+        *write_lock(&configured.slot.supervisor) = Some(own);
         let restarts = Restarts::new(configured.spec.restart.clone());
         let rng = SeededRng::seed_from_u64(shared.limits.seed);
-        let mut state =
-            State { configured, shared, restarts, rng, child: None, hint_poller_id: None, epoch: 0, retired: false };
+        let (child, hint_poller_id, epoch, retired) = (None, None, 0, false);
+        let mut state = State { configured, shared, restarts, rng, tasks, child, hint_poller_id, epoch, retired };
         state.start(&myself, true).await;
         state.start_hint_poller(&myself).await;
         Ok(state)
@@ -106,13 +110,18 @@ impl Actor for Supervisor {
         if state.hint_poller_id.take_if(|hint_poller_id| *hint_poller_id == who.get_id()).is_some() {
             myself.send_after(LOOK_AGAIN, || SupervisorMessage::PollHints);
         }
-        // Any other child is an attempt: temporary, and its permit has reported its end.
         if state.child.as_ref().is_some_and(|(child, _)| *child == who.get_id()) {
             state.child = None;
             if !state.retired {
                 state.crashed(&myself, reason);
             }
         }
+        Ok(())
+    }
+
+    async fn post_stop(&self, _: ActorRef<Self::Msg>, state: &mut State) -> Result<(), ActorProcessingErr> {
+        // Its state goes to its own supervisor, and may lie there for a while.
+        state.tasks.close();
         Ok(())
     }
 }

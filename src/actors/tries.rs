@@ -74,7 +74,7 @@ impl Driver {
                 }
                 self.call_record.note(CallStep::Tried { attempt: this.number, target });
                 self.over = None;
-                let running = self.spawn(this, fitted, permit, budget_reservation).await;
+                let running = self.spawn(this, fitted, permit, budget_reservation);
                 self.running.push(running);
                 self.machine.admitted(now());
                 let crash = CrashHook::take(&self.shared.crash.calls);
@@ -129,7 +129,7 @@ impl Driver {
     }
 
     /// Starts an attempt under its provider's supervisor. If that fails, the account says so by being dropped.
-    async fn spawn(
+    fn spawn(
         &self,
         this: Try,
         fitted: FittedPrompt,
@@ -185,7 +185,7 @@ impl Driver {
             span,
         });
         if let Some(supervisor) = supervisor {
-            let _ = attempt::start(job, wanted, supervisor).await;
+            attempt::start(job, wanted, &supervisor.tasks);
         }
         RunningAttempt::new(this, id, receiver, ended, unwanted, progress, prompt_tokens)
     }

@@ -2,8 +2,7 @@
 
 use ractor::{ActorCell, ActorStatus, Message};
 
-use crate::actors::attempt::Attempt;
-use crate::actors::task::NoMessage;
+use crate::actors::task::TaskKind;
 use crate::actors::to_provider::ProviderMessage;
 use crate::actors::to_supervisor::SupervisorMessage;
 use crate::runtime::Runtime;
@@ -11,7 +10,7 @@ use crate::runtime::Runtime;
 /// The actors of one runtime, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ActorCounts {
-    /// All actors, the root included. None, once the runtime has stopped.
+    /// All actors, the root included, and all their tasks. None, once the runtime has stopped.
     pub actors: usize,
     /// Providers' supervisors, also of providers that were removed and wait for their last attempts.
     pub supervisors: usize,
@@ -30,13 +29,14 @@ pub fn actor_counts(runtime: &Runtime) -> ActorCounts {
     let children = root.as_ref().map(ActorCell::get_children).unwrap_or_default();
     let supervisors = of::<SupervisorMessage>(&children);
     let below: Vec<_> = supervisors.iter().flat_map(|supervisor| supervisor.get_children()).collect();
-    let calls = shared.calls().map_or(0, |calls| calls.get_children().len());
+    let [calls, attempts, readings] =
+        [TaskKind::Call, TaskKind::Attempt, TaskKind::Reading].map(|kind| shared.tasks.count(kind));
     let stands = root.is_some_and(|root| root.get_status() < ActorStatus::Stopped);
     ActorCounts {
-        actors: usize::from(stands) + children.len() + below.len() + calls,
+        actors: usize::from(stands) + children.len() + below.len() + calls + attempts + readings,
         supervisors: supervisors.len(),
         providers: of::<ProviderMessage>(&below).len(),
-        attempts: of::<NoMessage<Attempt>>(&below).len(),
+        attempts,
         calls,
     }
 }

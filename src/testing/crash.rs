@@ -76,33 +76,27 @@ pub fn crash(runtime: &Runtime, crash: Crash) -> bool {
         }
         Crash::ProviderAborted(name) => slot(&name)
             .and_then(|slot| slot.supervisor())
-            .is_some_and(|supervisor| supervisor.send_message(SupervisorMessage::Abort).is_ok()),
+            .is_some_and(|supervisor| supervisor.actor.send_message(SupervisorMessage::Abort).is_ok()),
         Crash::ProviderStarts(times) => {
             shared.crash.provider_starts.fetch_add(times, Relaxed);
             true
         }
         Crash::SupervisorKilled(name) => {
-            slot(&name).and_then(|slot| slot.supervisor()).map(|supervisor| supervisor.kill()).is_some()
+            slot(&name).and_then(|slot| slot.supervisor()).map(|supervisor| supervisor.actor.kill()).is_some()
         }
         Crash::Attempts(times) => {
             shared.crash.attempts.fetch_add(times, Relaxed);
             true
         }
-        Crash::AttemptsKilled(name) => slot(&name).is_some_and(|slot| {
-            let provider = slot.provider.get().map(|provider| provider.get_id());
-            let children = slot.supervisor().map(|supervisor| supervisor.get_children()).unwrap_or_default();
-            let attempts = children.iter().filter(|child| Some(child.get_id()) != provider);
-            attempts.map(ractor::ActorCell::kill).count() > 0
-        }),
+        Crash::AttemptsKilled(name) => {
+            slot(&name).and_then(|slot| slot.supervisor()).is_some_and(|supervisor| supervisor.tasks.kill())
+        }
         Crash::Calls(times) => {
             shared.crash.calls.fetch_add(times, Relaxed);
             true
         }
-        Crash::CallsKilled => {
-            let calls = shared.calls().map(|calls| calls.get_children()).unwrap_or_default();
-            calls.iter().map(ractor::ActorCell::kill).count() > 0
-        }
-        Crash::CallsSupervisorKilled => shared.calls().map(|calls| calls.kill()).is_some(),
+        Crash::CallsKilled => shared.calls().is_some_and(|calls| calls.tasks.kill()),
+        Crash::CallsSupervisorKilled => shared.calls().map(|calls| calls.actor.kill()).is_some(),
         Crash::RouterPanics => shared.router.send(RouterCommand::Crash(How::Panic)),
         Crash::RouterKilled => shared.router.get().map(|router| router.kill()).is_some(),
         Crash::KeeperKilled => shared.parking.notifier.scheduler().map(|scheduler| scheduler.kill()).is_some(),
