@@ -18,7 +18,6 @@ use super::table::Target;
 use super::to_provider::ProviderMessage;
 use super::watchdog::Watchdog;
 use super::work::AttemptAnswer;
-use crate::policy::admission::Report;
 use crate::policy::budget::{Alert, PromptKind, PromptSizing};
 use crate::policy::health::AttemptSummary;
 use crate::policy::hedge::Cost;
@@ -142,7 +141,7 @@ impl AttemptAccount {
         if self.first_token.is_none() {
             self.first_token = Some(now);
             let after = now.saturating_duration_since(self.permit.ticket().started);
-            self.permit.report(Report::Content { after });
+            self.permit.content(after);
         }
         watchdog.content(now, &self.permit);
     }

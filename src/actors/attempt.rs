@@ -141,7 +141,7 @@ impl AttemptJob {
         let mut watchdog = self.account.begin(self.first_token_max);
         self.account.sent += request.body.len() as u64;
         let sent = now();
-        let response = watchdog.guard(transport.send(request), &self.account.permit).await?;
+        let response = watchdog.guard(transport.send(request), &mut self.account.permit).await?;
         let response = response.map_err(|error| self.no_response(error, now().saturating_duration_since(sent)))?;
         if self.account.shared.delivered(now()) {
             self.account.tell_all(|| ProviderMessage::Delivered);
@@ -189,7 +189,7 @@ impl AttemptJob {
             }
         };
         // The head decides; the part of the body that has come adds details.
-        let _ = watchdog.guard(tokio::time::timeout(ERROR_BODY_WAIT, read), &self.account.permit).await?;
+        let _ = watchdog.guard(tokio::time::timeout(ERROR_BODY_WAIT, read), &mut self.account.permit).await?;
         self.account.received += received;
         let (model, prompt_tokens) = (&*self.account.planned.target.id().model, self.account.planned.prompt.tokens);
         let home = self.account.planned.target.provider.spec.flavour.home;

@@ -1,7 +1,7 @@
 //! Permission to try: an owned guard, settled exactly once.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::progress::AttemptProgress;
 use crate::policy::admission::{Outcome, Report, Ticket};
@@ -14,8 +14,9 @@ pub(super) trait PermitIssuer: Send + Sync + 'static {
     fn enter(&self, target: usize);
     /// Gives it back.
     fn leave(&self, target: usize);
-    /// Takes a report of an attempt. An end is never lost.
-    fn report(&self, ticket: Ticket, report: Report);
+    /// Takes a report of an attempt, and before it that of its first content, with the time that this took, where that
+    /// was not reported yet. An end is never lost.
+    fn report(&self, ticket: Ticket, content: Option<Duration>, report: Report);
     /// Takes what is left of the key's limits.
     fn limits(&self, ticket: Ticket, limits: Limits);
 }
@@ -27,6 +28,8 @@ pub(crate) struct Permit {
     issuer: Arc<dyn PermitIssuer>,
     ticket: Ticket,
     progress: Arc<AttemptProgress>,
+    /// When its first content came, until that is reported.
+    content: Option<Duration>,
     used: bool,
     settled: bool,
 }
@@ -36,7 +39,7 @@ impl Permit {
     pub(super) fn new(issuer: Arc<dyn PermitIssuer>, ticket: Ticket) -> Self {
         issuer.enter(ticket.target);
         let progress = Arc::new(AttemptProgress::new(ticket.started, ticket.key));
-        Self { issuer, ticket, progress, used: false, settled: false }
+        Self { issuer, ticket, progress, content: None, used: false, settled: false }
     }
 
     /// Returns the attempt's progress, which is shared without messages.
@@ -56,7 +59,20 @@ impl Permit {
 
     /// Reports something about the attempt while it runs.
     pub(crate) fn report(&self, report: Report) {
-        self.issuer.report(self.ticket, report);
+        self.issuer.report(self.ticket, None, report);
+    }
+
+    /// Notes its first content, and after what time it came. The end of most whole answers follows at once, and is
+    /// reported together with it.
+    pub(crate) fn content(&mut self, after: Duration) {
+        self.content = Some(after);
+    }
+
+    /// Reports the first content, if it has come: for what comes next the attempt has to wait.
+    pub(crate) fn waits(&mut self) {
+        if let Some(after) = self.content.take() {
+            self.report(Report::Content { after });
+        }
     }
 
     /// Notes how many tokens the attempt took, as its provider counted them.
@@ -81,7 +97,7 @@ impl Permit {
         }
         self.progress.end();
         self.issuer.leave(self.ticket.target);
-        self.report(Report::Ended(outcome));
+        self.issuer.report(self.ticket, self.content.take(), Report::Ended(outcome));
     }
 }
 

@@ -112,8 +112,11 @@ impl Actor for Provider {
                     let _ = reply.send(admitted);
                 }
             }
-            ProviderMessage::Report(ticket, report) => {
-                effects = state.admission.report(&ticket, report, now, &mut state.rng);
+            ProviderMessage::Report(ticket, content, report) => {
+                if let Some(after) = content {
+                    effects = state.admission.report(&ticket, Report::Content { after }, now, &mut state.rng);
+                }
+                effects.append(&mut state.admission.report(&ticket, report, now, &mut state.rng));
                 if matches!(report, Report::Ended(_)) {
                     state.set_room(ticket.target, now);
                 }

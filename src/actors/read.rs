@@ -102,7 +102,7 @@ impl AttemptJob {
         watchdog: &mut Watchdog,
     ) -> Result<Embedded, Failure> {
         let (mut body, mut whole) = (response.body, Vec::new());
-        while let Some(chunk) = watchdog.guard(body.next(), &self.account.permit).await? {
+        while let Some(chunk) = watchdog.guard(body.next(), &mut self.account.permit).await? {
             let chunk = chunk.map_err(|error| Failure::new(FailureClass::Cut, error.to_string()))?;
             self.account.received += chunk.len() as u64;
             // Waiting providers send blank lines.
@@ -199,7 +199,7 @@ impl AttemptJob {
         body: &mut Body,
         watchdog: &mut Watchdog,
     ) -> Result<Option<Result<Bytes, TransportError>>, Failure> {
-        let next = watchdog.guard(body.next(), &self.account.permit);
+        let next = watchdog.guard(body.next(), &mut self.account.permit);
         let Some(tail) = tail else { return next.await };
         Ok(tokio::time::timeout_at(tail, next).await.unwrap_or(Ok(None))?.filter(Result::is_ok))
     }
@@ -254,6 +254,7 @@ impl AttemptJob {
             Err(mpsc::error::TrySendError::Closed(_)) => return Err(no_reader().await),
             Err(mpsc::error::TrySendError::Full(piece)) => piece,
         };
+        self.account.permit.waits();
         let since = now();
         let stall_max = self.account.shared.limits.consumer_stall_max;
         match tokio::time::timeout(stall_max, self.pieces.send(piece)).await {

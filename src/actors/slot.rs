@@ -89,7 +89,7 @@ pub(crate) struct Slot {
     pub(crate) checkpoint: Mutex<Option<Arc<Admission>>>,
     /// Ends of attempts that came while the provider was down: verdicts among them must not be lost. At most as many as
     /// were in flight.
-    missed: Mutex<Vec<(Ticket, Report)>>,
+    missed: Mutex<Vec<(Ticket, Option<Duration>, Report)>>,
     /// Unknown parts of the provider's answers, and in how many they were.
     drift: Mutex<BTreeMap<Drift, u64>>,
     /// The hints about it, and until when they count.
@@ -248,8 +248,8 @@ impl Slot {
     pub(crate) fn up(&self, provider: ActorRef<ProviderMessage>) {
         let mut missed = lock(&self.missed);
         self.provider.set(provider);
-        for (ticket, report) in missed.drain(..) {
-            self.provider.send(ProviderMessage::Report(ticket, report));
+        for (ticket, content, report) in missed.drain(..) {
+            self.provider.send(ProviderMessage::Report(ticket, content, report));
         }
         drop(missed);
         *write_lock(&self.status) = ProviderStatus::Up;
@@ -291,15 +291,15 @@ impl PermitIssuer for Slot {
         self.notifier.notify();
     }
 
-    fn report(&self, ticket: Ticket, report: Report) {
-        let send = || self.provider.send(ProviderMessage::Report(ticket, report));
+    fn report(&self, ticket: Ticket, content: Option<Duration>, report: Report) {
+        let send = || self.provider.send(ProviderMessage::Report(ticket, content, report));
         if send() || !matches!(report, Report::Ended(_)) {
             return;
         }
         // It is sent again under the lock, so that no provider starts between a lost report and its note.
         let mut missed = lock(&self.missed);
         if !send() {
-            missed.push((ticket, report));
+            missed.push((ticket, content, report));
         }
     }
 

@@ -12,8 +12,8 @@ use crate::words::{Limits, Reported};
 pub(crate) enum ProviderMessage {
     /// May this attempt be made?
     Admit(AdmissionRequest, oneshot::Sender<Result<Permit, Refusal>>),
-    /// How it ended.
-    Report(Ticket, Report),
+    /// How it goes; before that, when its first content came, where that was not reported yet.
+    Report(Ticket, Option<Duration>, Report),
     /// What is left of its key's limits, from its answer's head.
     Limits(Ticket, Limits),
     /// An operator's override.

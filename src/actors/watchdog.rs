@@ -69,9 +69,10 @@ impl Watchdog {
         }
     }
 
-    /// Awaits a read, unless a timer ends the attempt first. The timer is looked at even where reads have used up the
+    /// Awaits a read, unless a timer ends the attempt first; what came before is reported by then. The timer is looked at even where reads have used up the
     /// task's turn (`yielding`): a body that is always ready would else keep it from ever firing.
-    pub(super) async fn guard<T>(&mut self, read: impl Future<Output = T>, permit: &Permit) -> Result<T, Failure> {
+    pub(super) async fn guard<T>(&mut self, read: impl Future<Output = T>, permit: &mut Permit) -> Result<T, Failure> {
+        permit.waits();
         let mut read = pin!(read);
         loop {
             // Not `tokio::select!`: it polls nothing in a turn that is used up.
