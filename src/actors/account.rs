@@ -24,7 +24,8 @@ use crate::policy::hedge::Cost;
 use crate::policy::record::Record;
 use crate::wire::{self, Ending, Tally};
 use crate::words::{
-    AttemptEnd, AttemptRecord, CallFacts, Drift, Event, Failure, FailureClass, Note, RetryAfter, Secret, Usage,
+    AttemptEnd, AttemptRecord, CallFacts, Drift, DriftKind, Event, Failure, FailureClass, Note, RetryAfter, Secret,
+    Usage,
 };
 
 /// This much of an answer may always be kept, however much is kept of others: only long answers are refused memory.
@@ -316,6 +317,9 @@ impl AttemptAccount {
         }
         let provider = &self.planned.target.provider;
         redact::names(&self.shared.table(), &self.secrets, &mut self.drift);
+        if self.drift.iter().any(|drift| drift.kind == DriftKind::Field) {
+            provider.slot.surprised(self.planned.target.index);
+        }
         for Drift { kind, name } in self.drift.drain(..).filter_map(|drift| provider.slot.drifted(drift)) {
             let (provider, what) = (provider.spec.name.clone(), kind);
             tracing::warn!(%provider, what = what.name(), %name, "the provider sent something unknown to this version");

@@ -39,6 +39,7 @@ impl AttemptJob {
         let mut decoder = Decoder::new(spec.dialect, streaming)
             .within(self.account.shared.limits.answer_max)
             .issuer(&spec.name)
+            .looking(self.account.planned.target.provider.slot.looks(self.account.planned.target.index))
             .asked(&self.account.planned.target.spec().family)
             .salted(self.account.salt())
             .limited(request.output_tokens_max)

@@ -25,6 +25,8 @@ use crate::words::{Drift, Hint, Limits};
 
 /// The most unknown things of one provider that are told apart.
 const DRIFT_MAX: usize = 64;
+/// After this many answers of a target without an unknown field only one of as many is looked through for such.
+const LOOKS: u32 = 64;
 /// The common name of the unknown things beyond them.
 const DRIFT_OTHERS: &str = "others";
 
@@ -92,6 +94,8 @@ pub(crate) struct Slot {
     missed: Mutex<Vec<(Ticket, Option<Duration>, Report)>>,
     /// Unknown parts of the provider's answers, and in how many they were.
     drift: Mutex<BTreeMap<Drift, u64>>,
+    /// Per target, how many answers without an unknown field have come since the last with one.
+    unsurprising: Box<[AtomicU32]>,
     /// The hints about it, and until when they count.
     hints: Mutex<Vec<(Hint, Instant)>>,
     /// How often the provider was started.
@@ -128,6 +132,7 @@ impl Slot {
             checkpoint: Mutex::new(None),
             missed: Mutex::default(),
             drift: Mutex::default(),
+            unsurprising: tokens.iter().map(|_| AtomicU32::new(0)).collect(),
             hints: Mutex::default(),
             incarnations: AtomicU64::new(0),
             gauges: tokens.iter().map(|_| AtomicU32::new(0)).collect(),
@@ -210,6 +215,18 @@ impl Slot {
     /// Tells whether no attempt is in flight at any target.
     pub(crate) fn is_idle(&self) -> bool {
         self.gauges.iter().all(|gauge| gauge.load(Relaxed) == 0)
+    }
+
+    /// Tells whether the next answer of a target is looked through for unknown fields: that is to read it again.
+    pub(crate) fn looks(&self, target: usize) -> bool {
+        let Some(count) = self.unsurprising.get(target) else { return true };
+        let count = count.fetch_add(1, Relaxed);
+        count < LOOKS || count % LOOKS == 0
+    }
+
+    /// Notes that an answer of a target had an unknown field: the next ones are looked through.
+    pub(crate) fn surprised(&self, target: usize) {
+        self.unsurprising.get(target).into_iter().for_each(|count| count.store(0, Relaxed));
     }
 
     /// Counts something unknown in an answer; returns it as it is counted, if that is for the first time.

@@ -140,6 +140,13 @@ impl Decoder {
         self
     }
 
+    /// Says whether it is looked through for fields that are not known. All else that is not known is noted anyway.
+    #[must_use]
+    pub fn looking(mut self, looks: bool) -> Self {
+        self.draft.drifts.look_at_fields(looks);
+        self
+    }
+
     /// Names the provider that sends the answer: its proofs are then its own.
     #[must_use]
     pub fn issuer(mut self, provider: &Arc<str>) -> Self {

@@ -41,6 +41,11 @@ impl Drifts {
         }
     }
 
+    /// Says whether unknown fields are looked for at all.
+    pub(super) fn look_at_fields(&mut self, looks: bool) {
+        self.looks = if looks { 0 } else { LOOKS_MAX };
+    }
+
     /// Looks for unknown fields in a piece of an answer: in the first, in those that are worth it, and in no more than
     /// a few, because looking means reading the text again.
     pub(super) fn look(&mut self, shape: &Shape, text: &str, worth: bool) {

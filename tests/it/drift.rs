@@ -52,6 +52,23 @@ async fn counts_of_what_is_unknown_survive_the_provider() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn fields_are_looked_for_in_few_answers_until_an_unknown_one_is_found() {
+    let world = world(1, Script::default()).await;
+    for _ in 0..70 {
+        world.runtime.chat(ask("hello")).await.expect("an answer");
+    }
+    for _ in 0..200 {
+        world.providers[0].next(1, odd_reply("aura"));
+        world.runtime.chat(ask("hello")).await.expect("an answer all the same");
+    }
+    settle().await;
+    let [(_, name, found)] = &counts(&world, "a")[..] else { panic!("one field is found") };
+    assert_eq!(name, "aura");
+    // It is found among the first 64, and then in all.
+    assert!((137..200).contains(found), "{found}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failures_unknown_code_is_counted_and_no_word_of_a_prompt_is() {
     let world = world(2, Script::default()).await;
     for code in ["bad_karma", PROMPT] {
