@@ -315,6 +315,11 @@ pub fn values_max(body: &[u8]) -> usize {
     node::values_max(body.len()).min(node::begun(body))
 }
 
+/// Returns how many values of any body of this many bytes are read at most: each has one byte, and one before it.
+pub fn values_of(bytes: usize) -> usize {
+    node::values_max(bytes).min(bytes / 2)
+}
+
 /// Returns a body as the text that it must be.
 fn text(body: &Bytes) -> Result<ByteString, BadRequest> {
     let problem = |problem| BadRequest::new("", format!("the body is no JSON: {problem}"));
