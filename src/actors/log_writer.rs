@@ -14,8 +14,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-
 use super::accepted::CallIdentity;
 use super::begin;
 use super::call_journal::{CallJournal, NOT_WRITTEN, WRITE_MAX};
@@ -28,7 +26,7 @@ use super::stream::{ReplyStream, cut_off};
 use super::successor;
 use super::work::Work;
 use crate::policy::durable_store::{CallSelector, Item, KeptCall, ReadError, is_last};
-use crate::words::{CallId, ChatRequest, CommitPolicy, Durable, Error, ReplyEvent};
+use crate::words::{CallId, ChatRequest, CommitPolicy, Durable, Error};
 
 /// How long a call without a holder goes on: a client that lost its connection is back by then.
 const LINGER: Duration = Duration::from_secs(2);
@@ -36,8 +34,6 @@ const LINGER: Duration = Duration::from_secs(2);
 const PLACE_LOOK: Duration = Duration::from_millis(500);
 /// How long a call that had ended is kept in memory after it was read from the file: that may forget it at any time.
 const READ_FOR: Duration = Duration::from_secs(10);
-/// The most items that are written at once.
-const BATCH_MAX: usize = 256;
 
 /// The form of the answer: that of the first caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -354,7 +350,7 @@ async fn play(shared: &Arc<Shared>, call: &LoggedCall) -> Result<Vec<Item>, Erro
     log.begin();
     let is_whole = *form == Form::Whole || log.request().commit == CommitPolicy::Buffered;
     loop {
-        let batch = batch(&mut stream, is_whole).await.ok_or_else(|| cut_off(&shared.draining))?;
+        let batch = stream.batch(is_whole).await.ok_or_else(|| cut_off(&shared.draining))?;
         if batch.last().is_some_and(is_last) {
             return Ok(batch);
         }
@@ -365,27 +361,6 @@ async fn play(shared: &Arc<Shared>, call: &LoggedCall) -> Result<Vec<Item>, Erro
         }
         log.extend(batch);
     }
-}
-
-/// Returns the events that have come. A tool call comes together with the answer's end, and so does all of an answer
-/// that is told when it is whole: nothing is kept of either that a restart could not tell again.
-async fn batch(stream: &mut ReplyStream, is_whole: bool) -> Option<Vec<Item>> {
-    let mut batch = vec![stream.next().await?];
-    while batch.last().is_some_and(|item| !is_last(item)) {
-        let waits = batch.iter().any(|item| match item {
-            Ok(ReplyEvent::ToolCall(_)) => true,
-            Ok(ReplyEvent::Started { .. }) => is_whole,
-            _ => false,
-        });
-        let more = match stream.next().now_or_never() {
-            _ if batch.len() >= BATCH_MAX && !waits => break,
-            Some(more) => more,
-            None if waits => stream.next().await,
-            None => break,
-        };
-        batch.push(more?);
-    }
-    Some(batch)
 }
 
 /// Returns why a call ends early: it was cancelled, or has had no holder for a while.

@@ -11,13 +11,17 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::Stream;
+use futures_util::{FutureExt as _, Stream};
 use tokio::sync::mpsc;
 
 use super::call_log::LogReader;
+use crate::policy::durable_store::{Item, is_last};
 use crate::words::{
     AssistantPart, CallId, Error, Failure, Finished, Piece, ReplyEvent, TargetId, ToolCall, UnavailableTarget,
 };
+
+/// The most items that are written at once.
+const BATCH_MAX: usize = 256;
 
 /// A message of a call to its caller's stream.
 pub(super) enum StreamMessage {
@@ -82,6 +86,27 @@ impl ReplyStream {
     /// Returns the next item, or `None` after the last.
     pub async fn next(&mut self) -> Option<Result<ReplyEvent, Error>> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+
+    /// Returns the events that have come. A tool call comes together with the answer's end, and so does all of an answer
+    /// that is told when it is whole: nothing is kept of either that a restart could not tell again.
+    pub(super) async fn batch(&mut self, is_whole: bool) -> Option<Vec<Item>> {
+        let mut batch = vec![self.next().await?];
+        while batch.last().is_some_and(|item| !is_last(item)) {
+            let waits = batch.iter().any(|item| match item {
+                Ok(ReplyEvent::ToolCall(_)) => true,
+                Ok(ReplyEvent::Started { .. }) => is_whole,
+                _ => false,
+            });
+            let more = match self.next().now_or_never() {
+                _ if batch.len() >= BATCH_MAX && !waits => break,
+                Some(more) => more,
+                None if waits => self.next().await,
+                None => break,
+            };
+            batch.push(more?);
+        }
+        Some(batch)
     }
 }
 
