@@ -235,6 +235,8 @@ impl Observer for Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
+        // Before the owner's connection: the last that is closed takes the journal away, and a reader may not.
+        self.readers = Readers::default();
         self.state.is_closing.store(true, Relaxed);
         if let Some((queue, owner)) = self.owner.take() {
             drop(queue);
