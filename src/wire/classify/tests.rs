@@ -1,5 +1,6 @@
 mod accounts;
 mod fault;
+mod load;
 mod overflow;
 mod quotes;
 mod shapes;

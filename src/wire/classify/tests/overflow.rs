@@ -165,7 +165,7 @@ fn a_limit_of_another_kind_is_no_conversation_too_long() {
         (400, "ThrottlingException: Too many tokens, please wait before trying again.", C::RateLimited),
         (403, "ThrottlingException: Too many tokens, please wait before trying again.", C::RateLimited),
         (500, "ThrottlingException: Too many tokens, please wait before trying again.", C::Overloaded),
-        (400, "Too many tokens, please wait before trying again.", C::Declined),
+        (400, "Too many tokens, please wait before trying again.", C::RateLimited),
         (400, "Too many tokens this minute. Slow down.", C::RateLimited),
         (400, "token limit exceeded for this minute", C::RateLimited),
         (400, "This request is over the token limit for your subscription tier.", C::Declined),
