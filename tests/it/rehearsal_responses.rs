@@ -84,8 +84,7 @@ fn meanings() -> [Meaning; Sick::ALL.len()] {
         (Sick::Server, Class::Server, &[]),
         (Sick::BadGateway, Class::Server, &[]),
         (Sick::Unavailable, Class::Overloaded, &[]),
-        // OpenRouter only tells that the provider behind it failed.
-        (Sick::Overloaded, Class::Overloaded, &[(Flavour::OpenRouter, Class::Server)]),
+        (Sick::Overloaded, Class::Overloaded, &[]),
         (Sick::ContextTooLong, Class::ContextTooLong, &[]),
         (Sick::Unauthorised, Class::Unauthorised, &[]),
         (Sick::OutOfMoney, Class::OutOfMoney, &[]),

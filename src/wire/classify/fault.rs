@@ -69,6 +69,7 @@ const PASSING: &[&str] = &[
     "being restarted",
     "unexpected error",
     "something went wrong",
+    "has crashed",
     "unknown error",
     "an error occurred",
     "no healthy",

@@ -76,6 +76,7 @@ pub(super) const LIMITS: &[Rule] = &[
             "must be at the beginning",
             "must be the first message",
             "number of function calls and responses",
+            "number of function response parts",
             "function call turn comes immediately after",
             "single tool-calls",
             "tools in the first user message",

@@ -180,7 +180,12 @@ fn scope(class: FailureClass, status: Option<u16>, error: &ErrorBody) -> Option<
         FailureClass::BadRequest if !fault::is_of_all(error) => Some(Scope::Model),
         // Another key meets the same limit behind an aggregator.
         FailureClass::RateLimited if error.text.contains("upstream") => Some(Scope::Model),
-        FailureClass::Overloaded if error.text.contains("model") => Some(Scope::Model),
+        // What a gateway asked is overloaded, not the gateway.
+        FailureClass::Overloaded
+            if ["model", "upstream", "provider returned error"].iter().any(|word| error.text.contains(word)) =>
+        {
+            Some(Scope::Model)
+        }
         FailureClass::Server if error.is_page || error.is_plain || matches!(status, Some(502 | 504 | 520..=530)) => {
             Some(Scope::Endpoint)
         }
@@ -203,6 +208,8 @@ fn exceeds_limit(status: Option<u16>, error: &ErrorBody) -> bool {
     };
     match (number_after("requested"), number_after("limit ").or_else(|| number_after("limit:"))) {
         (Some(requested), Some(limit)) => requested > limit,
+        // Anthropic, of a plan whose windows are smaller.
+        _ if error.text.contains("required for long context") => true,
         _ => error.text.contains("request too large") && error.codes.iter().any(|code| code == "rate_limit_exceeded"),
     }
 }

@@ -279,7 +279,8 @@ pub(super) const LOAD: &[Rule] = &[
             "available capacity",
             "capacity constraint",
             "capacity limit",
-            "high demand",
+            "experiencing high demand",
+            "due to high demand",
             "high load",
             "heavy load",
             "high traffic",
@@ -544,6 +545,13 @@ pub(super) const REQUEST: &[Rule] = &[
             "not a multimodal model",
             "only support stream",
             "n't support",
+            "n’t support",
+            "not yet available for",
+            // vLLM, of tools that it was not started for; Google, of a schema that is too large for it.
+            "tool choice requires",
+            "too many states for serving",
+            // Kimi, DeepSeek: thoughts that they want back.
+            "reasoning_content",
             "not implemented",
             "not compatible with",
             "incompatible with",

@@ -1,5 +1,6 @@
 mod accounts;
 mod fault;
+mod field;
 mod load;
 mod overflow;
 mod quotes;

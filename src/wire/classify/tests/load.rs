@@ -54,7 +54,7 @@ const LACKS_OF_CAPACITY: &[&str] = &[
     "Bedrock is unable to process your request: the server is under heavy load",
     "The service is experiencing high load",
     "We are experiencing heavy traffic",
-    "High demand for this model, please retry in a minute",
+    "The model is slow due to high demand, please retry in a minute",
     "All slots are busy. Please wait.",
     "The request queue is full",
     "Engine queue full, try again",
