@@ -121,6 +121,13 @@ impl Node {
         matches!(self.open(), Self::Object(_))
     }
 
+    /// Takes members in the place of those that it has, nothing by null.
+    pub(super) fn grow_anew(&mut self, mut members: Node) {
+        for (name, value) in members.take_members().into_iter().filter(|(_, value)| !value.is_null()) {
+            self.set(&name, value);
+        }
+    }
+
     /// Takes a later piece: texts and lists grow, objects grow member by member, all else is replaced, nothing by null.
     pub(super) fn grow(&mut self, name: &str, piece: Node) {
         self.grow_within(name, piece, DEPTH_MAX);

@@ -300,3 +300,73 @@ fn a_block_whose_beginning_is_not_told_begins_with_its_first_piece() {
     let whole: Value = serde_json::from_slice(&whole_of(Dialect::AnthropicMessages, events.as_bytes())).expect("JSON");
     assert_eq!(whole["content"], json!([{"type": "text", "text": "ab"}]));
 }
+
+#[test]
+fn a_message_that_repeats_at_the_end_what_came_in_pieces_is_not_said_twice() {
+    let piece = |delta: Value| json!({"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": delta}]});
+    let call = json!({"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let mut begun = call.clone();
+    begun["index"] = 0.into();
+    let spoken = [piece(json!({"role": "assistant", "content": "one "})), piece(json!({"content": "two"}))];
+    let called = [piece(json!({"role": "assistant", "tool_calls": [begun]}))];
+    let text = json!({"role": "assistant", "content": "one two", "note": 1});
+    let calls = json!({"role": "assistant", "content": null, "tool_calls": [call]});
+    for (pieces, whole) in [(&spoken[..], &text), (&called[..], &calls)] {
+        for delta in [None, Some(json!({})), Some(Value::Null)] {
+            let mut end = json!({"object": "chat.completion.chunk", "choices": [
+                {"index": 0, "message": whole, "finish_reason": "stop"}]});
+            if let Some(delta) = delta {
+                end["choices"][0]["delta"] = delta;
+            }
+            let events: Vec<_> = pieces.iter().cloned().chain([end]).collect();
+            assert_eq!(whole_chat(&events)["choices"][0]["message"], *whole, "{events:?}");
+        }
+    }
+    let other = json!({"object": "chat.completion.chunk", "choices": [
+        {"index": 0, "delta": {"content": "!"}, "message": {"content": "else"}, "finish_reason": "stop"}]});
+    let events: Vec<_> = spoken.into_iter().chain([other]).collect();
+    assert_eq!(whole_chat(&events)["choices"][0]["message"]["content"], "one two!");
+}
+
+#[test]
+fn items_of_a_response_that_its_end_does_not_list_are_in_the_whole_and_none_is_there_twice() {
+    let thought = json!({"type": "reasoning", "id": "r1", "summary": [], "encrypted_content": "e"});
+    let call = json!({"type": "function_call", "id": "f1", "call_id": "c1", "name": "f", "arguments": "{}"});
+    let search = json!({"type": "web_search_call", "id": "w1", "status": "completed"});
+    let message = json!({"type": "message", "id": "m1", "role": "assistant", "status": "completed", "content": [
+        {"type": "output_text", "text": "ab", "annotations": []}]});
+    let renamed = |item: &Value| {
+        let mut item = item.clone();
+        item["id"] = "other".into();
+        item
+    };
+    let all = [&thought, &search, &message, &call].map(Clone::clone);
+    let kinds = |listed: &[Value], done: &[(usize, &Value)]| -> Vec<(String, String)> {
+        let text = json!({"type": "response.output_text.delta", "delta": "ab", "output_index": 2});
+        let done = done.iter().map(|(at, item)| {
+            json!({"type": "response.output_item.done", "output_index": at,
+            "item": item})
+        });
+        let end = json!({"type": "response.completed", "response": {"id": "x", "output": listed}});
+        let events: Vec<_> = [text].into_iter().chain(done).chain([end]).collect();
+        let whole = read(&whole_of(Dialect::OpenAiResponses, &streamed(Dialect::OpenAiResponses, &events)));
+        let items = whole["output"].as_array().expect("a list");
+        let word = |item: &Value, name: &str| item[name].as_str().unwrap_or_default().to_owned();
+        items.iter().map(|item| (word(item, "type"), word(item, "id"))).collect()
+    };
+    let whole: Vec<_> = all.iter().map(|item| (item["type"].as_str().unwrap(), item["id"].as_str().unwrap())).collect();
+    let done = [(1, &search), (0, &thought), (3, &call), (2, &message)];
+    for listed in [&all[..0], &all[..1], &all[1..2], &all[2..], &all[..]] {
+        let found = kinds(listed, &done);
+        let found: Vec<_> = found.iter().map(|(kind, id)| (&**kind, &**id)).collect();
+        assert_eq!(found, whole, "{listed:?}");
+    }
+    // Under other ids they are the same: a call by its own, all others by their kind.
+    let found = kinds(&[renamed(&message), renamed(&call)], &done);
+    let found: Vec<_> = found.iter().map(|(kind, id)| (&**kind, &**id)).collect();
+    let expected = [("reasoning", "r1"), ("web_search_call", "w1"), ("message", "other"), ("function_call", "other")];
+    assert_eq!(found, expected);
+    // Text of which no item came.
+    let found = kinds(&[], &[(0, &thought)]);
+    assert_eq!(found.iter().map(|(kind, _)| &**kind).collect::<Vec<_>>(), ["reasoning", "message"]);
+}

@@ -60,9 +60,12 @@ impl Whole for Chat {
                 object([("index", raw(index)), ("message", message)])
             });
             // Some servers call a piece a message.
+            let ends = choice.get("finish_reason").is_some_and(|reason| !reason.is_null());
             let piece = choice.take("delta").filter(|delta| !delta.is_null());
-            if let Some(piece) = piece.or_else(|| choice.take("message").filter(|_| !is_whole)) {
-                one.member("message").grow("message", piece);
+            let (mut message, all) = (choice.take("message").filter(|_| !is_whole), one.member("message"));
+            match message.take_if(|message| ends && says_all(all, message)) {
+                Some(whole) => all.grow_anew(whole),
+                None => piece.or(message).into_iter().for_each(|piece| all.grow("message", piece)),
             }
             for (name, value) in choice.take_members() {
                 match &*name {
@@ -88,6 +91,15 @@ impl Whole for Chat {
         whole.set("choices", Node::List(choices.collect()));
         whole
     }
+}
+
+/// Tells whether a message says all that came in pieces before: some servers repeat it at the end.
+fn says_all(came: &mut Node, message: &mut Node) -> bool {
+    let said = |message: &mut Node| message.text("content").map(str::to_owned).unwrap_or_default();
+    let calls = |message: &mut Node| message.list("tool_calls").is_some_and(|calls| !calls.is_empty());
+    let (before, has_calls) = (said(came), calls(came));
+    let is_empty = before.is_empty() && !has_calls;
+    message.is_object() && !is_empty && said(message).starts_with(&before) && (calls(message) || !has_calls)
 }
 
 struct Messages {
@@ -217,8 +229,8 @@ fn put_part(parts: &mut Vec<Node>, mut part: Node) {
 
 struct Response {
     whole: Node,
-    /// The items that are done.
-    items: Vec<Node>,
+    /// The items that are done, by the places that they have in the answer.
+    items: Vec<(usize, Node)>,
     text: String,
 }
 
@@ -226,7 +238,11 @@ impl Whole for Response {
     fn take(&mut self, mut event: Node) {
         let kind = event.text("type").unwrap_or_default().to_owned();
         match &*kind {
-            "response.output_item.done" => self.items.extend(event.take("item")),
+            "response.output_item.done" => {
+                let index = event.get("output_index").and_then(|index| index.json().parse().ok());
+                let place = index.unwrap_or(self.items.len());
+                self.items.extend(event.take("item").map(|item| (place, item)));
+            }
             "response.output_text.delta" => self.text.push_str(event.text("delta").unwrap_or_default()),
             _ => {}
         }
@@ -242,11 +258,8 @@ impl Whole for Response {
     fn finish(self: Box<Self>) -> Node {
         let Self { mut whole, items, text } = *self;
         let output = whole.member("output").items();
-        // Some servers do not repeat at the end what they said before.
-        if output.is_empty() {
-            *output = items;
-        }
-        if output.is_empty() && !text.is_empty() {
+        add_missing(output, items);
+        if !text.is_empty() && !output.iter_mut().any(|item| word(item, "type").as_deref() == Some("message")) {
             let part = object([("type", said("output_text")), ("text", Node::Text(text)), ("annotations", raw("[]"))]);
             let (kind, role, status) = (said("message"), said("assistant"), said("completed"));
             let content = Node::List(vec![part]);
@@ -254,4 +267,46 @@ impl Whole for Response {
         }
         whole
     }
+}
+
+/// Adds the items that were done before to those that a response lists at its end: some servers list none there, or
+/// not all. Items of a kind that it lists under other ids are all there.
+fn add_missing(listed: &mut Vec<Node>, mut done: Vec<(usize, Node)>) {
+    let names: Vec<_> = done.iter_mut().map(|(_, item)| ItemNames::of(item)).collect();
+    let told: Vec<_> = listed.iter_mut().map(ItemNames::of).collect();
+    let others: Vec<_> = told.iter().filter(|it| !names.iter().any(|done| done.is(it))).collect();
+    let mut missing: Vec<_> = done
+        .into_iter()
+        .zip(&names)
+        .filter(|(_, it)| !(told.iter().any(|told| told.is(it)) || others.iter().any(|other| other.kind == it.kind)))
+        .map(|(item, _)| item)
+        .collect();
+    missing.sort_by_key(|(place, _)| *place);
+    for (place, item) in missing {
+        listed.insert(place.min(listed.len()), item);
+    }
+}
+
+/// What an item is known by.
+struct ItemNames {
+    kind: Option<String>,
+    id: Option<String>,
+    call: Option<String>,
+}
+
+impl ItemNames {
+    fn of(item: &mut Node) -> Self {
+        Self { kind: word(item, "type"), id: word(item, "id"), call: word(item, "call_id") }
+    }
+
+    /// Tells whether both are of one item. A call and its result have the same call.
+    fn is(&self, other: &Self) -> bool {
+        (self.id.is_some() && self.id == other.id)
+            || (self.call.is_some() && self.call == other.call && self.kind == other.kind)
+    }
+}
+
+/// Returns a word of an item, if it has it.
+fn word(item: &mut Node, name: &str) -> Option<String> {
+    if item.is_object() { item.text(name).filter(|word| !word.is_empty()).map(str::to_owned) } else { None }
 }
