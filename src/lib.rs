@@ -114,11 +114,11 @@ pub use words::{
     Amount, AnswerPiece, AssistantPart, AttemptEnd, AttemptRecord, Audio, Bill, CallFacts, CallId, Capabilities, Cause,
     ChatRequest, CommitPolicy, ConfigError, ConfigErrors, Date, Degraded, Demand, Demanded, Dialect, Document,
     DocumentSource, Drift, DriftKind, Durable, Effort, EmbedRequest, Embeddings, Error, Event, Failure, FailureClass,
-    Finished, Foreign, Gauge, Hedging, Hint, HintSource, Hold, Image, Json, Limits, Marks, Message, ModelClass,
-    ModelKind, NAME_BYTES_MAX, NoCallId, NoTarget, Note, OnExhausted, Original, OverBudget, Payload, Piece, Price,
-    PriceTier, Priority, Proof, Rates, Reasoning, Reply, ReplyEvent, Reported, Reset, ResponseFormat, RetryAfter, Rule,
-    Sampling, Scope, Secret, Source, StopReason, TargetId, Text, Tool, ToolCall, ToolChoice, ToolResult,
-    UnavailableTarget, UnknownName, Unread, Usage, UserPart,
+    FieldName, Finished, Foreign, Gauge, Hedging, Hint, HintSource, Hold, Image, Json, Limits, Marks, Message,
+    ModelClass, ModelKind, NAME_BYTES_MAX, NoCallId, NoTarget, Note, OnExhausted, Original, OverBudget, Payload, Piece,
+    Price, PriceTier, Priority, Proof, Rates, Reasoning, Reply, ReplyEvent, Reported, Reset, ResponseFormat,
+    RetryAfter, Rule, Sampling, Scope, Secret, Source, StopReason, TargetId, Text, Tool, ToolCall, ToolChoice,
+    ToolResult, UnavailableTarget, UnknownName, Unread, Usage, UserPart,
 };
 
 /// The health of targets: breakers, gates, measured times; and the options that they are judged by.

@@ -594,6 +594,7 @@ mod tests {
             ("a date", schema_hash::<SystemTime>()),
             ("a text", schema_hash::<String>()),
             ("a name", schema_hash::<&'static str>()),
+            ("a field, by its name", schema_hash::<crate::words::FieldName>()),
             ("bytes", schema_hash::<bytes::Bytes>()),
             ("headers", schema_hash::<http::HeaderMap>()),
             ("pairs of texts", schema_hash::<BTreeMap<String, String>>()),

@@ -62,19 +62,45 @@ pub(super) fn tell_answered(headers: &mut HeaderMap, answered: Answered<'_>) {
 /// Sets the headers of a whole answer, with what its target did not take as it was.
 pub(super) fn tell_whole(headers: &mut HeaderMap, finished: &Finished) {
     tell_answered(headers, finished.into());
-    let note = |note: &Note| match note {
+    if !finished.notes.is_empty() {
+        set(headers, "x-standin-notes", &told(&finished.notes));
+    }
+}
+
+/// Returns notes as they are told. The names of fields that were left out say more than that there were some.
+fn told(notes: &[Note]) -> String {
+    let names_fields = notes.iter().any(|note| matches!(note, Note::DroppedField(_)));
+    let told = notes.iter().filter(|note| !(names_fields && **note == Note::Dropped("extra")));
+    let told = told.map(|note| match note {
         Note::Dropped(what) => format!("dropped {what}"),
+        Note::DroppedField(name) => format!("dropped {name}"),
         Note::Converted(what) => format!("converted {what}"),
         Note::Trimmed { messages, .. } => format!("trimmed {messages} messages"),
-    };
-    if !finished.notes.is_empty() {
-        set(headers, "x-standin-notes", &finished.notes.iter().map(note).collect::<Vec<_>>().join(", "));
-    }
+    });
+    told.collect::<Vec<_>>().join(", ")
 }
 
 /// Sets a header, unless its value cannot be one.
 fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::try_from(value) {
         headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::FieldName;
+
+    #[test]
+    fn fields_that_are_left_out_are_told_by_their_names() {
+        let named = [
+            Note::Dropped("extra"),
+            Note::DroppedField(FieldName::new("service_tier")),
+            Note::Converted("effort"),
+            Note::DroppedField(FieldName::new("generationConfig.topK")),
+        ];
+        assert_eq!(told(&named), "dropped service_tier, converted effort, dropped generationConfig.topK");
+        assert_eq!(told(&named[..1]), "dropped extra");
     }
 }

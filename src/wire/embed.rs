@@ -51,7 +51,8 @@ pub fn encode_embed<'a>(
     let model = model.into();
     let ours = request.extra_dialect.is_none_or(|theirs| dialect.shares_fields(theirs));
     let mut notes = Notes::default();
-    let extra = notes.keep(ours, "extra", Some(&request.extra).filter(|extra| !extra.is_empty()));
+    let extra = Some(&request.extra).filter(|extra| ours && !extra.is_empty());
+    notes.dropped_extra(request.extra.keys().map(String::as_str).filter(|_| !ours));
     let body = Body { dialect, request, model: model.name, extra };
     let path = match dialect {
         Dialect::OpenAiChat => flavour.embeddings_path(model.name),

@@ -142,7 +142,7 @@ impl<'a> Draft<'a> {
     /// Removes fields that the target does not take, and notes it.
     pub(super) fn drop_refused(&mut self, fields: &[&str], notes: &mut Notes) {
         for field in fields {
-            notes.dropped("extra");
+            notes.dropped_extra([*field]);
             self.remove(field);
         }
     }

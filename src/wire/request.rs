@@ -19,8 +19,8 @@ use super::ids::IdForm;
 use super::model::Model;
 use super::outgoing_text::{OutgoingJson, OutgoingText};
 use crate::words::{
-    ChatRequest, Dialect, DocumentSource, Failure, FailureClass, Foreign, Image, Json, Message, Note, Original,
-    Payload, ResponseFormat, Secret, Text, ToolCall, ToolChoice, ToolResult, UserPart,
+    ChatRequest, Dialect, DocumentSource, Failure, FailureClass, FieldName, Foreign, Image, Json, Message, Note,
+    Original, Payload, ResponseFormat, Secret, Text, ToolCall, ToolChoice, ToolResult, UserPart,
 };
 
 /// Writes a body. Its long texts are parts of the one that came.
@@ -102,6 +102,9 @@ pub(super) fn unsupported(field: &str) -> Failure {
     Failure::new(FailureClass::Unsupported, format!("{field}: the provider takes none"))
 }
 
+/// How many fields that are left out are told by their names.
+const EXTRA_TOLD_MAX: usize = 8;
+
 /// The parts of a conversation that cannot go as they are, each thing once.
 #[derive(Debug, Default)]
 pub(super) struct Notes(pub(super) Vec<Note>);
@@ -125,6 +128,16 @@ impl Notes {
     /// Notes what is left out.
     pub(super) fn dropped(&mut self, field: &'static str) {
         self.add(Note::Dropped(field));
+    }
+
+    /// Notes fields of the caller's own that are left out, the first by their names.
+    pub(super) fn dropped_extra<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) {
+        for name in names {
+            self.dropped("extra");
+            if self.0.iter().filter(|note| matches!(note, Note::DroppedField(_))).count() < EXTRA_TOLD_MAX {
+                self.add(Note::DroppedField(FieldName::new(name)));
+            }
+        }
     }
 
     /// Notes what goes in another form.
@@ -343,7 +356,17 @@ pub(super) fn extra<'a>(
     request: &'a ChatRequest,
     notes: &mut Notes,
 ) -> Option<&'a BTreeMap<String, Json>> {
-    notes.keep(is_theirs(dialect, request), "extra", Some(&request.extra).filter(|extra| !extra.is_empty()))
+    if is_theirs(dialect, request) {
+        return Some(&request.extra).filter(|extra| !extra.is_empty());
+    }
+    for (name, value) in &request.extra {
+        // Of Google's settings those that have words are gone.
+        let inner = if name == "generationConfig" { members(value.as_str()) } else { Vec::new() };
+        let inner: Vec<_> = inner.iter().map(|member| format!("{name}.{}", member.name)).collect();
+        let is_whole = inner.is_empty();
+        notes.dropped_extra(inner.iter().chain(is_whole.then_some(name)).map(String::as_str));
+    }
+    None
 }
 
 /// Returns the losses of a request that goes to another dialect, beside those that the encoder notes.

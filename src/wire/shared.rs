@@ -53,7 +53,7 @@ pub(super) fn extra_of<'a>(
             shared.insert(name.to_owned(), value);
         }
     }
-    notes.keep(rest.is_empty(), "extra", Some(()));
+    notes.dropped_extra(rest.keys().map(String::as_str));
     Some(shared).filter(|shared| !shared.is_empty()).map(Cow::Owned)
 }
 

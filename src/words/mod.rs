@@ -73,7 +73,7 @@ pub use named::UnknownName;
 pub use names::NAME_BYTES_MAX;
 pub(crate) use near::nearest;
 pub use near::{did_you_mean, meant};
-pub use note::Note;
+pub use note::{FieldName, Note};
 pub use original::{Marks, Original, Unread};
 pub use payload::Payload;
 pub(crate) use price::TIERS_MAX;

@@ -14,10 +14,10 @@ use super::{Persist, Reader, SchemaHash, Writer};
 use crate::words::locks::lock;
 use crate::words::{
     Amount, AssistantPart, AttemptEnd, AttemptRecord, Audio, CallFacts, CallId, Cause, ChatRequest, CommitPolicy,
-    Degraded, Dialect, Document, DocumentSource, Durable, Effort, Error, Failure, FailureClass, Finished, Foreign,
-    Hedging, Image, Json, Marks, Message, Note, OnExhausted, Original, OverBudget, Priority, Proof, Rates, Reasoning,
-    ReplyEvent, ResponseFormat, RetryAfter, Rule, Sampling, Scope, Source, StopReason, TargetId, Text, Tool, ToolCall,
-    ToolChoice, ToolResult, UnavailableTarget, Unread, Usage, UserPart,
+    Degraded, Dialect, Document, DocumentSource, Durable, Effort, Error, Failure, FailureClass, FieldName, Finished,
+    Foreign, Hedging, Image, Json, Marks, Message, Note, OnExhausted, Original, OverBudget, Priority, Proof, Rates,
+    Reasoning, ReplyEvent, ResponseFormat, RetryAfter, Rule, Sampling, Scope, Source, StopReason, TargetId, Text, Tool,
+    ToolCall, ToolChoice, ToolResult, UnavailableTarget, Unread, Usage, UserPart,
 };
 
 /// Makes enums persistent whose variants have names, which are read back by these: one more name is no other schema.
@@ -155,7 +155,7 @@ persist!(
 );
 persist!(struct Unread { field, problem });
 persist!(struct Marks { developer, cached, scoped, invoice, sealed, proof, begun, background, hides_thoughts });
-persist!(enum Note { Dropped(what), Converted(what), Trimmed { messages, tokens } });
+persist!(enum Note { Dropped(what), DroppedField(name), Converted(what), Trimmed { messages, tokens } });
 
 persist!(enum ReplyEvent {
     Waiting { back_in, barred },
@@ -375,6 +375,20 @@ impl Persist for &'static str {
         let name: &'static str = Box::leak(name.into());
         names.insert(name);
         Some(name)
+    }
+}
+
+impl Persist for FieldName {
+    fn schema_hash(schema_hash: &mut SchemaHash) {
+        schema_hash.name("FieldName");
+    }
+
+    fn write(&self, to: &mut Writer) {
+        to.bytes(self.as_str().as_bytes());
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        from.text().map(Self::new)
     }
 }
 

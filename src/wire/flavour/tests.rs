@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::wire::{Encoded, authorize, encode};
 use crate::words::{
-    Dialect, FailureClass, Image, Json, Note, Proof, Reasoning, ResponseFormat, Sampling, Secret, TargetId, Tool,
-    ToolCall, ToolChoice, ToolResult,
+    Dialect, FailureClass, FieldName, Image, Json, Note, Proof, Reasoning, ResponseFormat, Sampling, Secret, TargetId,
+    Tool, ToolCall, ToolChoice, ToolResult,
 };
 
 fn target(model: &str) -> TargetId {
@@ -511,11 +511,15 @@ fn extra_fields_go_to_strict_providers_only_if_they_know_them() {
     let extra = json!({"safe_prompt": true, "top_k": 40, "chat_template_kwargs": {}});
     let request = ChatRequest { extra: Json::from(&extra).fields(), ..hello() };
     assert_eq!(Value::Object(fields(&body("mistral", "m", &request))), json!({"safe_prompt": true}));
-    assert_eq!(encoded("mistral", "m", &request).notes, [Note::Dropped("extra")]);
+    let dropped = |names: &[&str]| -> Vec<Note> {
+        let fields = names.iter().map(|name| Note::DroppedField(FieldName::new(name)));
+        [Note::Dropped("extra")].into_iter().chain(fields).collect()
+    };
+    assert_eq!(encoded("mistral", "m", &request).notes, dropped(&["chat_template_kwargs", "top_k"]));
     assert_eq!(Value::Object(fields(&body("generic", "m", &request))), extra, "nobody knows what it takes");
     assert_eq!(encoded("generic", "m", &request).notes, []);
     assert_eq!(Value::Object(fields(&body("vllm", "m", &request))), json!({"top_k": 40, "chat_template_kwargs": {}}));
-    assert_eq!(encoded("vllm", "m", &request).notes, [Note::Dropped("extra")], "that is Mistral's alone");
+    assert_eq!(encoded("vllm", "m", &request).notes, dropped(&["safe_prompt"]), "that is Mistral's alone");
 }
 
 #[test]

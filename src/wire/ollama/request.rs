@@ -42,9 +42,7 @@ pub(in crate::wire) fn encode(request: &ChatRequest, model: Model<'_>, streaming
     let theirs = is_theirs(Dialect::Ollama, request);
     let takes = |field: &str| theirs || OWN.contains(&field);
     let extra: Vec<_> = written(&request.extra).filter(|(field, _)| takes(field)).collect();
-    if extra.len() < request.extra.len() {
-        notes.dropped("extra");
-    }
+    notes.dropped_extra(request.extra.keys().map(String::as_str).filter(|field| !takes(field)));
     let (model, options) = (model.name, options(request, answer_max));
     let body = Body { request, model, streaming, messages, tools, think, options, extra };
     let body = write(request, &body)?;

@@ -51,8 +51,10 @@ pub(in crate::wire) fn encode(
     let body = match edited {
         Some(body) => body,
         None => {
-            if own.is_none() && body.extra().any(|(field, _)| !flavour.takes_extra(Dialect::OpenAiChat, field, false)) {
-                notes.dropped("extra");
+            if own.is_none() {
+                let fields = body.extra().map(|(field, _)| field);
+                let takes = |field: &&str| flavour.takes_extra(Dialect::OpenAiChat, field, false);
+                notes.dropped_extra(fields.filter(|field| !takes(field)));
             }
             notes.foreign(Dialect::OpenAiChat, request);
             let messages = body.messages(&mut notes).instructed(instruction);

@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::words::{
-    AssistantPart, CallId, Finished, Note, Proof, Reasoning, Reply, ReplyEvent, Source, StopReason, TargetId, ToolCall,
-    Usage,
+    AssistantPart, CallId, FieldName, Finished, Note, Proof, Reasoning, Reply, ReplyEvent, Source, StopReason,
+    TargetId, ToolCall, Usage,
 };
 
 const CALLER_DIALECTS: [CallerDialect; 4] =

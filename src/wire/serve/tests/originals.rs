@@ -623,7 +623,9 @@ fn what_groq_and_mistral_refuse_by_their_documentation_is_not_sent_to_them() {
     let (groq, notes) = to(&body, "groq");
     assert_eq!((groq.get("logprobs"), groq.get("top_logprobs"), groq["messages"][0].get("name")), (None, None, None));
     assert_eq!(groq["messages"][2]["name"], "f", "a tool is named there");
-    assert_eq!(notes, [Note::Dropped("extra"), Note::Dropped("messages.name")]);
+    let field = |name: &str| Note::DroppedField(FieldName::new(name));
+    let fields = [field("logprobs"), field("top_logprobs")];
+    assert_eq!(notes, [Note::Dropped("extra"), fields[0], fields[1], Note::Dropped("messages.name")]);
     let (other, _) = to(&body, "together");
     assert_eq!((&other["logprobs"], &other["messages"][0]["name"]), (&json!(true), &json!("ann")));
 
