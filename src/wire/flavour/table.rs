@@ -90,6 +90,7 @@ const VERTEX_BETAS: Betas = Betas::Only(&[
     ("computer-use-2025-11-24", "computer-use-2025-11-24"),
     ("context-1m-2025-08-07", "context-1m-2025-08-07"),
     ("context-management-2025-06-27", "context-management-2025-06-27"),
+    ("dangerous-tool-use-2026-09-03", "dangerous-tool-use-2026-09-03"),
     ("interleaved-thinking-2025-05-14", "interleaved-thinking-2025-05-14"),
     ("mid-conversation-system-2026-04-07", "mid-conversation-system-2026-04-07"),
     ("per-turn-control-2026-07-01", "per-turn-control-2026-07-01"),
