@@ -30,6 +30,11 @@ use crate::words::{Dialect, Drift, DriftKind, Failure, FailureClass, Piece, Scop
 const EVENT_BYTES_MAX: usize = 8 << 20;
 /// An answer's bytes are more than its content: up to this many times the limit is kept, where the bytes must be kept.
 const KEPT_A_BYTE: usize = 4;
+/// What is said of a page and of other text in the place of an answer. It came with a status that says that all is
+/// well.
+const PAGE: &str = "a web page came instead of an answer: is `base_url` the address of the API, and does this network \
+                    ask for a sign-in?";
+const OTHER_BODY: &str = "the body is neither JSON nor an event stream: is `base_url` the address of the API?";
 /// About how many bytes a token has.
 const TOKEN_BYTES: usize = 4;
 /// The longest stream. An answer of 256 Ki tokens at 1 KiB a chunk, twice what any provider sends.
@@ -346,12 +351,12 @@ impl Decoder {
         self.framing = match chunk[start] {
             b'{' | b'[' => Framing::Whole { body: Vec::new(), nesting: Nesting::default() },
             b'<' => {
-                let failure = Failure::new(FailureClass::Server, "a gateway's page came instead of an answer");
+                let failure = Failure::new(FailureClass::Server, PAGE);
                 return Err(Failure { scope: Scope::Endpoint, ..failure });
             }
             b'd' | b'e' | b'i' | b'r' | b':' => Framing::Events(SseParser::new(EVENT_BYTES_MAX)),
             _ if streaming => Framing::Events(SseParser::new(EVENT_BYTES_MAX)),
-            _ => return Err(cut("the body is neither JSON nor an event stream")),
+            _ => return Err(cut(OTHER_BODY)),
         };
         let streams = matches!(self.framing, Framing::Events(_));
         if let Some(relay) = &mut self.relay {

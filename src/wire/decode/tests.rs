@@ -222,6 +222,15 @@ fn a_finish_reason_ends_an_answer_where_the_end_marker_is_left_out() {
 }
 
 #[test]
+fn what_is_no_answer_is_told_with_what_is_usually_wrong() {
+    for (body, hint) in [("<!DOCTYPE html><title>Sign in</title>", "sign-in"), ("Ollama is running", "`base_url`")] {
+        let mut decoder = Decoder::new(Dialect::OpenAiChat, false);
+        let failure = decoder.push(body.as_bytes(), &mut Vec::new()).expect_err("no answer");
+        assert!(failure.message.contains(hint), "{failure}");
+    }
+}
+
+#[test]
 fn a_body_of_another_kind_is_no_answer() {
     for (body, class) in [
         ("<html><title>502</title></html>", FailureClass::Server),
