@@ -243,7 +243,10 @@ impl<'a> ConversationOrder<'a> {
             self.calls[at].answer.result = Some(result);
         } else if self.repairs {
             notes.converted("messages.tool_result");
-            let head = format!("Result of the tool `{}`:\n", result.name);
+            let head = match &*result.name {
+                "" => "Result of a tool:\n".to_owned(),
+                name => format!("Result of the tool `{name}`:\n"),
+            };
             let told = OutgoingText::row([head.into(), said(result)], "");
             let beside = result.beside().map(Part::FromRequest);
             self.said.push(Step::User([Part::Made(told)].into_iter().chain(beside).collect()));

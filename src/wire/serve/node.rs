@@ -273,11 +273,11 @@ impl<'a> Object<'a> {
         self.take(key).map(|node| node.count(key)).transpose()
     }
 
-    /// Takes a limit. -1 is none, as local servers have it; one of nothing stays where it is, since only the caller's
-    /// own provider knows what that is to be.
+    /// Takes a limit. -1 is none, as local servers have it; what one of nothing is to be only the caller's own provider
+    /// knows.
     pub(super) fn limit(&mut self, key: &str) -> Read<Option<u32>> {
         match self.get(key).and_then(Node::figure) {
-            Some(0.0) => Ok(None),
+            Some(0.0) => Err(BadRequest::new(key, "must be 1 or more")),
             Some(-1.0) => {
                 self.take(key);
                 Ok(None)

@@ -15,7 +15,7 @@ use crate::words::{
 
 const OWN: Dialect = Dialect::AnthropicMessages;
 /// Fields without which a request would mean something else: state of its provider, and servers that it calls.
-const NEEDED: [&str; 3] = ["container", "mcp_servers", "max_tokens"];
+const NEEDED: [&str; 2] = ["container", "mcp_servers"];
 /// Up to how many tokens of thinking are a little, and some; more are much. Between what the client half asks for.
 const LOW_TOKENS_MAX: u32 = 4_096;
 const MEDIUM_TOKENS_MAX: u32 = 16_384;

@@ -16,8 +16,9 @@ const OWN: Dialect = Dialect::Gemini;
 /// Fields that name something only its provider has.
 const KEPT: &str = "cachedContent";
 /// Settings that ask for something else than one text.
-const OTHER_ANSWERS: [&str; 6] =
-    ["candidateCount", "responseModalities", "speechConfig", "imageConfig", "maxOutputTokens", "max_output_tokens"];
+const OTHER_ANSWERS: [&str; 4] = ["candidateCount", "responseModalities", "speechConfig", "imageConfig"];
+/// What the id of a result begins with whose call is not in the conversation.
+const NO_CALL: &str = "no_call_of_";
 /// Where Google keeps files: only Google can read them.
 const KEPT_FILES: [&str; 2] = ["gs://", "https://generativelanguage.googleapis.com/"];
 
@@ -341,9 +342,8 @@ impl Reader<'_> {
             None => *called == name,
         });
         let known = open.map(|at| self.open.remove(at).0);
-        let call_id = id
-            .or(known)
-            .ok_or_else(|| BadRequest::new("name", format!("no call of `{}` came before", Shown(&name))))?;
+        // A client that shortens its conversation may leave a result without its call: that is told as a text.
+        let call_id = id.or(known).unwrap_or_else(|| format!("{NO_CALL}{name}"));
         let beside = each("parts", answer.list("parts")?, |node| self.part(node.object("")?))?;
         let mut response = answer.object("response")?.unwrap_or_default();
         let (content, is_error) = match (response.only_text("output"), response.only_text("error")) {

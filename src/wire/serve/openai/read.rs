@@ -18,8 +18,7 @@ use crate::words::{
 const OWN: Dialect = Dialect::OpenAiChat;
 /// Fields without which a request would mean something else: what is spoken, what the provider looks up, and how many
 /// answers there are; and what there are no words for of what the answer is to be like.
-const NEEDED: [&str; 7] =
-    ["modalities", "audio", "web_search_options", "n", "response_format", "max_tokens", "max_completion_tokens"];
+const NEEDED: [&str; 5] = ["modalities", "audio", "web_search_options", "n", "response_format"];
 
 /// The forms of a tool's choice.
 const CHOICES: &str = "must be none, auto, required, or an object that names a function";

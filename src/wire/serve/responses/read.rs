@@ -52,7 +52,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         body.take(field);
     }
     let output_tokens_max = body.limit("max_output_tokens")?;
-    let needed = KEPT.into_iter().chain(["max_output_tokens"]).chain(is_unread.then_some("text"));
+    let needed = KEPT.into_iter().chain(is_unread.then_some("text"));
     let extra_needed = needed.filter(|field| body.has(field)).map(str::to_owned).collect();
     let request = ChatRequest {
         route: model.clone(),

@@ -171,7 +171,10 @@ fn fields_of_responses_stay_away_from_chats_and_from_ollama() {
         "options": {"num_ctx": 9}, "logit_bias": {}});
     let (sent, notes) = sent(CallerDialect::OpenAiChat, &chat, (Dialect::Ollama, "generic", "m"));
     assert_eq!((&sent["keep_alive"], &sent["options"]["num_ctx"]), (&json!("5m"), &json!(9)), "its own fields");
-    assert_eq!((sent.get("logit_bias"), notes), (None, vec![Note::Dropped("extra")]));
+    assert_eq!(
+        (sent.get("logit_bias"), notes),
+        (None, vec![Note::Dropped("extra"), Note::DroppedField(FieldName::new("logit_bias"))])
+    );
 }
 
 #[test]
@@ -289,4 +292,67 @@ fn what_one_dialect_alone_can_say_is_said_there_and_noted_elsewhere() {
     let router = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "structured_outputs": true});
     let (sent, _) = sent(CallerDialect::OpenAiChat, &router, (Dialect::OpenAiChat, "openrouter", "x/y"));
     assert_eq!(sent["structured_outputs"], true);
+}
+
+#[test]
+fn a_limit_of_nothing_and_a_result_without_its_call_are_named_or_told_in_every_dialect() {
+    let talk = json!([{"role": "user", "content": "Hi"}]);
+    for (caller_dialect, body, path) in [
+        (CallerDialect::OpenAiChat, json!({"model": "m", "messages": talk, "max_tokens": 0}), "max_tokens"),
+        (
+            CallerDialect::OpenAiChat,
+            json!({"model": "m", "messages": talk, "max_completion_tokens": 0}),
+            "max_completion_tokens",
+        ),
+        (
+            CallerDialect::OpenAiResponses,
+            json!({"model": "m", "input": "Hi", "max_output_tokens": 0}),
+            "max_output_tokens",
+        ),
+        (CallerDialect::Anthropic, json!({"model": "m", "messages": talk, "max_tokens": 0}), "max_tokens"),
+        (
+            CallerDialect::Gemini,
+            json!({"contents": [{"parts": [{"text": "Hi"}]}], "generationConfig": {"maxOutputTokens": 0}}),
+            "generationConfig.maxOutputTokens",
+        ),
+    ] {
+        let request = asked(caller_dialect, &body).request;
+        let unread = request.original.expect("a body").unread;
+        assert_eq!(unread.iter().map(|unread| &*unread.field).collect::<Vec<_>>(), [path], "{body}");
+    }
+    let body = json!({"contents": [{"role": "user", "parts": [{"text": "Hi"}]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"output": "r"}}}]}]});
+    let (sent, notes) = sent(CallerDialect::Gemini, &body, (CLAUDE, "anthropic", "claude-sonnet-4-5"));
+    let said = sent["messages"][0]["content"].to_string();
+    assert!(said.contains("Result of the tool `f`:\\nr"), "{sent}");
+    assert!(notes.contains(&Note::Converted("messages.tool_result")), "{notes:?}");
+}
+
+#[test]
+fn a_tool_in_the_form_of_another_dialect_is_offered_with_its_schema() {
+    let schema = json!({"type": "object", "properties": {"a": {"type": "integer"}}});
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}],
+        "tools": [{"name": "f", "description": "d", "input_schema": schema}]});
+    let (sent, notes) = sent(CallerDialect::OpenAiChat, &body, (CLAUDE, "anthropic", "claude-sonnet-4-5"));
+    assert_eq!(sent["tools"], json!([{"name": "f", "description": "d", "input_schema": schema}]));
+    assert!(!notes.contains(&Note::Dropped("tools")), "{notes:?}");
+}
+
+#[test]
+fn a_model_that_does_not_reason_is_asked_for_nothing_that_only_others_have() {
+    let body = |include: Value| {
+        let text = json!({"verbosity": "low"});
+        json!({"model": "m", "input": "Hi", "reasoning": {"effort": "low"}, "text": text, "include": include})
+    };
+    let encrypted = "reasoning.encrypted_content";
+    let to = |include: Value, model| {
+        let to = (Dialect::OpenAiResponses, "openai", model);
+        let (mut sent, _) = sent(CallerDialect::OpenAiResponses, &body(include), to);
+        let mut take = |field: &str| sent.as_object_mut().expect("an object").remove(field);
+        (take("reasoning").is_some(), take("text"), take("include"))
+    };
+    let both = json!([encrypted, "message.output_text.logprobs"]);
+    assert_eq!(to(both.clone(), "gpt-4o"), (false, Some(json!({})), Some(json!(["message.output_text.logprobs"]))));
+    assert_eq!(to(json!([encrypted]), "gpt-4o"), (false, Some(json!({})), Some(json!([]))));
+    assert_eq!(to(both.clone(), "gpt-5.4"), (true, Some(json!({"verbosity": "low"})), Some(both)));
 }

@@ -356,11 +356,6 @@ fn what_is_malformed_is_named_by_its_path_and_set_aside_unless_it_must_be_known(
         (CallerDialect::Gemini, json!({"contents": [{"parts": [{}]}]}), "contents[0].parts[0]"),
         (
             CallerDialect::Gemini,
-            json!({"contents": [{"parts": [{"functionResponse": {"name": "f", "response": {}}}]}]}),
-            "contents[0].parts[0].functionResponse.name",
-        ),
-        (
-            CallerDialect::Gemini,
             json!({"contents": [{"parts": [{"text": "x"}]}], "generationConfig": {"topP": "x"}}),
             "generationConfig.topP",
         ),
