@@ -78,6 +78,10 @@ pub(super) fn edited(
     }
     draft.settle(&differing, ours);
     draft.drop_refused(&refused, notes);
+    let asks = find(ours, &["thinking", "type"]).and_then(text).is_some_and(|form| form != "disabled");
+    if original.has("thinking") && !(stays || asks) {
+        without_clearing(&mut draft);
+    }
     if original.stream != streaming {
         draft.set("stream", streaming.to_string());
     }
@@ -99,6 +103,22 @@ pub(super) fn edited(
         }
     }
     Some(draft.finish())
+}
+
+/// Takes out of the edits of the context those that clear thoughts: a request that asks for none may not ask for them
+/// ("`clear_thinking_20251015` strategy requires `thinking` to be enabled or adaptive").
+fn without_clearing(draft: &mut Draft<'_>) {
+    let all = draft.object.get("context_management").and_then(|it| find(it, &["edits"])).and_then(Array::of);
+    let Some(mut all) = all else { return };
+    let clears =
+        |edit: &&str| find(edit, &["type"]).and_then(text).is_some_and(|kind| kind.starts_with("clear_thinking"));
+    let found: Vec<bool> = all.items().map(|edit| clears(&edit)).collect();
+    if found.iter().all(|clears| *clears) {
+        draft.remove("context_management");
+        return;
+    }
+    found.iter().enumerate().filter(|(_, clears)| **clears).for_each(|(at, _)| all.remove(at));
+    all.finish(&mut draft.edits);
 }
 
 /// The source of the effort where the settings of thinking stay as they came.

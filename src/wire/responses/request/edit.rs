@@ -38,8 +38,7 @@ pub(super) fn edited(original: &Original, body: &Body<'_>, ours: &str, notes: &m
     if effort {
         match body.effort {
             Some(word) => draft.set("reasoning.effort", quoted(word)),
-            // A model that does not reason refuses fields about reasoning.
-            None => draft.remove("reasoning"),
+            None => without_reasoning(&mut draft),
         }
     }
     draft.drop_refused(&refused, notes);
@@ -59,6 +58,18 @@ pub(super) fn edited(original: &Original, body: &Body<'_>, ours: &str, notes: &m
         items.edit(&mut draft, notes);
     }
     Some(draft.finish())
+}
+
+/// Takes out what a model that does not reason refuses: fields about reasoning, thoughts that are to come encrypted,
+/// and how much is to be said ("Unsupported value: 'low' is not supported with the 'gpt-4o' model").
+fn without_reasoning(draft: &mut Draft<'_>) {
+    draft.remove("reasoning");
+    draft.remove("text.verbosity");
+    let Some(mut asked) = draft.object.get("include").and_then(Array::of) else { return };
+    let is_thought = |it: &str| text(it).is_some_and(|it| it.starts_with("reasoning."));
+    let found: Vec<usize> = asked.items().enumerate().filter(|(_, it)| is_thought(it)).map(|(at, _)| at).collect();
+    found.into_iter().for_each(|at| asked.remove(at));
+    asked.finish(&mut draft.edits);
 }
 
 /// Edits the names of tools where they are offered and chosen.

@@ -118,3 +118,29 @@ fn a_call_without_its_thought_gets_one_where_thoughts_are_wanted_back_in_this_di
     assert_eq!(sent["messages"][1]["content"], json!([call]), "another vendor signed it");
     assert_eq!(notes, [Note::Dropped("messages.reasoning")]);
 }
+
+#[test]
+fn a_request_that_asks_for_no_thoughts_any_more_asks_for_none_to_be_cleared() {
+    let clears = json!({"type": "clear_thinking_20251015", "keep": "all"});
+    let other = json!({"type": "clear_tool_uses_20250919"});
+    let body = |thinking: Value, edits: Value| {
+        json!({"model": "r", "max_tokens": 9_000, "thinking": thinking, "context_management": {"edits": edits},
+            "tools": [{"name": "f", "input_schema": {"type": "object"}}], "messages": [{"role": "user", "content": "x"},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "r"}]}]})
+    };
+    let left = |body: &Value, model| {
+        let (sent, _) = sent(CallerDialect::Anthropic, body, ("anthropic", model));
+        (sent.get("thinking").is_some(), sent.get("context_management").cloned())
+    };
+    let adaptive = json!({"type": "adaptive"});
+    // An older model cannot be asked so, and lacks the thought before the call.
+    let both = body(adaptive.clone(), json!([clears, other]));
+    assert_eq!(left(&both, "claude-sonnet-4-5"), (false, Some(json!({"edits": [other]}))));
+    assert_eq!(left(&both, "claude-opus-4-6"), (true, Some(json!({"edits": [clears, other]}))));
+    assert_eq!(left(&body(adaptive.clone(), json!([clears])), "claude-sonnet-4-5"), (false, None));
+    assert_eq!(left(&body(adaptive, json!([other])), "claude-sonnet-4-5"), (false, Some(json!({"edits": [other]}))));
+    // What its caller got wrong itself is for its provider to say.
+    let none = body(json!({"type": "disabled"}), json!([clears]));
+    assert_eq!(left(&none, "claude-sonnet-4-5"), (true, Some(json!({"edits": [clears]}))));
+}
