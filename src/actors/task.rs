@@ -207,3 +207,42 @@ pub(super) fn died(event: SupervisionEvent) -> Option<(ActorCell, String)> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// Returns work that never ends, and what resolves when it is dropped.
+    fn endless() -> (TaskFuture, oneshot::Receiver<()>) {
+        let (held, dropped) = oneshot::channel::<()>();
+        let work = async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        };
+        (Box::pin(work), dropped)
+    }
+
+    #[tokio::test]
+    async fn tasks_end_with_their_supervisor_and_none_begins_after_it() {
+        let counts = Arc::new(TaskCounts::default());
+        let own = OwnTasks::new(&counts);
+        let tasks = own.shared().clone();
+        let (one, dropped) = endless();
+        tasks.run(TaskKind::Call, one);
+        tasks.run(TaskKind::Attempt, Box::pin(async { panic!("this is a test") }));
+        tasks.run(TaskKind::Reading, Box::pin(std::future::ready(())));
+        tokio::task::yield_now().await;
+        let of = |kind| counts.of(kind).load(Relaxed);
+        assert_eq!([TaskKind::Call, TaskKind::Attempt, TaskKind::Reading].map(of), [1, 0, 0], "a panic ends one alone");
+        drop(own);
+        dropped.await.expect_err("it ends");
+        let (late, dropped) = endless();
+        tasks.run(TaskKind::Call, late);
+        dropped.await.expect_err("it is dropped");
+        tokio::task::yield_now().await;
+        assert_eq!(of(TaskKind::Call), 0);
+        assert!(lock(&tasks.0).running.is_empty());
+    }
+}

@@ -69,8 +69,9 @@ impl Watchdog {
         }
     }
 
-    /// Awaits a read, unless a timer ends the attempt first; what came before is reported by then. The timer is looked at even where reads have used up the
-    /// task's turn (`yielding`): a body that is always ready would else keep it from ever firing.
+    /// Awaits a read, unless a timer ends the attempt first; what came before is reported by then. The timer is looked
+    /// at even where reads have used up the task's turn (`yielding`): a body that is always ready would else keep it
+    /// from ever firing.
     pub(super) async fn guard<T>(&mut self, read: impl Future<Output = T>, permit: &mut Permit) -> Result<T, Failure> {
         permit.waits();
         let mut read = pin!(read);
