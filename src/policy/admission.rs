@@ -365,7 +365,6 @@ impl Admission {
             limited: target.options.limited,
             closed: target.breaker.state() == BreakerState::Closed,
             offline,
-            crowded: target.concurrency.is_about_places(ticket.stamp, now),
         };
         let mut progress = self.progress.remove(&ticket.serial).unwrap_or_default();
         let had_begun = progress.has_begun();
@@ -391,7 +390,7 @@ impl Admission {
             target.waited(ticket, waited, now);
         }
         if let (Verdict::Failure { .. } | Verdict::Silence, Some((class, _))) = (verdict, failure) {
-            target.failed += u64::from(circumstances.weight(class) > 0.0);
+            target.failed += u64::from(class.consequences().weight > 0.0);
         } else if matches!(report, Report::Ended(Outcome::Cancelled(_))) {
             target.failed += u64::from(finding.own.failures > 0.0);
         }

@@ -131,12 +131,6 @@ impl Concurrency {
         before.map_or(0, |(_, worked)| worked).max(self.worked)
     }
 
-    /// Tells whether the overload of an attempt is about how many fit: fewer at once are answered. That is no failure of
-    /// its target, which is asked less from then on.
-    pub fn is_about_places(&self, stamp: Stamp, now: Instant) -> bool {
-        (1..stamp.in_flight).contains(&self.worked(now))
-    }
-
     /// Takes in that an attempt was refused because too many were in flight.
     pub fn overloaded(&mut self, stamp: Stamp, now: Instant) {
         if stamp.generation != self.generation || stamp.in_flight < 2 {
@@ -293,18 +287,6 @@ mod tests {
         assert_eq!(overload(&mut it, 6, now + BURST / 2), 6);
         assert!(!it.works(now + BURST), "what is refused from now on is about something else");
         assert_eq!(overload(&mut it, 5, now + BURST), 4);
-    }
-
-    #[test]
-    fn an_overload_is_about_how_many_fit_where_fewer_at_once_are_answered() {
-        let (mut it, now) = (Concurrency::default(), Instant::now());
-        let (six, seven) = (it.admit(5, now), it.admit(6, now));
-        assert!(!it.is_about_places(seven, now), "nothing is answered");
-        it.heard(six, now);
-        assert!(it.is_about_places(seven, now) && !it.is_about_places(six, now));
-        it.overloaded(seven, now);
-        assert!(it.is_about_places(seven, now + BURST / 2), "those that came with it, too");
-        assert!(!it.is_about_places(seven, now + BURST), "it must answer anew");
     }
 
     #[test]

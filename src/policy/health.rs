@@ -225,15 +225,6 @@ pub struct ReportContext {
     pub closed: bool,
     /// Whether the local network is down: then no connect failure is the provider's.
     pub offline: bool,
-    /// Whether fewer at once are answered than were in flight with it: then an overload is about that number.
-    pub crowded: bool,
-}
-
-impl ReportContext {
-    /// Returns how often a failure of this class counts, silences apart.
-    pub fn weight(&self, class: FailureClass) -> f64 {
-        if class == FailureClass::Overloaded && self.crowded { 0.0 } else { class.consequences().weight }
-    }
 }
 
 /// The evidence of a report.
@@ -557,7 +548,7 @@ impl TargetHealth {
         let pace = self.pace(attempt.prompt_tokens, attempt.whole, attempt.output_max, now);
         let tempo = self.tempo(attempt.whole);
         if tempo.baseline.is_exceeded(plain) {
-            // Where recent times do not say which silence is a failure, those of better days do: only answers move them.
+            // Where recent times do not say which silence is a failure, the usual ones do: only answers move them.
             let usual = tempo.baseline.latency();
             let may_be_slow = pace.measured || (!usual.is_assumed() && !reached(plain, usual.p99 * 2));
             if is_slow && !is_failure && may_be_slow {
@@ -705,10 +696,7 @@ impl TargetHealth {
         now: Instant,
     ) -> (Evidence, f64) {
         let silent = class == FailureClass::NoFirstToken;
-        let weight = match class {
-            FailureClass::NoFirstToken => self.silence(attempt, Silence::GivenUp, now),
-            class => attempt.weight(class),
-        };
+        let weight = if silent { self.silence(attempt, Silence::GivenUp, now) } else { class.consequences().weight };
         if silent {
             self.answered(true, now);
         }

@@ -8,7 +8,7 @@ use standin::{ChatRequest, Config, Error, OnExhausted, Priority, Reply, RouteCon
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
-use super::kit::{MS, S, World, all, ask, config, path, settle, start, world_with};
+use super::kit::{MS, S, World, all, ask, config, path, settle, start, words, world_with};
 
 type Answer = Result<Reply, Error>;
 
@@ -358,6 +358,35 @@ async fn a_provider_that_bears_less_at_once_than_it_may_be_asked_is_asked_less()
     assert!(served > 100 && used > 2 * refused, "{served} served, {refused} of {} refused", refused + used);
     settle().await;
     world.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_for_a_place_asks_again_once_answers_have_filled_the_budget_and_looks_at_no_clock() {
+    let script = Script { per_token: S, ..steady() };
+    let world = world_with(3, script, |config| {
+        places(config, "a", 1);
+        config.routes.get_mut("smart").expect("there").targets.pop();
+        config.routes.insert("drain".to_owned(), RouteConfig::new(["c/m"]));
+    })
+    .await;
+    world.providers[2].always(Fault::Error(ProviderError::Server));
+    for _ in 0..5 {
+        world.runtime.chat(ChatRequest::new("drain").user("hello").deadline(30 * S)).await.expect_err("it is down");
+    }
+    let long = asks(&world.runtime, ChatRequest::new("a/m").user(words(500)).deadline(900 * S));
+    settle().await;
+    world.providers[1].next(1, Fault::Error(ProviderError::Server));
+    let waits = asks(&world.runtime, ask("hello").deadline(800 * S));
+    sleep(300 * S).await;
+    assert_eq!((waits.is_finished(), world.providers[1].received()), (false, 1));
+    for _ in 0..8 {
+        world.runtime.chat(ChatRequest::new("b/m").user("hello")).await.expect("it is well");
+    }
+    let reply = tokio::time::timeout(5 * S, waits).await.expect("soon").expect("no panic").expect("an answer");
+    assert_eq!(path(&reply.finished.attempts), "b/m server, b/m won");
+    let page = world.runtime.why(reply.finished.call).expect("it is remembered").to_string();
+    assert!(page.lines().count() < 30, "{page}");
+    drop(long);
 }
 
 #[tokio::test(start_paused = true)]

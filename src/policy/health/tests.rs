@@ -15,7 +15,6 @@ struct Bench {
     now: Instant,
     closed: bool,
     offline: bool,
-    crowded: bool,
 }
 
 /// An attempt in flight.
@@ -33,7 +32,7 @@ impl Bench {
     fn new() -> Self {
         let now = Instant::now();
         let health = TargetHealth::new(&HealthOptions::default(), ModelClass::Chat, None, now);
-        Self { health, now, closed: true, offline: false, crowded: false }
+        Self { health, now, closed: true, offline: false }
     }
 
     /// Returns a target whose answers were seen: a second each but for one, 20 ms a token.
@@ -76,7 +75,6 @@ impl Bench {
             limited: attempt.limited,
             closed: self.closed,
             offline: self.offline,
-            crowded: self.crowded,
         };
         self.health.report(&mut attempt.progress, circumstances, report, self.now)
     }
@@ -464,16 +462,6 @@ fn a_hedges_loser_that_had_content_is_counted_already() {
     bench.report(&mut attempt, CONTENT);
     assert_eq!(bench.own(&mut attempt, LOST), NOTHING);
     assert_eq!((bench.samples(), bench.slow()), (1, 0.0));
-}
-
-#[test]
-fn an_overload_that_is_about_how_many_fit_weighs_nothing() {
-    let mut bench = Bench::new();
-    bench.crowded = true;
-    let mut attempt = bench.start();
-    assert_eq!(bench.own(&mut attempt, failed(FailureClass::Overloaded)), NOTHING);
-    let mut attempt = bench.start();
-    assert_eq!(bench.own(&mut attempt, failed(FailureClass::Server)), (1.0, 0.0, 1.0), "whatever is in flight");
 }
 
 #[test]
