@@ -7,6 +7,7 @@ use crate::policy::budget::{PromptLength, PromptSizing};
 use crate::policy::tokens::{PromptSize, Weights};
 use crate::policy::trim::{OverWindow, TrimRange, budget, fits};
 use crate::spec::RouteSpec;
+use crate::wire;
 use crate::words::Message;
 
 /// How a request goes to a target.
@@ -43,7 +44,7 @@ impl Target {
     /// text.
     pub(super) fn sizing(&self, asked: &RoutedRequest) -> (PromptSizing, u32) {
         let shown = asked.shown.tokens_max(self.spec().vocabulary);
-        let adds = |request| self.provider.spec.flavour.adds(request, &self.id().model);
+        let adds = |request| self.searches || wire::adds_to_prompt(request);
         let sizing = if asked.grows || matches!(&asked.work, Work::Chat(request) if adds(request)) {
             PromptSizing::Grows
         } else if shown > 0 {

@@ -40,6 +40,8 @@ pub(crate) struct Target {
     pub(crate) index: usize,
     /// What it costs, as far as that is known.
     pub(crate) price: Option<Price>,
+    /// Whether its model searches by itself: more is billed of a prompt than is sent.
+    pub(super) searches: bool,
     /// Its place.
     pub(super) place: PlacedTarget,
 }
@@ -72,8 +74,10 @@ impl Table {
     pub(super) fn new(providers: Vec<Arc<Provider>>, layout: Layout, prices: &Prices) -> Self {
         let target = |place: &PlacedTarget| {
             let provider = providers[place.provider].clone();
+            let spec = &provider.spec.targets[place.index];
             Target {
-                price: prices.of(&provider.spec.targets[place.index]),
+                price: prices.of(spec),
+                searches: provider.spec.flavour.searches_by_itself(&spec.id.model),
                 provider,
                 index: place.index,
                 place: *place,

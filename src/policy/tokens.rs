@@ -247,7 +247,7 @@ impl TokenModel {
         let covered: [f64; FEATURES] = std::array::from_fn(|row| dot(&self.covariance[row], &size.0));
         let uncertain = dot(&covered, &size.0);
         let misfit = |at: usize| self.misfit(at) * self.weights[at] * size.0[at];
-        let noise = 1.0 + (0..FEATURES).map(|at| misfit(at) * misfit(at)).sum::<f64>();
+        let noise = 1.0 + (0..FEATURES).map(misfit).map(|misfit| misfit * misfit).sum::<f64>();
         let error = tokens as f64 - dot(&self.weights, &size.0);
         let deviation = error.abs() / (uncertain + noise).sqrt() / DOUBT;
         let noise = if deviation > self.surprise {
@@ -259,6 +259,10 @@ impl TokenModel {
             noise
         };
         for ((weight, row), own) in self.weights.iter_mut().zip(&mut self.covariance).zip(covered) {
+            // Most prompts have few of the features, and say nothing of the others.
+            if own == 0.0 {
+                continue;
+            }
             let gain = own / (uncertain + noise);
             *weight += gain * error;
             for (covariance, covered) in row.iter_mut().zip(covered) {

@@ -272,13 +272,10 @@ impl Flavour {
         is_known && !self.is_generic() && takes(Dialect::OpenAiChat) && takes(Dialect::OpenAiResponses)
     }
 
-    /// Tells whether more may be billed of a prompt than is sent: its model searches by itself, or a field that the
-    /// common form has no words for may ask for something that is put into the prompt. Fields that are not known may.
-    pub(crate) fn adds(&self, request: &ChatRequest, model: &str) -> bool {
+    /// Tells whether more may be billed of any prompt than is sent: the model searches by itself.
+    pub(crate) fn searches_by_itself(&self, model: &str) -> bool {
         let model = lower(model);
-        self.searches
-            || SEARCHERS.iter().any(|part| model.contains(part))
-            || request.extra.iter().any(|(field, value)| adds(field, value))
+        self.searches || SEARCHERS.iter().any(|part| model.contains(part))
     }
 
     /// Returns this host's name for a beta that a caller asks for; `None` where it is refused.
@@ -482,6 +479,12 @@ fn is_about_tools(message: &Message) -> bool {
 }
 
 /// Returns a name in lower case, as most are.
+/// Tells whether more may be billed of a prompt than is sent: a field that the common form has no words for may ask for
+/// something that is put into the prompt. Fields that are not known may.
+pub(crate) fn adds_to_prompt(request: &ChatRequest) -> bool {
+    request.extra.iter().any(|(field, value)| adds(field, value))
+}
+
 fn lower(name: &str) -> Cow<'_, str> {
     let is_capital = |letter: u8| letter.is_ascii_uppercase();
     if name.bytes().any(is_capital) { name.to_ascii_lowercase().into() } else { name.into() }

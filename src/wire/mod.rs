@@ -71,6 +71,7 @@ pub use embed::{EMBED_BYTES_MAX, Embedded, decode_embed, encode_embed};
 pub use encoded::Encoded;
 pub use fence::{Unfence, unfenced};
 pub use flavour::Flavour;
+pub(crate) use flavour::adds_to_prompt;
 pub use headers::is_event_stream;
 pub use limits::limits;
 pub use model::Model;

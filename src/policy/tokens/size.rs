@@ -373,9 +373,10 @@ fn joints(mut before: u8, bytes: &[u8]) -> u32 {
     let (steps, rest) = bytes.as_chunks::<STEP>();
     for step in steps {
         // The first is that of the byte before.
-        let mut kinds = [kind(before); STEP + 1];
-        for (kind, byte) in kinds[1..].iter_mut().zip(step) {
-            *kind = self::kind(*byte);
+        let mut kinds = [before; STEP + 1];
+        kinds[1..].copy_from_slice(step);
+        for kind in &mut kinds {
+            *kind = self::kind(*kind);
         }
         let mut begun = 0;
         for at in 0..STEP {

@@ -625,7 +625,7 @@ fn a_field_adds_to_a_prompt_unless_it_is_known_not_to_or_says_no() {
         let mut request = ChatRequest::new("r").user("Hi");
         let Value::Object(fields) = extra else { panic!("no object") };
         request.extra = fields.into_iter().map(|(name, value)| (name, value.into())).collect();
-        self::flavour(flavour).adds(&request, model)
+        self::flavour(flavour).searches_by_itself(model) || adds_to_prompt(&request)
     };
     for (flavour, extra) in [
         ("openai", json!({"web_search_options": {}})),
