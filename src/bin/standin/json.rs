@@ -4,6 +4,7 @@
 //! for every call, and the subscriber's own format takes twice as long.
 
 use std::fmt;
+use std::io::Write as _;
 use std::time::SystemTime;
 
 use serde::ser::Serializer as _;
@@ -24,10 +25,14 @@ where
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut line = Line(Vec::with_capacity(512));
         line.0.push(b'{');
-        line.text("timestamp", &humantime::format_rfc3339_micros(SystemTime::now()));
-        line.text("level", event.metadata().level());
+        // Neither of these two needs an escape.
+        line.raw("timestamp", "");
+        write!(line.0, "\"{}\"", humantime::format_rfc3339_micros(SystemTime::now())).map_err(|_| fmt::Error)?;
+        line.raw("level", "");
+        write!(line.0, "\"{}\"", event.metadata().level()).map_err(|_| fmt::Error)?;
         event.record(&mut line);
-        line.text("target", &event.metadata().target());
+        line.raw("target", "");
+        line.json(event.metadata().target());
         if let Some(spans) = context.event_scope() {
             let spans: Vec<String> = spans.from_root().map(|span| written::<S, N>(&span)).collect();
             line.raw("span", spans.last().map_or("null", String::as_str));
@@ -70,9 +75,13 @@ impl Line {
         serde_json::Serializer::new(&mut self.0).collect_str(value).expect("memory takes everything");
     }
 
+    fn json(&mut self, value: impl serde::Serialize) {
+        serde_json::to_writer(&mut self.0, &value).expect("memory takes everything");
+    }
+
     fn value(&mut self, field: &Field, value: impl serde::Serialize) {
         self.raw(field.name(), "");
-        serde_json::to_writer(&mut self.0, &value).expect("memory takes everything");
+        self.json(value);
     }
 }
 
