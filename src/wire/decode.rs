@@ -71,7 +71,8 @@ impl Default for AnswerMax {
 pub struct Decoder {
     dialect: Dialect,
     framing: Framing,
-    draft: Draft,
+    /// In a box: a decoder is moved by each of the functions that make it.
+    draft: Box<Draft>,
     /// The state of passing it on as it came, if it is.
     relay: Option<Relay>,
     bytes: usize,
@@ -96,7 +97,7 @@ impl Decoder {
     /// Returns a decoder for one body. `streaming` is what [`is_event_stream`](super::is_event_stream) made of the
     /// headers; it counts only where the body's first byte leaves it open.
     pub fn new(dialect: Dialect, streaming: bool) -> Self {
-        let (framing, draft) = (Framing::Undecided { streaming }, Draft::default());
+        let (framing, draft) = (Framing::Undecided { streaming }, Box::default());
         Self { dialect, framing, draft, relay: None, bytes: 0, max: AnswerMax::default(), events: 0 }
     }
 
@@ -180,7 +181,7 @@ impl Decoder {
         }
         self.bytes = self.bytes.saturating_add(chunk.len());
         let chunk = self.decide(chunk)?;
-        let (dialect, draft) = (self.dialect, &mut self.draft);
+        let (dialect, draft) = (self.dialect, &mut *self.draft);
         let (mut content, events) = (false, &mut self.events);
         let body_bytes_max = self.max.bytes.saturating_mul(KEPT_A_BYTE);
         match &mut self.framing {
