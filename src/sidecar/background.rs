@@ -45,7 +45,7 @@ pub(super) async fn begin(
         request.on_exhausted.get_or_insert(OnExhausted::Wait);
     }
     let mut record = CallReport::new(caller, &request.route, stream, place);
-    let (request, runtime) = (Arc::new(request), state.runtime.clone());
+    let (request, runtime) = (Arc::<ChatRequest>::from(request), state.runtime.clone());
     // It goes on, and its end is written down, also where its caller leaves before it is accepted.
     let making = async move {
         let call = runtime.keep(request.clone(), CallForm::Stream, true).await;

@@ -27,7 +27,7 @@ const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
 /// A call that can be made: what its caller asked, with what its headers set.
 pub(super) struct Prepared {
-    pub(super) request: ChatRequest,
+    pub(super) request: Box<ChatRequest>,
     pub(super) stream: bool,
     pub(super) form: Form,
     streams: Streams,
@@ -46,29 +46,16 @@ pub(super) fn prepare(caller: &Caller<'_>, asked: ParsedRequest) -> Result<Prepa
     let fields = request.original.iter().flat_map(|original| &original.fields);
     caller.keep_to_routes(fields, |field| serve::is_published(caller.dialect, field))?;
     let options = CallOptions::read(&head.headers, &mut request.extra).map_err(|bad| caller.bad(&bad))?;
-    let CallOptions { priority, deadline, session, labels, tags, rule, hedging, on_exhausted, .. } = options;
-    let client_timeout = options.client_timeout;
-    let (streams, key, durable) = (options.streams, options.key, options.durable);
+    let CallOptions { priority, deadline, client_timeout, session, labels, tags, rule, .. } = options;
+    let CallOptions { hedging, key, durable, on_exhausted, streams, in_request, .. } = options;
     let session = session.or_else(|| request.session.take()).map(in_short);
-    let via = loop_marks::marks(&head.headers);
-    request = ChatRequest {
-        priority,
-        rule,
-        hedging,
-        deadline,
-        client_timeout,
-        on_exhausted,
-        session,
-        labels,
-        key,
-        durable,
-        tags,
-        via,
-        ..request
-    };
+    (request.priority, request.rule, request.hedging, request.deadline) = (priority, rule, hedging, deadline);
+    (request.client_timeout, request.on_exhausted, request.session) = (client_timeout, on_exhausted, session);
+    (request.labels, request.tags, request.key, request.durable) = (labels, tags, key, durable);
+    request.via = loop_marks::marks(&head.headers);
     request.client = caller.name().map(Into::into);
     // The sidecar's options go to no provider.
-    if let (true, Some(original)) = (options.in_request, &mut request.original) {
+    if let (true, Some(original)) = (in_request, &mut request.original) {
         original.forget(OURS);
     }
     if caller.dialect == CallerDialect::Anthropic {
@@ -101,7 +88,7 @@ pub(super) async fn answer(
         let reply = match (call, Lingering::retries(&caller.head.headers)) {
             (Call::Own(runtime, request, note), Some(retries)) => {
                 let make = |request| async move { runtime.call(request, WantedReply::Whole, Some(&note)).await };
-                state.lingering.answer(*request, retries, make).await
+                state.lingering.answer(request, retries, make).await
             }
             (call, _) => call.reply().await,
         };

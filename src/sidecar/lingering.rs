@@ -38,16 +38,15 @@ impl Lingering {
     /// else by a call of its own.
     pub(super) fn answer<F>(
         self: &Arc<Self>,
-        request: ChatRequest,
+        request: Arc<ChatRequest>,
         retries: u32,
-        make: impl FnOnce(ChatRequest) -> F,
+        make: impl FnOnce(Arc<ChatRequest>) -> F,
     ) -> LingeringCall
     where
         F: Future<Output = Result<Reply, Error>> + Send + 'static,
     {
-        let request = Arc::new(request);
         let known = if retries > 0 { self.take(|it| asks_the_same(it, &request)) } else { None };
-        let (request, call) = known.unwrap_or_else(|| (request.clone(), Box::pin(make(ChatRequest::clone(&request)))));
+        let (request, call) = known.unwrap_or_else(|| (request.clone(), Box::pin(make(request.clone()))));
         LingeringCall { request, call: Some(call), lingering: self.clone() }
     }
 

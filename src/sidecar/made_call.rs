@@ -17,7 +17,7 @@ static ANSWERS: AtomicU64 = AtomicU64::new(0);
 
 /// A call that is made.
 pub(super) enum Call {
-    Own(Runtime, Box<ChatRequest>, CallNote),
+    Own(Runtime, Arc<ChatRequest>, CallNote),
     Shared { call: CallHandle, other: Option<OtherForm> },
 }
 
@@ -32,16 +32,16 @@ pub(super) struct OtherForm {
 impl Call {
     pub(super) async fn make(
         runtime: Runtime,
-        request: ChatRequest,
+        request: Box<ChatRequest>,
         form: &Form,
         stream: bool,
         record: &mut CallReport,
     ) -> Result<Self, Error> {
+        let request: Arc<ChatRequest> = request.into();
         if request.key.is_none() && !runtime.is_durable(&request) {
-            return Ok(Self::Own(runtime, Box::new(request), record.note()));
+            return Ok(Self::Own(runtime, request, record.note()));
         }
         let kept_as = if stream { CallForm::Stream } else { CallForm::Whole };
-        let request = Arc::new(request);
         let call = runtime.keep(request.clone(), kept_as, false).await?;
         record.is_of(call.id(), !Arc::ptr_eq(call.request(), &request));
         let (caller_dialect, wants_usage) = (form.caller_dialect(), form.wants_usage());
@@ -71,7 +71,7 @@ impl Call {
     pub(super) async fn reply(self) -> Result<Reply, Error> {
         let other = self.other_form();
         match self {
-            Self::Own(runtime, request, note) => runtime.call(*request, WantedReply::Whole, Some(&note)).await,
+            Self::Own(runtime, request, note) => runtime.call(request, WantedReply::Whole, Some(&note)).await,
             Self::Shared { call, .. } if other.is_some() => read_whole(call.stream_from(0), None, other).await,
             Self::Shared { call, .. } => call.wait().await,
         }
@@ -79,7 +79,7 @@ impl Call {
 
     pub(super) async fn stream(self) -> Result<ReplyStream, Error> {
         match self {
-            Self::Own(runtime, request, note) => runtime.call(*request, WantedReply::Stream, Some(&note)).await,
+            Self::Own(runtime, request, note) => runtime.call(request, WantedReply::Stream, Some(&note)).await,
             Self::Shared { call, .. } => Ok(call.stream_from(0)),
         }
     }

@@ -633,7 +633,7 @@ mod tests {
         far.write_all(REQUESTS[0].as_bytes()).await.expect("room");
         far.shutdown().await.expect("half of it");
         let mut buf = vec![0; 1024];
-        orderly.read(&mut buf).await.expect("bytes");
+        assert_eq!(orderly.read(&mut buf).await.expect("bytes"), REQUESTS[0].len());
         let turn = line.begin(Version::HTTP_11);
         let waits = Duration::from_millis(600);
         assert!(tokio::time::timeout(waits, orderly.read(&mut buf)).await.is_err(), "it waits for its answer");
@@ -654,7 +654,7 @@ mod tests {
         let mut orderly = Unpipelined::new(near, line.clone());
         far.write_all(REQUESTS[0].as_bytes()).await.expect("room");
         far.shutdown().await.expect("half of it");
-        orderly.read(&mut buf).await.expect("bytes");
+        assert_eq!(orderly.read(&mut buf).await.expect("bytes"), REQUESTS[0].len());
         let _turn = line.begin(Version::HTTP_10);
         assert_eq!(orderly.read(&mut buf).await.expect("an end"), 0);
     }

@@ -231,7 +231,7 @@ async fn count(
     caller.lead(&mut request.route)?;
     let runtime = caller.state.runtime.clone();
     let length = request.original.as_ref().map_or(0, |original| original.body.len());
-    let tokens = caller.state.intake.apart(length, move || runtime.estimate_tokens(request)).await;
+    let tokens = caller.state.intake.apart(length, move || runtime.estimate_tokens(*request)).await;
     let tokens = tokens.map_err(|error| caller.turn_away(Reason::Request, RefusalReason::Call(&error)))?;
     Ok(bytes(StatusCode::OK, "application/json", serve::count_tokens(caller.dialect, tokens).into()))
 }

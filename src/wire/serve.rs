@@ -76,7 +76,7 @@ impl CallerDialect {
 pub struct ParsedRequest {
     /// The request; its route is the model's name as the caller wrote it. When an answer breaks off the stream ends
     /// with an error: no dialect can take back what it said.
-    pub request: ChatRequest,
+    pub request: Box<ChatRequest>,
     /// Whether the answer is to be streamed.
     pub stream: bool,
     /// How the answer is to be written.

@@ -70,7 +70,7 @@ fn request(case: &Value) -> Option<(String, ChatRequest)> {
         _ => return None,
     };
     let body = case["request"]["body"].as_str().filter(|_| case["kind"] == "ok")?;
-    let mut request = serve::read(caller_dialect, Some("m"), false, &body.to_owned().into()).ok()?.request;
+    let mut request = *serve::read(caller_dialect, Some("m"), false, &body.to_owned().into()).ok()?.request;
     // Parts and proofs of the recorded provider mean nothing to this one.
     request.extra.clear();
     request.original = None;

@@ -141,7 +141,7 @@ fn a_conversation_in_the_targets_dialect_keeps_its_order() {
         {"id": "call_0", "type": "function", "function": {"name": "f", "arguments": "{}"}}]});
     let messages = json!([orphan, call, call, {"role": "user", "content": ""}]);
     let asked = json!({"model": "m", "messages": messages}).to_string();
-    let request = read(CallerDialect::OpenAiChat, None, false, &asked.into()).expect("a request").request;
+    let request = *read(CallerDialect::OpenAiChat, None, false, &asked.into()).expect("a request").request;
     assert_eq!(body(Dialect::OpenAiChat, "m", &request)["messages"], messages);
     let moved = body(Dialect::AnthropicMessages, "claude-sonnet-4-5", &request);
     let expected = ["text", "tool_use tool_use", "tool_result tool_result"];

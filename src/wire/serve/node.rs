@@ -257,6 +257,14 @@ impl<'a> Object<'a> {
         self.need(key, "a string")?.words(key)
     }
 
+    /// Takes a text that must be there, and that has been looked at.
+    pub(super) fn pass_text(&mut self, key: &str) -> Read<()> {
+        match self.need(key, "a string")? {
+            Node::Text(_) => Ok(()),
+            other => Err(other.not(key, "must be a string")),
+        }
+    }
+
     /// Takes a flag.
     pub(super) fn flag(&mut self, key: &str) -> Read<Option<bool>> {
         let Some(node) = self.take(key) else { return Ok(None) };

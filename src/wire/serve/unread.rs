@@ -53,6 +53,7 @@ const CHAT: KnownMembers = &[
             &[""],
             &[
                 ("content", Each(CHAT_PARTS)),
+                ("role", All),
                 ("name", All),
                 ("tool_call_id", All),
                 (

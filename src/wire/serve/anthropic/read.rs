@@ -44,7 +44,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     body.take("anthropic_version");
     let session = session(&mut body)?;
     let extra = body.rest();
-    let extra_needed = NEEDED.map(str::to_owned).into_iter().filter(|field| extra.contains_key(field)).collect();
+    let extra_needed = NEEDED.into_iter().filter(|field| extra.contains_key(*field)).map(str::to_owned).collect();
     let notes = reader.notes;
     let request = ChatRequest {
         route: model.clone(),
@@ -64,7 +64,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     };
     let thoughts = effort.is_some_and(|effort| effort != Effort::None);
     let form = Form { thoughts, ..Form::new(CallerDialect::Anthropic, model) };
-    Ok((ParsedRequest { request, stream, form, values: 0 }, notes))
+    Ok((ParsedRequest { request: Box::new(request), stream, form, values: 0 }, notes))
 }
 
 /// Returns what a user's calls have in common, and leaves it where it is.

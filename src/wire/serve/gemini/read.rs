@@ -74,7 +74,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     }
     asked.extra_needed.extend(body.has(KEPT).then(|| KEPT.to_owned()));
     asked.extra = body.rest();
-    Ok((ParsedRequest { request: asked, stream: false, form, values: 0 }, notes))
+    Ok((ParsedRequest { request: Box::new(asked), stream: false, form, values: 0 }, notes))
 }
 
 fn tools(body: &mut Object<'_>) -> Read<(Vec<Tool>, Vec<Foreign>)> {

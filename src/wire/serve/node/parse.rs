@@ -37,6 +37,8 @@ const FIELDS: usize = 2;
 const DIGITS: usize = 18;
 /// How many bytes of a text are looked at one by one before the fast search: most texts are short.
 const SHORT: usize = 12;
+/// How many bytes the fast search takes at a time.
+const BLOCK: usize = 64;
 
 /// Why there is no node.
 pub(super) enum ParseStop {
@@ -56,8 +58,6 @@ pub(super) struct Parser<'a> {
     counts: bool,
     /// Whether the value is only skipped.
     passes: bool,
-    /// Whether there are control characters: they may be between values.
-    controls: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -65,7 +65,7 @@ impl<'a> Parser<'a> {
         let bytes: &[u8] = body.as_bytes();
         // A value takes two bytes, with the byte before it: most bodies are too short to have too many.
         let counts = bytes.len() / 2 >= values_max && begun(bytes) >= values_max;
-        Self { body, bytes, at: 0, left: values_max, counts, passes: false, controls: has_controls(bytes) }
+        Self { body, bytes, at: 0, left: values_max, counts, passes: false }
     }
 
     /// Returns how many values may still be read.
@@ -76,10 +76,9 @@ impl<'a> Parser<'a> {
     /// Reads an object that was found in a body before.
     pub(super) fn found(body: &'a ByteString, object: &'a str) -> Object<'a> {
         let at = object.as_ptr().addr() - body.as_ptr().addr();
-        let controls = has_controls(object.as_bytes());
         let (left, counts, passes) = (usize::MAX, false, false);
         // It was checked when it was found.
-        Self { body, bytes: body.as_bytes(), at, left, counts, passes, controls }.object(0).unwrap_or_default()
+        Self { body, bytes: body.as_bytes(), at, left, counts, passes }.object(0).unwrap_or_default()
     }
 
     /// Reads a body: an object.
@@ -291,15 +290,15 @@ impl<'a> Parser<'a> {
 
     /// Returns the place of the first byte from here on that ends a text or must not be in one unescaped.
     fn special(&self) -> usize {
-        let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | ..b' ');
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let (first, rest) = rest.split_at(rest.len().min(SHORT));
-        if let Some(found) = first.iter().position(is_special) {
+        if let Some(found) = first.iter().position(|byte| is_special(*byte)) {
             return self.at + found;
         }
-        let end = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
-        let control = if self.controls { rest[..end].iter().position(is_special) } else { None };
-        self.at + first.len() + control.unwrap_or(end)
+        let (blocks, _) = rest.as_chunks::<BLOCK>();
+        let plain = BLOCK * blocks.iter().take_while(|block| !has_special(block)).count();
+        let found = rest[plain..].iter().position(|byte| is_special(*byte)).unwrap_or(rest.len() - plain);
+        self.at + first.len() + plain + found
     }
 
     fn need(&mut self, byte: u8, problem: &'static str) -> Result<(), ParseStop> {
@@ -338,9 +337,15 @@ pub(in crate::wire::serve) fn begun(text: &[u8]) -> usize {
     steps.iter().map(|step| count(step)).sum::<usize>() + count(rest)
 }
 
-/// Tells whether a text has control characters. Without a branch, so that the compiler takes many bytes at once.
-fn has_controls(bytes: &[u8]) -> bool {
-    bytes.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < b' '
+/// Tells whether a byte ends a text, or must not be in one unescaped.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches many bytes are compared at a time")]
+fn is_special(byte: u8) -> bool {
+    (byte == b'"') | (byte == b'\\') | (byte < b' ')
+}
+
+/// Tells whether some byte is such a one. Without a branch, so that the compiler takes many bytes at once.
+fn has_special(block: &[u8; BLOCK]) -> bool {
+    block.iter().fold(false, |found, byte| found | is_special(*byte))
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         (None, None) => None,
     };
     let response_format = response_format(&mut body)?;
-    let extra_needed = NEEDED.map(str::to_owned).into_iter().filter(|field| body.has(field)).collect();
+    let extra_needed = NEEDED.into_iter().filter(|field| body.has(field)).map(str::to_owned).collect();
     let request = ChatRequest {
         route: model.clone(),
         messages,
@@ -73,7 +73,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         ..ChatRequest::default()
     };
     let form = Form { usage: usage.unwrap_or(false), functions, ..Form::new(CallerDialect::OpenAiChat, model) };
-    Ok((ParsedRequest { request, stream, form, values: 0 }, notes))
+    Ok((ParsedRequest { request: Box::new(request), stream, form, values: 0 }, notes))
 }
 
 fn sampling(body: &mut Object<'_>) -> Read<Sampling> {
@@ -290,7 +290,7 @@ impl Reader<'_> {
                 return foreign(OWN, &role, message).map(Message::Foreign);
             }
         };
-        message.need_words("role")?;
+        message.pass_text("role")?;
         if message.has("name") && !matches!(role, Role::Function | Role::Tool) {
             note(self.notes, Note::Dropped("messages.name"));
         }

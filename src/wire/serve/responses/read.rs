@@ -82,7 +82,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         echo,
         ..Form::new(CallerDialect::OpenAiResponses, model)
     };
-    Ok((ParsedRequest { request, stream, form, values: 0 }, notes))
+    Ok((ParsedRequest { request: Box::new(request), stream, form, values: 0 }, notes))
 }
 
 /// Tells whether the answer is to say how likely its words were, which no answer of another dialect does.

@@ -1032,7 +1032,7 @@ fn a_chat_that_was_cut_loses_what_was_left_out_and_the_rest_stays_as_it_came() {
     let mut body = marked(CallerDialect::OpenAiChat);
     let more = (0..4).map(|n| json!({"role": if n % 2 == 0 { "assistant" } else { "user" }, "content": "x", "n": n}));
     body["messages"].as_array_mut().expect("a list").extend(more);
-    let request = asked(CallerDialect::OpenAiChat, &body).request;
+    let request = *asked(CallerDialect::OpenAiChat, &body).request;
     let cut = TrimRange::find(&request.messages, |_| 1.0, 1.0).expect("something to leave out").apply(&request);
     let flavour = Flavour::named("generic").expect("a flavour");
     let encoded = encode(Dialect::OpenAiChat, flavour, &cut, &TargetId::new("p", "m"), false).expect("a body");
@@ -1052,7 +1052,7 @@ fn what_is_meant_for_the_sidecar_goes_to_no_provider() {
         (json!({"x-standin-priority": "batch", "a": "b", "x-standin-session": "s"}), json!({"a": "b"})),
         (json!({"x-standin-priority": "batch"}), Value::Null),
     ] {
-        let mut request = asked(CallerDialect::OpenAiChat, &body(metadata)).request;
+        let mut request = *asked(CallerDialect::OpenAiChat, &body(metadata)).request;
         request.original.as_mut().expect("it came so").forget("x-standin-");
         let flavour = Flavour::named("openai").expect("a flavour");
         let encoded =
@@ -1334,7 +1334,7 @@ fn settings_in_googles_other_spelling_are_edited_where_they_stand() {
 #[test]
 fn what_is_asked_for_instead_of_an_answer_goes_to_its_own_address() {
     let body = json!({"model": "m", "input": [{"role": "user", "content": "Hi"}], "x_new": 1});
-    let compacting = asked(CallerDialect::OpenAiResponses, &body).compacting().request;
+    let compacting = *asked(CallerDialect::OpenAiResponses, &body).compacting().request;
     for (flavour, path) in [("openai", "/responses/compact"), ("azure-deployments", "/openai/responses/compact")] {
         let flavour = Flavour::named(flavour).expect("a flavour");
         let to = TargetId::new("p", "m");
@@ -1353,7 +1353,7 @@ fn a_flag_that_asks_for_more_of_a_message_is_what_each_server_calls_it_and_leads
     };
     let sent = |flavour: &str, body: &Value| {
         let flavour = Flavour::named(flavour).expect("a flavour");
-        let request = asked(CallerDialect::OpenAiChat, body).request;
+        let request = *asked(CallerDialect::OpenAiChat, body).request;
         let encoded = encode(Dialect::OpenAiChat, flavour, &request, &TargetId::new("p", "m"), false).ok()?;
         let body: Value = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
         Some((encoded.path.into_owned(), body["messages"][1].clone(), body["continue_final_message"].clone()))
@@ -1463,7 +1463,7 @@ fn arguments_that_are_no_object_go_out_as_a_part_of_the_body_that_came() {
                 {"id": "a", "type": "function", "function": {"name": "f", "arguments": arguments}}]},
             {"role": "tool", "tool_call_id": "a", "content": "no JSON"},
         ]});
-        let request = asked(CallerDialect::OpenAiChat, &body).request;
+        let request = *asked(CallerDialect::OpenAiChat, &body).request;
         let own = request.original.clone().expect("a body").body;
         for dialect in [Dialect::AnthropicMessages, Dialect::Gemini, Dialect::Ollama] {
             let generic = Flavour::named("generic").expect("a flavour");
@@ -1515,7 +1515,7 @@ fn proofs_and_parts_of_one_dialect_alone_are_parts_of_the_body_that_came() {
             1,
         ),
     ] {
-        let request = read(caller_dialect, Some("m"), false, &body.to_string().into()).expect("a request").request;
+        let request = *read(caller_dialect, Some("m"), false, &body.to_string().into()).expect("a request").request;
         let own = request.original.clone().expect("a body").body;
         let held = request.texts().filter(|text| text.length() >= long.len()).filter_map(Text::memory);
         let held: Vec<_> = held.map(|memory| own.as_ptr_range().contains(&memory.as_ptr())).collect();
@@ -1538,7 +1538,7 @@ fn what_is_written_anew_shares_long_texts_with_the_body_that_came_and_says_the_s
     for content in [text.clone(), "plain words ".repeat(100)] {
         // As clients write it that leave nothing to chance: every other letter is an escape, too.
         let body = body(&content).to_string().replace('é', "\\u00e9").replace('\u{1f600}', "\\ud83d\\ude00");
-        let request = read(CallerDialect::OpenAiChat, None, false, &body.clone().into()).expect("a request").request;
+        let request = *read(CallerDialect::OpenAiChat, None, false, &body.clone().into()).expect("a request").request;
         let own = request.original.clone().expect("a body").body;
         let plain = ChatRequest { original: None, ..request.clone() };
         for dialect in [Dialect::OpenAiResponses, Dialect::AnthropicMessages, Dialect::Gemini, Dialect::Ollama] {

@@ -129,7 +129,7 @@ fn the_line_for_an_invoice_goes_to_claude_alone() {
         (Dialect::Ollama, "m", false),
     ] {
         for original in [asked.request.original.clone(), None] {
-            let request = ChatRequest { original, ..asked.request.clone() };
+            let request = ChatRequest { original, ..(*asked.request).clone() };
             let generic = Flavour::named("generic").expect("a flavour");
             let sent = crate::wire::encode(dialect, generic, &request, model, false).expect("a body");
             let sent = String::from_utf8_lossy(&sent.body.whole()).into_owned();

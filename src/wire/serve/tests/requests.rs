@@ -924,7 +924,7 @@ fn arguments_that_are_no_object_are_told_in_one_where_an_object_is_wanted_and_en
             {"type": "function_call_output", "call_id": "c1", "output": "Error: no JSON"}]});
         for (caller_dialect, body) in [(CallerDialect::OpenAiChat, &chat), (CallerDialect::OpenAiResponses, &responses)]
         {
-            let request = asked(caller_dialect, body).request;
+            let request = *asked(caller_dialect, body).request;
             for (dialect, flavour, model) in targets {
                 let flavour = crate::wire::Flavour::named(flavour).expect("a flavour");
                 let encoded = crate::wire::encode(dialect, flavour, &request, &TargetId::new("p", model), false)
