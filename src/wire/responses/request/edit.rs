@@ -68,7 +68,9 @@ fn without_reasoning(draft: &mut Draft<'_>) {
     let Some(mut asked) = draft.object.get("include").and_then(Array::of) else { return };
     let is_thought = |it: &str| text(it).is_some_and(|it| it.starts_with("reasoning."));
     let found: Vec<usize> = asked.items().enumerate().filter(|(_, it)| is_thought(it)).map(|(at, _)| at).collect();
-    found.into_iter().for_each(|at| asked.remove(at));
+    for at in found {
+        asked.remove(at);
+    }
     asked.finish(&mut draft.edits);
 }
 
