@@ -88,8 +88,8 @@ impl ReplyStream {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// Returns the events that have come. A tool call comes together with the answer's end, and so does all of an answer
-    /// that is told when it is whole: nothing is kept of either that a restart could not tell again.
+    /// Returns the events that have come. A tool call comes together with the answer's end, and so does all of an
+    /// answer that is told when it is whole: nothing is kept of either that a restart could not tell again.
     pub(super) async fn batch(&mut self, is_whole: bool) -> Option<Vec<Item>> {
         let mut batch = vec![self.next().await?];
         while batch.last().is_some_and(|item| !is_last(item)) {

@@ -6,9 +6,9 @@
 //! take for the end of a line and others do not, and the end of a head that says more than once how long its body is.
 //! It never refuses by itself: where it does not understand the bytes, it lets everything pass.
 //!
-//! Third, a client may say that it sends no more, and still wait for its answer: the end of its bytes is handed on behind
-//! that. Whether it waits, or is gone, only shows when something is sent to it: a `100 Continue` before the answer, which
-//! every client of HTTP/1.1 skips, and keep-alives within a stream.
+//! Third, a client may say that it sends no more, and still wait for its answer: the end of its bytes is handed on
+//! behind that. Whether it waits, or is gone, only shows when something is sent to it: a `100 Continue` before the
+//! answer, which every client of HTTP/1.1 skips, and keep-alives within a stream.
 
 use std::io;
 use std::pin::Pin;

@@ -194,7 +194,7 @@ const MET: &[(u16, &str, FailureClass)] = &[
     (
         400,
         r#"{"error":{"code":400,"message":"Built-in tools ({google_search}) and Function Calling cannot be combined in the same request.","status":"INVALID_ARGUMENT"}}"#,
-        C::Unsupported,
+        C::Declined,
     ),
     (499, r#"{"error":{"code":499,"message":"The operation was cancelled.","status":"CANCELLED"}}"#, C::Server),
     (
@@ -216,7 +216,7 @@ const MET: &[(u16, &str, FailureClass)] = &[
     (
         400,
         r#"{"error":{"message":"Stream options can only be defined when `stream=True`.","type":"BadRequestError","param":null,"code":400}}"#,
-        C::BadRequest,
+        C::Unsupported,
     ),
     (
         429,
