@@ -297,8 +297,8 @@ impl Relay {
             return (came, unfenced);
         }
         let mut whole = if streams { forms::whole_of(dialect, &came).into() } else { came };
-        if let Some(body) = fence::unfenced(text).filter(|_| judged).and_then(|json| unfenced_body(&whole, text, json))
-        {
+        let json = if judged { fence::unfenced(text) } else { None };
+        if let Some(body) = json.and_then(|json| unfenced_body(&whole, text, json)) {
             (whole, unfenced) = (body.into(), true);
         }
         (if stream { forms::events_of(dialect, &whole, usage_asked).into() } else { whole }, unfenced)
