@@ -291,6 +291,11 @@ impl Flavour {
         self.name == "anthropic" || (self.is_generic() && model.family.contains("claude"))
     }
 
+    /// Tells whether it takes thoughts as parts of a content: Mistral does, whose models put them there.
+    pub(super) fn thinks_in_parts(&self) -> bool {
+        self.is_generic() || self.name == "mistral"
+    }
+
     /// Tells whether nothing is known of the server.
     pub(super) fn is_generic(&self) -> bool {
         self.name == GENERIC.name

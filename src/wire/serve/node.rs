@@ -317,12 +317,13 @@ impl<'a> Object<'a> {
         self.take(key).map(|node| node.object(key)).transpose()
     }
 
-    /// Takes an object as it is written: the arguments of a call.
-    pub(super) fn written(&mut self, key: &str) -> Read<Option<Text>> {
+    /// Takes the arguments of a call: an object, its JSON in a text, or what is neither. What a target takes of that is
+    /// found out once it is known.
+    pub(super) fn arguments(&mut self, key: &str) -> Read<Text> {
         match self.take(key) {
-            None => Ok(None),
-            Some(node @ (Node::Object(_) | Node::Carried(..))) => node.json().map(Some).map_err(|bad| bad.within(key)),
-            Some(other) => Err(other.not(key, "must be an object")),
+            None => Ok("{}".into()),
+            Some(Node::Text(text)) => Ok(text.into()),
+            Some(other) => other.json().map_err(|bad| bad.within(key)),
         }
     }
 

@@ -4,6 +4,6 @@ mod read;
 mod write;
 
 pub(super) use read::{
-    allowed, audio, by_data, choice_word, declared, file_has_words, fits, json_schema, named, names_functions, read,
+    allowed, audio, by_data, choice_word, declared, file_has_words, fits, json_schema, named, names_tools, read,
 };
 pub(super) use write::{Chat, with_usage};

@@ -3,6 +3,7 @@
 
 mod carried;
 mod embed;
+mod history;
 mod losses;
 mod meaning;
 mod offered;

@@ -2,18 +2,21 @@
 
 use std::borrow::Cow;
 
+use memchr::memmem;
+
 use super::super::arrange;
 use super::super::google;
 use super::super::messages::BRIDGE;
 use super::Body;
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::flavour::Flavour;
+use crate::wire::json::Content;
 use crate::wire::names::Names;
 use crate::wire::original::{self, BEGUN, Draft, Setting, without_invoice};
 use crate::wire::request::Notes;
 use crate::wire::seal::{NO_PROOF, open};
 use crate::wire::thought_blocks::blocks_of;
-use crate::words::{AssistantPart, Dialect, Message, Note, Original, Payload, ToolResult};
+use crate::words::{AssistantPart, ChatRequest, Dialect, Message, Note, Original, Payload, ToolResult};
 
 /// The settings, and the fields that say them.
 const SETTINGS: &[Setting] = &[
@@ -57,7 +60,8 @@ pub(super) fn edited(
     notes: &mut Notes,
 ) -> Option<Payload> {
     let Body { flavour, request, model, streaming, .. } = *body;
-    if (original.has("functions") || original.has("function_call")) && !flavour.functions {
+    let functions = || original.has("functions") || original.has("function_call") || calls_functions(original, request);
+    if !flavour.functions && functions() {
         return None;
     }
     let chooses = flavour.strict && allows(original);
@@ -199,6 +203,38 @@ fn rename<'a>(tool: &mut Object<'a>, names: &Names, edits: &mut Edits<'a>) {
     }
 }
 
+/// Tells whether a message has a call in the form that was before tools.
+fn calls_functions(original: &Original, request: &ChatRequest) -> bool {
+    let is_call = |part: &AssistantPart| part.as_tool_call().is_some();
+    let calls = |message: &Message| matches!(message, Message::Assistant(parts) if parts.iter().any(is_call));
+    let is_named = || memmem::find(&original.body, b"\"function_call\"").is_some();
+    if !request.messages.iter().any(calls) || !is_named() {
+        return false;
+    }
+    let body = std::str::from_utf8(&original.body).unwrap_or_default();
+    let messages = find(body, &["messages"]).and_then(Array::of);
+    let called = |message: &str| find(message, &["function_call"]).is_some_and(|call| call.starts_with('{'));
+    messages.iter().flat_map(Array::items).any(called)
+}
+
+/// Tells whether a message holds thoughts.
+fn thinks(message: &Message) -> bool {
+    let is_thought = |part: &AssistantPart| matches!(part, AssistantPart::Reasoning(_));
+    matches!(message, Message::Assistant(parts) if parts.iter().any(is_thought))
+}
+
+/// Says a refusal as text, for a server that does not know its field; tells whether there was one.
+fn refusal<'m>(message: &mut Object<'m>, edits: &mut Edits<'m>) -> bool {
+    let Some(refusal) = message.text("refusal").filter(|refusal| !refusal.is_empty()) else { return false };
+    let said = match message.get("content") {
+        None | Some("null") => Some(Cow::Borrowed("")),
+        Some(content) => text(content),
+    };
+    let Some(said) = said else { return false };
+    message.set("content", quoted(&(said + refusal)), edits);
+    message.remove("refusal")
+}
+
 /// The messages, where something in them must change.
 struct MessageEdits<'b, 'a> {
     body: &'b Body<'a>,
@@ -214,6 +250,14 @@ struct MessageEdits<'b, 'a> {
     signs: bool,
     /// Whether messages say who speaks, and the target does not take that.
     speakers: bool,
+    /// Whether thoughts may be parts of contents, which the target does not take.
+    thoughts: bool,
+}
+
+/// What is left of a message's content, and what was thought in it.
+struct LeftContent {
+    is_any: bool,
+    thought: String,
 }
 
 impl<'b, 'a> MessageEdits<'b, 'a> {
@@ -231,6 +275,7 @@ impl<'b, 'a> MessageEdits<'b, 'a> {
             sealed: original.marks.sealed,
             signs: google::wants(flavour, model),
             speakers: !flavour.speakers && original.lost.contains(&SPEAKER),
+            thoughts: !flavour.thinks_in_parts() && request.messages.iter().any(thinks),
         };
         let fits = |message: &Message| match message {
             Message::Tool(ToolResult { call_id, .. }) => flavour.ids.fit(call_id) == *call_id,
@@ -246,6 +291,7 @@ impl<'b, 'a> MessageEdits<'b, 'a> {
             || talk.invoice
             || talk.sealed
             || talk.speakers
+            || talk.thoughts
             || instruction.is_some()
             || !original.left_out.is_empty()
             || !names.is_empty()
@@ -336,7 +382,7 @@ impl<'b, 'a> MessageEdits<'b, 'a> {
         } else if self.speakers && message.remove("name") {
             notes.add(SPEAKER);
         }
-        let left = self.content(&mut message, edits);
+        let LeftContent { is_any, thought } = self.content(&mut message, role, edits);
         let calls = message.get("tool_calls").and_then(Array::of);
         let calls: Vec<&str> = calls.iter().flat_map(Array::items).collect();
         for (at, call) in calls.iter().enumerate() {
@@ -346,9 +392,13 @@ impl<'b, 'a> MessageEdits<'b, 'a> {
             self.name(&mut call, edits);
             call.finish(edits);
         }
-        let mut moved = None;
+        if !is_any && !calls.is_empty() {
+            message.set("content", "null", edits);
+        }
+        let (mut moved, mut refuses) = (None, false);
         if role == "assistant" {
-            moved = self.thoughts(&mut message, !calls.is_empty(), echoes, edits, notes);
+            refuses = flavour.strict && refusal(&mut message, edits);
+            moved = self.thoughts(&mut message, (!calls.is_empty(), echoes), &thought, edits, notes);
             let flag = flavour.prefill(request).filter(|_| is_last && calls.is_empty());
             if !flavour.is_generic() {
                 for other in BEGUN.iter().filter(|other| flag != Some(**other)) {
@@ -362,7 +412,7 @@ impl<'b, 'a> MessageEdits<'b, 'a> {
         if flavour.strict {
             let known = |name: &str| {
                 let thought = name == flavour.thoughts || moved == Some(name);
-                MESSAGE.contains(&name) || (thought && role == "assistant")
+                MESSAGE.contains(&name) || (thought && role == "assistant") || (refuses && name == "refusal")
             };
             let strange: Vec<_> = message.members().iter().map(|member| member.name.clone()).collect();
             for name in strange.iter().filter(|name| !known(name)) {
@@ -371,33 +421,46 @@ impl<'b, 'a> MessageEdits<'b, 'a> {
             }
         }
         message.finish(edits);
-        left
+        is_any || !calls.is_empty()
     }
 
-    /// Edits the content: marks that are not taken, and the text for Anthropic's invoice. Tells whether anything is
-    /// left.
-    fn content<'m>(&self, message: &mut Object<'m>, edits: &mut Edits<'m>) -> bool {
+    /// Edits the content: marks and thoughts that are not taken, and the text for Anthropic's invoice.
+    fn content<'m>(&self, message: &mut Object<'m>, role: &str, edits: &mut Edits<'m>) -> LeftContent {
+        let mut thought = String::new();
         if self.marks {
             message.remove("cache_control");
         }
-        if !(self.marks || self.invoice) {
-            return true;
-        }
-        let Some(content) = message.get("content") else { return true };
+        let strict = self.body.flavour.strict;
+        let speaks = role == "assistant" && (self.thoughts || strict);
+        let is_any = |is_any, thought| LeftContent { is_any, thought };
+        let content = message.get("content").filter(|_| self.marks || self.invoice || speaks);
+        let Some(content) = content else { return is_any(true, thought) };
         if let Some(said) = text(content) {
             let rest = without_invoice(&said);
             if let Some(rest) = rest.filter(|rest| rest.len() < said.len()) {
                 edits.replace(content, quoted(rest));
             }
-            return rest.is_some();
+            return is_any(rest.is_some(), thought);
         }
-        let Some(mut parts) = Array::of(content) else { return true };
+        let Some(mut parts) = Array::of(content) else { return is_any(true, thought) };
         let all: Vec<&str> = parts.items().collect();
         let mut left = 0;
-        for (at, part) in all.iter().enumerate() {
-            let Some(mut part) = Object::of(part) else { continue };
+        for (at, json) in all.iter().enumerate() {
+            let Some(mut part) = Object::of(json) else { continue };
             if self.marks {
                 part.remove("cache_control");
+            }
+            match part.text("type").as_deref() {
+                Some("thinking") if speaks && self.thoughts => {
+                    thought.push_str(&serde_json::from_str::<Content<'_>>(json).unwrap_or_default().thinking);
+                    parts.remove(at);
+                    continue;
+                }
+                Some("refusal") if speaks && strict => {
+                    part.set("type", "\"text\"", edits);
+                    part.rename("refusal", "text", edits);
+                }
+                _ => {}
             }
             match part.text("text").as_deref().map(|said| (said.len(), without_invoice(said).map(str::to_owned))) {
                 Some((_, None)) => parts.remove(at),
@@ -410,7 +473,7 @@ impl<'b, 'a> MessageEdits<'b, 'a> {
             part.finish(edits);
         }
         parts.finish(edits);
-        left > 0 || all.is_empty()
+        is_any(left > 0 || all.is_empty(), thought)
     }
 
     fn call<'m>(&self, call: &'m str, is_first: bool, edits: &mut Edits<'m>, notes: &mut Notes) {
@@ -437,20 +500,27 @@ impl<'b, 'a> MessageEdits<'b, 'a> {
     }
 
     /// Edits reasoning: sealed proofs belong to the provider that issued them, and a target that needs reasoning back
-    /// needs it in its own field. Returns the field that was renamed to that one.
+    /// needs it in its own field, also what was a `thought` within the content. Returns the field that was renamed to
+    /// that one.
     fn thoughts<'m>(
         &self,
         message: &mut Object<'m>,
-        calls: bool,
-        echoes: bool,
+        (calls, echoes): (bool, bool),
+        thought: &str,
         edits: &mut Edits<'m>,
         notes: &mut Notes,
     ) -> Option<&'static str> {
         let Flavour { thoughts: wanted, strict, .. } = *self.body.flavour;
         let told = THOUGHTS.into_iter().find(|name| message.text(name).is_some_and(|thought| !thought.is_empty()));
         let moved = told.filter(|name| *name != wanted && !wanted.is_empty() && (echoes || strict));
+        let fits = !wanted.is_empty() && (echoes || strict);
+        if !thought.is_empty() && !(fits || told.is_some()) {
+            notes.dropped("messages.reasoning");
+        }
         if let Some(other) = moved {
             message.rename(other, wanted, edits);
+        } else if told.is_none() && fits && !thought.is_empty() {
+            message.set(wanted, quoted(thought), edits);
         } else if told.is_none() && echoes && calls {
             message.set(wanted, quoted(self.body.flavour.no_thought(self.body.model)), edits);
         }

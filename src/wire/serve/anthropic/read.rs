@@ -287,7 +287,7 @@ impl Reader {
                 }
                 "redacted_thinking" => said.thought(Text::default(), Some(redacted(block.need_words("data")?))),
                 "tool_use" => {
-                    let input = block.written("input")?.unwrap_or_else(|| "{}".into());
+                    let input = block.arguments("input")?;
                     said.call(block.need_text("id")?, block.need_text("name")?, input);
                 }
                 // Blocks of the provider's own tools, among others.

@@ -65,9 +65,8 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         body.either("generationConfig", "generation_config").map(|node| node.object("generationConfig")).transpose()?
     {
         generation(&mut config, &mut asked, &mut form, &mut notes).map_err(|bad| bad.within("generationConfig"))?;
-        if OTHER_ANSWERS.iter().any(|field| config.has(field)) {
-            asked.extra_needed.push("generationConfig".to_owned());
-        }
+        let other = OTHER_ANSWERS.iter().filter(|field| config.has(field));
+        asked.extra_needed.extend(other.map(|field| format!("generationConfig.{field}")));
         if !config.is_empty() {
             body.put("generationConfig", Node::Object(config));
         }
@@ -398,7 +397,7 @@ impl Reader<'_> {
         let id = call.text("id")?.filter(|id| !id.is_empty());
         // Without ids, the same whenever the conversation comes again.
         let id = id.unwrap_or_else(|| format!("call_{}", self.calls));
-        let arguments = call.written("args")?.unwrap_or_else(|| "{}".into());
+        let arguments = call.arguments("args")?;
         self.open.push((id.clone(), name.clone()));
         Ok(ToolCall { id, name, arguments, proof })
     }

@@ -1,5 +1,6 @@
 //! Reads requests.
 
+use crate::wire::edit::{self, Edits, quoted};
 use crate::wire::openai::SPOKEN;
 use crate::wire::request::data_url;
 use crate::wire::serve::node::{Node, Object, Read, each};
@@ -11,7 +12,7 @@ use crate::wire::serve::seal;
 use crate::wire::serve::{BadRequest, CallerDialect, Form, ParsedRequest};
 use crate::words::names::Shown;
 use crate::words::{
-    AssistantPart, Audio, ChatRequest, Dialect, Document, DocumentSource, Foreign, Message, Note, Proof,
+    AssistantPart, Audio, ChatRequest, Dialect, Document, DocumentSource, Foreign, Json, Message, Note, Proof,
     ResponseFormat, Sampling, Text, Tool, ToolChoice, ToolResult, UserPart,
 };
 
@@ -122,11 +123,26 @@ fn response_format(body: &mut Object<'_>) -> Read<ResponseFormat> {
 
 /// Reads a schema and its name.
 pub(in crate::wire::serve) fn json_schema(format: &mut Object<'_>) -> Read<ResponseFormat> {
+    let schema = format.need("schema", "a JSON schema")?.carried("schema")?;
     Ok(ResponseFormat::JsonSchema {
         name: format.text("name")?.unwrap_or_else(|| "answer".to_owned()),
-        schema: format.need("schema", "a JSON schema")?.carried("schema")?,
+        schema: match format.words("description").unwrap_or_default() {
+            Some(description) if !description.is_empty() => described(&schema, &description),
+            _ => schema,
+        },
         strict: format.flag("strict")?.unwrap_or(false),
     })
+}
+
+/// Returns a schema that says what it is for: every dialect has a place for that in the schema itself.
+fn described(schema: &Json, description: &str) -> Json {
+    let Some(mut object) = edit::Object::of(schema.as_str()) else { return schema.clone() };
+    let own = object.text("description").filter(|own| !own.is_empty() && *own != description);
+    let all = [Some(description), own.as_deref()].into_iter().flatten().collect::<Vec<_>>().join("\n");
+    let mut edits = Edits::new(schema.as_str());
+    object.set("description", quoted(&all), &mut edits);
+    object.finish(&mut edits);
+    Json::of(edits.finish().into_owned().into())
 }
 
 fn tools(body: &mut Object<'_>) -> Read<(Vec<Tool>, Vec<Foreign>)> {
@@ -175,7 +191,7 @@ fn tool_choice(body: &mut Object<'_>, tools: &mut Vec<Tool>, notes: &mut Vec<Not
         choice => choice.object(key).map_err(|_| BadRequest::new(key, CHOICES))?,
     };
     let mut named = match choice.peek("type") {
-        "allowed_tools" if names_functions(choice.within("allowed_tools")) => {
+        "allowed_tools" if names_tools(choice.within("allowed_tools"), &["function"]) => {
             let allowed = choice.object("allowed_tools")?.unwrap_or_default();
             return self::allowed(allowed, tools, notes).map_err(|bad| bad.within("allowed_tools").within(key));
         }
@@ -222,9 +238,9 @@ pub(in crate::wire::serve) fn choice_word(key: &str, word: &str) -> Read<ToolCho
     }
 }
 
-/// Tells whether a choice that allows some of the tools names only functions.
-pub(in crate::wire::serve) fn names_functions(allowed: Option<&Object<'_>>) -> bool {
-    allowed.is_some_and(|allowed| allowed.objects("tools").all(|tool| tool.peek("type") == "function"))
+/// Tells whether a choice that allows some of the tools names only tools of these kinds.
+pub(in crate::wire::serve) fn names_tools(allowed: Option<&Object<'_>>, kinds: &[&str]) -> bool {
+    allowed.is_some_and(|allowed| allowed.objects("tools").all(|tool| kinds.contains(&tool.peek("type"))))
 }
 
 /// Reads a choice that allows some of the tools: the others are left out.
@@ -476,12 +492,7 @@ fn signature(signed: &Object<'_>) -> Option<Proof> {
 }
 
 fn called(function: &mut Object<'_>) -> Read<(String, Text)> {
-    let arguments = match function.take("arguments") {
-        None => "{}".into(),
-        Some(Node::Text(text)) => text.into(),
-        // Some agents send the object itself.
-        Some(object) => object.json().map_err(|bad| bad.within("arguments"))?,
-    };
+    let arguments = function.arguments("arguments")?;
     Ok((function.need_text("name")?, arguments))
 }
 

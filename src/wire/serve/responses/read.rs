@@ -6,7 +6,7 @@ use super::echo::echo;
 use super::tools::{SEARCH, Tools, called, is_clients};
 use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::openai::{
-    allowed, audio, by_data, choice_word, file_has_words, fits, json_schema, named, names_functions,
+    allowed, audio, by_data, choice_word, file_has_words, fits, json_schema, named, names_tools,
 };
 use crate::wire::serve::reading::{
     AssistantParts, block, effort, foreign, free_arguments, image, joined, model, note, parts,
@@ -135,7 +135,7 @@ fn tool_choice(body: &mut Object<'_>, tools: &mut Vec<Tool>, notes: &mut Vec<Not
         Some(choice) => choice.object(key)?,
     };
     match choice.peek("type") {
-        "allowed_tools" if names_functions(Some(&choice)) => {
+        "allowed_tools" if names_tools(Some(&choice), &["function", "custom"]) => {
             allowed(choice, tools, notes).map_err(|bad| bad.within(key))
         }
         kind @ ("function" | "custom") => {
@@ -217,7 +217,7 @@ impl Items<'_> {
                 self.tools.offer(tools).map(drop)
             }
             "tool_search_call" if is_clients(&item) => {
-                let arguments = item.written("arguments")?.unwrap_or_else(|| "{}".into());
+                let arguments = item.arguments("arguments")?;
                 self.said.call(item.need_text("call_id")?, SEARCH.to_owned(), arguments);
                 Ok(())
             }
