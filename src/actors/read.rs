@@ -69,7 +69,7 @@ impl AttemptJob {
                 return Err(failure);
             }
         }
-        if ending.cut {
+        if ending.cut && ending.verbatim.is_none() {
             self.account.notes.push(Note::Dropped("tool_calls"));
         }
         self.take_json(&mut ending, json);

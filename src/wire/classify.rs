@@ -142,6 +142,11 @@ pub(super) fn recognise(json: &str) -> Option<Failure> {
     body::is_error(&value).then(|| in_band(json))
 }
 
+/// Tells whether JSON that should have been an answer says that all is well, and nothing else.
+pub(super) fn says_well(json: &str) -> bool {
+    serde_json::from_str(json).is_ok_and(|value| body::is_success(&value))
+}
+
 fn build(
     status: Option<u16>,
     error: &ErrorBody,

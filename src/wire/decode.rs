@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 use super::anthropic;
 use super::bill::Tally;
 use super::classify;
-use super::draft::{Draft, Ending, cut, unusable};
-use super::edit::find;
+use super::draft::{Draft, Ending, Forwarding, cut, unusable};
+use super::edit::{self, find};
 use super::function;
 use super::gemini;
 use super::json::Nesting;
@@ -189,22 +189,26 @@ impl Decoder {
             Framing::Events(parser) => {
                 limit(self.bytes, STREAM_BYTES_MAX)?;
                 let relay = &mut self.relay;
-                let json = parser.push(chunk, |item| {
-                    if let (SseItem::Event { name, data, end, wrapped }, false) = (item, draft.done) {
-                        let came = read_event(dialect, draft, name, data, out)?;
-                        *events += usize::from(came);
-                        content |= came;
+                let read = parser.push(chunk, |item| {
+                    let (SseItem::Event { name, data, end, wrapped }, false) = (item, draft.done) else {
+                        return Ok::<_, Failure>(());
+                    };
+                    read_event(dialect, draft, (name, data), out, &mut |value, draft, out| {
+                        *events += usize::from(value.content);
+                        content |= value.content;
                         relay.take_if(|_| !draft.verbatim);
                         if let Some(relay) = relay {
-                            relay.event(chunk, (name, data, end, wrapped), draft, out);
+                            let apart = wrapped || value.is_part;
+                            relay.event(chunk, (value.name, value.data, end, apart), draft, out);
                         }
-                    }
-                    Ok::<_, Failure>(())
-                })?;
-                if let Some(relay) = relay {
+                    })
+                });
+                // What came before a failure goes on where its caller has heard the beginning.
+                if let Some(relay) = relay.as_mut().filter(|relay| read.is_ok() || relay.has_spoken()) {
                     relay.chunk(chunk, out);
                 }
-                if let (Some(json), false) = (json, draft.done) {
+                let json = read?;
+                if let (Some(json), false) = (json, draft.done || draft.has_told_end()) {
                     let (mut body, mut nesting) = (Vec::new(), Nesting::default());
                     remains(json, &mut body, &mut nesting)?;
                     self.framing = Framing::Remains { body, nesting };
@@ -380,55 +384,100 @@ fn is_chunk(body: &[u8]) -> bool {
     memchr::memmem::find(body, b"chat.completion.chunk").is_some()
 }
 
-/// Reads one event of a stream; tells whether it had content. If the data is not one value, it reads the several values
-/// that it is, and single halves of characters.
+/// A value of an event that was read.
+struct ReadValue<'a> {
+    name: &'a str,
+    data: &'a str,
+    /// Whether it had content.
+    content: bool,
+    /// Whether it is one of several in one event.
+    is_part: bool,
+}
+
+/// Reads one event of a stream and hands on each value in it: one, or several that follow each other where the blank
+/// line between two events is missing. Once its end was told, an answer is whole: what cannot be read then, or is an
+/// error, says nothing about it.
 fn read_event(
     dialect: Dialect,
     draft: &mut Draft,
-    name: &str,
-    data: &str,
+    (name, data): (&str, &str),
     out: &mut Vec<Piece>,
-) -> Result<bool, Failure> {
+    on: &mut dyn FnMut(ReadValue<'_>, &mut Draft, &mut Vec<Piece>),
+) -> Result<(), Failure> {
+    let has_ended = draft.has_told_end();
+    let whole = |content| ReadValue { name, data, content, is_part: false };
     let failure = match read_data(dialect, draft, name, data, out) {
-        Err(failure) if failure.class == FailureClass::Cut => failure,
-        read => return read,
+        Ok(content) => {
+            on(whole(content), draft, out);
+            return Ok(());
+        }
+        Err(failure) if has_ended || failure.class == FailureClass::Cut => failure,
+        Err(failure) => return Err(failure),
     };
-    if says_nothing(data) {
-        draft.drifts.note(DriftKind::Event, if name.is_empty() { "data" } else { name });
-        return Ok(false);
+    let is_cut = failure.class == FailureClass::Cut;
+    let says_nothing = is_cut && (says_nothing(data) || classify::says_well(data));
+    if is_cut && !says_nothing {
+        let finite = numbers::finite(data);
+        let marked = if finite.is_none() { halves::mark(data) } else { None };
+        draft.halves |= marked.is_some();
+        if let Some(readable) = finite.or(marked) {
+            return read_event(dialect, draft, (name, &*readable), out, &mut |value, draft, out| {
+                let data = if value.is_part { value.data } else { data };
+                on(ReadValue { data, ..value }, draft, out);
+            });
+        }
+        let values = values(data);
+        if values.len() > 1 {
+            return read_parts(dialect, draft, (name, &values[..]), out, on);
+        }
     }
-    if let Some(finite) = numbers::finite(data) {
-        return read_event(dialect, draft, name, &finite, out);
-    }
-    if let Some(repaired) = halves::mark(data) {
-        draft.halves = true;
-        return read_data(dialect, draft, name, &repaired, out);
-    }
-    let values = values(data);
-    if values.len() < 2 {
+    if !(says_nothing || has_ended) {
         return Err(failure);
     }
-    values.into_iter().try_fold(false, |content, value| Ok(content | read_data(dialect, draft, name, value, out)?))
+    draft.drifts.note(DriftKind::Event, if name.is_empty() { "data" } else { name });
+    draft.forwarding = if says_nothing { Forwarding::Pass } else { Forwarding::Drop };
+    on(whole(false), draft, out);
+    Ok(())
+}
+
+/// Reads the values of one event, each as an event of its own.
+fn read_parts(
+    dialect: Dialect,
+    draft: &mut Draft,
+    (name, values): (&str, &[&str]),
+    out: &mut Vec<Piece>,
+    on: &mut dyn FnMut(ReadValue<'_>, &mut Draft, &mut Vec<Piece>),
+) -> Result<(), Failure> {
+    for &value in values {
+        if draft.done {
+            break;
+        }
+        // Each has the name that it gives itself: that of the event is the last one's.
+        let own = find(value, &["type"]).and_then(edit::text).filter(|_| !name.is_empty());
+        let name = own.as_deref().unwrap_or(name);
+        read_event(dialect, draft, (name, value), out, &mut |value, draft, out| {
+            on(ReadValue { is_part: true, ..value }, draft, out);
+        })?;
+    }
+    Ok(())
 }
 
 /// Tells whether an event's data cannot be a part of an answer, whole or broken off: no value, a plain word, as in some
 /// servers' signs of life. Whether the answer is whole is told by its end.
 fn says_nothing(data: &str) -> bool {
     let data = data.trim();
-    !data.starts_with(['{', '[']) || (data.starts_with('[') && data[1..].trim_start() == "]")
+    let is_mark = |rest: &str| rest.trim_start().starts_with(|letter: char| letter == ']' || letter.is_alphabetic());
+    !data.starts_with(['{', '[']) || data.strip_prefix('[').is_some_and(is_mark)
 }
 
-/// Returns the values that follow each other in the data of an event, as where a blank line is missing between two.
+/// Returns the values that follow each other in the data of an event; what is no value is one to the end of its line.
 fn values(data: &str) -> Vec<&str> {
     let mut values = Vec::new();
     let mut rest = data.trim();
     while !rest.is_empty() {
-        let end = match rest.strip_prefix("[DONE]") {
-            Some(_) => "[DONE]".len(),
-            None => match serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>().next() {
-                Some(Ok(value)) if value.get().starts_with('{') => value.get().len(),
-                _ => return Vec::new(),
-            },
+        let end = match serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>().next() {
+            Some(Ok(value)) if value.get().starts_with('{') => value.get().len(),
+            _ => rest.find('\n').unwrap_or(rest.len()),
         };
         values.push(&rest[..end]);
         rest = rest[end..].trim_start();

@@ -13,6 +13,7 @@ use super::classify;
 use super::drift::Drifts;
 use super::halves::Joiner;
 use super::names::Names;
+use super::partial_args::PartialArgs;
 pub(super) use super::partial_call::{Fragment, arguments, cut, unusable};
 use super::partial_call::{PartialCall, made_up};
 use super::sources::Sources;
@@ -113,12 +114,16 @@ pub(super) enum Forwarding {
     /// It is passed on.
     #[default]
     Pass,
-    /// It holds the usage alone: it is passed on to a caller that asked for it.
+    /// It holds usage and no part of the answer: if that is all, it is passed on to a caller that asked for it.
     Usage,
     /// It is the end marker of another dialect: it is dropped.
     OtherEnd,
+    /// It came after the end and cannot be read: it is dropped.
+    Drop,
     /// Other data is passed on in its place.
     Replace(String),
+    /// It is a whole answer, this one: it is passed on as the events in which it would have been streamed.
+    Whole(String),
 }
 
 /// The effect of a fragment of a tool call.
@@ -138,7 +143,7 @@ pub(super) struct FragmentPatch {
     pub(super) index: u64,
     /// Whether the call begins with it.
     pub(super) begins: bool,
-    /// Whether its name is a new piece of the call's name, not a repetition.
+    /// Whether the call's name begins with it.
     pub(super) named: bool,
     /// What it adds to the arguments, where that differs from what it holds.
     pub(super) added: Option<String>,
@@ -169,6 +174,8 @@ pub(super) struct Draft {
     pub(super) acts: bool,
     /// Arguments came that replace the empty ones before: those must not reach the client.
     pub(super) instead: bool,
+    /// The name of a call went on: what it was, and what it is now.
+    pub(super) renamed: Option<[String; 2]>,
     /// The last event was about a tool that the provider runs.
     pub(super) works: bool,
     /// Bytes of text and reasoning.
@@ -209,6 +216,8 @@ pub(super) struct Draft {
     /// Stop sequences that are looked for here.
     pub(super) stops: Stops,
     thought_half: Joiner,
+    /// It says its thoughts in a field for them: the blocks beside repeat them.
+    pub(super) thinks_plainly: bool,
     /// Blocks of thoughts that are not proven yet.
     blocks: ThoughtBlocks,
     /// By which of several choices each voice is told.
@@ -424,6 +433,29 @@ impl Draft {
         }
     }
 
+    /// Tells whether the answer's end was told, and something of it before.
+    pub(super) fn has_told_end(&self) -> bool {
+        self.stop.is_some() && !self.is_empty()
+    }
+
+    /// Has the event that is being read passed on with a change beside those that it has.
+    pub(super) fn replace(&mut self, data: &str, change: impl FnOnce(&str) -> Option<String>) {
+        let before = if let Forwarding::Replace(before) = &self.forwarding { before } else { data };
+        if let Some(changed) = change(before) {
+            self.forwarding = Forwarding::Replace(changed);
+        }
+    }
+
+    /// Notes that the event that is being read is a whole answer.
+    pub(super) fn is_whole(&mut self, data: &str) {
+        if self.verbatim {
+            self.forwarding = match std::mem::take(&mut self.forwarding) {
+                Forwarding::Replace(data) => Forwarding::Whole(data),
+                _ => Forwarding::Whole(data.to_owned()),
+            };
+        }
+    }
+
     /// Returns how many bytes of it are kept in memory.
     pub(super) fn kept(&self) -> usize {
         if self.forgets { self.size - self.bytes } else { self.size }
@@ -491,7 +523,8 @@ impl Draft {
             None => {
                 let (id, name, arguments, after) = (String::new(), String::new(), String::new(), self.parts.len());
                 let (index, shown, given) = (fragment.index, self.free(fragment.index), None);
-                self.calls.push(PartialCall { index, shown, given, id, name, arguments, proof: None, after });
+                let (proof, values) = (None, PartialArgs::default());
+                self.calls.push(PartialCall { index, shown, given, id, name, arguments, proof, values, after });
                 self.calls.len() - 1
             }
         };
@@ -500,7 +533,12 @@ impl Draft {
         if call.id.is_empty() {
             fragment.id.clone_into(&mut call.id);
         }
+        let before = if fragment.name.is_empty() { String::new() } else { call.name.clone() };
         let named = call.name(fragment.name, begins);
+        // Clients read a name where it begins.
+        let goes_on = self.verbatim && named && !before.is_empty() && before != call.name;
+        self.renamed = goes_on.then(|| [before, call.name.clone()]).or(self.renamed.take());
+        let named = named && !goes_on;
         let empty = call.arguments.trim() == "{}";
         let added = call.add(&fragment.arguments);
         self.instead |= empty && added.is_some() && call.arguments.trim() != "{}";
@@ -509,6 +547,11 @@ impl Draft {
         call.proof = call.proof.take().or(fragment.proof.map(own));
         self.last = Some(FragmentEffect { at, begins, named, added });
         Ok(!fragment.name.is_empty() || !fragment.arguments.is_empty())
+    }
+
+    /// Returns the arguments of the last call, where they come value by value.
+    pub(super) fn values(&mut self) -> Option<&mut PartialArgs> {
+        self.calls.last_mut().map(|call| &mut call.values)
     }
 
     /// Returns an index that no call has: this one, if it is free.
@@ -659,6 +702,11 @@ impl Draft {
     /// Notes that the provider calls the answer a failure. A caller that gets the answer unchanged may still read it;
     /// for all others the call fails now.
     pub(super) fn failed(&mut self, failure: Failure) -> Result<(), Failure> {
+        // What is as long as it may be was cut by that.
+        if failure.class == FailureClass::Unusable && self.is_full() {
+            self.stopped(StopReason::Length);
+            return Ok(());
+        }
         if !self.verbatim {
             return Err(failure);
         }
@@ -669,6 +717,12 @@ impl Draft {
         });
         self.flaw.get_or_insert(failure);
         Ok(())
+    }
+
+    /// Tells whether it is as long as it may be, as far as its tokens were told.
+    fn is_full(&self) -> bool {
+        let is_full = |usage: &Usage| self.output_tokens_max.is_some_and(|max| usage.output >= max.into());
+        self.usage.as_ref().is_some_and(is_full)
     }
 
     /// Tells whether its provider has called it a failure, although it passes unchanged.
@@ -700,11 +754,10 @@ impl Draft {
         if !self.done && self.stop.is_none() {
             return Err(cut("the body ended before the answer did"));
         }
+        let is_full = self.is_full();
         let mut stop = self.stop.unwrap_or(StopReason::Stop);
         let (mut parts, mut called) = (Vec::with_capacity(self.parts.len() + self.calls.len()), 0);
         let (mut said, mut before) = (self.parts.into_iter(), 0);
-        let is_full = |usage: &Usage| self.output_tokens_max.is_some_and(|max| usage.output >= max.into());
-        let is_full = self.usage.as_ref().is_some_and(is_full);
         let last = self.calls.len().wrapping_sub(1);
         let (mut cut, mut ids) = (false, Vec::new());
         for (at, mut call) in self.calls.into_iter().enumerate() {
@@ -714,7 +767,8 @@ impl Draft {
             parts.extend(said.by_ref().take(call.after - before));
             before = call.after;
             // A call that begins where the limit ends has no content yet.
-            let is_bare = stop == StopReason::Length && at == last && call.arguments.trim().is_empty();
+            let is_empty = call.arguments.trim().is_empty() && call.values.json().is_none();
+            let is_bare = stop == StopReason::Length && at == last && is_empty;
             match call.complete(&(self.salt, &self.id), called, &ids, self.verbatim) {
                 Ok(None) => {}
                 Ok(Some(_)) if is_bare => cut = true,

@@ -36,9 +36,22 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result
     serde_json::from_str(text)
 }
 
-/// Tells whether an `error` field is one: some servers send it empty with every chunk.
+/// Tells whether an `error` field is one: some servers send it with every chunk, empty or with the code of a success.
 pub(super) fn says_something(error: &RawValue) -> bool {
-    !matches!(error.get(), "null" | "false" | "\"\"" | "{}" | "[]")
+    #[derive(Deserialize)]
+    struct Coded<'a> {
+        #[serde(borrow, default)]
+        code: Scalar<'a>,
+    }
+    let is_success = || {
+        let code = serde_json::from_str::<Coded<'_>>(error.get()).ok().and_then(|error| error.code.count());
+        matches!(code, Some(0 | 200..300))
+    };
+    match error.get() {
+        "null" | "false" | "\"\"" | "{}" | "[]" => false,
+        object if object.starts_with('{') => !is_success(),
+        _ => true,
+    }
 }
 
 /// A string or a number; anything else counts as nothing.

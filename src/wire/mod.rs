@@ -44,6 +44,7 @@ mod thought_blocks;
 mod thoughts;
 
 // Answers.
+mod partial_args;
 mod partial_call;
 mod told;
 mod bill;

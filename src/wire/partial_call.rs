@@ -10,6 +10,7 @@ use super::edit::quoted;
 use super::fence::{FENCE, unfenced};
 use super::halves::{self, Joiner};
 use super::json::Content;
+use super::partial_args::PartialArgs;
 use super::tidy::begin;
 use crate::words::{Failure, FailureClass, Proof, ToolCall};
 
@@ -35,6 +36,8 @@ pub(super) struct PartialCall {
     pub(super) name: String,
     pub(super) arguments: String,
     pub(super) proof: Option<Proof>,
+    /// Its arguments, where they come value by value.
+    pub(super) values: PartialArgs,
     /// How many parts of text and reasoning came before it.
     pub(super) after: usize,
 }
@@ -127,7 +130,11 @@ impl PartialCall {
         ids: &[String],
         verbatim: bool,
     ) -> Result<Option<ToolCall>, Failure> {
-        let Self { mut id, name, mut arguments, proof, .. } = self;
+        let Self { mut id, name, mut arguments, proof, values, .. } = self;
+        if values.is_open() {
+            return Err(unusable(&format!("the arguments of `{name}` broke off")));
+        }
+        arguments = values.json().unwrap_or(arguments);
         if name.is_empty() {
             return match arguments.trim() {
                 "" => Ok(None),

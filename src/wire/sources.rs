@@ -91,13 +91,18 @@ impl Sources {
                 Ok(Scalar::Text(url)) => Some(Source { url: url.into_owned(), ..Source::default() }),
                 _ => serde_json::from_str::<Reference<'_>>(raw.get()).ok().and_then(|cited| cited.source()),
             };
-            // The same address with its title says more.
-            let Some(source) = cited.filter(|source| source.url.contains("://")) else { continue };
-            match self.found.iter_mut().find(|(known, _)| known.url == source.url) {
-                Some((known, _)) if known.title.is_empty() => known.title = source.title,
-                Some(_) => {}
-                None => self.add(source, CitedRange::Unknown),
-            }
+            self.of_all(cited);
+        }
+    }
+
+    /// Takes an address that belongs to the answer as a whole.
+    fn of_all(&mut self, source: Option<Source>) {
+        let Some(source) = source.filter(|source| source.url.contains("://")) else { return };
+        // The same address with its title says more.
+        match self.found.iter_mut().find(|(known, _)| known.url == source.url) {
+            Some((known, _)) if known.title.is_empty() => known.title = source.title,
+            Some(_) => {}
+            None => self.add(source, CitedRange::Unknown),
         }
     }
 
@@ -142,6 +147,28 @@ impl Sources {
         }
     }
 
+    /// Takes what the text repeats of others, in Google's form.
+    pub(super) fn attributions(&mut self, raw: &RawValue) {
+        let Ok(Attributions { citation_sources, citations }) = serde_json::from_str(raw.get()) else { return };
+        for cited in citation_sources.into_iter().chain(citations).flatten() {
+            match cited.source() {
+                Some(source) => self.add(source, cited.place().map_or(CitedRange::Unknown, CitedRange::Bytes)),
+                None => self.has_lost = true,
+            }
+        }
+    }
+
+    /// Takes the addresses that were fetched for the answer, in Google's form.
+    pub(super) fn fetched(&mut self, raw: &RawValue) {
+        let Ok(Fetched { url_metadata }) = serde_json::from_str(raw.get()) else { return };
+        for page in url_metadata.into_iter().flatten() {
+            if matches!(page.url_retrieval_status.text(), "" | "URL_RETRIEVAL_STATUS_SUCCESS") {
+                let url = page.retrieved_url.text().to_owned();
+                self.of_all(Some(Source { url, ..Source::default() }));
+            }
+        }
+    }
+
     /// Returns them, each with its place in the text of these parts; and whether some could not be expressed.
     pub(super) fn finish(mut self, parts: &[AssistantPart]) -> (Vec<Source>, bool) {
         self.end();
@@ -175,6 +202,7 @@ loose! {
     struct Reference<'a> {
         url: Scalar<'a>,
         uri: Scalar<'a>,
+        link: Scalar<'a>,
         source: Scalar<'a>,
         title: Scalar<'a>,
         cited_text: Scalar<'a>,
@@ -188,12 +216,11 @@ loose! {
 
 impl Reference<'_> {
     fn source(&self) -> Option<Source> {
-        let first = |all: [&Scalar<'_>; 3]| {
-            all.into_iter().map(Scalar::text).find(|text| !text.is_empty()).unwrap_or_default().to_owned()
+        let first = |all: &[&Scalar<'_>]| {
+            all.iter().map(|one| one.text()).find(|text| !text.is_empty()).unwrap_or_default().to_owned()
         };
-        let nothing = Scalar::Nothing;
-        let url = first([&self.url, &self.uri, &self.source]);
-        let cited = first([&self.cited_text, &self.content, &nothing]);
+        let url = first(&[&self.url, &self.uri, &self.link, &self.source]);
+        let cited = first(&[&self.cited_text, &self.content]);
         (url.contains("://")).then(|| Source { url, title: self.title.text().to_owned(), cited, place: 0..0 })
     }
 
@@ -205,6 +232,27 @@ impl Reference<'_> {
 }
 
 loose! {
+    /// What a text repeats of others: at Google's own address, and at Vertex AI.
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Attributions<'a> {
+        citation_sources: Option<Vec<Reference<'a>>>,
+        citations: Option<Vec<Reference<'a>>>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Fetched<'a> {
+        url_metadata: Option<Vec<FetchedPage<'a>>>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct FetchedPage<'a> {
+        retrieved_url: Scalar<'a>,
+        url_retrieval_status: Scalar<'a>,
+    }
+
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Grounding<'a> {
@@ -280,6 +328,31 @@ mod tests {
         google.grounding(raw(said));
         let expected = [(url, title, 0..1), ("https://y.test".to_owned(), String::new(), 0..3)];
         assert_eq!(found(google, "äbc"), expected, "its places are bytes");
+    }
+
+    #[test]
+    fn what_google_repeats_and_fetches_is_cited() {
+        let url = "https://x.test".to_owned();
+        for field in ["citationSources", "citations"] {
+            let mut sources = Sources::default();
+            let said =
+                format!(r#"{{"{field}":[{{"startIndex":2,"endIndex":3,"uri":"https://x.test","license":"mit"}}]}}"#);
+            sources.attributions(raw(&said));
+            sources.attributions(raw(&said));
+            assert_eq!(found(sources, "äbc"), [(url.clone(), String::new(), 1..2)], "once, and its places are bytes");
+        }
+        let mut sources = Sources::default();
+        sources.attributions(raw(r#"{"citationSources":[{"startIndex":2,"endIndex":3}]}"#));
+        assert!(sources.finish(&[]).1, "without an address it is noted");
+        let mut sources = Sources::default();
+        sources.grounding(raw(r#"{"groundingChunks":[{"web":{"uri":"https://x.test","title":"T"}}]}"#));
+        sources.fetched(raw(
+            r#"{"urlMetadata":[{"retrievedUrl":"https://x.test","urlRetrievalStatus":"URL_RETRIEVAL_STATUS_SUCCESS"},
+                {"retrievedUrl":"https://y.test"},
+                {"retrievedUrl":"https://z.test","urlRetrievalStatus":"URL_RETRIEVAL_STATUS_ERROR"}]}"#,
+        ));
+        let expected = [(url, "T".to_owned(), 0..3), ("https://y.test".to_owned(), String::new(), 0..3)];
+        assert_eq!(found(sources, "äbc"), expected);
     }
 
     #[test]

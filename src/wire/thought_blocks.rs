@@ -5,10 +5,11 @@
 
 use std::convert::Infallible;
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::json::Items;
+use super::json::{Items, Scalar, loose};
 use crate::words::{Dialect, Proof};
 
 /// The fields: `OpenRouter`'s and `LiteLLM`'s.
@@ -59,6 +60,20 @@ impl ThoughtBlocks {
             open.insert(name, value);
         }
     }
+}
+
+/// Returns what blocks show of a thought.
+pub(super) fn told(blocks: &RawValue) -> String {
+    loose! {
+        #[derive(Deserialize)]
+        struct Block<'a> {
+            text: Scalar<'a>,
+            summary: Scalar<'a>,
+            thinking: Scalar<'a>,
+        }
+    }
+    let blocks: Vec<Block<'_>> = serde_json::from_str(blocks.get()).unwrap_or_default();
+    blocks.iter().flat_map(|block| [block.text.text(), block.summary.text(), block.thinking.text()]).collect()
 }
 
 /// Returns the blocks of a proof, by their field; nothing where it is no proof of this kind.

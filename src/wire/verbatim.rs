@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::anthropic;
 use super::draft::{Draft, Forwarding};
-use super::edit::{Array, Edits, find, quoted, text};
+use super::edit::{Array, Edits, find, members, quoted, text};
 use super::fence::{self, Unfence, unfenced_body, with_text};
 use super::{forms, seal};
 use crate::words::{Dialect, Piece};
@@ -74,6 +74,10 @@ pub(super) struct Relay {
     at: usize,
     /// Removes the text around JSON (a fence, words), where JSON was asked for.
     clean: Option<Clean>,
+    /// Text around the JSON of a whole answer was removed.
+    unfenced: bool,
+    /// The last chunk, where it must be known whether one with usage says anything else.
+    before: String,
 }
 
 /// The text of a stream whose JSON has something around it.
@@ -131,8 +135,25 @@ impl Relay {
     pub(super) fn new(dialect: Dialect, how: Verbatim) -> Self {
         let (open, held) = (Vec::new(), Vec::new());
         let (shows, waits, spoke, flawed, foreign_end) = (false, false, false, false, false);
-        let (streams, clean) = (how.stream, None);
-        Self { dialect, how, streams, open, held, shows, waits, spoke, flawed, foreign_end, from: 0, at: 0, clean }
+        let (streams, clean, unfenced, before) = (how.stream, None, false, String::new());
+        let (from, at) = (0, 0);
+        Self {
+            dialect,
+            how,
+            streams,
+            open,
+            held,
+            shows,
+            waits,
+            spoke,
+            flawed,
+            foreign_end,
+            from,
+            at,
+            clean,
+            unfenced,
+            before,
+        }
     }
 
     /// Takes note of the form in which it comes; tells whether text around JSON is removed from its events.
@@ -156,11 +177,12 @@ impl Relay {
         &self.how
     }
 
-    /// Takes an event that was read, and the offset in the chunk where it ends.
+    /// Takes an event that was read, and the offset in the chunk where it ends; `apart` where it must be written anew
+    /// in any case: it was wrapped twice, or was one of several in one.
     pub(super) fn event(
         &mut self,
         chunk: &[u8],
-        (name, data, end, wrapped): (&str, &str, usize, bool),
+        (name, data, end, apart): (&str, &str, usize, bool),
         draft: &mut Draft,
         out: &mut Vec<Piece>,
     ) {
@@ -180,46 +202,109 @@ impl Relay {
             self.take(chunk);
             self.forget_empty();
         }
+        let mut turn = std::mem::take(&mut draft.forwarding);
+        if let Some([before, now]) = draft.renamed.take() {
+            self.take(chunk);
+            if !self.rename(&before, &now) {
+                turn = Forwarding::Pass;
+            }
+        }
         let said = std::mem::take(&mut draft.said);
-        let (mut turn, mut kept) = (std::mem::take(&mut draft.forwarding), None);
-        match self.clean.as_mut().map_or(Cleaned::Nothing, |clean| clean.event(data, &said)) {
-            Cleaned::Nothing => {}
-            Cleaned::Data { data, kept: what } => {
-                (turn, kept) = (Forwarding::Replace(data), Some(what).filter(|_| !said.is_empty()));
-            }
-            // It passes unchanged, and so does the text held back before.
-            Cleaned::Lost => {
-                if let Some(clean) = self.clean.take() {
-                    self.cleaned(clean, &said);
-                }
-            }
-        }
-        if wrapped && turn == Forwarding::Pass {
-            turn = Forwarding::Replace(data.trim().to_owned());
-        }
         let instead = match turn {
-            Forwarding::Pass => self.edited(data, draft).map(|data| written(name, &data)),
-            Forwarding::Usage => (self.how.stream && !self.how.usage).then(String::new),
+            Forwarding::Usage if self.leaves_out(data) => Some(String::new()),
+            Forwarding::Drop => Some(String::new()),
             Forwarding::OtherEnd => {
                 self.foreign_end = true;
                 Some(String::new())
             }
-            Forwarding::Replace(data) => {
-                let edited = self.edited(&data, draft);
-                Some(written(name, edited.as_ref().unwrap_or(&data)))
+            Forwarding::Whole(data) => Some(self.events_of(&data, &said, draft)),
+            Forwarding::Replace(data) => self.changed((name, data.into(), &said), chunk, draft),
+            Forwarding::Pass | Forwarding::Usage if apart => {
+                self.changed((name, data.trim().to_owned().into(), &said), chunk, draft)
             }
+            Forwarding::Pass | Forwarding::Usage => self.changed((name, data.into(), &said), chunk, draft),
         };
         if let Some(event) = instead {
             self.take(chunk);
             self.open.clear();
-            let place = self.held.len()..self.held.len() + event.len();
             self.held.extend_from_slice(event.as_bytes());
             self.from = end;
-            if let (Some(kept), Some(clean)) = (kept, &mut self.clean) {
-                clean.last = Some(HeldEvent { place, name: name.to_owned(), data: data.to_owned(), said, kept });
-            }
         }
         self.at = end;
+        if self.dialect == Dialect::OpenAiChat && self.how.stream && !self.how.usage {
+            self.before.clear();
+            self.before.push_str(data);
+        }
+    }
+
+    /// Returns an event with all its changes; `None` where nothing changes.
+    fn changed(
+        &mut self,
+        (name, data, said): (&str, Cow<'_, str>, &str),
+        chunk: &[u8],
+        draft: &Draft,
+    ) -> Option<String> {
+        let cleaned = self.clean.as_mut().map_or(Cleaned::Nothing, |clean| clean.event(&data, said));
+        let edited = |data: &str| self.edited(data, draft);
+        match cleaned {
+            Cleaned::Data { data: clean, kept } => {
+                let event = written(name, edited(&clean).as_deref().unwrap_or(&clean));
+                if !said.is_empty() {
+                    let data = edited(&data).unwrap_or_else(|| data.into_owned());
+                    self.take(chunk);
+                    let place = self.held.len()..self.held.len() + event.len();
+                    let last = HeldEvent { place, name: name.to_owned(), data, said: said.to_owned(), kept };
+                    if let Some(clean) = &mut self.clean {
+                        clean.last = Some(last);
+                    }
+                }
+                return Some(event);
+            }
+            Cleaned::Nothing => {}
+            // It passes unchanged, and so does the text held back before.
+            Cleaned::Lost => {
+                if let Some(clean) = self.clean.take() {
+                    self.cleaned(clean, said);
+                }
+            }
+        }
+        match (self.edited(&data, draft), data) {
+            (Some(data), _) => Some(written(name, &data)),
+            (None, Cow::Owned(data)) => Some(written(name, &data)),
+            (None, Cow::Borrowed(_)) => None,
+        }
+    }
+
+    /// Returns the events in which a whole answer would have been streamed, except the end marker, which follows.
+    fn events_of(&mut self, whole: &str, said: &str, draft: &Draft) -> String {
+        let json = fence::unfenced(said).filter(|_| self.clean.is_some());
+        let clean = json.and_then(|json| with_text(whole, said, json));
+        self.unfenced |= clean.is_some();
+        let whole = clean.as_deref().unwrap_or(whole);
+        let edited = self.edited(whole, draft);
+        let usage = self.how.usage_asked || !self.how.stream;
+        let events = forms::events_of(self.dialect, edited.as_deref().unwrap_or(whole).as_bytes(), usage);
+        let events = String::from_utf8_lossy(&events).into_owned();
+        events.strip_suffix("data: [DONE]\n\n").unwrap_or(&events).to_owned()
+    }
+
+    /// Tells whether a chunk with usage is left out: it was asked for here alone, and the chunk says nothing else.
+    fn leaves_out(&self, data: &str) -> bool {
+        self.how.stream && !self.how.usage && !says_more(data, &self.before)
+    }
+
+    /// Gives the call that came last its whole name where it began, as clients read it; tells whether it was found.
+    fn rename(&mut self, before: &str, now: &str) -> bool {
+        let (before, now) = (quoted(before), quoted(now));
+        let is_name = |at: usize| {
+            let lead = self.held[..at].trim_ascii_end().strip_suffix(b":").unwrap_or_default();
+            lead.trim_ascii_end().ends_with(b"\"name\"")
+        };
+        let mut places: Vec<usize> = memmem::find_iter(&self.held, before.as_bytes()).collect();
+        places.retain(|at| is_name(*at));
+        let Some(at) = places.pop() else { return false };
+        self.held.splice(at..at + before.len(), now.into_bytes());
+        true
     }
 
     /// Removes the empty arguments that were written last, when the real ones follow: clients would join the two.
@@ -247,7 +332,7 @@ impl Relay {
     pub(super) fn line(&mut self, data: &str, draft: &mut Draft) {
         (self.streams, self.foreign_end) = (true, true);
         let data = match std::mem::take(&mut draft.forwarding) {
-            Forwarding::Usage if self.how.stream && !self.how.usage => return,
+            Forwarding::Usage if self.leaves_out(data) => return,
             Forwarding::Replace(data) => Cow::Owned(data),
             _ => Cow::Borrowed(data),
         };
@@ -306,7 +391,8 @@ impl Relay {
 
     /// Returns the events of a stream that are left, its end included.
     fn end(mut self, has_end: bool) -> (Bytes, bool) {
-        let unfenced = self.clean.take().is_some_and(|clean| self.cleaned(clean, ""));
+        let cleaned = self.clean.take().is_some_and(|clean| self.cleaned(clean, ""));
+        let unfenced = cleaned || self.unfenced;
         // The rest of a blank line, where lines end with two characters.
         if matches!(self.dialect, Dialect::Gemini | Dialect::Vertex) && self.open == b"\n" {
             self.held.append(&mut self.open);
@@ -413,6 +499,16 @@ fn issue<'a>(data: &'a str, draft: &Draft, edits: &mut Edits<'a>) {
 
 /// The form of a call's empty arguments in chat completions.
 const EMPTY: [&[u8]; 2] = [b"\"arguments\":\"{}\"", b"\"arguments\": \"{}\""];
+
+/// Tells whether a chunk with usage says more than that: in a field that not every chunk has, what the one before it
+/// did not say.
+fn says_more(chunk: &str, before: &str) -> bool {
+    const ENVELOPE: [&str; 8] = ["id", "object", "created", "model", "choices", "usage", "obfuscation", "p"];
+    members(chunk).iter().any(|member| {
+        let is_known = ENVELOPE.contains(&&*member.name) || find(before, &[&*member.name]) == Some(member.value);
+        !is_known && !matches!(member.value, "null" | "\"\"" | "{}" | "[]")
+    })
+}
 
 /// Writes an event.
 fn written(name: &str, data: &str) -> String {

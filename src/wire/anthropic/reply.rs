@@ -49,6 +49,13 @@ pub(in crate::wire) fn read_event(
     }
     let begun = !matches!(kind, "content_block_delta" | "ping") && draft.say_begun("", out);
     let content = match kind {
+        // A whole answer in the only event of a stream.
+        "message" if draft.is_empty() && find(data, &["content"]).is_some() => {
+            let content = read_whole(draft, data, out)?;
+            draft.is_whole(data);
+            draft.done = true;
+            Ok(content)
+        }
         "message_start" => event.message.unwrap_or_default().read(draft, &mut Vec::new(), out),
         "content_block_start" => {
             let block = event.content_block.unwrap_or_default();

@@ -186,7 +186,7 @@ impl ErrorBody {
             _ => false,
         });
         let param = object.get("param").and_then(Value::as_str).filter(|param| !matches!(*param, "" | "None" | "null"));
-        self.param = self.param.take().or(param.map(str::to_owned));
+        self.param = self.param.take().or(param.map(str::to_owned)).or_else(|| field_at(object.get("loc")));
         let fields = Fields::of(object);
         fields.all(&CODES).for_each(|code| self.note(code));
         fields.all(&WORDS).for_each(|words| self.read(words, depth));
@@ -237,6 +237,24 @@ impl ErrorBody {
             }
         }
     }
+}
+
+/// Returns the field of a body to which a validator's path leads, as callers name it.
+fn field_at(path: Option<&Value>) -> Option<String> {
+    let (root, steps) = path?.as_array()?.split_first()?;
+    if root != "body" || steps.is_empty() {
+        return None;
+    }
+    let mut field = String::new();
+    for step in steps {
+        match step {
+            Value::String(name) if field.is_empty() => field.push_str(name),
+            Value::String(name) => field.extend([".", name]),
+            Value::Number(at) => field.push_str(&format!("[{at}]")),
+            _ => return None,
+        }
+    }
+    Some(field)
 }
 
 /// The fields of an object by their plain names: letters and digits alone, in lower case.
@@ -300,12 +318,19 @@ pub(super) fn is_error(value: &Value) -> bool {
     let Some(object) = value.as_object().or_else(|| value.get(0)?.as_object()) else { return false };
     let fields = Fields::of(object);
     let is_message = || fields.all(&["message"]).any(|text| text.as_str().is_some_and(|text| !text.is_empty()));
-    fields.any_says(&["error", "errors", "detail", "fault", "exception", "err"])
+    let tells = |value: &Value| says_something(value) && !value.as_object().is_some_and(|it| Fields::of(it).succeed());
+    fields.all(&["error", "errors", "detail", "fault", "exception", "err"]).any(tells)
         || object.get("object").is_some_and(|kind| kind == "error")
         // MiniMax.
         || fields.all(&["baseresp"]).any(is_refused)
         || (!fields.any_says(&ANSWERS)
-            && (is_message() || fields.refuse() || fields.all(&WRAPPERS).any(is_refused)))
+            && ((is_message() && !fields.succeed()) || fields.refuse() || fields.all(&WRAPPERS).any(is_refused)))
+}
+
+/// Tells whether JSON that should have been an answer says that all is well, and nothing else.
+pub(super) fn is_success(value: &Value) -> bool {
+    let fields = value.as_object().map(Fields::of);
+    !is_error(value) && fields.is_some_and(|fields| fields.succeed() && !fields.any_says(&ANSWERS))
 }
 
 /// Fields in which some gateways put all that they say.
@@ -317,15 +342,31 @@ fn is_refused(value: &Value) -> bool {
     fields.is_some_and(|fields| fields.any_says(&["error"]) || fields.refuse())
 }
 
+/// Codes that name a kind, in words that are no verdict.
+const KINDS: [&str; 3] = ["errortype", "reason", "type"];
+
+/// Tells whether a code is zero or what HTTP calls success: no failure, under any name.
+fn is_good(code: f64) -> bool {
+    matches!(code, 0.0 | 200.0..300.0)
+}
+
 impl Fields<'_> {
-    /// Tells whether they say that what was asked failed: by a flag, or by a code with words beside it. Zero and what
-    /// HTTP calls success are no failures, under any name.
+    /// Tells whether they say that what was asked was done: by a code, and by none that says otherwise.
+    fn succeed(&self) -> bool {
+        let succeeds = |value: &Value| match value {
+            Value::Number(number) => number.as_f64().is_some_and(is_good),
+            Value::String(text) => text.parse().is_ok_and(is_good),
+            _ => false,
+        };
+        let mut verdicts = CODES.iter().filter(|name| !KINDS.contains(name));
+        verdicts.any(|name| self.all(std::slice::from_ref(name)).any(succeeds)) && !self.refuse()
+    }
+
+    /// Tells whether they say that what was asked failed: by a flag, or by a code with words beside it.
     fn refuse(&self) -> bool {
         const FLAGS: [&str; 3] = ["success", "issuccess", "ok"];
-        // Codes that name a kind, in words that are no verdict.
-        const KINDS: [&str; 3] = ["errortype", "reason", "type"];
         const FAILED: [&str; 4] = ["error", "fail", "failed", "failure"];
-        let is_bad = |code: f64| !matches!(code, 0.0 | 200.0..300.0);
+        let is_bad = |code: f64| !is_good(code);
         let fails = |value: &Value| match value {
             Value::Number(number) => number.as_f64().is_some_and(is_bad),
             Value::String(text) => {

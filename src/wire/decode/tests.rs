@@ -1,3 +1,5 @@
+mod passing;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -70,7 +70,8 @@ impl Events {
                 call.take("index");
                 call.members().insert(0, ("index".to_owned(), raw(at.to_string())));
             }
-            let reason = choice.take("finish_reason").unwrap_or_else(null);
+            let reason = choice.take("finish_reason").filter(|reason| !matches!(&*reason.json(), "null" | "\"\""));
+            let reason = reason.unwrap_or_else(|| said(reason_of(&mut delta)));
             let index = choice.get("index").cloned().unwrap_or_else(|| raw("0"));
             choice.set("delta", delta);
             choice.set("finish_reason", null());
@@ -179,6 +180,17 @@ impl Events {
     fn grown(&mut self, event: &str, place: &Node, field: &str, text: Node) {
         self.numbered(&format!("{event}.delta"), with(place, "delta", text.clone()));
         self.numbered(&format!("{event}.done"), with(place, field, text));
+    }
+}
+
+/// Returns why a whole answer of chat completions ended, where its provider left that out.
+fn reason_of(message: &mut Node) -> &'static str {
+    if message.list("tool_calls").is_some_and(|calls| !calls.is_empty()) {
+        "tool_calls"
+    } else if message.get("function_call").is_some_and(|call| !call.is_null()) {
+        "function_call"
+    } else {
+        "stop"
     }
 }
 

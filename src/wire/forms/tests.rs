@@ -370,3 +370,43 @@ fn items_of_a_response_that_its_end_does_not_list_are_in_the_whole_and_none_is_t
     let found = kinds(&[], &[(0, &thought)]);
     assert_eq!(found.iter().map(|(kind, _)| &**kind).collect::<Vec<_>>(), ["reasoning", "message"]);
 }
+
+#[test]
+fn a_whole_without_a_reason_for_its_end_is_streamed_with_the_one_that_is_found() {
+    let call = json!([{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]);
+    for (message, reason, word) in [
+        (json!({"content": "hi"}), Value::Null, "stop"),
+        (json!({"content": "hi", "tool_calls": []}), json!(""), "stop"),
+        (json!({"content": null, "tool_calls": call}), Value::Null, "tool_calls"),
+        (json!({"content": null, "function_call": {"name": "f", "arguments": "{}"}}), Value::Null, "function_call"),
+        (json!({"content": "hi"}), json!("length"), "length"),
+    ] {
+        let whole = json!({"choices": [{"index": 0, "message": message, "finish_reason": reason}]});
+        let events = events_of(Dialect::OpenAiChat, whole.to_string().as_bytes(), false);
+        let events = String::from_utf8(events).expect("text");
+        assert!(events.contains(&format!("\"finish_reason\":\"{word}\"")), "{events}");
+        let again: Value = serde_json::from_slice(&whole_of(Dialect::OpenAiChat, events.as_bytes())).expect("JSON");
+        assert_eq!(again["choices"][0]["finish_reason"], word);
+    }
+}
+
+#[test]
+fn what_several_chunks_say_of_the_sources_is_put_together() {
+    let chunk = |grounding: &Value| {
+        let one = json!({"content": {"parts": [{"text": "x"}]}, "groundingMetadata": grounding});
+        format!("data: {}\n\n", json!({ "candidates": [one] }))
+    };
+    let web = |uri: &str| json!({"web": {"uri": uri}});
+    let first = json!({"webSearchQueries": ["q"], "groundingChunks": [web("a")], "searchEntryPoint": {"x": 1}});
+    for later in [
+        json!({"groundingChunks": [web("b")], "groundingSupports": [{"groundingChunkIndices": [1]}]}),
+        json!({"webSearchQueries": ["q"], "groundingChunks": [web("a"), web("b")], "searchEntryPoint": null,
+            "groundingSupports": [{"groundingChunkIndices": [1]}]}),
+    ] {
+        let body = chunk(&first) + &chunk(&later);
+        let whole: Value = serde_json::from_slice(&whole_of(Dialect::Gemini, body.as_bytes())).expect("JSON");
+        let expected = json!({"webSearchQueries": ["q"], "groundingChunks": [web("a"), web("b")],
+            "searchEntryPoint": {"x": 1}, "groundingSupports": [{"groundingChunkIndices": [1]}]});
+        assert_eq!(whole["candidates"][0]["groundingMetadata"], expected);
+    }
+}

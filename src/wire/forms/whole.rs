@@ -62,10 +62,19 @@ impl Whole for Chat {
             // Some servers call a piece a message.
             let ends = choice.get("finish_reason").is_some_and(|reason| !reason.is_null());
             let piece = choice.take("delta").filter(|delta| !delta.is_null());
-            let (mut message, all) = (choice.take("message").filter(|_| !is_whole), one.member("message"));
+            let message = choice.take("message").filter(|message| !message.is_null());
+            // One that repeats all that came says what did not come.
+            let (mut message, whole) = if is_whole { (None, message) } else { (message, None) };
+            let all = one.member("message");
             match message.take_if(|message| ends && says_all(all, message)) {
                 Some(whole) => all.grow_anew(whole),
                 None => piece.or(message).into_iter().for_each(|piece| all.grow("message", piece)),
+            }
+            for (name, value) in whole.into_iter().flat_map(|mut whole| whole.take_members()) {
+                let known = all.member(&name);
+                if matches!(&*known.json(), "null" | "\"\"" | "[]") {
+                    *known = value;
+                }
             }
             for (name, value) in choice.take_members() {
                 match &*name {
@@ -198,6 +207,7 @@ impl Whole for Contents {
             for (name, value) in one.take_members() {
                 match &*name {
                     "citationMetadata" | "logprobsResult" => known.member(&name).grow(&name, value),
+                    "groundingMetadata" | "urlContextMetadata" => add(known.member(&name), value),
                     _ => known.set(&name, value),
                 }
             }
@@ -211,6 +221,22 @@ impl Whole for Contents {
             whole.set("candidates", Node::List(candidates.into_iter().map(|(_, one)| one).collect()));
         }
         whole
+    }
+}
+
+/// Adds what a later chunk says of an answer's sources: in some streams each says all of them again, in others what is
+/// new.
+fn add(known: &mut Node, mut more: Node) {
+    for (name, mut value) in more.take_members() {
+        let known = known.member(&name);
+        match (known.open(), value.open()) {
+            (_, value) if value.is_null() => {}
+            (Node::List(all), Node::List(more)) => {
+                let told: Vec<String> = all.iter().map(Node::json).collect();
+                all.extend(more.drain(..).filter(|item| !told.contains(&item.json())));
+            }
+            (known, value) => *known = std::mem::replace(value, null()),
+        }
     }
 }
 

@@ -96,6 +96,8 @@ loose! {
         finish_reason: Scalar<'a>,
         finish_message: Scalar<'a>,
         grounding_metadata: Option<&'a RawValue>,
+        citation_metadata: Option<&'a RawValue>,
+        url_context_metadata: Option<&'a RawValue>,
     }
 }
 
@@ -165,8 +167,10 @@ impl Candidate<'_> {
         }
         // Its own search has a price of its own, which differs from model to model.
         draft.bill.other_price |= self.grounding_metadata.is_some_and(|raw| raw.get().contains("webSearchQueries"));
-        if let (Some(grounding), false) = (self.grounding_metadata, draft.verbatim) {
-            draft.sources.grounding(grounding);
+        if !draft.verbatim {
+            self.grounding_metadata.into_iter().for_each(|grounding| draft.sources.grounding(grounding));
+            self.citation_metadata.into_iter().for_each(|cited| draft.sources.attributions(cited));
+            self.url_context_metadata.into_iter().for_each(|fetched| draft.sources.fetched(fetched));
         }
         match &self.finish_reason {
             Scalar::Nothing | Scalar::Count(0) => {}
@@ -220,22 +224,45 @@ impl Part<'_> {
 }
 
 impl Call<'_> {
-    /// Reads a call, which comes whole.
+    /// Reads a call, which comes whole, or its arguments value by value.
     fn read(&self, draft: &mut Draft, proof: Option<Proof>) -> Result<bool, Failure> {
         let name = self.name.text();
         if draft.verbatim && (self.partial_args.is_some() || self.will_continue.is_some()) {
             // A caller that gets the answer as it came asked for that.
             return Ok(draft.acts());
         }
-        if name.is_empty() && self.id.text().is_empty() && self.args.is_none() {
-            // It ends the call whose arguments came in pieces.
+        let begins = !(name.is_empty() && self.id.text().is_empty() && self.args.is_none());
+        let goes_on = self.will_continue.is_some_and(|more| more.get() == "true");
+        let is_open = draft.values().is_some_and(|values| values.is_open());
+        if !begins && self.partial_args.is_none() && !goes_on && !is_open {
+            // It ends a call that its caller gets as it came.
             return Ok(draft.verbatim && draft.acts());
         }
-        if self.partial_args.is_some() {
-            return Err(unusable(&format!("the arguments of `{name}` come in pieces, which was not asked for")));
+        let mut content = false;
+        let comes_whole = self.partial_args.is_none() && !goes_on;
+        if begins {
+            let arguments = match self.args {
+                Some(_) if comes_whole => arguments(self.args)?,
+                None if comes_whole => Cow::Borrowed("{}"),
+                _ => Cow::Borrowed(""),
+            };
+            let index = Some(draft.calls_begun());
+            content |= draft.fragment(Fragment { index, id: self.id.text(), name, arguments, proof })?;
         }
-        let arguments = if self.args.is_none() { Cow::Borrowed("{}") } else { arguments(self.args)? };
-        draft.fragment(Fragment { index: Some(draft.calls_begun()), id: self.id.text(), name, arguments, proof })
+        if begins && comes_whole {
+            return Ok(content);
+        }
+        draft.size += self.partial_args.map_or(0, |pieces| pieces.get().len());
+        let values = draft.values().map(|values| {
+            if begins {
+                values.begin(self.args);
+            }
+            values.push(self.partial_args, goes_on)
+        });
+        match values.flatten() {
+            Some(()) => Ok(content || self.partial_args.is_some()),
+            None => Err(unusable("the arguments of a call come in pieces that are not understood")),
+        }
     }
 }
 

@@ -55,6 +55,16 @@ pub(super) fn repaired(text: &str, whole: bool, place: usize, repairs: &[CallPat
     Some(edits.finish().into_owned())
 }
 
+/// Returns a chunk whose choice has its message as a delta.
+pub(super) fn called_delta(chunk: &str, place: usize) -> Option<String> {
+    let choice = Array::of(find(chunk, &["choices"])?)?.items().nth(place)?;
+    let (mut choice, mut edits) = (Object::of(choice)?, Edits::new(chunk));
+    choice.remove("delta");
+    choice.rename("message", "delta", &mut edits);
+    choice.finish(&mut edits);
+    Some(edits.finish().into_owned())
+}
+
 /// Returns a chunk whose choice says this text as a delta: clients of streams read no messages.
 pub(super) fn as_delta(chunk: &str, place: usize, text: &str) -> Option<String> {
     let choice = Array::of(find(chunk, &["choices"])?)?.items().nth(place)?;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::call_patch::{CallPatch, as_delta, repaired};
+use super::call_patch::{CallPatch, as_delta, called_delta, repaired};
 use super::google;
 use super::shape::CHUNK;
 use crate::wire::bill::{self, ServerTools};
@@ -14,7 +14,7 @@ use crate::wire::classify;
 use crate::wire::draft::{Draft, Forwarding, Fragment, OutputKind, arguments, broken};
 use crate::wire::json::{Content, Scalar, loose, parse, says_something};
 use crate::wire::stop_reason::{is_error, is_word, stop_reason};
-use crate::wire::thought_blocks::BLOCKS;
+use crate::wire::thought_blocks::{BLOCKS, told};
 use crate::wire::tidy::begin;
 use crate::words::{DriftKind, Failure, FailureClass, Piece, Usage};
 
@@ -55,12 +55,16 @@ fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Res
     draft.identify(chunk.id.text(), chunk.model.text());
     draft.created = chunk.created.count().unwrap_or(draft.created);
     let groq = chunk.x_groq.and_then(|raw| serde_json::from_str::<Groq<'_>>(raw.get()).ok()).unwrap_or_default();
-    let refused = chunk.base_resp.as_ref().and_then(|base| base.status_code.count()).unwrap_or(0) > 0;
+    let refused = chunk.base_resp.as_ref().and_then(|base| base.status_code.count());
+    let refused = refused.is_some_and(|code| !matches!(code, 0 | 200..300));
     if groq.error.is_some_and(says_something) || refused {
         return Err(classify::in_band(text));
     }
     if !draft.verbatim {
-        [chunk.citations, chunk.search_results].into_iter().flatten().for_each(|list| draft.sources.list(list));
+        [chunk.citations, chunk.search_results, chunk.web_search]
+            .into_iter()
+            .flatten()
+            .for_each(|list| draft.sources.list(list));
     }
     let usage = chunk.usage.or(groq.usage).or(chunk.choices.iter().find_map(|choice| choice.usage));
     let ends = chunk.choices.iter().any(|choice| !choice.finish_reason.text().is_empty());
@@ -80,11 +84,18 @@ fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Res
         return classify::recognise(text).map_or(Ok(false), Err);
     }
     let is_answer = chunk.object.text() == "chat.completion";
+    // A whole answer in the only event of a stream.
+    let is_whole = |choice: &Choice<'_>| choice.message.is_some() && choice.delta.is_none();
+    let stands_alone = !whole && is_answer && draft.is_empty() && chunk.choices.iter().all(is_whole);
+    let whole = whole || stands_alone;
     let mut content = false;
     let mut choices: Vec<_> = chunk.choices.into_iter().enumerate().collect();
     choices.sort_by_key(|(_, choice)| choice.index.count().unwrap_or(0));
     for (order, (place, choice)) in choices.into_iter().enumerate() {
         content |= choice.read(draft, text, ChoiceContext { whole, is_answer, order, place }, out)?;
+    }
+    if stands_alone {
+        draft.is_whole(text);
     }
     Ok(content)
 }
@@ -117,6 +128,8 @@ loose! {
         x_groq: Option<&'a RawValue>,
         citations: Option<&'a RawValue>,
         search_results: Option<&'a RawValue>,
+        /// What Z.ai found.
+        web_search: Option<&'a RawValue>,
         base_resp: Option<MiniMaxStatus<'a>>,
         error: Option<&'a RawValue>,
     }
@@ -233,6 +246,9 @@ loose! {
         id: Scalar<'a>,
         function: Option<Function<'a>>,
         extra_content: Option<&'a RawValue>,
+        /// Some small servers have them without an object of their own.
+        name: Scalar<'a>,
+        arguments: Option<&'a RawValue>,
     }
 
     #[derive(Deserialize)]
@@ -241,6 +257,7 @@ loose! {
         arguments: Option<&'a RawValue>,
         /// Their names at some small servers.
         parameters: Option<&'a RawValue>,
+        input: Option<&'a RawValue>,
     }
 }
 
@@ -252,6 +269,7 @@ impl Choice<'_> {
             return Err(classify::in_band(error.get()));
         }
         let ends = !matches!(self.finish_reason.text(), "" | "null");
+        let is_message = self.delta.is_none() && self.message.is_some();
         let (said, all) = match (self.delta, self.message) {
             (delta, message) if whole => (message.or(delta), None),
             // In a stream a message repeats all that came before. Some servers send one in the place of a delta.
@@ -262,18 +280,20 @@ impl Choice<'_> {
             (None, message) => (message, None),
         };
         let mut repairs = Vec::new();
+        let is_message = is_message && all.is_none();
         let mut content = said.unwrap_or_default().of(one, draft).read(draft, whole, &mut repairs, out)?;
         if let Some(all) = all {
             let rest = draft.new_text(&all.content.text).to_owned();
             content |= all.read_again(draft, out)?;
-            if let (true, Some(said)) = (draft.verbatim && !rest.is_empty(), as_delta(text, place, &rest)) {
-                draft.forwarding = Forwarding::Replace(said);
+            if draft.verbatim && !rest.is_empty() {
+                draft.replace(text, |chunk| as_delta(chunk, place, &rest));
             }
         }
-        if repairs.iter().any(|repair| *repair != CallPatch::default())
-            && let Some(repaired) = repaired(text, whole, place, &repairs)
-        {
-            draft.forwarding = Forwarding::Replace(repaired);
+        if repairs.iter().any(|repair| *repair != CallPatch::default()) {
+            draft.replace(text, |chunk| repaired(chunk, whole, place, &repairs));
+        }
+        if is_message && draft.verbatim && !whole {
+            draft.replace(text, |chunk| called_delta(chunk, place));
         }
         // vLLM and SGLang name the sequence; some gateways have the reason of another dialect there.
         if one == 0 {
@@ -355,12 +375,16 @@ impl Delta<'_> {
         if let (Some(annotations), false) = (self.annotations, draft.verbatim) {
             draft.sources.annotations(annotations);
         }
-        for call in &self.tool_calls.all {
+        for call in &mut self.tool_calls.all {
             let mut repair = CallPatch::default();
             let Some(call) = call else {
                 repairs.push(repair);
                 continue;
             };
+            // One without an object of its own is no call to a client that gets it as it came.
+            if !draft.verbatim {
+                call.flatten();
+            }
             if let Some(function) = &call.function {
                 let fragment = function.fragment(call.index.count(), call.id.text())?;
                 content |= draft.fragment(Fragment { proof: google::signature(call.extra_content), ..fragment })?;
@@ -404,12 +428,28 @@ impl Delta<'_> {
     fn think(&mut self, draft: &mut Draft, out: &mut Vec<Piece>) -> bool {
         let [first, second] =
             [&mut self.reasoning_content, &mut self.reasoning].map(|said| std::mem::take(&mut said.text));
-        let content = draft.reasoning(if first.is_empty() { second } else { first }, out);
-        draft.reasoning(std::mem::take(&mut self.content.thinking), out) || content
+        let plain = if first.is_empty() { second } else { first };
+        draft.thinks_plainly |= !(plain.is_empty() && self.content.thinking.is_empty());
+        let content = draft.reasoning(plain, out);
+        if draft.thinks_plainly {
+            return draft.reasoning(std::mem::take(&mut self.content.thinking), out) || content;
+        }
+        // Some gateways show a thought in its blocks alone.
+        let blocks = [self.reasoning_details, self.thinking_blocks].into_iter().flatten();
+        let told = blocks.map(told).find(|told| !told.is_empty()).unwrap_or_default();
+        draft.reasoning(told.into(), out)
     }
 }
 
 impl Call<'_> {
+    /// Takes what it says without an object of its own for that of its function.
+    fn flatten(&mut self) {
+        if self.function.is_none() && !self.name.text().is_empty() {
+            let (name, arguments) = (std::mem::take(&mut self.name), self.arguments);
+            self.function = Some(Function { name, arguments, parameters: None, input: None });
+        }
+    }
+
     /// Returns what must change in a fragment that was read.
     fn repair(&self, function: &Function<'_>, draft: &mut Draft, whole: bool) -> CallPatch {
         let Some(told) = draft.told() else { return CallPatch::default() };
@@ -426,13 +466,18 @@ impl Call<'_> {
 
 impl Function<'_> {
     fn fragment<'f>(&'f self, index: Option<u64>, id: &'f str) -> Result<Fragment<'f>, Failure> {
-        let arguments = arguments(self.arguments.or(self.parameters))?;
+        let arguments = arguments(self.given())?;
         Ok(Fragment { index, id, name: self.name.text(), arguments, proof: None })
+    }
+
+    /// Returns the arguments, whatever they are called.
+    fn given(&self) -> Option<&RawValue> {
+        self.arguments.or(self.parameters).or(self.input)
     }
 
     /// Returns the arguments as a text, where they came as an object, under another name or as a text within a text.
     fn repaired(&self, whole: bool) -> Option<String> {
-        let raw = self.arguments.or(self.parameters)?.get();
+        let raw = self.given()?.get();
         if raw.starts_with('{') {
             return Some(raw.to_owned());
         }

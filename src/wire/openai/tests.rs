@@ -657,3 +657,21 @@ fn usage_beside_something_else_is_the_providers_own_and_goes_on() {
         assert_eq!(String::from_utf8_lossy(&bytes).contains("usage"), goes_on, "{bytes:?}");
     }
 }
+
+#[test]
+fn a_call_has_its_input_under_whichever_name_and_with_or_without_an_object_of_its_own() {
+    let called = |call: Value| {
+        let chunks = [fragment(call), finish("tool_calls")];
+        calls_of(&chunks)
+    };
+    let expected = owned(&[("a", "f", "{\"x\":1}")]);
+    for call in [
+        json!({"id": "a", "function": {"name": "f", "arguments": "{\"x\":1}"}}),
+        json!({"id": "a", "function": {"name": "f", "parameters": {"x": 1}}}),
+        json!({"id": "a", "function": {"name": "f", "input": {"x": 1}}}),
+        json!({"id": "a", "name": "f", "arguments": "{\"x\":1}"}),
+    ] {
+        let told = called(call.clone());
+        assert_eq!(told, expected, "{call}");
+    }
+}

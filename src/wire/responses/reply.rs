@@ -33,6 +33,12 @@ pub(in crate::wire) fn read_event(
         return Err(classify::in_band(data));
     }
     match parse::<Event<'_>>(data) {
+        // A whole answer in the only event of a stream.
+        Ok(event) if event.kind.text().is_empty() && event.object.text() == "response" && draft.is_empty() => {
+            let content = read_whole(draft, data, out)?;
+            draft.is_whole(data);
+            Ok(content)
+        }
         Ok(event) => event.read(draft, name, data, out),
         // Events of other names belong to no answer.
         Err(_) if !matches!(name, "" | "message") && !name.starts_with("response.") => {
@@ -63,6 +69,7 @@ loose! {
     struct Event<'a> {
         #[serde(rename = "type")]
         kind: Scalar<'a>,
+        object: Scalar<'a>,
         delta: Content<'a>,
         output_index: Scalar<'a>,
         item: Option<&'a RawValue>,
@@ -151,6 +158,7 @@ impl Event<'_> {
             }
             "error" => Err(classify::in_band(data)),
             _ if self.error.is_some_and(says_something) => Err(classify::in_band(data)),
+            "" => classify::recognise(data).map_or(Ok(false), Err),
             kind => {
                 if !EVENTS.contains(&kind) {
                     draft.drifts.note(DriftKind::Event, kind);

@@ -241,3 +241,17 @@ proptest! {
         failure(400, &serde_json::json!({"error": {"message": text, "code": text}}).to_string());
     }
 }
+
+#[test]
+fn a_validators_path_names_the_field() {
+    for (path, param) in [
+        (r#"["body","messages",0,"content"]"#, Some("messages[0].content")),
+        (r#"["body","top_k"]"#, Some("top_k")),
+        (r#"["header","x"]"#, None),
+        (r#"["body"]"#, None),
+    ] {
+        let body = format!(r#"{{"detail":[{{"loc":{path},"msg":"field required","type":"missing"}}]}}"#);
+        let failure = classify(422, &HeaderMap::new(), body.as_bytes(), Sent::default());
+        assert_eq!(failure.param.as_deref(), param, "{path}");
+    }
+}

@@ -320,3 +320,78 @@ fn the_empty_call_behind_arguments_that_came_in_pieces_is_no_call() {
     let (_, ending) = stream(&[call(json!({"name": "f", "args": {}})), call(json!({})), finish("STOP")]);
     assert_eq!(ending.expect("a good answer").tool_calls().count(), 1);
 }
+
+#[test]
+fn a_call_whose_arguments_come_value_by_value_has_its_whole_input() {
+    let call = |call: Value| said(json!([{"functionCall": call}]));
+    let text = |path: &str, text: &str| json!({"jsonPath": path, "stringValue": text});
+    let begins = json!({"name": "f", "id": "x", "willContinue": true});
+    let first = json!({"partialArgs": [text("$.q", "A")], "willContinue": true});
+    let rest = json!([text("$.q", "B"), {"jsonPath": "$.n", "numberValue": 2}]);
+    let input = json!({"q": "AB", "n": 2});
+    for (calls, expected) in [
+        (vec![begins.clone(), first.clone(), json!({"partialArgs": rest})], vec![input.clone()]),
+        (
+            vec![begins.clone(), first.clone(), json!({"partialArgs": rest, "willContinue": true}), json!({})],
+            vec![input],
+        ),
+        (
+            vec![
+                json!({"name": "f", "id": "x", "partialArgs": [text("$.q", "A")]}),
+                json!({"name": "g", "args": {"a": 1}}),
+            ],
+            vec![json!({"q": "A"}), json!({"a": 1})],
+        ),
+        (
+            vec![json!({"name": "f", "args": {"a": 1}, "willContinue": true}), first.clone(), json!({})],
+            vec![json!({"a": 1, "q": "A"})],
+        ),
+        (vec![begins.clone(), json!({})], vec![json!({})]),
+    ] {
+        let chunks: Vec<_> = calls.into_iter().map(call).chain([finish("STOP")]).collect();
+        let ending = stream(&chunks).1.expect("a good answer");
+        let inputs = ending.tool_calls().map(|call| serde_json::from_str::<Value>(&call.arguments).expect("JSON"));
+        assert_eq!(inputs.collect::<Vec<_>>(), expected);
+        assert_eq!(ending.tool_calls().next().expect("a call").name, "f");
+    }
+    // One that broke off is none, and one that the limit cut is left out.
+    let open = [call(begins.clone()), call(first.clone())];
+    assert_eq!(failed(&[open[0].clone(), open[1].clone(), finish("STOP")]), FailureClass::Unusable);
+    let cut = stream(&[said(json!([{"text": "x"}])), open[0].clone(), open[1].clone(), finish("MAX_TOKENS")]);
+    let cut = cut.1.expect("a good answer");
+    assert_eq!((cut.tool_calls().count(), cut.cut), (0, true));
+    let odd = json!({"partialArgs": [{"jsonPath": "$..q", "stringValue": "A"}, {"jsonPath": "$..", "x": 1}, {"y": 1}]});
+    assert_eq!(failed(&[call(begins), call(odd), finish("STOP")]), FailureClass::Unusable);
+}
+
+#[test]
+fn sources_are_told_wherever_an_answer_names_them() {
+    for (field, value) in [
+        ("citationMetadata", json!({"citationSources": [{"startIndex": 0, "endIndex": 1, "uri": "https://x.test"}]})),
+        ("citationMetadata", json!({"citations": [{"startIndex": 0, "endIndex": 1, "uri": "https://x.test"}]})),
+        ("urlContextMetadata", json!({"urlMetadata": [{"retrievedUrl": "https://x.test"}]})),
+        ("groundingMetadata", json!({"groundingChunks": [{"web": {"uri": "https://x.test"}}]})),
+    ] {
+        let mut last = finish("STOP");
+        last["candidates"][0][field] = value;
+        let ending = stream(&[said(json!([{"text": "x"}])), last]).1.expect("a good answer");
+        assert_eq!(ending.sources.iter().map(|source| &*source.url).collect::<Vec<_>>(), ["https://x.test"], "{field}");
+        assert!(!ending.lost_sources);
+    }
+}
+
+#[test]
+fn a_call_that_is_none_in_an_answer_as_long_as_it_may_be_was_cut_by_that() {
+    let mut last = finish("MALFORMED_FUNCTION_CALL");
+    last["usageMetadata"] = json!({"promptTokenCount": 5, "candidatesTokenCount": 64});
+    let body = format!("data: {}\n\ndata: {last}\n\n", said(json!([{"text": "x"}])));
+    for (max, stop) in [(64, Some(StopReason::Length)), (65, None)] {
+        for how in [None, Some(crate::wire::Verbatim { stream: true, ..crate::wire::Verbatim::default() })] {
+            let passes = how.is_some();
+            let mut decoder = Decoder::new(GEMINI, true).limited(Some(max)).verbatim(how);
+            let ending = decoder.push(body.as_bytes(), &mut Vec::new()).and_then(|_| decoder.finish());
+            let told = ending.ok().filter(|ending| ending.flaw.is_none()).map(|ending| ending.stop);
+            assert_eq!(told, stop, "{max} {passes}");
+        }
+    }
+}

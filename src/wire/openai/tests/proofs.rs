@@ -93,3 +93,44 @@ fn googles_signature_is_read_from_its_field_and_goes_back_there() {
     let (message, _) = back(&answer("google", &body.to_string()), &TargetId::new("google", "gemini-3-pro-preview"));
     assert_eq!(message["extra_content"], extra);
 }
+
+#[test]
+fn a_thought_that_only_blocks_show_is_seen_and_one_that_they_repeat_is_seen_once() {
+    let block = |text: &str| json!([{"type": "reasoning.summary", "summary": text, "index": 0}]);
+    let sealed = json!([{"type": "reasoning.encrypted", "data": "E", "index": 1}]);
+    let thinking = json!([{"type": "thinking", "thinking": "Hm.", "signature": "S"}]);
+    let thoughts = |chunks: &[Value]| {
+        let (pieces, ending) = stream(chunks);
+        assert!(ending.is_ok(), "{ending:?}");
+        let thoughts = pieces.into_iter().filter_map(|piece| match piece {
+            Piece::Reasoning(text) => Some(text),
+            _ => None,
+        });
+        thoughts.collect::<String>()
+    };
+    let ends = [delta(json!({"content": "x"})), finish("stop")];
+    for deltas in [
+        vec![
+            json!({"reasoning_details": block("H")}),
+            json!({"reasoning_details": block("m.")}),
+            json!({"reasoning_details": sealed}),
+        ],
+        vec![json!({"thinking_blocks": thinking})],
+        vec![json!({"reasoning": "Hm.", "reasoning_details": block("Hm.")})],
+        vec![
+            json!({"reasoning_content": "H"}),
+            json!({"reasoning_content": "m."}),
+            json!({"thinking_blocks": thinking}),
+        ],
+    ] {
+        let chunks: Vec<_> = deltas.iter().cloned().map(delta).chain(ends.clone()).collect();
+        assert_eq!(thoughts(&chunks), "Hm.", "{deltas:?}");
+        // A whole answer tells it in the same way.
+        if let [message] = &deltas[..] {
+            let mut message = message.clone();
+            message["content"] = "x".into();
+            let whole = json!({"choices": [{"message": message, "finish_reason": "stop"}]});
+            assert!(decode(&whole.to_string()).0.contains(&Piece::Reasoning("Hm.".to_owned())), "{message}");
+        }
+    }
+}
