@@ -48,6 +48,7 @@ mod partial_args;
 mod partial_call;
 mod told;
 mod bill;
+mod ending;
 mod draft;
 
 // The dialects.
@@ -67,9 +68,9 @@ pub mod serve;
 pub use bill::Tally;
 pub use classify::{Sent, classify, unknown_code};
 pub use decode::{AnswerMax, Decoder};
-pub use draft::Ending;
 pub use embed::{EMBED_BYTES_MAX, Embedded, decode_embed, encode_embed};
 pub use encoded::Encoded;
+pub use ending::Ending;
 pub use fence::{Unfence, unfenced};
 pub use flavour::Flavour;
 pub(crate) use flavour::adds_to_prompt;
