@@ -269,8 +269,7 @@ impl Relay {
             }
         }
         match (self.edited(&data, draft), data) {
-            (Some(data), _) => Some(written(name, &data)),
-            (None, Cow::Owned(data)) => Some(written(name, &data)),
+            (Some(data), _) | (None, Cow::Owned(data)) => Some(written(name, &data)),
             (None, Cow::Borrowed(_)) => None,
         }
     }

@@ -250,7 +250,7 @@ fn field_at(path: Option<&Value>) -> Option<String> {
         match step {
             Value::String(name) if field.is_empty() => field.push_str(name),
             Value::String(name) => field.extend([".", name]),
-            Value::Number(at) => field.push_str(&format!("[{at}]")),
+            Value::Number(at) => field.extend(["[", &at.to_string(), "]"]),
             _ => return None,
         }
     }

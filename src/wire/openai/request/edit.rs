@@ -514,7 +514,7 @@ impl<'b, 'a> MessageEdits<'b, 'a> {
         let told = THOUGHTS.into_iter().find(|name| message.text(name).is_some_and(|thought| !thought.is_empty()));
         let moved = told.filter(|name| *name != wanted && !wanted.is_empty() && (echoes || strict));
         let fits = !wanted.is_empty() && (echoes || strict);
-        if !thought.is_empty() && !(fits || told.is_some()) {
+        if !(thought.is_empty() || fits || told.is_some()) {
             notes.dropped("messages.reasoning");
         }
         if let Some(other) = moved {
