@@ -62,7 +62,7 @@ const DONE: &str = "data: [DONE]\n\n";
 fn events_that_no_blank_line_parts_are_told_one_by_one() {
     let events = [says("one"), says(" two"), ends("stop")];
     let counted = usage(&json!({}));
-    let lines = |events: &[&Value]| events.iter().map(|event| format!("data: {event}\n")).collect::<String>();
+    let lines = |events: &[&Value]| events.iter().fold(String::new(), |all, event| all + &format!("data: {event}\n"));
     let all: Vec<&Value> = events.iter().chain([&counted]).collect();
     let expected = |counts: bool| {
         let last = if counts { event(&counted) } else { String::new() };
@@ -266,7 +266,7 @@ fn each_event_has_all_its_changes() {
     let events = [says("```json\n"), says("{\"a\": 1"), says("}"), says("\n```"), ends("stop")];
     for body in [
         events.iter().map(event).collect::<String>() + DONE,
-        events.iter().map(|event| format!("data: {event}\n")).collect::<String>() + DONE,
+        events.iter().fold(String::new(), |all, event| all + &format!("data: {event}\n")) + DONE,
     ] {
         let (told, ending) = passed(Dialect::OpenAiChat, &how, &body);
         assert!(ending.unfenced && !told.contains("```"), "{told}");
