@@ -436,7 +436,7 @@ fn read_event(
         return Err(failure);
     }
     draft.drifts.note(DriftKind::Event, if name.is_empty() { "data" } else { name });
-    draft.forwarding = if says_nothing { Forwarding::Pass } else { Forwarding::Drop };
+    draft.forwarding = if has_ended { Forwarding::Drop } else { Forwarding::Pass };
     on(whole(false), draft, out);
     Ok(())
 }
