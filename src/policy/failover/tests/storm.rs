@@ -156,6 +156,8 @@ struct Call {
     keys_failed: u32,
     /// Attempts that looked whether a silent target answers again.
     looks: u32,
+    /// Second tries of a call that waited for a place elsewhere: they go at their target's pace, and do not count.
+    waited: u32,
     steps: u32,
     /// Its place among the waiting calls, the targets that it waits for now, and the target whose turn it has.
     place: Option<QueueRank>,
@@ -174,7 +176,7 @@ struct Call {
 impl Call {
     /// Attempts that count among the most that it may make.
     fn counted(&self) -> u32 {
-        self.attempts.saturating_sub(self.looks + self.unsent + self.keys_failed)
+        self.attempts.saturating_sub(self.looks + self.waited + self.unsent + self.keys_failed)
     }
 }
 
@@ -332,6 +334,7 @@ impl World {
             unsent: 0,
             keys_failed: 0,
             looks: 0,
+            waited: 0,
             steps: 0,
             place: None,
             queued: None,
@@ -534,6 +537,8 @@ impl World {
         );
         // A target that is silent is looked at at growing intervals, one whose looks fail when they are overdue.
         prop_assert!(call.looks <= 100 * u32::try_from(TARGETS).unwrap(), "{} looks", call.looks);
+        let age = (self.now + self.script.deadline - call.deadline).as_secs();
+        prop_assert!(u64::from(call.waited) <= 8 + age / 5, "{} second tries in {age} s", call.waited);
         prop_assert!(call.parks || call.keys_failed < 40, "{} keys", call.keys_failed);
         // First visits are free where the target is not known to be ill.
         let visited = (0..TARGETS).filter(|target| call.asked.contains(target)).count();
@@ -647,7 +652,9 @@ impl World {
         prop_assert!(limit.max(self.holds[this.target]).is_none_or(|until| until <= self.now), "before a Retry-After");
         prop_assert!(this.first_token_max.is_none_or(|limit| limit <= call.deadline - self.now));
         call.attempts += 1;
+        let waits = this.look.is_none() && call.machine.queues() && call.asked.contains(&this.target);
         call.looks += u32::from(this.look.is_some());
+        call.waited += u32::from(waits);
         prop_assert_eq!(this.number, call.attempts);
         call.machine.admitted(self.now);
         if let Some(target) = call.turn.take() {
