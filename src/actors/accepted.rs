@@ -25,7 +25,7 @@ pub(crate) struct InFlightGuard {
 impl InFlightGuard {
     pub(super) fn new(permit: OwnedSemaphorePermit, budget: Arc<RetryBudget>, notifier: Arc<WaitNotifier>) -> Self {
         budget.call_started();
-        notifier.refilled.notify_one();
+        notifier.budget.refilled();
         Self { permit: Some(permit), budget, notifier }
     }
 }

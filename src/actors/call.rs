@@ -26,7 +26,6 @@ use super::wait_state::WaitState;
 use super::work::AttemptAnswer;
 use crate::policy::explain::CallStep;
 use crate::policy::failover::{Failover, FailoverOptions, GiveUp, Step};
-use crate::policy::retry_budget::RetryKind;
 use crate::policy::routing::{Plan, RouteState, Sticky};
 use crate::wire::{Embedded, Ending};
 use crate::words::consequence::Next;
@@ -140,21 +139,20 @@ async fn wait_for_place(
     }
 }
 
-/// Waits until the retry budget allows this.
-async fn paid(shared: &Shared, unpaid: Option<RetryKind>) {
-    let Some(spend) = unpaid else { return std::future::pending().await };
-    while !shared.budget.allows(spend) {
-        shared.parking.notifier.refilled.notified().await;
-    }
-}
-
 impl Driver {
     async fn drive(&mut self, mut caller: CallerChannel) {
         if self.is_behind_others() {
             self.machine.queue_behind_others();
         }
+        let shared = self.shared.clone();
+        let mut turn = None;
         loop {
-            match self.machine.next(&self.shared.budget, now()) {
+            let step = self.machine.next(&self.shared.budget, now());
+            // By now it has taken what was there for it. A plan waits for nothing.
+            if !matches!(step, Step::Plan) {
+                drop(turn.take());
+            }
+            match step {
                 Step::Plan => self.choose(),
                 Step::Try(this) => match self.attempt(this, &mut caller).await {
                     Ok(()) => {}
@@ -178,7 +176,10 @@ impl Driver {
                         biased;
                         () = caller.closed() => return self.left(None),
                         event = next_event(&mut self.running) => self.handle_event(event),
-                        () = paid(&self.shared, self.machine.unpaid()) => self.listen(),
+                        mine = shared.parking.notifier.budget.turn(self.machine.unpaid(), &shared.budget) => {
+                            self.listen();
+                            turn = Some(mine);
+                        }
                         () = tokio::time::sleep_until(until.into()) => self.listen(),
                     }
                 }
@@ -192,7 +193,10 @@ impl Driver {
                         () = caller.closed() => return self.left(Some(queued)),
                         event = next_event(&mut self.running) => self.handle_event(event),
                         woken = queued.woken() => self.woken(woken),
-                        () = paid(&self.shared, self.machine.unpaid()) => self.listen(),
+                        mine = shared.parking.notifier.budget.turn(self.machine.unpaid(), &shared.budget) => {
+                            self.listen();
+                            turn = Some(mine);
+                        }
                         () = tokio::time::sleep_until(until.min(latest).into()) => self.listen(),
                     }
                 }

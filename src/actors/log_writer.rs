@@ -19,6 +19,7 @@ use super::begin;
 use super::call_journal::{CallJournal, NOT_WRITTEN, WRITE_MAX};
 use super::call_log::{CallLog, LogReader, LogShare};
 use super::call_registry::{CallRegistry, FoundCall};
+use super::clock::now;
 use super::handle::CallHandle;
 use super::responder::{Responder, WantedReply};
 use super::shared::Shared;
@@ -30,7 +31,7 @@ use crate::words::{CallId, ChatRequest, CommitPolicy, Durable, Error};
 
 /// How long a call without a holder goes on: a client that lost its connection is back by then.
 const LINGER: Duration = Duration::from_secs(2);
-/// How often a call that was accepted before a restart asks for a place.
+/// How often a call asks for a place that was accepted, and has none.
 const PLACE_LOOK: Duration = Duration::from_millis(500);
 /// How long a call that had ended is kept in memory after it was read from the file: that may forget it at any time.
 const READ_FOR: Duration = Duration::from_secs(10);
@@ -190,16 +191,15 @@ async fn find(shared: &Arc<Shared>, request: Arc<ChatRequest>, form: Form, own: 
             Err(error) => return Err(error.into()),
         }
     }
-    let own = own || durable_store.is_some();
-    let FoundCall { hold, is_new } =
-        shared.registry.find(&request, own, durable_store.is_some(), || shared.next_call())?;
+    let is_kept = durable_store.is_some();
+    let FoundCall { hold, is_new } = shared.registry.find(&request, own || is_kept, is_kept, || shared.next_call())?;
     if is_new {
         let journal = durable_store.map(|durable_store| {
             let file = durable_store.files();
             CallJournal::new(durable_store, hold.id(), file)
         });
-        let (log, is_restored) = (hold.log().clone(), false);
-        spawn(write(shared.clone(), LoggedCall { log, form, durable, journal, is_restored }));
+        let (log, comes_again) = (hold.log().clone(), own && is_kept);
+        spawn(write(shared.clone(), LoggedCall { log, form, durable, journal, is_restored: false, comes_again }));
     }
     Ok(hold)
 }
@@ -218,7 +218,8 @@ fn take_up(shared: &Arc<Shared>, call: KeptCall, file: u64) -> LogShare {
     }
     let (log, form) = (hold.log().clone(), if is_whole { Form::Whole } else { Form::Stream });
     let journal = shared.durable_store.clone().map(|durable_store| CallJournal::new(durable_store, id, file));
-    spawn(write(shared.clone(), LoggedCall { log, form, durable, journal, is_restored: true }));
+    let call = LoggedCall { log, form, durable, journal, is_restored: true, comes_again: true };
+    spawn(write(shared.clone(), call));
     hold
 }
 
@@ -259,6 +260,9 @@ struct LoggedCall {
     journal: Option<CallJournal>,
     /// Whether another process accepted it, and may still work on it.
     is_restored: bool,
+    /// Whether its caller has gone with the word that it is accepted: it is not refused later, while it waits for a
+    /// place.
+    comes_again: bool,
 }
 
 /// Makes a call and writes its events down, until it ends or has no holder any more. Its end is kept for a while.
@@ -300,7 +304,7 @@ async fn forget(registry: std::sync::Weak<CallRegistry>, id: CallId, after: Dura
 /// Makes the call, writes its events down except the last, and returns the last; nothing where another process ended
 /// it.
 async fn play(shared: &Arc<Shared>, call: &LoggedCall) -> Result<Vec<Item>, Error> {
-    let LoggedCall { log, form, durable, journal, is_restored } = call;
+    let LoggedCall { log, form, durable, journal, is_restored, comes_again } = call;
     let (mut request, mut journal) = (log.request().clone(), journal.clone());
     let mut taken_up = None;
     match &journal {
@@ -329,8 +333,9 @@ async fn play(shared: &Arc<Shared>, call: &LoggedCall) -> Result<Vec<Item>, Erro
         }
         None => {}
     }
-    let mut stream = loop {
-        let (answer_to, answer) = Responder::pair(&shared.draining);
+    let is_whole = *form == Form::Whole || log.request().commit == CommitPolicy::Buffered;
+    let (mut stream, mut batch) = loop {
+        let (asked_at, (answer_to, answer)) = (now(), Responder::pair(&shared.draining));
         let wanted = match form {
             Form::Whole => WantedReply::Buffered(answer_to),
             Form::Stream => WantedReply::Stream(answer_to),
@@ -339,28 +344,32 @@ async fn play(shared: &Arc<Shared>, call: &LoggedCall) -> Result<Vec<Item>, Erro
         let named = CallIdentity { id, journal: journal.clone(), taken_up, held: Some(log.held()) };
         begin::call(shared, Some(named), Work::Chat(request.clone()), wanted);
         match answer.await.unwrap_or(Err(Error::Unavailable)) {
-            // It was accepted before, so it is not refused now: it comes again until there is a place for it.
-            Err(Error::Overloaded { .. } | Error::Unavailable) if taken_up.is_some() => {
-                tokio::time::sleep(PLACE_LOOK).await;
-                request = successor::later(request, PLACE_LOOK)?;
+            Err(Error::Overloaded { .. } | Error::Unavailable) if taken_up.is_some() => {}
+            Err(error) => return Err(error),
+            Ok(mut stream) => {
+                log.begin();
+                let first = stream.batch(is_whole).await.ok_or_else(|| cut_off(&shared.draining))?;
+                // It had a place in the queue, and lost it.
+                if !(*comes_again && matches!(first[..], [Err(Error::Overloaded { .. })])) {
+                    break (stream, first);
+                }
             }
-            stream => break stream?,
         }
+        // It was accepted before, so it is not refused now: it comes again until there is a place for it.
+        taken_up = taken_up.or(Some((log.id(), false)));
+        tokio::time::sleep(PLACE_LOOK).await;
+        request = successor::later(request, now().saturating_duration_since(asked_at))?;
     };
-    log.begin();
-    let is_whole = *form == Form::Whole || log.request().commit == CommitPolicy::Buffered;
-    loop {
-        let batch = stream.batch(is_whole).await.ok_or_else(|| cut_off(&shared.draining))?;
-        if batch.last().is_some_and(is_last) {
-            return Ok(batch);
-        }
+    while !batch.last().is_some_and(is_last) {
         if let Some(journal) = &journal
             && !journal.tell(log.length(), &batch).await?
         {
             return Ok(Vec::new());
         }
         log.extend(batch);
+        batch = stream.batch(is_whole).await.ok_or_else(|| cut_off(&shared.draining))?;
     }
+    Ok(batch)
 }
 
 /// Returns why a call ends early: it was cancelled, or has had no holder for a while.

@@ -77,7 +77,7 @@ impl Driver {
         let target = self.asked.target(target).id().clone();
         self.call_record.note(CallStep::Refused { target, gate: refusal.gate, wait });
         self.over = Some(Box::new(refused.why));
-        self.machine.refused(refusal, &self.shared.budget, now);
+        self.refused(refusal);
     }
 
     /// Returns the error of a call for which a budget has no room.

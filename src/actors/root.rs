@@ -159,7 +159,7 @@ impl Actor for Root {
         children.sort_by_key(|(_, child)| child.stops());
         let others = children.split_off(children.partition_point(|(_, child)| matches!(child, Child::Calls)));
         stop(children).await;
-        // No attempt can report any more.
+        // Its tasks were told to end: what an attempt reports later than this is not remembered.
         #[cfg(feature = "store")]
         state.remember_last().await;
         stop(others).await;

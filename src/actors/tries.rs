@@ -56,15 +56,19 @@ impl Driver {
                 if this.look.is_none() && !this.other_key {
                     self.call_record.note(CallStep::Refused { target, gate: refusal.gate, wait });
                 }
-                self.machine.refused(refusal, &self.shared.budget, now());
-                self.shared.parking.notifier.refilled.notify_one();
+                self.refused(refusal);
             }
             Ok(permit) => {
                 if let Some(journal) = self.journal.take() {
-                    tokio::select! {
+                    let sent = tokio::select! {
                         biased;
-                        () = caller.closed() => return Err(None),
-                        sent = journal.sent(self.machine.deadline()) => sent.map_err(Some)?,
+                        () = caller.closed() => Err(None),
+                        sent = journal.sent(self.machine.deadline()) => sent.map_err(Some),
+                    };
+                    if sent.is_err() {
+                        // The call ends, and what it has paid goes back.
+                        self.refused(Refusal { gate: Gate::Down, until: None });
+                        return sent;
                     }
                 }
                 let target = self.asked.target(this.target).id().clone();
@@ -82,6 +86,12 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Goes on without a target that refuses: what was paid for it goes back to the retry budget.
+    pub(super) fn refused(&mut self, refusal: Refusal) {
+        self.machine.refused(refusal, &self.shared.budget, now());
+        self.shared.parking.notifier.budget.refilled();
     }
 
     /// Records that an attempt is joined by another one.
@@ -200,7 +210,7 @@ impl Driver {
                 match &ended.record.end {
                     AttemptEnd::Won => {
                         self.machine.succeeded(number, &self.shared.budget);
-                        self.shared.parking.notifier.refilled.notify_one();
+                        self.shared.parking.notifier.budget.refilled();
                     }
                     AttemptEnd::Failed(failure) => {
                         self.running.retain(|running| running.number != number);

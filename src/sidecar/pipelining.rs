@@ -257,9 +257,10 @@ impl<S: AsyncWrite + Unpin> Unpipelined<S> {
         Poll::Pending
     }
 
-    /// Notes that something was written.
-    fn wrote(&mut self, written: &Poll<io::Result<usize>>) {
-        if matches!(written, Poll::Ready(Ok(1..))) {
+    /// Notes that something was written. Hyper's own `100 Continue` is no beginning of an answer, if it goes out alone.
+    fn wrote<'a>(&mut self, written: &Poll<io::Result<usize>>, bytes: impl Iterator<Item = &'a u8>) {
+        let Poll::Ready(Ok(length @ 1..)) = written else { return };
+        if *length != CONTINUE.len() || !bytes.eq(CONTINUE) {
             self.spoke = self.scan.requests;
         }
     }
@@ -329,7 +330,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Unpipelined<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Unpipelined<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.wrote(&written);
+        self.wrote(&written, buf.iter());
         written
     }
 
@@ -339,7 +340,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Unpipelined<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.wrote(&written);
+        self.wrote(&written, bufs.iter().flat_map(|buf| &**buf));
         written
     }
 
@@ -635,11 +636,13 @@ mod tests {
         let mut buf = vec![0; 1024];
         assert_eq!(orderly.read(&mut buf).await.expect("bytes"), REQUESTS[0].len());
         let turn = line.begin(Version::HTTP_11);
+        // Hyper's own is none of the answer.
+        orderly.write_all(CONTINUE).await.expect("room");
         let waits = Duration::from_millis(600);
         assert!(tokio::time::timeout(waits, orderly.read(&mut buf)).await.is_err(), "it waits for its answer");
         assert!(line.is_half_closed());
         let read = far.read(&mut buf).await.expect("bytes");
-        assert_eq!(buf[..read], CONTINUE.repeat(4), "at once, soon again, and from time to time");
+        assert_eq!(buf[..read], CONTINUE.repeat(5), "hyper's, at once, soon again, and from time to time");
         orderly.write_all(b"an answer").await.expect("room");
         assert!(tokio::time::timeout(waits, orderly.read(&mut buf)).await.is_err(), "not all is written");
         drop(turn);
