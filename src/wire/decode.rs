@@ -36,6 +36,8 @@ const KEPT_A_BYTE: usize = 4;
 const PAGE: &str = "a web page came instead of an answer: is `base_url` the address of the API, and does this network \
                     ask for a sign-in?";
 const OTHER_BODY: &str = "the body is neither JSON nor an event stream: is `base_url` the address of the API?";
+/// The end marker of chat completions.
+const END_MARK: &str = "[DONE]";
 /// About how many bytes a token has.
 const TOKEN_BYTES: usize = 4;
 /// The longest stream. An answer of 256 Ki tokens at 1 KiB a chunk, twice what any provider sends.
@@ -209,7 +211,7 @@ impl Decoder {
                     relay.chunk(chunk, out);
                 }
                 let json = read?;
-                if let (Some(json), false) = (json, draft.done || draft.has_told_end()) {
+                if let (Some(json), false) = (json, draft.done) {
                     let (mut body, mut nesting) = (Vec::new(), Nesting::default());
                     remains(json, &mut body, &mut nesting)?;
                     self.framing = Framing::Remains { body, nesting };
@@ -396,8 +398,8 @@ struct ReadValue<'a> {
 }
 
 /// Reads one event of a stream and hands on each value in it: one, or several that follow each other where the blank
-/// line between two events is missing. Once its end was told, an answer is whole: what cannot be read then, or is an
-/// error, says nothing about it.
+/// line between two events is missing. Once its end was told, what cannot be read says nothing about an answer; an
+/// error still does.
 fn read_event(
     dialect: Dialect,
     draft: &mut Draft,
@@ -412,12 +414,11 @@ fn read_event(
             on(whole(content), draft, out);
             return Ok(());
         }
-        Err(failure) if has_ended || failure.class == FailureClass::Cut => failure,
+        Err(failure) if failure.class == FailureClass::Cut => failure,
         Err(failure) => return Err(failure),
     };
-    let is_cut = failure.class == FailureClass::Cut;
-    let says_nothing = is_cut && (says_nothing(data) || classify::says_well(data));
-    if is_cut && !says_nothing {
+    let says_nothing = says_nothing(data) || classify::says_well(data);
+    if !says_nothing {
         let finite = numbers::finite(data);
         let marked = if finite.is_none() { halves::mark(data) } else { None };
         draft.halves |= marked.is_some();
@@ -464,24 +465,48 @@ fn read_parts(
 }
 
 /// Tells whether an event's data cannot be a part of an answer, whole or broken off: no value, a plain word, as in some
-/// servers' signs of life. Whether the answer is whole is told by its end.
+/// servers' signs of life. Whether the answer is whole is told by its end, which may have something behind it.
 fn says_nothing(data: &str) -> bool {
     let data = data.trim();
+    if data.strip_prefix(END_MARK).is_some_and(|rest| !rest.is_empty()) {
+        return false;
+    }
     let is_mark = |rest: &str| rest.trim_start().starts_with(|letter: char| letter == ']' || letter.is_alphabetic());
     !data.starts_with(['{', '[']) || data.strip_prefix('[').is_some_and(is_mark)
 }
 
-/// Returns the values that follow each other in the data of an event; what is no value is one to the end of its line.
+/// Returns the values that follow each other in the data of an event, without a field's name before them; what is no
+/// value is one to the end of its line. Values of several lines are found until one has broken off: its rest is read
+/// once, not again from each line.
 fn values(data: &str) -> Vec<&str> {
-    let mut values = Vec::new();
-    let mut rest = data.trim();
-    while !rest.is_empty() {
-        let end = match serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>().next() {
-            Some(Ok(value)) if value.get().starts_with('{') => value.get().len(),
-            _ => rest.find('\n').unwrap_or(rest.len()),
+    let data = data.trim();
+    let (mut values, mut at, mut line_end, mut has_broken_off) = (Vec::new(), 0, 0, false);
+    while at < data.len() {
+        let rest = data[at..].trim_start();
+        at = data.len() - rest.len();
+        if let Some(inner) = rest.strip_prefix("data:") {
+            at = data.len() - inner.len();
+            continue;
+        }
+        if line_end <= at {
+            line_end = rest.find('\n').map_or(data.len(), |length| at + length);
+        }
+        let end = if rest.starts_with(END_MARK) {
+            at + END_MARK.len()
+        } else if rest.starts_with('{') {
+            let within = if has_broken_off { &data[at..line_end] } else { rest };
+            let value = serde_json::Deserializer::from_str(within).into_iter::<&RawValue>().next();
+            if let Some(Ok(value)) = value {
+                at + value.get().len()
+            } else {
+                has_broken_off = true;
+                line_end
+            }
+        } else {
+            line_end
         };
-        values.push(&rest[..end]);
-        rest = rest[end..].trim_start();
+        values.push(&data[at..end]);
+        at = end;
     }
     values
 }

@@ -71,7 +71,7 @@ pub(super) struct FragmentPatch {
     pub(super) index: u64,
     /// Whether the call begins with it.
     pub(super) begins: bool,
-    /// Whether the call's name begins with it.
+    /// Whether its name is a new piece of the call's name, not a repetition.
     pub(super) named: bool,
     /// What it adds to the arguments, where that differs from what it holds.
     pub(super) added: Option<String>,
@@ -102,8 +102,6 @@ pub(super) struct Draft {
     pub(super) acts: bool,
     /// Arguments came that replace the empty ones before: those must not reach the client.
     pub(super) instead: bool,
-    /// The name of a call went on: what it was, and what it is now.
-    pub(super) renamed: Option<[String; 2]>,
     /// The last event was about a tool that the provider runs.
     pub(super) works: bool,
     /// Bytes of text and reasoning.
@@ -461,12 +459,7 @@ impl Draft {
         if call.id.is_empty() {
             fragment.id.clone_into(&mut call.id);
         }
-        let before = if fragment.name.is_empty() { String::new() } else { call.name.clone() };
         let named = call.name(fragment.name, begins);
-        // Clients read a name where it begins.
-        let goes_on = self.verbatim && named && !before.is_empty() && before != call.name;
-        self.renamed = goes_on.then(|| [before, call.name.clone()]).or(self.renamed.take());
-        let named = named && !goes_on;
         let empty = call.arguments.trim() == "{}";
         let added = call.add(&fragment.arguments);
         self.instead |= empty && added.is_some() && call.arguments.trim() != "{}";

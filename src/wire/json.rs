@@ -42,16 +42,30 @@ pub(super) fn says_something(error: &RawValue) -> bool {
     struct Coded<'a> {
         #[serde(borrow, default)]
         code: Scalar<'a>,
+        #[serde(borrow, default)]
+        message: Scalar<'a>,
+        #[serde(borrow, default)]
+        r#type: Scalar<'a>,
     }
     let is_success = || {
-        let code = serde_json::from_str::<Coded<'_>>(error.get()).ok().and_then(|error| error.code.count());
-        matches!(code, Some(0 | 200..300))
+        let coded = serde_json::from_str::<Coded<'_>>(error.get());
+        coded.is_ok_and(|it| {
+            matches!(it.code.count(), Some(0 | 200..300))
+                && says_success(it.message.text())
+                && it.r#type.text().is_empty()
+        })
     };
     match error.get() {
         "null" | "false" | "\"\"" | "{}" | "[]" => false,
         object if object.starts_with('{') => !is_success(),
         _ => true,
     }
+}
+
+/// Tells whether words beside the code of a success say no more than that.
+pub(super) fn says_success(text: &str) -> bool {
+    const WORDS: [&str; 8] = ["", "ok", "success", "successful", "succeeded", "accepted", "no error", "成功"];
+    WORDS.contains(&&*text.trim().to_lowercase())
 }
 
 /// A string or a number; anything else counts as nothing.

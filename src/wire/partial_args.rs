@@ -84,11 +84,17 @@ fn place<'v>(value: &'v mut Value, path: &str) -> Option<&'v mut Value> {
     Some(value)
 }
 
+/// The most steps of a path: what is written and dropped by recursion must not be deep.
+const STEPS_MAX: usize = 64;
+
 /// Returns the steps of a path: `.name`, `[0]`, `['name']`.
 fn steps(path: &str) -> Option<Vec<Step<'_>>> {
     let mut steps = Vec::new();
     let mut rest = path;
     while !rest.is_empty() {
+        if steps.len() == STEPS_MAX {
+            return None;
+        }
         if let Some(tail) = rest.strip_prefix('.') {
             let end = tail.find(['.', '[']).unwrap_or(tail.len());
             steps.push(Step::Name(&tail[..end]));
@@ -146,6 +152,7 @@ mod tests {
             (vec![json!([text("$.q", "a"), text("$.q.r", "b")])], None),
             (vec![json!([{"stringValue": "a"}])], None),
             (vec![json!({"jsonPath": "$.q"})], None),
+            (vec![json!([text(&format!("${}", ".a".repeat(65)), "x")])], None),
         ] {
             assert_eq!(put_together(&pieces), expected, "{pieces:?}");
         }

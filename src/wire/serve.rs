@@ -16,7 +16,6 @@ mod encoder;
 mod seal;
 mod twins;
 mod node;
-mod blocks;
 mod original;
 mod reading;
 mod embed;
@@ -246,8 +245,6 @@ pub fn read(
     stream_by_path: bool,
     body: &Bytes,
 ) -> Result<ParsedRequest, BadRequest> {
-    let in_form = (caller_dialect == CallerDialect::OpenAiChat).then(|| blocks::in_chat_form(body)).flatten();
-    let body = in_form.as_ref().unwrap_or(body);
     let read = |body: &Bytes| read_body(caller_dialect, path_model, stream_by_path, body);
     // Only a body that is no JSON can have half a letter in it.
     read(body).or_else(|bad| match lone::repaired(body).filter(|_| bad.field.is_empty()) {

@@ -202,15 +202,8 @@ impl Relay {
             self.take(chunk);
             self.forget_empty();
         }
-        let mut turn = std::mem::take(&mut draft.forwarding);
-        if let Some([before, now]) = draft.renamed.take() {
-            self.take(chunk);
-            if !self.rename(&before, &now) {
-                turn = Forwarding::Pass;
-            }
-        }
         let said = std::mem::take(&mut draft.said);
-        let instead = match turn {
+        let instead = match std::mem::take(&mut draft.forwarding) {
             Forwarding::Usage if self.leaves_out(data) => Some(String::new()),
             Forwarding::Drop => Some(String::new()),
             Forwarding::OtherEnd => {
@@ -290,20 +283,6 @@ impl Relay {
     /// Tells whether a chunk with usage is left out: it was asked for here alone, and the chunk says nothing else.
     fn leaves_out(&self, data: &str) -> bool {
         self.how.stream && !self.how.usage && !says_more(data, &self.before)
-    }
-
-    /// Gives the call that came last its whole name where it began, as clients read it; tells whether it was found.
-    fn rename(&mut self, before: &str, now: &str) -> bool {
-        let (before, now) = (quoted(before), quoted(now));
-        let is_name = |at: usize| {
-            let lead = self.held[..at].trim_ascii_end().strip_suffix(b":").unwrap_or_default();
-            lead.trim_ascii_end().ends_with(b"\"name\"")
-        };
-        let mut places: Vec<usize> = memmem::find_iter(&self.held, before.as_bytes()).collect();
-        places.retain(|at| is_name(*at));
-        let Some(at) = places.pop() else { return false };
-        self.held.splice(at..at + before.len(), now.into_bytes());
-        true
     }
 
     /// Removes the empty arguments that were written last, when the real ones follow: clients would join the two.
@@ -499,12 +478,29 @@ fn issue<'a>(data: &'a str, draft: &Draft, edits: &mut Edits<'a>) {
 /// The form of a call's empty arguments in chat completions.
 const EMPTY: [&[u8]; 2] = [b"\"arguments\":\"{}\"", b"\"arguments\": \"{}\""];
 
-/// Tells whether a chunk with usage says more than that: in a field that not every chunk has, what the one before it
-/// did not say.
+/// The fields of a chunk with usage that only account for the answer.
+const ACCOUNTING: [&str; 14] = [
+    "id",
+    "object",
+    "created",
+    "model",
+    "choices",
+    "usage",
+    "timings",
+    "cost",
+    "x_groq",
+    "service_tier",
+    "system_fingerprint",
+    "provider",
+    "obfuscation",
+    "p",
+];
+
+/// Tells whether a chunk with usage says more than that: in a field that does not only account for the answer, what the
+/// one before it did not say.
 fn says_more(chunk: &str, before: &str) -> bool {
-    const ENVELOPE: [&str; 8] = ["id", "object", "created", "model", "choices", "usage", "obfuscation", "p"];
     members(chunk).iter().any(|member| {
-        let is_known = ENVELOPE.contains(&&*member.name) || find(before, &[&*member.name]) == Some(member.value);
+        let is_known = ACCOUNTING.contains(&&*member.name) || find(before, &[&*member.name]) == Some(member.value);
         !is_known && !matches!(member.value, "null" | "\"\"" | "{}" | "[]")
     })
 }

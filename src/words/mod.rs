@@ -71,6 +71,7 @@ pub use limits::{Gauge, Limits, MINUTE, NamedLimit};
 pub use money::{Amount, OverBudget};
 pub use named::UnknownName;
 pub use names::NAME_BYTES_MAX;
+#[cfg(feature = "sidecar")]
 pub(crate) use near::nearest;
 pub use near::{did_you_mean, meant};
 pub use note::{FieldName, Note};

@@ -49,8 +49,8 @@ pub(in crate::wire) fn read_event(
     }
     let begun = !matches!(kind, "content_block_delta" | "ping") && draft.say_begun("", out);
     let content = match kind {
-        // A whole answer in the only event of a stream.
-        "message" if draft.is_empty() && find(data, &["content"]).is_some() => {
+        // A whole answer in the only event of a stream: it says why it ended.
+        "message" if draft.is_empty() && find(data, &["content"]).is_some() && says_why_it_ended(data) => {
             let content = read_whole(draft, data, out)?;
             draft.is_whole(data);
             draft.done = true;
@@ -114,6 +114,11 @@ fn repair_one(data: &str, begun: Option<&str>, repairs: &[(usize, CallPatch)], d
     if !edits.is_empty() {
         draft.forwarding = Forwarding::Replace(edits.finish().into_owned());
     }
+}
+
+/// Tells whether a message says why it ended.
+fn says_why_it_ended(message: &str) -> bool {
+    find(message, &["stop_reason"]).is_some_and(|reason| !matches!(reason, "null" | "\"\""))
 }
 
 /// Tells whether an event of this name belongs to the answer, whatever it contains.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use crate::wire::json::says_success;
 use crate::wire::time_field::{Meaning, TimeField};
 use crate::wire::when::{self, Zone};
 use crate::words::RetryAfter;
@@ -318,7 +319,11 @@ pub(super) fn is_error(value: &Value) -> bool {
     let Some(object) = value.as_object().or_else(|| value.get(0)?.as_object()) else { return false };
     let fields = Fields::of(object);
     let is_message = || fields.all(&["message"]).any(|text| text.as_str().is_some_and(|text| !text.is_empty()));
-    let tells = |value: &Value| says_something(value) && !value.as_object().is_some_and(|it| Fields::of(it).succeed());
+    let is_well = |fields: Fields<'_>| {
+        let says_failure = |value: &Value| value.as_str().is_none_or(|text| !says_success(text));
+        fields.succeed() && !fields.all(&["message", "msg"]).any(says_failure) && !fields.any_says(&["type"])
+    };
+    let tells = |value: &Value| says_something(value) && !value.as_object().is_some_and(|it| is_well(Fields::of(it)));
     fields.all(&["error", "errors", "detail", "fault", "exception", "err"]).any(tells)
         || object.get("object").is_some_and(|kind| kind == "error")
         // MiniMax.

@@ -265,7 +265,7 @@ pub(super) const LOAD: &[Rule] = &[
             "3505",
         ],
         texts: &[
-            "overload",
+            "overloaded",
             "capacity exceeded",
             "at capacity",
             "over capacity",
@@ -291,7 +291,7 @@ pub(super) const LOAD: &[Rule] = &[
             "are busy",
             "queue is full",
             "queue full",
-            "pending requests",
+            "too many pending",
             "负载",
             "繁忙",
             "访问量过大",
@@ -385,7 +385,9 @@ pub(super) const LOAD: &[Rule] = &[
             // Bedrock, through gateways that lose its code.
             "wait before trying",
             "频繁",
-            "频率",
+            "请求频率",
+            "频率过",
+            "频率超",
             "并发",
             "限流",
         ],

@@ -84,8 +84,8 @@ fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Res
         return classify::recognise(text).map_or(Ok(false), Err);
     }
     let is_answer = chunk.object.text() == "chat.completion";
-    // A whole answer in the only event of a stream.
-    let is_whole = |choice: &Choice<'_>| choice.message.is_some() && choice.delta.is_none();
+    // A whole answer in the only event of a stream: it says why it ended.
+    let is_whole = |choice: &Choice<'_>| choice.message.is_some() && choice.delta.is_none() && choice.ends();
     let stands_alone = !whole && is_answer && draft.is_empty() && chunk.choices.iter().all(is_whole);
     let whole = whole || stands_alone;
     let mut content = false;
@@ -262,13 +262,18 @@ loose! {
 }
 
 impl Choice<'_> {
+    /// Tells whether it says why it ended.
+    fn ends(&self) -> bool {
+        !matches!(self.finish_reason.text(), "" | "null")
+    }
+
     fn read(self, draft: &mut Draft, text: &str, choice: ChoiceContext, out: &mut Vec<Piece>) -> Result<bool, Failure> {
         let ChoiceContext { whole, is_answer, place, order } = choice;
         let one = self.index.count().unwrap_or(0).max(order as u64);
         if let Some(error) = self.error.filter(|error| says_something(error)) {
             return Err(classify::in_band(error.get()));
         }
-        let ends = !matches!(self.finish_reason.text(), "" | "null");
+        let ends = self.ends();
         let is_message = self.delta.is_none() && self.message.is_some();
         let (said, all) = match (self.delta, self.message) {
             (delta, message) if whole => (message.or(delta), None),

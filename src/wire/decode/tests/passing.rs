@@ -108,9 +108,9 @@ fn a_chunk_with_usage_is_left_out_only_where_it_says_nothing_else() {
         (json!({"choices": null}), false),
         (json!({"citations": ["https://x.test"]}), true),
         (json!({"search_results": [{"url": "https://x.test"}], "choices": null}), true),
-        (json!({"cost": 0.1}), true),
-        (json!({"service_tier": "default"}), true),
-        (json!({"system_fingerprint": "fp"}), true),
+        (json!({"timings": {"prompt_n": 1}, "cost": 0.1, "provider": "p"}), false),
+        (json!({"service_tier": "default", "system_fingerprint": "fp", "x_groq": {"id": "r"}}), false),
+        (json!({"timings": {"prompt_n": 1}, "citations": ["https://x.test"]}), true),
         (json!({"of_tomorrow": 1}), true),
     ] {
         let last = event(&usage(&more));
@@ -167,7 +167,7 @@ fn a_message_in_the_place_of_a_delta_is_told_as_one() {
 }
 
 #[test]
-fn once_its_end_was_told_an_answer_is_whole_whatever_follows() {
+fn once_its_end_was_told_what_cannot_be_read_fails_no_answer_and_an_error_does() {
     let gemini =
         |parts: &str, end: &str| format!("data: {{\"candidates\":[{{\"content\":{{\"parts\":[{parts}]}}{end}}}]}}\n\n");
     let chat = event(&says("hi")) + &event(&ends("stop"));
@@ -183,20 +183,26 @@ fn once_its_end_was_told_an_answer_is_whole_whatever_follows() {
         (Dialect::Gemini, google, ""),
         (Dialect::AnthropicMessages, messages, "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"),
     ] {
-        for noise in [
-            "data: {broken\n\n",
-            "data: {\"choices\":[],\"usa\n\n",
-            "data: {\"message\":\"x\"}\n\n",
-            "data: {\"error\":{\"message\":\"overloaded\",\"code\":503}}\n\n",
-            "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n",
-            "{\"error\":{\"message\":\"overloaded\",\"code\":503}}\n\n",
-            "data: {\"code\":200,\"message\":\"ok\"}\n\n",
-        ] {
+        for noise in
+            ["data: {broken\n\n", "data: {\"choices\":[],\"usa\n\n", "data: {\"code\":200,\"message\":\"ok\"}\n\n"]
+        {
             let (told, _) = passed(dialect, &streamed(), &format!("{body}{noise}"));
             let expected = format!("{body}{end}");
             assert!(told == expected || (noise.contains("200") && told.contains("ok")), "{dialect:?} {noise}: {told}");
             let (text, ending) = read(dialect, &format!("{body}{noise}"), 9);
             assert_eq!((&*text, ending.expect("whole").stop), ("hi", StopReason::Stop), "{dialect:?} {noise}");
+        }
+        // An error is one, unless it comes behind the end mark.
+        for error in [
+            "data: {\"error\":{\"message\":\"overloaded\",\"code\":503}}\n\n",
+            "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n",
+            "{\"error\":{\"message\":\"overloaded\",\"code\":503}}\n\n",
+        ] {
+            let failure = read(dialect, &format!("{body}{error}"), 9).1.expect_err(error);
+            assert_ne!(failure.class, FailureClass::Cut, "{dialect:?} {error}");
+            if !end.is_empty() {
+                assert!(read(dialect, &format!("{body}{end}{error}"), 9).1.is_ok(), "{dialect:?} {error}");
+            }
         }
         for mark in ["data: [done]\n\n", "data: [END]\n\n", "data: [PING]\n\n", "data: [ ping ]\n\n"] {
             // What says nothing goes on, and fails no answer, wherever it stands.
@@ -252,8 +258,13 @@ fn a_success_among_the_events_is_no_error_in_any_dialect() {
                 assert_eq!((&*text, ending.stop), ("hi", StopReason::Stop), "{dialect:?}: {body}");
             }
         }
-        for bad in [r#"{"code":500,"message":"no"}"#, r#"{"code":200,"error":{"message":"no"}}"#, r#"{"message":"no"}"#]
-        {
+        for bad in [
+            r#"{"code":500,"message":"no"}"#,
+            r#"{"code":200,"error":{"message":"no"}}"#,
+            r#"{"error":{"code":0,"message":"You exceeded your current quota","type":"insufficient_quota"}}"#,
+            r#"{"error":{"code":200,"message":"no"}}"#,
+            r#"{"message":"no"}"#,
+        ] {
             let failure = read(dialect, &format!("data: {bad}\n\n{body}"), 9).1.expect_err(bad);
             assert_ne!(failure.class, FailureClass::Empty, "{dialect:?} {bad}");
         }
@@ -282,36 +293,80 @@ fn each_event_has_all_its_changes() {
 }
 
 #[test]
-fn a_name_that_comes_in_pieces_is_whole_where_the_call_begins() {
-    let fragment = |call: &Value| chunk(&json!({"index": 0, "delta": {"tool_calls": [call]}}));
-    let begins =
-        fragment(&json!({"index": 0, "id": "a", "type": "function", "function": {"name": "get_", "arguments": ""}}));
-    let other =
-        fragment(&json!({"index": 1, "id": "b", "type": "function", "function": {"name": "get_", "arguments": "{}"}}));
-    for (more, name) in [("weather", "get_weather"), ("get_weather", "get_weather"), ("get_", "get_")] {
-        let goes_on = fragment(&json!({"index": 0, "function": {"name": more, "arguments": "{\"q\":1}"}}));
-        let events = [begins.clone(), goes_on, other.clone(), ends("tool_calls")];
-        let body = events.iter().map(event).collect::<String>() + DONE;
-        for stream in [true, false] {
-            let (told, _) = passed(Dialect::OpenAiChat, &Verbatim { stream, ..streamed() }, &body);
-            let whole =
-                if stream { forms::whole_of(Dialect::OpenAiChat, told.as_bytes()) } else { told.clone().into() };
-            let whole: Value = serde_json::from_slice(&whole).expect("JSON");
-            let calls = &whole["choices"][0]["message"]["tool_calls"];
-            assert_eq!(
-                (&calls[0]["function"]["name"], &calls[1]["function"]["name"]),
-                (&name.into(), &"get_".into()),
-                "{told}"
-            );
-            assert_eq!(calls[0]["function"]["arguments"], "{\"q\":1}", "{told}");
-            // Clients join names, or read the first.
-            assert_eq!(
-                told.matches(&format!("\"name\":\"{name}\"")).count(),
-                if name == "get_" { 2 } else { 1 },
-                "{told}"
-            );
-        }
+fn a_name_in_pieces_goes_on_as_it_came_each_with_its_own_call() {
+    let calls = |calls: &[Value]| event(&chunk(&json!({"index": 0, "delta": {"tool_calls": calls}})));
+    let begins = |index: u64, id: &str| {
+        let function = json!({"name": "get", "arguments": ""});
+        json!({"index": index, "id": id, "type": "function", "function": function})
+    };
+    let piece = |index: u64, name: &str| json!({"index": index, "function": {"name": name, "arguments": ""}});
+    let input = |index: u64| json!({"index": index, "function": {"arguments": "{}"}});
+    let (first, second) = (piece(0, "_one"), piece(1, "_two"));
+    let apart = calls(std::slice::from_ref(&first)) + &calls(std::slice::from_ref(&second));
+    for pieces in [apart, calls(&[first, second])] {
+        let begun = calls(&[begins(0, "a"), begins(1, "b")]);
+        let ended = calls(&[input(0)]) + &calls(&[input(1)]) + &event(&ends("tool_calls")) + DONE;
+        let body = begun + &pieces + &ended;
+        assert_eq!(passed(Dialect::OpenAiChat, &streamed(), &body).0, body);
     }
+}
+
+#[test]
+fn a_whole_without_a_reason_is_not_taken_for_the_only_event() {
+    let whole = |text: &str, reason: Option<&str>| {
+        let message = json!({"role": "assistant", "content": text});
+        event(&json!({"id": "c", "object": "chat.completion", "model": "m",
+            "choices": [{"index": 0, "message": message, "finish_reason": reason}]}))
+    };
+    let body = whole("Hel", None) + &whole("Hello", None) + &whole("Hello you", Some("stop")) + DONE;
+    let (told, _) = passed(Dialect::OpenAiChat, &streamed(), &body);
+    let (before, _) = told.split_once("\"stop\"").expect("a reason");
+    assert!(before.contains("\"content\":\"Hel\"") && before.contains("\"content\":\"lo\""), "{told}");
+    assert!(told.contains("\"content\":\" you\""), "{told}");
+    assert_eq!(told.matches("\"finish_reason\":\"stop\"").count(), 1, "{told}");
+    let (told, _) = passed(Dialect::OpenAiChat, &streamed(), &(whole("Hello", None) + DONE));
+    assert_eq!(told.matches("\"finish_reason\":\"stop\"").count(), 1, "{told}");
+    let message = json!({"id": "m", "type": "message", "role": "assistant", "model": "m",
+        "content": [{"type": "text", "text": "hi"}], "stop_reason": null});
+    let (_, ending) = read(Dialect::AnthropicMessages, &event(&message), 9);
+    assert_eq!(ending.expect_err("no end").class, FailureClass::Cut);
+}
+
+#[test]
+fn an_end_mark_is_read_in_one_line_with_what_is_before_or_behind_it() {
+    let (says, ends) = (event(&says("hi")), ends("stop"));
+    let expected = says.clone() + &event(&ends) + DONE;
+    for tail in [
+        format!("data: {ends}data: [DONE]\n\n"),
+        format!("data: {ends}[DONE]\n\n"),
+        event(&ends) + "data: [DONE][DONE]\n\n",
+        event(&ends) + "data: [DONE]data: [DONE]\n\n",
+    ] {
+        let (told, _) = passed(Dialect::OpenAiChat, &streamed(), &(says.clone() + &tail));
+        assert_eq!(told, expected, "{tail}");
+    }
+}
+
+#[test]
+fn the_values_of_an_event_are_found_in_one_pass() {
+    for (data, expected) in [
+        ("{\"a\":1}{\"b\":2}\n[DONE]", vec!["{\"a\":1}", "{\"b\":2}", "[DONE]"]),
+        ("{\"a\":\n1}\n{\"b\":2}", vec!["{\"a\":\n1}", "{\"b\":2}"]),
+        ("{\"a\":\n{\"b\":2}{\"c\":3}", vec!["{\"a\":", "{\"b\":2}", "{\"c\":3}"]),
+        ("ping {\"a\":1}\n{\"b\":2}", vec!["ping {\"a\":1}", "{\"b\":2}"]),
+        ("{\"a\":1} data: data: [DONE]", vec!["{\"a\":1}", "[DONE]"]),
+        ("{\"a\":1}data:", vec!["{\"a\":1}"]),
+    ] {
+        assert_eq!(values(data), expected, "{data}");
+    }
+    // Each would take hours if it were read anew from each of its lines or values.
+    for (begin, many) in [("", "{\"a\":\n"), ("", "[[\n"), ("", "{}"), ("{\"a\":\n", "{}")] {
+        let count = 200_000 + usize::from(!begin.is_empty());
+        assert_eq!(values(&(begin.to_owned() + &many.repeat(200_000))).len(), count, "{begin}{many}");
+    }
+    let lines = "data: {\"a\":\n".repeat(200_000) + "\n";
+    let failure = read(Dialect::OpenAiChat, &(event(&says("hi")) + &lines), 65_536).1.expect_err("a broken event");
+    assert_eq!(failure.class, FailureClass::Cut);
 }
 
 #[test]
