@@ -175,7 +175,11 @@ fn function(tool: &mut Object<'_>) -> Read<Tool> {
     Ok(Tool {
         name: tool.need_text("name")?,
         description: tool.words("description")?.unwrap_or_default(),
-        parameters: tool.carried("parameters")?.unwrap_or_else(no_arguments),
+        parameters: match tool.carried("parameters")? {
+            Some(schema) => schema,
+            // Some agents write tools as Anthropic has them.
+            None => tool.carried("input_schema")?.unwrap_or_else(no_arguments),
+        },
         strict: tool.flag("strict")?,
     })
 }
