@@ -38,28 +38,32 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result
 
 /// Tells whether an `error` field is one: some servers send it with every chunk, empty or with the code of a success.
 pub(super) fn says_something(error: &RawValue) -> bool {
-    #[derive(Deserialize)]
-    struct Coded<'a> {
-        #[serde(borrow, default)]
-        code: Scalar<'a>,
-        #[serde(borrow, default)]
-        message: Scalar<'a>,
-        #[serde(borrow, default)]
-        r#type: Scalar<'a>,
+    loose! {
+        #[derive(Deserialize)]
+        struct Coded<'a> {
+            code: Scalar<'a>,
+            message: Scalar<'a>,
+            r#type: Scalar<'a>,
+        }
     }
-    let is_success = || {
+    let succeeds = || {
         let coded = serde_json::from_str::<Coded<'_>>(error.get());
         coded.is_ok_and(|it| {
-            matches!(it.code.count(), Some(0 | 200..300))
+            it.code.count().is_some_and(|code| is_success(code as f64))
                 && says_success(it.message.text())
                 && it.r#type.text().is_empty()
         })
     };
     match error.get() {
         "null" | "false" | "\"\"" | "{}" | "[]" => false,
-        object if object.starts_with('{') => !is_success(),
+        object if object.starts_with('{') => !succeeds(),
         _ => true,
     }
+}
+
+/// Tells whether a code is zero or what HTTP calls success: no failure, under any name.
+pub(super) fn is_success(code: f64) -> bool {
+    matches!(code, 0.0 | 200.0..300.0)
 }
 
 /// Tells whether words beside the code of a success say no more than that.

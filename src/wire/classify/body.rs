@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::wire::json::says_success;
+use crate::wire::json::{self, says_success};
 use crate::wire::time_field::{Meaning, TimeField};
 use crate::wire::when::{self, Zone};
 use crate::words::RetryAfter;
@@ -350,17 +350,12 @@ fn is_refused(value: &Value) -> bool {
 /// Codes that name a kind, in words that are no verdict.
 const KINDS: [&str; 3] = ["errortype", "reason", "type"];
 
-/// Tells whether a code is zero or what HTTP calls success: no failure, under any name.
-fn is_good(code: f64) -> bool {
-    matches!(code, 0.0 | 200.0..300.0)
-}
-
 impl Fields<'_> {
     /// Tells whether they say that what was asked was done: by a code, and by none that says otherwise.
     fn succeed(&self) -> bool {
         let succeeds = |value: &Value| match value {
-            Value::Number(number) => number.as_f64().is_some_and(is_good),
-            Value::String(text) => text.parse().is_ok_and(is_good),
+            Value::Number(number) => number.as_f64().is_some_and(json::is_success),
+            Value::String(text) => text.parse().is_ok_and(json::is_success),
             _ => false,
         };
         let mut verdicts = CODES.iter().filter(|name| !KINDS.contains(name));
@@ -371,7 +366,7 @@ impl Fields<'_> {
     fn refuse(&self) -> bool {
         const FLAGS: [&str; 3] = ["success", "issuccess", "ok"];
         const FAILED: [&str; 4] = ["error", "fail", "failed", "failure"];
-        let is_bad = |code: f64| !is_good(code);
+        let is_bad = |code: f64| !json::is_success(code);
         let fails = |value: &Value| match value {
             Value::Number(number) => number.as_f64().is_some_and(is_bad),
             Value::String(text) => {

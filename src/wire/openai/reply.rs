@@ -12,7 +12,7 @@ use super::shape::CHUNK;
 use crate::wire::bill::{self, ServerTools};
 use crate::wire::classify;
 use crate::wire::draft::{Draft, Forwarding, Fragment, OutputKind, arguments, broken};
-use crate::wire::json::{Content, Scalar, loose, parse, says_something};
+use crate::wire::json::{Content, Scalar, is_success, loose, parse, says_something};
 use crate::wire::stop_reason::{is_error, is_word, stop_reason};
 use crate::wire::thought_blocks::{BLOCKS, told};
 use crate::wire::tidy::begin;
@@ -56,7 +56,7 @@ fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Res
     draft.created = chunk.created.count().unwrap_or(draft.created);
     let groq = chunk.x_groq.and_then(|raw| serde_json::from_str::<Groq<'_>>(raw.get()).ok()).unwrap_or_default();
     let refused = chunk.base_resp.as_ref().and_then(|base| base.status_code.count());
-    let refused = refused.is_some_and(|code| !matches!(code, 0 | 200..300));
+    let refused = refused.is_some_and(|code| !is_success(code as f64));
     if groq.error.is_some_and(says_something) || refused {
         return Err(classify::in_band(text));
     }
